@@ -1,0 +1,275 @@
+//! The custom resource `AcrCredentialBinding`: its spec, with every rule that a server-side dry run can check.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::{CustomResource, CustomResourceExt, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use super::status::AcrCredentialBindingStatus;
+
+/// What the ConfigMap `kube-system/acr-configuration` says, as one typed object: which registries, for which
+/// namespaces and ServiceAccounts. The controller mints the credentials, keeps one pull Secret a namespace
+/// fresh, and attaches it.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "acrcredential.dev",
+    version = "v1alpha1",
+    kind = "AcrCredentialBinding",
+    plural = "acrcredentialbindings",
+    shortname = "acb",
+    category = "acr",
+    status = "AcrCredentialBindingStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    doc = "Binds Alibaba Cloud Container Registry (ACR) instances to namespaces and ServiceAccounts: their Pods pull private images with no credential in any manifest.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(name = "Registries", type_ = "string", json_path = ".status.summary.registries"),
+    printcolumn(name = "Namespaces", type_ = "string", json_path = ".status.summary.namespaces"),
+    printcolumn(name = "ServiceAccounts", type_ = "string", json_path = ".status.summary.serviceAccounts"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.summary.expiresAt"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct AcrCredentialBindingSpec {
+    /// The registries to pull from, 1 to 64 (ConfigMap key `acr-registry-info`). Where two claim one domain in
+    /// a namespace, the older binding and within one binding the earlier entry wins.
+    #[schemars(length(min = 1, max = 64))]
+    pub registries: Vec<RegistryEntry>,
+
+    /// The namespaces to serve (ConfigMap key `watch-namespace`). Default: the namespace `default`.
+    #[serde(default)]
+    pub watch_namespaces: WatchNamespaces,
+
+    /// The ServiceAccounts to serve in those namespaces (ConfigMap key `service-account`). Default: the
+    /// ServiceAccount `default`.
+    #[serde(default)]
+    pub service_accounts: ServiceAccounts,
+
+    /// Renew a credential when less than this is left, as a Go duration such as `15m` or `1h30m`, more than 0
+    /// and at most 12h (ConfigMap key `expiring-threshold`). Short credentials are renewed in time whatever it
+    /// says.
+    #[serde(default = "default_expiring_threshold")]
+    #[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$"))]
+    #[x_kube(validation = Rule::new(
+        "!self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$') || (duration(self) > duration('0s') && duration(self) <= duration('12h'))"
+    ).message("expiringThreshold must be a Go duration such as 15m, more than 0 and at most 12h"))]
+    pub expiring_threshold: String,
+
+    /// Serve ServiceAccounts while they are created (ConfigMap key `webhook-configuration`).
+    #[serde(default)]
+    pub webhook: Webhook,
+
+    /// What happens to the Secrets and ServiceAccount entries when the binding is deleted: `Delete` withdraws
+    /// them, `Retain` leaves them behind.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+
+    /// While true, nothing is minted, written or withdrawn for this binding.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// Carried from the ConfigMap key `notify-email`, which is documented without a meaning. Unused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 320))]
+    pub notify_email: Option<String>,
+}
+
+/// One registry, in the words of an entry of the ConfigMap's `acr-registry-info`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.rrsaRoleARN) == has(self.rrsaOIDCProviderRoleARN)")
+        .message("rrsaRoleARN and rrsaOIDCProviderRoleARN go together: give both or neither"),
+    validation = Rule::new("!(has(self.rrsaRoleARN) && has(self.accessKeySecretRef))")
+        .message("rrsaRoleARN and accessKeySecretRef are two ways to one credential: give one of them"),
+    validation = Rule::new("!has(self.expireDuration) || has(self.assumeRoleARN) || has(self.rrsaRoleARN)")
+        .message("expireDuration is the session of an assumed role: give assumeRoleARN or rrsaRoleARN with it")
+)]
+pub struct RegistryEntry {
+    /// Enterprise Edition instance such as `cri-abc123` (ConfigMap: `instanceId`). Absent or empty: the Personal
+    /// Edition of the region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), regex(pattern = r"^(cri-[a-z0-9][a-z0-9-]*)?$"))]
+    pub instance_id: Option<String>,
+
+    /// Region of the registry such as `cn-hangzhou` (ConfigMap: `regionId`). Default: the cluster's region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = r"^[a-z]{2}(-[a-z0-9]+)+$"))]
+    pub region_id: Option<String>,
+
+    /// Registry addresses that the credential is for, `host[:port][/path]` as the kubelet matches them
+    /// (ConfigMap: `domains`). Default: every domain of the instance's enabled endpoints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9*]([a-z0-9*.-]*[a-z0-9*])?(:[0-9]{1,5})?(/[a-z0-9._/-]+)?$")))]
+    pub domains: Vec<String>,
+
+    /// Role of the registry's owner to assume, `acs:ram::<account>:role/<name>` (ConfigMap: `assumeRoleARN`).
+    #[serde(default, rename = "assumeRoleARN", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), regex(pattern = r"^acs:ram::[0-9]+:role/[A-Za-z0-9._-]+$"))]
+    pub assume_role_arn: Option<String>,
+
+    /// Seconds that the assumed role's session lasts, 3600 to 43200 and at most the role's own maximum
+    /// (ConfigMap: `expireDuration`). Default: 3600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 3600, max = 43200))]
+    pub expire_duration: Option<i32>,
+
+    /// Role of the cluster's owner, assumed with an OIDC token first (ConfigMap: `rrsaRoleARN`).
+    #[serde(default, rename = "rrsaRoleARN", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), regex(pattern = r"^acs:ram::[0-9]+:role/[A-Za-z0-9._-]+$"))]
+    pub rrsa_role_arn: Option<String>,
+
+    /// OIDC provider of the cluster, `acs:ram::<account>:oidc-provider/<name>` (ConfigMap:
+    /// `rrsaOIDCProviderRoleARN`).
+    #[serde(default, rename = "rrsaOIDCProviderRoleARN", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 192), regex(pattern = r"^acs:ram::[0-9]+:oidc-provider/[A-Za-z0-9._-]+$"))]
+    pub rrsa_oidc_provider_role_arn: Option<String>,
+
+    /// Secret in the controller's own namespace with the keys `accessKeyId` and `accessKeySecret` (ConfigMap:
+    /// `customAccessKey`, `customAccessKeySecret`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_key_secret_ref: Option<AccessKeySecretRef>,
+}
+
+/// A Secret in the controller's own namespace.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+pub struct AccessKeySecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// Which namespaces: any of `names` or `selector`, and none of `exclude`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "!has(self.selector) || (has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0) || (has(self.selector.matchExpressions) && size(self.selector.matchExpressions) > 0)"
+).message("an empty selector would select every namespace: say names: [\"*\"] if that is meant"))]
+pub struct WatchNamespaces {
+    /// Exact names, or globs with `*` and `?`; `"*"` is every namespace (ConfigMap key `watch-namespace`, where
+    /// it is spelt `all`). Default where no selector is given: `default`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9*?]([-a-z0-9*?]*[a-z0-9*?])?$")))]
+    pub names: Vec<String>,
+
+    /// Labels of the namespaces; not empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+
+    /// Never these, as names or globs. Default: `kube-*`; `[]` is the ConfigMap's faithful `all`.
+    #[serde(default = "default_exclude")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9*?]([-a-z0-9*?]*[a-z0-9*?])?$")))]
+    pub exclude: Vec<String>,
+}
+
+impl Default for WatchNamespaces {
+    fn default() -> Self {
+        Self { names: Vec::new(), selector: None, exclude: default_exclude() }
+    }
+}
+
+/// Which ServiceAccounts in the covered namespaces: any of `names` or `selector`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "!has(self.selector) || (has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0) || (has(self.selector.matchExpressions) && size(self.selector.matchExpressions) > 0)"
+).message("an empty selector would select every ServiceAccount: say names: [\"*\"] if that is meant"))]
+pub struct ServiceAccounts {
+    /// Exact names, or globs with `*` and `?`; `"*"` is every one (ConfigMap key `service-account`). Default
+    /// where no selector is given: `default`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9*?]([-a-z0-9.*?]*[a-z0-9*?])?$")))]
+    pub names: Vec<String>,
+
+    /// Labels of the ServiceAccounts; not empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// Whether and how new ServiceAccounts are served during their creation.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Webhook {
+    /// Serve during admission (ConfigMap: `enable`).
+    #[serde(default)]
+    pub enable: bool,
+
+    /// What the API server does when nobody answers (ConfigMap: `failure-policy`).
+    #[serde(default)]
+    pub failure_policy: FailurePolicy,
+
+    /// Seconds until the API server gives up, 1 to 30 (ConfigMap: `timeout-seconds`).
+    #[serde(default = "default_timeout_seconds")]
+    #[schemars(range(min = 1, max = 30))]
+    pub timeout_seconds: i32,
+}
+
+impl Default for Webhook {
+    fn default() -> Self {
+        Self {
+            enable: false,
+            failure_policy: FailurePolicy::Ignore,
+            timeout_seconds: default_timeout_seconds(),
+        }
+    }
+}
+
+/// Kubernetes' own failure policy of a webhook.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailurePolicy {
+    /// The ServiceAccount is created all the same, and served afterwards.
+    #[default]
+    Ignore,
+    /// The ServiceAccount is refused.
+    Fail,
+}
+
+/// What the end of a binding does to what it made.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// Entries and Secrets are withdrawn.
+    #[default]
+    Delete,
+    /// Entries and Secrets stay; the credentials in them expire by themselves.
+    Retain,
+}
+
+fn default_expiring_threshold() -> String {
+    "15m".to_owned()
+}
+
+fn default_exclude() -> Vec<String> {
+    vec!["kube-*".to_owned()]
+}
+
+const fn default_timeout_seconds() -> i32 {
+    10
+}
+
+/// The CustomResourceDefinition as shipped in `crds/`.
+///
+/// The derive cannot say that an absent status defaults to `{observedGeneration: -1}`, which keeps tools that
+/// read no conditions as "current" from calling a new binding ready before its first look.
+pub fn crd() -> CustomResourceDefinition {
+    let mut crd = AcrCredentialBinding::crd();
+    for version in &mut crd.spec.versions {
+        let schema = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut());
+        if let Some(status) = schema.and_then(|s| s.properties.as_mut()).and_then(|p| p.get_mut("status")) {
+            status.default = Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON(
+                serde_json::json!({ "observedGeneration": -1 }),
+            ));
+        }
+    }
+    crd
+}

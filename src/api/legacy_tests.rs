@@ -1,0 +1,120 @@
+//! What the YAML reader makes of a user's text. The table of `style.md` §4 is here, since the reader's crate is
+//! young and a new major must not change what a configuration means.
+
+use super::{Node, Value, YamlError, YamlErrorKind, parse_yaml};
+
+fn show(node: &Node) -> String {
+    match &node.value {
+        Value::Null => "null".to_owned(),
+        Value::Text(text) => format!("{text:?}"),
+        Value::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(" ")),
+        Value::Map(pairs) => {
+            format!(
+                "{{{}}}",
+                pairs.iter().map(|(k, v)| format!("{k}={}", show(v))).collect::<Vec<_>>().join(" ")
+            )
+        }
+    }
+}
+
+fn read(text: &str) -> String {
+    match parse_yaml(text) {
+        Ok(node) => show(&node),
+        Err(error) => format!("{error:?}"),
+    }
+}
+
+#[test]
+fn a_scalar_stays_the_text_that_the_user_wrote() {
+    for (yaml, expected) in [
+        ("a: no", "{a=\"no\"}"),
+        ("a: yes", "{a=\"yes\"}"),
+        ("a: true", "{a=\"true\"}"),
+        ("a: True", "{a=\"True\"}"),
+        ("a: 0123", "{a=\"0123\"}"),
+        ("a: 0x1F", "{a=\"0x1F\"}"),
+        ("a: 010", "{a=\"010\"}"),
+        ("a: 1.10", "{a=\"1.10\"}"),
+        ("a: 12e34567", "{a=\"12e34567\"}"),
+        ("a: 1e5 # five", "{a=\"1e5\"}"),
+        ("a: 123456789012345678901234567890", "{a=\"123456789012345678901234567890\"}"),
+        ("a: 1_000", "{a=\"1_000\"}"),
+        ("a: 1:30", "{a=\"1:30\"}"),
+        ("a: .inf", "{a=\".inf\"}"),
+        ("a: .NaN", "{a=\".NaN\"}"),
+        ("a: -007", "{a=\"-007\"}"),
+        ("a: \"no\"", "{a=\"no\"}"),
+        ("a: !!int 0x1F", "{a=\"0x1F\"}"),
+        ("a: &x 0123\nb: *x", "{a=\"0123\" b=\"0123\"}"),
+        ("a: 2024-01-01", "{a=\"2024-01-01\"}"),
+        ("é: 1.10", "{é=\"1.10\"}"),
+        ("- 1.10\r\n- 2.20\r\n", "[\"1.10\" \"2.20\"]"),
+    ] {
+        assert_eq!(read(yaml), expected, "{yaml}");
+    }
+}
+
+#[test]
+fn nothing_is_null_and_never_a_text() {
+    for (yaml, expected) in [
+        ("a:", "{a=null}"),
+        ("a: ~", "{a=null}"),
+        ("a: null", "{a=null}"),
+        ("a: \"\"", "{a=\"\"}"),
+        ("", "null"),
+        ("# only\n  # comments\n", "null"),
+        ("---\n", "null"),
+        ("[]", "[]"),
+        ("-\n- {}", "[null {}]"),
+    ] {
+        assert_eq!(read(yaml), expected, "{yaml}");
+    }
+}
+
+#[test]
+fn a_key_that_stands_twice_is_there_twice_and_a_merge_is_merged() {
+    assert_eq!(read("a: x\nb: y\na: z"), "{a=\"x\" b=\"y\" a=\"z\"}");
+    assert_eq!(read("- &d {r: x, s: y}\n- {<<: *d, s: z}"), "[{r=\"x\" s=\"y\"} {s=\"z\" r=\"x\"}]");
+}
+
+#[test]
+fn each_node_knows_its_line() {
+    let Ok(Node { value: Value::List(items), .. }) = parse_yaml("# head\n- a: 1\n  b: two\n- c: \"3\"\n")
+    else {
+        panic!("a list");
+    };
+    let lines: Vec<_> = items
+        .iter()
+        .flat_map(|item| match &item.value {
+            Value::Map(pairs) => pairs.iter().map(|(k, v)| (k.as_str(), v.line)).collect(),
+            _ => Vec::new(),
+        })
+        .collect();
+    assert_eq!(lines, [("a", Some(2)), ("b", Some(3)), ("c", Some(4))]);
+}
+
+#[test]
+fn what_is_no_yaml_has_a_line_and_none_of_the_text() {
+    let error = |text: &str| parse_yaml(text).map(|n| show(&n)).unwrap_err();
+    assert_eq!(
+        error("- a: \"x\"\n  b: \"s3cr3t\" // comment\n"),
+        YamlError { kind: YamlErrorKind::Syntax, line: Some(2) }
+    );
+    assert_eq!(error("a: 1\n---\nb: 2\n").kind, YamlErrorKind::Documents);
+}
+
+#[test]
+fn bombs_and_abysses_are_refused_at_once() {
+    let bomb = (1..12).fold("- &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned(), |text, i| {
+        let aliases = vec![format!("*a{}", i - 1); 9].join(",");
+        format!("{text}- &a{i} [{aliases}]\n")
+    });
+    let kind = |text: &str| parse_yaml(text).map(|n| show(&n)).unwrap_err().kind;
+    assert_eq!(kind(&bomb), YamlErrorKind::Excessive);
+    assert_eq!(kind(&"- x\n".repeat(30_000)), YamlErrorKind::Excessive);
+    assert_eq!(kind("&a [*a]"), YamlErrorKind::Excessive);
+    assert_eq!(kind(&"- ".repeat(17)), YamlErrorKind::Excessive);
+    for deep in ["[".repeat(100_000), "- ".repeat(100_000), "{a: ".repeat(100_000)] {
+        assert!(parse_yaml(&deep).is_err());
+    }
+}

@@ -1,0 +1,11 @@
+//! Wire shapes: what is read from and written to the API server, and no decisions.
+
+pub mod binding;
+pub mod condition;
+pub mod legacy;
+pub mod names;
+pub mod status;
+
+pub use binding::{AcrCredentialBinding, AcrCredentialBindingSpec, crd};
+pub use condition::{ConditionType, Reason};
+pub use status::AcrCredentialBindingStatus;

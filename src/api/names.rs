@@ -1,0 +1,58 @@
+//! Every label, annotation, finalizer and field manager that this controller writes or reads, in one place.
+
+/// API group of the custom resource.
+pub const GROUP: &str = "acrcredential.dev";
+
+/// Field manager of every write, and the value of [`LABEL_MANAGED_BY`] on what we make.
+pub const MANAGER: &str = "acr-credential-controller";
+
+/// The standard label that says which tool made an object.
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+
+/// Label on the binding that was made from the ConfigMap: `true`.
+pub const LABEL_CONVERTED: &str = "acrcredential.dev/converted";
+
+/// Keeps a deleted binding until what it made is withdrawn.
+pub const FINALIZER: &str = "acrcredential.dev/withdraw";
+
+/// On our Secret: which registry gave which domains, and until when. No secret in it.
+pub const ANNOTATION_REGISTRIES: &str = "acrcredential.dev/registries";
+
+/// `"true"` on a Namespace or ServiceAccount opts it out, whatever a binding says.
+pub const ANNOTATION_SKIP: &str = "acrcredential.dev/skip";
+
+/// On a binding: a new value asks for fresh credentials at once.
+pub const ANNOTATION_REFRESH_AT: &str = "acrcredential.dev/refresh-at";
+
+/// `"true"` on a binding: a Secret of our name and type that others made is taken over in place.
+pub const ANNOTATION_ADOPT: &str = "acrcredential.dev/adopt";
+
+/// `"false"` on the ConfigMap: the converted binding becomes its user's own.
+pub const ANNOTATION_AUTHORITATIVE: &str = "acrcredential.dev/authoritative";
+
+/// On the converted binding: `namespace/name` of the ConfigMap.
+pub const ANNOTATION_CONVERTED_FROM: &str = "acrcredential.dev/converted-from";
+
+/// Name of the Secret in every covered namespace: the documented component's own, since manifests name it.
+pub const DEFAULT_SECRET_NAME: &str = "acr-credential-secret-aggregation";
+
+/// Type of the Secret.
+pub const SECRET_TYPE: &str = "kubernetes.io/dockerconfigjson";
+
+/// On our Secret: `"true"` where a binding with `deletionPolicy: Retain` left it behind.
+pub const ANNOTATION_RETAINED: &str = "acrcredential.dev/retained";
+
+/// The only key of the Secret's data.
+pub const SECRET_KEY: &str = ".dockerconfigjson";
+
+/// Namespace that the controller runs in.
+pub const DEFAULT_NAMESPACE: &str = "acr-credential-system";
+
+/// Secret in the controller's own namespace that keeps minted tokens across restarts.
+pub const CACHE_SECRET_NAME: &str = "acr-credential-cache";
+
+/// Name of the legacy ConfigMap, and of the binding made from it.
+pub const LEGACY_NAME: &str = "acr-configuration";
+
+/// Namespace of the legacy ConfigMap.
+pub const LEGACY_NAMESPACE: &str = "kube-system";

@@ -1,0 +1,106 @@
+//! Flags and environment, and what they mean.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use clap::{Parser, ValueEnum};
+
+use acr_credential_binding::api::names;
+use acr_credential_binding::cloud::Settings;
+use acr_credential_binding::controller::Config;
+use acr_credential_binding::plan::Template;
+
+/// Keeps Alibaba Cloud Container Registry pull credentials fresh in every namespace that a binding covers.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Args {
+    /// Region of the cluster, such as cn-hangzhou [default: the node's, from its metadata]
+    #[arg(long, env = "ACR_REGION")]
+    pub(crate) region: Option<String>,
+
+    /// Namespace that the controller runs in
+    #[arg(long, env = "POD_NAMESPACE", default_value = names::DEFAULT_NAMESPACE)]
+    pub(crate) namespace: String,
+
+    /// Name of the Secret in every covered namespace; the RBAC rules name it too
+    #[arg(long, env = "ACR_SECRET_NAME", default_value = names::DEFAULT_SECRET_NAME)]
+    pub(crate) secret_name: String,
+
+    /// Label to add to that Secret, as key=value; may be repeated
+    #[arg(long = "secret-label", value_parser = key_value)]
+    pub(crate) secret_labels: Vec<(String, String)>,
+
+    /// Annotation to add to that Secret, as key=value; may be repeated
+    #[arg(long = "secret-annotation", value_parser = key_value)]
+    pub(crate) secret_annotations: Vec<(String, String)>,
+
+    /// Namespace of the ConfigMap acr-configuration; empty: it is not looked at
+    #[arg(long, env = "ACR_CONFIG_MAP_NAMESPACE", default_value = names::LEGACY_NAMESPACE)]
+    pub(crate) config_map_namespace: String,
+
+    /// Where /livez, /readyz and /metrics are served
+    #[arg(long, env = "ACR_LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
+    pub(crate) listen_address: SocketAddr,
+
+    /// Form of the log
+    #[arg(long, env = "ACR_LOG_FORMAT", value_enum, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+
+    /// What to log, such as info or info,acr_credential_binding=debug
+    #[arg(long, env = "ACR_LOG_LEVEL", default_value = "info")]
+    pub(crate) log_level: String,
+
+    /// ECS metadata service
+    #[arg(long, env = "ALIBABA_CLOUD_IMDS_ENDPOINT", default_value = "http://100.100.100.200")]
+    pub(crate) metadata_endpoint: String,
+
+    /// For a lab: reach every API host of the cloud at this http://IP:PORT, under its own name
+    #[arg(long, env = "ACR_CLOUD_ADDRESS", value_parser = plain_http)]
+    pub(crate) cloud_address: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Args {
+    /// Where the cloud is.
+    pub(crate) fn cloud_settings(&self, region: &str) -> Settings {
+        Settings {
+            cluster_region: region.into(),
+            address: self.cloud_address,
+            metadata_endpoint: self.metadata_endpoint.as_str().into(),
+            user_agent: concat!("acr-credential-controller/", env!("CARGO_PKG_VERSION")).into(),
+        }
+    }
+
+    /// What the controller is told.
+    pub(crate) fn controller_config(&self, region: &str) -> Config {
+        let map = |pairs: &[(String, String)]| pairs.iter().cloned().collect::<BTreeMap<_, _>>();
+        Config {
+            region: region.into(),
+            namespace: self.namespace.as_str().into(),
+            template: Template {
+                name: self.secret_name.as_str().into(),
+                labels: map(&self.secret_labels),
+                annotations: map(&self.secret_annotations),
+            },
+            config_map_namespace: Some(self.config_map_namespace.as_str()).filter(|n| !n.is_empty()).map(Into::into),
+            listen_address: self.listen_address,
+        }
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write key=value".to_owned()),
+    }
+}
+
+fn plain_http(text: &str) -> Result<SocketAddr, String> {
+    let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    address.parse().map_err(|_| format!("{text} is not of the form http://127.0.0.1:8080"))
+}

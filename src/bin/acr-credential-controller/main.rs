@@ -1,0 +1,52 @@
+//! The controller.
+
+mod args;
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+use acr_credential_binding::cloud::{self, Alibaba};
+use acr_credential_binding::cluster::client::connect;
+use acr_credential_binding::controller::{self, Clients};
+
+use self::args::{Args, LogFormat};
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    // Both kube and reqwest bring a provider along; without a default, building the second client panics.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        anyhow::bail!("another TLS provider is installed already");
+    }
+    let filter = tracing_subscriber::EnvFilter::try_new(&args.log_level).context("--log-level")?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Text => logs.with_target(false).init(),
+        LogFormat::Json => logs.json().flatten_event(true).init(),
+    }
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(run(args))
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let kubernetes = kube::Config::infer().await.context("no kubeconfig and no mounted ServiceAccount")?;
+    let clients = Clients { watch: connect(&kubernetes)?, write: connect(&kubernetes)? };
+    let region = match &args.region {
+        Some(region) => region.clone(),
+        None => cloud::node_region(&args.metadata_endpoint)
+            .await
+            .context("the region is given by neither --region nor the node's metadata")?,
+    };
+    info!(version = env!("CARGO_PKG_VERSION"), %region, "starting");
+    let cloud = Alibaba::new(args.cloud_settings(&region))?;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    controller::run(args.controller_config(&region), clients, cloud, stop).await?;
+    Ok(())
+}

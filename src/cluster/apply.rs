@@ -1,0 +1,180 @@
+//! Executes changes. Decides nothing.
+
+use std::sync::Arc;
+
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Client, Resource};
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value, json};
+
+use super::error::{CallError, call};
+use super::index::Index;
+use super::objects::{WatchedSecret, WatchedServiceAccount};
+use crate::api::names;
+use crate::plan::secret::{Content, Template};
+use crate::plan::Change;
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It stands, and the index knows.
+    Done,
+    /// Something else stood there; the index holds what was read since.
+    Stale,
+    /// It failed.
+    Failed(CallError),
+}
+
+/// Writes changes with preconditions, and feeds what the API server answers back into the index.
+#[derive(Clone)]
+pub struct Applier {
+    client: Client,
+    index: Arc<Index>,
+    template: Arc<Template>,
+}
+
+impl Applier {
+    /// An applier over a connection.
+    pub fn new(client: Client, index: Arc<Index>, template: Arc<Template>) -> Self {
+        Self { client, index, template }
+    }
+
+    /// Executes one change in a namespace.
+    ///
+    /// # Guarantees
+    /// Every write carries a precondition: what somebody else wrote since is never overwritten. A Secret is made
+    /// by server-side apply without force, which fails where one stands that others made.
+    pub async fn apply(&self, namespace: &str, change: &Change) -> Outcome {
+        let result = match change {
+            Change::CreateSecret { content } => self.create_secret(namespace, content).await,
+            Change::UpdateSecret { content, resource_version, extra_keys } => {
+                self.patch_secret(namespace, &self.update(content, resource_version, extra_keys)).await
+            }
+            Change::RetainSecret { resource_version } => {
+                let annotations = json!({ names::ANNOTATION_RETAINED: "true" });
+                let metadata = json!({ "resourceVersion": resource_version, "annotations": annotations });
+                self.patch_secret(namespace, &json!({ "metadata": metadata })).await
+            }
+            Change::DeleteSecret { uid, resource_version } => self.delete_secret(namespace, uid, resource_version).await,
+            Change::SetPullSecrets { service_account, resource_version, pull_secrets } => {
+                let list: Vec<Value> = pull_secrets.iter().map(|name| json!({ "name": name })).collect();
+                let patch = json!({ "metadata": { "resourceVersion": resource_version }, "imagePullSecrets": list });
+                self.patch_service_account(namespace, service_account, &patch).await
+            }
+        };
+        match result {
+            Ok(()) => Outcome::Done,
+            Err(CallError::Conflict) => self.read_again(namespace, change).await,
+            Err(CallError::NotFound) if !matches!(change, Change::CreateSecret { .. }) => self.read_again(namespace, change).await,
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    fn secrets(&self, namespace: &str) -> Api<WatchedSecret> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    fn service_accounts(&self, namespace: &str) -> Api<WatchedServiceAccount> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    fn annotations(&self, content: &Content) -> Map<String, Value> {
+        let flags = self.template.annotations.iter().map(|(key, value)| (key.clone(), json!(value)));
+        flags.chain([(names::ANNOTATION_REGISTRIES.to_owned(), json!(content.registries))]).collect()
+    }
+
+    async fn create_secret(&self, namespace: &str, content: &Content) -> Result<(), CallError> {
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": self.template.name,
+                "namespace": namespace,
+                "labels": self.template.all_labels(),
+                "annotations": self.annotations(content),
+            },
+            "type": names::SECRET_TYPE,
+            "data": { names::SECRET_KEY: content.data.expose_secret() },
+        });
+        let params = PatchParams::apply(names::MANAGER);
+        let secrets = self.secrets(namespace);
+        let made = call(secrets.patch(&self.template.name, &params, &Patch::Apply(&object))).await?;
+        self.index.put_secret(namespace, made.view(&self.template));
+        Ok(())
+    }
+
+    /// The merge patch that brings a Secret to its content, and takes away what could delete or block it.
+    fn update(&self, content: &Content, resource_version: &str, extra_keys: &[Box<str>]) -> Value {
+        let mut annotations = self.annotations(content);
+        annotations.insert(names::ANNOTATION_RETAINED.to_owned(), Value::Null);
+        let mut data: Map<String, Value> = extra_keys.iter().map(|key| (key.to_string(), Value::Null)).collect();
+        data.insert(names::SECRET_KEY.to_owned(), json!(content.data.expose_secret()));
+        json!({
+            "metadata": {
+                "resourceVersion": resource_version,
+                "labels": self.template.all_labels(),
+                "annotations": annotations,
+                "ownerReferences": null,
+                "finalizers": null,
+            },
+            "data": data,
+        })
+    }
+
+    async fn patch_secret(&self, namespace: &str, patch: &Value) -> Result<(), CallError> {
+        let params = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
+        let secrets = self.secrets(namespace);
+        let now = call(secrets.patch(&self.template.name, &params, &Patch::Merge(patch))).await?;
+        self.index.put_secret(namespace, now.view(&self.template));
+        Ok(())
+    }
+
+    async fn delete_secret(&self, namespace: &str, uid: &str, resource_version: &str) -> Result<(), CallError> {
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: Some(resource_version.to_owned()) };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        call(self.secrets(namespace).delete(&self.template.name, &params)).await?;
+        self.index.remove_secret(namespace, resource_version);
+        Ok(())
+    }
+
+    async fn patch_service_account(&self, namespace: &str, name: &str, patch: &Value) -> Result<(), CallError> {
+        let params = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
+        let accounts = self.service_accounts(namespace);
+        let now = call(accounts.patch(name, &params, &Patch::Merge(patch))).await?;
+        self.index.put_service_account(namespace, now.view());
+        Ok(())
+    }
+
+    /// A refused precondition costs one read, so that the next plan knows what stands there now.
+    async fn read_again(&self, namespace: &str, change: &Change) -> Outcome {
+        let result = match change {
+            Change::SetPullSecrets { service_account, resource_version, .. } => {
+                call(self.service_accounts(namespace).get_opt(service_account)).await.map(|found| match found {
+                    Some(account) if account.meta().deletion_timestamp.is_none() => {
+                        self.index.put_service_account(namespace, account.view());
+                    }
+                    _ => {
+                        self.index.remove_service_account(namespace, service_account, resource_version);
+                    }
+                })
+            }
+            Change::CreateSecret { .. } => self.read_secret(namespace, "").await,
+            Change::UpdateSecret { resource_version, .. }
+            | Change::RetainSecret { resource_version }
+            | Change::DeleteSecret { resource_version, .. } => self.read_secret(namespace, resource_version).await,
+        };
+        match result {
+            Ok(()) => Outcome::Stale,
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    async fn read_secret(&self, namespace: &str, known: &str) -> Result<(), CallError> {
+        match call(self.secrets(namespace).get_opt(&self.template.name)).await? {
+            Some(secret) => self.index.put_secret(namespace, secret.view(&self.template)),
+            None => self.index.remove_secret(namespace, known),
+        };
+        Ok(())
+    }
+}
+

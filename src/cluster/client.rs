@@ -1,0 +1,66 @@
+//! The connection to the API server.
+
+use std::time::Duration;
+
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::{Body, ConfigExt};
+use kube::{Client, Config};
+use tower::{BoxError, ServiceBuilder};
+
+/// Why no client could be built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kubeconfig or the mounted ServiceAccount says something that cannot be used.
+    #[error("the configuration of the API server's client cannot be used")]
+    Config(#[source] Box<kube::Error>),
+    /// `tls-server-name` is no host name.
+    #[error("tls-server-name {0:?} is no host name")]
+    ServerName(String),
+}
+
+/// A client with one connection of its own.
+///
+/// kube's default stack speaks HTTP/1.1 with Nagle's algorithm on, and sends a refused request again up to 15
+/// times on its own. This one speaks HTTP/2 where the server does, sends at once, notices a dead peer by ping,
+/// and repeats nothing: whoever calls decides that, with a deadline.
+///
+/// # Errors
+/// [`Error`], with the part that cannot be used.
+pub fn connect(config: &Config) -> Result<Client, Error> {
+    let boxed = |e: kube::Error| Error::Config(Box::new(e));
+    if config.proxy_url.is_some() {
+        // Tunnels are kube's own business, and rare within a cluster.
+        return Client::try_from(config.clone()).map_err(boxed);
+    }
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(Duration::from_secs(5)));
+    tcp.set_keepalive(Some(Duration::from_secs(30)));
+    let tls = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config().map_err(boxed)?).https_or_http();
+    let tls = match &config.tls_server_name {
+        Some(name) => {
+            let parsed = name.clone().try_into().map_err(|_| Error::ServerName(name.clone()))?;
+            tls.with_server_name_resolver(FixedServerNameResolver::new(parsed))
+        }
+        None => tls,
+    };
+    let connector = tls.enable_http1().enable_http2().wrap_connector(tcp);
+    let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .http2_keep_alive_timeout(Duration::from_secs(10))
+        .http2_keep_alive_while_idle(true)
+        .http2_adaptive_window(false)
+        .build(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer().map_err(boxed)?)
+        .layer(config.extra_headers_layer().map_err(boxed)?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace.clone()))
+}

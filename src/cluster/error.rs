@@ -1,0 +1,122 @@
+//! What the API server's refusals mean.
+
+use std::future::Future;
+use std::time::Duration;
+
+use kube::core::Status;
+
+/// No call takes longer: a silent API server would hang it for ever.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// The object changed, or stands already: read and decide again.
+    Conflict,
+    /// The object, or its namespace, is not there.
+    NotFound,
+    /// The namespace is going away.
+    Terminating,
+    /// A quota has no room, in the API server's words.
+    Quota(String),
+    /// RBAC or an admission policy refuses, in the API server's words.
+    Forbidden(String),
+    /// The API server will never take this, in its words.
+    Invalid(String),
+    /// It may work later, and not before this time if one was given.
+    Later(String, Option<Duration>),
+}
+
+impl std::fmt::Display for CallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Conflict => f.write_str("the object changed meanwhile"),
+            Self::NotFound => f.write_str("the object is not there"),
+            Self::Terminating => f.write_str("the namespace is being deleted"),
+            Self::Quota(m) | Self::Forbidden(m) | Self::Invalid(m) | Self::Later(m, _) => f.write_str(m),
+        }
+    }
+}
+
+/// Awaits a call to the API server, at most [`DEADLINE`].
+///
+/// # Errors
+/// [`CallError`], with the server's words.
+pub async fn call<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match tokio::time::timeout(DEADLINE, request).await {
+        Ok(result) => result.map_err(|error| classify(&error)),
+        Err(_) => Err(CallError::Later(format!("the API server did not answer within {} s", DEADLINE.as_secs()), None)),
+    }
+}
+
+/// Sorts an error by what can be done about it.
+pub fn classify(error: &kube::Error) -> CallError {
+    match error {
+        kube::Error::Api(status) => classify_status(status),
+        other => CallError::Later(describe(other), None),
+    }
+}
+
+fn classify_status(status: &Status) -> CallError {
+    let message = status.message.clone();
+    let cause = |reason: &str| status.details.iter().flat_map(|d| &d.causes).any(|c| c.reason == reason);
+    let wait = status.details.as_ref().map(|d| d.retry_after_seconds).filter(|&s| s > 0);
+    let wait = wait.map(|s| Duration::from_secs(s.into()));
+    match (status.code, status.reason.as_str()) {
+        (409, _) => CallError::Conflict,
+        (404, _) => CallError::NotFound,
+        (403, _) if cause("NamespaceTerminating") => CallError::Terminating,
+        (403, _) if message.contains("exceeded quota") => CallError::Quota(message),
+        (401 | 403, _) => CallError::Forbidden(message),
+        (400 | 413 | 422, _) => CallError::Invalid(message),
+        _ => CallError::Later(format!("the API server answered {}: {message}", status.code), wait),
+    }
+}
+
+/// An error's own words and its causes', each once. kube's `Display` repeats its source, in its `Debug` form.
+pub fn describe(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return format!("the API server answered {} {}: {}", status.code, status.reason, status.message);
+    }
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    format!("the API server cannot be reached: {deepest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CallError, classify};
+    use kube::core::Status;
+    use serde_json::json;
+
+    fn of(value: serde_json::Value) -> CallError {
+        let status: Status = serde_json::from_value(value).unwrap();
+        classify(&kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn the_three_kinds_of_403_are_told_apart() {
+        let terminating = json!({"code": 403, "reason": "Forbidden", "message": "m", "details": {"causes": [{"reason": "NamespaceTerminating"}]}});
+        assert_eq!(of(terminating), CallError::Terminating);
+        let quota = json!({"code": 403, "reason": "Forbidden", "message": "secrets \"x\" is forbidden: exceeded quota: q"});
+        assert!(matches!(of(quota), CallError::Quota(_)));
+        let rbac = json!({"code": 403, "reason": "Forbidden", "message": "User \"x\" cannot patch"});
+        assert!(matches!(of(rbac), CallError::Forbidden(_)));
+    }
+
+    #[test]
+    fn a_wait_that_the_server_asks_for_is_kept() {
+        let busy = json!({"code": 429, "reason": "TooManyRequests", "message": "m", "details": {"retryAfterSeconds": 7}});
+        assert!(matches!(of(busy), CallError::Later(_, Some(wait)) if wait.as_secs() == 7));
+        assert!(matches!(of(json!({"code": 500, "message": "m"})), CallError::Later(_, None)));
+    }
+
+    #[test]
+    fn what_moved_or_is_gone_is_read_again() {
+        assert_eq!(of(json!({"code": 409, "reason": "Conflict", "message": "m"})), CallError::Conflict);
+        assert_eq!(of(json!({"code": 404, "reason": "NotFound", "message": "m"})), CallError::NotFound);
+        assert!(matches!(of(json!({"code": 422, "reason": "Invalid", "message": "m"})), CallError::Invalid(_)));
+    }
+}

@@ -1,0 +1,14 @@
+//! Kubernetes: what is watched, and how changes are written. Never the cloud.
+
+pub mod apply;
+pub mod client;
+pub mod error;
+pub mod index;
+pub mod objects;
+pub mod policy;
+pub mod report;
+pub mod store;
+pub mod watch;
+
+pub use apply::{Applier, Outcome};
+pub use index::Index;

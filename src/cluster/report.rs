@@ -1,0 +1,142 @@
+//! Writes on bindings: status, finalizer, the converted binding itself, and Events.
+
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource, ResourceExt};
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::json;
+use tracing::debug;
+
+use super::error::{CallError, call};
+use crate::api::{AcrCredentialBinding, AcrCredentialBindingSpec, AcrCredentialBindingStatus, names};
+
+/// Name of the CustomResourceDefinition.
+const CRD: &str = "acrcredentialbindings.acrcredential.dev";
+
+/// Writes on bindings.
+#[derive(Clone)]
+pub struct BindingWriter {
+    client: Client,
+    recorder: Recorder,
+}
+
+impl BindingWriter {
+    /// A writer over a connection.
+    pub fn new(client: Client) -> Self {
+        let reporter = Reporter { controller: names::MANAGER.to_owned(), instance: None };
+        Self { recorder: Recorder::new(client.clone(), reporter), client }
+    }
+
+    fn bindings(&self) -> Api<AcrCredentialBinding> {
+        Api::all(self.client.clone())
+    }
+
+    /// Replaces the status. The object is the one last seen: a spec that changed meanwhile refuses the write.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn set_status(
+        &self,
+        object: &AcrCredentialBinding,
+        status: AcrCredentialBindingStatus,
+    ) -> Result<AcrCredentialBinding, CallError> {
+        let mut next = object.clone();
+        next.metadata.managed_fields = None;
+        next.status = Some(status);
+        let params = PostParams { field_manager: Some(names::MANAGER.to_owned()), ..PostParams::default() };
+        call(self.bindings().replace_status(&object.name_any(), &params, &next)).await
+    }
+
+    /// Adds or takes away our finalizer; others' stay.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn set_finalizer(&self, object: &AcrCredentialBinding, present: bool) -> Result<AcrCredentialBinding, CallError> {
+        let mut finalizers: Vec<String> = object.finalizers().iter().filter(|f| *f != names::FINALIZER).cloned().collect();
+        if present {
+            finalizers.push(names::FINALIZER.to_owned());
+        }
+        let patch = json!({ "metadata": { "resourceVersion": object.resource_version(), "finalizers": finalizers } });
+        let params = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
+        call(self.bindings().patch(&object.name_any(), &params, &Patch::Merge(&patch))).await
+    }
+
+    /// Whether the CRD itself is being deleted, which deletes every binding.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn crd_is_terminating(&self) -> Result<bool, CallError> {
+        let crds: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        Ok(call(crds.get_opt(CRD)).await?.is_none_or(|crd| crd.metadata.deletion_timestamp.is_some()))
+    }
+
+    /// Makes the converted binding.
+    ///
+    /// # Errors
+    /// [`CallError`]; `Conflict` where a binding of that name stands which somebody else made.
+    pub async fn create_converted(&self, source: &str, spec: &AcrCredentialBindingSpec) -> Result<(), CallError> {
+        let object = json!({
+            "apiVersion": AcrCredentialBinding::api_version(&()),
+            "kind": AcrCredentialBinding::kind(&()),
+            "metadata": {
+                "name": names::LEGACY_NAME,
+                "labels": { names::LABEL_CONVERTED: "true", names::LABEL_MANAGED_BY: names::MANAGER },
+                "annotations": { names::ANNOTATION_CONVERTED_FROM: source },
+            },
+            "spec": spec,
+        });
+        let params = PatchParams::apply(names::MANAGER);
+        call(self.bindings().patch(names::LEGACY_NAME, &params, &Patch::Apply(&object))).await.map(drop)
+    }
+
+    /// Replaces the spec of the converted binding, whoever changed it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn replace_spec(&self, object: &AcrCredentialBinding, spec: &AcrCredentialBindingSpec) -> Result<(), CallError> {
+        let mut next = object.clone();
+        next.metadata.managed_fields = None;
+        next.spec = spec.clone();
+        let params = PostParams { field_manager: Some(names::MANAGER.to_owned()), ..PostParams::default() };
+        call(self.bindings().replace(&object.name_any(), &params, &next)).await.map(drop)
+    }
+
+    /// Takes the marks of conversion off, so that the binding is its user's own.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn graduate(&self, object: &AcrCredentialBinding) -> Result<(), CallError> {
+        let patch = json!({ "metadata": {
+            "resourceVersion": object.resource_version(),
+            "labels": { names::LABEL_CONVERTED: null, names::LABEL_MANAGED_BY: null },
+            "annotations": { names::ANNOTATION_CONVERTED_FROM: null, names::ANNOTATION_ADOPT: "true" },
+        } });
+        let params = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
+        call(self.bindings().patch(&object.name_any(), &params, &Patch::Merge(&patch))).await.map(drop)
+    }
+
+    /// Deletes a binding as it was last seen.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn delete(&self, object: &AcrCredentialBinding) -> Result<(), CallError> {
+        let preconditions = Preconditions { uid: object.uid(), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        call(self.bindings().delete(&object.name_any(), &params)).await.map(drop)
+    }
+
+    /// Publishes an Event. One that cannot be published is no reason to stop.
+    pub async fn event(&self, about: &ObjectReference, warning: bool, reason: &str, note: String) {
+        let event = Event {
+            type_: if warning { EventType::Warning } else { EventType::Normal },
+            reason: reason.to_owned(),
+            note: Some(note.chars().take(1000).collect()),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = call(self.recorder.publish(&event, about)).await {
+            debug!(%error, reason, "event not published");
+        }
+    }
+}

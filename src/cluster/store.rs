@@ -1,0 +1,162 @@
+//! The Secret in the controller's own namespace that keeps minted tokens, so that a restart mints nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::error::{CallError, call};
+use crate::api::names;
+use crate::model::Credential;
+
+/// Key of the Secret's data.
+const KEY: &str = "tokens.json";
+
+/// What is kept of one registry.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// Its credential.
+    pub credential: Option<Arc<Credential>>,
+    /// The domains that the cloud listed.
+    pub domains: Option<Arc<[String]>>,
+}
+
+/// Everything that is kept, by the registry key's id.
+pub type Tokens = BTreeMap<String, Kept>;
+
+/// One registry as stored. Its `Debug` shows no token.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    credential: Option<StoredCredential>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    domains: Option<Vec<String>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredCredential {
+    username: String,
+    token: String,
+    minted_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+impl fmt::Debug for StoredCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredCredential").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+/// The token cache.
+#[derive(Clone)]
+pub struct Store {
+    secrets: Api<Secret>,
+    namespace: Box<str>,
+}
+
+impl Store {
+    /// The cache in a namespace.
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self { secrets: Api::namespaced(client, namespace), namespace: namespace.into() }
+    }
+
+    /// Reads what was kept. What cannot be read counts as not kept: it is minted again.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn load(&self) -> Result<Tokens, CallError> {
+        let secret = call(self.secrets.get_opt(names::CACHE_SECRET_NAME)).await?;
+        let bytes = secret.and_then(|s| s.data).and_then(|mut data| data.remove(KEY)).unwrap_or_default();
+        Ok(parse(&bytes))
+    }
+
+    /// Keeps tokens. The Secret is ours alone, so it is applied with force.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn save(&self, tokens: &Tokens) -> Result<(), CallError> {
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": names::CACHE_SECRET_NAME,
+                "namespace": self.namespace,
+                "labels": { names::LABEL_MANAGED_BY: names::MANAGER },
+            },
+            "type": "Opaque",
+            "data": { KEY: ByteString(render(tokens)) },
+        });
+        let params = PatchParams::apply(names::MANAGER).force();
+        call(self.secrets.patch(names::CACHE_SECRET_NAME, &params, &Patch::Apply(&object))).await.map(drop)
+    }
+}
+
+fn parse(bytes: &ByteString) -> Tokens {
+    let stored: BTreeMap<String, Stored> = serde_json::from_slice(&bytes.0).unwrap_or_default();
+    let keep = |stored: Stored| Kept {
+        credential: stored.credential.map(|c| {
+            Arc::new(Credential {
+                username: c.username,
+                token: SecretString::from(c.token),
+                minted_at: c.minted_at,
+                expires_at: c.expires_at,
+            })
+        }),
+        domains: stored.domains.map(Into::into),
+    };
+    stored.into_iter().map(|(id, stored)| (id, keep(stored))).collect()
+}
+
+fn render(tokens: &Tokens) -> Vec<u8> {
+    let stored: BTreeMap<&String, Stored> = tokens
+        .iter()
+        .map(|(id, kept)| {
+            let credential = kept.credential.as_ref().map(|c| StoredCredential {
+                username: c.username.clone(),
+                token: c.token.expose_secret().to_owned(),
+                minted_at: c.minted_at,
+                expires_at: c.expires_at,
+            });
+            (id, Stored { credential, domains: kept.domains.as_ref().map(|d| d.to_vec()) })
+        })
+        .collect();
+    // Strings and times always serialize.
+    serde_json::to_vec(&stored).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kept, Tokens, parse, render};
+    use crate::model::Credential;
+    use k8s_openapi::ByteString;
+    use k8s_openapi::jiff::Timestamp;
+    use secrecy::ExposeSecret;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_was_kept_comes_back() {
+        let at = |s| Timestamp::from_second(s).unwrap();
+        let credential = Credential { username: "u".into(), token: "t:1".into(), minted_at: at(1), expires_at: at(2) };
+        let kept = Kept { credential: Some(Arc::new(credential)), domains: Some(Arc::from(["d".to_owned()])) };
+        let back = parse(&ByteString(render(&Tokens::from([("id".to_owned(), kept)]))));
+        let credential = back["id"].credential.as_ref().unwrap();
+        assert_eq!(credential.token.expose_secret(), "t:1");
+        assert_eq!((credential.minted_at, credential.expires_at), (at(1), at(2)));
+        assert_eq!(back["id"].domains.as_deref(), Some(&["d".to_owned()][..]));
+    }
+
+    #[test]
+    fn a_cache_that_is_no_json_is_empty() {
+        assert!(parse(&ByteString(b"{\"id\": 5".to_vec())).is_empty());
+    }
+}

@@ -1,0 +1,142 @@
+//! Feeds the index from watches.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::pin_mut;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tracing::{debug, warn};
+
+use super::index::Index;
+use super::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
+use crate::plan::secret::Template;
+
+/// Seconds until a watch is asked for anew. A watch that is open but frozen blinds for that long at most.
+const WATCH_SECONDS: u32 = 120;
+
+/// Objects of one list call. A page is the largest thing that is ever in memory.
+const PAGE: u32 = 250;
+
+/// Where events go. One sink a kind of object.
+pub trait Sink<K> {
+    /// An object was seen.
+    fn put(&mut self, object: K);
+    /// An object went away.
+    fn remove(&mut self, object: K);
+    /// A list is complete: only these `(namespace, name)` exist.
+    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>);
+}
+
+/// The usual configuration of a watch.
+pub fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE)
+}
+
+/// Watches for ever. Errors are logged and retried with back-off.
+pub async fn watch<K>(api: Api<K>, config: watcher::Config, mut sink: impl Sink<K>)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let kind = K::kind(&()).into_owned();
+    let events = watcher(api, config).default_backoff();
+    pin_mut!(events);
+    let mut seen = HashSet::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Init) => seen = HashSet::new(),
+            Ok(Event::InitApply(object)) => {
+                seen.insert((object.namespace().unwrap_or_default().into(), object.name_any().into()));
+                sink.put(object);
+            }
+            Ok(Event::InitDone) => {
+                debug!(kind, objects = seen.len(), "listed");
+                sink.listed(&std::mem::take(&mut seen));
+            }
+            Ok(Event::Apply(object)) => sink.put(object),
+            Ok(Event::Delete(object)) => sink.remove(object),
+            Err(error) => warn!(kind, error = %describe(&error), "watch interrupted"),
+        }
+    }
+}
+
+fn describe(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(e) => format!("list failed: {}", super::error::describe(e)),
+        watcher::Error::WatchStartFailed(e) => format!("watch not started: {}", super::error::describe(e)),
+        watcher::Error::WatchFailed(e) => format!("watch failed: {}", super::error::describe(e)),
+        watcher::Error::WatchError(status) => format!("watch ended: {} {}", status.code, status.message),
+        watcher::Error::NoResourceVersion => "the list has no resource version".to_owned(),
+    }
+}
+
+/// Feeds one kind of object to the index, and says which namespaces changed.
+pub struct IndexSink<W, L> {
+    /// The index.
+    pub index: Arc<Index>,
+    /// Says how our Secrets look.
+    pub template: Arc<Template>,
+    /// Told of each namespace that changed.
+    pub wake: W,
+    /// Told once a list is complete.
+    pub complete: L,
+}
+
+impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedNamespace> for IndexSink<W, L> {
+    fn put(&mut self, object: WatchedNamespace) {
+        let name = object.name_any();
+        self.index.put_namespace(&name, object.facts()).into_iter().for_each(&mut self.wake);
+    }
+
+    fn remove(&mut self, object: WatchedNamespace) {
+        self.index.remove_namespace(&object.name_any()).into_iter().for_each(&mut self.wake);
+    }
+
+    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
+        self.index.retain_namespaces(seen).into_iter().for_each(&mut self.wake);
+        (self.complete)();
+    }
+}
+
+impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedServiceAccount> for IndexSink<W, L> {
+    fn put(&mut self, object: WatchedServiceAccount) {
+        if object.metadata.deletion_timestamp.is_some() {
+            return self.remove(object);
+        }
+        let namespace = object.namespace().unwrap_or_default();
+        self.index.put_service_account(&namespace, object.view()).into_iter().for_each(&mut self.wake);
+    }
+
+    fn remove(&mut self, object: WatchedServiceAccount) {
+        let (namespace, version) = (object.namespace().unwrap_or_default(), object.resource_version().unwrap_or_default());
+        let gone = self.index.remove_service_account(&namespace, &object.name_any(), &version);
+        gone.into_iter().for_each(&mut self.wake);
+    }
+
+    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
+        self.index.retain_service_accounts(seen).into_iter().for_each(&mut self.wake);
+        (self.complete)();
+    }
+}
+
+impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedSecret> for IndexSink<W, L> {
+    fn put(&mut self, object: WatchedSecret) {
+        let namespace = object.namespace().unwrap_or_default();
+        self.index.put_secret(&namespace, object.view(&self.template)).into_iter().for_each(&mut self.wake);
+    }
+
+    fn remove(&mut self, object: WatchedSecret) {
+        let version = object.resource_version().unwrap_or_default();
+        let gone = self.index.remove_secret(&object.namespace().unwrap_or_default(), &version);
+        gone.into_iter().for_each(&mut self.wake);
+    }
+
+    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
+        self.index.retain_secrets(seen, &self.template.name).into_iter().for_each(&mut self.wake);
+        (self.complete)();
+    }
+}

@@ -1,0 +1,235 @@
+//! The binding loop: finalizer, withdrawal, status.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::board::{Board, Cause, State};
+use super::book::Entry;
+use super::clock;
+use super::ledger::Want;
+use crate::api::binding::DeletionPolicy;
+use crate::api::{AcrCredentialBindingStatus, Reason};
+use crate::cluster::error::CallError;
+use crate::cluster::report::BindingWriter;
+use crate::model::Registry;
+use crate::plan::refresh::backoff;
+use crate::plan::status::{Facts, RegistryFacts, status};
+use crate::plan::{Failure, Issue, Phase};
+use crate::server::Metrics;
+
+/// Namespaces are looked at one after the other: their results are reported together.
+pub const SETTLE: Duration = Duration::from_millis(200);
+
+/// A status is written no more often than this.
+const PACE: Duration = Duration::from_secs(3);
+
+/// What the loop needs.
+#[derive(Clone)]
+pub struct BindingLoop {
+    /// The shared state.
+    pub board: Arc<Board>,
+    /// Writes.
+    pub writer: BindingWriter,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// When each status was last written, and failed attempts in a row.
+    pub pace: Arc<Mutex<HashMap<Arc<str>, (Instant, u32)>>>,
+}
+
+/// What a look at a binding asks for.
+enum Step {
+    /// Nothing, until this much time has passed.
+    Rest(Option<Duration>),
+    /// Hold the binding before anything is written for it.
+    AddFinalizer(Entry),
+    /// Find out whether the CRD itself is going.
+    AskForCrd(Entry),
+    /// Let the binding go.
+    RemoveFinalizer(Entry),
+    /// Report.
+    Write(Entry, Box<AcrCredentialBindingStatus>, Option<Duration>),
+}
+
+impl BindingLoop {
+    /// Works for ever.
+    pub async fn run(self) {
+        loop {
+            let job = self.board.bindings.next().await;
+            let name = &job.key;
+            let failed = match self.look(name) {
+                Step::Rest(None) => None,
+                Step::Rest(Some(wait)) => {
+                    self.board.bindings.add_after(name.clone(), wait);
+                    None
+                }
+                Step::AddFinalizer(entry) => self.take_in(self.writer.set_finalizer(&entry.object, true).await),
+                Step::RemoveFinalizer(entry) => {
+                    let result = self.writer.set_finalizer(&entry.object, false).await;
+                    if result.is_ok() {
+                        info!(binding = %name, "released");
+                    }
+                    result.err().filter(|error| *error != CallError::NotFound)
+                }
+                Step::AskForCrd(entry) => self.leave(&entry).await,
+                Step::Write(entry, status, wait) => {
+                    let result = self.writer.set_status(&entry.object, *status).await;
+                    Metrics::count(&self.metrics.status_writes, result.is_ok());
+                    self.remember(name, Instant::now());
+                    if let Some(wait) = wait {
+                        self.board.bindings.add_after(name.clone(), wait);
+                    }
+                    self.take_in(result)
+                }
+            };
+            self.retry(name, failed);
+        }
+    }
+
+    fn take_in(&self, result: Result<crate::api::AcrCredentialBinding, CallError>) -> Option<CallError> {
+        match result {
+            Ok(object) => {
+                self.board.put_binding(object);
+                None
+            }
+            // The watch brings what it is now, or that it is gone.
+            Err(CallError::NotFound) => None,
+            Err(error) => Some(error),
+        }
+    }
+
+    fn remember(&self, name: &Arc<str>, at: Instant) {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_insert((at, 0)).0 = at;
+    }
+
+    fn retry(&self, name: &Arc<str>, failed: Option<CallError>) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(error) = failed else {
+            if let Some((_, attempts)) = pace.get_mut(name) {
+                *attempts = 0;
+            }
+            return;
+        };
+        let (_, attempts) = pace.entry(name.clone()).or_insert((Instant::now(), 0));
+        *attempts = attempts.saturating_add(1);
+        if error != CallError::Conflict {
+            warn!(binding = %name, %error, "write failed");
+        }
+        let wait = backoff(*attempts, Duration::from_millis(500), Duration::from_secs(60), name);
+        self.board.bindings.add_after(name.clone(), wait);
+    }
+
+    /// Decides the one next step for a binding.
+    fn look(&self, name: &Arc<str>) -> Step {
+        let now = clock::now();
+        let mut state = self.board.state();
+        let Some(entry) = state.book.get(name).cloned() else {
+            self.metrics.forget(name);
+            self.pace.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+            return Step::Rest(None);
+        };
+        let deleting = entry.object.metadata.deletion_timestamp.is_some();
+        match (deleting, entry.is_held()) {
+            (true, false) => return Step::Rest(None),
+            (false, false) => return Step::AddFinalizer(entry),
+            (true, true) if entry.good.is_none() => return Step::RemoveFinalizer(entry),
+            (true, true) if entry.leaving.is_none() => return Step::AskForCrd(entry),
+            _ => {}
+        }
+        let tally = state.tallies.of(name).cloned().unwrap_or_default();
+        if deleting && tally.is_settled() && tally.ready() == tally.matched() {
+            return Step::RemoveFinalizer(entry);
+        }
+        let wants = state.wants();
+        if let (Some(asked), Some(binding)) = (&entry.refreshing, &entry.good)
+            && !binding.registries.iter().any(|r| state.ledger.is_forced(&r.key))
+            && let Some(entry) = state.book.get_mut(name)
+        {
+            entry.handled_refresh = Some(asked.clone());
+            entry.refreshing = None;
+        }
+        let entry = state.book.get(name).cloned().unwrap_or(entry);
+        let registries = registries(&state, &entry, &wants);
+        let next_end = registries.iter().filter_map(|r| r.held).map(|(_, end)| end).filter(|end| *end > now).min();
+        let wait = next_end.map(|end| clock::until(end, now) + Duration::from_secs(1));
+        let others = [state.notes.get(name).cloned().unwrap_or_default(), state.common.clone()].concat();
+        drop(state);
+        let facts = Facts {
+            name,
+            generation: entry.object.metadata.generation.unwrap_or_default(),
+            standstill: standstill(&entry),
+            registries,
+            tally: &tally,
+            handled_refresh_at: entry.handled_refresh.clone(),
+            others,
+        };
+        let next = status(&facts, entry.object.status.as_ref(), now);
+        let ready = next.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
+        self.metrics.set_ready(name, ready);
+        if entry.object.status.as_ref() == Some(&next) {
+            return Step::Rest(wait);
+        }
+        let last = self.pace.lock().unwrap_or_else(PoisonError::into_inner).get(name).map(|(at, _)| *at);
+        match last.map(|at| PACE.saturating_sub(at.elapsed())).filter(|rest| !rest.is_zero()) {
+            Some(rest) => Step::Rest(Some(rest)),
+            None => Step::Write(entry, Box::new(next), wait),
+        }
+    }
+
+    /// Decides what a deletion does: where the CRD goes, every binding goes, and withdrawing everywhere at once is
+    /// the worst mistake that could be made.
+    async fn leave(&self, entry: &Entry) -> Option<CallError> {
+        let Some(binding) = &entry.good else { return None };
+        let crd_goes = match self.writer.crd_is_terminating().await {
+            Ok(goes) => goes,
+            Err(error) => return Some(error),
+        };
+        let retain = crd_goes || binding.deletion_policy == DeletionPolicy::Retain;
+        info!(binding = %binding.name, retain, crd_goes, "the binding is being deleted");
+        let mut state = self.board.state();
+        if let Some(entry) = state.book.get_mut(&binding.name) {
+            entry.leaving = Some(if retain { Phase::Retaining } else { Phase::Withdrawing });
+        }
+        self.board.publish(&mut state, std::slice::from_ref(&binding.name), Cause::Spec);
+        drop(state);
+        self.board.bindings.add_after(binding.name.clone(), SETTLE);
+        None
+    }
+}
+
+fn standstill(entry: &Entry) -> Option<Failure> {
+    if entry.object.metadata.deletion_timestamp.is_some() {
+        return Some(Failure::new(Reason::Withdrawing, "the binding is being deleted"));
+    }
+    if !entry.invalid.is_empty() {
+        let list = entry.invalid.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let kept = if entry.good.is_some() { "; the last valid spec stays in force" } else { "" };
+        return Some(Failure::new(Reason::InvalidSpec, format!("{list}{kept}")));
+    }
+    let suspended = entry.good.as_ref().is_some_and(|binding| binding.suspend);
+    suspended.then(|| Failure::new(Reason::Suspended, "spec.suspend is true: nothing is minted, written or withdrawn"))
+}
+
+fn registries(state: &State, entry: &Entry, wants: &HashMap<crate::model::RegistryKey, Want>) -> Vec<RegistryFacts> {
+    let facts = |registry: &Registry| {
+        let key = &registry.key;
+        let (held, domains) = match state.ledger.issue(registry) {
+            Issue::Held { credential, domains } => (Some((credential.minted_at, credential.expires_at)), domains.to_vec()),
+            Issue::Pending | Issue::Missing => (None, registry.domains.clone()),
+        };
+        RegistryFacts {
+            registry: key.edition.to_string(),
+            region: key.region.to_string(),
+            domains,
+            identity: key.identity.to_string(),
+            held,
+            next_refresh_at: wants.get(key).and_then(|want| state.ledger.next_refresh_at(key, want)),
+            failure: state.ledger.failure(key),
+        }
+    };
+    entry.good.iter().flat_map(|binding| &binding.registries).map(facts).collect()
+}
+

@@ -1,0 +1,170 @@
+//! The bindings as they were last seen, and what they mean.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use kube::ResourceExt;
+
+use super::ledger::{Ledger, Want};
+use crate::api::binding::DeletionPolicy;
+use crate::api::{AcrCredentialBinding, names};
+use crate::model::{Binding, Invalid, RegistryKey};
+use crate::plan::{Bound, Phase};
+
+/// One binding.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The object.
+    pub object: Arc<AcrCredentialBinding>,
+    /// What is wrong with its spec.
+    pub invalid: Vec<Invalid>,
+    /// The last spec that was valid: it stays in force.
+    pub good: Option<Arc<Binding>>,
+    /// What its deletion does, once that is known.
+    pub leaving: Option<Phase>,
+    /// The refresh request that is under way.
+    pub refreshing: Option<String>,
+    /// The last refresh request that was acted upon.
+    pub handled_refresh: Option<String>,
+}
+
+impl Entry {
+    fn phase(&self, binding: &Binding) -> Phase {
+        match (self.object.metadata.deletion_timestamp.is_some(), self.leaving) {
+            (true, Some(phase)) => phase,
+            (true, None) if binding.deletion_policy == DeletionPolicy::Retain => Phase::Retaining,
+            // Until it is known whether the CRD itself is going, nothing is touched.
+            (true, None) => Phase::Suspended,
+            (false, _) if binding.suspend => Phase::Suspended,
+            (false, _) => Phase::Active,
+        }
+    }
+
+    /// Whether our finalizer holds the binding. Without it nothing is written: what we made must not outlive a
+    /// deletion that we do not see.
+    pub fn is_held(&self) -> bool {
+        self.object.finalizers().iter().any(|f| f == names::FINALIZER)
+    }
+
+    /// The binding in force, with what it asks.
+    fn in_force(&self) -> Option<(Arc<Binding>, Phase)> {
+        let binding = self.good.clone().filter(|_| self.is_held())?;
+        let phase = self.phase(&binding);
+        Some((binding, phase))
+    }
+}
+
+/// What a look at an object brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// What it asks of the cluster or the cloud changed.
+    pub changed: bool,
+    /// Fresh credentials are asked for.
+    pub refresh: bool,
+}
+
+/// All bindings by name.
+#[derive(Debug, Default)]
+pub struct Book {
+    entries: BTreeMap<Arc<str>, Entry>,
+    /// Names of bindings that are there and cannot be read at all.
+    unreadable: BTreeSet<Arc<str>>,
+}
+
+impl Book {
+    /// Takes in an object.
+    pub fn put(&mut self, object: AcrCredentialBinding, cluster_region: &str) -> News {
+        let name: Arc<str> = object.name_any().into();
+        let readable_again = self.unreadable.remove(&name);
+        let before = self.entries.get(&name).map(|e| (e.in_force(), e.invalid.clone(), e.refreshing.clone()));
+        let same_object = |e: &&Entry| e.object.metadata.uid == object.metadata.uid;
+        let earlier = self.entries.remove(&name).filter(|e| same_object(&e));
+        let (good, invalid) = match Binding::parse(&object, cluster_region) {
+            Ok(binding) => (Some(Arc::new(binding)), Vec::new()),
+            Err(invalid) => (earlier.as_ref().and_then(|e| e.good.clone()), invalid),
+        };
+        let stored = object.status.as_ref().and_then(|s| s.last_handled_refresh_at.clone());
+        let handled_refresh = earlier.as_ref().and_then(|e| e.handled_refresh.clone()).or(stored);
+        let asked = object.annotations().get(names::ANNOTATION_REFRESH_AT).cloned();
+        let entry = Entry {
+            refreshing: asked.filter(|asked| handled_refresh.as_ref() != Some(asked)),
+            leaving: earlier.and_then(|e| e.leaving),
+            object: Arc::new(object),
+            invalid,
+            good,
+            handled_refresh,
+        };
+        let after = Some((entry.in_force(), entry.invalid.clone(), entry.refreshing.clone()));
+        let refresh = entry.refreshing.is_some() && before.as_ref().map(|b| &b.2) != Some(&entry.refreshing);
+        self.entries.insert(name, entry);
+        News { changed: readable_again || before != after, refresh }
+    }
+
+    /// Forgets a binding. Returns whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        self.unreadable.remove(name) | self.entries.remove(name).is_some()
+    }
+
+    /// A binding is there that cannot be read.
+    pub fn add_unreadable(&mut self, name: &str) {
+        self.unreadable.insert(name.into());
+    }
+
+    /// Names of all bindings.
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.entries.keys().chain(&self.unreadable).cloned().collect()
+    }
+
+    /// One binding.
+    pub fn get(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    /// One binding, to change.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Entry> {
+        self.entries.get_mut(name)
+    }
+
+    /// All bindings in force, with what is held for them.
+    pub fn bounds(&self, ledger: &Ledger) -> Vec<Bound> {
+        let in_force = self.entries.values().filter_map(Entry::in_force);
+        let bound = |(binding, phase): (Arc<Binding>, Phase)| {
+            let registries = binding.registries.iter().map(|registry| ledger.issue(registry)).collect();
+            Bound { binding, phase, registries }
+        };
+        in_force.map(bound).collect()
+    }
+
+    /// Whether some binding's coverage cannot be told: then nobody knows what is not wanted.
+    pub fn coverage_unknown(&self) -> bool {
+        !self.unreadable.is_empty() || self.entries.values().any(|entry| entry.is_held() && entry.good.is_none())
+    }
+
+    /// What the active bindings want of each registry.
+    pub fn wants(&self) -> HashMap<RegistryKey, Want> {
+        let mut wants: HashMap<RegistryKey, Want> = HashMap::new();
+        let active = self.entries.values().filter_map(Entry::in_force).filter(|(_, phase)| *phase == Phase::Active);
+        for (binding, _) in active {
+            for registry in &binding.registries {
+                let want = wants
+                    .entry(registry.key.clone())
+                    .or_insert(Want { threshold: binding.threshold, list_domains: false });
+                want.threshold = want.threshold.max(binding.threshold);
+                want.list_domains |= registry.domains.is_empty();
+            }
+        }
+        wants
+    }
+
+    /// Registries of the bindings in force, whatever they ask: what is held for them is kept.
+    pub fn keys(&self) -> impl Iterator<Item = RegistryKey> {
+        let in_force = self.entries.values().filter_map(|entry| entry.good.clone());
+        in_force.flat_map(|binding| binding.registries.iter().map(|r| r.key.clone()).collect::<Vec<_>>())
+    }
+
+    /// Bindings that use some of these registries.
+    pub fn users(&self, keys: &[RegistryKey]) -> Vec<Arc<str>> {
+        let uses = |entry: &Entry| entry.good.iter().flat_map(|b| &b.registries).any(|r| keys.contains(&r.key));
+        self.entries.iter().filter(|(_, entry)| uses(entry)).map(|(name, _)| name.clone()).collect()
+    }
+}

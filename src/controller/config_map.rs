@@ -1,0 +1,215 @@
+//! The ConfigMap loop: one object, turned into one binding.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Resource, ResourceExt};
+use tracing::{info, warn};
+
+use super::board::Board;
+use crate::api::{AcrCredentialBinding, ConditionType, Reason, names};
+use crate::cluster::error::CallError;
+use crate::cluster::report::BindingWriter;
+use crate::cluster::watch::Sink;
+use crate::model::legacy::{self, Conversion};
+use crate::plan::Failure;
+use crate::plan::refresh::backoff;
+
+/// The ConfigMap as it was last seen.
+#[derive(Debug, Default)]
+pub struct Seen {
+    listed: bool,
+    object: Option<Arc<ConfigMap>>,
+}
+
+/// Takes the ConfigMap in from its watch.
+pub struct ConfigMapSink {
+    /// Where it is kept.
+    pub seen: Arc<Mutex<Seen>>,
+    /// Told of each change.
+    pub board: Arc<Board>,
+}
+
+impl ConfigMapSink {
+    fn change(&self, change: impl FnOnce(&mut Seen)) {
+        change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        self.board.config_map.notify_one();
+    }
+}
+
+impl Sink<ConfigMap> for ConfigMapSink {
+    fn put(&mut self, object: ConfigMap) {
+        self.change(|seen| seen.object = Some(Arc::new(object)));
+    }
+
+    fn remove(&mut self, _: ConfigMap) {
+        self.change(|seen| seen.object = None);
+    }
+
+    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+        self.change(|seen| {
+            seen.listed = true;
+            if names.is_empty() {
+                seen.object = None;
+            }
+        });
+    }
+}
+
+/// Versions of the ConfigMap, by what was done about them.
+#[derive(Debug, Default)]
+struct Done {
+    /// The one that the binding was last made to say: a binding that differs afterwards was edited by hand.
+    written: Option<String>,
+    /// The one that an Event was last published about.
+    told: Option<String>,
+}
+
+/// What the loop needs.
+pub struct ConfigMapLoop {
+    /// The shared state.
+    pub board: Arc<Board>,
+    /// Writes.
+    pub writer: BindingWriter,
+    /// The ConfigMap.
+    pub seen: Arc<Mutex<Seen>>,
+}
+
+impl ConfigMapLoop {
+    /// Works for ever.
+    pub async fn run(self) {
+        let mut attempts = 0_u32;
+        let mut done = Done::default();
+        loop {
+            match self.look(&mut done).await {
+                Ok(()) => {
+                    attempts = 0;
+                    self.board.config_map.notified().await;
+                }
+                Err(error) => {
+                    attempts = attempts.saturating_add(1);
+                    warn!(%error, "the binding of the ConfigMap was not written");
+                    let wait = backoff(attempts, Duration::from_millis(500), Duration::from_secs(60), names::LEGACY_NAME);
+                    let _ = tokio::time::timeout(wait, self.board.config_map.notified()).await;
+                }
+            }
+        }
+    }
+
+    async fn look(&self, done: &mut Done) -> Result<(), CallError> {
+        let (listed, object) = {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            (seen.listed, seen.object.clone())
+        };
+        if !listed {
+            return Ok(());
+        }
+        let binding = self.board.state().book.get(names::LEGACY_NAME).map(|entry| entry.object.clone());
+        let converted = binding.as_ref().filter(|b| b.labels().get(names::LABEL_CONVERTED).is_some_and(|v| v == "true"));
+        let Some(config_map) = object else {
+            return match converted.filter(|b| b.metadata.deletion_timestamp.is_none()) {
+                Some(binding) => {
+                    info!("the ConfigMap is gone, and so its binding goes by its deletionPolicy");
+                    self.writer.delete(binding).await
+                }
+                None => Ok(()),
+            };
+        };
+        if config_map.annotations().get(names::ANNOTATION_AUTHORITATIVE).is_some_and(|v| v == "false") {
+            return match converted {
+                Some(binding) => {
+                    info!("the ConfigMap is no longer authoritative: its binding is its user's own");
+                    self.note(None);
+                    self.writer.graduate(binding).await
+                }
+                None => Ok(()),
+            };
+        }
+        if let (Some(binding), None) = (&binding, converted) {
+            let note = format!(
+                "the binding {} is not made from this ConfigMap: delete one of them, or annotate the ConfigMap with {}: \"false\"",
+                binding.name_any(),
+                names::ANNOTATION_AUTHORITATIVE
+            );
+            self.tell(&config_map, done, "BindingNotConverted", note).await;
+            return Ok(());
+        }
+        self.convert(&config_map, converted, done).await
+    }
+
+    async fn convert(
+        &self,
+        config_map: &ConfigMap,
+        binding: Option<&Arc<AcrCredentialBinding>>,
+        done: &mut Done,
+    ) -> Result<(), CallError> {
+        let data = config_map.data.clone().unwrap_or_default();
+        let conversion = legacy::convert(&data);
+        self.report(config_map, &conversion, done).await;
+        let Some(spec) = conversion.spec else { return Ok(()) };
+        let version = config_map.resource_version();
+        let result = match binding {
+            None => {
+                info!("made the binding {} from the ConfigMap", names::LEGACY_NAME);
+                let source = format!("{}/{}", config_map.namespace().unwrap_or_default(), config_map.name_any());
+                self.writer.create_converted(&source, &spec).await
+            }
+            Some(binding) if binding.spec == spec || binding.metadata.deletion_timestamp.is_some() => Ok(()),
+            Some(binding) => {
+                if done.written == version {
+                    let note = format!(
+                        "this binding is made from the ConfigMap {}/{}, which is authoritative: edit that one. The edit was reverted",
+                        config_map.namespace().unwrap_or_default(),
+                        config_map.name_any()
+                    );
+                    warn!(note, "hand edit reverted");
+                    self.writer.event(&binding.object_ref(&()), true, "HandEditReverted", note).await;
+                }
+                self.writer.replace_spec(binding, &spec).await
+            }
+        };
+        if result.is_ok() {
+            done.written = version;
+        }
+        result
+    }
+
+    /// Tells what was found in the ConfigMap: as a condition of its binding, and as an Event once a version.
+    async fn report(&self, config_map: &ConfigMap, conversion: &Conversion, done: &mut Done) {
+        let valid = conversion.spec.is_some() && !conversion.has_errors();
+        let summary = legacy::summarize(&conversion.findings);
+        let failure = match (valid, summary.is_empty()) {
+            (true, true) => Failure::new(Reason::Succeeded, "the ConfigMap says nothing unclear"),
+            (true, false) => Failure::new(Reason::Succeeded, summary.clone()),
+            (false, _) => Failure::new(Reason::LegacyConfigInvalid, summary.clone()),
+        };
+        self.note(Some((valid, failure)));
+        if !valid {
+            self.tell(config_map, done, Reason::LegacyConfigInvalid.as_str(), summary).await;
+        }
+    }
+
+    /// Publishes an Event on the ConfigMap, once a version.
+    async fn tell(&self, config_map: &ConfigMap, done: &mut Done, reason: &str, note: String) {
+        let version = config_map.resource_version();
+        if done.told != version {
+            warn!(reason, note, "the ConfigMap needs a look");
+            self.writer.event(&config_map.object_ref(&()), true, reason, note).await;
+            done.told = version;
+        }
+    }
+
+    fn note(&self, note: Option<(bool, Failure)>) {
+        let notes = note.map(|(valid, why)| vec![(ConditionType::LegacyConfigValid, valid, why)]);
+        let mut state = self.board.state();
+        match notes {
+            Some(notes) => state.notes.insert(names::LEGACY_NAME.into(), notes),
+            None => state.notes.remove(names::LEGACY_NAME),
+        };
+        drop(state);
+        self.board.bindings.add(names::LEGACY_NAME.into(), super::queue::Lane::Urgent);
+    }
+}
+

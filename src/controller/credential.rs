@@ -1,0 +1,142 @@
+//! The credential loop: one flight a registry, those that are due together in one go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::board::{Board, Cause};
+use super::clock;
+use super::ledger::Minted;
+use crate::cloud::Alibaba;
+use crate::cluster::store::Store;
+use crate::model::RegistryKey;
+use crate::server::Metrics;
+
+/// How long a result waits for the others of its batch, before it is written without them.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// The longest sleep: a clock that was set is noticed after that.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// What the loop needs.
+pub struct CredentialLoop {
+    /// The shared state.
+    pub board: Arc<Board>,
+    /// The cloud.
+    pub cloud: Alibaba,
+    /// The cache.
+    pub store: Store,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+}
+
+impl CredentialLoop {
+    /// Works for ever.
+    pub async fn run(self) {
+        let mut flights: JoinSet<(RegistryKey, Minted)> = JoinSet::new();
+        let mut landed: Vec<RegistryKey> = Vec::new();
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let (started, sleep) = self.start_due(&mut flights);
+            if started {
+                deadline = deadline.or(Some(Instant::now() + SETTLE));
+            }
+            tokio::select! {
+                () = self.board.credentials.notified() => {}
+                () = tokio::time::sleep(sleep) => {}
+                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    self.land(&mut landed, true).await;
+                    deadline = None;
+                }
+                Some(flight) = flights.join_next(), if !flights.is_empty() => match flight {
+                    Ok((key, minted)) => {
+                        self.record(key, minted, &mut landed);
+                        deadline = deadline.or(Some(Instant::now() + SETTLE));
+                    }
+                    Err(error) => error!(%error, "a flight to the cloud broke off"),
+                },
+            }
+            if flights.is_empty() && !landed.is_empty() {
+                self.land(&mut landed, false).await;
+                deadline = None;
+            }
+        }
+    }
+
+    /// Sends off what is due. Returns whether there was any, and how long to sleep.
+    fn start_due(&self, flights: &mut JoinSet<(RegistryKey, Minted)>) -> (bool, Duration) {
+        let now = clock::now();
+        let mut state = self.board.state();
+        let wants = state.wants();
+        let (due, next) = state.ledger.start_due(&wants, now);
+        drop(state);
+        let started = !due.is_empty();
+        for (key, list_domains) in due {
+            flights.spawn(mint(self.cloud.clone(), key, list_domains, now));
+        }
+        let sleep = next.map_or(LONGEST_SLEEP, |at| clock::until(at, now)).clamp(Duration::from_millis(5), LONGEST_SLEEP);
+        (started, sleep)
+    }
+
+    fn record(&self, key: RegistryKey, minted: Minted, landed: &mut Vec<RegistryKey>) {
+        Metrics::count(&self.metrics.mints, minted.credential.is_ok());
+        match &minted.credential {
+            Ok(credential) => info!(registry = %key, identity = %key.identity, expires_at = %credential.expires_at, "credential issued"),
+            Err(failure) => warn!(
+                registry = %key,
+                identity = %key.identity,
+                reason = %failure.reason,
+                request_id = failure.request_id.as_deref().unwrap_or("none"),
+                message = %failure.message,
+                "no credential"
+            ),
+        }
+        self.board.state().ledger.record(&key, minted, clock::now());
+        landed.push(key);
+    }
+
+    /// Keeps what was minted, then shows it to the namespaces: whoever takes over after a crash finds the same
+    /// tokens and writes nothing anew.
+    async fn land(&self, landed: &mut Vec<RegistryKey>, give_up_waiting: bool) {
+        let tokens = self.board.state().ledger.tokens();
+        if !landed.is_empty()
+            && let Err(error) = self.store.save(&tokens).await
+        {
+            warn!(%error, "the token cache was not written; a restart would mint anew");
+        }
+        let mut state = self.board.state();
+        if give_up_waiting {
+            state.ledger.give_up_waiting();
+        }
+        let users = match give_up_waiting {
+            true => state.book.names(),
+            false => state.book.users(landed),
+        };
+        for (key, credential) in state.ledger.credentials() {
+            let label = crate::server::metrics::RegistryLabel { registry: key.to_string() };
+            self.metrics.expiration.get_or_create(&label).set(credential.expires_at.as_second());
+        }
+        self.board.publish(&mut state, &users, Cause::Credential);
+        drop(state);
+        landed.clear();
+        for name in users {
+            self.board.bindings.add_after(name, super::binding::SETTLE);
+        }
+    }
+}
+
+async fn mint(cloud: Alibaba, key: RegistryKey, list_domains: bool, now: Timestamp) -> (RegistryKey, Minted) {
+    let domains = async {
+        match list_domains {
+            true => Some(cloud.domains(&key, now).await),
+            false => None,
+        }
+    };
+    let (credential, domains) = tokio::join!(cloud.mint(&key, now), domains);
+    (key, Minted { credential, domains })
+}
+

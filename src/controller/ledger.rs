@@ -1,0 +1,240 @@
+//! What is held for each registry, and what became of the last attempt.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use crate::api::Reason;
+use crate::cloud::{Failure as CloudFailure, Retry};
+use crate::cluster::store::{Kept, Tokens};
+use crate::model::{Credential, Registry, RegistryKey};
+use crate::plan::refresh::{Life, backoff};
+use crate::plan::{Failure, Issue};
+
+/// What the bindings want of one registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// The longest of their thresholds.
+    pub threshold: Duration,
+    /// Whether the instance's own domains are asked for.
+    pub list_domains: bool,
+}
+
+/// What an attempt brought.
+#[derive(Debug)]
+pub struct Minted {
+    /// The credential.
+    pub credential: Result<Credential, CloudFailure>,
+    /// The instance's domains, where they were asked for.
+    pub domains: Option<Result<Vec<String>, CloudFailure>>,
+}
+
+/// One registry.
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    credential: Option<Arc<Credential>>,
+    domains: Option<Arc<[String]>>,
+    failed: Option<Failed>,
+    in_flight: bool,
+    /// A first attempt that takes long holds nobody up any more.
+    slow: bool,
+    forced: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Failed {
+    failure: Failure,
+    /// The cause without its RequestId, to tell a run of equal failures.
+    cause: (Reason, String),
+    attempts: u32,
+    next_try: Timestamp,
+}
+
+/// All registries.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    held: HashMap<RegistryKey, Held>,
+    /// What the cache held, until its key is first asked for.
+    kept: Tokens,
+}
+
+impl Ledger {
+    /// A ledger that starts with what was kept.
+    pub fn new(kept: Tokens) -> Self {
+        Self { held: HashMap::new(), kept }
+    }
+
+    /// Makes room for the registries that are wanted, and drops the others.
+    pub fn want(&mut self, wants: &HashMap<RegistryKey, Want>) {
+        self.held.retain(|key, held| wants.contains_key(key) || held.in_flight);
+        for key in wants.keys() {
+            let kept = &mut self.kept;
+            self.held.entry(key.clone()).or_insert_with(|| {
+                let Kept { credential, domains } = kept.remove(&key.id()).unwrap_or_default();
+                Held { credential, domains, ..Held::default() }
+            });
+        }
+    }
+
+    /// Asks for fresh credentials at once.
+    pub fn force(&mut self, keys: impl IntoIterator<Item = RegistryKey>) {
+        for key in keys {
+            if let Some(held) = self.held.get_mut(&key) {
+                held.forced = true;
+            }
+        }
+    }
+
+    /// Whether a fresh credential was asked for and has not been tried yet.
+    pub fn is_forced(&self, key: &RegistryKey) -> bool {
+        self.held.get(key).is_some_and(|held| held.forced)
+    }
+
+    /// Takes the registries that are due, along with those that are due soon, and says when the next one is.
+    pub fn start_due(
+        &mut self,
+        wants: &HashMap<RegistryKey, Want>,
+        now: Timestamp,
+    ) -> (Vec<(RegistryKey, bool)>, Option<Timestamp>) {
+        let due: Vec<RegistryKey> =
+            wants.iter().filter(|(key, want)| self.due_at(key, want).is_some_and(|at| at <= now)).map(|(key, _)| key.clone()).collect();
+        let joining = |(key, want): &(&RegistryKey, &Want)| self.joins_at(key, want).is_some_and(|at| at <= now);
+        let together: Vec<RegistryKey> = match due.is_empty() {
+            true => Vec::new(),
+            false => wants.iter().filter(joining).map(|(key, _)| key.clone()).filter(|key| !due.contains(key)).collect(),
+        };
+        let mut started = Vec::new();
+        for key in due.into_iter().chain(together) {
+            let Some(held) = self.held.get_mut(&key) else { continue };
+            held.in_flight = true;
+            let list_domains = wants.get(&key).is_some_and(|want| want.list_domains);
+            started.push((key, list_domains));
+        }
+        let next = wants.iter().filter_map(|(key, want)| self.due_at(key, want)).min();
+        (started, next)
+    }
+
+    /// When a registry is due: at once, at a retry, or before the end of what is held. `None` while an attempt
+    /// is under way, and for what this build cannot serve.
+    fn due_at(&self, key: &RegistryKey, want: &Want) -> Option<Timestamp> {
+        let held = self.held.get(key)?;
+        if held.in_flight || key.not_yet_served().is_some() {
+            return None;
+        }
+        if held.forced {
+            return Some(Timestamp::MIN);
+        }
+        if let Some(failed) = &held.failed {
+            return Some(failed.next_try);
+        }
+        if want.list_domains && held.domains.is_none() {
+            return Some(Timestamp::MIN);
+        }
+        Some(held.life().map_or(Timestamp::MIN, |life| life.due_at(want.threshold, &key.id())))
+    }
+
+    fn joins_at(&self, key: &RegistryKey, want: &Want) -> Option<Timestamp> {
+        let held = self.held.get(key)?;
+        let idle = !held.in_flight && held.failed.is_none();
+        idle.then(|| held.life().map(|life| life.joins_at(want.threshold, &key.id()))).flatten()
+    }
+
+    /// Records what an attempt brought. What was held stays where it failed.
+    pub fn record(&mut self, key: &RegistryKey, minted: Minted, now: Timestamp) {
+        let Some(held) = self.held.get_mut(key) else { return };
+        held.in_flight = false;
+        held.forced = false;
+        let mut failure = None;
+        match minted.credential {
+            Ok(credential) => held.credential = Some(Arc::new(credential)),
+            Err(error) => failure = Some(error),
+        }
+        match minted.domains {
+            Some(Ok(domains)) => held.domains = Some(domains.into()),
+            // A list that cannot be read keeps the last one; without one there is nowhere to write the token.
+            Some(Err(error)) if held.domains.is_none() => failure = failure.or(Some(error)),
+            _ => {}
+        }
+        held.failed = failure.map(|error| Failed::after(held.failed.as_ref(), error, &key.id(), now));
+    }
+
+    /// Marks first attempts that are still under way as slow.
+    pub fn give_up_waiting(&mut self) {
+        for held in self.held.values_mut().filter(|held| held.in_flight) {
+            held.slow = true;
+        }
+    }
+
+    /// What there is to write for a registry.
+    pub fn issue(&self, registry: &Registry) -> Issue {
+        if registry.key.not_yet_served().is_some() {
+            return Issue::Missing;
+        }
+        let Some(held) = self.held.get(&registry.key) else { return Issue::Pending };
+        let given = (!registry.domains.is_empty()).then(|| Arc::from(registry.domains.as_slice()));
+        match (&held.credential, given.or_else(|| held.domains.clone())) {
+            (Some(credential), Some(domains)) => Issue::Held { credential: credential.clone(), domains },
+            _ if held.slow || held.failed.is_some() => Issue::Missing,
+            _ => Issue::Pending,
+        }
+    }
+
+    /// Why the last attempt failed.
+    pub fn failure(&self, key: &RegistryKey) -> Option<Failure> {
+        if let Some(why) = key.not_yet_served() {
+            return Some(Failure::new(Reason::NotYetServed, why));
+        }
+        self.held.get(key)?.failed.as_ref().map(|failed| failed.failure.clone())
+    }
+
+    /// When the next attempt is made.
+    pub fn next_refresh_at(&self, key: &RegistryKey, want: &Want) -> Option<Timestamp> {
+        self.due_at(key, want).filter(|at| *at != Timestamp::MIN)
+    }
+
+    /// Everything worth keeping across a restart.
+    pub fn tokens(&self) -> Tokens {
+        let keep = |held: &Held| Kept { credential: held.credential.clone(), domains: held.domains.clone() };
+        let kept = self.held.iter().filter(|(_, held)| held.credential.is_some());
+        kept.map(|(key, held)| (key.id(), keep(held))).collect()
+    }
+
+    /// Every credential that is held, by registry.
+    pub fn credentials(&self) -> impl Iterator<Item = (&RegistryKey, &Arc<Credential>)> {
+        self.held.iter().filter_map(|(key, held)| Some((key, held.credential.as_ref()?)))
+    }
+}
+
+impl Held {
+    fn life(&self) -> Option<Life> {
+        self.credential.as_ref().map(|c| Life { minted_at: c.minted_at, expires_at: c.expires_at })
+    }
+}
+
+impl Failed {
+    /// The first of a run of equal failures keeps its RequestId: a new one each time would rewrite the status.
+    fn after(before: Option<&Self>, error: CloudFailure, seed: &str, now: Timestamp) -> Self {
+        let attempts = before.map_or(0, |b| b.attempts).saturating_add(1);
+        let cause = (error.reason, error.message);
+        let failure = match before.filter(|b| b.cause == cause) {
+            Some(before) => before.failure.clone(),
+            None => {
+                let request = error.request_id.map(|id| format!(" (RequestId {id})")).unwrap_or_default();
+                Failure::new(cause.0, format!("{}{request}", cause.1))
+            }
+        };
+        let wait = match error.retry {
+            Retry::Soon => backoff(attempts, Duration::from_secs(2), Duration::from_secs(300), seed),
+            Retry::After(wait) => wait.max(backoff(attempts, Duration::from_secs(1), Duration::from_secs(60), seed)),
+            Retry::Rarely => backoff(attempts, Duration::from_secs(15), Duration::from_secs(300), seed),
+        };
+        let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(5));
+        Self { failure, cause, attempts, next_try: now.checked_add(wait).unwrap_or(now) }
+    }
+}
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

@@ -1,0 +1,297 @@
+//! The loops, and what joins them.
+//!
+//! ```text
+//! watches → index ─────────────┐
+//! bindings → book ─┬─ publish → snapshot → namespace loop → apply → tallies → binding loop → status
+//! credential loop → ledger ────┘
+//! ConfigMap → config_map loop → binding
+//! ```
+
+mod binding;
+mod board;
+mod book;
+mod clock;
+mod config_map;
+mod credential;
+mod ledger;
+mod namespace;
+mod queue;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::core::DeserializeGuard;
+use kube::{Api, Client, ResourceExt};
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use self::binding::BindingLoop;
+use self::board::{Board, WORKERS};
+use self::config_map::{ConfigMapLoop, ConfigMapSink};
+use self::credential::CredentialLoop;
+use self::ledger::Ledger;
+use self::namespace::NamespaceLoop;
+use crate::api::{AcrCredentialBinding, ConditionType, Reason, names};
+use crate::cloud::Alibaba;
+use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
+use crate::cluster::policy::{self, Fence};
+use crate::cluster::report::BindingWriter;
+use crate::cluster::store::Store;
+use crate::cluster::watch::{self, IndexSink, Sink, watch};
+use crate::cluster::Applier;
+use crate::cluster::error::CallError;
+use crate::plan::{Failure, Template};
+use crate::server::admin::{self, Readiness};
+use crate::server::Metrics;
+
+/// Everything that a flag decides.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The cluster's region.
+    pub region: Box<str>,
+    /// The namespace that the controller runs in.
+    pub namespace: Box<str>,
+    /// How our Secrets look.
+    pub template: Template,
+    /// Namespace of the legacy ConfigMap; `None`: it is not looked at.
+    pub config_map_namespace: Option<Box<str>>,
+    /// Where health and metrics are served.
+    pub listen_address: SocketAddr,
+}
+
+/// Why the controller ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What must never end has ended.
+    #[error("{0} ended, and the controller cannot work without it")]
+    Ended(&'static str),
+    /// The token cache could not be read.
+    #[error("the token cache {namespace}/{name} cannot be read: {words}", name = names::CACHE_SECRET_NAME)]
+    Cache {
+        /// The controller's namespace.
+        namespace: Box<str>,
+        /// The API server's words.
+        words: Box<str>,
+    },
+}
+
+/// Connections to the API server: writes must not wait behind a list.
+#[derive(Clone)]
+pub struct Clients {
+    /// For watches.
+    pub watch: Client,
+    /// For everything else.
+    pub write: Client,
+}
+
+const CACHES: [&str; 4] = ["namespaces", "service accounts", "secrets", "bindings"];
+
+/// Runs until `stop` is ready, or until something that must never end ends.
+///
+/// # Errors
+/// [`Error`].
+pub async fn run(config: Config, clients: Clients, cloud: Alibaba, stop: impl Future<Output = ()>) -> Result<(), Error> {
+    let metrics = Arc::new(Metrics::default());
+    let readiness = Readiness::awaiting(CACHES);
+    let mut tasks: JoinSet<&'static str> = JoinSet::new();
+    let store = Store::new(clients.write.clone(), &config.namespace);
+    let kept = load(&store, &config.namespace).await?;
+    let board = Board::new(&config.region, Arc::new(config.template.clone()), Ledger::new(kept));
+    serve_admin(&mut tasks, &config, &readiness, &metrics, &board);
+    spawn_watches(&mut tasks, &config, &clients, &readiness, &board);
+    spawn(&mut tasks, "the fence", keep_fence(clients.write.clone(), config.clone(), board.clone(), metrics.clone()));
+    tokio::select! {
+        () = stop => {
+            info!("stopping");
+            tasks.shutdown().await;
+            Ok(())
+        }
+        ended = supervise(&mut tasks, &config, &clients, Parts { board, readiness, metrics, store, cloud }) => Err(ended),
+    }
+}
+
+struct Parts {
+    board: Arc<Board>,
+    readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
+    store: Store,
+    cloud: Alibaba,
+}
+
+/// Starts the loops once the caches are full, and waits for any task to end.
+async fn supervise(tasks: &mut JoinSet<&'static str>, config: &Config, clients: &Clients, parts: Parts) -> Error {
+    let mut looked = tokio::time::interval(Duration::from_millis(20));
+    while !parts.readiness.missing().is_empty() {
+        tokio::select! {
+            _ = looked.tick() => {}
+            Some(ended) = tasks.join_next() => return Error::Ended(name_of(ended)),
+        }
+    }
+    info!("caches are full");
+    parts.board.go_live();
+    spawn_loops(tasks, config, clients, parts);
+    match tasks.join_next().await {
+        Some(ended) => Error::Ended(name_of(ended)),
+        None => Error::Ended("everything"),
+    }
+}
+
+fn name_of(ended: Result<&'static str, tokio::task::JoinError>) -> &'static str {
+    ended.unwrap_or_else(|error| {
+        error!(%error, "a task broke off");
+        "a task that broke off"
+    })
+}
+
+fn spawn<T>(tasks: &mut JoinSet<&'static str>, name: &'static str, task: impl Future<Output = T> + Send + 'static) {
+    tasks.spawn(async move {
+        task.await;
+        name
+    });
+}
+
+async fn load(store: &Store, namespace: &str) -> Result<crate::cluster::store::Tokens, Error> {
+    let mut wait = Duration::from_millis(250);
+    for _ in 0..5 {
+        match store.load().await {
+            Ok(tokens) => return Ok(tokens),
+            Err(error) => warn!(%error, "the token cache cannot be read yet"),
+        }
+        tokio::time::sleep(wait).await;
+        wait *= 2;
+    }
+    let cache = |error: CallError| Error::Cache { namespace: namespace.into(), words: error.to_string().into() };
+    store.load().await.map_err(cache)
+}
+
+fn serve_admin(
+    tasks: &mut JoinSet<&'static str>,
+    config: &Config,
+    readiness: &Arc<Readiness>,
+    metrics: &Arc<Metrics>,
+    board: &Arc<Board>,
+) {
+    let (address, readiness, metrics, board) = (config.listen_address, readiness.clone(), metrics.clone(), board.clone());
+    let gauges = metrics.clone();
+    let refresh = move || {
+        for (name, depth) in [("namespace", board.namespaces.depth()), ("binding", board.bindings.depth())] {
+            let label = crate::server::metrics::QueueLabel { name };
+            gauges.queue_depth.get_or_create(&label).set(i64::try_from(depth).unwrap_or(i64::MAX));
+        }
+    };
+    spawn(tasks, "the admin server", async move {
+        if let Err(error) = admin::serve(address, readiness, metrics, refresh).await {
+            error!(%error, %address, "the admin server cannot serve; choose another --listen-address");
+        }
+    });
+}
+
+fn spawn_watches(
+    tasks: &mut JoinSet<&'static str>,
+    config: &Config,
+    clients: &Clients,
+    readiness: &Arc<Readiness>,
+    board: &Arc<Board>,
+) {
+    let client = &clients.watch;
+    let index_sink = |part: &'static str| {
+        let (wake, readiness) = (board.clone(), readiness.clone());
+        IndexSink {
+            index: board.index.clone(),
+            template: board.template().clone(),
+            wake: move |namespace| wake.wake_namespace(namespace),
+            complete: move || {
+                readiness.done(part);
+            },
+        }
+    };
+    let secrets = watch::config().fields(&format!("metadata.name={}", config.template.name));
+    spawn(tasks, "the watch on namespaces", watch(Api::<WatchedNamespace>::all(client.clone()), watch::config(), index_sink("namespaces")));
+    spawn(tasks, "the watch on service accounts", watch(Api::<WatchedServiceAccount>::all(client.clone()), watch::config(), index_sink("service accounts")));
+    spawn(tasks, "the watch on secrets", watch(Api::<WatchedSecret>::all(client.clone()), secrets, index_sink("secrets")));
+    let bindings = BindingSink { board: board.clone(), readiness: readiness.clone() };
+    spawn(tasks, "the watch on bindings", watch(Api::all(client.clone()), watch::config(), bindings));
+}
+
+fn spawn_loops(tasks: &mut JoinSet<&'static str>, config: &Config, clients: &Clients, parts: Parts) {
+    let Parts { board, metrics, store, cloud, .. } = parts;
+    let applier = Applier::new(clients.write.clone(), board.index.clone(), board.template().clone());
+    let worker = NamespaceLoop { board: board.clone(), applier, metrics: metrics.clone(), attempts: Arc::default() };
+    for _ in 0..WORKERS {
+        spawn(tasks, "a namespace worker", worker.clone().run());
+    }
+    let writer = BindingWriter::new(clients.write.clone());
+    let reporter = BindingLoop { board: board.clone(), writer: writer.clone(), metrics: metrics.clone(), pace: Arc::default() };
+    for _ in 0..4 {
+        spawn(tasks, "a binding worker", reporter.clone().run());
+    }
+    spawn(tasks, "the credential loop", CredentialLoop { board: board.clone(), cloud, store, metrics }.run());
+    if let Some(namespace) = &config.config_map_namespace {
+        let seen = Arc::default();
+        let api: Api<ConfigMap> = Api::namespaced(clients.watch.clone(), namespace);
+        let fields = watch::config().fields(&format!("metadata.name={}", names::LEGACY_NAME));
+        let sink = ConfigMapSink { seen: Arc::clone(&seen), board: board.clone() };
+        spawn(tasks, "the watch on the ConfigMap", watch(api, fields, sink));
+        spawn(tasks, "the ConfigMap loop", ConfigMapLoop { board, writer, seen }.run());
+    }
+}
+
+/// Looks whether the admission policies stand, at the start and for as long as they do not.
+async fn keep_fence(client: Client, config: Config, board: Arc<Board>, metrics: Arc<Metrics>) {
+    match policy::excess_rights(&client).await {
+        Ok(excess) if excess.is_empty() => {}
+        Ok(excess) => warn!(rights = excess.join("; "), "this controller has rights that it does not need; apply the RBAC of this version"),
+        Err(error) => warn!(%error, "own rights cannot be looked up"),
+    }
+    loop {
+        let fence = policy::probe(&client, &config.namespace, &config.template.name).await;
+        metrics.fenced.set((fence == Fence::Standing).into());
+        if fence == Fence::Standing {
+            info!("admission policies fence this controller");
+            board.state().common.clear();
+            return std::future::pending().await;
+        }
+        let why = "no ValidatingAdmissionPolicy fences this controller: apply deploy/policies.yaml (Kubernetes 1.30 or newer)";
+        if fence == Fence::Missing && board.state().common.is_empty() {
+            warn!(why, "RBAC alone lets it make a Secret that the cluster fills with a token");
+            board.state().common = vec![(ConditionType::Fenced, false, Failure::new(Reason::PoliciesMissing, why))];
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+}
+
+/// Takes bindings in. One that cannot be read does not stall the watch.
+struct BindingSink {
+    board: Arc<Board>,
+    readiness: Arc<Readiness>,
+}
+
+impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
+    fn put(&mut self, object: DeserializeGuard<AcrCredentialBinding>) {
+        match object.0 {
+            Ok(binding) => self.board.put_binding(binding),
+            Err(invalid) => {
+                let name = invalid.metadata.name.unwrap_or_default();
+                error!(binding = %name, error = %invalid.error, "the binding cannot be read; what it made stays as it is");
+                self.board.hold_unreadable(&name);
+            }
+        }
+    }
+
+    fn remove(&mut self, object: DeserializeGuard<AcrCredentialBinding>) {
+        self.board.remove_binding(&object.name_any());
+    }
+
+    fn listed(&mut self, seen: &std::collections::HashSet<(Box<str>, Box<str>)>) {
+        let known = self.board.state().book.names();
+        for name in known {
+            if !seen.contains(&(Box::from(""), Box::from(&*name))) {
+                self.board.remove_binding(&name);
+            }
+        }
+        self.readiness.done("bindings");
+    }
+}

@@ -1,0 +1,297 @@
+//! A queue of keys: each is in it once, worked on by one worker at a time, and urgent ones go first.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// How soon a key is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// One of thousands, such as a refresh: a few workers stay free of these.
+    Bulk,
+    /// Somebody waits for it.
+    Urgent,
+}
+
+/// The queue.
+///
+/// # Guarantees
+/// - A key added while it is worked on is worked on again afterwards: no event is lost.
+/// - One key is never worked on by two workers.
+/// - At most `bulk_limit` workers do bulk work, so that an urgent key always finds a free one.
+#[derive(Debug)]
+pub struct Queue<K> {
+    inner: Mutex<Inner<K>>,
+    wake: Notify,
+    bulk_limit: usize,
+}
+
+#[derive(Debug)]
+struct Inner<K> {
+    urgent: VecDeque<K>,
+    bulk: VecDeque<K>,
+    entries: HashMap<K, Entry>,
+    delayed: BTreeMap<(Instant, u64), K>,
+    due: HashMap<K, (Instant, u64)>,
+    sequence: u64,
+    bulk_active: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    queued: Option<Lane>,
+    since: Instant,
+    active: bool,
+}
+
+/// A key that is being worked on, until this is dropped.
+#[derive(Debug)]
+pub struct Job<K: Eq + Hash + Clone> {
+    /// The key.
+    pub key: K,
+    /// When it was added.
+    pub since: Instant,
+    lane: Lane,
+    queue: Arc<Queue<K>>,
+}
+
+impl<K: Eq + Hash + Clone> Queue<K> {
+    /// A queue in which at most `bulk_limit` workers do bulk work.
+    pub fn new(bulk_limit: usize) -> Arc<Self> {
+        let inner = Inner {
+            urgent: VecDeque::new(),
+            bulk: VecDeque::new(),
+            entries: HashMap::new(),
+            delayed: BTreeMap::new(),
+            due: HashMap::new(),
+            sequence: 0,
+            bulk_active: 0,
+        };
+        Arc::new(Self { inner: Mutex::new(inner), wake: Notify::new(), bulk_limit })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<K>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a key. One that waits in the bulk lane moves up when it becomes urgent.
+    pub fn add(&self, key: K, lane: Lane) {
+        self.lock().add(key, lane, Instant::now());
+        self.wake.notify_one();
+    }
+
+    /// Adds a key after a delay, unless it is due earlier already.
+    pub fn add_after(&self, key: K, delay: Duration) {
+        let mut inner = self.lock();
+        let at = Instant::now() + delay;
+        if inner.due.get(&key).is_some_and(|(due, _)| *due <= at) {
+            return;
+        }
+        inner.sequence += 1;
+        let slot = (at, inner.sequence);
+        if let Some(later) = inner.due.insert(key.clone(), slot) {
+            inner.delayed.remove(&later);
+        }
+        inner.delayed.insert(slot, key);
+        drop(inner);
+        self.wake.notify_one();
+    }
+
+    /// How many keys wait.
+    pub fn depth(&self) -> usize {
+        self.lock().entries.values().filter(|entry| entry.queued.is_some()).count()
+    }
+
+    /// The next key, when there is one.
+    pub async fn next(self: &Arc<Self>) -> Job<K> {
+        loop {
+            let later = {
+                let mut inner = self.lock();
+                inner.release_due(Instant::now());
+                if let Some((key, since, lane)) = inner.take(self.bulk_limit) {
+                    if inner.has_work(self.bulk_limit) {
+                        self.wake.notify_one();
+                    }
+                    return Job { key, since, lane, queue: self.clone() };
+                }
+                inner.delayed.first_key_value().map(|((at, _), _)| *at)
+            };
+            match later {
+                Some(at) => {
+                    let _ = tokio::time::timeout_at(at, self.wake.notified()).await;
+                }
+                None => self.wake.notified().await,
+            }
+        }
+    }
+}
+
+impl<K: Eq + Hash + Clone> Inner<K> {
+    fn add(&mut self, key: K, lane: Lane, now: Instant) {
+        let entry = self.entries.entry(key.clone()).or_insert(Entry { queued: None, since: now, active: false });
+        if entry.queued.is_some_and(|queued| queued >= lane) {
+            return;
+        }
+        if entry.queued.is_none() {
+            entry.since = now;
+        }
+        entry.queued = Some(lane);
+        if !entry.active {
+            self.push(key, lane);
+        }
+    }
+
+    fn push(&mut self, key: K, lane: Lane) {
+        match lane {
+            Lane::Urgent => self.urgent.push_back(key),
+            Lane::Bulk => self.bulk.push_back(key),
+        }
+    }
+
+    fn release_due(&mut self, now: Instant) {
+        while let Some(first) = self.delayed.first_entry().filter(|first| first.key().0 <= now) {
+            let key = first.remove();
+            self.due.remove(&key);
+            self.add(key, Lane::Urgent, now);
+        }
+    }
+
+    fn has_work(&self, bulk_limit: usize) -> bool {
+        !self.urgent.is_empty() || (!self.bulk.is_empty() && self.bulk_active < bulk_limit)
+    }
+
+    fn take(&mut self, bulk_limit: usize) -> Option<(K, Instant, Lane)> {
+        while let Some(key) = self.urgent.pop_front() {
+            if let Some(since) = self.start(&key, Lane::Urgent) {
+                return Some((key, since, Lane::Urgent));
+            }
+        }
+        while self.bulk_active < bulk_limit {
+            let key = self.bulk.pop_front()?;
+            if let Some(since) = self.start(&key, Lane::Bulk) {
+                self.bulk_active += 1;
+                return Some((key, since, Lane::Bulk));
+            }
+        }
+        None
+    }
+
+    /// Marks a key as worked on, unless what was popped is the place that it left when it moved up.
+    fn start(&mut self, key: &K, lane: Lane) -> Option<Instant> {
+        let entry = self.entries.get_mut(key)?;
+        if entry.active || entry.queued != Some(lane) {
+            return None;
+        }
+        entry.active = true;
+        entry.queued = None;
+        Some(entry.since)
+    }
+
+    fn finish(&mut self, key: &K, lane: Lane) {
+        if lane == Lane::Bulk {
+            self.bulk_active -= 1;
+        }
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        entry.active = false;
+        match entry.queued {
+            Some(again) => self.push(key.clone(), again),
+            None => {
+                self.entries.remove(key);
+            }
+        }
+    }
+}
+
+impl<K: Eq + Hash + Clone> Drop for Job<K> {
+    fn drop(&mut self) {
+        self.queue.lock().finish(&self.key, self.lane);
+        self.queue.wake.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Lane, Queue};
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_is_in_it_once_and_urgent_ones_go_first() {
+        let queue = Queue::new(8);
+        for (key, lane) in [("a", Lane::Bulk), ("b", Lane::Bulk), ("a", Lane::Bulk), ("b", Lane::Urgent)] {
+            queue.add(key, lane);
+        }
+        assert_eq!(queue.depth(), 2);
+        let (first, second) = (queue.next().await, queue.next().await);
+        assert_eq!((first.key, second.key), ("b", "a"));
+        drop((first, second));
+        assert!(tokio::time::timeout(Duration::from_secs(60), queue.next()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_added_while_it_is_worked_on_is_worked_on_again_and_not_twice_at_once() {
+        let queue = Queue::new(8);
+        queue.add("a", Lane::Urgent);
+        let job = queue.next().await;
+        queue.add("a", Lane::Bulk);
+        assert!(tokio::time::timeout(Duration::from_secs(60), queue.next()).await.is_err());
+        drop(job);
+        assert_eq!(queue.next().await.key, "a");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bulk_work_leaves_a_worker_free() {
+        let queue = Queue::new(1);
+        queue.add("a", Lane::Bulk);
+        queue.add("b", Lane::Bulk);
+        let bulk = queue.next().await;
+        assert!(tokio::time::timeout(Duration::from_secs(60), queue.next()).await.is_err());
+        queue.add("c", Lane::Urgent);
+        assert_eq!(queue.next().await.key, "c");
+        drop(bulk);
+        assert_eq!(queue.next().await.key, "b");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_delays_the_shorter_counts() {
+        let queue = Queue::new(8);
+        queue.add_after("a", Duration::from_secs(60));
+        queue.add_after("a", Duration::from_secs(5));
+        queue.add_after("a", Duration::from_secs(30));
+        let start = tokio::time::Instant::now();
+        let job = queue.next().await;
+        assert_eq!((job.key, start.elapsed().as_secs()), ("a", 5));
+        drop(job);
+        assert!(tokio::time::timeout(Duration::from_secs(120), queue.next()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn every_added_key_is_worked_on_by_many_workers() {
+        let queue = Queue::new(3);
+        let (sender, mut done) = tokio::sync::mpsc::unbounded_channel();
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let (queue, sender) = (queue.clone(), sender.clone());
+                tokio::spawn(async move {
+                    loop {
+                        let job = queue.next().await;
+                        tokio::task::yield_now().await;
+                        let _ = sender.send(job.key);
+                    }
+                })
+            })
+            .collect();
+        for key in 0..1000 {
+            queue.add(key, if key % 10 == 0 { Lane::Urgent } else { Lane::Bulk });
+        }
+        let mut seen = std::collections::HashSet::new();
+        while seen.len() < 1000 {
+            let key = tokio::time::timeout(Duration::from_secs(10), done.recv()).await.expect("a key was lost");
+            seen.insert(key);
+        }
+        workers.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}

@@ -1,0 +1,165 @@
+//! The ConfigMap turned into a binding.
+//!
+//! ```text
+//! data ─ api::legacy (text as written) ─ names, settings, entries ─ model::binding (the validator) ─ spec
+//!                                          └───────── findings ─────────┘
+//! ```
+//! All findings are collected, not only the first. What is wrong with one entry, name or setting costs that one
+//! alone; what cannot be read at all, or leaves nothing to serve, gives no spec, so that the caller keeps the
+//! last good one.
+
+mod entries;
+mod entry;
+mod fields;
+mod finding;
+mod names;
+mod settings;
+mod text;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use secrecy::SecretString;
+
+pub use finding::{Finding, Severity, summarize};
+
+use crate::api::binding::{
+    AcrCredentialBinding, AcrCredentialBindingSpec, DeletionPolicy, ServiceAccounts, WatchNamespaces,
+};
+use crate::api::{legacy, names as api_names};
+use crate::model::{Binding, Invalid};
+use finding::Findings;
+
+/// The most bytes that a key's value may have: Kubernetes allows no larger ConfigMap.
+const MAX_VALUE_BYTES: usize = 1 << 20;
+
+/// A region to validate entries with that name none: which one the cluster has, the converter need not know.
+const ANY_REGION: &str = "cn-hangzhou";
+
+/// What the ConfigMap comes to.
+#[derive(Clone, Debug)]
+pub struct Conversion {
+    /// The binding's spec, known to be valid. `None`: keep the last good one.
+    pub spec: Option<AcrCredentialBindingSpec>,
+    /// All that is wrong or guessed.
+    pub findings: Vec<Finding>,
+    /// The key pairs that entries of the spec refer to. Empty where there is no spec.
+    pub key_pairs: Vec<KeyPair>,
+}
+
+impl Conversion {
+    /// Whether something that the user wrote is not served.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(|f| f.severity == Severity::Error)
+    }
+}
+
+/// An AccessKey pair that stood in the ConfigMap.
+#[derive(Clone)]
+pub struct KeyPair {
+    /// The Secret that `accessKeySecretRef` of the entry names.
+    pub secret_name: String,
+    /// Its key `accessKeyId`.
+    pub access_key_id: SecretString,
+    /// Its key `accessKeySecret`.
+    pub access_key_secret: SecretString,
+}
+
+impl fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPair").field("secret_name", &self.secret_name).finish_non_exhaustive()
+    }
+}
+
+/// Turns the `data` of the ConfigMap `acr-configuration` into the spec of a binding.
+///
+/// # Guarantees
+/// - The same data gives the same conversion.
+/// - A spec passes [`Binding::parse`] and has at least one registry.
+/// - No finding and no `Debug` output holds an AccessKey pair.
+pub fn convert(data: &BTreeMap<String, String>) -> Conversion {
+    let mut findings = Findings::default();
+    let spec = read(data, &mut findings);
+    let (spec, key_pairs) = spec.map_or((None, Vec::new()), |(spec, pairs)| (Some(spec), pairs));
+    Conversion { spec, findings: findings.into_vec(), key_pairs }
+}
+
+fn read(
+    data: &BTreeMap<String, String>,
+    findings: &mut Findings,
+) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
+    // Each part is read before any is missed, so that all findings are there.
+    let keys = known_keys(data, findings);
+    let service_accounts = names::service_accounts(keys.get(legacy::SERVICE_ACCOUNT), findings);
+    let namespaces = names::namespaces(keys.get(legacy::WATCH_NAMESPACE), findings);
+    let rrsa = settings::rrsa(keys.get(legacy::RRSA), findings);
+    let entries = entries::read(keys.get(legacy::ACR_REGISTRY_INFO), rrsa.unwrap_or(true), findings);
+    let expiring_threshold = settings::threshold(keys.get(legacy::EXPIRING_THRESHOLD), findings);
+    let notify_email = settings::notify_email(keys.get(legacy::NOTIFY_EMAIL), findings);
+    let webhook = settings::webhook(keys.get(legacy::WEBHOOK_CONFIGURATION), findings);
+    settings::registry_of_2019(keys.get(legacy::ACR_REGISTRY), keys.get(legacy::ACR_REGISTRY_INFO), findings);
+    rrsa?;
+    let (entries, webhook) = (entries?, webhook?);
+    let spec = AcrCredentialBindingSpec {
+        registries: entries.registries,
+        watch_namespaces: WatchNamespaces { names: namespaces?, selector: None, exclude: Vec::new() },
+        service_accounts: ServiceAccounts { names: service_accounts?, selector: None },
+        expiring_threshold,
+        webhook,
+        deletion_policy: DeletionPolicy::Retain,
+        suspend: false,
+        notify_email,
+    };
+    let invalid = validate(&spec);
+    for Invalid { path, message } in &invalid {
+        findings.error(path, None, message);
+    }
+    (invalid.is_empty() && keys.readable).then_some((spec, entries.key_pairs))
+}
+
+/// What the one validator says of a spec.
+fn validate(spec: &AcrCredentialBindingSpec) -> Vec<Invalid> {
+    let object = AcrCredentialBinding::new(api_names::LEGACY_NAME, spec.clone());
+    Binding::parse(&object, ANY_REGION).err().unwrap_or_default()
+}
+
+/// The values of the keys that have a meaning.
+struct Keys<'a> {
+    values: BTreeMap<&'static str, &'a str>,
+    /// Whether each of them could be looked at.
+    readable: bool,
+}
+
+impl<'a> Keys<'a> {
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.values.get(key).copied()
+    }
+}
+
+fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -> Keys<'a> {
+    let mut keys = Keys { values: BTreeMap::new(), readable: true };
+    for (written, value) in data {
+        let Some(key) = legacy::KEYS.into_iter().find(|known| written.trim().eq_ignore_ascii_case(known))
+        else {
+            findings.warning(written, None, "is no key of acr-configuration and is ignored");
+            continue;
+        };
+        if written != key {
+            if data.contains_key(key) {
+                findings.warning(written, None, format!("is ignored, since {key} is there too: delete it"));
+                continue;
+            }
+            findings.warning(written, None, format!("is read as {key}: write it so"));
+        }
+        if value.len() > MAX_VALUE_BYTES {
+            findings.error(key, None, format!("has {} bytes, more than 1 MiB: write less", value.len()));
+            keys.readable = false;
+            continue;
+        }
+        keys.values.insert(key, value);
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests;

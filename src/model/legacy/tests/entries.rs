@@ -1,0 +1,216 @@
+//! The entries of `acr-registry-info` as people write them.
+
+use super::{Severity, convert, data, enterprise, info, marks, only, spec, told};
+use crate::api::binding::RegistryEntry;
+use secrecy::ExposeSecret;
+
+#[test]
+fn an_empty_list_is_the_personal_edition_of_the_clusters_region() {
+    let cases: &[(&str, &[&str])] = &[
+        ("", &[]),
+        ("\n  \n", &[]),
+        ("\"\"", &[]),
+        ("- {}", &[]),
+        ("# nothing yet\n", &[]),
+        ("#- instanceId: \"\"\n#  regionId: cn-hangzhou\n", &["W acr-registry-info"]),
+        ("#-instanceId: \"\"", &["W acr-registry-info"]),
+        ("[]", &["W acr-registry-info:1"]),
+    ];
+    for (value, expected) in cases {
+        let conversion = info(value);
+        assert_eq!(only(&conversion), &RegistryEntry::default(), "{value}");
+        assert_eq!(marks(&conversion), *expected, "{value}: {}", told(&conversion));
+    }
+}
+
+#[test]
+fn an_entry_is_read_as_people_write_it() {
+    let a = || enterprise("cri-a");
+    let b = || RegistryEntry { region_id: Some("cn-beijing".to_owned()), ..a() };
+    let d = |domains: &[&str]| RegistryEntry {
+        domains: domains.iter().map(|d| (*d).to_owned()).collect(),
+        ..a()
+    };
+    let role = |expire_duration| RegistryEntry {
+        assume_role_arn: Some("acs:ram::1:role/secret-reader".to_owned()),
+        expire_duration,
+        ..a()
+    };
+    let cases: Vec<(&str, RegistryEntry, &[&str])> = vec![
+        ("- instanceId: cri-a", a(), &[]),
+        ("\u{feff}- instanceId: cri-a\r\n  regionId: cn-beijing\r\n", b(), &[]),
+        ("- instanceId: “cri-a”", a(), &["W acr-registry-info[0].instanceId:1"]),
+        ("- InstanceId: cri-a", a(), &["W acr-registry-info[0].instanceId:1"]),
+        ("- instanceId: cri-a\n  regionid: cn-beijing", b(), &["W acr-registry-info[0].regionId:2"]),
+        ("- instanceId: cri-a\n  regionId: CN-Beijing", b(), &["W acr-registry-info[0].regionId:2"]),
+        ("- instanceId: cri-a\n  regionId: \"\"\n  domains: \"\"\n  assumeRoleARN:\n", a(), &[]),
+        ("- instanceId: cri-a\n  team: b", a(), &["W acr-registry-info[0]:2"]),
+        ("- instanceId: cri-a\n  instanceId: cri-a", a(), &["W acr-registry-info[0].instanceId:2"]),
+        ("[{\"instanceId\":\"cri-a\",\"regionId\":\"cn-beijing\"}]", b(), &["W acr-registry-info:1"]),
+        ("- instanceId: cri-a\n  domains: a.com, b.com:5000/x", d(&["a.com", "b.com:5000/x"]), &[]),
+        (
+            "- instanceId: cri-a\n  domains: [a.com, b.com]",
+            d(&["a.com", "b.com"]),
+            &["W acr-registry-info[0].domains:2"],
+        ),
+        (
+            "- instanceId: cri-a\n  domains: a.com，b.com,,a.com",
+            d(&["a.com", "b.com"]),
+            &["W acr-registry-info[0].domains:2"],
+        ),
+        ("- instanceId: cri-a\n  domains: A.com", d(&["a.com"]), &["W acr-registry-info[0].domains[0]:2"]),
+        (
+            "- instanceId: cri-a\n  domains: https://a.com,b.com",
+            d(&["b.com"]),
+            &["E acr-registry-info[0].domains[0]:2"],
+        ),
+        ("- instanceId: cri-a\n  expireDuration: 3600", a(), &["W acr-registry-info[0].expireDuration:2"]),
+        (
+            "- instanceId: cri-a\n  assumeRoleARN: acs:ram::1:role/secret-reader\n  expireDuration: \"7200\"",
+            role(Some(7200)),
+            &[],
+        ),
+        ("- instanceId: cri-a\n  assumeRoleARN: acs:ram::1:role/secret-reader", role(None), &[]),
+    ];
+    for (value, expected, found) in cases {
+        let conversion = info(value);
+        assert_eq!(only(&conversion), &expected, "{value}");
+        assert_eq!(marks(&conversion), found, "{value}: {}", told(&conversion));
+    }
+}
+
+#[test]
+fn a_list_of_instances_is_an_entry_for_each() {
+    for value in [
+        "- instanceId: cri-a,cri-b\n  regionId: cn-beijing",
+        "- instanceId: [cri-a, cri-b]\n  regionId: cn-beijing",
+    ] {
+        let conversion = info(value);
+        let expected = ["cri-a", "cri-b"]
+            .map(|id| RegistryEntry { region_id: Some("cn-beijing".to_owned()), ..enterprise(id) });
+        assert_eq!(spec(&conversion).registries, expected);
+        assert!(marks(&conversion).iter().all(|mark| mark == "W acr-registry-info[0].instanceId:1"));
+        assert!(!conversion.findings.is_empty() && !conversion.has_errors());
+    }
+    let half = info("- instanceId: cri-a,abc\n  regionId: cn-beijing");
+    assert_eq!(only(&half).instance_id.as_deref(), Some("cri-a"));
+    assert!(half.has_errors());
+    // A fault that all share is told once.
+    let region = info("- instanceId: cri-a,cri-b\n  regionId: beijing");
+    assert_eq!(marks(&region).iter().filter(|mark| mark.starts_with('E')).count(), 1);
+}
+
+#[test]
+fn two_personal_editions_and_an_enterprise_one_stand_side_by_side() {
+    let conversion =
+        info("- regionId: cn-beijing\n- regionId: cn-shanghai\n- instanceId: \"\"\n- instanceId: cri-a\n");
+    assert_eq!(spec(&conversion).registries.len(), 4);
+    assert_eq!(marks(&conversion), [""; 0]);
+}
+
+/// Each of these stands between two good entries.
+#[test]
+fn one_bad_entry_is_left_out_and_never_voids_the_rest() {
+    let cases = [
+        ("instanceId: <your instance>", ".instanceId"),
+        ("instanceId: abc", ".instanceId"),
+        ("instanceId: cri-x\n  regionId: hangzhou", ".regionId"),
+        ("instanceId: cri-x\n  domains: https://a.com", ".domains[0]"),
+        ("instanceId: cri-x\n  domains: {a: b}", ".domains"),
+        ("instanceId: cri-x\n  assumeRoleARN: acs:ram::.*:role/x", ".assumeRoleARN"),
+        ("instanceId: cri-x\n  assumeRoleARN: <ARN of the role>", ".assumeRoleARN"),
+        ("instanceId: cri-x\n  assumeRoleARN: [a]", ".assumeRoleARN"),
+        ("instanceId: cri-x\n  assumeRoleARN: acs:ram::1:role/x\n  expireDuration: 60", ".expireDuration"),
+        ("instanceId: cri-x\n  assumeRoleARN: acs:ram::1:role/x\n  expireDuration: 1h", ".expireDuration"),
+        ("instanceId: cri-x\n  rrsaRoleARN: acs:ram::1:role/x", ""),
+        ("instanceId: cri-x\n  customAccessKey: LTAI", ""),
+        ("instanceId: cri-x\n  customAccessKeySecret: abc", ""),
+        (
+            "instanceId: cri-x\n  rrsaRoleARN: acs:ram::1:role/x\n  rrsaOIDCProviderRoleARN: acs:ram::1:oidc-provider/x\n  customAccessKey: a\n  customAccessKeySecret: b",
+            "",
+        ),
+        ("instanceId: cri-x\n  instanceId: cri-y", ".instanceId"),
+        ("instanceId:cri-x", ""),
+        ("", ""),
+        ("[]", ""),
+    ];
+    for (bad, field) in cases {
+        let text = format!("- instanceId: cri-a\n- {bad}\n- instanceId: cri-b\n");
+        let conversion = convert(&data(&[("acr-registry-info", &text), ("rrsa", "enable: true")]));
+        assert_eq!(spec(&conversion).registries, [enterprise("cri-a"), enterprise("cri-b")], "{bad}");
+        let errors: Vec<_> = conversion.findings.iter().filter(|f| f.severity == Severity::Error).collect();
+        assert_eq!(errors[0].key, format!("acr-registry-info[1]{field}"), "{bad}: {}", told(&conversion));
+        assert!(errors[0].line.is_some_and(|line| line >= 2), "{bad}: {errors:?}");
+        assert!(conversion.key_pairs.is_empty());
+
+        let alone = convert(&data(&[("acr-registry-info", &format!("- {bad}\n")), ("rrsa", "enable: true")]));
+        assert_eq!(alone.spec, None, "{bad}");
+        assert!(alone.has_errors() && alone.key_pairs.is_empty(), "{bad}");
+    }
+}
+
+#[test]
+fn a_repeated_entry_is_left_out_with_a_warning() {
+    let pair = "- customAccessKey: a\n  customAccessKeySecret: b\n";
+    for (text, kept) in [
+        ("- instanceId: cri-a\n- instanceId: \"cri-a\"\n  domains: \"\"\n".to_owned(), 1),
+        ("- instanceId: cri-a\n- instanceId: cri-a\n  regionId: cn-beijing\n".to_owned(), 2),
+        (pair.repeat(2), 1),
+        (format!("{pair}- customAccessKey: a\n  customAccessKeySecret: c\n"), 2),
+        (format!("{pair}- instanceId: \"\"\n"), 2),
+    ] {
+        let conversion = info(&text);
+        assert_eq!(spec(&conversion).registries.len(), kept, "{text}");
+        let repeated = marks(&conversion).iter().any(|mark| mark.starts_with("W acr-registry-info[1]:"));
+        assert_eq!(repeated, kept == 1, "{text}");
+    }
+}
+
+#[test]
+fn a_key_pairs_secret_is_named_by_the_entrys_place() {
+    let conversion = info(
+        "- instanceId: nonsense\n- instanceId: cri-a\n- instanceId: cri-b,cri-c\n  customAccessKey: “LTAI”\n  customAccessKeySecret: 0123\n",
+    );
+    let names: Vec<_> = spec(&conversion)
+        .registries
+        .iter()
+        .map(|r| r.access_key_secret_ref.as_ref().map(|reference| reference.name.as_str()))
+        .collect();
+    assert_eq!(names, [None, Some("acr-configuration-2"), Some("acr-configuration-2")]);
+    assert_eq!(conversion.key_pairs.len(), 1);
+    let pair = &conversion.key_pairs[0];
+    assert_eq!(pair.secret_name, "acr-configuration-2");
+    assert_eq!(
+        (pair.access_key_id.expose_secret(), pair.access_key_secret.expose_secret()),
+        ("LTAI", "0123")
+    );
+}
+
+#[test]
+fn more_registries_than_the_schema_allows_are_told() {
+    let text: String = (0..70).map(|i| format!("- instanceId: cri-a{i}\n")).collect();
+    let conversion = info(&text);
+    assert_eq!(spec(&conversion).registries.len(), 64);
+    assert_eq!(marks(&conversion), ["E acr-registry-info"]);
+    assert!(told(&conversion).contains("has 70 registries"));
+}
+
+#[test]
+fn what_is_no_list_gives_no_spec_and_a_cure() {
+    for (value, line, cure) in [
+        ("instanceId: cri-a\nregionId: cn-beijing", 1, "write \"- \" before its first key"),
+        ("cri-a", 1, "is no list"),
+        ("- instanceId: cri-a\n  domains: \"xxx.com\",\"yyy.com\"", 2, "one pair of quotes"),
+        ("-instanceId: \"\"\n  regionId: cn-beijing", 1, "a blank after the leading -"),
+        ("- instanceId: cri-a\n\tregionId: cn-beijing", 2, "use blanks"),
+        ("- instanceId: cri-a\n  regionId：cn-beijing\n  domains: a.com", 2, "full-width colon"),
+        ("- instanceId: \"cri-a\"\n    regionId: cn-beijing", 2, "straight beneath instanceId"),
+        ("- instanceId: cri-a\n---\n- instanceId: cri-b", 3, "---"),
+    ] {
+        let conversion = info(value);
+        assert_eq!(conversion.spec, None, "{value}");
+        let found = conversion.findings.first().unwrap();
+        assert!(found.message.contains(cure), "{value}: {found}");
+        assert_eq!(found.line, Some(line), "{value}: {found}");
+    }
+}

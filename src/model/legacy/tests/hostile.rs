@@ -1,0 +1,190 @@
+//! Whatever stands in the ConfigMap: no panic, no secret told, nothing without bounds.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::samples::{SAMPLES, cured, read};
+use super::{convert, data, info, marks, of, told};
+use crate::api::legacy::KEYS;
+use crate::model::legacy::{Conversion, Finding, Severity, summarize, validate};
+
+const ID: &str = "LTAI5tQnKxyzAAAA";
+const SECRET: &str = "8fJq2mUvS3cR3tWx";
+
+/// What must hold of every conversion.
+fn sound(conversion: &Conversion) {
+    if let Some(spec) = &conversion.spec {
+        assert_eq!(validate(spec), []);
+    } else {
+        assert!(conversion.has_errors() && conversion.key_pairs.is_empty());
+    }
+    for finding in &conversion.findings {
+        let line = finding.to_string();
+        assert!(!line.contains('\n') && line.chars().count() < 600, "{line}");
+    }
+    assert!(summarize(&conversion.findings).len() <= 1024);
+}
+
+#[test]
+fn no_key_pair_shows_in_debug_or_in_a_finding() {
+    let pair = format!("  customAccessKey: {ID}\n  customAccessKeySecret: {SECRET}\n");
+    let cases = [
+        format!("- instanceId: cri-a\n{pair}"),
+        format!("- instanceId: nonsense\n{pair}"),
+        format!("- instanceId: cri-a\n{pair}{pair}"),
+        format!("- instanceId: cri-a\n{pair}  customAccessKeySecret: other\n"),
+        format!("- instanceId: cri-a\n  customAccessKey: “{ID}”\n  customAccessKeySecret: [{SECRET}]\n"),
+        format!("- instanceId: cri-a\n{pair}- instanceId: cri-a\n{pair}"),
+        // Another key slips into a value by its indent, its colon or its comma.
+        format!("- instanceId: cri-a\n   customAccessKeySecret:{SECRET}\n"),
+        format!("- regionId: cn-beijing\n   customAccessKeySecret：{SECRET}\n"),
+        format!("- regionId: cn-beijing\n   custom-key：{SECRET}\n"),
+        format!("- assumeRoleARN: x\n   custom-key:{SECRET}\n"),
+        format!("- domains: a.com\n   custom-key:{SECRET}\n"),
+        format!("- domains: a.com,\n   customAccessKeySecret:{SECRET}\n"),
+        format!("- domains: a.com,customAccessKeySecret:{SECRET}\n"),
+        format!("- instanceId: cri-a,customAccessKeySecret:{SECRET}\n"),
+        format!("- assumeRoleARN: x\n   customAccessKeySecret：{SECRET}\n"),
+        format!("- {{instanceId: cri-a, customAccessKey:{ID}, secret:{SECRET}}}\n"),
+        format!("- customAccessKeySecret:{SECRET}\n"),
+        format!(
+            "- instanceId: \"\"\n  customAccessKey: \"{ID}\" // id\n  customAccessKeySecret: \"{SECRET}\"\n"
+        ),
+        format!("- instanceId: cri-a\n{pair}\tregionId: x\n"),
+        format!("customAccessKeySecret: {SECRET}"),
+        SECRET.to_owned(),
+    ];
+    for text in cases {
+        let conversion = info(&text);
+        sound(&conversion);
+        let shown = format!("{conversion:?} {:#?} {}", conversion.key_pairs, told(&conversion));
+        assert!(!shown.contains(SECRET) && !shown.contains(ID), "{text}\n{shown}");
+    }
+}
+
+#[test]
+fn a_value_over_one_mebibyte_is_refused() {
+    for key in KEYS {
+        let conversion = of(key, &"#".repeat((1 << 20) + 1));
+        assert_eq!(conversion.spec, None, "{key}");
+        assert_eq!(marks(&conversion), [format!("E {key}")]);
+    }
+    assert!(info(&"#".repeat(1 << 20)).spec.is_some());
+}
+
+/// Debug builds are slow, hence the wide bound; release takes milliseconds.
+#[test]
+fn what_is_meant_to_hurt_is_answered_soon() {
+    let bomb = (1..12).fold("- &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned(), |text, i| {
+        format!("{text}- &a{i} [{}]\n", vec![format!("*a{}", i - 1); 9].join(","))
+    });
+    let mebibyte = |unit: &str| unit.repeat((1 << 20) / unit.len());
+    for (key, value) in [
+        ("acr-registry-info", bomb),
+        ("acr-registry-info", "[".repeat(100_000)),
+        ("acr-registry-info", "{a: ".repeat(100_000)),
+        ("acr-registry-info", "- ".repeat(100_000)),
+        ("acr-registry-info", mebibyte("- instanceId: cri-a\n")),
+        ("acr-registry-info", format!("- instanceId: \"{}\"", "cri-a,x".repeat(100_000))),
+        ("acr-registry-info", format!("- domains: \"{}\"", "A_b,,".repeat(100_000))),
+        ("acr-registry-info", format!("- {{{}}}", "é,".repeat(4_000))),
+        ("acr-registry-info", "\u{0}\u{1}\u{fffd}\u{7f}".to_owned()),
+        ("watch-namespace", (0..150_000).map(|i| format!("n{i},")).collect()),
+        ("watch-namespace", mebibyte("_,")),
+        ("service-account", mebibyte(",，")),
+        ("service-account", mebibyte("“")),
+        ("expiring-threshold", mebibyte("1m")),
+        ("expiring-threshold", mebibyte("min")),
+        ("rrsa", "[".repeat(100_000)),
+        ("webhook-configuration", mebibyte("a: b\n")),
+        ("acr-registry", mebibyte("a,")),
+    ] {
+        let start = Instant::now();
+        let conversion = of(key, &value);
+        assert!(start.elapsed() < Duration::from_secs(5), "{key} {:.20} took {:?}", value, start.elapsed());
+        sound(&conversion);
+        assert!(!conversion.findings.is_empty(), "{key} {value:.20}");
+        assert!(conversion.findings.len() <= 1001);
+    }
+}
+
+#[test]
+fn every_truncation_of_a_sample_is_answered() {
+    for sample in SAMPLES {
+        for mut whole in [read(sample), cured(sample)] {
+            whole.insert(
+                "webhook-configuration".to_owned(),
+                "enable: true\nfailure-policy: Ignore\n".to_owned(),
+            );
+            for (key, value) in &whole {
+                for (end, _) in value.char_indices() {
+                    let mut cut = whole.clone();
+                    cut.insert(key.clone(), value[..end].to_owned());
+                    sound(&convert(&cut));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_data_gives_the_same_conversion() {
+    for sample in SAMPLES {
+        let (a, b) = (convert(&cured(sample)), convert(&cured(sample)));
+        assert_eq!((a.spec, a.findings), (b.spec, b.findings));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_strings_are_answered(values in proptest::collection::vec(any::<String>(), KEYS.len())) {
+        let map: BTreeMap<String, String> = KEYS.iter().map(|k| (*k).to_owned()).zip(values).collect();
+        sound(&convert(&map));
+    }
+
+    #[test]
+    fn what_looks_like_configuration_is_answered(
+        info in "(- |  |\t|instanceId: ?|regionId：|domains: |customAccessKeySecret:? ?|cri-a|\"|“|,|，|//|#|\n|\r\n|\\[|\\{|\\}|&a |\\*a|<<: |---|~|é){0,40}",
+        names in "(all|\\*|[A-Za-z._-]{1,5}|,|，|\"|”| ){0,12}",
+        threshold in "([0-9.]{1,4}|m|min|h|s| |µs){0,6}",
+    ) {
+        sound(&convert(&data(&[
+            ("acr-registry-info", &info), ("watch-namespace", &names), ("service-account", &names),
+            ("expiring-threshold", &threshold), ("rrsa", &info), ("webhook-configuration", &info),
+        ])));
+    }
+}
+
+fn finding(severity: Severity, message: &str) -> Finding {
+    Finding {
+        severity,
+        key: "acr-registry-info[1].regionId".to_owned(),
+        line: Some(4),
+        message: message.to_owned(),
+    }
+}
+
+#[test]
+fn a_finding_is_one_line() {
+    let mut one = finding(Severity::Error, "\"x\" is no region");
+    assert_eq!(one.to_string(), "acr-registry-info[1].regionId line 4: \"x\" is no region");
+    one.line = None;
+    assert_eq!(one.to_string(), "acr-registry-info[1].regionId: \"x\" is no region");
+}
+
+#[test]
+fn a_summary_tells_errors_first_and_counts_the_rest() {
+    assert_eq!(summarize(&[]), "");
+    let two = [finding(Severity::Warning, "later"), finding(Severity::Error, "first")];
+    let at = "acr-registry-info[1].regionId line 4";
+    assert_eq!(summarize(&two), format!("{at}: first; {at}: later"));
+    let many: Vec<_> = (0..100).map(|i| finding(Severity::Error, &format!("number {i}"))).collect();
+    let summary = summarize(&many);
+    let told = summary.matches("number").count();
+    assert!(told > 5 && summary.ends_with(&format!("; and {} more", 100 - told)), "{summary}");
+    let wide = vec![finding(Severity::Error, &"字".repeat(400)); 5];
+    let summary = summarize(&wide);
+    assert!(summary.len() <= 1024 && summary.ends_with("; and 3 more"), "{summary}");
+}

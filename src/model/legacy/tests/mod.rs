@@ -1,0 +1,58 @@
+//! The ConfigMap as people write it.
+
+mod entries;
+mod hostile;
+mod quirks;
+mod samples;
+
+use std::collections::BTreeMap;
+
+use super::{Conversion, Severity, convert};
+use crate::api::binding::{AcrCredentialBindingSpec, RegistryEntry};
+
+fn data(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+fn of(key: &str, value: &str) -> Conversion {
+    convert(&data(&[(key, value)]))
+}
+
+fn info(value: &str) -> Conversion {
+    of("acr-registry-info", value)
+}
+
+#[track_caller]
+fn spec(conversion: &Conversion) -> &AcrCredentialBindingSpec {
+    conversion.spec.as_ref().unwrap_or_else(|| panic!("no spec: {:?}", told(conversion)))
+}
+
+#[track_caller]
+fn only(conversion: &Conversion) -> &RegistryEntry {
+    let registries = &spec(conversion).registries;
+    assert_eq!(registries.len(), 1, "{registries:?}");
+    &registries[0]
+}
+
+/// `E` or `W`, and where.
+fn marks(conversion: &Conversion) -> Vec<String> {
+    conversion
+        .findings
+        .iter()
+        .map(|f| {
+            let severity = if f.severity == Severity::Error { 'E' } else { 'W' };
+            f.line.map_or_else(
+                || format!("{severity} {}", f.key),
+                |line| format!("{severity} {}:{line}", f.key),
+            )
+        })
+        .collect()
+}
+
+fn told(conversion: &Conversion) -> String {
+    conversion.findings.iter().map(|f| format!("{f}\n")).collect()
+}
+
+fn enterprise(id: &str) -> RegistryEntry {
+    RegistryEntry { instance_id: Some(id.to_owned()), ..RegistryEntry::default() }
+}

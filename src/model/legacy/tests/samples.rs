@@ -1,0 +1,163 @@
+//! The documented samples, once the YAML of the ConfigMap itself is right.
+
+use std::collections::BTreeMap;
+
+use super::{marks, only, spec, told};
+use crate::api::binding::{AccessKeySecretRef, DeletionPolicy, RegistryEntry};
+use crate::model::legacy::{Conversion, convert};
+use secrecy::ExposeSecret;
+
+const SAME_ACCOUNT: &str = include_str!("../testdata/same-account.yaml");
+const TWO_REGIONS: &str = include_str!("../testdata/two-regions.yaml");
+const RRSA: &str = include_str!("../testdata/rrsa.yaml");
+const ROLE_ASSUMPTION: &str = include_str!("../testdata/role-assumption.yaml");
+const KEY_PAIR: &str = include_str!("../testdata/key-pair.yaml");
+const PERSONAL: &str = include_str!("../testdata/personal.yaml");
+
+pub(super) const SAMPLES: [&str; 6] = [SAME_ACCOUNT, TWO_REGIONS, RRSA, ROLE_ASSUMPTION, KEY_PAIR, PERSONAL];
+
+pub(super) fn read(sample: &str) -> BTreeMap<String, String> {
+    serde_saphyr::from_str::<BTreeMap<String, BTreeMap<String, String>>>(sample)
+        .unwrap()
+        .remove("data")
+        .unwrap()
+}
+
+/// The sample with its placeholders replaced.
+pub(super) fn cured(sample: &str) -> BTreeMap<String, String> {
+    let text = sample
+        .replacen("cri-instanceId", "cri-abc1", 1)
+        .replace("cri-instanceId", "cri-abc2")
+        .replace("aUserRoleARN", "acs:ram::1:role/a")
+        .replace("aUserClusterOIDCProviderRoleARN", "acs:ram::1:oidc-provider/ack-rrsa-c1")
+        .replace("bUserRoleARN", "acs:ram::2:role/b")
+        .replace("acs:ram::.*:role", "acs:ram::2:role")
+        .replace(" //", " #");
+    read(&text)
+}
+
+fn cleanly(sample: &str) -> Conversion {
+    let conversion = convert(&cured(sample));
+    assert_eq!(marks(&conversion), [""; 0], "{}", told(&conversion));
+    conversion
+}
+
+fn two_domains() -> Vec<String> {
+    ["instance.default.domain.com", "instance.custom.domain.com"].map(str::to_owned).to_vec()
+}
+
+#[test]
+fn same_account() {
+    let printed = convert(&read(SAME_ACCOUNT));
+    assert_eq!(marks(&printed), ["E acr-registry-info[0].instanceId:1"]);
+    assert!(told(&printed).contains("\"cri-instanceId\" is no Enterprise instance id: write cri-"));
+    assert_eq!(printed.spec, None);
+
+    let conversion = cleanly(SAME_ACCOUNT);
+    let spec = spec(&conversion);
+    assert_eq!(spec.service_accounts.names, ["default"]);
+    assert_eq!(spec.watch_namespaces.names, ["*"]);
+    assert_eq!(spec.watch_namespaces.exclude, [""; 0]);
+    assert_eq!(
+        (spec.watch_namespaces.selector.as_ref(), spec.service_accounts.selector.as_ref()),
+        (None, None)
+    );
+    assert_eq!(spec.expiring_threshold, "15m");
+    assert_eq!(spec.notify_email.as_deref(), Some("c*@aliyuncs.com"));
+    assert_eq!(spec.deletion_policy, DeletionPolicy::Retain);
+    assert!(!spec.suspend && !spec.webhook.enable);
+    let expected = RegistryEntry {
+        instance_id: Some("cri-abc1".to_owned()),
+        region_id: Some("cn-hangzhou".to_owned()),
+        domains: two_domains(),
+        ..RegistryEntry::default()
+    };
+    assert_eq!(spec.registries, [expected]);
+}
+
+#[test]
+fn two_regions() {
+    let conversion = cleanly(TWO_REGIONS);
+    let places: Vec<_> = spec(&conversion)
+        .registries
+        .iter()
+        .map(|r| (r.instance_id.as_deref(), r.region_id.as_deref()))
+        .collect();
+    let expected = [(Some("cri-abc1"), Some("cn-beijing")), (Some("cri-abc2"), Some("cn-hangzhou"))];
+    assert_eq!(places, expected);
+}
+
+#[test]
+fn rrsa() {
+    let printed = convert(&read(RRSA));
+    let mut found = marks(&printed);
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "E acr-registry-info[0].assumeRoleARN:6",
+            "E acr-registry-info[0].rrsaOIDCProviderRoleARN:5",
+            "E acr-registry-info[0].rrsaRoleARN:4"
+        ]
+    );
+    assert_eq!(printed.spec, None);
+
+    let conversion = cleanly(RRSA);
+    let expected = RegistryEntry {
+        instance_id: Some("cri-xxx".to_owned()),
+        region_id: Some("cn-hangzhou".to_owned()),
+        domains: two_domains(),
+        assume_role_arn: Some("acs:ram::2:role/b".to_owned()),
+        expire_duration: Some(3600),
+        rrsa_role_arn: Some("acs:ram::1:role/a".to_owned()),
+        rrsa_oidc_provider_role_arn: Some("acs:ram::1:oidc-provider/ack-rrsa-c1".to_owned()),
+        access_key_secret_ref: None,
+    };
+    assert_eq!(only(&conversion), &expected);
+}
+
+#[test]
+fn role_assumption() {
+    let printed = convert(&read(ROLE_ASSUMPTION));
+    assert_eq!(marks(&printed), ["E acr-registry-info[0].assumeRoleARN:4"]);
+    assert!(told(&printed).contains("is no ARN of the form acs:ram::<account>:role/<name>"));
+    assert_eq!(printed.spec, None);
+
+    let conversion = cleanly(ROLE_ASSUMPTION);
+    let expected = RegistryEntry {
+        region_id: Some("cn-beijing".to_owned()),
+        domains: vec!["registry.cn-beijing.aliyuncs.com".to_owned()],
+        assume_role_arn: Some("acs:ram::2:role/kubernetesworkerrole-test".to_owned()),
+        expire_duration: Some(3600),
+        ..RegistryEntry::default()
+    };
+    assert_eq!(only(&conversion), &expected);
+}
+
+#[test]
+fn key_pair() {
+    let printed = convert(&read(KEY_PAIR));
+    assert_eq!(marks(&printed), ["E acr-registry-info:2"]);
+    assert!(told(&printed).contains("// begins no comment: write # instead"), "{}", told(&printed));
+    assert_eq!(printed.spec, None);
+    assert!(printed.key_pairs.is_empty());
+
+    let conversion = convert(&cured(KEY_PAIR));
+    assert_eq!(marks(&conversion), ["W acr-registry-info[0].customAccessKey:2"]);
+    assert!(told(&conversion).contains("in the clear"));
+    let reference = AccessKeySecretRef { name: "acr-configuration-0".to_owned() };
+    let expected = RegistryEntry { access_key_secret_ref: Some(reference), ..RegistryEntry::default() };
+    assert_eq!(only(&conversion), &expected);
+    let pair = &conversion.key_pairs[0];
+    assert_eq!(conversion.key_pairs.len(), 1);
+    assert_eq!(pair.secret_name, "acr-configuration-0");
+    assert_eq!(pair.access_key_id.expose_secret(), "xxxxx");
+    assert_eq!(pair.access_key_secret.expose_secret(), "xxxxxx");
+}
+
+#[test]
+fn personal() {
+    let conversion = cleanly(PERSONAL);
+    let expected = RegistryEntry { region_id: Some("cn-xxxx".to_owned()), ..RegistryEntry::default() };
+    assert_eq!(only(&conversion), &expected);
+}

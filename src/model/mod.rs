@@ -1,0 +1,16 @@
+//! What input means, parsed once into types that cannot be wrong. No IO.
+
+pub mod binding;
+pub mod credential;
+pub mod domain;
+pub mod duration;
+pub mod identity;
+pub mod labels;
+pub mod legacy;
+pub mod pattern;
+pub mod registry;
+
+pub use binding::{Binding, Invalid};
+pub use credential::Credential;
+pub use labels::Labels;
+pub use registry::{Edition, Registry, RegistryKey};

@@ -1,0 +1,96 @@
+//! Names and globs.
+
+use std::fmt;
+
+/// A name, or a glob in which `*` stands for any run of characters and `?` for one.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Pattern(Box<str>);
+
+impl Pattern {
+    /// A pattern as written. Every string is one: what characters may stand in it is the schema's matter.
+    pub fn new(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether the whole of `name` matches.
+    ///
+    /// Linear in practice: on a mismatch only the last `*` is tried again, since an earlier one can gain nothing
+    /// that the last one cannot.
+    pub fn matches(&self, name: &str) -> bool {
+        let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
+        let (mut p, mut n) = (0, 0);
+        let mut retry: Option<(usize, usize)> = None;
+        while n < name.len() {
+            match pattern.get(p) {
+                Some(b'*') => {
+                    retry = Some((p, n));
+                    p += 1;
+                }
+                Some(&c) if c == b'?' || c == name[n] => {
+                    p += 1;
+                    n += 1;
+                }
+                _ => match &mut retry {
+                    Some((star, from)) => {
+                        *from += 1;
+                        p = *star + 1;
+                        n = *from;
+                    }
+                    None => return false,
+                },
+            }
+        }
+        pattern[p..].iter().all(|&c| c == b'*')
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pattern;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_pattern_matches_the_whole_name() {
+        for (pattern, name, expected) in [
+            ("default", "default", true),
+            ("default", "default-2", false),
+            ("default", "defaul", false),
+            ("*", "", true),
+            ("*", "anything", true),
+            ("team-a-*", "team-a-web", true),
+            ("team-a-*", "team-a", false),
+            ("*-prod", "web-prod", true),
+            ("*-prod", "web-prod-2", false),
+            ("a*b*c", "aXXbYYbZc", true),
+            ("a*b*c", "aXXbYY", false),
+            ("web-?", "web-1", true),
+            ("web-?", "web-10", false),
+            ("?*", "", false),
+            ("a**b", "ab", true),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches(name), expected, "{pattern} on {name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_agrees_with_its_definition(pattern in "[ab*?]{0,8}", name in "[ab]{0,8}") {
+            fn naive(p: &[u8], n: &[u8]) -> bool {
+                match p.split_first() {
+                    None => n.is_empty(),
+                    Some((b'*', rest)) => (0..=n.len()).any(|i| naive(rest, &n[i..])),
+                    Some((b'?', rest)) => !n.is_empty() && naive(rest, &n[1..]),
+                    Some((c, rest)) => n.first() == Some(c) && naive(rest, &n[1..]),
+                }
+            }
+            let expected = naive(pattern.as_bytes(), name.as_bytes());
+            prop_assert_eq!(Pattern::new(pattern).matches(&name), expected);
+        }
+    }
+}

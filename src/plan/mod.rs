@@ -1,0 +1,18 @@
+//! Pure decisions: `(model, view, now) → data`. Nothing here does IO or reads a clock.
+
+pub mod change;
+pub mod namespace;
+pub mod refresh;
+pub mod secret;
+pub mod service_account;
+pub mod snapshot;
+pub mod status;
+pub mod tally;
+pub mod view;
+
+pub use change::Change;
+pub use namespace::{Plan, Standing, namespace};
+pub use secret::{Content, Template};
+pub use snapshot::{Bound, Issue, Phase, Snapshot};
+pub use tally::{Failure, Tally};
+pub use view::{NamespaceView, SecretView, ServiceAccountView};

@@ -1,0 +1,203 @@
+//! One namespace: what should stand in it, and what must be written for that.
+
+use std::sync::Arc;
+
+use super::change::Change;
+use super::secret::{Contest, MAX_BYTES};
+use super::service_account::{Want, pull_secrets};
+use super::snapshot::{Phase, Snapshot};
+use super::tally::Failure;
+use super::view::{NamespaceView, SecretView};
+use crate::api::Reason;
+use crate::api::names;
+
+/// What to write now, and what stands already.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Writes that may go side by side. What must follow them shows in the next plan.
+    pub changes: Vec<Change>,
+    /// For each binding that covers the namespace, what stands before the changes.
+    pub standings: Vec<Standing>,
+    /// Whether some active binding serves the namespace.
+    pub served: bool,
+}
+
+/// What stands in one namespace for one binding.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The binding.
+    pub binding: Arc<str>,
+    /// The Secret: with all that is held, or why not.
+    pub secret: Result<(), Failure>,
+    /// Domains that a registry of the set does not get.
+    pub contests: Arc<[Contest]>,
+    /// ServiceAccounts that it covers.
+    pub matched: u32,
+    /// Those that carry our entry.
+    pub bound: u32,
+}
+
+/// Plans one namespace.
+///
+/// # Guarantees
+/// - Without changes in the cluster, applying the plan and planning again gives no change.
+/// - ServiceAccounts are attached whether or not the Secret stands, and detached before it goes.
+/// - A Secret of our name that is not ours is left alone, and so are the entries beside it.
+pub fn namespace(view: &NamespaceView, snapshot: &Snapshot) -> Plan {
+    let Some(facts) = view.facts.as_ref().filter(|facts| !facts.terminating) else { return Plan::default() };
+    let covering = snapshot.covering(&view.name, facts);
+    let of_phase = |phase: Phase| covering.iter().copied().filter(|&i| snapshot.bound(i).phase == phase).collect::<Vec<_>>();
+    let active = of_phase(Phase::Active);
+    let suspended = of_phase(Phase::Suspended);
+    let leaving = [of_phase(Phase::Withdrawing), of_phase(Phase::Retaining)].concat();
+    let mut plan = if !active.is_empty() {
+        serve(view, snapshot, &active, &suspended)
+    } else if !suspended.is_empty() || snapshot.coverage_unknown() {
+        Plan::default()
+    } else if !of_phase(Phase::Retaining).is_empty() {
+        retain(view)
+    } else {
+        withdraw(view, snapshot, !leaving.is_empty())
+    };
+    let suspended = suspended.iter().map(|&i| (i, Reason::Suspended, "the binding is suspended"));
+    let leaving = leaving.iter().map(|&i| (i, Reason::Withdrawing, "the binding is being deleted"));
+    for (index, reason, message) in suspended.chain(leaving) {
+        let mut standing = standing(view, snapshot, index, &Arc::from([]));
+        if !plan.changes.is_empty() || reason == Reason::Suspended {
+            standing.secret = Err(Failure::new(reason, message));
+        }
+        plan.standings.push(standing);
+    }
+    plan
+}
+
+fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], suspended: &[usize]) -> Plan {
+    // What is held for a suspended binding stays in the Secret: it must not lose by another's refresh.
+    let mut set = [active, suspended].concat();
+    set.sort_unstable();
+    let content = snapshot.content(&set);
+    let adopt = active.iter().any(|&i| snapshot.bound(i).binding.adopt);
+    let pending = set.iter().any(|&i| snapshot.bound(i).is_pending());
+    let mut changes = Vec::new();
+    let secret = if content.size > MAX_BYTES {
+        Err(Failure::new(
+            Reason::SecretTooLarge,
+            format!("the Secret would hold {} bytes of at most {MAX_BYTES}: cover the namespace by fewer registries or domains", content.size),
+        ))
+    } else {
+        match &view.secret {
+            None if pending => Err(Failure::new(Reason::Progressing, "waiting for the first credential")),
+            None => {
+                changes.push(Change::CreateSecret { content: content.clone() });
+                Err(view.refused.clone().unwrap_or_else(|| Failure::new(Reason::Progressing, "the Secret is being made")))
+            }
+            Some(secret) => match conflict(view, secret, adopt, snapshot.secret_name()) {
+                Some(failure) => Err(failure),
+                None if secret.fingerprint == content.fingerprint => Ok(()),
+                None => {
+                    changes.push(Change::UpdateSecret {
+                        content: content.clone(),
+                        resource_version: secret.resource_version.clone(),
+                        extra_keys: secret.extra_keys.clone(),
+                    });
+                    Err(Failure::new(Reason::Progressing, "the Secret is being brought up to date"))
+                }
+            },
+        }
+    };
+    let conflict = secret.as_ref().err().is_some_and(|f| f.reason == Reason::SecretConflict);
+    // A pull must never wait for the Secret: it heals at the kubelet's next try, a missing entry never does.
+    // Only where the Secret cannot come does an entry that leads nowhere make no sense.
+    let attach = !conflict && view.refused.is_none();
+    for account in &view.service_accounts {
+        let covers = |i: &usize| snapshot.bound(*i).binding.service_accounts.covers(&account.name, &account.labels);
+        let want = match (active.iter().any(covers) && !account.skip, suspended.iter().any(covers)) {
+            _ if conflict => Want::AsIs,
+            (true, _) if attach => Want::Attached,
+            (true, _) | (_, true) => Want::AsIs,
+            (false, false) => Want::Detached,
+        };
+        if let Some(pull_secrets) = pull_secrets(&account.pull_secrets, snapshot.secret_name(), want) {
+            changes.push(Change::SetPullSecrets {
+                service_account: account.name.clone(),
+                resource_version: account.resource_version.clone(),
+                pull_secrets,
+            });
+        }
+    }
+    let standings = active
+        .iter()
+        .map(|&i| Standing { secret: secret.clone(), ..standing(view, snapshot, i, &content.contests) })
+        .collect();
+    Plan { changes, standings, served: true }
+}
+
+/// Why the Secret that stands there may not be touched, if so.
+fn conflict(view: &NamespaceView, secret: &SecretView, adopt: bool, name: &str) -> Option<Failure> {
+    let found = format!("Secret {}/{name}", view.name);
+    match &secret.foreign_type {
+        Some(other) => Some(Failure::new(
+            Reason::SecretConflict,
+            format!("{found} has the type {other}, which cannot be changed: delete or rename it"),
+        )),
+        None if secret.ours || adopt => None,
+        None => Some(Failure::new(
+            Reason::SecretConflict,
+            format!("{found} was made by somebody else: delete or rename it, or annotate the binding with {}: \"true\" to take it over", names::ANNOTATION_ADOPT),
+        )),
+    }
+}
+
+fn standing(view: &NamespaceView, snapshot: &Snapshot, index: usize, contests: &Arc<[Contest]>) -> Standing {
+    let binding = &snapshot.bound(index).binding;
+    let (mut matched, mut bound) = (0, 0);
+    for account in &view.service_accounts {
+        if !account.skip && binding.service_accounts.covers(&account.name, &account.labels) {
+            matched += 1;
+            bound += u32::from(account.pull_secrets.iter().any(|name| name.as_ref() == snapshot.secret_name()));
+        }
+    }
+    Standing { binding: binding.name.clone(), secret: Ok(()), contests: contests.clone(), matched, bound }
+}
+
+fn withdraw(view: &NamespaceView, snapshot: &Snapshot, was_covered: bool) -> Plan {
+    let ours = view.secret.as_ref().filter(|secret| secret.ours && !secret.retained);
+    // Beside a Secret that is not ours, an entry of that name is not ours either.
+    let entries_are_ours = ours.is_some() || ((was_covered || view.served) && view.secret.is_none());
+    let mut plan = Plan::default();
+    if !entries_are_ours {
+        return plan;
+    }
+    for account in &view.service_accounts {
+        if let Some(pull_secrets) = pull_secrets(&account.pull_secrets, snapshot.secret_name(), Want::Detached) {
+            plan.changes.push(Change::SetPullSecrets {
+                service_account: account.name.clone(),
+                resource_version: account.resource_version.clone(),
+                pull_secrets,
+            });
+        }
+    }
+    if let (true, Some(secret)) = (plan.changes.is_empty(), ours) {
+        plan.changes.push(Change::DeleteSecret {
+            uid: secret.uid.clone(),
+            resource_version: secret.resource_version.clone(),
+        });
+    }
+    plan
+}
+
+fn retain(view: &NamespaceView) -> Plan {
+    let marked = |secret: &&SecretView| secret.ours && !secret.retained;
+    let changes = view
+        .secret
+        .as_ref()
+        .filter(marked)
+        .map(|secret| Change::RetainSecret { resource_version: secret.resource_version.clone() })
+        .into_iter()
+        .collect();
+    Plan { changes, ..Plan::default() }
+}
+
+#[cfg(test)]
+#[path = "namespace_tests.rs"]
+mod tests;

@@ -1,0 +1,127 @@
+//! When a credential is renewed, and when a failed attempt is tried again.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+/// A share of the life that the lead and the jitter may take at most: a token shorter than the threshold would
+/// otherwise be expiring at birth, and be renewed without end.
+const LEAD_SHARE: f64 = 0.5;
+const JITTER_SHARE: f64 = 0.1;
+
+/// How long a credential is used before it is renewed, and what spreads clusters and registries apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    /// When it was minted.
+    pub minted_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+impl Life {
+    fn length(&self) -> Duration {
+        Duration::try_from(self.expires_at.duration_since(self.minted_at)).unwrap_or_default()
+    }
+
+    /// How long before its end the credential is renewed: the threshold, but never more than half its life.
+    fn lead(&self, threshold: Duration) -> Duration {
+        threshold.min(self.length().mul_f64(LEAD_SHARE))
+    }
+
+    /// When the credential is due: `lead` before its end, and earlier by a jitter that is the same for one seed
+    /// for ever.
+    pub fn due_at(&self, threshold: Duration, seed: &str) -> Timestamp {
+        let room = self.length().saturating_sub(self.lead(threshold)).mul_f64(JITTER_SHARE);
+        let jitter = room.mul_f64(unit(&(seed, "refresh")));
+        back(self.expires_at, self.lead(threshold) + jitter)
+    }
+
+    /// From when on it is renewed along with another that is due, so that both cost each namespace one write.
+    pub fn joins_at(&self, threshold: Duration, seed: &str) -> Timestamp {
+        back(self.due_at(threshold, seed), self.length().mul_f64(JITTER_SHARE))
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expires_at <= now
+    }
+}
+
+/// How long to wait before an attempt is repeated: doubled from `first` to `most`, less up to a quarter that is
+/// the same for one seed and attempt.
+pub fn backoff(attempt: u32, first: Duration, most: Duration, seed: &str) -> Duration {
+    let doubled = first.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1).min(20))).min(most);
+    doubled.mul_f64(1.0 - 0.25 * unit(&(seed, attempt)))
+}
+
+fn back(from: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by).ok().and_then(|by| from.checked_sub(by).ok()).unwrap_or(from)
+}
+
+/// A number in [0, 1) that is the same for equal values.
+fn unit(value: &impl Hash) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    #[expect(clippy::cast_precision_loss, reason = "a jitter needs no more than 53 bits")]
+    let unit = (hasher.finish() >> 11) as f64 / (1_u64 << 53) as f64;
+    unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Life, backoff};
+    use k8s_openapi::jiff::{SignedDuration, Timestamp};
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    const MINUTE: u64 = 60;
+
+    fn life(minutes: i64) -> Life {
+        let minted_at = Timestamp::from_second(1_800_000_000).unwrap();
+        Life { minted_at, expires_at: minted_at + SignedDuration::from_mins(minutes) }
+    }
+
+    fn minutes_used(life: Life, threshold: u64, seed: &str) -> f64 {
+        life.due_at(Duration::from_secs(threshold * MINUTE), seed).duration_since(life.minted_at).as_secs_f64() / 60.0
+    }
+
+    #[test]
+    fn an_hour_with_the_default_threshold_is_used_for_about_three_quarters() {
+        let used = minutes_used(life(60), 15, "a");
+        assert!((40.0..=45.0).contains(&used), "{used}");
+    }
+
+    #[test]
+    fn a_token_of_five_minutes_is_not_expiring_at_birth() {
+        let used = minutes_used(life(5), 15, "a");
+        assert!((2.0..=2.5).contains(&used), "{used}");
+    }
+
+    #[test]
+    fn the_jitter_is_stable_and_spreads() {
+        let due = |seed: &str| life(60).due_at(Duration::from_secs(900), seed);
+        assert_eq!(due("a"), due("a"));
+        assert_ne!(due("a"), due("b"));
+    }
+
+    #[test]
+    fn the_back_off_doubles_up_to_its_most() {
+        let wait = |attempt| backoff(attempt, Duration::from_secs(1), Duration::from_secs(300), "a").as_secs_f64();
+        assert!((0.75..=1.0).contains(&wait(1)), "{}", wait(1));
+        assert!((3.0..=4.0).contains(&wait(3)), "{}", wait(3));
+        assert!((225.0..=300.0).contains(&wait(4_000_000_000)), "{}", wait(4_000_000_000));
+    }
+
+    proptest! {
+        #[test]
+        fn a_credential_is_used_for_some_time_and_renewed_before_its_end(
+            minutes in 1_i64..10_000, threshold in 0_u64..1_000, seed: String
+        ) {
+            let life = life(minutes);
+            let due = life.due_at(Duration::from_secs(threshold * MINUTE), &seed);
+            prop_assert!(due > life.minted_at && due <= life.expires_at);
+            prop_assert!(life.joins_at(Duration::from_secs(threshold * MINUTE), &seed) > life.minted_at);
+        }
+    }
+}

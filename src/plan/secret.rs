@@ -1,0 +1,189 @@
+//! What our Secret holds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::snapshot::{Bound, Issue};
+use crate::api::names;
+
+/// Kubernetes refuses a Secret whose data is larger, in bytes before base64.
+pub const MAX_BYTES: usize = 1024 * 1024;
+
+/// The digest of one value of a Secret's data, taken over its base64 text while it is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ValueDigest([u8; 32]);
+
+impl ValueDigest {
+    /// The digest of a value as it stands in the JSON.
+    pub fn of(base64_text: &str) -> Self {
+        Self(Sha256::digest(base64_text.as_bytes()).into())
+    }
+}
+
+impl fmt::Debug for ValueDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[digest]")
+    }
+}
+
+/// The digest of everything about a Secret that we write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x}{:02x}{:02x}{:02x}", self.0[0], self.0[1], self.0[2], self.0[3])
+    }
+}
+
+/// What every Secret of ours has in common.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// Its name, the same in every namespace.
+    pub name: Box<str>,
+    /// Labels that a flag adds to our own.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations that a flag adds to our own.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Template {
+    /// Every label of our Secret.
+    pub fn all_labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.labels.clone();
+        labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::MANAGER.to_owned());
+        labels
+    }
+
+    /// The fingerprint of a Secret as read. Labels, annotations and data keys that are not ours do not count,
+    /// except that data may hold nothing beside our key.
+    pub fn fingerprint(
+        &self,
+        data: &BTreeMap<String, ValueDigest>,
+        labels: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, String>,
+    ) -> Fingerprint {
+        let mut hash = Sha256::new();
+        let mut field = |kind: &str, key: &str, value: Option<&[u8]>| {
+            for part in [kind.as_bytes(), key.as_bytes(), value.unwrap_or(b"\0absent")] {
+                hash.update((part.len() as u64).to_be_bytes());
+                hash.update(part);
+            }
+        };
+        for key in self.labels.keys().map(String::as_str).chain([names::LABEL_MANAGED_BY]) {
+            field("label", key, labels.get(key).map(String::as_bytes));
+        }
+        let ours = [names::ANNOTATION_REGISTRIES, names::ANNOTATION_RETAINED];
+        for key in self.annotations.keys().map(String::as_str).chain(ours) {
+            field("annotation", key, annotations.get(key).map(String::as_bytes));
+        }
+        for (key, digest) in data {
+            field("data", key, Some(&digest.0));
+        }
+        Fingerprint(hash.finalize().into())
+    }
+}
+
+/// What the Secret of one set of bindings holds. Shared by all namespaces that this set covers.
+#[derive(Debug)]
+pub struct Content {
+    /// The base64 text of `.dockerconfigjson`.
+    pub data: SecretString,
+    /// Value of the annotation that lists each registry's domains and expiry.
+    pub registries: String,
+    /// What a Secret with this content has for a fingerprint.
+    pub fingerprint: Fingerprint,
+    /// Domains that a registry claims and does not get.
+    pub contests: Arc<[Contest]>,
+    /// Bytes of the data.
+    pub size: usize,
+}
+
+/// A registry that does not get a domain which it claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contest {
+    /// The binding that loses.
+    pub binding: Arc<str>,
+    /// Index of its registry.
+    pub registry: usize,
+    /// Who has which domain, as a sentence.
+    pub message: String,
+}
+
+/// One registry in the annotation: no secret.
+#[derive(Serialize)]
+struct Listed<'a> {
+    registry: String,
+    domains: Vec<&'a str>,
+    expires: String,
+}
+
+/// Renders the content for a set of bindings, which come in the order of their precedence.
+pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
+    let mut owners: BTreeMap<&str, (&Bound, usize)> = BTreeMap::new();
+    let mut contests = Vec::new();
+    for bound in bindings {
+        for (index, issue) in bound.registries.iter().enumerate() {
+            let Issue::Held { domains, .. } = issue else { continue };
+            let mut lost = Vec::new();
+            for domain in domains.iter() {
+                let (owner, at) = *owners.entry(domain.as_str()).or_insert((*bound, index));
+                // The same token under two bindings is no contest.
+                if owner.binding.registries[at].key != bound.binding.registries[index].key {
+                    lost.push(format!("{domain} is claimed first by binding {}, registry {at}", owner.binding.name));
+                }
+            }
+            if !lost.is_empty() {
+                contests.push(Contest { binding: bound.binding.name.clone(), registry: index, message: lost.join("; ") });
+            }
+        }
+    }
+    let mut auths = BTreeMap::new();
+    let mut listed: BTreeMap<String, Listed<'_>> = BTreeMap::new();
+    for (domain, (bound, index)) in &owners {
+        let Issue::Held { credential, .. } = &bound.registries[*index] else { continue };
+        let token = credential.token.expose_secret();
+        let auth = STANDARD.encode(format!("{}:{token}", credential.username));
+        auths.insert(*domain, Auth { username: &credential.username, password: token, auth });
+        let key = &bound.binding.registries[*index].key;
+        listed
+            .entry(key.id())
+            .or_insert_with(|| Listed { registry: key.to_string(), domains: Vec::new(), expires: credential.expires_at.to_string() })
+            .domains
+            .push(domain);
+    }
+    // Strings and maps of strings always serialize.
+    let json = serde_json::to_vec(&DockerConfig { auths }).unwrap_or_default();
+    let registries = serde_json::to_string(&listed.into_values().collect::<Vec<_>>()).unwrap_or_default();
+    let data = STANDARD.encode(&json);
+    let values = BTreeMap::from([(names::SECRET_KEY.to_owned(), ValueDigest::of(&data))]);
+    let mut annotations = template.annotations.clone();
+    annotations.insert(names::ANNOTATION_REGISTRIES.to_owned(), registries.clone());
+    Content {
+        fingerprint: template.fingerprint(&values, &template.all_labels(), &annotations),
+        data: data.into(),
+        registries,
+        contests: contests.into(),
+        size: json.len(),
+    }
+}
+
+/// The file `config.json` of Docker, as far as the kubelet reads it.
+#[derive(Serialize)]
+struct DockerConfig<'a> {
+    auths: BTreeMap<&'a str, Auth<'a>>,
+}
+
+#[derive(Serialize)]
+struct Auth<'a> {
+    username: &'a str,
+    password: &'a str,
+    auth: String,
+}

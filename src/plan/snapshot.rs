@@ -1,0 +1,119 @@
+//! All bindings at one moment, as the namespaces see them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::secret::{Content, Template, render};
+use super::view::NamespaceFacts;
+use crate::model::{Binding, Credential};
+
+/// What a binding asks of the namespaces that it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Serve them.
+    Active,
+    /// Leave them as they are.
+    Suspended,
+    /// Take back what was ours.
+    Withdrawing,
+    /// Leave all behind, marked.
+    Retaining,
+}
+
+/// One registry of a binding, with what is held for it.
+#[derive(Clone, Debug)]
+pub enum Issue {
+    /// The first attempt is under way: a Secret that does not stand yet can wait for it.
+    Pending,
+    /// There is nothing to write.
+    Missing,
+    /// A credential and its domains.
+    Held {
+        /// The credential.
+        credential: Arc<Credential>,
+        /// The domains that it is for.
+        domains: Arc<[String]>,
+    },
+}
+
+/// A binding and what is held for its registries.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// The binding.
+    pub binding: Arc<Binding>,
+    /// What it asks.
+    pub phase: Phase,
+    /// One a registry, in their order.
+    pub registries: Vec<Issue>,
+}
+
+impl Bound {
+    /// Whether a first attempt is still under way.
+    pub fn is_pending(&self) -> bool {
+        self.registries.iter().any(|issue| matches!(issue, Issue::Pending))
+    }
+}
+
+/// All bindings, the ones with precedence first.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Sorted by age, then name: the order of precedence.
+    bindings: Vec<Bound>,
+    /// Whether some binding could not be read: then nobody can say what is not wanted.
+    coverage_unknown: bool,
+    template: Arc<Template>,
+    /// Contents by the set of bindings that they are made of, so that a thousand namespaces share one.
+    contents: Mutex<HashMap<Vec<usize>, Arc<Content>>>,
+}
+
+impl Snapshot {
+    /// A snapshot of these bindings.
+    pub fn new(template: Arc<Template>, mut bindings: Vec<Bound>, coverage_unknown: bool) -> Self {
+        bindings.sort_by(|a, b| {
+            let age = |bound: &Bound| (bound.binding.created_at, bound.binding.name.clone());
+            age(a).cmp(&age(b))
+        });
+        Self { bindings, coverage_unknown, template, contents: Mutex::default() }
+    }
+
+    /// Name of the Secret.
+    pub fn secret_name(&self) -> &str {
+        &self.template.name
+    }
+
+    /// Whether nobody can say what is not wanted.
+    pub fn coverage_unknown(&self) -> bool {
+        self.coverage_unknown
+    }
+
+    /// The bindings that cover a namespace, as indices in the order of precedence.
+    pub fn covering(&self, name: &str, facts: &NamespaceFacts) -> Vec<usize> {
+        if facts.skip {
+            return Vec::new();
+        }
+        let covers = |bound: &Bound| bound.binding.namespaces.covers(name, &facts.labels);
+        (0..self.bindings.len()).filter(|&i| covers(&self.bindings[i])).collect()
+    }
+
+    /// The binding at an index that [`Self::covering`] gave.
+    pub fn bound(&self, index: usize) -> &Bound {
+        &self.bindings[index]
+    }
+
+    /// All bindings.
+    pub fn bindings(&self) -> &[Bound] {
+        &self.bindings
+    }
+
+    /// What the Secret of a set of bindings holds.
+    pub fn content(&self, set: &[usize]) -> Arc<Content> {
+        let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(content) = contents.get(set) {
+            return content.clone();
+        }
+        let bindings: Vec<&Bound> = set.iter().map(|&i| &self.bindings[i]).collect();
+        let content = Arc::new(render(&self.template, &bindings));
+        contents.insert(set.to_vec(), content.clone());
+        content
+    }
+}

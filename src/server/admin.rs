@@ -1,0 +1,78 @@
+//! Health and metrics over HTTP.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use super::metrics::Metrics;
+
+/// What this process still waits for before it works.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    missing: Mutex<BTreeSet<&'static str>>,
+}
+
+impl Readiness {
+    /// Waits for these.
+    pub fn awaiting(parts: impl IntoIterator<Item = &'static str>) -> Arc<Self> {
+        Arc::new(Self { missing: Mutex::new(parts.into_iter().collect()) })
+    }
+
+    /// One of them is there. Returns whether it was the last.
+    pub fn done(&self, part: &'static str) -> bool {
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.remove(part) && missing.is_empty()
+    }
+
+    /// What is still missing.
+    pub fn missing(&self) -> Vec<&'static str> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+}
+
+/// What the handlers see.
+#[derive(Clone)]
+struct Served {
+    readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
+    refresh: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// Serves `/livez`, `/readyz` and `/metrics` for ever. `refresh` brings gauges up to date before a scrape.
+///
+/// # Errors
+/// The address cannot be bound.
+pub async fn serve(
+    address: SocketAddr,
+    readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
+    refresh: impl Fn() + Send + Sync + 'static,
+) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    let router = Router::new()
+        .route("/livez", get(async || "ok"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(scrape))
+        .with_state(Served { readiness, metrics, refresh: Arc::new(refresh) });
+    axum::serve(listener, router).await
+}
+
+/// Says nothing of whether the cloud answers: a restart would not mend that.
+async fn ready(State(served): State<Served>) -> impl IntoResponse {
+    let missing = served.readiness.missing();
+    match missing.as_slice() {
+        [] => (StatusCode::OK, "ok".to_owned()),
+        parts => (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}", parts.join(", "))),
+    }
+}
+
+async fn scrape(State(served): State<Served>) -> impl IntoResponse {
+    (served.refresh)();
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], served.metrics.render())
+}

@@ -1,0 +1,97 @@
+//! A simulated cloud with a client of it.
+
+use acr_credential_binding::cloud::{Alibaba, Failure, Settings};
+use acr_credential_binding::model::identity::{Arn, Base, Identity};
+use acr_credential_binding::model::{Credential, Edition, RegistryKey};
+use acr_lab::cloud::{Cloud, CloudConfig, Fault, FaultKind};
+use k8s_openapi::jiff::Timestamp;
+
+pub(crate) const WORKER: &str = "KubernetesWorkerRole-demo";
+pub(crate) const PARTNER_ROLE: &str = "acs:ram::2:role/acr-pull";
+pub(crate) const MINT: &str = "GetAuthorizationToken";
+pub(crate) const LIST: &str = "ListInstanceEndpoint";
+
+/// A cloud and a client of it. Whatever the client returns is searched for secrets on its way to the test.
+pub(crate) struct Lab {
+    pub(crate) cloud: Cloud,
+    pub(crate) alibaba: Alibaba,
+}
+
+impl Lab {
+    pub(crate) async fn start() -> Self {
+        let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
+        let alibaba = client(&cloud, cloud.address().strip_prefix("http://").unwrap());
+        Self { cloud, alibaba }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.cloud.now()).unwrap()
+    }
+
+    pub(crate) async fn mint(&self, key: &RegistryKey) -> Result<Credential, Failure> {
+        self.mint_at(key, self.now()).await
+    }
+
+    pub(crate) async fn mint_at(&self, key: &RegistryKey, now: Timestamp) -> Result<Credential, Failure> {
+        self.searched(self.alibaba.mint(key, now).await)
+    }
+
+    pub(crate) async fn refused(&self, key: &RegistryKey) -> Failure {
+        self.mint(key).await.expect_err("a refusal")
+    }
+
+    pub(crate) async fn domains(&self, key: &RegistryKey) -> Result<Vec<String>, Failure> {
+        self.searched(self.alibaba.domains(key, self.now()).await)
+    }
+
+    fn searched<T: std::fmt::Debug>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        let mut printed = format!("{outcome:?} {outcome:#?} {:?}", self.alibaba);
+        if let Err(failure) = &outcome {
+            printed.push_str(&format!("{failure} {}", failure.message));
+            let id = failure.request_id.as_deref().unwrap_or("none");
+            assert!(
+                !failure.message.contains(id),
+                "an id that changes with each request: {}",
+                failure.message
+            );
+        }
+        for secret in self.cloud.secrets() {
+            assert!(!printed.contains(&secret), "the secret {secret} in {printed}");
+        }
+        outcome
+    }
+
+    pub(crate) fn fault(&self, action: &str, kind: FaultKind, times: Option<u32>) {
+        self.cloud.fault(Fault { action: action.to_owned(), instance: None, kind, times });
+    }
+
+    pub(crate) fn code(&self, action: &str, status: u16, code: &str) {
+        // The prose quotes what the client must not pass on.
+        let message = format!("now {} {}", self.cloud.now(), self.cloud.secrets().join(" "));
+        self.fault(action, FaultKind::Status { status, code: code.to_owned(), message }, Some(1));
+    }
+}
+
+pub(crate) fn client(cloud: &Cloud, address: &str) -> Alibaba {
+    Alibaba::new(Settings {
+        cluster_region: "cn-hangzhou".into(),
+        address: Some(address.parse().unwrap()),
+        metadata_endpoint: cloud.address().into(),
+        user_agent: "acr-credential-controller/test".into(),
+    })
+    .unwrap()
+}
+
+pub(crate) fn key(instance: &str, region: &str, assume: Option<&str>) -> RegistryKey {
+    let assume = assume.map(|arn| Arn::role(arn).unwrap());
+    let identity = Identity { base: Base::Own, assume, session_seconds: 3600 };
+    RegistryKey { edition: Edition::Enterprise(instance.into()), region: region.into(), identity }
+}
+
+pub(crate) fn near() -> RegistryKey {
+    key("cri-demo0001", "cn-hangzhou", None)
+}
+
+pub(crate) fn partner() -> RegistryKey {
+    key("cri-demo0003", "cn-hangzhou", Some(PARTNER_ROLE))
+}

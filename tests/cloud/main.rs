@@ -1,0 +1,8 @@
+//! The cloud client against the lab's simulated Alibaba Cloud: every call goes over HTTP, is verified there, and
+//! fails there in the documented ways.
+
+#[cfg(test)]
+mod lab;
+mod minting;
+mod refusals;
+mod worker_role;

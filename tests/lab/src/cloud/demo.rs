@@ -1,0 +1,111 @@
+//! The world that `lab up` and `demo` start with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::vault::random;
+use super::world::{
+    AccessKey, Account, Domain, DomainKind, Endpoint, ForeignInstance, HttpTokens, Instance, KeyStatus,
+    Lifetimes, MissingInstance, Node, Policy, Region, Role, Unconfirmed, User, World,
+};
+
+/// The rights that the product's documentation tells users to grant.
+const DOCUMENTED_RIGHTS: [&str; 3] =
+    ["cr:GetAuthorizationToken", "cr:ListInstanceEndpoint", "cr:PullRepository"];
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Account 1 owns the cluster and two instances, account 2 the partner's instance and a role that trusts the
+/// cluster's worker role.
+pub(super) fn world() -> World {
+    World {
+        cluster_region: "cn-hangzhou".to_owned(),
+        cluster_account: "1".to_owned(),
+        regions: regions(),
+        accounts: [("1".to_owned(), cluster_account()), ("2".to_owned(), partner_account())].into(),
+        instances: [
+            ("cri-demo0001".to_owned(), instance("1", "cn-hangzhou", "demo", &["img.example.com"])),
+            ("cri-demo0002".to_owned(), instance("1", "cn-beijing", "demo-north", &[])),
+            ("cri-demo0003".to_owned(), instance("2", "cn-hangzhou", "partner", &[])),
+        ]
+        .into(),
+        node: Node {
+            role: Some("KubernetesWorkerRole-demo".to_owned()),
+            http_tokens: HttpTokens::Required,
+            credentials_life: 6 * HOUR,
+            renew_before: HOUR / 2,
+        },
+        lifetimes: Lifetimes { registry_token: HOUR, registry_token_cap: None, session_cap: None },
+        unconfirmed: Unconfirmed {
+            missing_instance: MissingInstance::Status(404),
+            foreign_instance: ForeignInstance::NotExist,
+            security_token_status: 400,
+        },
+    }
+}
+
+fn regions() -> BTreeMap<String, Region> {
+    let usual = ["cn-hangzhou", "cn-beijing", "cn-shanghai", "cn-shenzhen", "cn-hongkong", "ap-southeast-1"];
+    let without_vpc = ["cn-huhehaote", "cn-wulanchabu", "cn-heyuan"];
+    let all = usual.map(|name| (name, true)).into_iter().chain(without_vpc.map(|name| (name, false)));
+    all.map(|(name, cr_vpc)| (name.to_owned(), Region { cr_vpc })).collect()
+}
+
+fn cluster_account() -> Account {
+    let worker = Role {
+        policy: Policy::allowing(&[&DOCUMENTED_RIGHTS[..], &["sts:AssumeRole"]].concat()),
+        trust: BTreeSet::new(),
+        max_session_duration: 3600,
+    };
+    Account {
+        root_keys: Vec::new(),
+        users: [
+            ("puller".to_owned(), user("LTAI-demo-puller", KeyStatus::Active, &DOCUMENTED_RIGHTS)),
+            ("retired".to_owned(), user("LTAI-demo-retired", KeyStatus::Inactive, &DOCUMENTED_RIGHTS)),
+            ("stranger".to_owned(), user("LTAI-demo-stranger", KeyStatus::Active, &[])),
+        ]
+        .into(),
+        roles: [("KubernetesWorkerRole-demo".to_owned(), worker)].into(),
+    }
+}
+
+fn partner_account() -> Account {
+    let pull = Role {
+        policy: Policy::allowing(&DOCUMENTED_RIGHTS),
+        trust: ["acs:ram::1:role/KubernetesWorkerRole-demo".to_owned()].into(),
+        max_session_duration: 3600,
+    };
+    Account { roles: [("acr-pull".to_owned(), pull)].into(), ..Account::default() }
+}
+
+fn user(key: &str, status: KeyStatus, rights: &[&str]) -> User {
+    // The secret is drawn at each start, so that none stands in the sources for a scanner to find.
+    let key = AccessKey { id: key.to_owned(), secret: random(30), status };
+    User { policy: Policy::allowing(rights), keys: vec![key] }
+}
+
+fn instance(account: &str, region: &str, name: &str, own_domains: &[&str]) -> Instance {
+    let own = own_domains.iter().map(|name| Domain { domain: (*name).to_owned(), kind: DomainKind::User });
+    let system = |infix: &str| Domain {
+        domain: format!("{name}-registry{infix}.{region}.cr.aliyuncs.com"),
+        kind: DomainKind::System,
+    };
+    let endpoint = |endpoint_type: &str, domains, linked_vpcs| Endpoint {
+        endpoint_type: endpoint_type.to_owned(),
+        enable: true,
+        acl_enable: false,
+        status: "RUNNING".to_owned(),
+        domains,
+        linked_vpcs,
+        acl_entries: Vec::new(),
+    };
+    Instance {
+        region: region.to_owned(),
+        account: account.to_owned(),
+        name: name.to_owned(),
+        endpoints: vec![
+            endpoint("internet", std::iter::once(system("")).chain(own).collect(), Vec::new()),
+            endpoint("vpc", vec![system("-vpc")], vec![format!("vpc-{region}-demo")]),
+        ],
+    }
+}

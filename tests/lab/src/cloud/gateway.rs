@@ -1,0 +1,162 @@
+//! The way of one request through the cloud: host, action, proof, fault, rights, work, record.
+
+use serde_json::{Value, json};
+
+use super::authenticate::{Caller, Nonces, authenticate};
+use super::calls::Call;
+use super::clock::Millis;
+use super::fault::{FaultKind, Faults};
+use super::host::{Place, Product};
+use super::reply::{Refusal, Reply};
+use super::request::Request;
+use super::vault::{Vault, random_hex};
+use super::world::World;
+use super::{enterprise, metadata, sts};
+
+/// All that the cloud holds and remembers, behind one lock.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) world: World,
+    pub(super) vault: Vault,
+    pub(super) nonces: Nonces,
+    pub(super) faults: Faults,
+    pub(super) calls: Vec<Call>,
+    /// The node's present credentials: the role's name and the session's AccessKeyId.
+    pub(super) node_session: Option<(String, String)>,
+}
+
+/// An action of a signed API.
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    GetAuthorizationToken,
+    ListInstanceEndpoint,
+    AssumeRole,
+}
+
+/// What the gateway can be asked for, one line an action.
+const ACTIONS: [(Product, &str, &str, Action); 3] = [
+    (Product::Cr, "2018-12-01", "GetAuthorizationToken", Action::GetAuthorizationToken),
+    (Product::Cr, "2018-12-01", "ListInstanceEndpoint", Action::ListInstanceEndpoint),
+    (Product::Sts, "2015-04-01", "AssumeRole", Action::AssumeRole),
+];
+
+/// A proven request to an action, as the products see it.
+pub(super) struct Asked<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) request: &'a Request,
+    /// The region of the host that was called.
+    pub(super) region: &'a str,
+    pub(super) request_id: &'a str,
+    pub(super) now: Millis,
+}
+
+impl Asked<'_> {
+    /// A parameter without which the action cannot work; an empty one is a missing one.
+    pub(super) fn required(&self, name: &str) -> Result<&str, Refusal> {
+        self.request.parameter(name).filter(|value| !value.is_empty()).ok_or_else(|| Refusal::missing(name))
+    }
+
+    /// `AccessDeniedDetail`, by which a client can say whose permission is missing.
+    pub(super) fn denied(&self, action: &str, policy_type: &str) -> Value {
+        let (principal_type, display_name) = self.caller.identity.principal();
+        json!({
+            "AuthAction": action,
+            "AuthPrincipalType": principal_type,
+            "AuthPrincipalDisplayName": display_name,
+            "AuthPrincipalOwnerId": self.caller.identity.account,
+            "NoPermissionType": "ImplicitDeny",
+            "PolicyType": policy_type,
+        })
+    }
+}
+
+/// A reply, and what is to go wrong in its delivery.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) reply: Reply,
+    pub(super) fault: Option<FaultKind>,
+}
+
+/// Answers a request and records it.
+pub(super) fn answer(request: &Request, state: &mut State, now: Millis) -> Answer {
+    let mut call = Call::arrived(request, now, request_id());
+    let answer = if request.path.starts_with("/latest/") {
+        metadata(request, state, &mut call)
+    } else {
+        open_api(request, state, &mut call)
+    };
+    call.answered(&answer);
+    state.calls.push(call);
+    answer
+}
+
+fn metadata(request: &Request, state: &mut State, call: &mut Call) -> Answer {
+    "ecs-metadata".clone_into(&mut call.product);
+    metadata::action(&request.path).clone_into(&mut call.action);
+    let fault = state.faults.take(&call.action, None);
+    let reply = match fault.as_ref().and_then(FaultKind::refusal) {
+        Some(refusal) => refusal.into_metadata_reply(),
+        None => metadata::answer(request, state, call.at),
+    };
+    Answer { reply: spoiled(reply, fault.as_ref(), call.at), fault }
+}
+
+fn open_api(request: &Request, state: &mut State, call: &mut Call) -> Answer {
+    let mut fault = None;
+    let answered = work(request, state, call, &mut fault);
+    let mut reply = answered.unwrap_or_else(|refusal| refusal.into_reply(&call.request_id, &call.host));
+    reply.headers.push(("x-acs-request-id", call.request_id.clone()));
+    Answer { reply: spoiled(reply, fault.as_ref(), call.at), fault }
+}
+
+/// # Guarantees
+/// A fault befalls only requests that are well signed: a client's own mistake is never hidden by one.
+fn work(
+    request: &Request,
+    state: &mut State,
+    call: &mut Call,
+    fault: &mut Option<FaultKind>,
+) -> Result<Reply, Refusal> {
+    let place = Place::find(&request.host, &state.world)?;
+    let version = request.named("x-acs-version", "Version");
+    let (product, action) = ACTIONS
+        .iter()
+        .find(|(product, api_version, name, _)| {
+            place.product.is_none_or(|asked| asked == *product)
+                && *api_version == version
+                && *name == call.action
+        })
+        .map(|(product, _, _, action)| (*product, *action))
+        .ok_or_else(Refusal::no_api)?;
+    call.product = product.name().to_owned();
+    if request.path != "/" || !matches!(request.method.as_str(), "GET" | "POST") {
+        return Err(Refusal::no_api());
+    }
+    let caller = authenticate(request, state, call.at)?;
+    call.by(&caller.identity);
+    *fault = state.faults.take(&call.action, call.instance.as_deref());
+    if let Some(refusal) = fault.as_ref().and_then(FaultKind::refusal) {
+        return Err(refusal);
+    }
+    let (region, request_id, now) = (place.region.as_str(), call.request_id.as_str(), call.at);
+    let asked = Asked { caller: &caller, request, region, request_id, now };
+    let body = match action {
+        Action::GetAuthorizationToken => enterprise::get_authorization_token(&asked, state),
+        Action::ListInstanceEndpoint => enterprise::list_instance_endpoint(&asked, state),
+        Action::AssumeRole => sts::assume_role(&asked, state),
+    }?;
+    Ok(Reply::json(&body))
+}
+
+fn spoiled(mut reply: Reply, fault: Option<&FaultKind>, now: Millis) -> Reply {
+    if let Some(fault) = fault {
+        fault.edit(&mut reply, now);
+    }
+    reply
+}
+
+/// In the cloud's form: an upper-case UUID.
+fn request_id() -> String {
+    let groups = [8, 4, 4, 4, 12].map(random_hex);
+    groups.join("-").to_ascii_uppercase()
+}

@@ -1,0 +1,204 @@
+//! A simulated Alibaba Cloud: ACR Enterprise, STS and the ECS metadata service on one loopback port.
+//!
+//! It is the product's oracle, so it shares no code with it and forgives nothing: signatures, clocks, nonces,
+//! session tokens, rights and trust are verified as the cloud documents them, and what it hands out expires.
+//!
+//! ```text
+//! [server] -> [gateway]: host -> action -> authenticate -> fault -> enterprise | sts -> record
+//!                     \-> metadata                        -> fault               -> record
+//! ```
+//!
+//! Clients reach it over plain HTTP with the real host names in `Host` (by their own address override, or by
+//! using it as an HTTP proxy), or by its number, which means any product in the cluster's region.
+//!
+//! Absent on purpose: throttling of its own accord, latency, XML replies, and session policies.
+
+mod acs3;
+mod authenticate;
+mod calls;
+mod clock;
+mod demo;
+mod describe;
+mod enterprise;
+mod fault;
+mod gateway;
+mod host;
+mod identity;
+mod metadata;
+mod reply;
+mod request;
+mod rpc_sha1;
+mod server;
+mod sts;
+#[cfg(test)]
+mod tests;
+mod vault;
+pub mod world;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use calls::Call;
+pub use clock::Millis;
+pub use fault::{Fault, FaultId, FaultKind};
+use gateway::State;
+use server::Shared;
+pub use world::World;
+
+/// With what a cloud starts.
+#[derive(Clone, Debug)]
+pub struct CloudConfig {
+    /// What exists in it.
+    pub world: World,
+    /// The loopback port; 0 takes any free one.
+    pub port: u16,
+}
+
+impl CloudConfig {
+    /// The world of the demonstration: account `1` owns the cluster in `cn-hangzhou` (worker role
+    /// `KubernetesWorkerRole-demo`) and the instances `cri-demo0001` (`cn-hangzhou`) and `cri-demo0002`
+    /// (`cn-beijing`); account `2` owns `cri-demo0003` (`cn-hangzhou`) and the role `acr-pull`, which trusts that
+    /// worker role. Users `puller` (documented rights), `retired` (inactive key) and `stranger` (no rights) have
+    /// AccessKeys whose secrets are drawn anew at each call.
+    pub fn demo() -> Self {
+        Self { world: demo::world(), port: 0 }
+    }
+}
+
+/// A running cloud. Clones are the same cloud; it stops when the last one drops.
+#[derive(Clone, Debug)]
+pub struct Cloud {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    /// The server holds the other end and stops when this is gone.
+    _running: Arc<watch::Sender<()>>,
+}
+
+impl Cloud {
+    /// Starts a cloud on `127.0.0.1`, as a task of the present runtime.
+    ///
+    /// # Errors
+    /// If the port is taken.
+    pub async fn start(config: CloudConfig) -> anyhow::Result<Self> {
+        let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, config.port));
+        let listener =
+            TcpListener::bind(wanted).await.with_context(|| format!("the cloud cannot have {wanted}"))?;
+        let address = listener.local_addr().context("the cloud's listener has no address")?;
+        let (running, closing) = watch::channel(());
+        let mut state = State {
+            world: config.world,
+            vault: vault::Vault::default(),
+            nonces: authenticate::Nonces::default(),
+            faults: fault::Faults::default(),
+            calls: Vec::new(),
+            node_session: None,
+        };
+        remember_keys(&mut state);
+        let shared = Arc::new(Shared::new(state, closing));
+        tokio::spawn(server::serve(listener, Arc::clone(&shared)));
+        Ok(Self { shared, address, _running: Arc::new(running) })
+    }
+
+    /// `http://127.0.0.1:<port>`.
+    pub fn address(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// For a human: endpoints, identities with their keys (secrets included), instances and domains.
+    pub fn describe(&self) -> String {
+        let (state, address) = (self.shared.state(), self.address());
+        describe::Description { world: &state.world, address: &address }.to_string()
+    }
+
+    /// Reads or changes the world; a change counts from the next request on. Do not call the cloud from within.
+    pub fn world<R>(&self, change: impl FnOnce(&mut World) -> R) -> R {
+        let mut state = self.shared.state();
+        let result = change(&mut state.world);
+        remember_keys(&mut state);
+        result
+    }
+
+    /// Sets the cloud's clock ahead of the machine's by these seconds, or behind it if negative.
+    pub fn set_clock_skew(&self, seconds: i64) {
+        self.shared.clock.set_skew(seconds);
+    }
+
+    /// The present by the cloud's clock.
+    pub fn now(&self) -> Millis {
+        self.shared.clock.now()
+    }
+
+    /// Every request since the start or the last [`clear_calls`](Self::clear_calls), oldest first.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.state().calls.clone()
+    }
+
+    /// How many of them were for this action, refused ones included.
+    pub fn count(&self, action: &str) -> usize {
+        self.shared.state().calls.iter().filter(|call| call.action == action).count()
+    }
+
+    /// Forgets the record of calls.
+    pub fn clear_calls(&self) {
+        self.shared.state().calls.clear();
+    }
+
+    /// Lets something go wrong from now on.
+    pub fn fault(&self, fault: Fault) -> FaultId {
+        self.shared.state().faults.add(fault)
+    }
+
+    /// Ends one fault.
+    pub fn clear_fault(&self, id: FaultId) {
+        self.shared.state().faults.clear(id);
+    }
+
+    /// Ends all faults. Requests that hang already go on hanging.
+    pub fn clear_faults(&self) {
+        self.shared.state().faults.clear_all();
+    }
+
+    /// Whether a registry would let this user in to this instance now.
+    pub fn token_valid(&self, user: &str, token: &str, instance: &str) -> bool {
+        self.token_holder(user, token, instance, |_, _| true)
+    }
+
+    /// Whether it would besides let them pull, which takes `cr:PullRepository` of the identity that asked for
+    /// the token.
+    pub fn token_may_pull(&self, user: &str, token: &str, instance: &str) -> bool {
+        self.token_holder(user, token, instance, |facts, world| {
+            facts.identity.may("cr:PullRepository", world)
+        })
+    }
+
+    /// Every secret string that was ever configured or handed out: AccessKeySecrets, security tokens, registry
+    /// tokens (alone and as `user:token`), metadata tokens. For a test that searches all output for them.
+    pub fn secrets(&self) -> Vec<String> {
+        self.shared.state().vault.secrets()
+    }
+
+    fn token_holder(
+        &self,
+        user: &str,
+        token: &str,
+        instance: &str,
+        judge: impl FnOnce(&vault::RegistryToken, &World) -> bool,
+    ) -> bool {
+        let (now, state) = (self.now(), self.shared.state());
+        let facts = state.vault.registry_token(token, now);
+        facts.is_some_and(|facts| {
+            facts.user == user && facts.instance == instance && judge(facts, &state.world)
+        })
+    }
+}
+
+/// Keys that a test replaces stay secrets: they may stand in a log already.
+fn remember_keys(state: &mut State) {
+    for (_, key) in state.world.keys() {
+        state.vault.remember(&key.secret);
+    }
+}

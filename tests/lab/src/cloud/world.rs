@@ -1,0 +1,245 @@
+//! What exists in the simulated cloud, as plain data that a test changes while it runs.
+//!
+//! Nothing here decides anything: `identity` judges rights and trust, `enterprise`, `sts` and `metadata` answer
+//! from it. A change counts from the next request on, as a change in a RAM console does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Everything that the cloud knows.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The region of the cluster, whose VPC hosts can be reached; also the region of a request that comes to
+    /// the loopback address by number.
+    pub cluster_region: String,
+    /// The account that owns the cluster's nodes.
+    pub cluster_account: String,
+    /// Regions by id; a host name of another region belongs to no product.
+    pub regions: BTreeMap<String, Region>,
+    /// Accounts by id.
+    pub accounts: BTreeMap<String, Account>,
+    /// Enterprise instances by id (`cri-…`).
+    pub instances: BTreeMap<String, Instance>,
+    /// The node that the ECS metadata service describes.
+    pub node: Node,
+    /// How long credentials live.
+    pub lifetimes: Lifetimes,
+    /// Answers on which no source could be found; see `alibaba-api.md`, "UNCONFIRMED".
+    pub unconfirmed: Unconfirmed,
+}
+
+/// One region.
+#[derive(Clone, Debug)]
+pub struct Region {
+    /// Whether `cr-vpc.<region>` exists: the endpoints page lists none for `cn-huhehaote`, `cn-wulanchabu` and
+    /// `cn-heyuan`.
+    pub cr_vpc: bool,
+}
+
+/// An Alibaba Cloud account with what RAM holds in it.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// Keys of the account itself, which may do anything but assume a role.
+    pub root_keys: Vec<AccessKey>,
+    /// RAM users by name.
+    pub users: BTreeMap<String, User>,
+    /// RAM roles by name.
+    pub roles: BTreeMap<String, Role>,
+}
+
+/// A RAM user.
+#[derive(Clone, Debug, Default)]
+pub struct User {
+    /// What it may do.
+    pub policy: Policy,
+    /// Its AccessKeys; RAM allows two, so that one can replace the other.
+    pub keys: Vec<AccessKey>,
+}
+
+/// A long-lived AccessKey pair.
+#[derive(Clone, Debug)]
+pub struct AccessKey {
+    /// The AccessKeyId, which is no secret.
+    pub id: String,
+    /// The AccessKeySecret.
+    pub secret: String,
+    /// Whether it may be used.
+    pub status: KeyStatus,
+}
+
+/// RAM's two states of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyStatus {
+    /// Usable.
+    Active,
+    /// Disabled: `InvalidAccessKeyId.Inactive`.
+    Inactive,
+}
+
+/// A RAM role.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// What a session of it may do.
+    pub policy: Policy,
+    /// ARNs of who may assume it: `acs:ram::<account>:root` (anyone of that account), `…:user/<name>` or
+    /// `…:role/<name>`.
+    pub trust: BTreeSet<String>,
+    /// `MaxSessionDuration` in seconds; RAM allows 3600 to 43200.
+    pub max_session_duration: u32,
+}
+
+/// Allowed actions, each on every resource (`*`). A trailing `*` in an action matches any ending.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// For example `cr:GetAuthorizationToken`, `cr:*`.
+    pub allow: BTreeSet<String>,
+}
+
+impl Policy {
+    /// A policy that allows these actions and nothing else.
+    pub fn allowing(actions: &[&str]) -> Self {
+        Self { allow: actions.iter().map(ToString::to_string).collect() }
+    }
+}
+
+/// An ACR Enterprise instance.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// Its only region: elsewhere it does not exist.
+    pub region: String,
+    /// The owning account.
+    pub account: String,
+    /// `InstanceName`, the beginning of its system domains.
+    pub name: String,
+    /// What `ListInstanceEndpoint` lists for the module `Registry`.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One way into an instance.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// `EndpointType`: `internet` or `vpc`.
+    pub endpoint_type: String,
+    /// `Enable`; a disabled one is listed all the same.
+    pub enable: bool,
+    /// `AclEnable`.
+    pub acl_enable: bool,
+    /// `Status`, for example `RUNNING`.
+    pub status: String,
+    /// Host names.
+    pub domains: Vec<Domain>,
+    /// `VpcId`s; a VPC domain resolves only inside a linked VPC.
+    pub linked_vpcs: Vec<String>,
+    /// CIDR blocks, left out of the reply under `Summary=true`.
+    pub acl_entries: Vec<String>,
+}
+
+/// A host name of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain {
+    /// The host name, without scheme or port.
+    pub domain: String,
+    /// Who chose it.
+    pub kind: DomainKind,
+}
+
+/// `Domains[].Type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DomainKind {
+    /// Given by the cloud.
+    System,
+    /// A customer's own name.
+    User,
+}
+
+/// The ECS node under the controller.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The RAM role bound to it, of the cluster's account; `None` makes the role path answer 404.
+    pub role: Option<String>,
+    /// Whether the metadata service insists on a token.
+    pub http_tokens: HttpTokens,
+    /// How long the role's credentials live; six hours in the documentation's sample.
+    pub credentials_life: Duration,
+    /// How long before their end new credentials are shown, but at most half their life.
+    pub renew_before: Duration,
+}
+
+/// The ECS instance attribute `HttpTokens`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpTokens {
+    /// A token may be used.
+    Optional,
+    /// Hardened mode: 403 without one.
+    Required,
+}
+
+/// How long credentials live. The caps are the lab's own: they let a test see an expiry within seconds, where
+/// the cloud's shortest session is 15 minutes.
+#[derive(Clone, Debug)]
+pub struct Lifetimes {
+    /// A registry token asked for with an AccessKey of a user; one hour.
+    pub registry_token: Duration,
+    /// No registry token lives longer than this, whatever it was asked for with.
+    pub registry_token_cap: Option<Duration>,
+    /// No STS session lives longer than this, whatever `DurationSeconds` said.
+    pub session_cap: Option<Duration>,
+}
+
+/// How the cloud refuses where its documentation is silent. A client must cope with every setting.
+#[derive(Clone, Debug)]
+pub struct Unconfirmed {
+    /// `INSTANCE_NOT_EXIST` as an HTTP error with this status, or as 200 with `IsSuccess` false.
+    pub missing_instance: MissingInstance,
+    /// What a caller hears about an instance that exists in its region, but under another account.
+    pub foreign_instance: ForeignInstance,
+    /// The status of `InvalidSecurityToken.*`: 400 by one page, 403 by those of DTS.
+    pub security_token_status: u16,
+}
+
+/// The form of `INSTANCE_NOT_EXIST`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingInstance {
+    /// An error body with this HTTP status.
+    Status(u16),
+    /// 200, `IsSuccess: false`.
+    NotSuccess,
+}
+
+/// The answer about another account's instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignInstance {
+    /// 403 `NoPrivilege`.
+    NoPrivilege,
+    /// As if it did not exist.
+    NotExist,
+}
+
+impl World {
+    /// A role, by account and name.
+    pub fn role(&self, account: &str, name: &str) -> Option<&Role> {
+        self.accounts.get(account)?.roles.get(name)
+    }
+
+    /// A role to change, by account and name.
+    pub fn role_mut(&mut self, account: &str, name: &str) -> Option<&mut Role> {
+        self.accounts.get_mut(account)?.roles.get_mut(name)
+    }
+
+    /// A user to change, by account and name.
+    pub fn user_mut(&mut self, account: &str, name: &str) -> Option<&mut User> {
+        self.accounts.get_mut(account)?.users.get_mut(name)
+    }
+
+    /// Every AccessKey with the identity that it speaks for.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (super::identity::Identity, &AccessKey)> {
+        use super::identity::Identity;
+        self.accounts.iter().flat_map(|(account, held)| {
+            let root = held.root_keys.iter().map(|key| (Identity::root(account), key));
+            let users = held.users.iter().flat_map(move |(name, user)| {
+                user.keys.iter().map(move |key| (Identity::user(account, name), key))
+            });
+            root.chain(users)
+        })
+    }
+}

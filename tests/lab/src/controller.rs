@@ -1,0 +1,324 @@
+//! The product's controller as a process of its own, as a cluster would run it: by its flags, its environment and
+//! its rights, and known only by what it answers, logs and writes.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+
+use crate::{
+    plane::free_port,
+    process::{Child, Program, Signal, lock},
+};
+
+/// How often to look whether the controller is ready: it has no other way to say so.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// An answer on loopback that takes longer is none.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a controller shall be started.
+#[derive(Debug, Clone)]
+pub struct ControllerOptions {
+    /// The program.
+    pub binary: PathBuf,
+    /// The kubeconfig that it acts by: in the lab, that of its own ServiceAccount.
+    pub kubeconfig: PathBuf,
+    /// Where every Alibaba API host and the ECS metadata service are reached.
+    pub cloud_address: String,
+    /// The region that it takes for the cluster's.
+    pub region: String,
+    /// Further flags.
+    pub args: Vec<OsString>,
+    /// Further environment variables.
+    pub env: Vec<(OsString, OsString)>,
+    /// Its log level, in env-filter syntax.
+    pub log_level: String,
+    /// `text` or `json`.
+    pub log_format: String,
+    /// The file that gets its log.
+    pub log: PathBuf,
+}
+
+impl ControllerOptions {
+    /// A controller in `cn-hangzhou` that logs to `controller.log` beside its kubeconfig.
+    pub fn new(
+        binary: impl Into<PathBuf>,
+        kubeconfig: impl Into<PathBuf>,
+        cloud_address: impl Into<String>,
+    ) -> ControllerOptions {
+        let kubeconfig = kubeconfig.into();
+        ControllerOptions {
+            binary: binary.into(),
+            log: kubeconfig.with_file_name("controller.log"),
+            kubeconfig,
+            cloud_address: cloud_address.into(),
+            region: "cn-hangzhou".to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            log_level: "info".to_owned(),
+            log_format: "text".to_owned(),
+        }
+    }
+
+    /// Adds a flag.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<OsString>) -> ControllerOptions {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds an environment variable.
+    #[must_use]
+    pub fn env(mut self, key: impl Into<OsString>, value: impl Into<OsString>) -> ControllerOptions {
+        self.env.push((key.into(), value.into()));
+        self
+    }
+
+    /// Logs to another file: two controllers on one plane need two.
+    #[must_use]
+    pub fn log(mut self, log: impl Into<PathBuf>) -> ControllerOptions {
+        self.log = log.into();
+        self
+    }
+
+    /// Logs at another level.
+    #[must_use]
+    pub fn log_level(mut self, level: impl Into<String>) -> ControllerOptions {
+        self.log_level = level.into();
+        self
+    }
+}
+
+/// A controller, running or ended; killed when dropped.
+pub struct Controller {
+    options: ControllerOptions,
+    port: u16,
+    child: Mutex<Child>,
+    http: reqwest::Client,
+}
+
+impl Controller {
+    /// Starts a controller, without waiting for it to be ready.
+    pub fn start(options: ControllerOptions) -> anyhow::Result<Controller> {
+        let port = free_port()?;
+        let child = spawn(&options, port)?;
+        let http = reqwest::Client::builder().no_proxy().timeout(ANSWER_TIMEOUT).build()?;
+        Ok(Controller { options, port, child: Mutex::new(child), http })
+    }
+
+    /// Starts a controller and waits until it is ready.
+    pub async fn start_ready(options: ControllerOptions, timeout: Duration) -> anyhow::Result<Controller> {
+        let controller = Controller::start(options)?;
+        controller.until_ready(timeout).await?;
+        Ok(controller)
+    }
+
+    /// How it was started.
+    pub fn options(&self) -> &ControllerOptions {
+        &self.options
+    }
+
+    /// Its process id; another one after a restart.
+    pub fn pid(&self) -> u32 {
+        lock(&self.child).pid()
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&self) -> bool {
+        lock(&self.child).is_running()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        lock(&self.child).signal(signal)
+    }
+
+    /// Kills it (SIGKILL), and returns when it is gone.
+    pub fn kill(&self) {
+        lock(&self.child).kill();
+    }
+
+    /// Asks it to end (SIGTERM), and waits for that.
+    pub async fn terminate(&self, timeout: Duration) -> anyhow::Result<std::process::ExitStatus> {
+        self.signal(Signal::TERM)?;
+        self.wait(timeout).await
+    }
+
+    /// Waits for its end.
+    pub async fn wait(&self, timeout: Duration) -> anyhow::Result<std::process::ExitStatus> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            // A lock is held for a look only, so that another thread can kill it meanwhile.
+            if let Some(status) = lock(&self.child).exit_status() {
+                return Ok(status);
+            }
+            if Instant::now() >= deadline {
+                bail!("the controller still runs after {timeout:?}:\n{}", self.log_tail(20));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Kills it if it still runs, and starts it again with the same options. Ready is for the caller to await.
+    pub fn restart(&self) -> anyhow::Result<()> {
+        let mut child = lock(&self.child);
+        child.kill();
+        *child = spawn(&self.options, self.port)?;
+        Ok(())
+    }
+
+    /// Waits until `/readyz` answers 200; ends early when the process does.
+    pub async fn until_ready(&self, timeout: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let missing = match self.ready().await {
+                Ok(None) => return Ok(()),
+                Ok(Some(missing)) => missing,
+                // Nobody listens yet.
+                Err(error) => format!("{error:#}"),
+            };
+            if let Some(status) = lock(&self.child).exit_status() {
+                bail!("the controller ended with {status}:\n{}", self.log_tail(30));
+            }
+            if Instant::now() >= deadline {
+                bail!("the controller is not ready after {timeout:?} ({missing}):\n{}", self.log_tail(30));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// None when it is ready, else what `/readyz` says is missing.
+    pub async fn ready(&self) -> anyhow::Result<Option<String>> {
+        let answer = self.http.get(format!("http://{}/readyz", self.address())).send().await?;
+        if answer.status().is_success() {
+            return Ok(None);
+        }
+        Ok(Some(answer.text().await?))
+    }
+
+    /// Whether `/livez` answers 200.
+    pub async fn alive(&self) -> anyhow::Result<bool> {
+        Ok(self.http.get(format!("http://{}/livez", self.address())).send().await?.status().is_success())
+    }
+
+    /// What `/metrics` says.
+    pub async fn metrics(&self) -> anyhow::Result<String> {
+        let answer = self.http.get(format!("http://{}/metrics", self.address())).send().await?;
+        Ok(answer.error_for_status()?.text().await?)
+    }
+
+    /// The sum of a metric's samples whose line, name and labels, has each of the given parts.
+    pub async fn metric(&self, name: &str, parts: &[&str]) -> anyhow::Result<f64> {
+        Ok(sum(&self.metrics().await?, name, parts))
+    }
+
+    /// Where it serves its health and metrics.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// All that it logged, over restarts.
+    pub fn log(&self) -> String {
+        lock(&self.child).log_text()
+    }
+
+    /// The last lines that it logged.
+    pub fn log_tail(&self, lines: usize) -> String {
+        lock(&self.child).log_tail(lines)
+    }
+
+    /// The most memory that it ever held at once since its last start, in KiB.
+    pub fn peak_rss_kib(&self) -> anyhow::Result<u64> {
+        lock(&self.child).peak_rss_kib()
+    }
+
+    /// The processor time that it used since its last start.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        lock(&self.child).cpu()
+    }
+}
+
+fn spawn(options: &ControllerOptions, port: u16) -> anyhow::Result<Child> {
+    let mut program = Program::new(&options.binary, &options.log)
+        .arg(format!("--region={}", options.region))
+        .arg(format!("--cloud-address={}", options.cloud_address))
+        .arg(format!("--metadata-endpoint={}", options.cloud_address))
+        .arg(format!("--listen-address=127.0.0.1:{port}"))
+        .arg(format!("--log-format={}", options.log_format))
+        .arg(format!("--log-level={}", options.log_level))
+        .args(&options.args)
+        .env("KUBECONFIG", &options.kubeconfig)
+        // A cluster's own variables and the developer's proxy would lead it past the lab.
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .env_remove("HTTP_PROXY")
+        .env_remove("http_proxy")
+        .env_remove("HTTPS_PROXY")
+        .env_remove("https_proxy");
+    for (key, value) in &options.env {
+        program = program.env(key, value);
+    }
+    program.start()
+}
+
+fn sum(metrics: &str, name: &str, parts: &[&str]) -> f64 {
+    metrics
+        .lines()
+        .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+        .filter(|line| parts.iter().all(|part| line.contains(part)))
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .sum()
+}
+
+/// Builds the controller as it is shipped, and gives the path of its binary.
+pub async fn build_release() -> anyhow::Result<PathBuf> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = tokio::process::Command::new(cargo)
+        .args(["build", "--release", "--package=acr-credential-binding", "--bin=acr-credential-controller"])
+        // The messages name the binary wherever the target directory is; progress stays on standard error.
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(workspace)
+        .stderr(std::process::Stdio::inherit())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("cargo did not start")?;
+    if !output.status.success() {
+        bail!("the controller did not build: cargo ended with {}", output.status);
+    }
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .find_map(|message| {
+            let is_it = message["target"]["name"] == "acr-credential-controller";
+            message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
+        })
+        .context("cargo names no executable")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_summed_over_the_samples_that_match() {
+        let text = "# TYPE calls counter\ncalls_total{action=\"a\",code=\"ok\"} 2\n\
+                    calls_total{action=\"b\",code=\"ok\"} 3\ncalls_total_seconds 9\nup 1\n";
+        assert_eq!(sum(text, "calls_total", &[]), 5.0);
+        assert_eq!(sum(text, "calls_total", &["action=\"b\""]), 3.0);
+        assert_eq!(sum(text, "up", &[]), 1.0);
+    }
+    #[tokio::test]
+    async fn a_controller_that_ends_at_once_is_reported_with_its_last_words_not_waited_for() {
+        let dir = crate::process::Scratch::new("acr-lab-test-").unwrap();
+        let options = ControllerOptions::new("/bin/ls", dir.path().join("kubeconfig"), "http://127.0.0.1:1");
+        let error = Controller::start_ready(options, Duration::from_secs(60)).await.err().unwrap();
+        let error = format!("{error:#}");
+        assert!(error.contains("the controller ended") && error.contains("--region"), "{error}");
+    }
+}

@@ -1,0 +1,9 @@
+//! The lab: a real Kubernetes control plane and a simulated Alibaba Cloud, on loopback.
+//!
+//! It shares no code with the product, so that it can be its oracle: what the product gets wrong, the lab does
+//! not get wrong in the same way.
+
+pub mod cloud;
+pub mod controller;
+pub mod plane;
+pub mod process;

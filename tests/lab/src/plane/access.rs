@@ -1,0 +1,155 @@
+//! Kubeconfigs and clients for the plane's users.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client as HttpClient, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::ServiceAccount,
+};
+use kube::{
+    Api, Client, Config,
+    api::PostParams,
+    client::{Body, ConfigExt, middleware::BaseUri},
+    config::{AuthInfo, KubeConfigOptions, Kubeconfig},
+};
+use serde_json::{Value, json};
+use tower::{BoxError, Layer, ServiceBuilder};
+
+use super::certificates::{Identity, write_private};
+
+/// How a user shows who it is.
+pub(super) enum Credential<'a> {
+    /// By a client certificate.
+    Certificate(&'a Identity),
+    /// By a bearer token.
+    Token(&'a str),
+}
+
+/// Where the API server, or a proxy before it, is reached.
+pub(super) struct Server<'a> {
+    /// Its address, with the scheme.
+    pub(super) url: &'a str,
+    /// The authority that signed its certificate; none for plain HTTP.
+    pub(super) authority: Option<&'a str>,
+}
+
+/// Writes a kubeconfig of one user. It is JSON, which is YAML too, so that no writer of YAML is needed.
+pub(super) fn write_kubeconfig(
+    path: &Path,
+    server: &Server<'_>,
+    user: &str,
+    credential: &Credential<'_>,
+) -> anyhow::Result<()> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let mut cluster = json!({ "server": server.url });
+    if let Some(authority) = server.authority {
+        cluster["certificate-authority-data"] = Value::String(STANDARD.encode(authority));
+    }
+    let credential = match credential {
+        Credential::Certificate(identity) => json!({
+            "client-certificate-data": STANDARD.encode(&identity.certificate),
+            "client-key-data": STANDARD.encode(&identity.key),
+        }),
+        Credential::Token(token) => json!({ "token": token }),
+    };
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{ "name": "lab", "cluster": cluster }],
+        "users": [{ "name": user, "user": credential }],
+        "contexts": [{ "name": "lab", "context": { "cluster": "lab", "user": user } }],
+        "current-context": "lab",
+    });
+    write_private(path, &format!("{config:#}\n"))
+}
+
+/// Reads a kubeconfig as a client's configuration.
+pub(super) async fn read_kubeconfig(path: &Path) -> anyhow::Result<Config> {
+    let kubeconfig = Kubeconfig::read_from(path)?;
+    Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+}
+
+/// A connector without Nagle's algorithm, which costs kube's own stack a third of its speed.
+pub(super) fn connector(config: &Config) -> anyhow::Result<HttpsConnector<HttpConnector>> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    Ok(HttpsConnectorBuilder::new()
+        .with_tls_config(config.rustls_client_config()?)
+        .https_or_http()
+        .enable_http1()
+        .enable_http2()
+        .wrap_connector(tcp))
+}
+
+fn transport(
+    connector: HttpsConnector<HttpConnector>,
+    config: &Config,
+) -> BaseUri<HttpClient<HttpsConnector<HttpConnector>, Body>> {
+    config.base_uri_layer().layer(HttpClient::builder(TokioExecutor::new()).build(connector))
+}
+
+/// A client over HTTP/2, which a measured control plane serves with the least latency.
+///
+/// Caveats: it retries nothing and has no timeouts, so that a test sees each failure; and it belongs to the
+/// runtime that it is made in.
+pub(super) fn client(config: &Config) -> anyhow::Result<Client> {
+    let service = ServiceBuilder::new()
+        .option_layer(config.auth_layer()?)
+        .map_err(BoxError::from)
+        .service(transport(connector(config)?, config));
+    Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+/// A user with a client certificate, whose clients cannot fail to be made.
+#[derive(Clone)]
+pub(super) struct Admin {
+    connector: HttpsConnector<HttpConnector>,
+    config: Config,
+}
+
+impl Admin {
+    pub(super) async fn read(kubeconfig: &Path) -> anyhow::Result<Admin> {
+        let config = read_kubeconfig(kubeconfig).await?;
+        Ok(Admin { connector: connector(&config)?, config })
+    }
+
+    pub(super) fn client(&self) -> Client {
+        Client::new(transport(self.connector.clone(), &self.config), self.config.default_namespace.clone())
+    }
+
+    /// The way to the same server for one who brings no certificate.
+    pub(super) fn anonymous(&self) -> Config {
+        let mut config = self.config.clone();
+        config.auth_info = AuthInfo::default();
+        config
+    }
+}
+
+/// A token of a ServiceAccount, good for a day.
+pub(super) async fn token(admin: Client, namespace: &str, name: &str) -> anyhow::Result<String> {
+    let request = TokenRequest {
+        spec: Some(TokenRequestSpec {
+            expiration_seconds: Some(24 * 60 * 60),
+            ..TokenRequestSpec::default()
+        }),
+        ..TokenRequest::default()
+    };
+    let accounts: Api<ServiceAccount> = Api::namespaced(admin, namespace);
+    let answer = accounts
+        .create_token_request(name, &PostParams::default(), &request)
+        .await
+        .with_context(|| format!("no token for ServiceAccount {namespace}/{name}"))?;
+    answer.status.and_then(|status| status.token).context("the token request was answered without a token")
+}
+
+/// The name of a user's kubeconfig in the plane's directory.
+pub(super) fn kubeconfig_path(dir: &Path, user: &str) -> PathBuf {
+    dir.join(format!("{}.kubeconfig", user.replace(['/', ':'], ".")))
+}

@@ -1,0 +1,246 @@
+//! The API server's audit log, as a test reads it: who asked for what, and what came of it.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader, Seek, SeekFrom},
+    ops::Deref,
+    path::PathBuf,
+};
+
+use anyhow::Context;
+use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+
+/// What the API server writes: a line for each request, when it is answered. A watch is one request, and is
+/// answered when it ends; so its stage `ResponseStarted` is left out with the others. Health checks are not
+/// written: our own at the start are no one's business.
+pub(super) const POLICY: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+- level: None
+  nonResourceURLs: [/readyz*, /livez*, /healthz*]
+- level: Metadata
+";
+
+/// Reads the audit log from any point on.
+///
+/// Guarantee: a request whose reply was read is in the log; the API server writes the line first. A watch is there
+/// once it ended.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    path: PathBuf,
+}
+
+/// A point in the audit log: everything before it is past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Mark(u64);
+
+/// One answered request.
+#[derive(Debug, Clone)]
+pub struct AuditEvent {
+    /// Who asked, as authenticated: `system:serviceaccount:NAMESPACE:NAME`, or `admin` for the plane's own client.
+    pub user: String,
+    /// The Kubernetes verb: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
+    pub verb: String,
+    /// The API group; empty for the core one.
+    pub api_group: String,
+    /// The resource's plural; empty for a path that is no resource, such as `/readyz`.
+    pub resource: String,
+    /// The subresource, such as `status` or `token`; mostly empty.
+    pub subresource: String,
+    /// The object's namespace; empty across all of them and for what has none.
+    pub namespace: String,
+    /// The object's name; empty for a list, a watch of a list, and a create by POST.
+    pub name: String,
+    /// The HTTP status; 0 if there was none.
+    pub code: u16,
+    /// `ResponseComplete`, or `Panic`.
+    pub stage: String,
+    /// The path and query as sent.
+    pub request_uri: String,
+    /// The client's own name for itself.
+    pub user_agent: String,
+    /// When the request came in.
+    pub timestamp: Timestamp,
+    /// When it was answered.
+    pub completed: Timestamp,
+}
+
+impl AuditEvent {
+    /// Whether the request would change something: all but get, list and watch, and no dry run.
+    pub fn is_write(&self) -> bool {
+        matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
+            && !self.request_uri.contains("dryRun=")
+    }
+
+    /// The resource with its subresource, as RBAC writes it: `serviceaccounts/token`.
+    pub fn target(&self) -> String {
+        if self.subresource.is_empty() {
+            self.resource.clone()
+        } else {
+            format!("{}/{}", self.resource, self.subresource)
+        }
+    }
+}
+
+/// Some events, in the order in which they were answered.
+#[derive(Debug, Clone, Default)]
+pub struct AuditEvents(pub Vec<AuditEvent>);
+
+impl AuditEvents {
+    /// Those of one user, by its full name.
+    pub fn by_user(&self, user: &str) -> AuditEvents {
+        self.filter(|event| event.user == user)
+    }
+
+    /// Those of one ServiceAccount.
+    pub fn by_service_account(&self, namespace: &str, name: &str) -> AuditEvents {
+        self.by_user(&format!("system:serviceaccount:{namespace}:{name}"))
+    }
+
+    /// Those that would change something.
+    pub fn writes(&self) -> AuditEvents {
+        self.filter(AuditEvent::is_write)
+    }
+
+    /// Those of one resource, or of a subresource if written with a slash.
+    pub fn of(&self, target: &str) -> AuditEvents {
+        self.filter(|event| event.target() == target)
+    }
+
+    /// Those of all resources but one: the Lease of a controller is renewed at rest too.
+    pub fn without(&self, target: &str) -> AuditEvents {
+        self.filter(|event| event.target() != target)
+    }
+
+    /// Those that a test picks.
+    pub fn filter(&self, keep: impl Fn(&AuditEvent) -> bool) -> AuditEvents {
+        AuditEvents(self.0.iter().filter(|event| keep(event)).cloned().collect())
+    }
+
+    /// How many there are by verb and resource: `patch secrets` → 12.
+    pub fn counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for event in &self.0 {
+            *counts.entry(format!("{} {}", event.verb, event.target())).or_default() += 1;
+        }
+        counts
+    }
+}
+
+impl Deref for AuditEvents {
+    type Target = [AuditEvent];
+
+    fn deref(&self) -> &[AuditEvent] {
+        &self.0
+    }
+}
+
+impl IntoIterator for AuditEvents {
+    type Item = AuditEvent;
+    type IntoIter = std::vec::IntoIter<AuditEvent>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl Audit {
+    pub(super) fn new(path: PathBuf) -> Audit {
+        Audit { path }
+    }
+
+    /// The point that the log has come to.
+    pub fn mark(&self) -> anyhow::Result<Mark> {
+        let metadata = std::fs::metadata(&self.path).context("no audit log")?;
+        Ok(Mark(metadata.len()))
+    }
+
+    /// What was answered after a point. The log is not held: ask again with the same mark and get more.
+    pub fn since(&self, mark: Mark) -> anyhow::Result<AuditEvents> {
+        Ok(self.read(mark)?.0)
+    }
+
+    /// What was answered after a point, and the next point: for one who reads a long log piece by piece.
+    pub fn read(&self, mark: Mark) -> anyhow::Result<(AuditEvents, Mark)> {
+        let mut file = File::open(&self.path).context("no audit log")?;
+        file.seek(SeekFrom::Start(mark.0))?;
+        let mut reader = BufReader::new(file);
+        let (mut events, mut next, mut line) = (Vec::new(), mark.0, String::new());
+        loop {
+            line.clear();
+            let read = reader.read_line(&mut line)?;
+            // A line without its end is still being written.
+            if !line.ends_with('\n') {
+                return Ok((AuditEvents(events), Mark(next)));
+            }
+            next += read as u64;
+            let wire: Wire =
+                serde_json::from_str(&line).with_context(|| format!("no audit event: {line}"))?;
+            events.push(wire.into());
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    user: WireUser,
+    verb: String,
+    stage: String,
+    #[serde(rename = "requestURI")]
+    request_uri: String,
+    #[serde(default)]
+    user_agent: String,
+    #[serde(default)]
+    object_ref: WireObject,
+    #[serde(default)]
+    response_status: WireStatus,
+    request_received_timestamp: Timestamp,
+    stage_timestamp: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct WireUser {
+    #[serde(default)]
+    username: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct WireObject {
+    api_group: String,
+    resource: String,
+    subresource: String,
+    namespace: String,
+    name: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct WireStatus {
+    code: u16,
+}
+
+impl From<Wire> for AuditEvent {
+    fn from(wire: Wire) -> AuditEvent {
+        AuditEvent {
+            user: wire.user.username,
+            verb: wire.verb,
+            api_group: wire.object_ref.api_group,
+            resource: wire.object_ref.resource,
+            subresource: wire.object_ref.subresource,
+            namespace: wire.object_ref.namespace,
+            name: wire.object_ref.name,
+            code: wire.response_status.code,
+            stage: wire.stage,
+            request_uri: wire.request_uri,
+            user_agent: wire.user_agent,
+            timestamp: wire.request_received_timestamp,
+            completed: wire.stage_timestamp,
+        }
+    }
+}

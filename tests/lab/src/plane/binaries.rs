@@ -1,0 +1,232 @@
+//! The programs of the control plane: found, or built once from their Go modules and kept.
+//!
+//! Kubernetes publishes no binaries that an ordinary package registry carries, but its modules are there, so a
+//! machine with Go needs nothing else. The result is kept outside the checkout, by the contents of the module
+//! that describes it: a second checkout builds nothing, and a new release never meets an old binary.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use sha2::{Digest, Sha256};
+
+use crate::process::{Program, keep_at_end, remove_at_end};
+
+const NAMES: [&str; 4] = ["etcd", "kubectl", "kube-controller-manager", "kube-apiserver"];
+
+/// How often a long build says that it is still there.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
+/// Where the four programs are.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    dir: PathBuf,
+}
+
+impl Binaries {
+    /// Those of `KUBEBUILDER_ASSETS` if it is set, else those built from `tests/lab/kubernetes`, now if need be.
+    ///
+    /// Blocks for minutes when it builds, and says on standard error what it is at.
+    pub fn find() -> anyhow::Result<Binaries> {
+        match env::var_os("KUBEBUILDER_ASSETS") {
+            Some(dir) if !dir.is_empty() => assets(PathBuf::from(dir)),
+            _ => built(&Source::read()?),
+        }
+    }
+
+    /// The path of one of the programs.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    fn missing(&self) -> Vec<&'static str> {
+        NAMES.into_iter().filter(|name| !self.path(name).is_file()).collect()
+    }
+}
+
+fn assets(dir: PathBuf) -> anyhow::Result<Binaries> {
+    let binaries = Binaries { dir };
+    let missing = binaries.missing();
+    if missing.is_empty() {
+        return Ok(binaries);
+    }
+    // envtest's archives have an API server, etcd and kubectl, which is what its own users need.
+    let why = if missing.contains(&"kube-controller-manager") {
+        "; the envtest archives carry no kube-controller-manager, which this lab needs for ServiceAccounts, \
+         namespaces and garbage collection"
+    } else {
+        ""
+    };
+    bail!(
+        "KUBEBUILDER_ASSETS is {}, where {} is missing{why}. Put it there, or unset KUBEBUILDER_ASSETS to have \
+         all of them built from Go modules",
+        binaries.dir.display(),
+        missing.join(", "),
+    )
+}
+
+/// The Go module that describes the control plane.
+struct Source {
+    dir: PathBuf,
+    version: String,
+    digest: String,
+}
+
+impl Source {
+    fn read() -> anyhow::Result<Source> {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes");
+        let read = |file: &str| {
+            let path = dir.join(file);
+            fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        let go_mod = read("go.mod")?;
+        let version = String::from_utf8_lossy(&go_mod)
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes v").map(str::to_owned))
+            .context("go.mod requires no k8s.io/kubernetes")?;
+        let mut digest = Sha256::new();
+        digest.update(&go_mod);
+        digest.update(read("go.sum")?);
+        for name in NAMES {
+            digest.update(read(&format!("cmd/{name}/main.go"))?);
+        }
+        let digest = digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        Ok(Source { dir, version, digest })
+    }
+
+    fn cache_name(&self) -> String {
+        format!("kubernetes-{}-{}-{}-{}", self.version, self.digest, env::consts::OS, env::consts::ARCH)
+    }
+
+    /// The release, as the programs report it. Without it kubectl cannot read the server's version, and the API
+    /// server does not know which release's features it shall have.
+    fn link_flags(&self) -> String {
+        let mut parts = self.version.split('.');
+        let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let version = "k8s.io/component-base/version";
+        format!(
+            "-s -w -X {version}.gitVersion=v{} -X {version}.gitMajor={major} -X {version}.gitMinor={minor} \
+             -X {version}.gitTreeState=clean",
+            self.version
+        )
+    }
+}
+
+fn cache_root() -> anyhow::Result<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
+    let root = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache"))).context(
+        "neither XDG_CACHE_HOME nor HOME is set: there is no place to keep the control plane's binaries",
+    )?;
+    Ok(root.join("acr-credential-binding"))
+}
+
+fn built(source: &Source) -> anyhow::Result<Binaries> {
+    let root = cache_root()?;
+    let binaries = Binaries { dir: root.join(source.cache_name()) };
+    if binaries.missing().is_empty() {
+        return Ok(binaries);
+    }
+    fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
+    let lock = File::create(root.join(format!("{}.lock", source.cache_name())))?;
+    if lock.try_lock().is_err() {
+        say("Waiting for another process that builds the control plane.");
+        lock.lock()?;
+    }
+    // Whoever held the lock may have built them.
+    if !binaries.missing().is_empty() {
+        let building = tempfile::Builder::new().prefix(".building-").tempdir_in(&root)?;
+        remove_at_end(building.path())?;
+        build(source, building.path())?;
+        // A reader sees all four or none.
+        if binaries.dir.exists() {
+            fs::remove_dir_all(&binaries.dir)?;
+        }
+        let dir = building.keep();
+        fs::rename(&dir, &binaries.dir)?;
+        keep_at_end(&dir)?;
+    }
+    Ok(binaries)
+}
+
+fn build(source: &Source, into: &Path) -> anyhow::Result<()> {
+    let Some(go) = find_in_path("go") else {
+        bail!(
+            "there is no `go` in PATH, and the control plane is built with it. Install Go (see the `go` line of \
+             tests/lab/kubernetes/go.mod for the version), or set KUBEBUILDER_ASSETS to a directory that has {}",
+            NAMES.join(", "),
+        );
+    };
+    say(&format!(
+        "Building the control plane, Kubernetes {}: about 7 minutes on two cores, and only once.",
+        source.version
+    ));
+    let started = Instant::now();
+    for (index, name) in NAMES.into_iter().enumerate() {
+        say(&format!("  {name} ({} of {}) …", index + 1, NAMES.len()));
+        let log = into.join(format!("{name}.log"));
+        let child = Program::new(&go, &log)
+            .args(["build", "-trimpath", "-mod=readonly", "-ldflags"])
+            .arg(source.link_flags())
+            .arg("-o")
+            .arg(into.join(name))
+            .arg(format!("./cmd/{name}"))
+            .current_dir(&source.dir)
+            .start()?;
+        let mut next_word = Instant::now() + PROGRESS_EVERY;
+        let status = loop {
+            if let Some(status) = child.exit_status() {
+                break status;
+            }
+            if Instant::now() >= next_word {
+                say(&format!("  {name}: {} s in all", started.elapsed().as_secs()));
+                next_word += PROGRESS_EVERY;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        if !status.success() {
+            bail!("`go build` of {name} ended with {status}:\n{}", child.log_tail(20));
+        }
+        fs::remove_file(&log)?;
+    }
+    say(&format!("The control plane is built, in {} s.", started.elapsed().as_secs()));
+    Ok(())
+}
+
+fn find_in_path(program: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
+}
+
+#[allow(clippy::print_stderr, reason = "a build of minutes that says nothing looks like a hang")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn envtest_assets_without_a_controller_manager_are_refused_with_the_cure() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["etcd", "kubectl", "kube-apiserver"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let error = assets(dir.path().to_owned()).unwrap_err().to_string();
+        assert!(error.contains("kube-controller-manager is missing"), "{error}");
+        assert!(error.contains("unset KUBEBUILDER_ASSETS"), "{error}");
+        fs::write(dir.path().join("kube-controller-manager"), "").unwrap();
+        assets(dir.path().to_owned()).unwrap();
+    }
+
+    #[test]
+    fn the_release_comes_from_the_module_alone() {
+        let source = Source::read().unwrap();
+        assert!(source.version.starts_with("1."), "{}", source.version);
+        assert!(source.link_flags().contains(&format!("gitVersion=v{}", source.version)));
+    }
+}

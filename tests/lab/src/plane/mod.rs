@@ -1,0 +1,270 @@
+//! A real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager.
+//!
+//! Guarantees: each [`Plane`] has its own directory, ports and authority, so that planes never meet; nothing of
+//! one is left when it is dropped, nor when its process dies.
+//!
+//! Caveats: there are no nodes, so a Pod is admitted and stored but never runs. A deleted namespace takes about
+//! as long to go as in any cluster: a few seconds, by the namespace controller's own delay.
+
+mod access;
+mod audit;
+mod binaries;
+mod certificates;
+mod kubectl;
+mod processes;
+mod proxy;
+mod request;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::Context;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::{Api, Client, runtime::wait};
+
+use self::{
+    access::{Admin, Credential, Server},
+    certificates::Authority,
+    processes::{START_TIMEOUT, Setup, until},
+};
+pub use self::{
+    audit::{Audit, AuditEvent, AuditEvents, Mark},
+    binaries::Binaries,
+    kubectl::Output,
+    processes::free_port,
+    proxy::{Fault, FaultProxy, Fired, Held, Write},
+    request::{Request, Target},
+};
+use crate::process::{Child, Scratch, Signal, lock};
+
+/// A port that was free may be taken by the time its user comes to it; a third loss in a row is no accident.
+const START_ATTEMPTS: usize = 3;
+
+/// What a plane may be told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The issuer that ServiceAccount tokens name.
+    pub service_account_issuer: String,
+    /// Admission plugins beside those that are on by default.
+    pub admission_plugins: Vec<String>,
+    /// Further flags of kube-apiserver, as written on its command line.
+    pub extra_api_server_args: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            service_account_issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
+            admission_plugins: Vec::new(),
+            extra_api_server_args: Vec::new(),
+        }
+    }
+}
+
+/// A running control plane; gone when dropped.
+pub struct Plane {
+    // Fields drop in this order: the clients of a program before the program, the directory last.
+    controller_manager: Child,
+    api_server: Mutex<Arc<Child>>,
+    etcd: Child,
+    binaries: Binaries,
+    options: Options,
+    ports: Ports,
+    url: String,
+    authority: String,
+    admin: Admin,
+    kubeconfig: PathBuf,
+    dir: Scratch,
+}
+
+#[derive(Clone, Copy)]
+struct Ports {
+    etcd: u16,
+    api_server: u16,
+}
+
+impl Plane {
+    /// Starts a control plane, and returns when it serves and its first ServiceAccount is there. Builds the
+    /// programs first if this machine has never done so, which takes minutes.
+    pub async fn start(options: Options) -> anyhow::Result<Plane> {
+        // rustls has no default provider when two are compiled in; the first caller decides, and an earlier one
+        // is as good.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let binaries = tokio::task::spawn_blocking(Binaries::find).await??;
+        let mut attempt = 1;
+        loop {
+            match Plane::try_start(&binaries, &options).await {
+                Err(error) if attempt < START_ATTEMPTS && lost_port(&error) => attempt += 1,
+                result => return result.context("the control plane did not start"),
+            }
+        }
+    }
+
+    /// The plane that the tests of one process share, started by the first that asks. They keep out of each
+    /// other's way by namespaces; it goes with the process, by the watchdog, since a static is never dropped.
+    pub async fn shared() -> anyhow::Result<&'static Plane> {
+        static SHARED: tokio::sync::OnceCell<Plane> = tokio::sync::OnceCell::const_new();
+        SHARED.get_or_try_init(|| Plane::start(Options::default())).await
+    }
+
+    async fn try_start(binaries: &Binaries, options: &Options) -> anyhow::Result<Plane> {
+        let dir = Scratch::new("acr-lab-")?;
+        let path = dir.path();
+        let ports = Ports { etcd: free_port()?, api_server: free_port()? };
+        let url = format!("https://127.0.0.1:{}", ports.api_server);
+
+        let authority = Authority::new(path)?;
+        authority.serving()?;
+        certificates::service_account_keys(path)?;
+        certificates::write_private(&path.join("audit-policy.yaml"), audit::POLICY)?;
+        let server = Server { url: &url, authority: Some(&authority.certificate) };
+        for user in ["admin", "kube-controller-manager"] {
+            // All of the controller manager's loops run as one user here, so it needs what all of them need.
+            let identity = authority.client(user, "system:masters")?;
+            let file = access::kubeconfig_path(path, user);
+            access::write_kubeconfig(&file, &server, user, &Credential::Certificate(&identity))?;
+        }
+        let kubeconfig = access::kubeconfig_path(path, "admin");
+        let admin = Admin::read(&kubeconfig).await?;
+
+        let setup = Setup { binaries, dir: path, options };
+        let etcd = setup.etcd(ports.etcd).await?;
+        let api_server = setup.api_server(ports.api_server, ports.etcd)?;
+        until_ready(&api_server, &admin).await?;
+        let controller_manager = setup.controller_manager()?;
+        first_service_account(&controller_manager, &admin).await?;
+        Ok(Plane {
+            controller_manager,
+            api_server: Mutex::new(Arc::new(api_server)),
+            etcd,
+            binaries: binaries.clone(),
+            options: options.clone(),
+            ports,
+            url,
+            authority: authority.certificate,
+            admin,
+            kubeconfig,
+            dir,
+        })
+    }
+
+    /// The plane's own directory: logs, keys, kubeconfigs. Gone with the plane.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The API server's address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A kubeconfig that may do everything.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// A client that may do everything. A new one each time, since a client belongs to the runtime that it is
+    /// made in, and a plane that several tests share outlives theirs.
+    pub fn client(&self) -> Client {
+        self.admin.client()
+    }
+
+    /// Writes a kubeconfig for a ServiceAccount that exists, with a token good for a day.
+    pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> anyhow::Result<PathBuf> {
+        let server = Server { url: &self.url, authority: Some(&self.authority) };
+        let token = access::token(self.client(), namespace, name).await?;
+        let path = access::kubeconfig_path(self.dir(), &format!("{namespace}.{name}"));
+        access::write_kubeconfig(&path, &server, name, &Credential::Token(&token))?;
+        Ok(path)
+    }
+
+    /// A client that has a ServiceAccount's rights.
+    pub async fn service_account_client(&self, namespace: &str, name: &str) -> anyhow::Result<Client> {
+        let path = self.service_account_kubeconfig(namespace, name).await?;
+        access::client(&access::read_kubeconfig(&path).await?)
+    }
+
+    /// The keys that ServiceAccount tokens are checked with, as the API server publishes them.
+    pub async fn jwks(&self) -> anyhow::Result<serde_json::Value> {
+        let request = hyper::Request::get("/openid/v1/jwks").body(Vec::new())?;
+        Ok(serde_json::from_str(&self.client().request_text(request).await?)?)
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> Audit {
+        Audit::new(self.dir().join("audit.log"))
+    }
+
+    /// The API server's process, for its memory, processor time and log. After a restart it is another one.
+    pub fn api_server(&self) -> Arc<Child> {
+        Arc::clone(&lock(&self.api_server))
+    }
+
+    /// The controller manager's process.
+    pub fn controller_manager(&self) -> &Child {
+        &self.controller_manager
+    }
+
+    /// etcd's process.
+    pub fn etcd(&self) -> &Child {
+        &self.etcd
+    }
+
+    /// Has the API server neither answer nor close (SIGSTOP): what a client sees of a network that is gone.
+    pub fn pause_api_server(&self) -> anyhow::Result<()> {
+        self.api_server().signal(Signal::STOP)
+    }
+
+    /// Has a paused API server go on.
+    pub fn resume_api_server(&self) -> anyhow::Result<()> {
+        self.api_server().signal(Signal::CONT)
+    }
+
+    /// Kills the API server; clients see their connections closed and new ones refused.
+    pub fn kill_api_server(&self) {
+        self.api_server().kill();
+    }
+
+    /// Starts the API server anew, on the same port and with the same data, and returns when it is ready.
+    pub async fn restart_api_server(&self) -> anyhow::Result<()> {
+        self.kill_api_server();
+        let setup = Setup { binaries: &self.binaries, dir: self.dir(), options: &self.options };
+        let child = setup.api_server(self.ports.api_server, self.ports.etcd)?;
+        until_ready(&child, &self.admin).await?;
+        *lock(&self.api_server) = Arc::new(child);
+        Ok(())
+    }
+}
+
+fn lost_port(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains("address already in use")
+}
+
+async fn until_ready(api_server: &Child, admin: &Admin) -> anyhow::Result<()> {
+    let client = admin.client();
+    let ready = || {
+        let client = client.clone();
+        async move {
+            let Ok(request) = hyper::Request::get("/readyz").body(Vec::new()) else { return false };
+            // A server that is stopped while it starts shall not hang the look at it.
+            let answer = tokio::time::timeout(Duration::from_secs(2), client.request_text(request)).await;
+            matches!(answer, Ok(Ok(_)))
+        }
+    };
+    until(api_server, ready).await
+}
+
+/// Pods and tests take a namespace's ServiceAccount `default` for granted.
+async fn first_service_account(controller_manager: &Child, admin: &Admin) -> anyhow::Result<()> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(admin.client(), "default");
+    let created =
+        wait::await_condition(accounts, "default", |account: Option<&ServiceAccount>| account.is_some());
+    match tokio::time::timeout(START_TIMEOUT, created).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(anyhow::anyhow!("no default ServiceAccount:\n{}", controller_manager.log_tail(20))),
+    }
+}

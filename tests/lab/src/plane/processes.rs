@@ -1,0 +1,135 @@
+//! How each program of the control plane is started.
+
+use std::{net::TcpListener, path::Path, time::Duration};
+
+use anyhow::{Context, bail};
+use tokio::net::TcpStream;
+
+use super::{Options, binaries::Binaries};
+use crate::process::{Child, Program};
+
+/// Long enough for a machine that compiles at the same time.
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How often to look whether a program is up: there is nothing to await while nobody listens.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What of kube-controller-manager runs: what makes and removes the objects that the product reads or writes.
+/// The token controller is one of them, since it is what would fill a Secret of type service-account-token, which
+/// the product's fence must not allow.
+const CONTROLLERS: [&str; 8] = [
+    "clusterrole-aggregation-controller",
+    "garbage-collector-controller",
+    "namespace-controller",
+    "resourcequota-controller",
+    "root-ca-certificate-publisher-controller",
+    "serviceaccount-controller",
+    "serviceaccount-token-controller",
+    "validatingadmissionpolicy-status-controller",
+];
+
+/// What the programs share.
+pub(super) struct Setup<'a> {
+    pub(super) binaries: &'a Binaries,
+    pub(super) dir: &'a Path,
+    pub(super) options: &'a Options,
+}
+
+/// A loopback port that nobody listens on now. Another may take it before its user does: start again then.
+pub fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on loopback")?;
+    Ok(listener.local_addr()?.port())
+}
+
+impl Setup<'_> {
+    /// etcd without fsync: what it stores need not outlive the machine's next crash.
+    pub(super) async fn etcd(&self, port: u16) -> anyhow::Result<Child> {
+        let url = format!("http://127.0.0.1:{port}");
+        let child = Program::new(self.binaries.path("etcd"), self.dir.join("etcd.log"))
+            .arg(format!("--data-dir={}", self.dir.join("etcd").display()))
+            .arg(format!("--listen-client-urls={url}"))
+            .arg(format!("--advertise-client-urls={url}"))
+            .arg("--listen-peer-urls=http://127.0.0.1:0")
+            .arg("--unsafe-no-fsync")
+            .arg("--quota-backend-bytes=4294967296")
+            .arg("--log-level=warn")
+            .start()?;
+        // The API server, when it finds no etcd at its first look, looks again only a second later.
+        until(&child, || async move { TcpStream::connect(("127.0.0.1", port)).await.is_ok() }).await?;
+        Ok(child)
+    }
+
+    /// kube-apiserver with RBAC and an audit log; ready is for the caller to await.
+    pub(super) fn api_server(&self, port: u16, etcd_port: u16) -> anyhow::Result<Child> {
+        let file = |name: &str| self.dir.join(name).display().to_string();
+        let issuer = &self.options.service_account_issuer;
+        let mut program =
+            Program::new(self.binaries.path("kube-apiserver"), self.dir.join("kube-apiserver.log"))
+                .arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}"))
+                // Without the second it looks for an interface that leads out, and fails where there is none.
+                .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
+                .arg(format!("--secure-port={port}"))
+                // A loopback address is refused for the endpoints of the Service `kubernetes`.
+                .arg("--endpoint-reconciler-type=none")
+                .arg("--service-cluster-ip-range=10.0.0.0/24")
+                .arg(format!("--cert-dir={}", file("")))
+                .arg(format!("--tls-cert-file={}", file("server.crt")))
+                .arg(format!("--tls-private-key-file={}", file("server.key")))
+                .arg(format!("--client-ca-file={}", file("ca.crt")))
+                .arg(format!("--service-account-issuer={issuer}"))
+                .arg(format!("--service-account-key-file={}", file("service-account.pub")))
+                .arg(format!("--service-account-signing-key-file={}", file("service-account.key")))
+                .arg("--authorization-mode=RBAC")
+                .arg(format!("--audit-policy-file={}", file("audit-policy.yaml")))
+                .arg(format!("--audit-log-path={}", file("audit.log")))
+                // Written before the reply goes out, so that a test need not wait for it; never rotated, so that a
+                // mark stays good.
+                .args(["--audit-log-mode=blocking", "--audit-log-maxsize=100000"])
+                // Fair queuing would make one client's speed depend on the others'.
+                .arg("--enable-priority-and-fairness=false")
+                .args(["--max-requests-inflight=4000", "--max-mutating-requests-inflight=4000"])
+                .arg("--profiling=false");
+        if !self.options.admission_plugins.is_empty() {
+            let plugins = self.options.admission_plugins.join(",");
+            program = program.arg(format!("--enable-admission-plugins={plugins}"));
+        }
+        program.args(&self.options.extra_api_server_args).start()
+    }
+
+    /// kube-controller-manager, alone and in a hurry.
+    pub(super) fn controller_manager(&self) -> anyhow::Result<Child> {
+        let file = |name: &str| self.dir.join(name).display().to_string();
+        let log = self.dir.join("kube-controller-manager.log");
+        Program::new(self.binaries.path("kube-controller-manager"), log)
+            .arg(format!("--kubeconfig={}", file("kube-controller-manager.kubeconfig")))
+            .arg(format!("--controllers={}", CONTROLLERS.join(",")))
+            .arg(format!("--service-account-private-key-file={}", file("service-account.key")))
+            .arg(format!("--root-ca-file={}", file("ca.crt")))
+            .args(["--leader-elect=false", "--secure-port=0"])
+            .args(["--kube-api-qps=2000", "--kube-api-burst=4000"])
+            .args(["--concurrent-namespace-syncs=50", "--concurrent-resource-quota-syncs=10"])
+            .start()
+    }
+}
+
+/// Waits until `ready` answers yes; ends early, with the log, when the program does.
+pub(super) async fn until<F: Future<Output = bool>>(
+    child: &Child,
+    ready: impl Fn() -> F,
+) -> anyhow::Result<()> {
+    let wait = async {
+        loop {
+            if let Some(status) = child.exit_status() {
+                bail!("{} ended with {status}:\n{}", child.name(), child.log_tail(20));
+            }
+            if ready().await {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    match tokio::time::timeout(START_TIMEOUT, wait).await {
+        Ok(ended) => ended,
+        Err(_) => bail!("{} is not up after {START_TIMEOUT:?}:\n{}", child.name(), child.log_tail(20)),
+    }
+}
