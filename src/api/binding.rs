@@ -3,8 +3,9 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 pub use super::status::AcrCredentialBindingStatus;
 
@@ -12,6 +13,7 @@ pub use super::status::AcrCredentialBindingStatus;
 /// namespaces and ServiceAccounts. The controller mints the credentials, keeps one pull Secret a namespace
 /// fresh, and attaches it.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[allow(clippy::duplicated_attributes, reason = "each printed column has a type of its own")]
 #[kube(
     group = "acrcredential.dev",
     version = "v1alpha1",
@@ -71,11 +73,11 @@ pub struct AcrCredentialBindingSpec {
     pub webhook: Webhook,
 
     /// What happens to the Secrets and ServiceAccount entries when the binding is deleted: `Delete` withdraws
-    /// them, `Retain` leaves them behind.
+    /// them, `Retain` leaves them behind. No ConfigMap key says so; the ConfigMap's own binding retains.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// While true, nothing is minted, written or withdrawn for this binding.
+    /// While true, nothing is minted, written or withdrawn for this binding. No ConfigMap key says so.
     #[serde(default)]
     pub suspend: bool,
 
@@ -111,7 +113,13 @@ pub struct RegistryEntry {
     /// Registry addresses that the credential is for, `host[:port][/path]` as the kubelet matches them
     /// (ConfigMap: `domains`). Default: every domain of the instance's enabled endpoints.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9*]([a-z0-9*.-]*[a-z0-9*])?(:[0-9]{1,5})?(/[a-z0-9._/-]+)?$")))]
+    #[schemars(
+        length(max = 32),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = r"^[a-z0-9*]([a-z0-9*.-]*[a-z0-9*])?(:[0-9]{1,5})?(/[a-z0-9._/-]+)?$")
+        )
+    )]
     pub domains: Vec<String>,
 
     /// Role of the registry's owner to assume, `acs:ram::<account>:role/<name>` (ConfigMap: `assumeRoleARN`).
@@ -145,7 +153,8 @@ pub struct RegistryEntry {
 /// A Secret in the controller's own namespace.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 pub struct AccessKeySecretRef {
-    /// Name of the Secret.
+    /// Name of the Secret. It stands for the ConfigMap's `customAccessKey` and `customAccessKeySecret`, which
+    /// hold the pair in the clear.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
 }
@@ -160,16 +169,25 @@ pub struct WatchNamespaces {
     /// Exact names, or globs with `*` and `?`; `"*"` is every namespace (ConfigMap key `watch-namespace`, where
     /// it is spelt `all`). Default where no selector is given: `default`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9*?]([-a-z0-9*?]*[a-z0-9*?])?$")))]
+    #[schemars(
+        length(max = 256),
+        inner(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9*?]([-a-z0-9*?]*[a-z0-9*?])?$"))
+    )]
     pub names: Vec<String>,
 
-    /// Labels of the namespaces; not empty.
+    /// Labels of the namespaces, beside or instead of `names`; not empty. The ConfigMap key `watch-namespace`
+    /// knows only names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "selector_schema")]
     pub selector: Option<LabelSelector>,
 
-    /// Never these, as names or globs. Default: `kube-*`; `[]` is the ConfigMap's faithful `all`.
+    /// Never these, as names or globs. Default: `kube-*`; `[]` is what `all` means in the ConfigMap key
+    /// `watch-namespace`.
     #[serde(default = "default_exclude")]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9*?]([-a-z0-9*?]*[a-z0-9*?])?$")))]
+    #[schemars(
+        length(max = 256),
+        inner(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9*?]([-a-z0-9*?]*[a-z0-9*?])?$"))
+    )]
     pub exclude: Vec<String>,
 }
 
@@ -189,11 +207,16 @@ pub struct ServiceAccounts {
     /// Exact names, or globs with `*` and `?`; `"*"` is every one (ConfigMap key `service-account`). Default
     /// where no selector is given: `default`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9*?]([-a-z0-9.*?]*[a-z0-9*?])?$")))]
+    #[schemars(
+        length(max = 256),
+        inner(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9*?]([-a-z0-9.*?]*[a-z0-9*?])?$"))
+    )]
     pub names: Vec<String>,
 
-    /// Labels of the ServiceAccounts; not empty.
+    /// Labels of the ServiceAccounts, beside or instead of `names`; not empty. The ConfigMap key
+    /// `service-account` knows only names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "selector_schema")]
     pub selector: Option<LabelSelector>,
 }
 
@@ -257,6 +280,20 @@ const fn default_timeout_seconds() -> i32 {
     10
 }
 
+/// Kubernetes' own schema of a selector leaves its keys, operators and values to whoever reads them.
+fn selector_schema(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = <Option<LabelSelector>>::json_schema(generator);
+    if let Some(expression) = schema.pointer_mut("/properties/matchExpressions/items") {
+        expression["properties"]["key"]["minLength"] = json!(1);
+        expression["properties"]["operator"]["enum"] = json!(["In", "NotIn", "Exists", "DoesNotExist"]);
+        expression["x-kubernetes-validations"] = json!([{
+            "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+            "message": "operators In and NotIn need values, Exists and DoesNotExist take none",
+        }]);
+    }
+    schema
+}
+
 /// The CustomResourceDefinition as shipped in `crds/`.
 ///
 /// The derive cannot say that an absent status defaults to `{observedGeneration: -1}`, which keeps tools that
@@ -267,7 +304,7 @@ pub fn crd() -> CustomResourceDefinition {
         let schema = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut());
         if let Some(status) = schema.and_then(|s| s.properties.as_mut()).and_then(|p| p.get_mut("status")) {
             status.default = Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON(
-                serde_json::json!({ "observedGeneration": -1 }),
+                json!({ "observedGeneration": -1 }),
             ));
         }
     }

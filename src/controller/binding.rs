@@ -25,7 +25,7 @@ use crate::server::Metrics;
 pub const SETTLE: Duration = Duration::from_millis(200);
 
 /// A status is written no more often than this.
-const PACE: Duration = Duration::from_secs(3);
+const REST: Duration = Duration::from_secs(3);
 
 /// What the loop needs.
 #[derive(Clone)]
@@ -36,9 +36,12 @@ pub struct BindingLoop {
     pub writer: BindingWriter,
     /// Counts.
     pub metrics: Arc<Metrics>,
-    /// When each status was last written, and failed attempts in a row.
-    pub pace: Arc<Mutex<HashMap<Arc<str>, (Instant, u32)>>>,
+    /// How fast each binding is written.
+    pub pace: Arc<Mutex<HashMap<Arc<str>, Pace>>>,
 }
+
+/// When a status was last written, and failed attempts in a row.
+pub type Pace = (Instant, u32);
 
 /// What a look at a binding asks for.
 enum Step {
@@ -143,6 +146,11 @@ impl BindingLoop {
         if deleting && tally.is_settled() && tally.ready() == tally.matched() {
             return Step::RemoveFinalizer(entry);
         }
+        // After a start or a refresh, what was reported holds until every namespace was looked at.
+        let unsettled = !tally.is_settled() && !tally.is_converging() && entry.is_observed();
+        if unsettled || state.awaits_config_map(name) {
+            return Step::Rest(Some(SETTLE));
+        }
         let wants = state.wants();
         if let (Some(asked), Some(binding)) = (&entry.refreshing, &entry.good)
             && !binding.registries.iter().any(|r| state.ledger.is_forced(&r.key))
@@ -173,7 +181,7 @@ impl BindingLoop {
             return Step::Rest(wait);
         }
         let last = self.pace.lock().unwrap_or_else(PoisonError::into_inner).get(name).map(|(at, _)| *at);
-        match last.map(|at| PACE.saturating_sub(at.elapsed())).filter(|rest| !rest.is_zero()) {
+        match last.map(|at| REST.saturating_sub(at.elapsed())).filter(|rest| !rest.is_zero()) {
             Some(rest) => Step::Rest(Some(rest)),
             None => Step::Write(entry, Box::new(next), wait),
         }

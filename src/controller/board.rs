@@ -23,8 +23,8 @@ const BULK_WORKERS: usize = 12;
 pub enum Cause {
     /// A binding asks something else: it is not ready before every namespace was looked at.
     Spec,
-    /// Fresh credentials: what stands is good meanwhile.
-    Credential,
+    /// A start, or fresh credentials: what stands is good meanwhile.
+    Same,
 }
 
 /// The shared state.
@@ -59,6 +59,8 @@ pub struct State {
     pub notes: HashMap<Arc<str>, Vec<(ConditionType, bool, Failure)>>,
     /// Conditions that hold for every binding.
     pub common: Vec<(ConditionType, bool, Failure)>,
+    /// Whether the ConfigMap is looked at.
+    config_map: bool,
     /// Whether all caches are full: before that, no list of namespaces means anything.
     live: bool,
 }
@@ -67,6 +69,12 @@ impl State {
     /// What the active bindings want of the cloud.
     pub fn wants(&self) -> HashMap<RegistryKey, Want> {
         self.book.wants()
+    }
+
+    /// Whether a converted binding's status must wait for the first look at the ConfigMap.
+    pub fn awaits_config_map(&self, name: &str) -> bool {
+        let converted = self.book.get(name).and_then(|entry| entry.good.as_ref()).is_some_and(|good| good.converted);
+        self.config_map && converted && !self.notes.contains_key(name)
     }
 }
 
@@ -155,11 +163,12 @@ impl Board {
     }
 
     /// All caches are full: from here on, what is not listed does not exist.
-    pub fn go_live(&self) {
+    pub fn go_live(&self, config_map: bool) {
         let mut state = self.state();
         state.live = true;
+        state.config_map = config_map;
         let names = state.book.names();
-        self.publish(&mut state, &names, Cause::Spec);
+        self.publish(&mut state, &names, Cause::Same);
         drop(state);
         for name in self.index.with_our_secret() {
             self.namespaces.add(name, Lane::Bulk);
@@ -181,8 +190,9 @@ impl Board {
         for name in changed {
             let of = |snapshot: &Arc<Snapshot>| snapshot.bindings().iter().find(|b| b.binding.name == *name).cloned();
             let covered: HashSet<Arc<str>> = [of(&before), of(&next)].iter().flatten().flat_map(|b| self.covered_by(b)).collect();
-            if state.book.get(name).is_some() {
-                state.tallies.expect(name, covered.clone(), cause == Cause::Spec);
+            if let Some(entry) = state.book.get(name) {
+                let new = cause == Cause::Spec || !entry.is_observed();
+                state.tallies.expect(name, covered.clone(), new);
             }
             dirty.extend(covered);
         }

@@ -46,6 +46,12 @@ impl Entry {
         self.object.finalizers().iter().any(|f| f == names::FINALIZER)
     }
 
+    /// Whether its status speaks of its present spec.
+    pub fn is_observed(&self) -> bool {
+        let observed = self.object.status.as_ref().and_then(|status| status.observed_generation);
+        observed.is_some() && observed == self.object.metadata.generation
+    }
+
     /// The binding in force, with what it asks.
     fn in_force(&self) -> Option<(Arc<Binding>, Phase)> {
         let binding = self.good.clone().filter(|_| self.is_held())?;

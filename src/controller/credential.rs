@@ -120,7 +120,7 @@ impl CredentialLoop {
             let label = crate::server::metrics::RegistryLabel { registry: key.to_string() };
             self.metrics.expiration.get_or_create(&label).set(credential.expires_at.as_second());
         }
-        self.board.publish(&mut state, &users, Cause::Credential);
+        self.board.publish(&mut state, &users, Cause::Same);
         drop(state);
         landed.clear();
         for name in users {

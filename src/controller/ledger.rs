@@ -50,6 +50,8 @@ struct Failed {
     cause: (Reason, String),
     attempts: u32,
     next_try: Timestamp,
+    /// The cloud said when: not even somebody's request is a reason to ask sooner.
+    asked_to_wait: bool,
 }
 
 /// All registries.
@@ -66,9 +68,9 @@ impl Ledger {
         Self { held: HashMap::new(), kept }
     }
 
-    /// Makes room for the registries that are wanted, and drops the others.
+    /// Makes room for the registries that are wanted. What is held for others stays until it ends: a binding that
+    /// a GitOps tool deletes and makes again mints nothing.
     pub fn want(&mut self, wants: &HashMap<RegistryKey, Want>) {
-        self.held.retain(|key, held| wants.contains_key(key) || held.in_flight);
         for key in wants.keys() {
             let kept = &mut self.kept;
             self.held.entry(key.clone()).or_insert_with(|| {
@@ -98,6 +100,8 @@ impl Ledger {
         wants: &HashMap<RegistryKey, Want>,
         now: Timestamp,
     ) -> (Vec<(RegistryKey, bool)>, Option<Timestamp>) {
+        let alive = |held: &Held| held.life().is_some_and(|life| !life.is_over(now));
+        self.held.retain(|key, held| wants.contains_key(key) || held.in_flight || alive(held));
         let due: Vec<RegistryKey> =
             wants.iter().filter(|(key, want)| self.due_at(key, want).is_some_and(|at| at <= now)).map(|(key, _)| key.clone()).collect();
         let joining = |(key, want): &(&RegistryKey, &Want)| self.joins_at(key, want).is_some_and(|at| at <= now);
@@ -123,11 +127,10 @@ impl Ledger {
         if held.in_flight || key.not_yet_served().is_some() {
             return None;
         }
-        if held.forced {
-            return Some(Timestamp::MIN);
-        }
-        if let Some(failed) = &held.failed {
-            return Some(failed.next_try);
+        match &held.failed {
+            Some(failed) if !held.forced || failed.asked_to_wait => return Some(failed.next_try),
+            _ if held.forced => return Some(Timestamp::MIN),
+            _ => {}
         }
         if want.list_domains && held.domains.is_none() {
             return Some(Timestamp::MIN);
@@ -225,13 +228,14 @@ impl Failed {
                 Failure::new(cause.0, format!("{}{request}", cause.1))
             }
         };
+        let asked_to_wait = matches!(error.retry, Retry::After(_));
         let wait = match error.retry {
             Retry::Soon => backoff(attempts, Duration::from_secs(2), Duration::from_secs(300), seed),
             Retry::After(wait) => wait.max(backoff(attempts, Duration::from_secs(1), Duration::from_secs(60), seed)),
             Retry::Rarely => backoff(attempts, Duration::from_secs(15), Duration::from_secs(300), seed),
         };
         let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(5));
-        Self { failure, cause, attempts, next_try: now.checked_add(wait).unwrap_or(now) }
+        Self { failure, cause, attempts, next_try: now.checked_add(wait).unwrap_or(now), asked_to_wait }
     }
 }
 

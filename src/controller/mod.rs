@@ -34,6 +34,7 @@ use self::config_map::{ConfigMapLoop, ConfigMapSink};
 use self::credential::CredentialLoop;
 use self::ledger::Ledger;
 use self::namespace::NamespaceLoop;
+use self::queue::Lane;
 use crate::api::{AcrCredentialBinding, ConditionType, Reason, names};
 use crate::cloud::Alibaba;
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
@@ -43,6 +44,7 @@ use crate::cluster::store::Store;
 use crate::cluster::watch::{self, IndexSink, Sink, watch};
 use crate::cluster::Applier;
 use crate::cluster::error::CallError;
+use crate::plan::refresh::backoff;
 use crate::plan::{Failure, Template};
 use crate::server::admin::{self, Readiness};
 use crate::server::Metrics;
@@ -87,7 +89,8 @@ pub struct Clients {
     pub write: Client,
 }
 
-const CACHES: [&str; 4] = ["namespaces", "service accounts", "secrets", "bindings"];
+/// What must be known before anything is written: whether the policies stand is a part of every status.
+const AWAITED: [&str; 5] = ["namespaces", "service accounts", "secrets", "bindings", "policies"];
 
 /// Runs until `stop` is ready, or until something that must never end ends.
 ///
@@ -95,14 +98,15 @@ const CACHES: [&str; 4] = ["namespaces", "service accounts", "secrets", "binding
 /// [`Error`].
 pub async fn run(config: Config, clients: Clients, cloud: Alibaba, stop: impl Future<Output = ()>) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::default());
-    let readiness = Readiness::awaiting(CACHES);
+    let readiness = Readiness::awaiting(AWAITED);
     let mut tasks: JoinSet<&'static str> = JoinSet::new();
     let store = Store::new(clients.write.clone(), &config.namespace);
     let kept = load(&store, &config.namespace).await?;
     let board = Board::new(&config.region, Arc::new(config.template.clone()), Ledger::new(kept));
     serve_admin(&mut tasks, &config, &readiness, &metrics, &board);
     spawn_watches(&mut tasks, &config, &clients, &readiness, &board);
-    spawn(&mut tasks, "the fence", keep_fence(clients.write.clone(), config.clone(), board.clone(), metrics.clone()));
+    let fence = FenceLoop { client: clients.write.clone(), board: board.clone(), metrics: metrics.clone(), readiness: readiness.clone() };
+    spawn(&mut tasks, "the fence", fence.run(config.clone()));
     tokio::select! {
         () = stop => {
             info!("stopping");
@@ -131,7 +135,7 @@ async fn supervise(tasks: &mut JoinSet<&'static str>, config: &Config, clients: 
         }
     }
     info!("caches are full");
-    parts.board.go_live();
+    parts.board.go_live(config.config_map_namespace.is_some());
     spawn_loops(tasks, config, clients, parts);
     match tasks.join_next().await {
         Some(ended) => Error::Ended(name_of(ended)),
@@ -240,26 +244,55 @@ fn spawn_loops(tasks: &mut JoinSet<&'static str>, config: &Config, clients: &Cli
 }
 
 /// Looks whether the admission policies stand, at the start and for as long as they do not.
-async fn keep_fence(client: Client, config: Config, board: Arc<Board>, metrics: Arc<Metrics>) {
-    match policy::excess_rights(&client).await {
-        Ok(excess) if excess.is_empty() => {}
-        Ok(excess) => warn!(rights = excess.join("; "), "this controller has rights that it does not need; apply the RBAC of this version"),
-        Err(error) => warn!(%error, "own rights cannot be looked up"),
+struct FenceLoop {
+    client: Client,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+}
+
+impl FenceLoop {
+    async fn run(self, config: Config) {
+        match policy::excess_rights(&self.client).await {
+            Ok(excess) if excess.is_empty() => {}
+            Ok(excess) => {
+                warn!(rights = excess.join("; "), "this controller has rights that it does not need; apply the RBAC of this version");
+            }
+            Err(error) => warn!(%error, "own rights cannot be looked up"),
+        }
+        let mut attempt = 0;
+        loop {
+            let fence = policy::probe(&self.client, &config.namespace, &config.template.name).await;
+            self.take_in(fence);
+            self.readiness.done("policies");
+            if fence == Fence::Standing {
+                info!("admission policies fence this controller");
+                return std::future::pending().await;
+            }
+            // A policy that was applied a moment ago is not in force yet.
+            attempt += 1;
+            tokio::time::sleep(backoff(attempt, Duration::from_secs(2), Duration::from_secs(60), "fence")).await;
+        }
     }
-    loop {
-        let fence = policy::probe(&client, &config.namespace, &config.template.name).await;
-        metrics.fenced.set((fence == Fence::Standing).into());
-        if fence == Fence::Standing {
-            info!("admission policies fence this controller");
-            board.state().common.clear();
-            return std::future::pending().await;
-        }
+
+    fn take_in(&self, fence: Fence) {
+        self.metrics.fenced.set((fence == Fence::Standing).into());
         let why = "no ValidatingAdmissionPolicy fences this controller: apply deploy/policies.yaml (Kubernetes 1.30 or newer)";
-        if fence == Fence::Missing && board.state().common.is_empty() {
-            warn!(why, "RBAC alone lets it make a Secret that the cluster fills with a token");
-            board.state().common = vec![(ConditionType::Fenced, false, Failure::new(Reason::PoliciesMissing, why))];
+        let missing = (ConditionType::Fenced, false, Failure::new(Reason::PoliciesMissing, why));
+        let next = if fence == Fence::Missing { vec![missing] } else { Vec::new() };
+        let mut state = self.board.state();
+        if state.common == next {
+            return;
         }
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        if fence == Fence::Missing {
+            warn!("{why}; RBAC alone lets it make a Secret that the cluster fills with a token");
+        }
+        state.common = next;
+        let names = state.book.names();
+        drop(state);
+        for name in names {
+            self.board.bindings.add(name, Lane::Urgent);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
-use tracing::{debug, info, warn};
+use tracing::{debug, info, trace, warn};
 
 use super::board::Board;
 use super::queue::Job;
@@ -67,14 +67,15 @@ impl NamespaceLoop {
 
     async fn serve(&self, job: &Job<Arc<str>>) -> Next {
         let namespace = &job.key;
+        trace!(%namespace, "looked at");
         for _ in 0..ROUNDS {
             let snapshot = self.board.snapshot();
             let Some(plan) = self.board.index.read(namespace, |view| plan::namespace(view, &snapshot)) else {
                 self.board.record(namespace, &[]);
                 return Next::Settled;
             };
-            if plan.served {
-                self.board.index.set_served(namespace, true);
+            if let Some(served) = plan.served {
+                self.board.index.set_served(namespace, served);
             }
             if plan.changes.is_empty() {
                 self.board.record(namespace, &plan.standings);

@@ -1,18 +1,24 @@
 //! What an `AcrCredentialBinding` means.
 
+mod shape;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::identity::{Arn, Base, Identity};
+use super::domain;
+use super::identity::{Base, Identity};
 use super::labels::{Labels, Selector};
 use super::pattern::Pattern;
 use super::registry::{Edition, Registry, RegistryKey};
-use super::{domain, duration};
-use crate::api::binding::{AcrCredentialBinding, DeletionPolicy, RegistryEntry, ServiceAccounts, WatchNamespaces};
+use crate::api::binding::{
+    AcrCredentialBinding, AcrCredentialBindingSpec, DeletionPolicy, RegistryEntry, ServiceAccounts,
+    WatchNamespaces,
+};
 use crate::api::names;
 
 /// Seconds of an assumed role's session where the entry does not say.
@@ -70,7 +76,8 @@ pub struct ServiceAccountSelection {
 impl ServiceAccountSelection {
     /// Whether a ServiceAccount is covered.
     pub fn covers(&self, name: &str, labels: &Labels) -> bool {
-        self.names.iter().any(|p| p.matches(name)) || self.selector.as_ref().is_some_and(|s| s.matches(labels))
+        self.names.iter().any(|p| p.matches(name))
+            || self.selector.as_ref().is_some_and(|s| s.matches(labels))
     }
 }
 
@@ -92,6 +99,10 @@ impl fmt::Display for Invalid {
 impl Binding {
     /// Reads an object from the API server. This is the one validator: admission and the loops both call it.
     ///
+    /// # Guarantees
+    /// It refuses what the schema in [`crate::api::binding`] refuses, and nothing else: `tests/schema` compares
+    /// the two on a real API server.
+    ///
     /// # Errors
     /// Everything that is wrong with the spec, not only the first.
     pub fn parse(object: &AcrCredentialBinding, cluster_region: &str) -> Result<Self, Vec<Invalid>> {
@@ -110,22 +121,13 @@ impl Binding {
                 registry(entry, cluster_region, &mut findings.within(format!("spec.registries[{i}]")))
             })
             .collect();
-        let threshold = match duration::parse(&spec.expiring_threshold) {
-            Ok(threshold) if threshold.is_zero() || threshold > Duration::from_secs(12 * 3600) => {
-                findings.add("spec.expiringThreshold", "must be more than 0 and at most 12h, such as 15m".to_owned());
-                threshold
-            }
-            Ok(threshold) => threshold,
-            Err(message) => {
-                findings.add("spec.expiringThreshold", message);
-                Duration::ZERO
-            }
-        };
+        let threshold = findings.check("spec.expiringThreshold", shape::threshold(&spec.expiring_threshold));
+        carried(spec, &mut findings);
         let namespaces = namespace_selection(&spec.watch_namespaces, &mut findings);
         let service_accounts = service_account_selection(&spec.service_accounts, &mut findings);
-        if !findings.0.is_empty() {
+        let Some(threshold) = threshold.filter(|_| findings.0.is_empty()) else {
             return Err(findings.0);
-        }
+        };
         Ok(Self {
             name: object.name_any().into(),
             created_at: object.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |t| t.0),
@@ -150,6 +152,10 @@ impl Findings {
         self.0.push(Invalid { path: path.into(), message });
     }
 
+    fn check<T>(&mut self, path: &str, result: Result<T, String>) -> Option<T> {
+        result.map_err(|message| self.add(path, message)).ok()
+    }
+
     fn within(&mut self, path: String) -> Within<'_> {
         Within { findings: self, path }
     }
@@ -172,12 +178,26 @@ impl Within<'_> {
     }
 }
 
+/// What has no part in the plan, but shall not be wrong either.
+fn carried(spec: &AcrCredentialBindingSpec, findings: &mut Findings) {
+    let seconds = spec.webhook.timeout_seconds;
+    if !(1..=30).contains(&seconds) {
+        findings.add("spec.webhook.timeoutSeconds", format!("{seconds} is out of range: 1 to 30 seconds"));
+    }
+    let characters = spec.notify_email.as_ref().map_or(0, |email| email.chars().count());
+    if characters > 320 {
+        findings.add("spec.notifyEmail", format!("has {characters} characters, at most 320"));
+    }
+}
+
 fn registry(entry: &RegistryEntry, cluster_region: &str, findings: &mut Within<'_>) -> Option<Registry> {
     let edition = match entry.instance_id.as_deref() {
         None | Some("") => Some(Edition::Personal),
-        Some(id) => findings.check("instanceId", instance_id(id)).map(Edition::Enterprise),
+        Some(id) => findings.check("instanceId", shape::instance_id(id)).map(Edition::Enterprise),
     };
-    let region = findings.check("regionId", region(entry.region_id.as_deref().unwrap_or(cluster_region)));
+    let region =
+        findings.check("regionId", shape::region(entry.region_id.as_deref().unwrap_or(cluster_region)));
+    findings.check("domains", shape::at_most(32, &entry.domains));
     for (i, key) in entry.domains.iter().enumerate() {
         findings.check(&format!("domains[{i}]"), domain::check(key));
     }
@@ -189,13 +209,17 @@ fn registry(entry: &RegistryEntry, cluster_region: &str, findings: &mut Within<'
 }
 
 fn identity(entry: &RegistryEntry, findings: &mut Within<'_>) -> Option<Identity> {
-    let assume = entry.assume_role_arn.as_deref().map(|arn| findings.check("assumeRoleARN", Arn::role(arn)));
-    let role = entry.rrsa_role_arn.as_deref().map(|arn| findings.check("rrsaRoleARN", Arn::role(arn)));
+    let assume =
+        entry.assume_role_arn.as_deref().map(|arn| findings.check("assumeRoleARN", shape::role(arn)));
+    let role = entry.rrsa_role_arn.as_deref().map(|arn| findings.check("rrsaRoleARN", shape::role(arn)));
     let provider = entry
         .rrsa_oidc_provider_role_arn
         .as_deref()
-        .map(|arn| findings.check("rrsaOIDCProviderRoleARN", Arn::oidc_provider(arn)));
-    let secret = entry.access_key_secret_ref.as_ref().map(|r| r.name.as_str());
+        .map(|arn| findings.check("rrsaOIDCProviderRoleARN", shape::oidc_provider(arn)));
+    let secret = entry
+        .access_key_secret_ref
+        .as_ref()
+        .map(|r| findings.check("accessKeySecretRef.name", shape::secret_name(&r.name)));
     let session_seconds = match entry.expire_duration {
         None => Some(DEFAULT_SESSION_SECONDS),
         Some(seconds @ 3600..=43200) if assume.is_some() || role.is_some() => seconds.try_into().ok(),
@@ -211,14 +235,13 @@ fn identity(entry: &RegistryEntry, findings: &mut Within<'_>) -> Option<Identity
     };
     let base = match (role, provider, secret) {
         (None, None, None) => Some(Base::Own),
-        (Some(role), Some(provider), None) => role.zip(provider).map(|(role, provider)| Base::Rrsa { role, provider }),
-        (None, None, Some("")) => {
-            findings.add("accessKeySecretRef.name", "names no Secret".to_owned());
-            None
+        (Some(role), Some(provider), None) => {
+            role.zip(provider).map(|(role, provider)| Base::Rrsa { role, provider })
         }
-        (None, None, Some(secret)) => Some(Base::AccessKey { secret: secret.into() }),
+        (None, None, Some(secret)) => secret.map(|secret| Base::AccessKey { secret }),
         (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
-            let message = "rrsaRoleARN and accessKeySecretRef are two ways to one credential: give one of them";
+            let message =
+                "rrsaRoleARN and accessKeySecretRef are two ways to one credential: give one of them";
             findings.add("", message.to_owned());
             None
         }
@@ -236,47 +259,42 @@ fn identity(entry: &RegistryEntry, findings: &mut Within<'_>) -> Option<Identity
     Some(Identity { base: base?, assume, session_seconds: session_seconds? })
 }
 
-fn instance_id(id: &str) -> Result<Box<str>, String> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    match id.strip_prefix("cri-") {
-        Some(rest) if !rest.is_empty() && !rest.starts_with('-') && rest.chars().all(plain) && id.len() <= 64 => Ok(id.into()),
-        _ => Err(format!("{id:?} is no Enterprise instance id: write cri-… as the console shows it, or leave it out for the Personal Edition")),
-    }
-}
-
-fn region(id: &str) -> Result<Box<str>, String> {
-    let mut parts = id.split('-');
-    let country = parts.next().unwrap_or_default();
-    let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    let country_ok = country.len() == 2 && country.chars().all(|c| c.is_ascii_lowercase());
-    if country_ok && id.len() <= 32 && id.len() > 3 && parts.all(plain) {
-        Ok(id.into())
-    } else {
-        Err(format!("{id:?} is no region id such as cn-hangzhou"))
-    }
-}
-
 fn namespace_selection(spec: &WatchNamespaces, findings: &mut Findings) -> NamespaceSelection {
-    let (names, selector) = selection(&spec.names, spec.selector.as_ref(), &mut findings.within("spec.watchNamespaces".to_owned()));
-    NamespaceSelection { names, selector, exclude: spec.exclude.iter().map(|p| Pattern::new(p.as_str())).collect() }
+    let mut findings = findings.within("spec.watchNamespaces".to_owned());
+    let (names, selector) = selection(
+        patterns(("names", &spec.names), shape::namespace, &mut findings),
+        spec.selector.as_ref(),
+        &mut findings,
+    );
+    let exclude = patterns(("exclude", &spec.exclude), shape::namespace, &mut findings);
+    NamespaceSelection { names, selector, exclude }
 }
 
 fn service_account_selection(spec: &ServiceAccounts, findings: &mut Findings) -> ServiceAccountSelection {
-    let (names, selector) = selection(&spec.names, spec.selector.as_ref(), &mut findings.within("spec.serviceAccounts".to_owned()));
+    let mut findings = findings.within("spec.serviceAccounts".to_owned());
+    let names = patterns(("names", &spec.names), shape::service_account, &mut findings);
+    let (names, selector) = selection(names, spec.selector.as_ref(), &mut findings);
     ServiceAccountSelection { names, selector }
 }
 
+fn patterns(
+    (field, names): (&str, &[String]),
+    shape: fn(&str) -> Result<Pattern, String>,
+    findings: &mut Within<'_>,
+) -> Vec<Pattern> {
+    findings.check(field, shape::at_most(256, names));
+    let pattern = |(i, name): (usize, &String)| findings.check(&format!("{field}[{i}]"), shape(name));
+    names.iter().enumerate().filter_map(pattern).collect()
+}
+
 fn selection(
-    names: &[String],
-    selector: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector>,
+    names: Vec<Pattern>,
+    selector: Option<&LabelSelector>,
     findings: &mut Within<'_>,
 ) -> (Vec<Pattern>, Option<Selector>) {
-    let selector = selector.and_then(|s| findings.check("selector", Selector::parse(s)));
+    let selector = selector.and_then(|s| findings.check("selector", shape::selector(s)));
     // As the ConfigMap's absent keys do, nothing said means `default`.
-    let names = match (names, &selector) {
-        ([], None) => vec![Pattern::new("default")],
-        (names, _) => names.iter().map(|p| Pattern::new(p.as_str())).collect(),
-    };
+    let names = if names.is_empty() && selector.is_none() { vec![Pattern::new("default")] } else { names };
     (names, selector)
 }
 

@@ -24,7 +24,10 @@ fn an_empty_instance_id_is_the_personal_edition() {
     for id in [None, Some(String::new())] {
         let mut object = valid();
         object.spec.registries[0].instance_id = id;
-        assert_eq!(Binding::parse(&object, "cn-hangzhou").unwrap().registries[0].key.edition, Edition::Personal);
+        assert_eq!(
+            Binding::parse(&object, "cn-hangzhou").unwrap().registries[0].key.edition,
+            Edition::Personal
+        );
     }
 }
 
@@ -62,7 +65,9 @@ fn each_mistake_is_found_where_it_is() {
         ("spec.registries", |o| o.spec.registries.clear()),
         ("spec.registries[0].instanceId", |o| o.spec.registries[0].instance_id = Some("abc".into())),
         ("spec.registries[0].regionId", |o| o.spec.registries[0].region_id = Some("Hangzhou".into())),
-        ("spec.registries[0].domains[0]", |o| o.spec.registries[0].domains = vec!["https://img.example.com".into()]),
+        ("spec.registries[0].domains[0]", |o| {
+            o.spec.registries[0].domains = vec!["https://img.example.com".into()]
+        }),
         ("spec.registries[0].assumeRoleARN", |o| {
             o.spec.registries[0].assume_role_arn = Some("acs:ram::.*:role/x".into());
         }),
@@ -75,11 +80,30 @@ fn each_mistake_is_found_where_it_is() {
         ("spec.registries[0]", |o| {
             o.spec.registries[0].rrsa_role_arn = Some("acs:ram::1:role/a".into());
             o.spec.registries[0].rrsa_oidc_provider_role_arn = Some("acs:ram::1:oidc-provider/p".into());
-            o.spec.registries[0].access_key_secret_ref = Some(crate::api::binding::AccessKeySecretRef { name: "ak".into() });
+            o.spec.registries[0].access_key_secret_ref =
+                Some(crate::api::binding::AccessKeySecretRef { name: "ak".into() });
         }),
         ("spec.expiringThreshold", |o| o.spec.expiring_threshold = "15min".into()),
         ("spec.expiringThreshold", |o| o.spec.expiring_threshold = "0s".into()),
         ("spec.expiringThreshold", |o| o.spec.expiring_threshold = "13h".into()),
+        ("spec.registries[0].assumeRoleARN", |o| {
+            o.spec.registries[0].assume_role_arn = Some(format!("acs:ram::1:role/{}", "a".repeat(113)));
+        }),
+        ("spec.registries[0].domains", |o| o.spec.registries[0].domains = vec!["a".into(); 33]),
+        ("spec.registries[0].accessKeySecretRef.name", |o| {
+            o.spec.registries[0].access_key_secret_ref =
+                Some(crate::api::binding::AccessKeySecretRef { name: "A".into() });
+        }),
+        ("spec.expiringThreshold", |o| o.spec.expiring_threshold = ".5h".into()),
+        ("spec.watchNamespaces.names", |o| o.spec.watch_namespaces.names = vec!["a".into(); 257]),
+        ("spec.watchNamespaces.names[1]", |o| o.spec.watch_namespaces.names = vec!["a".into(), "A".into()]),
+        ("spec.watchNamespaces.exclude", |o| o.spec.watch_namespaces.exclude = vec!["a".into(); 257]),
+        ("spec.watchNamespaces.exclude[0]", |o| o.spec.watch_namespaces.exclude = vec!["a.b".into()]),
+        ("spec.serviceAccounts.names", |o| o.spec.service_accounts.names = vec!["a".into(); 257]),
+        ("spec.serviceAccounts.names[0]", |o| o.spec.service_accounts.names = vec!["a_b".into()]),
+        ("spec.webhook.timeoutSeconds", |o| o.spec.webhook.timeout_seconds = 0),
+        ("spec.webhook.timeoutSeconds", |o| o.spec.webhook.timeout_seconds = 31),
+        ("spec.notifyEmail", |o| o.spec.notify_email = Some("a".repeat(321))),
         ("spec.watchNamespaces.selector", |o| o.spec.watch_namespaces.selector = Some(Default::default())),
         ("spec.serviceAccounts.selector", |o| o.spec.service_accounts.selector = Some(Default::default())),
     ];

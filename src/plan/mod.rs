@@ -1,6 +1,8 @@
 //! Pure decisions: `(model, view, now) → data`. Nothing here does IO or reads a clock.
 
 pub mod change;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod namespace;
 pub mod refresh;
 pub mod secret;

@@ -18,8 +18,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// For each binding that covers the namespace, what stands before the changes.
     pub standings: Vec<Standing>,
-    /// Whether some active binding serves the namespace.
-    pub served: bool,
+    /// Whether entries of our name are ours from now on; `None` where that stays as it was.
+    pub served: Option<bool>,
 }
 
 /// What stands in one namespace for one binding.
@@ -63,7 +63,9 @@ pub fn namespace(view: &NamespaceView, snapshot: &Snapshot) -> Plan {
     let leaving = leaving.iter().map(|&i| (i, Reason::Withdrawing, "the binding is being deleted"));
     for (index, reason, message) in suspended.chain(leaving) {
         let mut standing = standing(view, snapshot, index, &Arc::from([]));
-        if !plan.changes.is_empty() || reason == Reason::Suspended {
+        // While nobody knows what is wanted nothing is taken back, and so no binding may go.
+        let unknown = active.is_empty() && snapshot.coverage_unknown();
+        if !plan.changes.is_empty() || reason == Reason::Suspended || unknown {
             standing.secret = Err(Failure::new(reason, message));
         }
         plan.standings.push(standing);
@@ -77,32 +79,36 @@ fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], suspended:
     set.sort_unstable();
     let content = snapshot.content(&set);
     let adopt = active.iter().any(|&i| snapshot.bound(i).binding.adopt);
-    let pending = set.iter().any(|&i| snapshot.bound(i).is_pending());
+    // What a suspended binding lacks is not asked for: it would be waited for in vain.
+    let pending = active.iter().any(|&i| snapshot.bound(i).is_pending());
+    let waiting = || Failure::new(Reason::Progressing, "waiting for the first credential");
     let mut changes = Vec::new();
-    let secret = if content.size > MAX_BYTES {
+    let found = view.secret.as_ref();
+    let secret = if let Some(failure) = found.and_then(|secret| conflict(view, secret, adopt, snapshot.secret_name())) {
+        Err(failure)
+    } else if content.size > MAX_BYTES {
         Err(Failure::new(
             Reason::SecretTooLarge,
             format!("the Secret would hold {} bytes of at most {MAX_BYTES}: cover the namespace by fewer registries or domains", content.size),
         ))
     } else {
-        match &view.secret {
-            None if pending => Err(Failure::new(Reason::Progressing, "waiting for the first credential")),
+        match found {
+            None if pending => Err(waiting()),
             None => {
                 changes.push(Change::CreateSecret { content: content.clone() });
                 Err(view.refused.clone().unwrap_or_else(|| Failure::new(Reason::Progressing, "the Secret is being made")))
             }
-            Some(secret) => match conflict(view, secret, adopt, snapshot.secret_name()) {
-                Some(failure) => Err(failure),
-                None if secret.fingerprint == content.fingerprint => Ok(()),
-                None => {
-                    changes.push(Change::UpdateSecret {
-                        content: content.clone(),
-                        resource_version: secret.resource_version.clone(),
-                        extra_keys: secret.extra_keys.clone(),
-                    });
-                    Err(Failure::new(Reason::Progressing, "the Secret is being brought up to date"))
-                }
-            },
+            Some(secret) if secret.fingerprint == content.fingerprint => Ok(()),
+            // What stands may be all that pulls have, and what would replace it is not there.
+            Some(_) if pending || content.is_empty => Err(waiting()),
+            Some(secret) => {
+                changes.push(Change::UpdateSecret {
+                    content: content.clone(),
+                    resource_version: secret.resource_version.clone(),
+                    extra_keys: secret.extra_keys.clone(),
+                });
+                Err(Failure::new(Reason::Progressing, "the Secret is being brought up to date"))
+            }
         }
     };
     let conflict = secret.as_ref().err().is_some_and(|f| f.reason == Reason::SecretConflict);
@@ -115,6 +121,8 @@ fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], suspended:
             _ if conflict => Want::AsIs,
             (true, _) if attach => Want::Attached,
             (true, _) | (_, true) => Want::AsIs,
+            // Who cannot be read may cover it; what opts out is wanted by nobody.
+            _ if snapshot.coverage_unknown() && !account.skip => Want::AsIs,
             (false, false) => Want::Detached,
         };
         if let Some(pull_secrets) = pull_secrets(&account.pull_secrets, snapshot.secret_name(), want) {
@@ -129,7 +137,7 @@ fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], suspended:
         .iter()
         .map(|&i| Standing { secret: secret.clone(), ..standing(view, snapshot, i, &content.contests) })
         .collect();
-    Plan { changes, standings, served: true }
+    Plan { changes, standings, served: Some(true) }
 }
 
 /// Why the Secret that stands there may not be touched, if so.
@@ -160,14 +168,19 @@ fn standing(view: &NamespaceView, snapshot: &Snapshot, index: usize, contests: &
     Standing { binding: binding.name.clone(), secret: Ok(()), contests: contests.clone(), matched, bound }
 }
 
+/// Whether a Secret is ours and was not left behind on purpose. One of another type was never made by us.
+fn may_go(secret: &SecretView) -> bool {
+    secret.ours && !secret.retained && secret.foreign_type.is_none()
+}
+
 fn withdraw(view: &NamespaceView, snapshot: &Snapshot, was_covered: bool) -> Plan {
-    let ours = view.secret.as_ref().filter(|secret| secret.ours && !secret.retained);
+    let ours = view.secret.as_ref().filter(|secret| may_go(secret));
     // Beside a Secret that is not ours, an entry of that name is not ours either.
     let entries_are_ours = ours.is_some() || ((was_covered || view.served) && view.secret.is_none());
-    let mut plan = Plan::default();
     if !entries_are_ours {
-        return plan;
+        return Plan { served: Some(false), ..Plan::default() };
     }
+    let mut plan = Plan::default();
     for account in &view.service_accounts {
         if let Some(pull_secrets) = pull_secrets(&account.pull_secrets, snapshot.secret_name(), Want::Detached) {
             plan.changes.push(Change::SetPullSecrets {
@@ -183,19 +196,20 @@ fn withdraw(view: &NamespaceView, snapshot: &Snapshot, was_covered: bool) -> Pla
             resource_version: secret.resource_version.clone(),
         });
     }
+    // What others make there afterwards is theirs.
+    plan.served = plan.changes.is_empty().then_some(false);
     plan
 }
 
 fn retain(view: &NamespaceView) -> Plan {
-    let marked = |secret: &&SecretView| secret.ours && !secret.retained;
     let changes = view
         .secret
         .as_ref()
-        .filter(marked)
+        .filter(|secret| may_go(secret))
         .map(|secret| Change::RetainSecret { resource_version: secret.resource_version.clone() })
         .into_iter()
         .collect();
-    Plan { changes, ..Plan::default() }
+    Plan { changes, served: Some(false), ..Plan::default() }
 }
 
 #[cfg(test)]

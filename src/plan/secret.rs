@@ -102,6 +102,8 @@ pub struct Content {
     pub fingerprint: Fingerprint,
     /// Domains that a registry claims and does not get.
     pub contests: Arc<[Contest]>,
+    /// Whether it holds no credential at all.
+    pub is_empty: bool,
     /// Bytes of the data.
     pub size: usize,
 }
@@ -159,6 +161,7 @@ pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
             .domains
             .push(domain);
     }
+    let is_empty = auths.is_empty();
     // Strings and maps of strings always serialize.
     let json = serde_json::to_vec(&DockerConfig { auths }).unwrap_or_default();
     let registries = serde_json::to_string(&listed.into_values().collect::<Vec<_>>()).unwrap_or_default();
@@ -171,6 +174,7 @@ pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
         data: data.into(),
         registries,
         contests: contests.into(),
+        is_empty,
         size: json.len(),
     }
 }
@@ -187,3 +191,7 @@ struct Auth<'a> {
     password: &'a str,
     auth: String,
 }
+
+#[cfg(test)]
+#[path = "secret_tests.rs"]
+mod tests;

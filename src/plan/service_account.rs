@@ -21,8 +21,8 @@ pub fn pull_secrets(current: &[Box<str>], ours: &str, want: Want) -> Option<Vec<
         (Want::Attached, 0) => Some(current.iter().cloned().chain([ours.into()]).collect()),
         (Want::Attached, _) => {
             let mut seen = false;
-            let keep = |name: &&Box<str>| name.as_ref() != ours || !std::mem::replace(&mut seen, true);
-            Some(current.iter().filter(keep).cloned().collect())
+            let mut first_or_others = |name: &str| name != ours || !std::mem::replace(&mut seen, true);
+            Some(current.iter().filter(|name| first_or_others(name)).cloned().collect())
         }
         (Want::Detached, _) => Some(current.iter().filter(|name| name.as_ref() != ours).cloned().collect()),
     }

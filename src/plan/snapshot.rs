@@ -117,3 +117,7 @@ impl Snapshot {
         content
     }
 }
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;

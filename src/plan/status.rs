@@ -1,6 +1,6 @@
 //! The status of a binding, from what is held and what stands.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -62,7 +62,13 @@ pub fn status(facts: &Facts<'_>, previous: Option<&AcrCredentialBindingStatus>, 
         .iter()
         .enumerate()
         .map(|(i, registry)| {
-            let earlier = previous.and_then(|p| p.registries.get(i)).map(|r| r.conditions.as_slice()).unwrap_or_default();
+            let same = |r: &&RegistryStatus| {
+                (&r.registry, &r.region_id, &r.identity) == (&registry.registry, &registry.region, &registry.identity)
+            };
+            // An entry that moved takes its time along.
+            let before = previous.map(|p| p.registries.as_slice()).unwrap_or_default();
+            let found = before.get(i).filter(same).or_else(|| before.iter().find(same));
+            let earlier = found.map(|r| r.conditions.as_slice()).unwrap_or_default();
             registry_status(registry, &writer, earlier)
         })
         .collect::<Vec<_>>();
@@ -108,30 +114,27 @@ struct Verdict {
     stalled: Option<Failure>,
 }
 
-/// The conditions of the binding as a whole. The first thing that is wrong gives the reason; nothing that works
+/// The conditions of the binding as a whole. The gravest thing that is wrong gives the reason; nothing that works
 /// is hidden, since registries and pairs have conditions of their own.
 fn verdict(facts: &Facts<'_>, issued: usize, now: Timestamp) -> Verdict {
     let (matched, bound) = facts.tally.service_accounts();
     let total = facts.registries.len();
-    let dead = |r: &&RegistryFacts| r.held.is_none_or(|(_, end)| end <= now);
-    let failed = facts.registries.iter().filter(dead).find_map(|r| {
-        let failure = r.failure.as_ref()?;
+    let dead = |r: &RegistryFacts| r.held.is_none_or(|(_, end)| end <= now);
+    let failing = || facts.registries.iter().filter_map(|r| Some((r, r.failure.as_ref()?)));
+    let failed = gravest(failing().filter(|(r, _)| dead(r)), |(_, failure)| failure.reason).map(|(r, failure)| {
         let message = format!("{issued} of {total} registries issued; {} in {}: {}", r.registry, r.region, failure.message);
-        Some(Failure::new(failure.reason, message))
+        Failure::new(failure.reason, message)
     });
-    let unserved = facts.tally.failing().find_map(|namespace| {
-        let failure = namespace_failure(facts, namespace)?;
-        if failure.reason == Reason::Progressing {
-            return None;
-        }
+    let unserved = facts.tally.failing().filter_map(|namespace| Some((namespace, namespace_failure(facts, namespace)?)));
+    let unserved = unserved.filter(|(_, failure)| failure.reason != Reason::Progressing);
+    let unserved = gravest(unserved, |(_, failure)| failure.reason).map(|(namespace, failure)| {
         let count = facts.tally.failing().count();
         let message = format!("{count} of {} namespaces not ready; {namespace}: {}", facts.tally.matched(), failure.message);
-        Some(Failure::new(failure.reason, message))
+        Failure::new(failure.reason, message)
     });
-    let failing_refresh = facts.registries.iter().find_map(|r| {
-        let failure = r.failure.as_ref()?;
+    let failing_refresh = gravest(failing(), |(_, failure)| failure.reason).map(|(r, failure)| {
         let message = format!("{} in {} is served with its last credential; renewing it fails: {}: {}", r.registry, r.region, failure.reason, failure.message);
-        Some((failure.clone(), Failure::new(Reason::RefreshFailing, message)))
+        (failure.clone(), Failure::new(Reason::RefreshFailing, message))
     });
     let progressing = facts.tally.is_converging()
         || bound < matched
@@ -170,6 +173,18 @@ fn verdict(facts: &Facts<'_>, issued: usize, now: Timestamp) -> Verdict {
     Verdict { ready: true, reconciling, why, stalled }
 }
 
+/// What needs a human, or else what comes first: a failure that mends itself must not hide one that does not.
+fn gravest<T>(all: impl Iterator<Item = T>, reason: impl Fn(&T) -> Reason) -> Option<T> {
+    let mut first = None;
+    for one in all {
+        if reason(&one).needs_human() {
+            return Some(one);
+        }
+        first.get_or_insert(one);
+    }
+    first
+}
+
 fn namespace_failure(facts: &Facts<'_>, namespace: &str) -> Option<Failure> {
     facts.tally.failure(namespace).cloned().or_else(|| {
         let contested = |i| facts.tally.contest(namespace, facts.name, i);
@@ -199,13 +214,17 @@ fn registry_status(registry: &RegistryFacts, writer: &Writer, earlier: &[Conditi
     }
 }
 
+/// A pair that may be listed: whether it is ready, its registry and namespace, and why it is not.
+type Listed<'a> = (bool, &'a str, &'a Arc<str>, Result<(), Failure>);
+
 /// The pairs to list and how many are left out. Those that are not ready come first.
 fn pairs(facts: &Facts<'_>, writer: &Writer, previous: Option<&AcrCredentialBindingStatus>) -> (Vec<PairStatus>, i64) {
-    let earlier: HashMap<(&str, &str), &[Condition]> = previous
-        .iter()
-        .flat_map(|p| &p.pairs)
-        .map(|pair| ((pair.registry.as_str(), pair.namespace.as_str()), pair.conditions.as_slice()))
-        .collect();
+    // One instance by two identities gives two pairs of one name: each goes on from an earlier one of its own state.
+    let mut earlier = HashMap::<(&str, &str, &str), VecDeque<&[Condition]>>::new();
+    for pair in previous.iter().flat_map(|p| &p.pairs) {
+        let status = pair.conditions.first().map_or("", |c| c.status.as_str());
+        earlier.entry((&pair.registry, &pair.namespace, status)).or_default().push_back(&pair.conditions);
+    }
     let dead: Vec<bool> = facts.registries.iter().map(|r| r.held.is_none_or(|(_, end)| end <= writer.now)).collect();
     let state = |i: usize, namespace: &str| -> Result<(), Failure> {
         if let Some(failure) = facts.tally.failure(namespace) {
@@ -223,7 +242,7 @@ fn pairs(facts: &Facts<'_>, writer: &Writer, previous: Option<&AcrCredentialBind
     let failing: BTreeSet<&Arc<str>> = facts.tally.failing().collect();
     let first = failing.iter().copied().take(MAX_PAIRS);
     let rest = facts.tally.namespaces().filter(|n| !failing.contains(*n)).take(MAX_PAIRS);
-    let mut listed: Vec<(bool, &str, &Arc<str>, Result<(), Failure>)> = first
+    let mut listed: Vec<Listed<'_>> = first
         .chain(rest)
         .flat_map(|namespace| facts.registries.iter().enumerate().map(move |(i, r)| (i, r.registry.as_str(), namespace)))
         .map(|(i, registry, namespace)| {
@@ -238,7 +257,7 @@ fn pairs(facts: &Facts<'_>, writer: &Writer, previous: Option<&AcrCredentialBind
         .into_iter()
         .map(|(ready, registry, namespace, state)| {
             let why = state.err().unwrap_or_else(|| Failure::new(Reason::Succeeded, "the Secret holds a live credential"));
-            let before = earlier.get(&(registry, &**namespace)).copied().unwrap_or_default();
+            let before = earlier.get_mut(&(registry, &**namespace, word(ready))).and_then(VecDeque::pop_front).unwrap_or_default();
             PairStatus {
                 registry: registry.to_owned(),
                 namespace: namespace.to_string(),
@@ -257,7 +276,7 @@ struct Writer {
 impl Writer {
     /// A condition whose transition time moves only when its status flips.
     fn condition(&self, kind: ConditionType, holds: bool, why: &Failure, earlier: &[Condition]) -> Condition {
-        let status = if holds { "True" } else { "False" };
+        let status = word(holds);
         let before = earlier.iter().find(|c| c.type_ == kind.as_str() && c.status == status);
         Condition {
             type_: kind.as_str().to_owned(),
@@ -268,6 +287,10 @@ impl Writer {
             last_transition_time: before.map_or_else(|| time(self.now), |c| c.last_transition_time.clone()),
         }
     }
+}
+
+fn word(holds: bool) -> &'static str {
+    if holds { "True" } else { "False" }
 }
 
 /// The API server refuses a message of more than 32 KiB; nobody reads one of more than 1 KiB.

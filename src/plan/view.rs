@@ -69,7 +69,7 @@ pub struct ServiceAccountView {
     pub resource_version: Box<str>,
     /// Its labels.
     pub labels: Labels,
-    /// Whether it opts out, or is being deleted.
+    /// Whether it opts out.
     pub skip: bool,
     /// Names in its `imagePullSecrets`, in their order.
     pub pull_secrets: Box<[Box<str>]>,

@@ -154,7 +154,8 @@ impl Controller {
         let deadline = Instant::now() + timeout;
         loop {
             // A lock is held for a look only, so that another thread can kill it meanwhile.
-            if let Some(status) = lock(&self.child).exit_status() {
+            let ended = lock(&self.child).exit_status();
+            if let Some(status) = ended {
                 return Ok(status);
             }
             if Instant::now() >= deadline {
@@ -182,7 +183,9 @@ impl Controller {
                 // Nobody listens yet.
                 Err(error) => format!("{error:#}"),
             };
-            if let Some(status) = lock(&self.child).exit_status() {
+            // A statement of its own: the lock must be free again for the log.
+            let ended = lock(&self.child).exit_status();
+            if let Some(status) = ended {
                 bail!("the controller ended with {status}:\n{}", self.log_tail(30));
             }
             if Instant::now() >= deadline {
@@ -253,6 +256,8 @@ fn spawn(options: &ControllerOptions, port: u16) -> anyhow::Result<Child> {
         .arg(format!("--log-level={}", options.log_level))
         .args(&options.args)
         .env("KUBECONFIG", &options.kubeconfig)
+        // A log that tests search has no escape codes.
+        .env("NO_COLOR", "1")
         // A cluster's own variables and the developer's proxy would lead it past the lab.
         .env_remove("KUBERNETES_SERVICE_HOST")
         .env_remove("HTTP_PROXY")

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is what it is for")]
 
+mod bench;
 mod demo;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Measure the product against a bare client on the same control plane.
+    Bench(bench::Args),
     /// Start the control plane and the cloud alone, for any client to be pointed at.
     Up(CloudArgs),
     /// Start the cloud alone.
@@ -61,6 +64,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo { once } => demo::run(once).await,
+        Command::Bench(args) => bench::run(args).await,
         Command::Up(args) => {
             let plane = Plane::start(Options::default()).await?;
             let cloud = args.start().await?;

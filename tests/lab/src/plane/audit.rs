@@ -70,10 +70,13 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    /// Whether the request would change something: all but get, list and watch, and no dry run.
+    /// Whether the request would change what the cluster holds. Dry runs, reviews and token requests do not:
+    /// they are questions asked by POST.
     pub fn is_write(&self) -> bool {
         matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
             && !self.request_uri.contains("dryRun=")
+            && !self.resource.ends_with("reviews")
+            && self.subresource != "token"
     }
 
     /// The resource with its subresource, as RBAC writes it: `serviceaccounts/token`.

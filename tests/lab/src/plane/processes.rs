@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, path::Path, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use tokio::net::TcpStream;
 
 use super::{Options, binaries::Binaries};
@@ -36,9 +36,19 @@ pub(super) struct Setup<'a> {
 }
 
 /// A loopback port that nobody listens on now. Another may take it before its user does: start again then.
+///
+/// It lies below the ports that a kernel gives to outgoing connections by default. Among those, a client that
+/// retries while a server is down could be given the server's own port, and keep it from coming back.
 pub fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on loopback")?;
-    Ok(listener.local_addr()?.port())
+    for _ in 0..100 {
+        // The kernel's choice serves as the draw.
+        let drawn = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let port = 20_000 + drawn % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port on loopback")
 }
 
 impl Setup<'_> {

@@ -1,0 +1,195 @@
+//! What stays in the ledger: through failures, through a restart, and for as long as somebody wants it.
+
+use super::*;
+
+#[test]
+fn the_last_good_credential_stays_when_its_renewal_fails() {
+    let key = key("cri-1");
+    let registry = registry(&key, &["d"]);
+    let (mut ledger, wants) = holding(&[(&key, 0)]);
+    for attempt in 0..5 {
+        ledger.start_due(&wants, at(3000 + 400 * attempt));
+        ledger.record(&key, failed(Retry::Soon), at(3000 + 400 * attempt));
+        assert_eq!(token(&ledger, &registry), "first");
+        assert_eq!(ledger.failure(&key).map(|f| f.reason), Some(Reason::AccessDenied));
+    }
+    ledger.record(&key, minted("second", 5000), at(5000));
+    assert_eq!((token(&ledger, &registry).as_str(), ledger.failure(&key)), ("second", None));
+}
+
+/// A new id each time would rewrite the status each time.
+#[test]
+fn of_a_run_of_equal_failures_the_first_request_id_stays() {
+    let (key, mut ledger) = (key("cri-1"), Ledger::default());
+    ledger.want(&wants(&[&key], false));
+    let mut attempt = |message, request| {
+        let credential = Err(refused(message, Retry::Soon, request));
+        ledger.record(&key, Minted { credential, domains: None }, at(0));
+        ledger.failure(&key).unwrap().message.to_string()
+    };
+    assert_eq!(attempt("no", "r1"), "no (RequestId r1)");
+    assert_eq!(attempt("no", "r2"), "no (RequestId r1)");
+    assert_eq!(attempt("never", "r3"), "never (RequestId r3)");
+    assert_eq!(attempt("no", "r4"), "no (RequestId r4)");
+    ledger.record(&key, minted("t", 0), at(0));
+    assert_eq!(ledger.failure(&key), None);
+    ledger.record(&key, Minted { credential: Err(refused("no", Retry::Soon, "r5")), domains: None }, at(0));
+    assert_eq!(&*ledger.failure(&key).unwrap().message, "no (RequestId r5)");
+}
+
+fn with_domains(token: &str, domains: Result<&[&str], CloudFailure>) -> Minted {
+    let domains = domains.map(|list| list.iter().map(|d| (*d).to_owned()).collect());
+    Minted { credential: Ok(credential(token, 0)), domains: Some(domains) }
+}
+
+fn domains(issue: &Issue) -> Vec<&str> {
+    match issue {
+        Issue::Held { domains, .. } => domains.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn the_last_list_of_domains_stays_when_a_new_one_cannot_be_had() {
+    let (key, mut ledger) = (key("cri-1"), Ledger::default());
+    let every = registry(&key, &[]);
+    ledger.want(&wants(&[&key], true));
+    ledger.record(&key, with_domains("t1", Ok(&["d1", "d2"])), at(0));
+    assert_eq!(domains(&ledger.issue(&every)), ["d1", "d2"]);
+    ledger.record(&key, with_domains("t2", Err(refused("no list", Retry::Soon, "r"))), at(0));
+    assert_eq!((domains(&ledger.issue(&every)), token(&ledger, &every).as_str()), (vec!["d1", "d2"], "t2"));
+    assert_eq!(ledger.failure(&key), None);
+    ledger.record(&key, with_domains("t3", Ok(&["d3"])), at(0));
+    assert_eq!(domains(&ledger.issue(&every)), ["d3"]);
+}
+
+#[test]
+fn without_any_list_there_is_nowhere_to_write_a_token_unless_domains_are_given() {
+    let (key, mut ledger) = (key("cri-1"), Ledger::default());
+    let wants = wants(&[&key], true);
+    ledger.want(&wants);
+    ledger.start_due(&wants, at(0));
+    ledger.record(&key, with_domains("t", Err(refused("no list", Retry::Soon, "r"))), at(0));
+    assert!(matches!(ledger.issue(&registry(&key, &[])), Issue::Missing));
+    assert_eq!(domains(&ledger.issue(&registry(&key, &["d"]))), ["d"]);
+    assert_eq!(&*ledger.failure(&key).unwrap().message, "no list (RequestId r)");
+    assert_eq!(started(&mut ledger, &wants, at(1)), []);
+    assert_eq!(started(&mut ledger, &wants, at(2)), [key]);
+}
+
+#[test]
+fn a_list_that_somebody_begins_to_want_is_asked_for_at_once() {
+    let key = key("cri-1");
+    let (mut ledger, _) = holding(&[(&key, 0)]);
+    let wants = wants(&[&key], true);
+    ledger.want(&wants);
+    assert!(matches!(ledger.issue(&registry(&key, &[])), Issue::Pending));
+    assert_eq!(ledger.start_due(&wants, at(60)).0, [(key, true)]);
+}
+
+#[test]
+fn a_first_attempt_is_waited_for_until_it_fails_or_takes_too_long() {
+    let key = key("cri-1");
+    let (registry, wants) = (registry(&key, &["d"]), wants(&[&key], false));
+    let asked = || {
+        let mut ledger = Ledger::default();
+        ledger.want(&wants);
+        ledger.start_due(&wants, at(0));
+        ledger
+    };
+    assert!(matches!(Ledger::default().issue(&registry), Issue::Pending));
+    assert!(matches!(asked().issue(&registry), Issue::Pending));
+    let mut failing = asked();
+    failing.record(&key, failed(Retry::Soon), at(0));
+    assert!(matches!(failing.issue(&registry), Issue::Missing));
+    let mut slow = asked();
+    slow.give_up_waiting();
+    assert!(matches!(slow.issue(&registry), Issue::Missing));
+    slow.record(&key, minted("t", 0), at(9));
+    assert_eq!(token(&slow, &registry), "t");
+}
+
+#[test]
+fn what_this_build_cannot_serve_is_never_asked_for() {
+    let arn = |text: &str| Arn::role(text).unwrap();
+    let rrsa = Base::Rrsa {
+        role: arn("acs:ram::1:role/a"),
+        provider: Arn::oidc_provider("acs:ram::1:oidc-provider/p").unwrap(),
+    };
+    let personal = RegistryKey { edition: Edition::Personal, ..key("cri-1") };
+    let unserved = [rrsa, Base::AccessKey { secret: "ak".into() }]
+        .map(|base| RegistryKey { identity: Identity { base, ..key("cri-1").identity }, ..key("cri-1") });
+    for key in unserved.into_iter().chain([personal]) {
+        let (mut ledger, wants) = (Ledger::default(), wants(&[&key], true));
+        ledger.want(&wants);
+        ledger.force([key.clone()]);
+        assert_eq!(ledger.start_due(&wants, at(0)), (vec![], None), "{key:?}");
+        assert_eq!(ledger.next_refresh_at(&key, &wants[&key]), None);
+        assert!(matches!(ledger.issue(&registry(&key, &["d"])), Issue::Missing));
+        assert_eq!(ledger.failure(&key).map(|f| f.reason), Some(Reason::NotYetServed));
+    }
+}
+
+/// A restart of a settled controller mints nothing.
+#[test]
+fn what_was_kept_is_held_after_a_restart_and_nothing_is_due() {
+    let (first, second) = (key("cri-1"), key("cri-2"));
+    let wants = wants(&[&first, &second], true);
+    let mut before = Ledger::default();
+    before.want(&wants);
+    for key in [&first, &second] {
+        before.record(key, with_domains(&key.id(), Ok(&["d"])), at(0));
+    }
+    let mut after = Ledger::new(before.tokens());
+    // Bindings come in one by one: a token must not be lost before its binding is seen.
+    after.want(&super::wants(&[&first], true));
+    after.want(&wants);
+    assert_eq!(
+        after.start_due(&wants, at(60)),
+        (vec![], [due_at(&first, 0), due_at(&second, 0)].into_iter().min())
+    );
+    for key in [&first, &second] {
+        assert_eq!(token(&after, &registry(key, &[])), key.id());
+        assert_eq!(domains(&after.issue(&registry(key, &[]))), ["d"]);
+    }
+    let ids = |tokens: &Tokens| tokens.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(ids(&after.tokens()), ids(&before.tokens()));
+}
+
+#[test]
+fn what_was_kept_and_has_expired_is_due_at_once() {
+    let key = key("cri-1");
+    let kept = Kept { credential: Some(Arc::new(credential("old", -7200))), domains: None };
+    let mut ledger = Ledger::new([(key.id(), kept)].into());
+    let wants = wants(&[&key], false);
+    ledger.want(&wants);
+    assert_eq!(started(&mut ledger, &wants, at(0)), [key]);
+}
+
+/// A binding that a GitOps tool deletes and makes again mints nothing.
+#[test]
+fn what_nobody_wants_is_kept_until_it_ends() {
+    let key = key("cri-1");
+    let (mut ledger, wants) = holding(&[(&key, 0)]);
+    let nobody = HashMap::new();
+    ledger.want(&nobody);
+    assert_eq!(ledger.start_due(&nobody, at(60)).0, []);
+    ledger.want(&wants);
+    assert_eq!(ledger.start_due(&wants, at(60)).0, []);
+    assert_eq!(token(&ledger, &registry(&key, &["d"])), "first");
+    ledger.start_due(&nobody, at(4000));
+    assert_eq!((ledger.credentials().count(), ledger.tokens().len()), (0, 0));
+}
+
+/// One token a registry and identity: what differs in who asks is another token.
+#[test]
+fn another_identity_is_another_token() {
+    let own = key("cri-1");
+    let role = Arn::role("acs:ram::2:role/b").ok();
+    let other = RegistryKey { identity: Identity { assume: role, ..own.identity.clone() }, ..own.clone() };
+    let (mut ledger, _) = holding(&[(&own, 0), (&other, 0)]);
+    ledger.record(&other, minted("others", 0), at(0));
+    assert_eq!(token(&ledger, &registry(&own, &["d"])), "first");
+    assert_eq!(token(&ledger, &registry(&other, &["d"])), "others");
+    assert_eq!(ledger.tokens().len(), 2);
+}

@@ -1,0 +1,215 @@
+//! A namespace that is served no more, or not for now.
+
+use crate::api::Reason;
+use crate::plan::fixture::{
+    account, bound, bound_with, foreign, outdated, snapshot, snapshot_beside_unreadable, told, view,
+};
+use crate::plan::{Bound, NamespaceView, Phase, SecretView, Snapshot};
+use serde_json::json;
+
+use super::{namespace, reasons, settled};
+
+const NOTHING: [&str; 0] = [];
+
+type Mutation = fn(&mut NamespaceView);
+
+fn with_secret(secret: Option<SecretView>, accounts: &[(&str, &str)]) -> NamespaceView {
+    NamespaceView { secret, ..view(accounts) }
+}
+
+fn elsewhere() -> Bound {
+    bound_with("b", json!({"watchNamespaces": {"names": ["elsewhere"]}}))
+}
+
+fn retained() -> SecretView {
+    SecretView { retained: true, ..outdated() }
+}
+
+/// Marked like ours, but never made by us.
+fn of_another_type() -> SecretView {
+    SecretView { foreign_type: Some("Opaque".into()), ..outdated() }
+}
+
+/// Every way to be served no more while our Secret stands; the second one is also what a crash leaves behind.
+fn ends() -> [(&'static str, Snapshot, Mutation); 4] {
+    [
+        ("the binding is being deleted", snapshot([bound("a").phased(Phase::Withdrawing)]), |_| {}),
+        ("no binding is left", snapshot([]), |_| {}),
+        ("another namespace is covered", snapshot([elsewhere()]), |_| {}),
+        ("the namespace opts out", snapshot([bound("a")]), |v| v.facts.as_mut().unwrap().skip = true),
+    ]
+}
+
+#[test]
+fn entries_go_before_the_secret_goes() {
+    for (end, snapshot, mutate) in ends() {
+        let mut view =
+            with_secret(Some(outdated()), &[("default", "x ours y"), ("other", "x"), ("skipped", "ours")]);
+        view.service_accounts[2].skip = true;
+        mutate(&mut view);
+        let plan = namespace(&view, &snapshot);
+        assert_eq!(told(&plan.changes), ["default at 7: x y", "skipped at 7: "], "{end}");
+        assert_ne!(plan.served, Some(true), "{end}");
+        view.service_accounts =
+            vec![account("default", "x y"), account("other", "x"), account("skipped", "ours")];
+        assert_eq!(told(&namespace(&view, &snapshot).changes), ["skipped at 7: "], "{end}");
+        view.service_accounts[2] = account("skipped", "");
+        assert_eq!(told(&namespace(&view, &snapshot).changes), ["delete u at 3"], "{end}");
+        view.secret = None;
+        assert_eq!(told(&namespace(&view, &snapshot).changes), NOTHING, "{end}");
+    }
+}
+
+#[test]
+fn a_binding_is_withdrawn_only_when_nothing_of_it_is_left() {
+    let snapshot = snapshot([bound("a").phased(Phase::Withdrawing)]);
+    for (secret, list, left) in [
+        (Some(outdated()), "ours", Some(Reason::Withdrawing)),
+        (Some(outdated()), "x", Some(Reason::Withdrawing)),
+        (None, "ours", Some(Reason::Withdrawing)),
+        (None, "x", None),
+        (Some(foreign()), "ours", None),
+        (Some(retained()), "ours", None),
+    ] {
+        let plan = namespace(&with_secret(secret, &[("default", list)]), &snapshot);
+        assert_eq!(reasons(&plan), [("a", left)], "{list}");
+    }
+}
+
+#[test]
+fn beside_another_binding_only_the_leaving_ones_part_goes() {
+    let web = bound_with("b", json!({"serviceAccounts": {"names": ["web"]}}));
+    let before = snapshot([bound("a"), web.clone()]);
+    let mut view = settled(&before, &[("default", "ours"), ("web", "ours")]);
+    let after = snapshot([bound("a"), web.phased(Phase::Withdrawing)]);
+    let plan = namespace(&view, &after);
+    assert_eq!(told(&plan.changes), ["update at 3", "web at 7: "]);
+    assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing)), ("b", Some(Reason::Withdrawing))]);
+    view = settled(&snapshot([bound("a")]), &[("default", "ours"), ("web", "")]);
+    let plan = namespace(&view, &after);
+    assert_eq!(told(&plan.changes), NOTHING);
+    assert_eq!(reasons(&plan), [("a", None), ("b", None)]);
+}
+
+/// An entry of our name is ours only where we serve or served, or beside our Secret.
+#[test]
+fn what_is_not_ours_is_not_withdrawn() {
+    let unserved: Mutation = |_| {};
+    let served: Mutation = |v| v.served = true;
+    let leaving = || snapshot([bound("a").phased(Phase::Withdrawing)]);
+    for (what, secret, snapshot, mutate, expected) in [
+        ("an entry in a namespace that was never ours", None, snapshot([elsewhere()]), unserved, vec![]),
+        ("an entry that waited for a Secret", None, snapshot([]), served, vec!["default at 7: x"]),
+        ("the same of a binding being deleted", None, leaving(), unserved, vec!["default at 7: x"]),
+        ("a foreign Secret", Some(foreign()), snapshot([]), unserved, vec![]),
+        ("a foreign Secret where we served", Some(foreign()), snapshot([]), served, vec![]),
+        ("a foreign Secret beside a leaving binding", Some(foreign()), leaving(), unserved, vec![]),
+        ("a Secret of another type", Some(of_another_type()), snapshot([]), unserved, vec![]),
+        ("the same of a binding being deleted", Some(of_another_type()), leaving(), unserved, vec![]),
+        ("a Secret left behind on purpose", Some(retained()), snapshot([]), unserved, vec![]),
+        ("the same where we served", Some(retained()), snapshot([]), served, vec![]),
+        ("the same of a binding being deleted", Some(retained()), leaving(), unserved, vec![]),
+    ] {
+        let mut view = with_secret(secret, &[("default", "x ours")]);
+        mutate(&mut view);
+        assert_eq!(told(&namespace(&view, &snapshot).changes), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_retaining_binding_marks_its_secret_once_and_leaves_all_behind() {
+    let leaving = bound("a").phased(Phase::Retaining);
+    let beside = bound("b").phased(Phase::Withdrawing);
+    for snapshot in [snapshot([leaving.clone()]), snapshot([leaving, beside])] {
+        let mut view = with_secret(Some(outdated()), &[("default", "ours")]);
+        let plan = namespace(&view, &snapshot);
+        assert_eq!(told(&plan.changes), ["retain at 3"]);
+        assert!(reasons(&plan).contains(&("a", Some(Reason::Withdrawing))));
+        view.secret = Some(retained());
+        let plan = namespace(&view, &snapshot);
+        assert_eq!(told(&plan.changes), NOTHING);
+        assert!(reasons(&plan).contains(&("a", None)));
+    }
+}
+
+#[test]
+fn a_retaining_binding_marks_nothing_that_others_made() {
+    for secret in [None, Some(foreign()), Some(of_another_type())] {
+        let view = with_secret(secret, &[("default", "ours")]);
+        let plan = namespace(&view, &snapshot([bound("a").phased(Phase::Retaining)]));
+        assert_eq!(told(&plan.changes), NOTHING);
+    }
+}
+
+#[test]
+fn a_retained_secret_that_is_covered_again_is_brought_up_to_date() {
+    let view = with_secret(Some(retained()), &[("default", "ours")]);
+    assert_eq!(told(&namespace(&view, &snapshot([bound("a")])).changes), ["update at 3"]);
+}
+
+/// Nothing is minted, written or withdrawn: what stands may be missing, outdated, foreign or retained.
+#[test]
+fn a_suspended_binding_changes_nothing_whatever_stands() {
+    let suspended = || bound("a").phased(Phase::Suspended);
+    for others in
+        [vec![], vec![bound("b").phased(Phase::Withdrawing)], vec![bound("b").phased(Phase::Retaining)]]
+    {
+        let snapshot = snapshot([suspended()].into_iter().chain(others));
+        for secret in [None, Some(outdated()), Some(foreign()), Some(retained())] {
+            for list in ["", "ours", "x ours ours"] {
+                let mut view = with_secret(secret.clone(), &[("default", list), ("other", "ours")]);
+                view.served = true;
+                let plan = namespace(&view, &snapshot);
+                assert_eq!(told(&plan.changes), NOTHING);
+                assert_eq!(reasons(&plan)[0], ("a", Some(Reason::Suspended)));
+            }
+        }
+    }
+}
+
+/// An empty list of bindings is not an empty wish: some could not be read, or the caches are not full.
+#[test]
+fn nothing_is_withdrawn_while_nobody_can_say_what_is_wanted() {
+    for bindings in [
+        vec![],
+        vec![elsewhere()],
+        vec![bound("a").phased(Phase::Withdrawing)],
+        vec![bound("a").phased(Phase::Retaining)],
+        vec![bound("a").phased(Phase::Suspended)],
+    ] {
+        for secret in [None, Some(outdated())] {
+            let mut view = with_secret(secret, &[("default", "ours")]);
+            view.served = true;
+            let plan = namespace(&view, &snapshot_beside_unreadable(bindings.clone()));
+            assert_eq!(told(&plan.changes), NOTHING, "{bindings:?}");
+        }
+    }
+}
+
+#[test]
+fn a_namespace_that_is_going_or_unknown_is_left_alone() {
+    let going: Mutation = |v| v.facts.as_mut().unwrap().terminating = true;
+    let unknown: Mutation = |v| v.facts = None;
+    for mutate in [going, unknown] {
+        for bindings in [vec![bound("a")], vec![], vec![bound("a").phased(Phase::Withdrawing)]] {
+            for secret in [None, Some(outdated())] {
+                let mut view = with_secret(secret, &[("default", "ours ours")]);
+                mutate(&mut view);
+                let plan = namespace(&view, &snapshot(bindings.clone()));
+                assert_eq!((told(&plan.changes).len(), plan.standings.len()), (0, 0));
+            }
+        }
+    }
+}
+
+/// A handle on what is ours must not outlive its withdrawal: what others make there afterwards is theirs.
+#[test]
+fn a_namespace_that_was_left_is_not_ours_any_more() {
+    let mut view = view(&[("default", "")]);
+    view.served = true;
+    view.secret = None;
+    for account in &mut view.service_accounts {
+        account.pull_secrets = Box::from([]);
+    }
+    assert_eq!(namespace(&view, &snapshot(Vec::new())).served, Some(false));
+}

@@ -1,0 +1,167 @@
+//! What the Secret holds, and who gets a domain that two claim.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::{Content, Template, ValueDigest};
+use crate::api::names;
+use crate::plan::fixture::{MANAGED, at, bound, bound_with, held, listed, opened, snapshot, template};
+use crate::plan::{Bound, Issue};
+
+/// A binding whose registries are `(instance, domains)`. Each instance has a token of its own.
+fn claiming(name: &str, registries: &[(&str, &[&str])]) -> Bound {
+    let entry =
+        |(id, domains): &(&str, &[&str])| json!({"instanceId": format!("cri-{id}"), "domains": domains});
+    let entries: Vec<_> = registries.iter().map(entry).collect();
+    let ids = registries.iter().map(|(id, domains)| {
+        held(&format!("token-{id}"), &domains.iter().map(|d| (*d).to_owned()).collect::<Vec<_>>())
+    });
+    let issues = ids.collect();
+    bound_with(name, json!({ "registries": entries })).with(|b| b.registries = issues)
+}
+
+fn content(bindings: impl IntoIterator<Item = Bound>) -> std::sync::Arc<Content> {
+    let snapshot = snapshot(bindings);
+    let all: Vec<usize> = (0..snapshot.bindings().len()).collect();
+    snapshot.content(&all)
+}
+
+fn winner(content: &Content, domain: &str) -> String {
+    opened(content)["auths"][domain]["password"].as_str().unwrap().to_owned()
+}
+
+fn losers(content: &Content) -> Vec<(&str, usize)> {
+    content.contests.iter().map(|c| (&*c.binding, c.registry)).collect()
+}
+
+#[test]
+fn each_domain_has_its_token_as_docker_writes_it() {
+    let content = content([claiming("a", &[("1", &["d1", "d2:5000/x"]), ("2", &["d3"])])]);
+    let auth = |token: &str| json!({"username": "cr_temp_user", "password": token, "auth": format!("cr_temp_user:{token}")});
+    let expected =
+        json!({"auths": {"d1": auth("token-1"), "d2:5000/x": auth("token-1"), "d3": auth("token-2")}});
+    assert_eq!(opened(&content), expected);
+    assert_eq!(content.size, serde_json::to_vec(&opened_raw(&content)).unwrap().len());
+}
+
+/// The JSON as it stands.
+fn opened_raw(content: &Content) -> serde_json::Value {
+    let mut config = opened(content);
+    for (_, auth) in config["auths"].as_object_mut().unwrap() {
+        use base64::Engine as _;
+        auth["auth"] =
+            base64::engine::general_purpose::STANDARD.encode(auth["auth"].as_str().unwrap()).into();
+    }
+    config
+}
+
+#[test]
+fn the_annotation_lists_domains_and_expiry_and_no_token() {
+    let content = content([claiming("a", &[("2", &["d3"]), ("1", &["d2", "d1"])])]);
+    let end = at(3600).to_string();
+    let expected = json!([
+        {"registry": "cri-1 in cn-hangzhou", "domains": ["d1", "d2"], "expires": end},
+        {"registry": "cri-2 in cn-hangzhou", "domains": ["d3"], "expires": end},
+    ]);
+    assert_eq!(listed(&content), expected);
+    assert!(!content.registries.contains("token"), "{}", content.registries);
+}
+
+#[test]
+fn what_holds_tokens_prints_none() {
+    let bound = claiming("a", &[("1", &["d1"])]);
+    let content = content([bound.clone()]);
+    let encoded = secrecy::ExposeSecret::expose_secret(&content.data).to_owned();
+    for printed in [format!("{content:?} {content:#?}"), format!("{bound:?} {bound:#?}")] {
+        assert!(!printed.contains("token-1") && !printed.contains(&encoded[..24]), "{printed}");
+    }
+}
+
+#[test]
+fn of_two_that_claim_a_domain_the_older_wins_then_the_name_then_the_entry() {
+    let (d, one_each): (&[&str], _) = (&["d"], |name, id| claiming(name, &[(id, &["d"])]));
+    type Case = (&'static str, Vec<Bound>, &'static str, &'static [(&'static str, usize)]);
+    let cases: [Case; 5] = [
+        ("age", vec![one_each("a", "1").aged(60), one_each("b", "2")], "token-2", &[("a", 0)]),
+        ("name", vec![one_each("b", "1"), one_each("a", "2")], "token-2", &[("b", 0)]),
+        ("entry", vec![claiming("a", &[("1", d), ("2", d)])], "token-1", &[("a", 1)]),
+        (
+            "age before entry",
+            vec![claiming("a", &[("1", d), ("2", d)]).aged(1), one_each("b", "3")],
+            "token-3",
+            &[("a", 0), ("a", 1)],
+        ),
+        (
+            "three",
+            vec![one_each("c", "1"), one_each("b", "2"), one_each("a", "3")],
+            "token-3",
+            &[("b", 0), ("c", 0)],
+        ),
+    ];
+    for (what, bindings, expected, lost) in cases {
+        let content = content(bindings);
+        assert_eq!(winner(&content, "d"), expected, "{what}");
+        assert_eq!(losers(&content), lost, "{what}");
+    }
+}
+
+#[test]
+fn only_the_contested_domain_is_lost_and_the_loser_learns_to_whom() {
+    let content = content([claiming("a", &[("1", &["d1", "d2"])]), claiming("b", &[("2", &["d2", "d3"])])]);
+    assert_eq!((winner(&content, "d2").as_str(), winner(&content, "d3").as_str()), ("token-1", "token-2"));
+    assert_eq!(content.contests[0].message, "d2 is claimed first by binding a, registry 0");
+    assert_eq!(listed(&content)[1]["domains"], json!(["d3"]));
+}
+
+#[test]
+fn the_same_token_under_two_bindings_is_no_contest() {
+    let content = content([claiming("a", &[("1", &["d"])]), claiming("b", &[("1", &["d", "e"])])]);
+    assert_eq!(losers(&content), []);
+    assert_eq!(listed(&content).as_array().unwrap().len(), 1);
+    assert_eq!(winner(&content, "e"), "token-1");
+}
+
+/// A registry that holds nothing has nothing to serve the domain with.
+#[test]
+fn who_holds_nothing_claims_nothing() {
+    for issue in [Issue::Pending, Issue::Missing] {
+        let empty = claiming("a", &[("1", &["d"])]).with(|b| b.registries[0] = issue);
+        let content = content([empty, claiming("b", &[("2", &["d"])]).aged(60)]);
+        assert_eq!((winner(&content, "d").as_str(), losers(&content)), ("token-2", vec![]));
+    }
+}
+
+/// A content's own fingerprint is that of the Secret which the API server gives back after it was written.
+#[test]
+fn a_secret_as_written_has_the_fingerprint_of_its_content() {
+    let mut template = (*template()).clone();
+    template.labels.insert("team".into(), "x".into());
+    template.annotations.insert("note".into(), "y".into());
+    let content = super::render(&template, &[&bound("a")]);
+    let text = secrecy::ExposeSecret::expose_secret(&content.data);
+    let data = BTreeMap::from([(names::SECRET_KEY.to_owned(), ValueDigest::of(text))]);
+    let mut labels = template.all_labels();
+    let mut annotations = template.annotations.clone();
+    annotations.insert(names::ANNOTATION_REGISTRIES.into(), content.registries.clone());
+    labels.insert("somebody".into(), "else".into());
+    annotations.insert("somebody".into(), "else".into());
+    assert_eq!(template.fingerprint(&data, &labels, &annotations), content.fingerprint);
+    let forgotten =
+        |key: &str, of: &BTreeMap<String, String>| of.clone().into_iter().filter(|(k, _)| k != key).collect();
+    for (key, labels, annotations) in [
+        ("team", forgotten("team", &labels), annotations.clone()),
+        (MANAGED.0, forgotten(MANAGED.0, &labels), annotations.clone()),
+        ("note", labels.clone(), forgotten("note", &annotations)),
+        (names::ANNOTATION_REGISTRIES, labels.clone(), forgotten(names::ANNOTATION_REGISTRIES, &annotations)),
+    ] {
+        assert_ne!(template.fingerprint(&data, &labels, &annotations), content.fingerprint, "{key}");
+    }
+}
+
+#[test]
+fn a_flags_label_cannot_take_the_place_of_ours() {
+    let labels = BTreeMap::from([(MANAGED.0.to_owned(), "somebody".to_owned())]);
+    let template = Template { name: "s".into(), labels, annotations: BTreeMap::new() };
+    assert_eq!(template.all_labels()[MANAGED.0], MANAGED.1);
+}

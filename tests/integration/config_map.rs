@@ -1,0 +1,86 @@
+//! The legacy ConfigMap.
+
+use acr_lab::plane::Mark;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+
+use crate::harness::{DOMAIN, Lab, SECRET, root};
+
+const NAME: &str = "acr-configuration";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
+    let lab = Lab::start().await;
+    lab.create_namespace("apps").await;
+    lab.plane.apply_file(root().join("examples/acr-configuration.yaml")).await.unwrap();
+    lab.until_ready_is(NAME, "True", "Succeeded").await;
+    assert_eq!(lab.auths("default").await.unwrap().keys().map(String::as_str).collect::<Vec<_>>(), [DOMAIN, "img.example.com"]);
+    assert_eq!(lab.pull_secrets("default", "default").await, [SECRET]);
+
+    lab.put_config_map(json!({ "watch-namespace": "default, apps", "acr-registry-info": "- instanceId: cri-demo0001\n- instanceId: cri-demo0002\n  regionId: cn-beijing\n" })).await;
+    lab.until("an edit reaches the new namespace", async || lab.auths("apps").await.is_some_and(|a| a.len() >= 5)).await;
+
+    let hand_edit = json!({ "spec": { "watchNamespaces": { "names": ["kube-public"] } } });
+    lab.bindings().patch(NAME, &PatchParams::default(), &Patch::Merge(&hand_edit)).await.unwrap();
+    lab.until("a hand edit is reverted", async || {
+        lab.bindings().get(NAME).await.unwrap().spec.watch_namespaces.names == ["default", "apps"]
+    })
+    .await;
+    let events = async || lab.plane.kubectl_ok(&["get", "events", "-A", "-o", "jsonpath={range .items[*]}{.reason}{\" \"}{.message}{\"\\n\"}{end}"]).await.unwrap();
+    lab.until("an Event names the ConfigMap", async || {
+        events().await.lines().any(|l| l.starts_with("HandEditReverted") && l.contains("kube-system/acr-configuration"))
+    })
+    .await;
+
+    lab.put_config_map(json!({ "acr-registry-info": "- instanceId: [\n" })).await;
+    lab.until("the mistake is told", async || {
+        lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(s, r, m)| s == "False" && r == "LegacyConfigInvalid" && m.contains("acr-registry-info"))
+    })
+    .await;
+    lab.until_settled().await;
+    assert_eq!(lab.bindings().get(NAME).await.unwrap().spec.watch_namespaces.names, ["default", "apps"], "the last good one stays");
+    assert!(lab.token("apps", DOMAIN).await.is_some());
+
+    lab.namespaced::<ConfigMap>("kube-system").delete(NAME, &DeleteParams::default()).await.unwrap();
+    lab.until("the binding goes with it", async || lab.bindings().get_opt(NAME).await.unwrap().is_none()).await;
+    assert!(lab.token("apps", DOMAIN).await.is_some(), "the converted binding retains");
+    assert_eq!(lab.pull_secrets("apps", "default").await, [SECRET]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn graduation_makes_the_binding_its_users_own_with_no_write_to_any_namespace() {
+    let lab = Lab::start().await;
+    lab.plane.apply_file(root().join("examples/acr-configuration.yaml")).await.unwrap();
+    lab.until_ready_is(NAME, "True", "Succeeded").await;
+    lab.until_settled().await;
+    let mark = lab.mark();
+    lab.plane.kubectl_ok(&["annotate", "configmap", NAME, "-n", "kube-system", "acrcredential.dev/authoritative=false"]).await.unwrap();
+    lab.until("the binding is graduated", async || {
+        lab.bindings().get(NAME).await.unwrap().metadata.labels.is_none_or(|l| !l.contains_key("acrcredential.dev/converted"))
+    })
+    .await;
+    lab.namespaced::<ConfigMap>("kube-system").delete(NAME, &DeleteParams::default()).await.unwrap();
+    lab.until_settled().await;
+    assert!(lab.bindings().get_opt(NAME).await.unwrap().is_some());
+    let writes = lab.requests(mark).writes().filter(|e| !e.namespace.is_empty());
+    assert_eq!(writes.counts(), Default::default());
+    assert!(lab.mark() > Mark::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_this_version_cannot_serve_is_converted_and_reported_for_each_registry() {
+    let lab = Lab::start().await;
+    let info = "- instanceId: cri-demo0001\n- instanceId: ''\n  regionId: cn-shanghai\n- instanceId: cri-demo0003\n  customAccessKey: LTAIexample\n  customAccessKeySecret: very-secret-value\n";
+    lab.put_config_map(json!({ "watch-namespace": "default", "acr-registry-info": info })).await;
+    lab.until_ready_is(NAME, "False", "NotYetServed").await;
+    lab.until("each registry has its own reason", async || {
+        let status = lab.bindings().get(NAME).await.unwrap().status.unwrap_or_default();
+        let reasons: Vec<&str> = status.registries.iter().map(|r| r.conditions[0].reason.as_str()).collect();
+        reasons == ["Issued", "NotYetServed", "NotYetServed"]
+    })
+    .await;
+    assert!(lab.token("default", DOMAIN).await.is_some());
+    let everything = lab.plane.kubectl_ok(&["get", "acb,events", "-A", "-o", "yaml"]).await.unwrap();
+    assert!(!everything.contains("very-secret-value") && !lab.controller.log().contains("very-secret-value"));
+}

@@ -1,0 +1,121 @@
+//! Others' Secrets, full quotas, namespaces that go away.
+
+use acr_lab::plane::Mark;
+use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, Secret};
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
+use serde_json::json;
+
+use crate::harness::{DOMAIN, Lab, SECRET, spec};
+
+async fn foreign_secret(lab: &Lab, namespace: &str, type_: &str) -> Secret {
+    let data = if type_ == "Opaque" { json!({ "key": "x" }) } else { json!({ ".dockerconfigjson": "{\"auths\":{}}" }) };
+    let object = json!({ "metadata": { "name": SECRET, "labels": { "team": "theirs" } }, "type": type_, "stringData": data });
+    let object = serde_json::from_value(object).unwrap();
+    lab.namespaced::<Secret>(namespace).create(&PostParams::default(), &object).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_others_made_is_left_alone_until_somebody_asks_to_take_it_over() {
+    let lab = Lab::start().await;
+    lab.create_namespace("taken").await;
+    lab.create_namespace("free").await;
+    let theirs = foreign_secret(&lab, "taken", "kubernetes.io/dockerconfigjson").await;
+    lab.create_account("taken", "old", &[SECRET]).await;
+    lab.bind("taken", spec(&["taken", "free"])).await;
+    let message = lab.until_ready_is("taken", "False", "SecretConflict").await;
+    assert!(message.contains("taken/acr-credential-secret-aggregation was made by somebody else"), "{message}");
+    assert!(message.contains("acrcredential.dev/adopt"), "{message}");
+    assert_eq!(lab.secret("taken").await.unwrap().metadata.resource_version, theirs.metadata.resource_version);
+    assert!(lab.pull_secrets("taken", "default").await.is_empty());
+    assert_eq!(lab.pull_secrets("taken", "old").await, [SECRET], "an entry beside it is theirs too");
+    assert!(lab.token("free", DOMAIN).await.is_some(), "one conflict hides no good namespace");
+    let status = lab.bindings().get("taken").await.unwrap().status.unwrap();
+    assert_eq!((status.pairs[0].namespace.as_str(), status.pairs[0].conditions[0].status.as_str()), ("taken", "False"));
+    assert!(status.conditions.iter().any(|c| c.type_ == "Stalled" && c.status == "True"));
+
+    lab.annotate("taken", "acrcredential.dev/adopt", "true").await;
+    lab.until_ready_is("taken", "True", "Succeeded").await;
+    let ours = lab.secret("taken").await.unwrap();
+    assert_eq!(ours.metadata.uid, theirs.metadata.uid, "taken over in place");
+    assert_eq!(ours.metadata.labels.unwrap()["team"], "theirs");
+    assert!(lab.token("taken", DOMAIN).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_of_another_type_is_never_taken_over() {
+    let lab = Lab::start().await;
+    lab.create_namespace("opaque").await;
+    let theirs = foreign_secret(&lab, "opaque", "Opaque").await;
+    lab.bind("opaque", spec(&["opaque"])).await;
+    lab.annotate("opaque", "acrcredential.dev/adopt", "true").await;
+    let message = lab.until_ready_is("opaque", "False", "SecretConflict").await;
+    assert!(message.contains("has the type Opaque"), "{message}");
+    assert_eq!(lab.secret("opaque").await.unwrap().metadata.resource_version, theirs.metadata.resource_version);
+    // It heals as soon as the way is free.
+    lab.delete_secret("opaque").await;
+    lab.until_ready_is("opaque", "True", "Succeeded").await;
+}
+
+/// The watch may bring somebody else's Secret later than our first write.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_that_finds_a_secret_there_overwrites_nothing() {
+    let lab = Lab::start().await;
+    lab.bind("late", spec(&["late-*"])).await;
+    for i in 0..10 {
+        let name = format!("late-{i}");
+        let object = serde_json::from_value(json!({ "metadata": { "name": name } })).unwrap();
+        Api::<Namespace>::all(lab.client.clone()).create(&PostParams::default(), &object).await.unwrap();
+        let object = json!({ "metadata": { "name": SECRET }, "type": "kubernetes.io/dockerconfigjson", "stringData": { ".dockerconfigjson": "{}" } });
+        let object = serde_json::from_value(object).unwrap();
+        let made = lab.namespaced::<Secret>(&name).create(&PostParams::default(), &object).await;
+        if let Ok(theirs) = made {
+            lab.until("the conflict is seen", async || {
+                let status = lab.bindings().get("late").await.unwrap().status.unwrap_or_default();
+                status.pairs.iter().any(|p| p.namespace == name && p.conditions[0].reason == "SecretConflict")
+            })
+            .await;
+            assert_eq!(lab.secret(&name).await.unwrap().metadata.resource_version, theirs.metadata.resource_version);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exhausted_quota_is_named_and_heals() {
+    let lab = Lab::start().await;
+    lab.create_namespace("full").await;
+    lab.create_namespace("roomy").await;
+    let quotas = lab.namespaced::<ResourceQuota>("full");
+    let quota = serde_json::from_value(json!({ "metadata": { "name": "tight" }, "spec": { "hard": { "secrets": "0" } } })).unwrap();
+    quotas.create(&PostParams::default(), &quota).await.unwrap();
+    lab.until("the quota counts", async || quotas.get("tight").await.unwrap().status.is_some_and(|s| s.used.is_some())).await;
+    lab.bind("full", spec(&["full", "roomy"])).await;
+    let message = lab.until_ready_is("full", "False", "QuotaExceeded").await;
+    assert!(message.contains("exceeded quota: tight") && message.contains("raise the quota"), "{message}");
+    assert!(lab.token("roomy", DOMAIN).await.is_some());
+    lab.create_account("full", "later", &[]).await;
+    lab.until_settled().await;
+    assert!(lab.pull_secrets("full", "later").await.is_empty(), "an entry that leads nowhere is not made");
+    quotas.delete("tight", &DeleteParams::default()).await.unwrap();
+    lab.until_ready_is("full", "True", "Succeeded").await;
+    assert_eq!(lab.pull_secrets("full", "later").await, [SECRET]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_terminates_is_neither_held_up_nor_written_to() {
+    let lab = Lab::start().await;
+    lab.create_namespace("ending").await;
+    lab.bind("ending", spec(&["ending"])).await;
+    lab.until_ready_is("ending", "True", "Succeeded").await;
+    lab.until_settled().await;
+    let mark = lab.mark();
+    lab.plane.kubectl_ok(&["delete", "namespace", "ending", "--timeout=20s"]).await.unwrap();
+    lab.until_ready_is("ending", "True", "NothingCovered").await;
+    let refused = lab.requests(mark).filter(|e| e.code >= 400 && e.namespace == "ending");
+    assert!(refused.len() <= 2, "{:?}", refused.counts());
+    // The same name again is another namespace.
+    lab.create_namespace("ending").await;
+    lab.until_ready_is("ending", "True", "Succeeded").await;
+    assert!(lab.token("ending", DOMAIN).await.is_some());
+    assert!(lab.mark() > Mark::default());
+}

@@ -1,0 +1,262 @@
+//! One control plane, one cloud and one controller a test, and words to speak about them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use acr_credential_binding::api::AcrCredentialBinding;
+use acr_lab::cloud::{Cloud, CloudConfig};
+use acr_lab::controller::{Controller, ControllerOptions};
+use acr_lab::plane::{AuditEvents, Mark, Options, Plane};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+
+pub const SECRET: &str = "acr-credential-secret-aggregation";
+pub const NAMESPACE: &str = "acr-credential-system";
+pub const CONTROLLER: &str = "acr-credential-controller";
+pub const DOMAIN: &str = "demo-registry.cn-hangzhou.cr.aliyuncs.com";
+
+/// How long anything may take before the test gives up. Nothing waits for it where all is well.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub struct Lab {
+    pub controller: Controller,
+    pub cloud: Cloud,
+    pub plane: Plane,
+    pub client: Client,
+}
+
+const FILES: [&str; 4] = ["crds/acrcredentialbindings.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
+
+/// A control plane with the CRD, the rights and the policies, and no controller yet.
+pub async fn installed(options: Options) -> Plane {
+    installed_without(&[], options).await
+}
+
+async fn installed_without(left_out: &[&str], options: Options) -> Plane {
+    let plane = Plane::start(options).await.unwrap();
+    for file in FILES.iter().filter(|file| !left_out.contains(file)) {
+        plane.apply_file(root().join(file)).await.unwrap();
+    }
+    let crd = "crd/acrcredentialbindings.acrcredential.dev";
+    plane.kubectl_ok(&["wait", "--for=condition=Established", crd, "--timeout=20s"]).await.unwrap();
+    plane
+}
+
+pub fn options(kubeconfig: PathBuf, cloud: &Cloud) -> ControllerOptions {
+    ControllerOptions::new(env!("CARGO_BIN_EXE_acr-credential-controller"), kubeconfig, cloud.address())
+        .log_level("info,acr_credential_binding=trace")
+}
+
+impl Lab {
+    /// Everything, with the controller ready.
+    pub async fn start() -> Self {
+        Self::start_with(|options| options).await
+    }
+
+    /// Everything, with the controller's options changed.
+    pub async fn start_with(change: impl FnOnce(ControllerOptions) -> ControllerOptions) -> Self {
+        Self::start_on(installed(Options::default()).await, change).await
+    }
+
+    /// Everything but some files of the installation.
+    pub async fn start_without(left_out: &[&str], options: Options) -> Self {
+        Self::start_on(installed_without(left_out, options).await, |options| options).await
+    }
+
+    async fn start_on(plane: Plane, change: impl FnOnce(ControllerOptions) -> ControllerOptions) -> Self {
+        let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
+        let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap();
+        let controller = Controller::start_ready(change(options(kubeconfig, &cloud)), PATIENCE).await.unwrap();
+        Self { client: plane.client(), plane, cloud, controller }
+    }
+
+    pub fn namespaced<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    pub fn bindings(&self) -> Api<AcrCredentialBinding> {
+        Api::all(self.client.clone())
+    }
+
+    /// Applies a binding as a user's tool would.
+    pub async fn bind(&self, name: &str, spec: Value) -> AcrCredentialBinding {
+        self.try_bind(name, spec).await.unwrap()
+    }
+
+    pub async fn try_bind(&self, name: &str, spec: Value) -> kube::Result<AcrCredentialBinding> {
+        let object = json!({
+            "apiVersion": "acrcredential.dev/v1alpha1",
+            "kind": "AcrCredentialBinding",
+            "metadata": { "name": name },
+            "spec": spec,
+        });
+        self.bindings().patch(name, &PatchParams::apply("user").force(), &Patch::Apply(&object)).await
+    }
+
+    pub async fn annotate(&self, name: &str, key: &str, value: &str) {
+        let patch = json!({ "metadata": { "annotations": { key: value } } });
+        self.bindings().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    }
+
+    pub async fn create_namespace(&self, name: &str) {
+        self.create_namespace_with(name, json!({})).await;
+    }
+
+    pub async fn create_namespace_with(&self, name: &str, labels: Value) {
+        let object = serde_json::from_value(json!({ "metadata": { "name": name, "labels": labels } })).unwrap();
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces.create(&PostParams::default(), &object).await.unwrap();
+        self.until(&format!("{name}/default stands"), async || {
+            self.namespaced::<ServiceAccount>(name).get_opt("default").await.unwrap().is_some()
+        })
+        .await;
+    }
+
+    pub async fn create_account(&self, namespace: &str, name: &str, secrets: &[&str]) {
+        let secrets: Vec<Value> = secrets.iter().map(|s| json!({ "name": s })).collect();
+        let object = json!({ "metadata": { "name": name }, "imagePullSecrets": secrets });
+        let object = serde_json::from_value(object).unwrap();
+        self.namespaced::<ServiceAccount>(namespace).create(&PostParams::default(), &object).await.unwrap();
+    }
+
+    pub async fn pull_secrets(&self, namespace: &str, account: &str) -> Vec<String> {
+        let account = self.namespaced::<ServiceAccount>(namespace).get(account).await.unwrap();
+        account.image_pull_secrets.unwrap_or_default().into_iter().map(|s| s.name).collect()
+    }
+
+    pub async fn secret(&self, namespace: &str) -> Option<Secret> {
+        self.namespaced::<Secret>(namespace).get_opt(SECRET).await.unwrap()
+    }
+
+    /// The `auths` of the Secret in a namespace: domain → (user, token). `None` where none stands.
+    pub async fn auths(&self, namespace: &str) -> Option<BTreeMap<String, (String, String)>> {
+        let secret = self.secret(namespace).await?;
+        Some(auths(&secret))
+    }
+
+    /// The token for a domain, where one stands.
+    pub async fn token(&self, namespace: &str, domain: &str) -> Option<String> {
+        self.auths(namespace).await?.remove(domain).map(|(_, token)| token)
+    }
+
+    pub async fn delete_secret(&self, namespace: &str) {
+        self.namespaced::<Secret>(namespace).delete(SECRET, &DeleteParams::default()).await.unwrap();
+    }
+
+    pub async fn put_config_map(&self, data: Value) {
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": { "name": "acr-configuration", "namespace": "kube-system" },
+            "data": data,
+        });
+        let maps = self.namespaced::<ConfigMap>("kube-system");
+        maps.patch("acr-configuration", &PatchParams::apply("user").force(), &Patch::Apply(&object)).await.unwrap();
+    }
+
+    /// Status, reason and message of a condition of a binding, where its status speaks of the current generation.
+    pub async fn condition(&self, binding: &str, kind: &str) -> Option<(String, String, String)> {
+        let object = self.bindings().get_opt(binding).await.unwrap()?;
+        let status = object.status.clone()?;
+        if status.observed_generation != object.metadata.generation {
+            return None;
+        }
+        let found = status.conditions.into_iter().find(|c| c.type_ == kind)?;
+        Some((found.status, found.reason, found.message))
+    }
+
+    /// Waits until a binding's `Ready` has a status and a reason.
+    pub async fn until_ready_is(&self, binding: &str, status: &str, reason: &str) -> String {
+        let mut last = None;
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            last = self.condition(binding, "Ready").await;
+            if let Some((s, r, message)) = &last
+                && s == status
+                && r == reason
+            {
+                return message.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{binding} never became Ready={status} {reason}; it is {last:?}\n{}", self.controller.log_tail(40));
+    }
+
+    /// Waits until something holds.
+    pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !holds().await {
+            assert!(Instant::now() < end, "it never came true that {what}\n{}", self.controller_tail());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn controller_tail(&self) -> String {
+        self.controller.log_tail(40)
+    }
+
+    /// Waits until the controller has asked the API server for nothing during `quiet`.
+    pub async fn until_settled(&self) {
+        let mut seen = self.requests(Mark::default()).writes().len();
+        let mut since = Instant::now();
+        let end = Instant::now() + PATIENCE;
+        while since.elapsed() < Duration::from_millis(3_500) {
+            assert!(Instant::now() < end, "the controller never came to rest\n{}", self.controller_tail());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let now = self.requests(Mark::default()).writes().len();
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+            }
+        }
+    }
+
+    /// The namespaces that the controller looked at, one a look, from its log.
+    pub fn looked(&self) -> Vec<String> {
+        let log = self.controller.log();
+        let looks = log.lines().filter(|line| line.contains("looked at"));
+        looks.filter_map(|line| line.split("namespace=").nth(1)).map(|n| n.split(' ').next().unwrap().to_owned()).collect()
+    }
+
+    pub fn mark(&self) -> Mark {
+        self.plane.audit().mark().unwrap()
+    }
+
+    /// What the controller asked of the API server since a mark.
+    pub fn requests(&self, since: Mark) -> AuditEvents {
+        self.plane.audit().since(since).unwrap().by_service_account(NAMESPACE, CONTROLLER)
+    }
+}
+
+pub fn auths(secret: &Secret) -> BTreeMap<String, (String, String)> {
+    let data = secret.data.as_ref().unwrap();
+    assert_eq!(data.keys().collect::<Vec<_>>(), [".dockerconfigjson"], "{}", secret.name_any());
+    let config: Value = serde_json::from_slice(&data[".dockerconfigjson"].0).unwrap();
+    let entry = |(domain, auth): (&String, &Value)| {
+        let text = |key: &str| auth[key].as_str().unwrap().to_owned();
+        let (user, token) = (text("username"), text("password"));
+        assert_eq!(text("auth"), STANDARD.encode(format!("{user}:{token}")));
+        (domain.clone(), (user, token))
+    };
+    config["auths"].as_object().unwrap().iter().map(entry).collect()
+}
+
+/// One registry of the demo world for every ServiceAccount of some namespaces.
+pub fn spec(namespaces: &[&str]) -> Value {
+    json!({
+        "registries": [{ "instanceId": "cri-demo0001" }],
+        "watchNamespaces": { "names": namespaces },
+        "serviceAccounts": { "names": ["*"] },
+    })
+}

@@ -1,0 +1,93 @@
+//! Bad input: a clear condition, and nothing that worked is lost.
+
+use serde_json::json;
+
+use crate::harness::{DOMAIN, Lab, SECRET, spec};
+
+fn with_registries(namespaces: &[&str], registries: serde_json::Value) -> serde_json::Value {
+    let mut spec = spec(namespaces);
+    spec["registries"] = registries;
+    spec
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_cloud_refuses_is_told_with_its_cure_and_hides_nothing_that_works() {
+    let lab = Lab::start().await;
+    lab.create_namespace("refused").await;
+    let good = json!({ "instanceId": "cri-demo0001", "domains": ["good.example.com"] });
+    let cases = [
+        ("InstanceNotFound", "check instanceId and regionId", json!({ "instanceId": "cri-nosuch" })),
+        ("InstanceNotFound", "check regionId", json!({ "instanceId": "cri-demo0001", "regionId": "cn-atlantis" })),
+        ("TrustPolicyDenies", "acs:ram::2:role/nosuch", json!({ "instanceId": "cri-demo0003", "assumeRoleARN": "acs:ram::2:role/nosuch" })),
+        ("SessionTooLong", "expireDuration", json!({ "instanceId": "cri-demo0003", "assumeRoleARN": "acs:ram::2:role/acr-pull", "expireDuration": 43200 })),
+        ("NotYetServed", "Personal Edition", json!({ "regionId": "cn-hangzhou" })),
+        ("NotYetServed", "AccessKey", json!({ "instanceId": "cri-demo0001", "accessKeySecretRef": { "name": "no-such-secret" } })),
+        ("NotYetServed", "RRSA", json!({ "instanceId": "cri-demo0001", "rrsaRoleARN": "acs:ram::1:role/a", "rrsaOIDCProviderRoleARN": "acs:ram::1:oidc-provider/p" })),
+    ];
+    for (reason, cure, bad) in cases {
+        lab.bind("refused", with_registries(&["refused"], json!([good.clone(), bad]))).await;
+        let message = lab.until_ready_is("refused", "False", reason).await;
+        assert!(message.contains("1 of 2 registries issued") && message.contains(cure), "{reason}: {message}");
+        assert!(lab.token("refused", "good.example.com").await.is_some(), "{reason}: the good one is served");
+        assert_eq!(lab.pull_secrets("refused", "default").await, [SECRET]);
+        let status = lab.bindings().get("refused").await.unwrap().status.unwrap();
+        let issued: Vec<&str> = status.registries.iter().map(|r| r.conditions[0].status.as_str()).collect();
+        assert_eq!(issued, ["True", "False"], "{reason}");
+        let stalled = status.conditions.iter().find(|c| c.type_ == "Stalled").map(|c| c.reason.as_str());
+        assert_eq!(stalled, Some(reason));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_is_missing_is_named_and_its_grant_heals() {
+    let lab = Lab::start().await;
+    lab.cloud.world(|w| {
+        w.role_mut("1", "KubernetesWorkerRole-demo").unwrap().policy.allow.remove("cr:GetAuthorizationToken");
+    });
+    lab.create_namespace("ungranted").await;
+    lab.bind("ungranted", spec(&["ungranted"])).await;
+    let message = lab.until_ready_is("ungranted", "False", "AccessDenied").await;
+    assert!(message.contains("cr:GetAuthorizationToken") && message.contains("worker role"), "{message}");
+    assert_eq!(lab.pull_secrets("ungranted", "default").await, [SECRET]);
+    lab.cloud.world(|w| {
+        w.role_mut("1", "KubernetesWorkerRole-demo").unwrap().policy.allow.insert("cr:GetAuthorizationToken".to_owned());
+    });
+    lab.until_ready_is("ungranted", "True", "Succeeded").await;
+}
+
+/// A schema that an administrator loosened, or an older one, lets through what the validator refuses.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spec_that_is_invalid_past_the_schema_leaves_what_worked_as_it_is() {
+    let lab = Lab::start().await;
+    lab.create_namespace("past").await;
+    lab.bind("past", spec(&["past"])).await;
+    lab.until_ready_is("past", "True", "Succeeded").await;
+    let token = lab.token("past", DOMAIN).await;
+    let loose = json!([
+        { "op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec",
+          "value": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
+    ]);
+    let crd = "crd/acrcredentialbindings.acrcredential.dev";
+    lab.plane.kubectl_ok(&["patch", crd, "--type=json", "-p", &loose.to_string()]).await.unwrap();
+    let bad = json!({ "instanceId": "cri-demo0001", "regionId": "Hang Zhou", "domains": ["https://img.example.com"], "assumeRoleARN": "acs:ram::.*:role/x" });
+    let mut invalid = with_registries(&["elsewhere"], json!([bad]));
+    invalid["expiringThreshold"] = json!("0s");
+    lab.until("the loose schema is in force", async || lab.try_bind("past", invalid.clone()).await.is_ok()).await;
+    let message = lab.until_ready_is("past", "False", "InvalidSpec").await;
+    for part in ["regionId", "domains[0]", "assumeRoleARN", "expiringThreshold", "the last valid spec stays in force"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert_eq!(lab.token("past", DOMAIN).await, token);
+    // A restart knows no last valid spec: then nothing is withdrawn either.
+    lab.controller.restart().unwrap();
+    lab.controller.until_ready(std::time::Duration::from_secs(20)).await.unwrap();
+    lab.until_settled().await;
+    assert_eq!(lab.token("past", DOMAIN).await, token);
+    assert_eq!(lab.pull_secrets("past", "default").await, [SECRET]);
+    // An object that cannot even be read stalls nobody else.
+    let unreadable = json!({ "registries": "none" });
+    let object = json!({ "apiVersion": "acrcredential.dev/v1alpha1", "kind": "AcrCredentialBinding", "metadata": { "name": "unreadable" }, "spec": unreadable });
+    lab.plane.apply(&object.to_string()).await.unwrap();
+    lab.bind("past", spec(&["past"])).await;
+    lab.until_ready_is("past", "True", "Succeeded").await;
+}

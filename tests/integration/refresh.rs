@@ -1,0 +1,132 @@
+//! Renewal: in time, together, in place, and never by losing what still works.
+
+use std::time::Duration;
+
+use acr_lab::cloud::{Fault, FaultKind};
+use acr_lab::plane::Mark;
+use serde_json::json;
+
+use crate::harness::{DOMAIN, Lab, SECRET, spec};
+
+fn denied(action: &str) -> Fault {
+    let kind = FaultKind::Status { status: 403, code: "NoPrivilege".to_owned(), message: "denied".to_owned() };
+    Fault { action: action.to_owned(), instance: None, kind, times: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_renewed_before_its_end_and_the_secret_is_changed_in_place() {
+    let lab = Lab::start().await;
+    lab.cloud.world(|w| w.lifetimes.registry_token_cap = Some(Duration::from_secs(6)));
+    lab.create_namespace("short").await;
+    lab.bind("short", spec(&["short"])).await;
+    lab.until("the Secret stands", async || lab.token("short", DOMAIN).await.is_some()).await;
+    let (first, before) = (lab.token("short", DOMAIN).await.unwrap(), lab.secret("short").await.unwrap());
+    let mut seen_invalid = false;
+    lab.until("the token was renewed twice", async || {
+        let auths = lab.auths("short").await.unwrap();
+        let (user, token) = &auths[DOMAIN];
+        seen_invalid |= !lab.cloud.token_valid(user, token, "cri-demo0001");
+        *token != first && lab.cloud.count("GetAuthorizationToken") >= 3
+    })
+    .await;
+    assert!(!seen_invalid, "an expired token stood in the Secret");
+    assert_eq!(lab.secret("short").await.unwrap().metadata.uid, before.metadata.uid);
+    let patches = lab.requests(Mark::default()).writes().of("serviceaccounts").len();
+    assert_eq!(patches, 1, "a refresh writes no ServiceAccount");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_refresh_removes_nothing_and_says_so_before_and_after_the_end() {
+    let lab = Lab::start().await;
+    lab.cloud.world(|w| w.lifetimes.registry_token_cap = Some(Duration::from_secs(14)));
+    lab.create_namespace("failing").await;
+    lab.bind("failing", spec(&["failing"])).await;
+    lab.until_ready_is("failing", "True", "Succeeded").await;
+    let token = lab.token("failing", DOMAIN).await.unwrap();
+    lab.cloud.fault(denied("GetAuthorizationToken"));
+    lab.annotate("failing", "acrcredential.dev/refresh-at", "now").await;
+    let message = lab.until_ready_is("failing", "True", "RefreshFailing").await;
+    assert!(message.contains("AccessDenied") && message.contains("RequestId"), "{message}");
+    assert_eq!(lab.token("failing", DOMAIN).await.unwrap(), token);
+    lab.until_ready_is("failing", "False", "AccessDenied").await;
+    assert_eq!(lab.token("failing", DOMAIN).await.unwrap(), token, "what was last good stays");
+    assert_eq!(lab.pull_secrets("failing", "default").await, [SECRET]);
+    lab.cloud.clear_faults();
+    lab.annotate("failing", "acrcredential.dev/refresh-at", "again").await;
+    lab.until_ready_is("failing", "True", "Succeeded").await;
+    assert_ne!(lab.token("failing", DOMAIN).await.unwrap(), token);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_is_made_on_request_once_and_costs_each_namespace_one_write() {
+    let lab = Lab::start().await;
+    for name in ["r-one", "r-two", "r-three"] {
+        lab.create_namespace(name).await;
+    }
+    let mut two = spec(&["r-*"]);
+    two["registries"] = json!([{ "instanceId": "cri-demo0001" }, { "instanceId": "cri-demo0002", "regionId": "cn-beijing" }]);
+    lab.bind("refresh", two).await;
+    lab.until_ready_is("refresh", "True", "Succeeded").await;
+    lab.until_settled().await;
+    let (token, mark) = (lab.token("r-one", DOMAIN).await.unwrap(), lab.mark());
+    lab.cloud.clear_calls();
+    lab.annotate("refresh", "acrcredential.dev/refresh-at", "2026-01-01T00:00:00Z").await;
+    lab.until("the request is echoed", async || {
+        let status = lab.bindings().get("refresh").await.unwrap().status.unwrap();
+        status.last_handled_refresh_at.as_deref() == Some("2026-01-01T00:00:00Z")
+    })
+    .await;
+    lab.until_settled().await;
+    assert_ne!(lab.token("r-one", DOMAIN).await.unwrap(), token);
+    assert_eq!(lab.cloud.count("GetAuthorizationToken"), 2, "one call a registry");
+    let written = lab.requests(mark).writes().filter(|e| e.resource == "secrets" && e.name == SECRET);
+    assert_eq!(written.len(), 3, "one write a namespace, whatever the number of registries");
+    assert_eq!(lab.condition("refresh", "Ready").await.unwrap().0, "True");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_token_serves_every_binding_and_namespace_that_asks_for_the_same() {
+    let lab = Lab::start().await;
+    for name in ["a", "b", "c", "d"] {
+        lab.create_namespace(&format!("many-{name}")).await;
+    }
+    for name in ["one", "two", "three"] {
+        lab.bind(name, spec(&["many-*"])).await;
+    }
+    for name in ["one", "two", "three"] {
+        lab.until_ready_is(name, "True", "Succeeded").await;
+    }
+    assert_eq!(lab.cloud.count("GetAuthorizationToken"), 1);
+    assert_eq!(lab.cloud.count("ListInstanceEndpoint"), 1);
+    let tokens = [lab.token("many-a", DOMAIN).await, lab.token("many-d", DOMAIN).await];
+    assert!(tokens[0].is_some() && tokens[0] == tokens[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_call_waits_as_long_as_the_cloud_asks_and_holds_up_no_other_registry() {
+    let lab = Lab::start().await;
+    let throttle = Fault {
+        action: "GetAuthorizationToken".to_owned(),
+        instance: Some("cri-demo0002".to_owned()),
+        kind: FaultKind::Throttle { retry_after_ms: Some(5_000) },
+        times: Some(1),
+    };
+    lab.cloud.fault(throttle);
+    lab.create_namespace("busy").await;
+    let mut two = spec(&["busy"]);
+    two["registries"] = json!([{ "instanceId": "cri-demo0001" }, { "instanceId": "cri-demo0002", "regionId": "cn-beijing" }]);
+    lab.bind("busy", two).await;
+    let message = lab.until_ready_is("busy", "False", "Throttled").await;
+    assert!(message.contains("1 of 2 registries issued"), "{message}");
+    assert!(lab.token("busy", DOMAIN).await.is_some(), "the other registry is served meanwhile");
+    lab.until_ready_is("busy", "True", "Succeeded").await;
+    let times: Vec<i64> = lab
+        .cloud
+        .calls()
+        .into_iter()
+        .filter(|c| c.action == "GetAuthorizationToken" && c.instance.as_deref() == Some("cri-demo0002"))
+        .map(|c| c.at)
+        .collect();
+    assert_eq!(times.len(), 2, "{times:?}");
+    assert!(times[1] - times[0] >= 5_000, "{times:?}");
+}

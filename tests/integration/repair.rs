@@ -1,0 +1,75 @@
+//! Repair: what somebody else changes comes back, and what is theirs stays.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use crate::harness::{DOMAIN, Lab, SECRET, spec};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_of_the_secret_or_the_list_is_repaired_within_a_second() {
+    let lab = Lab::start().await;
+    lab.create_namespace("edited").await;
+    lab.bind("edited", spec(&["edited"])).await;
+    lab.until_ready_is("edited", "True", "Succeeded").await;
+    let secrets = lab.namespaced::<Secret>("edited");
+    let accounts = lab.namespaced::<ServiceAccount>("edited");
+    let good = lab.secret("edited").await.unwrap();
+    let intact = async || lab.secret("edited").await.is_some_and(|s| s.data == good.data && s.metadata.labels == good.metadata.labels);
+    let edits = [
+        json!({ "data": { ".dockerconfigjson": "eyJhdXRocyI6e319" } }),
+        json!({ "data": { "more": "eA==" } }),
+        json!({ "metadata": { "labels": { "app.kubernetes.io/managed-by": null } } }),
+        json!({ "metadata": { "annotations": { "acrcredential.dev/registries": "[]" } } }),
+    ];
+    for edit in edits {
+        let since = Instant::now();
+        secrets.patch(SECRET, &PatchParams::default(), &Patch::Merge(&edit)).await.unwrap();
+        lab.until("the Secret is as it was", async || intact().await && lab.secret("edited").await.unwrap().metadata.annotations == good.metadata.annotations).await;
+        assert!(since.elapsed() < Duration::from_secs(1), "{edit}: {:?}", since.elapsed());
+    }
+    assert_eq!(lab.secret("edited").await.unwrap().metadata.uid, good.metadata.uid, "repaired in place");
+
+    let since = Instant::now();
+    lab.delete_secret("edited").await;
+    lab.until("the Secret is back", intact).await;
+    let clear = json!({ "imagePullSecrets": null });
+    accounts.patch("default", &PatchParams::default(), &Patch::Merge(&clear)).await.unwrap();
+    lab.until("the entry is back", async || lab.pull_secrets("edited", "default").await == [SECRET]).await;
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+    assert_eq!(lab.cloud.count("GetAuthorizationToken"), 1, "a repair asks the cloud for nothing");
+}
+
+/// The list is atomic: whoever writes it writes all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_a_rival_adds_twenty_times_a_second_are_never_lost() {
+    let lab = Lab::start().await;
+    lab.create_namespace("rival").await;
+    lab.bind("rival", spec(&["rival"])).await;
+    lab.until_ready_is("rival", "True", "Succeeded").await;
+    let accounts = lab.namespaced::<ServiceAccount>("rival");
+    let mut wanted = Vec::new();
+    for i in 0..60 {
+        let name = format!("rival-{i:02}");
+        // The rival drops our entry each time, and keeps its own by a precondition as a good citizen does.
+        loop {
+            let now = accounts.get("default").await.unwrap();
+            let mut list: Vec<String> = now.image_pull_secrets.unwrap_or_default().into_iter().map(|s| s.name).filter(|n| n != SECRET).collect();
+            list.push(name.clone());
+            let list: Vec<_> = list.iter().map(|n| json!({ "name": n })).collect();
+            let patch = json!({ "metadata": { "resourceVersion": now.metadata.resource_version }, "imagePullSecrets": list });
+            match accounts.patch("default", &PatchParams::default(), &Patch::Merge(&patch)).await {
+                Ok(_) => break,
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        wanted.push(name);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    wanted.push(SECRET.to_owned());
+    lab.until("all entries stand in their order, and ours", async || lab.pull_secrets("rival", "default").await == wanted).await;
+    assert!(lab.token("rival", DOMAIN).await.is_some());
+}

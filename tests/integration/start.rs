@@ -1,0 +1,86 @@
+//! The start and the end of the process.
+
+use std::time::Duration;
+
+use acr_lab::cloud::{Cloud, CloudConfig};
+use acr_lab::controller::Controller;
+use acr_lab::plane::{FaultProxy, Options, Target};
+
+use crate::harness::{CONTROLLER, DOMAIN, Lab, NAMESPACE, SECRET, installed, options, spec};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An empty cache is not an empty cluster: whichever list is late, nothing is done before it is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_before_all_caches_are_full() {
+    let plane = installed(Options::default()).await;
+    let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
+    let proxy = FaultProxy::start(&plane).await.unwrap();
+    let kubeconfig = proxy.kubeconfig_for(NAMESPACE, CONTROLLER).await.unwrap();
+    let controller = Controller::start_ready(options(kubeconfig, &cloud), PATIENCE).await.unwrap();
+    let lab = Lab { client: plane.client(), plane, cloud, controller };
+    lab.create_namespace("cached").await;
+    lab.bind("cached", spec(&["cached"])).await;
+    lab.until_ready_is("cached", "True", "Succeeded").await;
+    lab.until_settled().await;
+    for (resource, part) in [
+        ("acrcredentialbindings", "bindings"),
+        ("namespaces", "namespaces"),
+        ("serviceaccounts", "service accounts"),
+        ("secrets", "secrets"),
+    ] {
+        lab.controller.terminate(PATIENCE).await.unwrap();
+        let mark = lab.mark();
+        let mut held = proxy.hold(Target::new("list", resource));
+        lab.controller.restart().unwrap();
+        tokio::time::timeout(PATIENCE, held.until_caught(1)).await.unwrap().unwrap();
+        lab.until("only that list is missing", async || {
+            matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == format!("waiting for {part}"))
+        })
+        .await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(lab.requests(mark).writes().filter(|e| e.resource != "selfsubjectaccessreviews").counts(), Default::default());
+        drop(held);
+        lab.controller.until_ready(PATIENCE).await.unwrap();
+        lab.until_settled().await;
+        assert!(lab.token("cached", DOMAIN).await.is_some(), "{resource}");
+        assert_eq!(lab.pull_secrets("cached", "default").await, [SECRET]);
+        let writes = lab.requests(mark).writes().filter(|e| e.resource != "selfsubjectaccessreviews");
+        assert_eq!(writes.counts(), Default::default(), "{resource}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_alive_at_once_ends_cleanly_and_shows_its_metrics() {
+    let lab = Lab::start_with(|mut options| {
+        options.log_format = "json".to_owned();
+        options
+    })
+    .await;
+    assert!(lab.controller.alive().await.unwrap());
+    lab.create_namespace("metrics").await;
+    lab.bind("metrics", spec(&["metrics"])).await;
+    lab.until_ready_is("metrics", "True", "Succeeded").await;
+    // The API server takes a moment to put new policies in force.
+    lab.until("the policies stand", async || {
+        lab.controller.metrics().await.unwrap().contains("acr_admission_policies_standing 1")
+    })
+    .await;
+    let metrics = lab.controller.metrics().await.unwrap();
+    for line in [
+        "acr_credential_mints_total{result=\"Success\"} 1",
+        "acr_secret_writes_total{result=\"Success\"} 1",
+        "acr_serviceaccount_patches_total{result=\"Success\"} 1",
+        "acr_binding_ready_status{name=\"metrics\",condition=\"True\"} 1",
+        "acr_serviceaccount_attach_duration_seconds_count 1",
+        "acr_credential_expiration_timestamp_seconds{registry=\"cri-demo0001 in cn-hangzhou\"}",
+        "acr_admission_policies_standing 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    let status = lab.controller.terminate(PATIENCE).await.unwrap();
+    assert!(status.success(), "{status}");
+    let log = lab.controller.log();
+    let first = log.lines().find(|l| l.starts_with('{')).unwrap();
+    assert!(serde_json::from_str::<serde_json::Value>(first).unwrap()["level"].is_string(), "{first}");
+}

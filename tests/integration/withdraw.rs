@@ -1,0 +1,158 @@
+//! Withdrawal: what was ours and is not wanted goes, and nothing else.
+
+use acr_lab::plane::{AuditEvent, Mark};
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+
+use crate::harness::{DOMAIN, Lab, SECRET, root, spec};
+
+const CRD: &str = "crd/acrcredentialbindings.acrcredential.dev";
+
+async fn is_clean(lab: &Lab, namespace: &str) -> bool {
+    lab.secret(namespace).await.is_none() && !lab.pull_secrets(namespace, "default").await.contains(&SECRET.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_binding_takes_back_what_was_ours_detaching_before_deleting() {
+    let lab = Lab::start().await;
+    lab.create_namespace("gone").await;
+    lab.create_namespace("bystander").await;
+    lab.create_account("gone", "builder", &["mine", "other"]).await;
+    // The same name, and never ours: nothing covers this namespace.
+    lab.create_account("bystander", "old", &[SECRET]).await;
+    lab.bind("gone", spec(&["gone"])).await;
+    lab.until_ready_is("gone", "True", "Succeeded").await;
+    let mark = lab.mark();
+    lab.bindings().delete("gone", &DeleteParams::default()).await.unwrap();
+    lab.until("the binding is gone", async || lab.bindings().get_opt("gone").await.unwrap().is_none()).await;
+    assert!(is_clean(&lab, "gone").await);
+    assert_eq!(lab.pull_secrets("gone", "builder").await, ["mine", "other"]);
+    assert_eq!(lab.pull_secrets("bystander", "old").await, [SECRET]);
+    let writes = lab.requests(mark).writes();
+    let answered = |keep: &dyn Fn(&AuditEvent) -> bool| writes.iter().filter(|e| keep(e)).map(|e| (e.timestamp, e.completed)).collect::<Vec<_>>();
+    let detached = answered(&|e| e.resource == "serviceaccounts");
+    let deleted = answered(&|e| e.resource == "secrets" && e.verb == "delete");
+    assert_eq!((detached.len(), deleted.len()), (2, 1));
+    assert!(detached.iter().all(|(_, done)| *done <= deleted[0].0), "{detached:?} {deleted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_binding_covers_no_more_is_withdrawn_however_that_came() {
+    let lab = Lab::start().await;
+    for name in ["cover-a", "cover-b", "cover-c", "cover-d"] {
+        lab.create_namespace_with(name, json!({ "tier": "app" })).await;
+    }
+    let mut selected = spec(&[]);
+    selected["watchNamespaces"] = json!({ "selector": { "matchLabels": { "tier": "app" } } });
+    lab.bind("cover", selected.clone()).await;
+    lab.until_ready_is("cover", "True", "Succeeded").await;
+    let namespaces: Api<Namespace> = Api::all(lab.client.clone());
+    let patch = async |name: &str, patch: serde_json::Value| {
+        namespaces.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    };
+    patch("cover-a", json!({ "metadata": { "labels": { "tier": null } } })).await;
+    lab.until("a namespace that lost its label is clean", async || is_clean(&lab, "cover-a").await).await;
+    patch("cover-b", json!({ "metadata": { "annotations": { "acrcredential.dev/skip": "true" } } })).await;
+    lab.until("a namespace that opts out is clean", async || is_clean(&lab, "cover-b").await).await;
+
+    let accounts = lab.namespaced::<ServiceAccount>("cover-c");
+    let skip = json!({ "metadata": { "annotations": { "acrcredential.dev/skip": "true" } } });
+    accounts.patch("default", &PatchParams::default(), &Patch::Merge(&skip)).await.unwrap();
+    lab.until("an account that opts out is detached", async || lab.pull_secrets("cover-c", "default").await.is_empty()).await;
+    assert!(lab.secret("cover-c").await.is_some());
+
+    selected["watchNamespaces"]["exclude"] = json!(["cover-d"]);
+    lab.bind("cover", selected).await;
+    lab.until("an excluded namespace is clean", async || is_clean(&lab, "cover-d").await).await;
+    assert!(lab.token("cover-c", DOMAIN).await.is_some(), "what is still covered stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_narrowed_while_nobody_looked_is_withdrawn_at_the_start() {
+    let lab = Lab::start().await;
+    lab.create_namespace("down-a").await;
+    lab.create_namespace("down-b").await;
+    lab.bind("down", spec(&["down-*"])).await;
+    lab.until_ready_is("down", "True", "Succeeded").await;
+    lab.controller.kill();
+    lab.bind("down", spec(&["down-b"])).await;
+    lab.controller.restart().unwrap();
+    lab.until("the namespace is clean", async || is_clean(&lab, "down-a").await).await;
+    assert!(lab.token("down-b", DOMAIN).await.is_some());
+    // And a deletion that was not seen either.
+    lab.controller.kill();
+    lab.bindings().delete("down", &DeleteParams::default()).await.unwrap();
+    lab.controller.restart().unwrap();
+    lab.until("the other is clean too", async || is_clean(&lab, "down-b").await).await;
+    lab.until("the binding is released", async || lab.bindings().get_opt("down").await.unwrap().is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_retained_stays_across_restarts_until_it_is_covered_again() {
+    let lab = Lab::start().await;
+    lab.create_namespace("kept").await;
+    let mut retain = spec(&["kept"]);
+    retain["deletionPolicy"] = json!("Retain");
+    lab.bind("kept", retain).await;
+    lab.until_ready_is("kept", "True", "Succeeded").await;
+    let (token, uid) = (lab.token("kept", DOMAIN).await, lab.secret("kept").await.unwrap().metadata.uid);
+    lab.bindings().delete("kept", &DeleteParams::default()).await.unwrap();
+    lab.until("the binding is gone", async || lab.bindings().get_opt("kept").await.unwrap().is_none()).await;
+    lab.controller.restart().unwrap();
+    lab.controller.until_ready(std::time::Duration::from_secs(20)).await.unwrap();
+    lab.until_settled().await;
+    assert_eq!(lab.token("kept", DOMAIN).await, token);
+    assert_eq!(lab.pull_secrets("kept", "default").await, [SECRET]);
+    lab.bind("again", spec(&["kept"])).await;
+    lab.until_ready_is("again", "True", "Succeeded").await;
+    lab.bindings().delete("again", &DeleteParams::default()).await.unwrap();
+    lab.until("it is withdrawn at last", async || is_clean(&lab, "kept").await).await;
+    assert!(uid.is_some());
+}
+
+/// Deleting the CRD deletes every binding: withdrawing everywhere at once is the worst mistake possible.
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_the_crd_withdraws_nothing() {
+    let lab = Lab::start().await;
+    lab.create_namespace("crd").await;
+    lab.bind("crd", spec(&["crd"])).await;
+    lab.until_ready_is("crd", "True", "Succeeded").await;
+    let token = lab.token("crd", DOMAIN).await;
+    lab.plane.kubectl_ok(&["delete", CRD, "--timeout=20s"]).await.unwrap();
+    assert_eq!(lab.token("crd", DOMAIN).await, token);
+    lab.plane.apply_file(root().join("crds/acrcredentialbindings.yaml")).await.unwrap();
+    lab.plane.kubectl_ok(&["wait", "--for=condition=Established", CRD, "--timeout=20s"]).await.unwrap();
+    let deleted = lab.requests(Mark::default()).filter(|e| e.verb == "delete");
+    assert_eq!(deleted.counts(), Default::default());
+    assert_eq!(lab.pull_secrets("crd", "default").await, [SECRET]);
+    lab.bind("crd", spec(&["crd"])).await;
+    lab.until_ready_is("crd", "True", "Succeeded").await;
+    assert!(lab.token("crd", DOMAIN).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_binding_changes_nothing() {
+    let lab = Lab::start().await;
+    lab.create_namespace("still").await;
+    lab.bind("still", spec(&["still"])).await;
+    lab.until_ready_is("still", "True", "Succeeded").await;
+    let mut suspended = spec(&["elsewhere"]);
+    suspended["suspend"] = json!(true);
+    lab.create_account("still", "before", &[]).await;
+    lab.until("it is attached", async || lab.pull_secrets("still", "before").await == [SECRET]).await;
+    let mut same = spec(&["still"]);
+    same["suspend"] = json!(true);
+    lab.bind("still", same).await;
+    lab.until_ready_is("still", "False", "Suspended").await;
+    let mark = lab.mark();
+    lab.create_account("still", "after", &[]).await;
+    lab.delete_secret("still").await;
+    lab.until_settled().await;
+    let writes = lab.requests(mark).writes().filter(|e| e.resource != "acrcredentialbindings");
+    assert_eq!(writes.counts(), Default::default());
+    lab.bind("still", spec(&["still"])).await;
+    lab.until_ready_is("still", "True", "Succeeded").await;
+    assert_eq!(lab.pull_secrets("still", "after").await, [SECRET]);
+}

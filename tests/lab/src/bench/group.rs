@@ -1,0 +1,236 @@
+//! Sets of namespaces with three ServiceAccounts each, and the bare writes that fill and refresh them.
+
+use std::{collections::HashMap, ops::Range, time::Duration};
+
+use anyhow::Context;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use k8s_openapi::api::core::v1::Secret;
+use serde_json::{Value, json};
+
+use super::{
+    call::{Call, send_all},
+    transport::Transport,
+    watch::Watch,
+};
+
+/// The ServiceAccounts of each namespace; the first is made by the cluster itself.
+pub(super) const ACCOUNTS: [&str; 3] = ["default", "web", "worker"];
+
+/// As long as the product's own name for it.
+const FLOOR_SECRET: &str = "acr-credential-secret-floor-bench";
+
+/// Namespaces with a common prefix.
+pub(super) struct Group {
+    places: Vec<Place>,
+    /// The place whose turn to be refreshed is next.
+    cursor: usize,
+}
+
+struct Place {
+    namespace: String,
+    accounts: [String; ACCOUNTS.len()],
+    secret: String,
+    /// Whether the Secret holds the second of the template's two contents.
+    turned: bool,
+}
+
+/// What the product's Secret looks like, as read from the cluster.
+pub(super) struct Template {
+    labels: Value,
+    annotations: Value,
+    kind: String,
+    key: String,
+    data: [String; 2],
+}
+
+impl Group {
+    /// Makes the namespaces and their ServiceAccounts, and returns when the cluster has done its part.
+    pub(super) async fn create(
+        transport: &Transport,
+        accounts: &mut Watch,
+        prefix: &str,
+        count: usize,
+    ) -> anyhow::Result<Group> {
+        let names: Vec<String> = (0..count).map(|index| format!("{prefix}-{index:05}")).collect();
+        let namespaces = names.iter().map(|name| create_namespace(name)).collect();
+        send_all(transport, namespaces).await?;
+        let ours = names
+            .iter()
+            .flat_map(|namespace| ACCOUNTS[1..].iter().map(move |name| create_account(namespace, name)));
+        send_all(transport, ours.collect()).await?;
+
+        let places = names.iter().map(|name| Place {
+            namespace: name.clone(),
+            accounts: Default::default(),
+            secret: String::new(),
+            turned: false,
+        });
+        let mut group = Group { places: places.collect(), cursor: 0 };
+        let indices: HashMap<String, usize> = names.into_iter().zip(0..).collect();
+        let mut missing = count * ACCOUNTS.len();
+        while missing > 0 {
+            let seen = accounts.next().await?;
+            let Some(place) = indices.get(&seen.namespace) else { continue };
+            let Some(account) = ACCOUNTS.iter().position(|name| *name == seen.name) else { continue };
+            let version = &mut group.places[*place].accounts[account];
+            missing -= usize::from(version.is_empty());
+            *version = seen.version;
+        }
+        Ok(group)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The name of one of the namespaces; they repeat after the last.
+    pub(super) fn namespace(&self, index: usize) -> &str {
+        &self.places[index % self.places.len()].namespace
+    }
+
+    /// Does by bare requests what the product does to fill namespaces: a Secret by server-side apply, an entry in
+    /// each ServiceAccount by merge patch with its version.
+    pub(super) async fn fill(
+        &mut self,
+        transport: &Transport,
+        template: &Template,
+        range: Range<usize>,
+    ) -> anyhow::Result<Duration> {
+        self.fill_as(transport, template, FLOOR_SECRET, range).await
+    }
+
+    /// The same under another Secret name, so that one group can be filled again and again.
+    pub(super) async fn fill_as(
+        &mut self,
+        transport: &Transport,
+        template: &Template,
+        secret: &str,
+        range: Range<usize>,
+    ) -> anyhow::Result<Duration> {
+        let mut calls = Vec::with_capacity(range.len() * (1 + ACCOUNTS.len()));
+        for place in &self.places[range.clone()] {
+            let namespace = &place.namespace;
+            calls.push(Call::apply(&secret_path(namespace, secret), &template.object(namespace, secret)));
+            for (name, version) in ACCOUNTS.iter().zip(&place.accounts) {
+                let patch = json!({
+                    "metadata": { "resourceVersion": version },
+                    "imagePullSecrets": [{ "name": secret }],
+                });
+                calls.push(Call::merge(&account_path(namespace, name), &patch));
+            }
+        }
+        let (took, versions) = send_all(transport, calls).await?;
+        let mut versions = versions.into_iter();
+        for place in &mut self.places[range] {
+            place.secret = versions.next().unwrap_or_default();
+            place.turned = false;
+            for account in &mut place.accounts {
+                *account = versions.next().unwrap_or_default();
+            }
+        }
+        Ok(took)
+    }
+
+    /// Does by bare requests what the product does to refresh so many Secrets: a merge patch with its version for
+    /// each. If there are more to do than Secrets, it goes round; no Secret is patched twice at once.
+    pub(super) async fn refresh(
+        &mut self,
+        transport: &Transport,
+        template: &Template,
+        count: usize,
+    ) -> anyhow::Result<Duration> {
+        let (mut left, mut took) = (count, Duration::ZERO);
+        while left > 0 {
+            let end = self.places.len().min(self.cursor + left);
+            let range = self.cursor..end;
+            let calls = self.places[range.clone()].iter().map(|place| {
+                let patch = template.refresh(&place.secret, !place.turned);
+                Call::merge(&secret_path(&place.namespace, FLOOR_SECRET), &patch)
+            });
+            let (round, versions) = send_all(transport, calls.collect()).await?;
+            for (place, version) in self.places[range].iter_mut().zip(versions) {
+                place.secret = version;
+                place.turned = !place.turned;
+            }
+            took += round;
+            left -= end - self.cursor;
+            self.cursor = end % self.places.len();
+        }
+        Ok(took)
+    }
+}
+
+impl Template {
+    /// Takes the product's Secret for the pattern of the floor's.
+    pub(super) fn of(secret: &Secret) -> anyhow::Result<Template> {
+        let data = secret.data.as_ref().and_then(|data| data.iter().next());
+        let (key, data) = data.context("the Secret has no data")?;
+        let second = reversed(&data.0)?;
+        Ok(Template {
+            labels: json!(secret.metadata.labels),
+            annotations: json!(secret.metadata.annotations),
+            kind: secret.type_.clone().unwrap_or_default(),
+            key: key.clone(),
+            data: [STANDARD.encode(&data.0), STANDARD.encode(second)],
+        })
+    }
+
+    /// Bytes of the data in base64.
+    pub(super) fn size(&self) -> usize {
+        self.data[0].len()
+    }
+
+    fn object(&self, namespace: &str, name: &str) -> Value {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "labels": self.labels,
+                "annotations": self.annotations,
+            },
+            "type": self.kind,
+            "data": { &self.key: self.data[0] },
+        })
+    }
+
+    fn refresh(&self, version: &str, turned: bool) -> Value {
+        json!({
+            "metadata": {
+                "resourceVersion": version,
+                "labels": self.labels,
+                "annotations": self.annotations,
+            },
+            "data": { &self.key: self.data[usize::from(turned)] },
+        })
+    }
+}
+
+/// The same `config.json` with its passwords read backwards: another content of the same size.
+fn reversed(config: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut config: Value = serde_json::from_slice(config).context("the Secret holds no JSON")?;
+    let logins = config["auths"].as_object_mut().context("the Secret has no auths")?;
+    for login in logins.values_mut() {
+        let password = login["password"].as_str().unwrap_or_default();
+        login["password"] = password.chars().rev().collect::<String>().into();
+    }
+    Ok(serde_json::to_vec(&config)?)
+}
+
+pub(super) fn secret_path(namespace: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/secrets/{name}")
+}
+
+pub(super) fn account_path(namespace: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}")
+}
+
+pub(super) fn create_namespace(name: &str) -> Call {
+    Call::create("/api/v1/namespaces", &json!({ "metadata": { "name": name } }))
+}
+
+pub(super) fn create_account(namespace: &str, name: &str) -> Call {
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+    Call::create(path, &json!({ "metadata": { "name": name } }))
+}

@@ -1,0 +1,195 @@
+//! `cargo lab bench`: how fast the product is, as seen from outside.
+//!
+//! The controller runs as shipped, a release build in a process of its own under its own rights. What it is held
+//! against is measured in the same run on the same plane, since absolute times drift: the floor is a bare client
+//! that does the same writes, 16 at a time, to an equal set of namespaces that no binding covers, half of it
+//! before a phase and half after it; and a race window is held against the create calls that open it.
+//!
+//! It measures and judges nothing: it fails only when a phase does not come to its end.
+
+mod call;
+mod fill;
+mod group;
+mod race;
+mod refresh;
+mod repair;
+mod report;
+mod requests;
+mod rest;
+mod scout;
+mod setup;
+mod spans;
+mod transport;
+mod watch;
+
+use std::{
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use acr_lab::{
+    cloud::Cloud,
+    controller::{Controller, build_release},
+    plane::{Mark, Options, Plane},
+};
+use anyhow::Context;
+
+use self::{
+    group::{Group, Template},
+    report::{Cost, Report, Row, mebibytes},
+    requests::Requests,
+    spans::seconds,
+    transport::Transport,
+    watch::{Watch, from_to},
+};
+
+/// The namespace and the ServiceAccount that the controller runs in and as.
+const NAMESPACE: &str = "acr-credential-system";
+const CONTROLLER: &str = "acr-credential-controller";
+
+/// The name that the product's Secret has in every namespace.
+const SECRET: &str = "acr-credential-secret-aggregation";
+
+/// The binding that is measured.
+const BINDING: &str = "bench";
+
+/// A phase that takes longer failed. At the full size on two cores the longest takes a tenth of it.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How large the measurement is, and where it goes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Namespaces that the binding covers, with three ServiceAccounts each.
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(10..=50_000))]
+    namespaces: u32,
+    /// ServiceAccounts that are created to measure a race window.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    samples: u32,
+    /// A controller to measure, instead of a release build of the one here.
+    #[arg(long, value_name = "FILE")]
+    controller: Option<PathBuf>,
+    /// File that gets the tables in Markdown.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+/// Measures everything.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    if cfg!(debug_assertions) {
+        return Err(again_in_release());
+    }
+    let binary = match &args.controller {
+        Some(binary) => binary.clone(),
+        None => {
+            println!("Build the controller as it is shipped");
+            build_release().await?
+        }
+    };
+    println!("Start a control plane and a simulated cloud");
+    let plane = Plane::start(Options::default()).await?;
+    let mut bench = within("setup", Bench::set_up(&args, binary, plane)).await?;
+    if let Err(error) = bench.measure().await {
+        println!("\nThe controller's last words:\n{}", bench.controller.log_tail(30));
+        return Err(error);
+    }
+    println!("\n{}", bench.report.text());
+    if let Some(file) = &args.markdown {
+        std::fs::write(file, bench.report.markdown())
+            .with_context(|| format!("{} cannot be written", file.display()))?;
+    }
+    Ok(())
+}
+
+/// A debug build of the bare client would be a soft floor: becomes `cargo run --release` of the same command, and
+/// returns only if that cannot be started.
+fn again_in_release() -> anyhow::Error {
+    println!("Build the bench itself in release: a slow floor would flatter the product");
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let error = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["run", "--release", "--package=acr-lab", "--bin=lab", "--manifest-path"])
+        .arg(manifest)
+        .arg("--")
+        .args(std::env::args_os().skip(1))
+        .exec();
+    anyhow::Error::new(error).context("cargo did not start")
+}
+
+/// All that a run needs.
+struct Bench {
+    // Fields drop in this order: clients before what they are clients of.
+    accounts: Watch,
+    secrets: Watch,
+    transport: Transport,
+    controller: Controller,
+    cloud: Cloud,
+    plane: Plane,
+    template: Template,
+    /// What the binding covers.
+    covered: Group,
+    /// What only the bare client fills.
+    floor: Group,
+    /// How many namespaces the binding covers by now.
+    served: usize,
+    samples: usize,
+    /// The processor time that the controller had used when the phase began.
+    cpu: Duration,
+    report: Report,
+}
+
+impl Bench {
+    async fn measure(&mut self) -> anyhow::Result<()> {
+        within("fill", self.fill()).await?;
+        within("race window, served namespace", self.race_in_served_namespaces()).await?;
+        within("race window, new namespace", self.race_in_new_namespaces()).await?;
+        within("refresh", self.refresh()).await?;
+        within("race window during a refresh", self.race_during_refreshes()).await?;
+        within("repair", self.repair()).await?;
+        within("at rest", self.rest()).await?;
+        within("restart", self.restart()).await?;
+        let peak = self.report.peak_rss_kib();
+        self.report.row(Row::plain("peak RSS", mebibytes(peak), "≤ 20 MiB", peak <= 20 * 1024));
+        self.report.row(Row::free("CPU of all phases", seconds(self.report.cpu())));
+        Ok(())
+    }
+
+    /// A phase begins: what was seen before it is nothing to it.
+    fn begin(&mut self) -> anyhow::Result<Start> {
+        self.accounts.drain()?;
+        self.secrets.drain()?;
+        self.cpu = self.controller.cpu().unwrap_or_default();
+        Ok(Start {
+            at: Instant::now(),
+            mark: self.plane.audit().mark()?,
+            cloud_calls: self.cloud.calls().len(),
+        })
+    }
+
+    /// What a phase has cost up to now; it was over at `end`.
+    fn cost(&self, phase: &str, start: Start, end: Instant) -> anyhow::Result<Cost> {
+        Ok(Cost {
+            phase: phase.to_owned(),
+            wall: from_to(start.at, end),
+            requests: Requests::since(&self.plane, start.mark)?,
+            cloud_calls: self.cloud.calls().len() - start.cloud_calls,
+            peak_rss_kib: self.controller.peak_rss_kib()?,
+            cpu: self.controller.cpu()?.saturating_sub(self.cpu),
+        })
+    }
+}
+
+/// Where the counters stood when a phase began.
+#[derive(Clone, Copy)]
+struct Start {
+    at: Instant,
+    mark: Mark,
+    cloud_calls: usize,
+}
+
+async fn within<T>(phase: &str, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(result) => result.with_context(|| format!("{phase}: it did not come to its end")),
+        Err(_) => anyhow::bail!("{phase}: not done after {PATIENCE:?}"),
+    }
+}

@@ -1,0 +1,107 @@
+//! Fresh tokens in every Secret, and whether anybody waits meanwhile.
+
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    BINDING, Bench,
+    race::Races,
+    report::Row,
+    requests::{Who, until_at_rest},
+    scout::refresh,
+    spans::{grouped, ratio, seconds},
+    watch::{Watch, from_to},
+};
+
+/// How many refreshes are asked for at most to find enough moments in which one runs.
+const REFRESHES: usize = 8;
+
+impl Bench {
+    pub(super) async fn refresh(&mut self) -> anyhow::Result<()> {
+        let (count, half) = (self.served, self.served / 2);
+        println!("\nRefresh {} Secrets", grouped(count));
+        let before = self.floor.refresh(&self.transport, &self.template, half).await?;
+        let start = self.begin()?;
+        refresh(BINDING, &now()).send(&self.transport.client(0)).await?;
+        let asked = Instant::now();
+        let (first, changed) = until_changed(&mut self.secrets, count).await?;
+        let end = until_at_rest(&self.plane, Who::Controller).await?;
+        // A Secret that was written again was not fresh in all its parts before.
+        let last = self.secrets.drain()?.into_iter().map(|seen| seen.at).max().unwrap_or(changed);
+        let cost = self.cost("refresh", start, end)?;
+        let after = self.floor.refresh(&self.transport, &self.template, count - half).await?;
+        println!("   the first Secret was fresh after {}", seconds(from_to(asked, first)));
+        println!(
+            "   floor: {} before and {} after, {:.2} × the first",
+            seconds(before),
+            seconds(after),
+            ratio(after, before) * half as f64 / (count - half) as f64
+        );
+        let job = format!("refresh of {} Secrets", grouped(count));
+        self.report.row(Row::against(&job, from_to(asked, last), before + after, 1.2));
+        self.report.cost(cost);
+        Ok(())
+    }
+
+    pub(super) async fn race_during_refreshes(&mut self) -> anyhow::Result<()> {
+        println!("\nA new ServiceAccount in a served namespace, while every Secret is refreshed");
+        let start = self.begin()?;
+        let client = self.transport.client(0);
+        let (mut races, mut end, mut rounds) = (Races::default(), start.at, 0);
+        while rounds < REFRESHES && races.windows.len() < self.samples {
+            let done = AtomicBool::new(false);
+            refresh(BINDING, &now()).send(&client).await?;
+            let refreshing = async {
+                until_changed(&mut self.secrets, self.served).await?;
+                done.store(true, Ordering::Relaxed);
+                anyhow::Ok(())
+            };
+            let racing = async {
+                let mut sample = 0;
+                while !done.load(Ordering::Relaxed) {
+                    // Those that were just refreshed, those in line, and those at work, as they come.
+                    let namespace = self.covered.namespace(sample * 7);
+                    let name = format!("meanwhile-{rounds}-{sample}");
+                    races.run(&client, &mut self.accounts, (namespace, &name)).await?;
+                    sample += 1;
+                }
+                anyhow::Ok(())
+            };
+            tokio::try_join!(refreshing, racing)?;
+            end = until_at_rest(&self.plane, Who::Controller).await?;
+            self.secrets.drain()?;
+            rounds += 1;
+        }
+        let job = "race window, during a refresh";
+        self.report.row(Row::race(job, &races.windows, &races.creates, None));
+        let mut cost = self.cost(&format!("{job}; {rounds} of them"), start, end)?;
+        // Each refresh but the first is meant to write every Secret again.
+        cost.requests.again = cost.requests.again.saturating_sub((rounds - 1) * self.served);
+        self.report.cost(cost);
+        Ok(())
+    }
+}
+
+/// Waits until so many Secrets have changed; returns when the first and the last did.
+async fn until_changed(secrets: &mut Watch, count: usize) -> anyhow::Result<(Instant, Instant)> {
+    let (mut seen, mut first, mut last) = (HashSet::new(), None, Instant::now());
+    while seen.len() < count {
+        let sighting = secrets.next().await?;
+        if sighting.stands && sighting.namespace.starts_with("bench-") {
+            last = sighting.at;
+            first = first.or(Some(last));
+            seen.insert(sighting.namespace);
+        }
+    }
+    Ok((first.unwrap_or(last), last))
+}
+
+#[allow(clippy::disallowed_methods, reason = "what asks for a refresh is, by its name, a time")]
+fn now() -> String {
+    Timestamp::now().to_string()
+}

@@ -1,0 +1,80 @@
+//! Learns from one namespace what the product's Secret looks like, so that the floor writes the same, and leaves
+//! everything as it was.
+
+use std::time::Duration;
+
+use acr_lab::{controller::Controller, plane::Plane};
+use anyhow::Context;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use serde_json::{Value, json};
+
+use super::{
+    NAMESPACE, SECRET,
+    call::Call,
+    group::{Template, create_namespace, secret_path},
+    requests::{Who, until_at_rest},
+    transport::Transport,
+    watch::Watch,
+};
+
+const SCOUT: &str = "scout";
+
+/// Where bindings are.
+const BINDINGS: &str = "/apis/acrcredential.dev/v1alpha1/acrcredentialbindings";
+
+/// The Secret in which the product keeps tokens across restarts.
+const CACHE: &str = "acr-credential-cache";
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A binding with two registries for all ServiceAccounts of some namespaces.
+pub(super) fn binding(name: &str, namespaces: &str) -> Call {
+    let object = json!({
+        "apiVersion": "acrcredential.dev/v1alpha1",
+        "kind": "AcrCredentialBinding",
+        "metadata": { "name": name },
+        "spec": {
+            "registries": [
+                { "instanceId": "cri-demo0001", "regionId": "cn-hangzhou" },
+                { "instanceId": "cri-demo0002", "regionId": "cn-beijing" },
+            ],
+            "watchNamespaces": { "names": [namespaces] },
+            "serviceAccounts": { "names": ["*"] },
+        },
+    });
+    Call::create(BINDINGS, &object)
+}
+
+/// A patch of the binding that asks for fresh tokens.
+pub(super) fn refresh(name: &str, value: &str) -> Call {
+    let annotations: Value = json!({ "acrcredential.dev/refresh-at": value });
+    Call::merge(&format!("{BINDINGS}/{name}"), &json!({ "metadata": { "annotations": annotations } }))
+}
+
+/// Runs the controller for one namespace. It is stopped when this returns, and nothing is left of what it made:
+/// neither the Secret nor the tokens that it kept.
+pub(super) async fn learn(
+    plane: &Plane,
+    controller: &Controller,
+    transport: &Transport,
+    secrets: &mut Watch,
+) -> anyhow::Result<Template> {
+    let client = transport.client(0);
+    controller.until_ready(PATIENCE).await?;
+    create_namespace(SCOUT).send(&client).await?;
+    binding(SCOUT, SCOUT).send(&client).await?;
+    let made = secrets.find(|seen| seen.namespace == SCOUT && seen.stands);
+    tokio::time::timeout(PATIENCE, made).await.context("no Secret came")??;
+    until_at_rest(plane, Who::Controller).await?;
+    let api: Api<Secret> = Api::namespaced(client.clone(), SCOUT);
+    let template = Template::of(&api.get(SECRET).await?)?;
+
+    Call::delete(format!("{BINDINGS}/{SCOUT}")).send(&client).await?;
+    let gone = secrets.find(|seen| seen.namespace == SCOUT && !seen.stands);
+    tokio::time::timeout(PATIENCE, gone).await.context("the Secret did not go")??;
+    until_at_rest(plane, Who::Controller).await?;
+    controller.terminate(PATIENCE).await?;
+    Call::delete(secret_path(NAMESPACE, CACHE)).send(&client).await?;
+    Ok(template)
+}

@@ -1,0 +1,123 @@
+//! What stands before anything is measured.
+
+use std::{
+    path::{Path, PathBuf},
+    thread::available_parallelism,
+    time::Duration,
+};
+
+use acr_lab::{
+    cloud::{Cloud, CloudConfig},
+    controller::{Controller, ControllerOptions},
+    plane::Plane,
+};
+use anyhow::Context;
+
+use super::{
+    Args, Bench, CONTROLLER, NAMESPACE, SECRET,
+    group::{ACCOUNTS, Group, Template},
+    report::Report,
+    requests::{Who, until_at_rest},
+    scout,
+    spans::{grouped, ratio, seconds},
+    transport::{Kind, Transport},
+    watch::Watch,
+};
+
+const MANIFESTS: [&str; 4] = ["crds", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
+
+/// How often each transport is tried, after once to warm it up.
+const ROUNDS: usize = 3;
+
+impl Bench {
+    /// Installs, learns and creates everything; the controller is stopped when this returns.
+    pub(super) async fn set_up(args: &Args, binary: PathBuf, plane: Plane) -> anyhow::Result<Bench> {
+        let (namespaces, samples) = (args.namespaces as usize, args.samples as usize);
+        let cloud = Cloud::start(CloudConfig::demo()).await?;
+        for manifest in MANIFESTS {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(manifest);
+            plane.apply_file(path).await.with_context(|| format!("{manifest} was not applied"))?;
+        }
+        let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await?;
+        let open = |kind| Transport::open(plane.kubeconfig(), kind);
+        let mut accounts = Watch::open(open(Kind::Http2(1)).await?.client(0), "serviceaccounts", "").await?;
+        let selector = format!("&fieldSelector=metadata.name={SECRET}");
+        let mut secrets = Watch::open(open(Kind::Http2(1)).await?.client(0), "secrets", &selector).await?;
+
+        println!("Learn from one namespace what the product's Secret looks like");
+        let maker = open(Kind::Http2(1)).await?;
+        let controller = Controller::start(ControllerOptions::new(binary, kubeconfig, cloud.address()))?;
+        let scouted = scout::learn(&plane, &controller, &maker, &mut secrets).await;
+        let template = scouted.with_context(|| format!("the scout failed:\n{}", controller.log_tail(20)))?;
+        println!("   {} bytes of data in base64", grouped(template.size()));
+
+        println!(
+            "Create 2 × {} namespaces with {} ServiceAccounts each",
+            grouped(namespaces),
+            ACCOUNTS.len()
+        );
+        let probe = Group::create(&maker, &mut accounts, "probe", (namespaces / 10).clamp(10, 100)).await?;
+        let floor = Group::create(&maker, &mut accounts, "floor", namespaces).await?;
+        let covered = Group::create(&maker, &mut accounts, "bench", namespaces).await?;
+        until_at_rest(&plane, Who::ControllerManager).await?;
+
+        println!("Find the fastest way to the API server, for the floor");
+        let transport = fastest(&plane, probe, &template).await?;
+        let report = Report::new(conditions(namespaces, &transport));
+        Ok(Bench {
+            accounts,
+            secrets,
+            transport,
+            controller,
+            cloud,
+            plane,
+            template,
+            covered,
+            floor,
+            served: namespaces,
+            samples,
+            cpu: Duration::ZERO,
+            report,
+        })
+    }
+}
+
+/// Tries each transport on the same namespaces in turn, and takes that which is the fastest in sum.
+async fn fastest(plane: &Plane, mut probe: Group, template: &Template) -> anyhow::Result<Transport> {
+    let mut tried = Vec::new();
+    for kind in Kind::ALL {
+        tried.push((Duration::ZERO, Transport::open(plane.kubeconfig(), kind).await?));
+    }
+    let all = 0..probe.len();
+    for round in 0..=ROUNDS {
+        for (number, (sum, transport)) in tried.iter_mut().enumerate() {
+            let secret = format!("acr-credential-secret-probe-{round}-{number}");
+            let took = probe.fill_as(transport, template, &secret, all.clone()).await?;
+            if round > 0 {
+                *sum += took;
+            }
+        }
+    }
+    let writes = all.len() * (1 + ACCOUNTS.len()) * ROUNDS;
+    for (sum, transport) in &tried {
+        println!("   {} writes by {}: {}", grouped(writes), transport.kind.name(), seconds(*sum));
+    }
+    tried.sort_by_key(|(sum, _)| *sum);
+    if let [(best, _), .., (worst, _)] = &tried[..] {
+        println!("   the slowest takes {:.2} × the fastest, which is the floor's", ratio(*worst, *best));
+    }
+    let (_, transport) = tried.into_iter().next().context("no transport was tried")?;
+    Ok(transport)
+}
+
+fn conditions(namespaces: usize, transport: &Transport) -> String {
+    let cores = available_parallelism().map(usize::from).unwrap_or(1);
+    format!(
+        "{} namespaces × {} ServiceAccounts under one binding with 2 registries, and as many beside it for the \
+         floor, which the controller watches too; {cores} cores for the controller, the control plane and the bench together. The floor is a bare \
+         client over {}, 16 requests at a time.",
+        grouped(namespaces),
+        ACCOUNTS.len(),
+        transport.kind.name()
+    )
+}

@@ -1,0 +1,135 @@
+//! The bench's eyes: a raw watch that reads only what it needs, on a connection and a task of its own.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use futures::TryStreamExt;
+use hyper::Request;
+use kube::{Client, api::WatchEvent};
+use serde::Deserialize;
+use tokio::{
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    task::JoinHandle,
+};
+
+use super::SECRET;
+
+/// What was seen, and when.
+#[derive(Debug, Clone)]
+pub(super) struct Sighting {
+    /// The object's namespace.
+    pub(super) namespace: String,
+    /// The object's name.
+    pub(super) name: String,
+    /// The object's version.
+    pub(super) version: String,
+    /// Whether the object stands.
+    pub(super) stands: bool,
+    /// Whether it is a ServiceAccount with our entry.
+    pub(super) bound: bool,
+    /// When it was read off the wire.
+    pub(super) at: Instant,
+}
+
+/// A watch on one resource in all namespaces, from the moment of its opening.
+pub(super) struct Watch {
+    resource: &'static str,
+    sightings: UnboundedReceiver<anyhow::Result<Sighting>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Deserialize, Clone)]
+#[serde(rename_all = "camelCase")]
+struct Slim {
+    metadata: Metadata,
+    #[serde(default)]
+    image_pull_secrets: Vec<Named>,
+}
+
+#[derive(Deserialize, Clone)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    name: String,
+    resource_version: String,
+}
+
+#[derive(Deserialize, Clone)]
+struct Named {
+    #[serde(default)]
+    name: String,
+}
+
+impl Watch {
+    /// Opens a watch. `query` narrows it down: a field selector, or nothing.
+    pub(super) async fn open(client: Client, resource: &'static str, query: &str) -> anyhow::Result<Watch> {
+        let list = Request::get(format!("/api/v1/{resource}?limit=1")).body(Vec::new())?;
+        let version = client.request::<Slim>(list).await?.metadata.resource_version;
+        // An hour is more than a run takes; a watch that ends fails the run, since it would miss something.
+        let path = format!("/api/v1/{resource}?watch=1&timeoutSeconds=3600&resourceVersion={version}{query}");
+        let (sender, sightings) = mpsc::unbounded_channel();
+        let request = Request::get(path).body(Vec::new())?;
+        let task = tokio::spawn(async move {
+            let ended =
+                watch(client, request, &sender).await.err().unwrap_or_else(|| anyhow!("it was closed"));
+            let _ = sender.send(Err(ended.context(format!("the watch on {resource} ended"))));
+        });
+        Ok(Watch { resource, sightings, task })
+    }
+
+    /// The next sighting.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Sighting> {
+        self.sightings.recv().await.with_context(|| format!("the watch on {} is over", self.resource))?
+    }
+
+    /// The next one that `wanted` says yes to.
+    pub(super) async fn find(&mut self, wanted: impl Fn(&Sighting) -> bool) -> anyhow::Result<Sighting> {
+        loop {
+            let sighting = self.next().await?;
+            if wanted(&sighting) {
+                return Ok(sighting);
+            }
+        }
+    }
+
+    /// Takes what was seen since, without waiting for more.
+    pub(super) fn drain(&mut self) -> anyhow::Result<Vec<Sighting>> {
+        std::iter::from_fn(|| self.sightings.try_recv().ok()).collect()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn watch(
+    client: Client,
+    request: Request<Vec<u8>>,
+    sender: &UnboundedSender<anyhow::Result<Sighting>>,
+) -> anyhow::Result<()> {
+    let mut events = Box::pin(client.request_events::<Slim>(request).await?);
+    while let Some(event) = events.try_next().await? {
+        let at = Instant::now();
+        let (object, stands) = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, true),
+            WatchEvent::Deleted(object) => (object, false),
+            WatchEvent::Bookmark(_) => continue,
+            WatchEvent::Error(status) => bail!("{}", status.message),
+        };
+        let bound = object.image_pull_secrets.iter().any(|entry| entry.name == SECRET);
+        let Metadata { namespace, name, resource_version: version } = object.metadata;
+        if sender.send(Ok(Sighting { namespace, name, version, stands, bound, at })).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The time from one moment to another; none if the other came first.
+pub(super) fn from_to(from: Instant, to: Instant) -> Duration {
+    to.saturating_duration_since(from)
+}

@@ -1,0 +1,180 @@
+//! Every text in every field, and every type: the API server and the validator judge alike.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt;
+use serde_json::{Value, json};
+
+use crate::server::{Refusal, Server, parse, valid, valid_with};
+use crate::table::table;
+
+/// What nobody thought of in the table.
+const TEXTS: [&str; 40] = [
+    " ",
+    "-",
+    ".",
+    "..",
+    "/",
+    ":",
+    "*",
+    "?",
+    "**",
+    "*?*",
+    "a..b",
+    "a.-b",
+    "a--b",
+    "*.",
+    "-*",
+    "a:1",
+    "a:0",
+    "a:",
+    "a:1/",
+    "a/",
+    "a//b",
+    "a/*",
+    "a?b",
+    "a*b:1/c",
+    "A",
+    "١m",
+    "Ａ",
+    "\u{0}",
+    "a\u{0}",
+    "a\n",
+    "a\r\nb",
+    "\ta",
+    "null",
+    "~",
+    "1h1",
+    "1e3s",
+    "0x1s",
+    "00015m",
+    "0.000000001s",
+    "9999999999999999999h",
+];
+
+/// Asks both of each object, several at a time, and gives what `differ` finds.
+async fn differences(
+    objects: Vec<Value>,
+    differ: impl Fn(&Value, Result<Value, Refusal>) -> Option<String>,
+) -> Vec<String> {
+    let (server, differ) = (&Server::get().await, &differ);
+    let ask = |object: Value| async move { differ(&object, server.dry_run(&object).await) };
+    futures::stream::iter(objects).map(ask).buffer_unordered(8).filter_map(std::future::ready).collect().await
+}
+
+/// A text in every field that holds one, so that one answer judges it in each.
+fn everywhere(text: &str) -> Value {
+    let mut object = valid();
+    object["spec"] = json!({
+        "registries": [
+            {
+                "instanceId": text,
+                "regionId": text,
+                "domains": ["img.example.com", text],
+                "assumeRoleARN": text,
+                "rrsaRoleARN": text,
+                "rrsaOIDCProviderRoleARN": text,
+            },
+            { "accessKeySecretRef": { "name": text } },
+        ],
+        "watchNamespaces": { "names": ["a", text], "exclude": [text, "a"] },
+        "serviceAccounts": {
+            "names": [text],
+            "selector": { "matchLabels": { "a": "b" }, "matchExpressions": [{ "key": "a", "operator": "In", "values": [text] }] },
+        },
+        "notifyEmail": text,
+    });
+    object
+}
+
+#[tokio::test]
+async fn the_two_agree_on_every_text_in_every_field() {
+    let table = table();
+    let texts: BTreeSet<&str> = table.iter().flat_map(|case| case.texts()).chain(TEXTS).collect();
+    // The threshold stands alone: its CEL rule is not asked where another field is wrong.
+    let threshold = |text: &&str| valid_with("/expiringThreshold", &json!(text));
+    let objects = texts.iter().map(|text| everywhere(text)).chain(texts.iter().map(threshold)).collect();
+    let found = differences(objects, |object, answer| {
+        let server = answer.err().map(|refusal| refusal.fields).unwrap_or_default();
+        let validator = parse(object).err().unwrap_or_default();
+        let validator: BTreeSet<String> = validator.into_iter().map(|invalid| invalid.path).collect();
+        (server != validator).then(|| {
+            let only =
+                |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
+            format!(
+                "{}: only the server refuses {:?}, only the validator {:?}",
+                object["spec"],
+                only(&server, &validator),
+                only(&validator, &server)
+            )
+        })
+    })
+    .await;
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Fields that do not hold an object.
+const FIELDS: [&str; 18] = [
+    "/registries/0/instanceId",
+    "/registries/0/regionId",
+    "/registries/0/domains",
+    "/registries/0/assumeRoleARN",
+    "/registries/0/rrsaRoleARN",
+    "/registries/0/rrsaOIDCProviderRoleARN",
+    "/registries/0/expireDuration",
+    "/watchNamespaces/names",
+    "/watchNamespaces/exclude",
+    "/watchNamespaces/selector/matchExpressions",
+    "/serviceAccounts/names",
+    "/expiringThreshold",
+    "/webhook/enable",
+    "/webhook/failurePolicy",
+    "/webhook/timeoutSeconds",
+    "/deletionPolicy",
+    "/suspend",
+    "/notifyEmail",
+];
+
+/// Fields that hold an object, or a list of them. There serde reads a list as the fields in their order, which
+/// the server never lets pass; so lists are left out.
+const OBJECTS: [&str; 7] = [
+    "/registries",
+    "/registries/0",
+    "/registries/0/accessKeySecretRef",
+    "/watchNamespaces",
+    "/watchNamespaces/selector",
+    "/serviceAccounts",
+    "/webhook",
+];
+
+#[tokio::test]
+async fn the_two_agree_on_every_type_in_every_field() {
+    let plain = [
+        json!(null),
+        json!(true),
+        json!("x"),
+        json!({}),
+        json!(1),
+        json!(1.5),
+        json!(-1),
+        json!(4000),
+        json!(i64::MAX),
+    ];
+    let lists = [json!([]), json!([1]), json!([null]), json!([[]]), json!([{}]), json!(["x", null])];
+    let objects = FIELDS
+        .iter()
+        .flat_map(|at| plain.iter().chain(&lists).map(|value| valid_with(at, value)))
+        .chain(OBJECTS.iter().flat_map(|at| plain.iter().map(|value| valid_with(at, value))))
+        .collect();
+    // What the server accepts, the validator sees as stored: a `null` was taken for absent there.
+    let found = differences(objects, |object, answer| match answer {
+        Ok(stored) => {
+            parse(&stored).err().map(|e| format!("{}: only the validator refuses: {e:?}", object["spec"]))
+        }
+        Err(refusal) => {
+            parse(object).ok().map(|_| format!("{}: only the server refuses: {refusal:?}", object["spec"]))
+        }
+    })
+    .await;
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}

@@ -1,0 +1,19 @@
+//! The custom resource's schema on a real API server: each rule passed once and broken once, and the product's
+//! validator beside it. No controller runs.
+
+#[cfg(test)]
+mod constraints;
+#[cfg(test)]
+mod defaults;
+#[cfg(test)]
+mod explain;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod table;
+#[cfg(test)]
+mod verdicts;

@@ -1,0 +1,104 @@
+//! One control plane with the CRD, and what it says of a binding by a dry run.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use acr_credential_binding::api::AcrCredentialBinding;
+use acr_credential_binding::model::{Binding, Invalid};
+use acr_lab::plane::Plane;
+use kube::api::{Api, ApiResource, DynamicObject, PostParams};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+pub const CRD: &str = "crds/acrcredentialbindings.yaml";
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The plane that all tests share, with the CRD established.
+pub async fn plane() -> &'static Plane {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    let plane = Plane::shared().await.unwrap();
+    INSTALLED
+        .get_or_init(async || {
+            plane.apply_file(root().join(CRD)).await.unwrap();
+            let crd = "crd/acrcredentialbindings.acrcredential.dev";
+            plane.kubectl_ok(&["wait", "--for=condition=Established", crd, "--timeout=20s"]).await.unwrap();
+        })
+        .await;
+    plane
+}
+
+/// Why the API server refuses an object.
+#[derive(Debug)]
+pub struct Refusal {
+    pub message: String,
+    /// The fields that it complains of.
+    pub fields: BTreeSet<String>,
+}
+
+/// Objects as JSON, so that also what no typed client could write is sent.
+pub struct Server(Api<DynamicObject>);
+
+impl Server {
+    pub async fn get() -> Self {
+        let resource = ApiResource::erase::<AcrCredentialBinding>(&());
+        Self(Api::all_with(plane().await.client(), &resource))
+    }
+
+    /// What the API server would store, or why it refuses.
+    pub async fn dry_run(&self, object: &Value) -> Result<Value, Refusal> {
+        let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
+        let params = PostParams { dry_run: true, ..PostParams::default() };
+        match self.0.create(&params, &object).await {
+            Ok(stored) => Ok(serde_json::to_value(stored).unwrap()),
+            // Any other failure is none of the schema's.
+            Err(kube::Error::Api(status)) if status.code == 422 => {
+                let causes = status.details.iter().flat_map(|details| &details.causes);
+                let fields =
+                    causes.map(|cause| cause.field.clone()).filter(|field| field.starts_with("spec"));
+                Err(Refusal { message: status.message.clone(), fields: fields.collect() })
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What the product's validator makes of the same object. What is no such object at all is wrong as a whole.
+pub fn parse(object: &Value) -> Result<Binding, Vec<Invalid>> {
+    let no_object = |e: serde_json::Error| vec![Invalid { path: "spec".to_owned(), message: e.to_string() }];
+    let object: AcrCredentialBinding = serde_json::from_value(object.clone()).map_err(no_object)?;
+    Binding::parse(&object, "cn-hangzhou")
+}
+
+/// A binding that nothing is wrong with; each field's parent stands, so that a field can be put by its pointer.
+pub fn valid() -> Value {
+    json!({
+        "apiVersion": "acrcredential.dev/v1alpha1",
+        "kind": "AcrCredentialBinding",
+        "metadata": { "name": "team-a" },
+        "spec": {
+            "registries": [{ "instanceId": "cri-abc123", "regionId": "cn-hangzhou" }],
+            "watchNamespaces": { "names": ["team-a-*"], "selector": { "matchLabels": { "tier": "app" } } },
+            "serviceAccounts": { "names": ["*"], "selector": { "matchLabels": { "tier": "app" } } },
+            "webhook": {},
+        },
+    })
+}
+
+/// The valid binding with one value of its spec put in, by JSON pointer; the empty one is the spec itself.
+pub fn valid_with(pointer: &str, value: &Value) -> Value {
+    let mut object = valid();
+    let Some((parent, field)) = pointer.rsplit_once('/') else {
+        object["spec"] = value.clone();
+        return object;
+    };
+    let parent = object.pointer_mut(&format!("/spec{parent}")).unwrap();
+    match parent {
+        Value::Array(items) => items[field.parse::<usize>().unwrap()] = value.clone(),
+        Value::Object(fields) => drop(fields.insert(field.to_owned(), value.clone())),
+        other => panic!("{pointer} leads into {other}"),
+    }
+    object
+}
