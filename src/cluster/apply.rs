@@ -11,8 +11,8 @@ use super::error::{CallError, call};
 use super::index::Index;
 use super::objects::{WatchedSecret, WatchedServiceAccount};
 use crate::api::names;
-use crate::plan::secret::{Content, Template};
 use crate::plan::Change;
+use crate::plan::secret::{Content, Template};
 
 /// What became of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,17 +55,22 @@ impl Applier {
                 let metadata = json!({ "resourceVersion": resource_version, "annotations": annotations });
                 self.patch_secret(namespace, &json!({ "metadata": metadata })).await
             }
-            Change::DeleteSecret { uid, resource_version } => self.delete_secret(namespace, uid, resource_version).await,
+            Change::DeleteSecret { uid, resource_version } => {
+                self.delete_secret(namespace, uid, resource_version).await
+            }
             Change::SetPullSecrets { service_account, resource_version, pull_secrets } => {
                 let list: Vec<Value> = pull_secrets.iter().map(|name| json!({ "name": name })).collect();
-                let patch = json!({ "metadata": { "resourceVersion": resource_version }, "imagePullSecrets": list });
+                let patch =
+                    json!({ "metadata": { "resourceVersion": resource_version }, "imagePullSecrets": list });
                 self.patch_service_account(namespace, service_account, &patch).await
             }
         };
         match result {
             Ok(()) => Outcome::Done,
             Err(CallError::Conflict) => self.read_again(namespace, change).await,
-            Err(CallError::NotFound) if !matches!(change, Change::CreateSecret { .. }) => self.read_again(namespace, change).await,
+            Err(CallError::NotFound) if !matches!(change, Change::CreateSecret { .. }) => {
+                self.read_again(namespace, change).await
+            }
             Err(error) => Outcome::Failed(error),
         }
     }
@@ -107,7 +112,8 @@ impl Applier {
     fn update(&self, content: &Content, resource_version: &str, extra_keys: &[Box<str>]) -> Value {
         let mut annotations = self.annotations(content);
         annotations.insert(names::ANNOTATION_RETAINED.to_owned(), Value::Null);
-        let mut data: Map<String, Value> = extra_keys.iter().map(|key| (key.to_string(), Value::Null)).collect();
+        let mut data: Map<String, Value> =
+            extra_keys.iter().map(|key| (key.to_string(), Value::Null)).collect();
         data.insert(names::SECRET_KEY.to_owned(), json!(content.data.expose_secret()));
         json!({
             "metadata": {
@@ -129,15 +135,26 @@ impl Applier {
         Ok(())
     }
 
-    async fn delete_secret(&self, namespace: &str, uid: &str, resource_version: &str) -> Result<(), CallError> {
-        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: Some(resource_version.to_owned()) };
+    async fn delete_secret(
+        &self,
+        namespace: &str,
+        uid: &str,
+        resource_version: &str,
+    ) -> Result<(), CallError> {
+        let preconditions =
+            Preconditions { uid: Some(uid.to_owned()), resource_version: Some(resource_version.to_owned()) };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         call(self.secrets(namespace).delete(&self.template.name, &params)).await?;
         self.index.remove_secret(namespace, resource_version);
         Ok(())
     }
 
-    async fn patch_service_account(&self, namespace: &str, name: &str, patch: &Value) -> Result<(), CallError> {
+    async fn patch_service_account(
+        &self,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<(), CallError> {
         let params = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
         let accounts = self.service_accounts(namespace);
         let now = call(accounts.patch(name, &params, &Patch::Merge(patch))).await?;
@@ -149,7 +166,8 @@ impl Applier {
     async fn read_again(&self, namespace: &str, change: &Change) -> Outcome {
         let result = match change {
             Change::SetPullSecrets { service_account, resource_version, .. } => {
-                call(self.service_accounts(namespace).get_opt(service_account)).await.map(|found| match found {
+                call(self.service_accounts(namespace).get_opt(service_account)).await.map(|found| match found
+                {
                     Some(account) if account.meta().deletion_timestamp.is_none() => {
                         self.index.put_service_account(namespace, account.view());
                     }
@@ -161,7 +179,9 @@ impl Applier {
             Change::CreateSecret { .. } => self.read_secret(namespace, "").await,
             Change::UpdateSecret { resource_version, .. }
             | Change::RetainSecret { resource_version }
-            | Change::DeleteSecret { resource_version, .. } => self.read_secret(namespace, resource_version).await,
+            | Change::DeleteSecret { resource_version, .. } => {
+                self.read_secret(namespace, resource_version).await
+            }
         };
         match result {
             Ok(()) => Outcome::Stale,
@@ -177,4 +197,3 @@ impl Applier {
         Ok(())
     }
 }
-

@@ -40,7 +40,9 @@ pub fn connect(config: &Config) -> Result<Client, Error> {
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(Duration::from_secs(5)));
     tcp.set_keepalive(Some(Duration::from_secs(30)));
-    let tls = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config().map_err(boxed)?).https_or_http();
+    let tls = HttpsConnectorBuilder::new()
+        .with_tls_config(config.rustls_client_config().map_err(boxed)?)
+        .https_or_http();
     let tls = match &config.tls_server_name {
         Some(name) => {
             let parsed = name.clone().try_into().map_err(|_| Error::ServerName(name.clone()))?;

@@ -45,7 +45,10 @@ impl std::fmt::Display for CallError {
 pub async fn call<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match tokio::time::timeout(DEADLINE, request).await {
         Ok(result) => result.map_err(|error| classify(&error)),
-        Err(_) => Err(CallError::Later(format!("the API server did not answer within {} s", DEADLINE.as_secs()), None)),
+        Err(_) => Err(CallError::Later(
+            format!("the API server did not answer within {} s", DEADLINE.as_secs()),
+            None,
+        )),
     }
 }
 
@@ -117,6 +120,9 @@ mod tests {
     fn what_moved_or_is_gone_is_read_again() {
         assert_eq!(of(json!({"code": 409, "reason": "Conflict", "message": "m"})), CallError::Conflict);
         assert_eq!(of(json!({"code": 404, "reason": "NotFound", "message": "m"})), CallError::NotFound);
-        assert!(matches!(of(json!({"code": 422, "reason": "Invalid", "message": "m"})), CallError::Invalid(_)));
+        assert!(matches!(
+            of(json!({"code": 422, "reason": "Invalid", "message": "m"})),
+            CallError::Invalid(_)
+        ));
     }
 }

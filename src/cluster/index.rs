@@ -69,10 +69,16 @@ impl Index {
     /// Takes in the Secret of our name.
     pub fn put_secret(&self, namespace: &str, secret: SecretView) -> Option<Arc<str>> {
         self.change(namespace, |view| {
-            if view.secret.as_ref().is_some_and(|held| is_older(&secret.resource_version, &held.resource_version)) {
+            if view
+                .secret
+                .as_ref()
+                .is_some_and(|held| is_older(&secret.resource_version, &held.resource_version))
+            {
                 return false;
             }
-            let same = |held: &SecretView| held.fingerprint == secret.fingerprint && held.uid == secret.uid && held.ours == secret.ours;
+            let same = |held: &SecretView| {
+                held.fingerprint == secret.fingerprint && held.uid == secret.uid && held.ours == secret.ours
+            };
             let changed = !view.secret.as_ref().is_some_and(same);
             view.secret = Some(secret);
             view.refused = None;
@@ -116,7 +122,8 @@ impl Index {
                 if is_older(&account.resource_version, &held.resource_version) {
                     return false;
                 }
-                let changed = (&held.pull_secrets, &held.labels, held.skip) != (&account.pull_secrets, &account.labels, account.skip);
+                let changed = (&held.pull_secrets, &held.labels, held.skip)
+                    != (&account.pull_secrets, &account.labels, account.skip);
                 *held = account;
                 changed
             }
@@ -128,7 +135,12 @@ impl Index {
     }
 
     /// Forgets a ServiceAccount, unless a newer one of its name is held.
-    pub fn remove_service_account(&self, namespace: &str, name: &str, resource_version: &str) -> Option<Arc<str>> {
+    pub fn remove_service_account(
+        &self,
+        namespace: &str,
+        name: &str,
+        resource_version: &str,
+    ) -> Option<Arc<str>> {
         self.change(namespace, |view| {
             let Ok(at) = find(&view.service_accounts, name) else { return false };
             if is_older(resource_version, &view.service_accounts[at].resource_version) {
@@ -167,8 +179,11 @@ impl Index {
 
     fn sweep(&self, mut gone: impl FnMut(&mut NamespaceView) -> bool) -> Vec<Arc<str>> {
         let mut namespaces = self.lock();
-        let changed = namespaces.iter_mut().filter_map(|(name, view)| gone(view).then(|| name.clone())).collect();
-        namespaces.retain(|_, view| view.facts.is_some() || view.secret.is_some() || !view.service_accounts.is_empty());
+        let changed =
+            namespaces.iter_mut().filter_map(|(name, view)| gone(view).then(|| name.clone())).collect();
+        namespaces.retain(|_, view| {
+            view.facts.is_some() || view.secret.is_some() || !view.service_accounts.is_empty()
+        });
         changed
     }
 }

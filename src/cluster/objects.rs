@@ -104,7 +104,8 @@ impl WatchedSecret {
         let labels = self.metadata.labels.unwrap_or_default();
         let annotations = self.metadata.annotations.unwrap_or_default();
         let labelled = labels.get(names::LABEL_MANAGED_BY).is_some_and(|value| value == names::MANAGER);
-        let data: BTreeMap<String, ValueDigest> = self.data.into_iter().map(|(key, value)| (key, value.0)).collect();
+        let data: BTreeMap<String, ValueDigest> =
+            self.data.into_iter().map(|(key, value)| (key, value.0)).collect();
         SecretView {
             uid: self.metadata.uid.unwrap_or_default().into(),
             resource_version: self.metadata.resource_version.unwrap_or_default().into(),
@@ -112,7 +113,11 @@ impl WatchedSecret {
             ours: labelled || annotations.contains_key(names::ANNOTATION_REGISTRIES),
             retained: says_true(Some(&annotations), names::ANNOTATION_RETAINED),
             foreign_type: self.type_.filter(|t| t != names::SECRET_TYPE).map(Into::into),
-            extra_keys: data.keys().filter(|key| *key != names::SECRET_KEY).map(|key| key.as_str().into()).collect(),
+            extra_keys: data
+                .keys()
+                .filter(|key| *key != names::SECRET_KEY)
+                .map(|key| key.as_str().into())
+                .collect(),
             fingerprint: template.fingerprint(&data, &labels, &annotations),
         }
     }
@@ -147,7 +152,9 @@ mod tests {
             "type": "kubernetes.io/dockerconfigjson",
             "data": {".dockerconfigjson": "YQ=="},
         });
-        let print = |value: serde_json::Value| serde_json::from_value::<WatchedSecret>(value).unwrap().view(&template()).fingerprint;
+        let print = |value: serde_json::Value| {
+            serde_json::from_value::<WatchedSecret>(value).unwrap().view(&template()).fingerprint
+        };
         let with = |pointer: &str, value: serde_json::Value| {
             let mut changed = base.clone();
             changed[pointer.split('/').next().unwrap()].merge_at(pointer, value);

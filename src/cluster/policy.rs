@@ -1,6 +1,8 @@
 //! Looks whether the admission policies that fence this controller are in force.
 
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -37,7 +39,9 @@ pub async fn probe(client: &Client, namespace: &str, secret_name: &str) -> Fence
     let params = PatchParams { dry_run: true, ..PatchParams::apply(names::MANAGER) };
     match call(secrets.patch(secret_name, &params, &Patch::Apply(&object))).await {
         Ok(_) => Fence::Missing,
-        Err(CallError::Forbidden(message) | CallError::Invalid(message)) if message.contains(MARK) && message.contains("ValidatingAdmissionPolicy") => {
+        Err(CallError::Forbidden(message) | CallError::Invalid(message))
+            if message.contains(MARK) && message.contains("ValidatingAdmissionPolicy") =>
+        {
             Fence::Standing
         }
         Err(_) => Fence::Unknown,
@@ -51,7 +55,9 @@ pub async fn probe(client: &Client, namespace: &str, secret_name: &str) -> Fence
 pub async fn excess_rights(client: &Client) -> Result<Vec<String>, CallError> {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let mut excess = Vec::new();
-    for (verb, resource) in [("list", "secrets"), ("get", "secrets"), ("create", "pods"), ("delete", "serviceaccounts")] {
+    for (verb, resource) in
+        [("list", "secrets"), ("get", "secrets"), ("create", "pods"), ("delete", "serviceaccounts")]
+    {
         let attributes = ResourceAttributes {
             verb: Some(verb.to_owned()),
             resource: Some(resource.to_owned()),
@@ -59,7 +65,10 @@ pub async fn excess_rights(client: &Client) -> Result<Vec<String>, CallError> {
             ..ResourceAttributes::default()
         };
         let review = SelfSubjectAccessReview {
-            spec: SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), non_resource_attributes: None },
+            spec: SelfSubjectAccessReviewSpec {
+                resource_attributes: Some(attributes),
+                non_resource_attributes: None,
+            },
             ..SelfSubjectAccessReview::default()
         };
         let answer = call(reviews.create(&PostParams::default(), &review)).await?;

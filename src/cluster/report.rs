@@ -1,10 +1,10 @@
 //! Writes on bindings: status, finalizer, the converted binding itself, and Events.
 
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt};
-use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::json;
 use tracing::debug;
 
@@ -52,12 +52,18 @@ impl BindingWriter {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn set_finalizer(&self, object: &AcrCredentialBinding, present: bool) -> Result<AcrCredentialBinding, CallError> {
-        let mut finalizers: Vec<String> = object.finalizers().iter().filter(|f| *f != names::FINALIZER).cloned().collect();
+    pub async fn set_finalizer(
+        &self,
+        object: &AcrCredentialBinding,
+        present: bool,
+    ) -> Result<AcrCredentialBinding, CallError> {
+        let mut finalizers: Vec<String> =
+            object.finalizers().iter().filter(|f| *f != names::FINALIZER).cloned().collect();
         if present {
             finalizers.push(names::FINALIZER.to_owned());
         }
-        let patch = json!({ "metadata": { "resourceVersion": object.resource_version(), "finalizers": finalizers } });
+        let patch =
+            json!({ "metadata": { "resourceVersion": object.resource_version(), "finalizers": finalizers } });
         let params = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
         call(self.bindings().patch(&object.name_any(), &params, &Patch::Merge(&patch))).await
     }
@@ -75,7 +81,11 @@ impl BindingWriter {
     ///
     /// # Errors
     /// [`CallError`]; `Conflict` where a binding of that name stands which somebody else made.
-    pub async fn create_converted(&self, source: &str, spec: &AcrCredentialBindingSpec) -> Result<(), CallError> {
+    pub async fn create_converted(
+        &self,
+        source: &str,
+        spec: &AcrCredentialBindingSpec,
+    ) -> Result<(), CallError> {
         let object = json!({
             "apiVersion": AcrCredentialBinding::api_version(&()),
             "kind": AcrCredentialBinding::kind(&()),
@@ -94,7 +104,11 @@ impl BindingWriter {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn replace_spec(&self, object: &AcrCredentialBinding, spec: &AcrCredentialBindingSpec) -> Result<(), CallError> {
+    pub async fn replace_spec(
+        &self,
+        object: &AcrCredentialBinding,
+        spec: &AcrCredentialBindingSpec,
+    ) -> Result<(), CallError> {
         let mut next = object.clone();
         next.metadata.managed_fields = None;
         next.spec = spec.clone();

@@ -146,8 +146,10 @@ mod tests {
     #[test]
     fn what_was_kept_comes_back() {
         let at = |s| Timestamp::from_second(s).unwrap();
-        let credential = Credential { username: "u".into(), token: "t:1".into(), minted_at: at(1), expires_at: at(2) };
-        let kept = Kept { credential: Some(Arc::new(credential)), domains: Some(Arc::from(["d".to_owned()])) };
+        let credential =
+            Credential { username: "u".into(), token: "t:1".into(), minted_at: at(1), expires_at: at(2) };
+        let kept =
+            Kept { credential: Some(Arc::new(credential)), domains: Some(Arc::from(["d".to_owned()])) };
         let back = parse(&ByteString(render(&Tokens::from([("id".to_owned(), kept)]))));
         let credential = back["id"].credential.as_ref().unwrap();
         assert_eq!(credential.token.expose_secret(), "t:1");

@@ -112,7 +112,8 @@ impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedServiceAccount> for IndexSink<W
     }
 
     fn remove(&mut self, object: WatchedServiceAccount) {
-        let (namespace, version) = (object.namespace().unwrap_or_default(), object.resource_version().unwrap_or_default());
+        let (namespace, version) =
+            (object.namespace().unwrap_or_default(), object.resource_version().unwrap_or_default());
         let gone = self.index.remove_service_account(&namespace, &object.name_any(), &version);
         gone.into_iter().for_each(&mut self.wake);
     }

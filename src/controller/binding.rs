@@ -69,7 +69,9 @@ impl BindingLoop {
                     self.board.bindings.add_after(name.clone(), wait);
                     None
                 }
-                Step::AddFinalizer(entry) => self.take_in(self.writer.set_finalizer(&entry.object, true).await),
+                Step::AddFinalizer(entry) => {
+                    self.take_in(self.writer.set_finalizer(&entry.object, true).await)
+                }
                 Step::RemoveFinalizer(entry) => {
                     let result = self.writer.set_finalizer(&entry.object, false).await;
                     if result.is_ok() {
@@ -105,7 +107,8 @@ impl BindingLoop {
     }
 
     fn remember(&self, name: &Arc<str>, at: Instant) {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_insert((at, 0)).0 = at;
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_insert((at, 0)).0 =
+            at;
     }
 
     fn retry(&self, name: &Arc<str>, failed: Option<CallError>) {
@@ -161,7 +164,8 @@ impl BindingLoop {
         }
         let entry = state.book.get(name).cloned().unwrap_or(entry);
         let registries = registries(&state, &entry, &wants);
-        let next_end = registries.iter().filter_map(|r| r.held).map(|(_, end)| end).filter(|end| *end > now).min();
+        let next_end =
+            registries.iter().filter_map(|r| r.held).map(|(_, end)| end).filter(|end| *end > now).min();
         let wait = next_end.map(|end| clock::until(end, now) + Duration::from_secs(1));
         let others = [state.notes.get(name).cloned().unwrap_or_default(), state.common.clone()].concat();
         drop(state);
@@ -218,14 +222,22 @@ fn standstill(entry: &Entry) -> Option<Failure> {
         return Some(Failure::new(Reason::InvalidSpec, format!("{list}{kept}")));
     }
     let suspended = entry.good.as_ref().is_some_and(|binding| binding.suspend);
-    suspended.then(|| Failure::new(Reason::Suspended, "spec.suspend is true: nothing is minted, written or withdrawn"))
+    suspended.then(|| {
+        Failure::new(Reason::Suspended, "spec.suspend is true: nothing is minted, written or withdrawn")
+    })
 }
 
-fn registries(state: &State, entry: &Entry, wants: &HashMap<crate::model::RegistryKey, Want>) -> Vec<RegistryFacts> {
+fn registries(
+    state: &State,
+    entry: &Entry,
+    wants: &HashMap<crate::model::RegistryKey, Want>,
+) -> Vec<RegistryFacts> {
     let facts = |registry: &Registry| {
         let key = &registry.key;
         let (held, domains) = match state.ledger.issue(registry) {
-            Issue::Held { credential, domains } => (Some((credential.minted_at, credential.expires_at)), domains.to_vec()),
+            Issue::Held { credential, domains } => {
+                (Some((credential.minted_at, credential.expires_at)), domains.to_vec())
+            }
             Issue::Pending | Issue::Missing => (None, registry.domains.clone()),
         };
         RegistryFacts {
@@ -240,4 +252,3 @@ fn registries(state: &State, entry: &Entry, wants: &HashMap<crate::model::Regist
     };
     entry.good.iter().flat_map(|binding| &binding.registries).map(facts).collect()
 }
-

@@ -73,7 +73,8 @@ impl State {
 
     /// Whether a converted binding's status must wait for the first look at the ConfigMap.
     pub fn awaits_config_map(&self, name: &str) -> bool {
-        let converted = self.book.get(name).and_then(|entry| entry.good.as_ref()).is_some_and(|good| good.converted);
+        let converted =
+            self.book.get(name).and_then(|entry| entry.good.as_ref()).is_some_and(|good| good.converted);
         self.config_map && converted && !self.notes.contains_key(name)
     }
 }
@@ -121,7 +122,8 @@ impl Board {
         let news = state.book.put(object, &self.cluster_region);
         if news.changed {
             self.refresh_wants(&mut state);
-            if let (true, Some(binding)) = (news.refresh, state.book.get(&name).and_then(|e| e.good.clone())) {
+            if let (true, Some(binding)) = (news.refresh, state.book.get(&name).and_then(|e| e.good.clone()))
+            {
                 state.ledger.force(binding.registries.iter().map(|registry| registry.key.clone()));
             }
             self.publish(&mut state, std::slice::from_ref(&name), Cause::Spec);
@@ -188,8 +190,11 @@ impl Board {
         }
         let mut dirty: HashSet<Arc<str>> = HashSet::new();
         for name in changed {
-            let of = |snapshot: &Arc<Snapshot>| snapshot.bindings().iter().find(|b| b.binding.name == *name).cloned();
-            let covered: HashSet<Arc<str>> = [of(&before), of(&next)].iter().flatten().flat_map(|b| self.covered_by(b)).collect();
+            let of = |snapshot: &Arc<Snapshot>| {
+                snapshot.bindings().iter().find(|b| b.binding.name == *name).cloned()
+            };
+            let covered: HashSet<Arc<str>> =
+                [of(&before), of(&next)].iter().flatten().flat_map(|b| self.covered_by(b)).collect();
             if let Some(entry) = state.book.get(name) {
                 let new = cause == Cause::Spec || !entry.is_observed();
                 state.tallies.expect(name, covered.clone(), new);

@@ -143,13 +143,15 @@ impl Book {
 
     /// Whether some binding's coverage cannot be told: then nobody knows what is not wanted.
     pub fn coverage_unknown(&self) -> bool {
-        !self.unreadable.is_empty() || self.entries.values().any(|entry| entry.is_held() && entry.good.is_none())
+        !self.unreadable.is_empty()
+            || self.entries.values().any(|entry| entry.is_held() && entry.good.is_none())
     }
 
     /// What the active bindings want of each registry.
     pub fn wants(&self) -> HashMap<RegistryKey, Want> {
         let mut wants: HashMap<RegistryKey, Want> = HashMap::new();
-        let active = self.entries.values().filter_map(Entry::in_force).filter(|(_, phase)| *phase == Phase::Active);
+        let active =
+            self.entries.values().filter_map(Entry::in_force).filter(|(_, phase)| *phase == Phase::Active);
         for (binding, _) in active {
             for registry in &binding.registries {
                 let want = wants
@@ -170,7 +172,8 @@ impl Book {
 
     /// Bindings that use some of these registries.
     pub fn users(&self, keys: &[RegistryKey]) -> Vec<Arc<str>> {
-        let uses = |entry: &Entry| entry.good.iter().flat_map(|b| &b.registries).any(|r| keys.contains(&r.key));
+        let uses =
+            |entry: &Entry| entry.good.iter().flat_map(|b| &b.registries).any(|r| keys.contains(&r.key));
         self.entries.iter().filter(|(_, entry)| uses(entry)).map(|(name, _)| name.clone()).collect()
     }
 }

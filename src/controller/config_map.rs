@@ -91,7 +91,12 @@ impl ConfigMapLoop {
                 Err(error) => {
                     attempts = attempts.saturating_add(1);
                     warn!(%error, "the binding of the ConfigMap was not written");
-                    let wait = backoff(attempts, Duration::from_millis(500), Duration::from_secs(60), names::LEGACY_NAME);
+                    let wait = backoff(
+                        attempts,
+                        Duration::from_millis(500),
+                        Duration::from_secs(60),
+                        names::LEGACY_NAME,
+                    );
                     let _ = tokio::time::timeout(wait, self.board.config_map.notified()).await;
                 }
             }
@@ -107,7 +112,8 @@ impl ConfigMapLoop {
             return Ok(());
         }
         let binding = self.board.state().book.get(names::LEGACY_NAME).map(|entry| entry.object.clone());
-        let converted = binding.as_ref().filter(|b| b.labels().get(names::LABEL_CONVERTED).is_some_and(|v| v == "true"));
+        let converted =
+            binding.as_ref().filter(|b| b.labels().get(names::LABEL_CONVERTED).is_some_and(|v| v == "true"));
         let Some(config_map) = object else {
             return match converted.filter(|b| b.metadata.deletion_timestamp.is_none()) {
                 Some(binding) => {
@@ -153,7 +159,8 @@ impl ConfigMapLoop {
         let result = match binding {
             None => {
                 info!("made the binding {} from the ConfigMap", names::LEGACY_NAME);
-                let source = format!("{}/{}", config_map.namespace().unwrap_or_default(), config_map.name_any());
+                let source =
+                    format!("{}/{}", config_map.namespace().unwrap_or_default(), config_map.name_any());
                 self.writer.create_converted(&source, &spec).await
             }
             Some(binding) if binding.spec == spec || binding.metadata.deletion_timestamp.is_some() => Ok(()),
@@ -212,4 +219,3 @@ impl ConfigMapLoop {
         self.board.bindings.add(names::LEGACY_NAME.into(), super::queue::Lane::Urgent);
     }
 }
-

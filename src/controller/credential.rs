@@ -78,14 +78,18 @@ impl CredentialLoop {
         for (key, list_domains) in due {
             flights.spawn(mint(self.cloud.clone(), key, list_domains, now));
         }
-        let sleep = next.map_or(LONGEST_SLEEP, |at| clock::until(at, now)).clamp(Duration::from_millis(5), LONGEST_SLEEP);
+        let sleep = next
+            .map_or(LONGEST_SLEEP, |at| clock::until(at, now))
+            .clamp(Duration::from_millis(5), LONGEST_SLEEP);
         (started, sleep)
     }
 
     fn record(&self, key: RegistryKey, minted: Minted, landed: &mut Vec<RegistryKey>) {
         Metrics::count(&self.metrics.mints, minted.credential.is_ok());
         match &minted.credential {
-            Ok(credential) => info!(registry = %key, identity = %key.identity, expires_at = %credential.expires_at, "credential issued"),
+            Ok(credential) => {
+                info!(registry = %key, identity = %key.identity, expires_at = %credential.expires_at, "credential issued")
+            }
             Err(failure) => warn!(
                 registry = %key,
                 identity = %key.identity,
@@ -139,4 +143,3 @@ async fn mint(cloud: Alibaba, key: RegistryKey, list_domains: bool, now: Timesta
     let (credential, domains) = tokio::join!(cloud.mint(&key, now), domains);
     (key, Minted { credential, domains })
 }
-

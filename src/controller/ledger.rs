@@ -102,12 +102,21 @@ impl Ledger {
     ) -> (Vec<(RegistryKey, bool)>, Option<Timestamp>) {
         let alive = |held: &Held| held.life().is_some_and(|life| !life.is_over(now));
         self.held.retain(|key, held| wants.contains_key(key) || held.in_flight || alive(held));
-        let due: Vec<RegistryKey> =
-            wants.iter().filter(|(key, want)| self.due_at(key, want).is_some_and(|at| at <= now)).map(|(key, _)| key.clone()).collect();
-        let joining = |(key, want): &(&RegistryKey, &Want)| self.joins_at(key, want).is_some_and(|at| at <= now);
+        let due: Vec<RegistryKey> = wants
+            .iter()
+            .filter(|(key, want)| self.due_at(key, want).is_some_and(|at| at <= now))
+            .map(|(key, _)| key.clone())
+            .collect();
+        let joining =
+            |(key, want): &(&RegistryKey, &Want)| self.joins_at(key, want).is_some_and(|at| at <= now);
         let together: Vec<RegistryKey> = match due.is_empty() {
             true => Vec::new(),
-            false => wants.iter().filter(joining).map(|(key, _)| key.clone()).filter(|key| !due.contains(key)).collect(),
+            false => wants
+                .iter()
+                .filter(joining)
+                .map(|(key, _)| key.clone())
+                .filter(|key| !due.contains(key))
+                .collect(),
         };
         let mut started = Vec::new();
         for key in due.into_iter().chain(together) {
@@ -231,7 +240,9 @@ impl Failed {
         let asked_to_wait = matches!(error.retry, Retry::After(_));
         let wait = match error.retry {
             Retry::Soon => backoff(attempts, Duration::from_secs(2), Duration::from_secs(300), seed),
-            Retry::After(wait) => wait.max(backoff(attempts, Duration::from_secs(1), Duration::from_secs(60), seed)),
+            Retry::After(wait) => {
+                wait.max(backoff(attempts, Duration::from_secs(1), Duration::from_secs(60), seed))
+            }
             Retry::Rarely => backoff(attempts, Duration::from_secs(15), Duration::from_secs(300), seed),
         };
         let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(5));

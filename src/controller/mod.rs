@@ -37,17 +37,17 @@ use self::namespace::NamespaceLoop;
 use self::queue::Lane;
 use crate::api::{AcrCredentialBinding, ConditionType, Reason, names};
 use crate::cloud::Alibaba;
+use crate::cluster::Applier;
+use crate::cluster::error::CallError;
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::cluster::policy::{self, Fence};
 use crate::cluster::report::BindingWriter;
 use crate::cluster::store::Store;
 use crate::cluster::watch::{self, IndexSink, Sink, watch};
-use crate::cluster::Applier;
-use crate::cluster::error::CallError;
 use crate::plan::refresh::backoff;
 use crate::plan::{Failure, Template};
-use crate::server::admin::{self, Readiness};
 use crate::server::Metrics;
+use crate::server::admin::{self, Readiness};
 
 /// Everything that a flag decides.
 #[derive(Clone, Debug)]
@@ -96,7 +96,12 @@ const AWAITED: [&str; 5] = ["namespaces", "service accounts", "secrets", "bindin
 ///
 /// # Errors
 /// [`Error`].
-pub async fn run(config: Config, clients: Clients, cloud: Alibaba, stop: impl Future<Output = ()>) -> Result<(), Error> {
+pub async fn run(
+    config: Config,
+    clients: Clients,
+    cloud: Alibaba,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::default());
     let readiness = Readiness::awaiting(AWAITED);
     let mut tasks: JoinSet<&'static str> = JoinSet::new();
@@ -105,7 +110,12 @@ pub async fn run(config: Config, clients: Clients, cloud: Alibaba, stop: impl Fu
     let board = Board::new(&config.region, Arc::new(config.template.clone()), Ledger::new(kept));
     serve_admin(&mut tasks, &config, &readiness, &metrics, &board);
     spawn_watches(&mut tasks, &config, &clients, &readiness, &board);
-    let fence = FenceLoop { client: clients.write.clone(), board: board.clone(), metrics: metrics.clone(), readiness: readiness.clone() };
+    let fence = FenceLoop {
+        client: clients.write.clone(),
+        board: board.clone(),
+        metrics: metrics.clone(),
+        readiness: readiness.clone(),
+    };
     spawn(&mut tasks, "the fence", fence.run(config.clone()));
     tokio::select! {
         () = stop => {
@@ -126,7 +136,12 @@ struct Parts {
 }
 
 /// Starts the loops once the caches are full, and waits for any task to end.
-async fn supervise(tasks: &mut JoinSet<&'static str>, config: &Config, clients: &Clients, parts: Parts) -> Error {
+async fn supervise(
+    tasks: &mut JoinSet<&'static str>,
+    config: &Config,
+    clients: &Clients,
+    parts: Parts,
+) -> Error {
     let mut looked = tokio::time::interval(Duration::from_millis(20));
     while !parts.readiness.missing().is_empty() {
         tokio::select! {
@@ -150,7 +165,11 @@ fn name_of(ended: Result<&'static str, tokio::task::JoinError>) -> &'static str 
     })
 }
 
-fn spawn<T>(tasks: &mut JoinSet<&'static str>, name: &'static str, task: impl Future<Output = T> + Send + 'static) {
+fn spawn<T>(
+    tasks: &mut JoinSet<&'static str>,
+    name: &'static str,
+    task: impl Future<Output = T> + Send + 'static,
+) {
     tasks.spawn(async move {
         task.await;
         name
@@ -167,7 +186,8 @@ async fn load(store: &Store, namespace: &str) -> Result<crate::cluster::store::T
         tokio::time::sleep(wait).await;
         wait *= 2;
     }
-    let cache = |error: CallError| Error::Cache { namespace: namespace.into(), words: error.to_string().into() };
+    let cache =
+        |error: CallError| Error::Cache { namespace: namespace.into(), words: error.to_string().into() };
     store.load().await.map_err(cache)
 }
 
@@ -178,7 +198,8 @@ fn serve_admin(
     metrics: &Arc<Metrics>,
     board: &Arc<Board>,
 ) {
-    let (address, readiness, metrics, board) = (config.listen_address, readiness.clone(), metrics.clone(), board.clone());
+    let (address, readiness, metrics, board) =
+        (config.listen_address, readiness.clone(), metrics.clone(), board.clone());
     let gauges = metrics.clone();
     let refresh = move || {
         for (name, depth) in [("namespace", board.namespaces.depth()), ("binding", board.bindings.depth())] {
@@ -213,9 +234,25 @@ fn spawn_watches(
         }
     };
     let secrets = watch::config().fields(&format!("metadata.name={}", config.template.name));
-    spawn(tasks, "the watch on namespaces", watch(Api::<WatchedNamespace>::all(client.clone()), watch::config(), index_sink("namespaces")));
-    spawn(tasks, "the watch on service accounts", watch(Api::<WatchedServiceAccount>::all(client.clone()), watch::config(), index_sink("service accounts")));
-    spawn(tasks, "the watch on secrets", watch(Api::<WatchedSecret>::all(client.clone()), secrets, index_sink("secrets")));
+    spawn(
+        tasks,
+        "the watch on namespaces",
+        watch(Api::<WatchedNamespace>::all(client.clone()), watch::config(), index_sink("namespaces")),
+    );
+    spawn(
+        tasks,
+        "the watch on service accounts",
+        watch(
+            Api::<WatchedServiceAccount>::all(client.clone()),
+            watch::config(),
+            index_sink("service accounts"),
+        ),
+    );
+    spawn(
+        tasks,
+        "the watch on secrets",
+        watch(Api::<WatchedSecret>::all(client.clone()), secrets, index_sink("secrets")),
+    );
     let bindings = BindingSink { board: board.clone(), readiness: readiness.clone() };
     spawn(tasks, "the watch on bindings", watch(Api::all(client.clone()), watch::config(), bindings));
 }
@@ -223,12 +260,18 @@ fn spawn_watches(
 fn spawn_loops(tasks: &mut JoinSet<&'static str>, config: &Config, clients: &Clients, parts: Parts) {
     let Parts { board, metrics, store, cloud, .. } = parts;
     let applier = Applier::new(clients.write.clone(), board.index.clone(), board.template().clone());
-    let worker = NamespaceLoop { board: board.clone(), applier, metrics: metrics.clone(), attempts: Arc::default() };
+    let worker =
+        NamespaceLoop { board: board.clone(), applier, metrics: metrics.clone(), attempts: Arc::default() };
     for _ in 0..WORKERS {
         spawn(tasks, "a namespace worker", worker.clone().run());
     }
     let writer = BindingWriter::new(clients.write.clone());
-    let reporter = BindingLoop { board: board.clone(), writer: writer.clone(), metrics: metrics.clone(), pace: Arc::default() };
+    let reporter = BindingLoop {
+        board: board.clone(),
+        writer: writer.clone(),
+        metrics: metrics.clone(),
+        pace: Arc::default(),
+    };
     for _ in 0..4 {
         spawn(tasks, "a binding worker", reporter.clone().run());
     }
@@ -256,7 +299,10 @@ impl FenceLoop {
         match policy::excess_rights(&self.client).await {
             Ok(excess) if excess.is_empty() => {}
             Ok(excess) => {
-                warn!(rights = excess.join("; "), "this controller has rights that it does not need; apply the RBAC of this version");
+                warn!(
+                    rights = excess.join("; "),
+                    "this controller has rights that it does not need; apply the RBAC of this version"
+                );
             }
             Err(error) => warn!(%error, "own rights cannot be looked up"),
         }
@@ -271,7 +317,8 @@ impl FenceLoop {
             }
             // A policy that was applied a moment ago is not in force yet.
             attempt += 1;
-            tokio::time::sleep(backoff(attempt, Duration::from_secs(2), Duration::from_secs(60), "fence")).await;
+            tokio::time::sleep(backoff(attempt, Duration::from_secs(2), Duration::from_secs(60), "fence"))
+                .await;
         }
     }
 

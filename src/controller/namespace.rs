@@ -37,7 +37,11 @@ pub struct NamespaceLoop {
 enum Next {
     Settled,
     /// Look again after a back-off between these bounds, or no sooner than asked.
-    Again { first: Duration, most: Duration, at_least: Option<Duration> },
+    Again {
+        first: Duration,
+        most: Duration,
+        at_least: Option<Duration>,
+    },
 }
 
 impl NamespaceLoop {
@@ -81,7 +85,8 @@ impl NamespaceLoop {
                 self.board.record(namespace, &plan.standings);
                 return Next::Settled;
             }
-            let outcomes = join_all(plan.changes.iter().map(|change| self.applier.apply(namespace, change))).await;
+            let outcomes =
+                join_all(plan.changes.iter().map(|change| self.applier.apply(namespace, change))).await;
             let failures = self.take_in(job, &plan, outcomes);
             if !failures.is_empty() {
                 return self.fail(namespace, failures);
@@ -101,8 +106,12 @@ impl NamespaceLoop {
                     self.metrics.attach_duration.observe(job.since.elapsed().as_secs_f64());
                     debug!(namespace = %job.key, %service_account, "imagePullSecrets written");
                 }
-                (Outcome::Done, change) => info!(namespace = %job.key, change = label(change), "Secret written"),
-                (Outcome::Stale, change) => debug!(namespace = %job.key, change = label(change), "stale, planning again"),
+                (Outcome::Done, change) => {
+                    info!(namespace = %job.key, change = label(change), "Secret written")
+                }
+                (Outcome::Stale, change) => {
+                    debug!(namespace = %job.key, change = label(change), "stale, planning again")
+                }
                 (Outcome::Failed(error), change) => failures.push((change.clone(), error.clone())),
             }
         }
@@ -119,11 +128,17 @@ impl NamespaceLoop {
                 CallError::Terminating | CallError::NotFound | CallError::Conflict => continue,
                 CallError::Quota(message) => {
                     (first, most) = (Duration::from_secs(5), Duration::from_secs(300));
-                    Failure::new(Reason::QuotaExceeded, format!("{message}: raise the quota for secrets, or cover the namespace no more"))
+                    Failure::new(
+                        Reason::QuotaExceeded,
+                        format!("{message}: raise the quota for secrets, or cover the namespace no more"),
+                    )
                 }
                 CallError::Forbidden(message) => {
                     (first, most) = (Duration::from_secs(5), Duration::from_secs(300));
-                    Failure::new(Reason::Forbidden, format!("{message}: apply the RBAC and policies of this version"))
+                    Failure::new(
+                        Reason::Forbidden,
+                        format!("{message}: apply the RBAC and policies of this version"),
+                    )
                 }
                 CallError::Invalid(message) => {
                     (first, most) = (Duration::from_secs(5), Duration::from_secs(300));
@@ -141,7 +156,8 @@ impl NamespaceLoop {
             why = Some(failure);
         }
         let snapshot = self.board.snapshot();
-        let plan = self.board.index.read(namespace, |view| plan::namespace(view, &snapshot)).unwrap_or_default();
+        let plan =
+            self.board.index.read(namespace, |view| plan::namespace(view, &snapshot)).unwrap_or_default();
         let mut standings = plan.standings;
         if let Some(why) = why {
             for standing in &mut standings {
@@ -151,7 +167,6 @@ impl NamespaceLoop {
         self.board.record(namespace, &standings);
         Next::Again { first, most, at_least }
     }
-
 }
 
 /// A name for a change, for logs and metrics.
@@ -164,4 +179,3 @@ pub fn label(change: &Change) -> &'static str {
         Change::SetPullSecrets { .. } => "set-pull-secrets",
     }
 }
-

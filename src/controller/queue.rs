@@ -132,7 +132,8 @@ impl<K: Eq + Hash + Clone> Queue<K> {
 
 impl<K: Eq + Hash + Clone> Inner<K> {
     fn add(&mut self, key: K, lane: Lane, now: Instant) {
-        let entry = self.entries.entry(key.clone()).or_insert(Entry { queued: None, since: now, active: false });
+        let entry =
+            self.entries.entry(key.clone()).or_insert(Entry { queued: None, since: now, active: false });
         if entry.queued.is_some_and(|queued| queued >= lane) {
             return;
         }
@@ -289,7 +290,8 @@ mod tests {
         }
         let mut seen = std::collections::HashSet::new();
         while seen.len() < 1000 {
-            let key = tokio::time::timeout(Duration::from_secs(10), done.recv()).await.expect("a key was lost");
+            let key =
+                tokio::time::timeout(Duration::from_secs(10), done.recv()).await.expect("a key was lost");
             seen.insert(key);
         }
         workers.iter().for_each(tokio::task::JoinHandle::abort);

@@ -42,14 +42,18 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_go_reads_them() {
-        for (text, seconds) in [("15m", 900.0), ("900s", 900.0), ("1h30m", 5400.0), ("0.5h", 1800.0), ("250ms", 0.25)] {
+        for (text, seconds) in
+            [("15m", 900.0), ("900s", 900.0), ("1h30m", 5400.0), ("0.5h", 1800.0), ("250ms", 0.25)]
+        {
             assert_eq!(super::parse(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "15", "15min", "m", "-5m", "1h-5m", "15 m", "..5m", "1.2.3s", "999999999999999999999h"] {
+        for text in
+            ["", "15", "15min", "m", "-5m", "1h-5m", "15 m", "..5m", "1.2.3s", "999999999999999999999h"]
+        {
             assert!(super::parse(text).is_err(), "{text}");
         }
     }

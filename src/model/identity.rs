@@ -25,14 +25,17 @@ impl Arn {
 
     fn parse(text: &str, kind: &str) -> Result<Self, String> {
         let complaint = || format!("{text:?} is no ARN of the form acs:ram::<account>:{kind}/<name>");
-        let (account, resource) = text
-            .strip_prefix("acs:ram::")
-            .and_then(|rest| rest.split_once(':'))
-            .ok_or_else(complaint)?;
-        let name = resource.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')).ok_or_else(complaint)?;
+        let (account, resource) =
+            text.strip_prefix("acs:ram::").and_then(|rest| rest.split_once(':')).ok_or_else(complaint)?;
+        let name =
+            resource.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')).ok_or_else(complaint)?;
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let account_ok = !account.is_empty() && account.chars().all(|c| c.is_ascii_digit());
-        if account_ok && !name.is_empty() && name.chars().all(plain) { Ok(Self(text.into())) } else { Err(complaint()) }
+        if account_ok && !name.is_empty() && name.chars().all(plain) {
+            Ok(Self(text.into()))
+        } else {
+            Err(complaint())
+        }
     }
 
     /// The ARN as written.
@@ -103,11 +106,20 @@ mod tests {
 
     #[test]
     fn an_arn_has_an_account_and_a_name() {
-        assert_eq!(Arn::role("acs:ram::1234:role/acr-pull").map(|a| a.name().to_owned()), Ok("acr-pull".to_owned()));
+        assert_eq!(
+            Arn::role("acs:ram::1234:role/acr-pull").map(|a| a.name().to_owned()),
+            Ok("acr-pull".to_owned())
+        );
         assert!(Arn::oidc_provider("acs:ram::1:oidc-provider/ack-rrsa-c1").is_ok());
-        for text in
-            ["", "acs:ram::.*:role/x", "acs:ram::1:role/", "acs:ram::1:user/x", "acs:ram:1:role/x", "acs:ram::1:role/a/b", "arn:aws:iam::1:role/x"]
-        {
+        for text in [
+            "",
+            "acs:ram::.*:role/x",
+            "acs:ram::1:role/",
+            "acs:ram::1:user/x",
+            "acs:ram:1:role/x",
+            "acs:ram::1:role/a/b",
+            "arn:aws:iam::1:role/x",
+        ] {
             assert!(Arn::role(text).is_err(), "{text}");
         }
     }

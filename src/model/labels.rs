@@ -58,10 +58,16 @@ impl Selector {
                 ("Exists", true) => Test::Exists,
                 ("DoesNotExist", true) => Test::DoesNotExist,
                 ("In" | "NotIn", true) => {
-                    return Err(format!("operator {} on {} needs values", expression.operator, expression.key));
+                    return Err(format!(
+                        "operator {} on {} needs values",
+                        expression.operator, expression.key
+                    ));
                 }
                 ("Exists" | "DoesNotExist", false) => {
-                    return Err(format!("operator {} on {} takes no values", expression.operator, expression.key));
+                    return Err(format!(
+                        "operator {} on {} takes no values",
+                        expression.operator, expression.key
+                    ));
                 }
                 (other, _) => {
                     return Err(format!("operator {other:?} is none of In, NotIn, Exists, DoesNotExist"));
@@ -70,7 +76,9 @@ impl Selector {
             requirements.push(Requirement { key: expression.key.clone(), test });
         }
         if requirements.is_empty() {
-            return Err("an empty selector would select everything: say names: [\"*\"] if that is meant".to_owned());
+            return Err(
+                "an empty selector would select everything: say names: [\"*\"] if that is meant".to_owned()
+            );
         }
         Ok(Self(requirements))
     }
@@ -100,7 +108,11 @@ mod tests {
     }
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<std::collections::BTreeMap<_, _>>().into()
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect::<std::collections::BTreeMap<_, _>>()
+            .into()
     }
 
     #[test]
@@ -110,8 +122,16 @@ mod tests {
         for (value, on_app, on_none) in [
             (json!({"matchLabels": {"tier": "app"}}), true, false),
             (json!({"matchLabels": {"tier": "app", "env": "dev"}}), false, false),
-            (json!({"matchExpressions": [{"key": "env", "operator": "In", "values": ["dev", "prod"]}]}), true, false),
-            (json!({"matchExpressions": [{"key": "env", "operator": "NotIn", "values": ["prod"]}]}), false, true),
+            (
+                json!({"matchExpressions": [{"key": "env", "operator": "In", "values": ["dev", "prod"]}]}),
+                true,
+                false,
+            ),
+            (
+                json!({"matchExpressions": [{"key": "env", "operator": "NotIn", "values": ["prod"]}]}),
+                false,
+                true,
+            ),
             (json!({"matchExpressions": [{"key": "env", "operator": "Exists"}]}), true, false),
             (json!({"matchExpressions": [{"key": "env", "operator": "DoesNotExist"}]}), false, true),
         ] {

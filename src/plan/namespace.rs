@@ -46,7 +46,9 @@ pub struct Standing {
 pub fn namespace(view: &NamespaceView, snapshot: &Snapshot) -> Plan {
     let Some(facts) = view.facts.as_ref().filter(|facts| !facts.terminating) else { return Plan::default() };
     let covering = snapshot.covering(&view.name, facts);
-    let of_phase = |phase: Phase| covering.iter().copied().filter(|&i| snapshot.bound(i).phase == phase).collect::<Vec<_>>();
+    let of_phase = |phase: Phase| {
+        covering.iter().copied().filter(|&i| snapshot.bound(i).phase == phase).collect::<Vec<_>>()
+    };
     let active = of_phase(Phase::Active);
     let suspended = of_phase(Phase::Suspended);
     let leaving = [of_phase(Phase::Withdrawing), of_phase(Phase::Retaining)].concat();
@@ -84,19 +86,27 @@ fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], suspended:
     let waiting = || Failure::new(Reason::Progressing, "waiting for the first credential");
     let mut changes = Vec::new();
     let found = view.secret.as_ref();
-    let secret = if let Some(failure) = found.and_then(|secret| conflict(view, secret, adopt, snapshot.secret_name())) {
+    let secret = if let Some(failure) =
+        found.and_then(|secret| conflict(view, secret, adopt, snapshot.secret_name()))
+    {
         Err(failure)
     } else if content.size > MAX_BYTES {
         Err(Failure::new(
             Reason::SecretTooLarge,
-            format!("the Secret would hold {} bytes of at most {MAX_BYTES}: cover the namespace by fewer registries or domains", content.size),
+            format!(
+                "the Secret would hold {} bytes of at most {MAX_BYTES}: cover the namespace by fewer registries or domains",
+                content.size
+            ),
         ))
     } else {
         match found {
             None if pending => Err(waiting()),
             None => {
                 changes.push(Change::CreateSecret { content: content.clone() });
-                Err(view.refused.clone().unwrap_or_else(|| Failure::new(Reason::Progressing, "the Secret is being made")))
+                Err(view
+                    .refused
+                    .clone()
+                    .unwrap_or_else(|| Failure::new(Reason::Progressing, "the Secret is being made")))
             }
             Some(secret) if secret.fingerprint == content.fingerprint => Ok(()),
             // What stands may be all that pulls have, and what would replace it is not there.
@@ -116,7 +126,8 @@ fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], suspended:
     // Only where the Secret cannot come does an entry that leads nowhere make no sense.
     let attach = !conflict && view.refused.is_none();
     for account in &view.service_accounts {
-        let covers = |i: &usize| snapshot.bound(*i).binding.service_accounts.covers(&account.name, &account.labels);
+        let covers =
+            |i: &usize| snapshot.bound(*i).binding.service_accounts.covers(&account.name, &account.labels);
         let want = match (active.iter().any(covers) && !account.skip, suspended.iter().any(covers)) {
             _ if conflict => Want::AsIs,
             (true, _) if attach => Want::Attached,
@@ -151,7 +162,10 @@ fn conflict(view: &NamespaceView, secret: &SecretView, adopt: bool, name: &str) 
         None if secret.ours || adopt => None,
         None => Some(Failure::new(
             Reason::SecretConflict,
-            format!("{found} was made by somebody else: delete or rename it, or annotate the binding with {}: \"true\" to take it over", names::ANNOTATION_ADOPT),
+            format!(
+                "{found} was made by somebody else: delete or rename it, or annotate the binding with {}: \"true\" to take it over",
+                names::ANNOTATION_ADOPT
+            ),
         )),
     }
 }
@@ -162,7 +176,8 @@ fn standing(view: &NamespaceView, snapshot: &Snapshot, index: usize, contests: &
     for account in &view.service_accounts {
         if !account.skip && binding.service_accounts.covers(&account.name, &account.labels) {
             matched += 1;
-            bound += u32::from(account.pull_secrets.iter().any(|name| name.as_ref() == snapshot.secret_name()));
+            bound +=
+                u32::from(account.pull_secrets.iter().any(|name| name.as_ref() == snapshot.secret_name()));
         }
     }
     Standing { binding: binding.name.clone(), secret: Ok(()), contests: contests.clone(), matched, bound }
@@ -182,7 +197,9 @@ fn withdraw(view: &NamespaceView, snapshot: &Snapshot, was_covered: bool) -> Pla
     }
     let mut plan = Plan::default();
     for account in &view.service_accounts {
-        if let Some(pull_secrets) = pull_secrets(&account.pull_secrets, snapshot.secret_name(), Want::Detached) {
+        if let Some(pull_secrets) =
+            pull_secrets(&account.pull_secrets, snapshot.secret_name(), Want::Detached)
+        {
             plan.changes.push(Change::SetPullSecrets {
                 service_account: account.name.clone(),
                 resource_version: account.resource_version.clone(),

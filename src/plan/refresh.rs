@@ -83,7 +83,10 @@ mod tests {
     }
 
     fn minutes_used(life: Life, threshold: u64, seed: &str) -> f64 {
-        life.due_at(Duration::from_secs(threshold * MINUTE), seed).duration_since(life.minted_at).as_secs_f64() / 60.0
+        life.due_at(Duration::from_secs(threshold * MINUTE), seed)
+            .duration_since(life.minted_at)
+            .as_secs_f64()
+            / 60.0
     }
 
     #[test]
@@ -107,7 +110,8 @@ mod tests {
 
     #[test]
     fn the_back_off_doubles_up_to_its_most() {
-        let wait = |attempt| backoff(attempt, Duration::from_secs(1), Duration::from_secs(300), "a").as_secs_f64();
+        let wait =
+            |attempt| backoff(attempt, Duration::from_secs(1), Duration::from_secs(300), "a").as_secs_f64();
         assert!((0.75..=1.0).contains(&wait(1)), "{}", wait(1));
         assert!((3.0..=4.0).contains(&wait(3)), "{}", wait(3));
         assert!((225.0..=300.0).contains(&wait(4_000_000_000)), "{}", wait(4_000_000_000));

@@ -139,11 +139,18 @@ pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
                 let (owner, at) = *owners.entry(domain.as_str()).or_insert((*bound, index));
                 // The same token under two bindings is no contest.
                 if owner.binding.registries[at].key != bound.binding.registries[index].key {
-                    lost.push(format!("{domain} is claimed first by binding {}, registry {at}", owner.binding.name));
+                    lost.push(format!(
+                        "{domain} is claimed first by binding {}, registry {at}",
+                        owner.binding.name
+                    ));
                 }
             }
             if !lost.is_empty() {
-                contests.push(Contest { binding: bound.binding.name.clone(), registry: index, message: lost.join("; ") });
+                contests.push(Contest {
+                    binding: bound.binding.name.clone(),
+                    registry: index,
+                    message: lost.join("; "),
+                });
             }
         }
     }
@@ -157,7 +164,11 @@ pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
         let key = &bound.binding.registries[*index].key;
         listed
             .entry(key.id())
-            .or_insert_with(|| Listed { registry: key.to_string(), domains: Vec::new(), expires: credential.expires_at.to_string() })
+            .or_insert_with(|| Listed {
+                registry: key.to_string(),
+                domains: Vec::new(),
+                expires: credential.expires_at.to_string(),
+            })
             .domains
             .push(domain);
     }

@@ -54,7 +54,11 @@ pub struct Facts<'a> {
 }
 
 /// The status to report. Equal facts at a later time give an equal status, so that nothing is written at rest.
-pub fn status(facts: &Facts<'_>, previous: Option<&AcrCredentialBindingStatus>, now: Timestamp) -> AcrCredentialBindingStatus {
+pub fn status(
+    facts: &Facts<'_>,
+    previous: Option<&AcrCredentialBindingStatus>,
+    now: Timestamp,
+) -> AcrCredentialBindingStatus {
     let writer = Writer { generation: facts.generation, now };
     let earlier = previous.map(|p| p.conditions.as_slice()).unwrap_or_default();
     let registries = facts
@@ -63,7 +67,8 @@ pub fn status(facts: &Facts<'_>, previous: Option<&AcrCredentialBindingStatus>, 
         .enumerate()
         .map(|(i, registry)| {
             let same = |r: &&RegistryStatus| {
-                (&r.registry, &r.region_id, &r.identity) == (&registry.registry, &registry.region, &registry.identity)
+                (&r.registry, &r.region_id, &r.identity)
+                    == (&registry.registry, &registry.region, &registry.identity)
             };
             // An entry that moved takes its time along.
             let before = previous.map(|p| p.registries.as_slice()).unwrap_or_default();
@@ -121,19 +126,31 @@ fn verdict(facts: &Facts<'_>, issued: usize, now: Timestamp) -> Verdict {
     let total = facts.registries.len();
     let dead = |r: &RegistryFacts| r.held.is_none_or(|(_, end)| end <= now);
     let failing = || facts.registries.iter().filter_map(|r| Some((r, r.failure.as_ref()?)));
-    let failed = gravest(failing().filter(|(r, _)| dead(r)), |(_, failure)| failure.reason).map(|(r, failure)| {
-        let message = format!("{issued} of {total} registries issued; {} in {}: {}", r.registry, r.region, failure.message);
-        Failure::new(failure.reason, message)
-    });
-    let unserved = facts.tally.failing().filter_map(|namespace| Some((namespace, namespace_failure(facts, namespace)?)));
+    let failed =
+        gravest(failing().filter(|(r, _)| dead(r)), |(_, failure)| failure.reason).map(|(r, failure)| {
+            let message = format!(
+                "{issued} of {total} registries issued; {} in {}: {}",
+                r.registry, r.region, failure.message
+            );
+            Failure::new(failure.reason, message)
+        });
+    let unserved =
+        facts.tally.failing().filter_map(|namespace| Some((namespace, namespace_failure(facts, namespace)?)));
     let unserved = unserved.filter(|(_, failure)| failure.reason != Reason::Progressing);
     let unserved = gravest(unserved, |(_, failure)| failure.reason).map(|(namespace, failure)| {
         let count = facts.tally.failing().count();
-        let message = format!("{count} of {} namespaces not ready; {namespace}: {}", facts.tally.matched(), failure.message);
+        let message = format!(
+            "{count} of {} namespaces not ready; {namespace}: {}",
+            facts.tally.matched(),
+            failure.message
+        );
         Failure::new(failure.reason, message)
     });
     let failing_refresh = gravest(failing(), |(_, failure)| failure.reason).map(|(r, failure)| {
-        let message = format!("{} in {} is served with its last credential; renewing it fails: {}: {}", r.registry, r.region, failure.reason, failure.message);
+        let message = format!(
+            "{} in {} is served with its last credential; renewing it fails: {}: {}",
+            r.registry, r.region, failure.reason, failure.message
+        );
         (failure.clone(), Failure::new(Reason::RefreshFailing, message))
     });
     let progressing = facts.tally.is_converging()
@@ -160,14 +177,22 @@ fn verdict(facts: &Facts<'_>, issued: usize, now: Timestamp) -> Verdict {
             facts.tally.ready(),
             facts.tally.matched(),
         );
-        return Verdict { ready: false, reconciling, why: Failure::new(Reason::Progressing, message), stalled };
+        return Verdict {
+            ready: false,
+            reconciling,
+            why: Failure::new(Reason::Progressing, message),
+            stalled,
+        };
     }
     let why = match failing_refresh {
         Some((_, why)) => why,
         None if facts.tally.matched() == 0 => Failure::new(Reason::NothingCovered, "no namespace is covered"),
         None => Failure::new(
             Reason::Succeeded,
-            format!("{total} registries serve {} namespaces and {matched} ServiceAccounts", facts.tally.matched()),
+            format!(
+                "{total} registries serve {} namespaces and {matched} ServiceAccounts",
+                facts.tally.matched()
+            ),
         ),
     };
     Verdict { ready: true, reconciling, why, stalled }
@@ -196,10 +221,14 @@ fn namespace_failure(facts: &Facts<'_>, namespace: &str) -> Option<Failure> {
 fn registry_status(registry: &RegistryFacts, writer: &Writer, earlier: &[Condition]) -> RegistryStatus {
     let alive = registry.held.is_some_and(|(_, end)| end > writer.now);
     let why = match (&registry.failure, alive, registry.held) {
-        (Some(failure), true, _) => Failure::new(Reason::RefreshFailing, format!("{}: {}", failure.reason, failure.message)),
+        (Some(failure), true, _) => {
+            Failure::new(Reason::RefreshFailing, format!("{}: {}", failure.reason, failure.message))
+        }
         (Some(failure), false, _) => failure.clone(),
         (None, true, _) => Failure::new(Reason::Issued, "a live credential is held"),
-        (None, false, Some(_)) => Failure::new(Reason::CredentialExpired, "the credential has expired and is being renewed"),
+        (None, false, Some(_)) => {
+            Failure::new(Reason::CredentialExpired, "the credential has expired and is being renewed")
+        }
         (None, false, None) => Failure::new(Reason::NotIssued, "the first credential is being asked for"),
     };
     RegistryStatus {
@@ -218,20 +247,28 @@ fn registry_status(registry: &RegistryFacts, writer: &Writer, earlier: &[Conditi
 type Listed<'a> = (bool, &'a str, &'a Arc<str>, Result<(), Failure>);
 
 /// The pairs to list and how many are left out. Those that are not ready come first.
-fn pairs(facts: &Facts<'_>, writer: &Writer, previous: Option<&AcrCredentialBindingStatus>) -> (Vec<PairStatus>, i64) {
+fn pairs(
+    facts: &Facts<'_>,
+    writer: &Writer,
+    previous: Option<&AcrCredentialBindingStatus>,
+) -> (Vec<PairStatus>, i64) {
     // One instance by two identities gives two pairs of one name: each goes on from an earlier one of its own state.
     let mut earlier = HashMap::<(&str, &str, &str), VecDeque<&[Condition]>>::new();
     for pair in previous.iter().flat_map(|p| &p.pairs) {
         let status = pair.conditions.first().map_or("", |c| c.status.as_str());
         earlier.entry((&pair.registry, &pair.namespace, status)).or_default().push_back(&pair.conditions);
     }
-    let dead: Vec<bool> = facts.registries.iter().map(|r| r.held.is_none_or(|(_, end)| end <= writer.now)).collect();
+    let dead: Vec<bool> =
+        facts.registries.iter().map(|r| r.held.is_none_or(|(_, end)| end <= writer.now)).collect();
     let state = |i: usize, namespace: &str| -> Result<(), Failure> {
         if let Some(failure) = facts.tally.failure(namespace) {
             return Err(failure.clone());
         }
         if let (true, registry) = (dead[i], &facts.registries[i]) {
-            return Err(registry.failure.clone().unwrap_or_else(|| Failure::new(Reason::NotIssued, "no live credential is held")));
+            return Err(registry
+                .failure
+                .clone()
+                .unwrap_or_else(|| Failure::new(Reason::NotIssued, "no live credential is held")));
         }
         match facts.tally.contest(namespace, facts.name, i) {
             Some(contest) => Err(Failure::new(Reason::DomainContested, contest.message.as_str())),
@@ -244,7 +281,9 @@ fn pairs(facts: &Facts<'_>, writer: &Writer, previous: Option<&AcrCredentialBind
     let rest = facts.tally.namespaces().filter(|n| !failing.contains(*n)).take(MAX_PAIRS);
     let mut listed: Vec<Listed<'_>> = first
         .chain(rest)
-        .flat_map(|namespace| facts.registries.iter().enumerate().map(move |(i, r)| (i, r.registry.as_str(), namespace)))
+        .flat_map(|namespace| {
+            facts.registries.iter().enumerate().map(move |(i, r)| (i, r.registry.as_str(), namespace))
+        })
         .map(|(i, registry, namespace)| {
             let state = state(i, namespace);
             (state.is_ok(), registry, namespace, state)
@@ -256,8 +295,13 @@ fn pairs(facts: &Facts<'_>, writer: &Writer, previous: Option<&AcrCredentialBind
     let pairs = listed
         .into_iter()
         .map(|(ready, registry, namespace, state)| {
-            let why = state.err().unwrap_or_else(|| Failure::new(Reason::Succeeded, "the Secret holds a live credential"));
-            let before = earlier.get_mut(&(registry, &**namespace, word(ready))).and_then(VecDeque::pop_front).unwrap_or_default();
+            let why = state
+                .err()
+                .unwrap_or_else(|| Failure::new(Reason::Succeeded, "the Secret holds a live credential"));
+            let before = earlier
+                .get_mut(&(registry, &**namespace, word(ready)))
+                .and_then(VecDeque::pop_front)
+                .unwrap_or_default();
             PairStatus {
                 registry: registry.to_owned(),
                 namespace: namespace.to_string(),

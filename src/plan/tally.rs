@@ -51,7 +51,8 @@ impl Tally {
 
     /// How many namespaces are covered.
     pub fn matched(&self) -> usize {
-        self.namespaces.len() + self.pending.iter().filter(|name| !self.namespaces.contains_key(*name)).count()
+        self.namespaces.len()
+            + self.pending.iter().filter(|name| !self.namespaces.contains_key(*name)).count()
     }
 
     /// How many namespaces have their Secret.
@@ -190,7 +191,8 @@ mod tests {
         let mut tallies = Tallies::default();
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         tallies.expect(&"x".into(), [a.clone(), b.clone()].into(), true);
-        let read = |t: &Tallies| t.of("x").map(|t| (t.matched(), t.ready(), t.service_accounts(), t.is_settled()));
+        let read =
+            |t: &Tallies| t.of("x").map(|t| (t.matched(), t.ready(), t.service_accounts(), t.is_settled()));
         assert_eq!(read(&tallies), Some((2, 0, (0, 0), false)));
         assert_eq!(tallies.record(&a, &[standing("x", None, 3, 2)]), ["x".into()]);
         tallies.record(&b, &[standing("x", Some(Reason::SecretConflict), 1, 0)]);

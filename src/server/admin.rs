@@ -74,5 +74,8 @@ async fn ready(State(served): State<Served>) -> impl IntoResponse {
 
 async fn scrape(State(served): State<Served>) -> impl IntoResponse {
     (served.refresh)();
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], served.metrics.render())
+    (
+        [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+        served.metrics.render(),
+    )
 }

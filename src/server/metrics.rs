@@ -92,7 +92,11 @@ impl Default for Metrics {
             fenced: Gauge::default(),
             registry: Registry::default(),
         };
-        registry.register("acr_credential_mints", "Registry tokens asked of the cloud", metrics.mints.clone());
+        registry.register(
+            "acr_credential_mints",
+            "Registry tokens asked of the cloud",
+            metrics.mints.clone(),
+        );
         registry.register("acr_secret_writes", "Writes of pull Secrets", metrics.secret_writes.clone());
         registry.register(
             "acr_serviceaccount_patches",
@@ -114,7 +118,11 @@ impl Default for Metrics {
         registry.register("acr_binding_ready_status", "Whether the binding is ready", metrics.ready.clone());
         registry.register("workqueue_depth", "Keys that wait", metrics.queue_depth.clone());
         registry.register("acr_status_writes", "Writes of statuses", metrics.status_writes.clone());
-        registry.register("acr_admission_policies_standing", "Whether the policies that fence this controller stand", metrics.fenced.clone());
+        registry.register(
+            "acr_admission_policies_standing",
+            "Whether the policies that fence this controller stand",
+            metrics.fenced.clone(),
+        );
         Self { registry, ..metrics }
     }
 }

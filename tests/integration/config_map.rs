@@ -15,11 +15,17 @@ async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
     lab.create_namespace("apps").await;
     lab.plane.apply_file(root().join("examples/acr-configuration.yaml")).await.unwrap();
     lab.until_ready_is(NAME, "True", "Succeeded").await;
-    assert_eq!(lab.auths("default").await.unwrap().keys().map(String::as_str).collect::<Vec<_>>(), [DOMAIN, "img.example.com"]);
+    assert_eq!(
+        lab.auths("default").await.unwrap().keys().map(String::as_str).collect::<Vec<_>>(),
+        [DOMAIN, "img.example.com"]
+    );
     assert_eq!(lab.pull_secrets("default", "default").await, [SECRET]);
 
     lab.put_config_map(json!({ "watch-namespace": "default, apps", "acr-registry-info": "- instanceId: cri-demo0001\n- instanceId: cri-demo0002\n  regionId: cn-beijing\n" })).await;
-    lab.until("an edit reaches the new namespace", async || lab.auths("apps").await.is_some_and(|a| a.len() >= 5)).await;
+    lab.until("an edit reaches the new namespace", async || {
+        lab.auths("apps").await.is_some_and(|a| a.len() >= 5)
+    })
+    .await;
 
     let hand_edit = json!({ "spec": { "watchNamespaces": { "names": ["kube-public"] } } });
     lab.bindings().patch(NAME, &PatchParams::default(), &Patch::Merge(&hand_edit)).await.unwrap();
@@ -27,23 +33,44 @@ async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
         lab.bindings().get(NAME).await.unwrap().spec.watch_namespaces.names == ["default", "apps"]
     })
     .await;
-    let events = async || lab.plane.kubectl_ok(&["get", "events", "-A", "-o", "jsonpath={range .items[*]}{.reason}{\" \"}{.message}{\"\\n\"}{end}"]).await.unwrap();
+    let events = async || {
+        lab.plane
+            .kubectl_ok(&[
+                "get",
+                "events",
+                "-A",
+                "-o",
+                "jsonpath={range .items[*]}{.reason}{\" \"}{.message}{\"\\n\"}{end}",
+            ])
+            .await
+            .unwrap()
+    };
     lab.until("an Event names the ConfigMap", async || {
-        events().await.lines().any(|l| l.starts_with("HandEditReverted") && l.contains("kube-system/acr-configuration"))
+        events()
+            .await
+            .lines()
+            .any(|l| l.starts_with("HandEditReverted") && l.contains("kube-system/acr-configuration"))
     })
     .await;
 
     lab.put_config_map(json!({ "acr-registry-info": "- instanceId: [\n" })).await;
     lab.until("the mistake is told", async || {
-        lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(s, r, m)| s == "False" && r == "LegacyConfigInvalid" && m.contains("acr-registry-info"))
+        lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(s, r, m)| {
+            s == "False" && r == "LegacyConfigInvalid" && m.contains("acr-registry-info")
+        })
     })
     .await;
     lab.until_settled().await;
-    assert_eq!(lab.bindings().get(NAME).await.unwrap().spec.watch_namespaces.names, ["default", "apps"], "the last good one stays");
+    assert_eq!(
+        lab.bindings().get(NAME).await.unwrap().spec.watch_namespaces.names,
+        ["default", "apps"],
+        "the last good one stays"
+    );
     assert!(lab.token("apps", DOMAIN).await.is_some());
 
     lab.namespaced::<ConfigMap>("kube-system").delete(NAME, &DeleteParams::default()).await.unwrap();
-    lab.until("the binding goes with it", async || lab.bindings().get_opt(NAME).await.unwrap().is_none()).await;
+    lab.until("the binding goes with it", async || lab.bindings().get_opt(NAME).await.unwrap().is_none())
+        .await;
     assert!(lab.token("apps", DOMAIN).await.is_some(), "the converted binding retains");
     assert_eq!(lab.pull_secrets("apps", "default").await, [SECRET]);
 }
@@ -55,9 +82,25 @@ async fn graduation_makes_the_binding_its_users_own_with_no_write_to_any_namespa
     lab.until_ready_is(NAME, "True", "Succeeded").await;
     lab.until_settled().await;
     let mark = lab.mark();
-    lab.plane.kubectl_ok(&["annotate", "configmap", NAME, "-n", "kube-system", "acrcredential.dev/authoritative=false"]).await.unwrap();
+    lab.plane
+        .kubectl_ok(&[
+            "annotate",
+            "configmap",
+            NAME,
+            "-n",
+            "kube-system",
+            "acrcredential.dev/authoritative=false",
+        ])
+        .await
+        .unwrap();
     lab.until("the binding is graduated", async || {
-        lab.bindings().get(NAME).await.unwrap().metadata.labels.is_none_or(|l| !l.contains_key("acrcredential.dev/converted"))
+        lab.bindings()
+            .get(NAME)
+            .await
+            .unwrap()
+            .metadata
+            .labels
+            .is_none_or(|l| !l.contains_key("acrcredential.dev/converted"))
     })
     .await;
     lab.namespaced::<ConfigMap>("kube-system").delete(NAME, &DeleteParams::default()).await.unwrap();

@@ -9,7 +9,11 @@ use serde_json::json;
 use crate::harness::{DOMAIN, Lab, SECRET, spec};
 
 async fn foreign_secret(lab: &Lab, namespace: &str, type_: &str) -> Secret {
-    let data = if type_ == "Opaque" { json!({ "key": "x" }) } else { json!({ ".dockerconfigjson": "{\"auths\":{}}" }) };
+    let data = if type_ == "Opaque" {
+        json!({ "key": "x" })
+    } else {
+        json!({ ".dockerconfigjson": "{\"auths\":{}}" })
+    };
     let object = json!({ "metadata": { "name": SECRET, "labels": { "team": "theirs" } }, "type": type_, "stringData": data });
     let object = serde_json::from_value(object).unwrap();
     lab.namespaced::<Secret>(namespace).create(&PostParams::default(), &object).await.unwrap()
@@ -24,14 +28,23 @@ async fn a_secret_that_others_made_is_left_alone_until_somebody_asks_to_take_it_
     lab.create_account("taken", "old", &[SECRET]).await;
     lab.bind("taken", spec(&["taken", "free"])).await;
     let message = lab.until_ready_is("taken", "False", "SecretConflict").await;
-    assert!(message.contains("taken/acr-credential-secret-aggregation was made by somebody else"), "{message}");
+    assert!(
+        message.contains("taken/acr-credential-secret-aggregation was made by somebody else"),
+        "{message}"
+    );
     assert!(message.contains("acrcredential.dev/adopt"), "{message}");
-    assert_eq!(lab.secret("taken").await.unwrap().metadata.resource_version, theirs.metadata.resource_version);
+    assert_eq!(
+        lab.secret("taken").await.unwrap().metadata.resource_version,
+        theirs.metadata.resource_version
+    );
     assert!(lab.pull_secrets("taken", "default").await.is_empty());
     assert_eq!(lab.pull_secrets("taken", "old").await, [SECRET], "an entry beside it is theirs too");
     assert!(lab.token("free", DOMAIN).await.is_some(), "one conflict hides no good namespace");
     let status = lab.bindings().get("taken").await.unwrap().status.unwrap();
-    assert_eq!((status.pairs[0].namespace.as_str(), status.pairs[0].conditions[0].status.as_str()), ("taken", "False"));
+    assert_eq!(
+        (status.pairs[0].namespace.as_str(), status.pairs[0].conditions[0].status.as_str()),
+        ("taken", "False")
+    );
     assert!(status.conditions.iter().any(|c| c.type_ == "Stalled" && c.status == "True"));
 
     lab.annotate("taken", "acrcredential.dev/adopt", "true").await;
@@ -51,7 +64,10 @@ async fn a_secret_of_another_type_is_never_taken_over() {
     lab.annotate("opaque", "acrcredential.dev/adopt", "true").await;
     let message = lab.until_ready_is("opaque", "False", "SecretConflict").await;
     assert!(message.contains("has the type Opaque"), "{message}");
-    assert_eq!(lab.secret("opaque").await.unwrap().metadata.resource_version, theirs.metadata.resource_version);
+    assert_eq!(
+        lab.secret("opaque").await.unwrap().metadata.resource_version,
+        theirs.metadata.resource_version
+    );
     // It heals as soon as the way is free.
     lab.delete_secret("opaque").await;
     lab.until_ready_is("opaque", "True", "Succeeded").await;
@@ -75,7 +91,10 @@ async fn a_create_that_finds_a_secret_there_overwrites_nothing() {
                 status.pairs.iter().any(|p| p.namespace == name && p.conditions[0].reason == "SecretConflict")
             })
             .await;
-            assert_eq!(lab.secret(&name).await.unwrap().metadata.resource_version, theirs.metadata.resource_version);
+            assert_eq!(
+                lab.secret(&name).await.unwrap().metadata.resource_version,
+                theirs.metadata.resource_version
+            );
         }
     }
 }
@@ -86,9 +105,15 @@ async fn an_exhausted_quota_is_named_and_heals() {
     lab.create_namespace("full").await;
     lab.create_namespace("roomy").await;
     let quotas = lab.namespaced::<ResourceQuota>("full");
-    let quota = serde_json::from_value(json!({ "metadata": { "name": "tight" }, "spec": { "hard": { "secrets": "0" } } })).unwrap();
+    let quota = serde_json::from_value(
+        json!({ "metadata": { "name": "tight" }, "spec": { "hard": { "secrets": "0" } } }),
+    )
+    .unwrap();
     quotas.create(&PostParams::default(), &quota).await.unwrap();
-    lab.until("the quota counts", async || quotas.get("tight").await.unwrap().status.is_some_and(|s| s.used.is_some())).await;
+    lab.until("the quota counts", async || {
+        quotas.get("tight").await.unwrap().status.is_some_and(|s| s.used.is_some())
+    })
+    .await;
     lab.bind("full", spec(&["full", "roomy"])).await;
     let message = lab.until_ready_is("full", "False", "QuotaExceeded").await;
     assert!(message.contains("exceeded quota: tight") && message.contains("raise the quota"), "{message}");

@@ -33,7 +33,17 @@ async fn a_crash_after_any_write_ends_as_if_there_had_been_none() {
         let name = format!("crash-{number}");
         lab.create_namespace(&name).await;
         lab.create_account(&name, "builder", &["mine"]).await;
-        serving += usize::from(crash_after(&lab, &proxy, number, async || drop(lab.bind(&name, spec(&[&name])).await), &name, true).await);
+        serving += usize::from(
+            crash_after(
+                &lab,
+                &proxy,
+                number,
+                async || drop(lab.bind(&name, spec(&[&name])).await),
+                &name,
+                true,
+            )
+            .await,
+        );
         assert_eq!(lab.pull_secrets(&name, "default").await, [SECRET]);
         assert_eq!(lab.pull_secrets(&name, "builder").await, ["mine", SECRET]);
         assert!(lab.token(&name, DOMAIN).await.is_some());
@@ -51,7 +61,14 @@ async fn a_crash_after_any_write_ends_as_if_there_had_been_none() {
 
 /// Does something, kills the controller after its n-th write, starts it again, and waits for the end. Returns
 /// whether it came to the crash.
-async fn crash_after(lab: &Lab, proxy: &Arc<FaultProxy>, number: usize, act: impl AsyncFn(), binding: &str, serve: bool) -> bool {
+async fn crash_after(
+    lab: &Lab,
+    proxy: &Arc<FaultProxy>,
+    number: usize,
+    act: impl AsyncFn(),
+    binding: &str,
+    serve: bool,
+) -> bool {
     lab.until_settled().await;
     proxy.forget_writes();
     let pid = lab.controller.pid();

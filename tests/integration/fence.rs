@@ -42,25 +42,42 @@ async fn a_stolen_token_reads_and_makes_no_other_secret() {
     };
     let docker = json!({ ".dockerconfigjson": "e30=" });
     let kind = "kubernetes.io/dockerconfigjson";
-    let token = secret("kubernetes.io/service-account-token", json!({ "annotations": { "kubernetes.io/service-account.name": "default" } }), json!({}));
+    let token = secret(
+        "kubernetes.io/service-account-token",
+        json!({ "annotations": { "kubernetes.io/service-account.name": "default" } }),
+        json!({}),
+    );
     let attacks = [
         ("a token Secret", token),
         ("an opaque Secret", secret("Opaque", json!({}), docker.clone())),
         ("a Secret without our label", secret(kind, json!({ "labels": {} }), docker.clone())),
         ("a second key", secret(kind, json!({}), json!({ ".dockerconfigjson": "e30=", "more": "eA==" }))),
         ("a finalizer", secret(kind, json!({ "finalizers": ["a.example.com/b"] }), docker.clone())),
-        ("an owner", secret(kind, json!({ "ownerReferences": [{ "apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x" }] }), docker.clone())),
+        (
+            "an owner",
+            secret(
+                kind,
+                json!({ "ownerReferences": [{ "apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x" }] }),
+                docker.clone(),
+            ),
+        ),
     ];
     for (what, object) in attacks {
         refused(what, there.patch(SECRET, &apply, &Patch::Apply(&object)).await);
     }
-    assert!(there.patch(SECRET, &apply, &Patch::Apply(&secret(kind, json!({}), docker))).await.is_ok(), "its job is let through");
+    assert!(
+        there.patch(SECRET, &apply, &Patch::Apply(&secret(kind, json!({}), docker))).await.is_ok(),
+        "its job is let through"
+    );
     refused("a delete of many", all.delete_collection(&DeleteParams::default(), &named).await);
 
     let accounts: Api<ServiceAccount> = Api::namespaced(thief, "victim");
     for (what, patch) in [
         ("another's entry", json!({ "imagePullSecrets": [{ "name": SECRET }, { "name": "evil" }] })),
-        ("an annotation", json!({ "metadata": { "annotations": { "pod-identity.alibabacloud.com/role-name": "admin" } } })),
+        (
+            "an annotation",
+            json!({ "metadata": { "annotations": { "pod-identity.alibabacloud.com/role-name": "admin" } } }),
+        ),
         ("a label", json!({ "metadata": { "labels": { "a": "b" } } })),
         ("a mounted secret", json!({ "secrets": [{ "name": "evil" }] })),
     ] {
@@ -71,7 +88,9 @@ async fn a_stolen_token_reads_and_makes_no_other_secret() {
 
     // Everybody else still works.
     let mine: Api<Secret> = lab.namespaced("elsewhere");
-    let object = serde_json::from_value(json!({ "metadata": { "name": "mine" }, "stringData": { "a": "b" } })).unwrap();
+    let object =
+        serde_json::from_value(json!({ "metadata": { "name": "mine" }, "stringData": { "a": "b" } }))
+            .unwrap();
     mine.create(&PostParams::default(), &object).await.unwrap();
     lab.plane.kubectl_ok(&["delete", "namespace", "elsewhere", "--timeout=20s"]).await.unwrap();
 }
@@ -84,7 +103,8 @@ async fn a_missing_fence_is_told_and_a_new_one_is_noticed() {
     lab.until_ready_is("unfenced", "True", "Succeeded").await;
     lab.until("the condition says so", async || {
         lab.condition("unfenced", "Fenced").await.is_some_and(|(status, reason, message)| {
-            (status.as_str(), reason.as_str()) == ("False", "PoliciesMissing") && message.contains("deploy/policies.yaml")
+            (status.as_str(), reason.as_str()) == ("False", "PoliciesMissing")
+                && message.contains("deploy/policies.yaml")
         })
     })
     .await;

@@ -34,7 +34,8 @@ pub struct Lab {
     pub client: Client,
 }
 
-const FILES: [&str; 4] = ["crds/acrcredentialbindings.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
+const FILES: [&str; 4] =
+    ["crds/acrcredentialbindings.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
 
 /// A control plane with the CRD, the rights and the policies, and no controller yet.
 pub async fn installed(options: Options) -> Plane {
@@ -75,7 +76,8 @@ impl Lab {
     async fn start_on(plane: Plane, change: impl FnOnce(ControllerOptions) -> ControllerOptions) -> Self {
         let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
         let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap();
-        let controller = Controller::start_ready(change(options(kubeconfig, &cloud)), PATIENCE).await.unwrap();
+        let controller =
+            Controller::start_ready(change(options(kubeconfig, &cloud)), PATIENCE).await.unwrap();
         Self { client: plane.client(), plane, cloud, controller }
     }
 
@@ -115,7 +117,8 @@ impl Lab {
     }
 
     pub async fn create_namespace_with(&self, name: &str, labels: Value) {
-        let object = serde_json::from_value(json!({ "metadata": { "name": name, "labels": labels } })).unwrap();
+        let object =
+            serde_json::from_value(json!({ "metadata": { "name": name, "labels": labels } })).unwrap();
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         namespaces.create(&PostParams::default(), &object).await.unwrap();
         self.until(&format!("{name}/default stands"), async || {
@@ -163,7 +166,9 @@ impl Lab {
             "data": data,
         });
         let maps = self.namespaced::<ConfigMap>("kube-system");
-        maps.patch("acr-configuration", &PatchParams::apply("user").force(), &Patch::Apply(&object)).await.unwrap();
+        maps.patch("acr-configuration", &PatchParams::apply("user").force(), &Patch::Apply(&object))
+            .await
+            .unwrap();
     }
 
     /// Status, reason and message of a condition of a binding, where its status speaks of the current generation.
@@ -191,7 +196,10 @@ impl Lab {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("{binding} never became Ready={status} {reason}; it is {last:?}\n{}", self.controller.log_tail(40));
+        panic!(
+            "{binding} never became Ready={status} {reason}; it is {last:?}\n{}",
+            self.controller.log_tail(40)
+        );
     }
 
     /// Waits until something holds.
@@ -226,7 +234,10 @@ impl Lab {
     pub fn looked(&self) -> Vec<String> {
         let log = self.controller.log();
         let looks = log.lines().filter(|line| line.contains("looked at"));
-        looks.filter_map(|line| line.split("namespace=").nth(1)).map(|n| n.split(' ').next().unwrap().to_owned()).collect()
+        looks
+            .filter_map(|line| line.split("namespace=").nth(1))
+            .map(|n| n.split(' ').next().unwrap().to_owned())
+            .collect()
     }
 
     pub fn mark(&self) -> Mark {

@@ -17,17 +17,40 @@ async fn what_the_cloud_refuses_is_told_with_its_cure_and_hides_nothing_that_wor
     let good = json!({ "instanceId": "cri-demo0001", "domains": ["good.example.com"] });
     let cases = [
         ("InstanceNotFound", "check instanceId and regionId", json!({ "instanceId": "cri-nosuch" })),
-        ("InstanceNotFound", "check regionId", json!({ "instanceId": "cri-demo0001", "regionId": "cn-atlantis" })),
-        ("TrustPolicyDenies", "acs:ram::2:role/nosuch", json!({ "instanceId": "cri-demo0003", "assumeRoleARN": "acs:ram::2:role/nosuch" })),
-        ("SessionTooLong", "expireDuration", json!({ "instanceId": "cri-demo0003", "assumeRoleARN": "acs:ram::2:role/acr-pull", "expireDuration": 43200 })),
+        (
+            "InstanceNotFound",
+            "check regionId",
+            json!({ "instanceId": "cri-demo0001", "regionId": "cn-atlantis" }),
+        ),
+        (
+            "TrustPolicyDenies",
+            "acs:ram::2:role/nosuch",
+            json!({ "instanceId": "cri-demo0003", "assumeRoleARN": "acs:ram::2:role/nosuch" }),
+        ),
+        (
+            "SessionTooLong",
+            "expireDuration",
+            json!({ "instanceId": "cri-demo0003", "assumeRoleARN": "acs:ram::2:role/acr-pull", "expireDuration": 43200 }),
+        ),
         ("NotYetServed", "Personal Edition", json!({ "regionId": "cn-hangzhou" })),
-        ("NotYetServed", "AccessKey", json!({ "instanceId": "cri-demo0001", "accessKeySecretRef": { "name": "no-such-secret" } })),
-        ("NotYetServed", "RRSA", json!({ "instanceId": "cri-demo0001", "rrsaRoleARN": "acs:ram::1:role/a", "rrsaOIDCProviderRoleARN": "acs:ram::1:oidc-provider/p" })),
+        (
+            "NotYetServed",
+            "AccessKey",
+            json!({ "instanceId": "cri-demo0001", "accessKeySecretRef": { "name": "no-such-secret" } }),
+        ),
+        (
+            "NotYetServed",
+            "RRSA",
+            json!({ "instanceId": "cri-demo0001", "rrsaRoleARN": "acs:ram::1:role/a", "rrsaOIDCProviderRoleARN": "acs:ram::1:oidc-provider/p" }),
+        ),
     ];
     for (reason, cure, bad) in cases {
         lab.bind("refused", with_registries(&["refused"], json!([good.clone(), bad]))).await;
         let message = lab.until_ready_is("refused", "False", reason).await;
-        assert!(message.contains("1 of 2 registries issued") && message.contains(cure), "{reason}: {message}");
+        assert!(
+            message.contains("1 of 2 registries issued") && message.contains(cure),
+            "{reason}: {message}"
+        );
         assert!(lab.token("refused", "good.example.com").await.is_some(), "{reason}: the good one is served");
         assert_eq!(lab.pull_secrets("refused", "default").await, [SECRET]);
         let status = lab.bindings().get("refused").await.unwrap().status.unwrap();
@@ -50,7 +73,11 @@ async fn a_right_that_is_missing_is_named_and_its_grant_heals() {
     assert!(message.contains("cr:GetAuthorizationToken") && message.contains("worker role"), "{message}");
     assert_eq!(lab.pull_secrets("ungranted", "default").await, [SECRET]);
     lab.cloud.world(|w| {
-        w.role_mut("1", "KubernetesWorkerRole-demo").unwrap().policy.allow.insert("cr:GetAuthorizationToken".to_owned());
+        w.role_mut("1", "KubernetesWorkerRole-demo")
+            .unwrap()
+            .policy
+            .allow
+            .insert("cr:GetAuthorizationToken".to_owned());
     });
     lab.until_ready_is("ungranted", "True", "Succeeded").await;
 }
@@ -72,9 +99,12 @@ async fn a_spec_that_is_invalid_past_the_schema_leaves_what_worked_as_it_is() {
     let bad = json!({ "instanceId": "cri-demo0001", "regionId": "Hang Zhou", "domains": ["https://img.example.com"], "assumeRoleARN": "acs:ram::.*:role/x" });
     let mut invalid = with_registries(&["elsewhere"], json!([bad]));
     invalid["expiringThreshold"] = json!("0s");
-    lab.until("the loose schema is in force", async || lab.try_bind("past", invalid.clone()).await.is_ok()).await;
+    lab.until("the loose schema is in force", async || lab.try_bind("past", invalid.clone()).await.is_ok())
+        .await;
     let message = lab.until_ready_is("past", "False", "InvalidSpec").await;
-    for part in ["regionId", "domains[0]", "assumeRoleARN", "expiringThreshold", "the last valid spec stays in force"] {
+    for part in
+        ["regionId", "domains[0]", "assumeRoleARN", "expiringThreshold", "the last valid spec stays in force"]
+    {
         assert!(message.contains(part), "{part}: {message}");
     }
     assert_eq!(lab.token("past", DOMAIN).await, token);

@@ -1,15 +1,28 @@
 //! The controller as a process on a real control plane, against the simulated cloud.
 
+#[cfg(test)]
 mod config_map;
+#[cfg(test)]
 mod conflict;
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
 mod fence;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
 mod invalid;
+#[cfg(test)]
 mod refresh;
+#[cfg(test)]
 mod repair;
+#[cfg(test)]
 mod rest;
+#[cfg(test)]
 mod secrecy;
+#[cfg(test)]
 mod serve;
+#[cfg(test)]
 mod start;
+#[cfg(test)]
 mod withdraw;

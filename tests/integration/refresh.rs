@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::harness::{DOMAIN, Lab, SECRET, spec};
 
 fn denied(action: &str) -> Fault {
-    let kind = FaultKind::Status { status: 403, code: "NoPrivilege".to_owned(), message: "denied".to_owned() };
+    let kind =
+        FaultKind::Status { status: 403, code: "NoPrivilege".to_owned(), message: "denied".to_owned() };
     Fault { action: action.to_owned(), instance: None, kind, times: None }
 }
 
@@ -64,7 +65,8 @@ async fn a_refresh_is_made_on_request_once_and_costs_each_namespace_one_write() 
         lab.create_namespace(name).await;
     }
     let mut two = spec(&["r-*"]);
-    two["registries"] = json!([{ "instanceId": "cri-demo0001" }, { "instanceId": "cri-demo0002", "regionId": "cn-beijing" }]);
+    two["registries"] =
+        json!([{ "instanceId": "cri-demo0001" }, { "instanceId": "cri-demo0002", "regionId": "cn-beijing" }]);
     lab.bind("refresh", two).await;
     lab.until_ready_is("refresh", "True", "Succeeded").await;
     lab.until_settled().await;
@@ -114,7 +116,8 @@ async fn a_throttled_call_waits_as_long_as_the_cloud_asks_and_holds_up_no_other_
     lab.cloud.fault(throttle);
     lab.create_namespace("busy").await;
     let mut two = spec(&["busy"]);
-    two["registries"] = json!([{ "instanceId": "cri-demo0001" }, { "instanceId": "cri-demo0002", "regionId": "cn-beijing" }]);
+    two["registries"] =
+        json!([{ "instanceId": "cri-demo0001" }, { "instanceId": "cri-demo0002", "regionId": "cn-beijing" }]);
     lab.bind("busy", two).await;
     let message = lab.until_ready_is("busy", "False", "Throttled").await;
     assert!(message.contains("1 of 2 registries issued"), "{message}");

@@ -17,7 +17,11 @@ async fn an_edit_of_the_secret_or_the_list_is_repaired_within_a_second() {
     let secrets = lab.namespaced::<Secret>("edited");
     let accounts = lab.namespaced::<ServiceAccount>("edited");
     let good = lab.secret("edited").await.unwrap();
-    let intact = async || lab.secret("edited").await.is_some_and(|s| s.data == good.data && s.metadata.labels == good.metadata.labels);
+    let intact = async || {
+        lab.secret("edited")
+            .await
+            .is_some_and(|s| s.data == good.data && s.metadata.labels == good.metadata.labels)
+    };
     let edits = [
         json!({ "data": { ".dockerconfigjson": "eyJhdXRocyI6e319" } }),
         json!({ "data": { "more": "eA==" } }),
@@ -27,7 +31,11 @@ async fn an_edit_of_the_secret_or_the_list_is_repaired_within_a_second() {
     for edit in edits {
         let since = Instant::now();
         secrets.patch(SECRET, &PatchParams::default(), &Patch::Merge(&edit)).await.unwrap();
-        lab.until("the Secret is as it was", async || intact().await && lab.secret("edited").await.unwrap().metadata.annotations == good.metadata.annotations).await;
+        lab.until("the Secret is as it was", async || {
+            intact().await
+                && lab.secret("edited").await.unwrap().metadata.annotations == good.metadata.annotations
+        })
+        .await;
         assert!(since.elapsed() < Duration::from_secs(1), "{edit}: {:?}", since.elapsed());
     }
     assert_eq!(lab.secret("edited").await.unwrap().metadata.uid, good.metadata.uid, "repaired in place");
@@ -56,7 +64,13 @@ async fn entries_that_a_rival_adds_twenty_times_a_second_are_never_lost() {
         // The rival drops our entry each time, and keeps its own by a precondition as a good citizen does.
         loop {
             let now = accounts.get("default").await.unwrap();
-            let mut list: Vec<String> = now.image_pull_secrets.unwrap_or_default().into_iter().map(|s| s.name).filter(|n| n != SECRET).collect();
+            let mut list: Vec<String> = now
+                .image_pull_secrets
+                .unwrap_or_default()
+                .into_iter()
+                .map(|s| s.name)
+                .filter(|n| n != SECRET)
+                .collect();
             list.push(name.clone());
             let list: Vec<_> = list.iter().map(|n| json!({ "name": n })).collect();
             let patch = json!({ "metadata": { "resourceVersion": now.metadata.resource_version }, "imagePullSecrets": list });
@@ -70,6 +84,9 @@ async fn entries_that_a_rival_adds_twenty_times_a_second_are_never_lost() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     wanted.push(SECRET.to_owned());
-    lab.until("all entries stand in their order, and ours", async || lab.pull_secrets("rival", "default").await == wanted).await;
+    lab.until("all entries stand in their order, and ours", async || {
+        lab.pull_secrets("rival", "default").await == wanted
+    })
+    .await;
     assert!(lab.token("rival", DOMAIN).await.is_some());
 }

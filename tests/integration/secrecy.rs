@@ -28,7 +28,12 @@ async fn nothing_that_is_printed_holds_a_secret() {
         FaultKind::NotSuccess { code: "Unknown".to_owned() },
         FaultKind::Status { status: 500, code: "InternalError".to_owned(), message: "oops".to_owned() },
     ] {
-        lab.cloud.fault(Fault { action: "GetAuthorizationToken".to_owned(), instance: None, kind, times: None });
+        lab.cloud.fault(Fault {
+            action: "GetAuthorizationToken".to_owned(),
+            instance: None,
+            kind,
+            times: None,
+        });
         let calls = lab.cloud.count("GetAuthorizationToken");
         lab.annotate("loud", "acrcredential.dev/refresh-at", &calls.to_string()).await;
         lab.until("the cloud was asked", async || lab.cloud.count("GetAuthorizationToken") > calls + 1).await;
@@ -38,7 +43,8 @@ async fn nothing_that_is_printed_holds_a_secret() {
     lab.until("the Secret is back", async || lab.secret("loud").await.is_some()).await;
     lab.until_settled().await;
     let (log, metrics) = (lab.controller.log(), lab.controller.metrics().await.unwrap());
-    let objects = lab.plane.kubectl_ok(&["get", "acb,events,serviceaccounts", "-A", "-o", "yaml"]).await.unwrap();
+    let objects =
+        lab.plane.kubectl_ok(&["get", "acb,events,serviceaccounts", "-A", "-o", "yaml"]).await.unwrap();
     let annotations = lab.secret("loud").await.unwrap().metadata.annotations.unwrap();
     let printed = format!("{log}\n{metrics}\n{objects}\n{annotations:?}");
     let secrets = lab.cloud.secrets();
@@ -46,7 +52,11 @@ async fn nothing_that_is_printed_holds_a_secret() {
     for secret in secrets {
         for form in [secret.clone(), STANDARD.encode(&secret)] {
             let at = printed.find(&form);
-            assert!(at.is_none(), "a secret was printed: …{}…", &printed[at.unwrap_or_default().saturating_sub(200)..at.unwrap_or_default()]);
+            assert!(
+                at.is_none(),
+                "a secret was printed: …{}…",
+                &printed[at.unwrap_or_default().saturating_sub(200)..at.unwrap_or_default()]
+            );
         }
     }
 }

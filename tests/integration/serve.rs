@@ -24,7 +24,8 @@ async fn a_binding_becomes_a_secret_with_a_valid_token_and_an_entry_in_each_serv
     assert!(lab.secret("other").await.is_none());
     assert!(lab.pull_secrets("other", "default").await.is_empty());
 
-    let columns = lab.plane.kubectl_ok(&["get", "acrcredentialbindings", "team-a", "--no-headers"]).await.unwrap();
+    let columns =
+        lab.plane.kubectl_ok(&["get", "acrcredentialbindings", "team-a", "--no-headers"]).await.unwrap();
     let columns: Vec<&str> = columns.split_whitespace().collect();
     assert_eq!(columns[..5], ["team-a", "True", "1/1", "1/1", "2/2"]);
 
@@ -32,8 +33,14 @@ async fn a_binding_becomes_a_secret_with_a_valid_token_and_an_entry_in_each_serv
     lab.create_namespace("team-a-db").await;
     lab.create_account("team-a-web", "late", &[]).await;
     lab.until("the new namespace has its Secret", async || lab.secret("team-a-db").await.is_some()).await;
-    lab.until("the new namespace's account is attached", async || lab.pull_secrets("team-a-db", "default").await == [SECRET]).await;
-    lab.until("the new account is attached", async || lab.pull_secrets("team-a-web", "late").await == [SECRET]).await;
+    lab.until("the new namespace's account is attached", async || {
+        lab.pull_secrets("team-a-db", "default").await == [SECRET]
+    })
+    .await;
+    lab.until("the new account is attached", async || {
+        lab.pull_secrets("team-a-web", "late").await == [SECRET]
+    })
+    .await;
     assert_eq!(lab.cloud.count("GetAuthorizationToken"), 1, "one token serves them all");
 }
 
@@ -41,11 +48,17 @@ async fn a_binding_becomes_a_secret_with_a_valid_token_and_an_entry_in_each_serv
 #[tokio::test(flavor = "multi_thread")]
 async fn service_accounts_are_attached_while_the_cloud_hangs() {
     let lab = Lab::start().await;
-    let hang = |action: &str| Fault { action: action.to_owned(), instance: None, kind: FaultKind::Hang, times: None };
+    let hang = |action: &str| Fault {
+        action: action.to_owned(),
+        instance: None,
+        kind: FaultKind::Hang,
+        times: None,
+    };
     lab.cloud.fault(hang("GetAuthorizationToken"));
     lab.create_namespace("early").await;
     lab.bind("early", spec(&["early"])).await;
-    lab.until("the account is attached", async || lab.pull_secrets("early", "default").await == [SECRET]).await;
+    lab.until("the account is attached", async || lab.pull_secrets("early", "default").await == [SECRET])
+        .await;
     assert!(lab.auths("early").await.is_none_or(|auths| auths.is_empty()), "no token can be there");
     lab.cloud.clear_faults();
     lab.until_ready_is("early", "True", "Succeeded").await;
@@ -66,12 +79,17 @@ async fn two_bindings_share_the_secret_of_a_namespace_and_the_older_wins_a_conte
         lab.cloud.now() / 1000 > created.as_second()
     })
     .await;
-    lab.bind("newer", of(json!([registry("cri-demo0002", "cn-beijing", &["img.example.com", "two.example.com"])]))).await;
+    lab.bind(
+        "newer",
+        of(json!([registry("cri-demo0002", "cn-beijing", &["img.example.com", "two.example.com"])])),
+    )
+    .await;
     let message = lab.until_ready_is("newer", "False", "DomainContested").await;
     assert!(message.contains("img.example.com is claimed first by binding older"), "{message}");
 
     let auths = lab.auths("shared").await.unwrap();
-    let valid = |domain: &str, instance: &str| lab.cloud.token_valid(&auths[domain].0, &auths[domain].1, instance);
+    let valid =
+        |domain: &str, instance: &str| lab.cloud.token_valid(&auths[domain].0, &auths[domain].1, instance);
     assert!(valid("img.example.com", "cri-demo0001") && valid("two.example.com", "cri-demo0002"));
     assert_eq!(lab.pull_secrets("shared", "default").await, [SECRET]);
     assert_eq!(lab.condition("older", "Ready").await.unwrap().0, "True");
@@ -99,7 +117,9 @@ async fn a_role_of_another_account_is_assumed() {
 /// Whatever a GitOps tool tracks by would have it prune what we made.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_mark_of_the_binding_is_copied_to_what_is_made() {
-    let lab = Lab::start_with(|options| options.arg("--secret-label=images.alibabacloud.com/accelerated=true")).await;
+    let lab =
+        Lab::start_with(|options| options.arg("--secret-label=images.alibabacloud.com/accelerated=true"))
+            .await;
     lab.create_namespace("gitops").await;
     let mut object: acr_credential_binding::api::AcrCredentialBinding = serde_json::from_value(json!({
         "apiVersion": "acrcredential.dev/v1alpha1",
@@ -114,9 +134,15 @@ async fn no_mark_of_the_binding_is_copied_to_what_is_made() {
     lab.until_ready_is("gitops", "True", "Succeeded").await;
     let metadata = lab.secret("gitops").await.unwrap().metadata;
     let labels = metadata.labels.unwrap();
-    assert_eq!(labels.keys().collect::<Vec<_>>(), ["app.kubernetes.io/managed-by", "images.alibabacloud.com/accelerated"]);
+    assert_eq!(
+        labels.keys().collect::<Vec<_>>(),
+        ["app.kubernetes.io/managed-by", "images.alibabacloud.com/accelerated"]
+    );
     let annotations = metadata.annotations.unwrap();
     assert_eq!(annotations.keys().collect::<Vec<_>>(), ["acrcredential.dev/registries"]);
-    assert!(annotations["acrcredential.dev/registries"].contains("cri-demo0001 in cn-hangzhou"), "{annotations:?}");
+    assert!(
+        annotations["acrcredential.dev/registries"].contains("cri-demo0001 in cn-hangzhou"),
+        "{annotations:?}"
+    );
     assert!(metadata.owner_references.is_none());
 }

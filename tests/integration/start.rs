@@ -39,7 +39,10 @@ async fn nothing_is_written_before_all_caches_are_full() {
         })
         .await;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(lab.requests(mark).writes().filter(|e| e.resource != "selfsubjectaccessreviews").counts(), Default::default());
+        assert_eq!(
+            lab.requests(mark).writes().filter(|e| e.resource != "selfsubjectaccessreviews").counts(),
+            Default::default()
+        );
         drop(held);
         lab.controller.until_ready(PATIENCE).await.unwrap();
         lab.until_settled().await;

@@ -11,7 +11,8 @@ use crate::harness::{DOMAIN, Lab, SECRET, root, spec};
 const CRD: &str = "crd/acrcredentialbindings.acrcredential.dev";
 
 async fn is_clean(lab: &Lab, namespace: &str) -> bool {
-    lab.secret(namespace).await.is_none() && !lab.pull_secrets(namespace, "default").await.contains(&SECRET.to_owned())
+    lab.secret(namespace).await.is_none()
+        && !lab.pull_secrets(namespace, "default").await.contains(&SECRET.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +32,9 @@ async fn a_deleted_binding_takes_back_what_was_ours_detaching_before_deleting() 
     assert_eq!(lab.pull_secrets("gone", "builder").await, ["mine", "other"]);
     assert_eq!(lab.pull_secrets("bystander", "old").await, [SECRET]);
     let writes = lab.requests(mark).writes();
-    let answered = |keep: &dyn Fn(&AuditEvent) -> bool| writes.iter().filter(|e| keep(e)).map(|e| (e.timestamp, e.completed)).collect::<Vec<_>>();
+    let answered = |keep: &dyn Fn(&AuditEvent) -> bool| {
+        writes.iter().filter(|e| keep(e)).map(|e| (e.timestamp, e.completed)).collect::<Vec<_>>()
+    };
     let detached = answered(&|e| e.resource == "serviceaccounts");
     let deleted = answered(&|e| e.resource == "secrets" && e.verb == "delete");
     assert_eq!((detached.len(), deleted.len()), (2, 1));
@@ -60,7 +63,10 @@ async fn what_a_binding_covers_no_more_is_withdrawn_however_that_came() {
     let accounts = lab.namespaced::<ServiceAccount>("cover-c");
     let skip = json!({ "metadata": { "annotations": { "acrcredential.dev/skip": "true" } } });
     accounts.patch("default", &PatchParams::default(), &Patch::Merge(&skip)).await.unwrap();
-    lab.until("an account that opts out is detached", async || lab.pull_secrets("cover-c", "default").await.is_empty()).await;
+    lab.until("an account that opts out is detached", async || {
+        lab.pull_secrets("cover-c", "default").await.is_empty()
+    })
+    .await;
     assert!(lab.secret("cover-c").await.is_some());
 
     selected["watchNamespaces"]["exclude"] = json!(["cover-d"]);
@@ -86,7 +92,8 @@ async fn what_was_narrowed_while_nobody_looked_is_withdrawn_at_the_start() {
     lab.bindings().delete("down", &DeleteParams::default()).await.unwrap();
     lab.controller.restart().unwrap();
     lab.until("the other is clean too", async || is_clean(&lab, "down-b").await).await;
-    lab.until("the binding is released", async || lab.bindings().get_opt("down").await.unwrap().is_none()).await;
+    lab.until("the binding is released", async || lab.bindings().get_opt("down").await.unwrap().is_none())
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

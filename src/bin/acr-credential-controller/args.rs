@@ -87,7 +87,9 @@ impl Args {
                 labels: map(&self.secret_labels),
                 annotations: map(&self.secret_annotations),
             },
-            config_map_namespace: Some(self.config_map_namespace.as_str()).filter(|n| !n.is_empty()).map(Into::into),
+            config_map_namespace: Some(self.config_map_namespace.as_str())
+                .filter(|n| !n.is_empty())
+                .map(Into::into),
             listen_address: self.listen_address,
         }
     }
