@@ -15,8 +15,8 @@ use crate::plan::tally::Tallies;
 use crate::plan::{Bound, Failure, Snapshot, Standing, Template};
 
 /// Workers that may be busy with bulk work, of all.
-pub const WORKERS: usize = 16;
-const BULK_WORKERS: usize = 12;
+pub const WORKERS: usize = 20;
+const BULK_WORKERS: usize = 16;
 
 /// Why the namespaces are shown something new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
