@@ -3,29 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use acr_lab::cloud::{Cloud, CloudConfig};
-use acr_lab::controller::Controller;
-use acr_lab::plane::{FaultProxy, Options};
+use acr_lab::plane::FaultProxy;
 use kube::api::DeleteParams;
 
-use crate::harness::{CONTROLLER, DOMAIN, Lab, NAMESPACE, SECRET, installed, options, spec};
+use crate::harness::{DOMAIN, Lab, SECRET, spec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A lab whose controller speaks to the API server through a proxy.
-async fn proxied() -> (Lab, Arc<FaultProxy>) {
-    let plane = installed(Options::default()).await;
-    let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
-    let proxy = FaultProxy::start(&plane).await.unwrap();
-    let kubeconfig = proxy.kubeconfig_for(NAMESPACE, CONTROLLER).await.unwrap();
-    let controller = Controller::start_ready(options(kubeconfig, &cloud), PATIENCE).await.unwrap();
-    (Lab { client: plane.client(), plane, cloud, controller }, Arc::new(proxy))
-}
 
 /// The oracle: whatever the moment of the crash, the end is that of a run without one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_after_any_write_ends_as_if_there_had_been_none() {
-    let (lab, proxy) = proxied().await;
+    let (lab, proxy) = Lab::proxied().await;
     lab.until_settled().await;
     let (mut serving, mut withdrawing) = (0, 0);
     // Write numbers beyond the last one end each of the two phases without a crash.

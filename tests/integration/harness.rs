@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use acr_credential_binding::api::AcrCredentialBinding;
 use acr_lab::cloud::{Cloud, CloudConfig};
 use acr_lab::controller::{Controller, ControllerOptions};
-use acr_lab::plane::{AuditEvents, Mark, Options, Plane};
+use acr_lab::plane::{AuditEvents, FaultProxy, Mark, Options, Plane};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
@@ -38,10 +39,6 @@ const FILES: [&str; 4] =
     ["crds/acrcredentialbindings.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
 
 /// A control plane with the CRD, the rights and the policies, and no controller yet.
-pub async fn installed(options: Options) -> Plane {
-    installed_without(&[], options).await
-}
-
 async fn installed_without(left_out: &[&str], options: Options) -> Plane {
     let plane = Plane::start(options).await.unwrap();
     for file in FILES.iter().filter(|file| !left_out.contains(file)) {
@@ -52,7 +49,7 @@ async fn installed_without(left_out: &[&str], options: Options) -> Plane {
     plane
 }
 
-pub fn options(kubeconfig: PathBuf, cloud: &Cloud) -> ControllerOptions {
+fn options(kubeconfig: PathBuf, cloud: &Cloud) -> ControllerOptions {
     ControllerOptions::new(env!("CARGO_BIN_EXE_acr-credential-controller"), kubeconfig, cloud.address())
         .log_level("info,acr_credential_binding=trace")
 }
@@ -65,12 +62,22 @@ impl Lab {
 
     /// Everything, with the controller's options changed.
     pub async fn start_with(change: impl FnOnce(ControllerOptions) -> ControllerOptions) -> Self {
-        Self::start_on(installed(Options::default()).await, change).await
+        Self::start_on(installed_without(&[], Options::default()).await, change).await
     }
 
     /// Everything but some files of the installation.
     pub async fn start_without(left_out: &[&str], options: Options) -> Self {
         Self::start_on(installed_without(left_out, options).await, |options| options).await
+    }
+
+    /// Everything, with a proxy between the controller and the API server.
+    pub async fn proxied() -> (Self, Arc<FaultProxy>) {
+        let plane = installed_without(&[], Options::default()).await;
+        let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
+        let proxy = FaultProxy::start(&plane).await.unwrap();
+        let kubeconfig = proxy.kubeconfig_for(NAMESPACE, CONTROLLER).await.unwrap();
+        let controller = Controller::start_ready(options(kubeconfig, &cloud), PATIENCE).await.unwrap();
+        (Self { client: plane.client(), plane, cloud, controller }, Arc::new(proxy))
     }
 
     async fn start_on(plane: Plane, change: impl FnOnce(ControllerOptions) -> ControllerOptions) -> Self {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use acr_lab::plane::Target;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -89,4 +90,22 @@ async fn entries_that_a_rival_adds_twenty_times_a_second_are_never_lost() {
     })
     .await;
     assert!(lab.token("rival", DOMAIN).await.is_some());
+}
+
+/// Between our look and our write somebody else may have written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_a_rival_adds_while_our_write_is_under_way_is_kept() {
+    let (lab, proxy) = Lab::proxied().await;
+    lab.create_namespace("between").await;
+    let mut held = proxy.hold(Target::new("patch", "serviceaccounts"));
+    lab.bind("between", spec(&["between"])).await;
+    tokio::time::timeout(Duration::from_secs(20), held.until_caught(1)).await.unwrap().unwrap();
+    let rivals = json!({ "imagePullSecrets": [{ "name": "rivals" }] });
+    let accounts = lab.namespaced::<ServiceAccount>("between");
+    accounts.patch("default", &PatchParams::default(), &Patch::Merge(&rivals)).await.unwrap();
+    drop(held);
+    lab.until("ours stands beside the rival's", async || {
+        lab.pull_secrets("between", "default").await == ["rivals", SECRET]
+    })
+    .await;
 }

@@ -1,6 +1,7 @@
 //! Serving: a binding turns into Secrets and entries.
 
 use acr_lab::cloud::{Fault, FaultKind};
+use acr_lab::plane::Mark;
 use serde_json::json;
 
 use crate::harness::{DOMAIN, Lab, SECRET, spec};
@@ -59,7 +60,16 @@ async fn service_accounts_are_attached_while_the_cloud_hangs() {
     lab.bind("early", spec(&["early"])).await;
     lab.until("the account is attached", async || lab.pull_secrets("early", "default").await == [SECRET])
         .await;
-    assert!(lab.auths("early").await.is_none_or(|auths| auths.is_empty()), "no token can be there");
+    lab.until("the Secret stands, empty", async || {
+        lab.auths("early").await.is_some_and(|auths| auths.is_empty())
+    })
+    .await;
+    let writes = lab.requests(Mark::default()).writes().filter(|e| e.namespace == "early");
+    let first = |resource: &str| writes.iter().find(|e| e.resource == resource).cloned().expect(resource);
+    assert!(
+        first("serviceaccounts").completed < first("secrets").timestamp,
+        "the entry did not wait for the Secret"
+    );
     lab.cloud.clear_faults();
     lab.until_ready_is("early", "True", "Succeeded").await;
     assert!(lab.token("early", DOMAIN).await.is_some());

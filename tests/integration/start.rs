@@ -2,23 +2,16 @@
 
 use std::time::Duration;
 
-use acr_lab::cloud::{Cloud, CloudConfig};
-use acr_lab::controller::Controller;
-use acr_lab::plane::{FaultProxy, Options, Target};
+use acr_lab::plane::Target;
 
-use crate::harness::{CONTROLLER, DOMAIN, Lab, NAMESPACE, SECRET, installed, options, spec};
+use crate::harness::{DOMAIN, Lab, SECRET, spec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An empty cache is not an empty cluster: whichever list is late, nothing is done before it is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_before_all_caches_are_full() {
-    let plane = installed(Options::default()).await;
-    let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
-    let proxy = FaultProxy::start(&plane).await.unwrap();
-    let kubeconfig = proxy.kubeconfig_for(NAMESPACE, CONTROLLER).await.unwrap();
-    let controller = Controller::start_ready(options(kubeconfig, &cloud), PATIENCE).await.unwrap();
-    let lab = Lab { client: plane.client(), plane, cloud, controller };
+    let (lab, proxy) = Lab::proxied().await;
     lab.create_namespace("cached").await;
     lab.bind("cached", spec(&["cached"])).await;
     lab.until_ready_is("cached", "True", "Succeeded").await;

@@ -1,6 +1,6 @@
 //! Withdrawal: what was ours and is not wanted goes, and nothing else.
 
-use acr_lab::plane::{AuditEvent, Mark};
+use acr_lab::plane::{AuditEvent, Mark, Target};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -162,4 +162,24 @@ async fn a_suspended_binding_changes_nothing() {
     lab.bind("still", spec(&["still"])).await;
     lab.until_ready_is("still", "True", "Succeeded").await;
     assert_eq!(lab.pull_secrets("still", "after").await, [SECRET]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_binding_stays_until_all_that_was_ours_is_gone() {
+    let (lab, proxy) = Lab::proxied().await;
+    lab.create_namespace("slow").await;
+    lab.bind("slow", spec(&["slow"])).await;
+    lab.until_ready_is("slow", "True", "Succeeded").await;
+    let mut held = proxy.hold(Target::new("delete", "secrets"));
+    lab.bindings().delete("slow", &DeleteParams::default()).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(20), held.until_caught(1)).await.unwrap().unwrap();
+    lab.until("the status says what it waits for", async || {
+        let status = lab.bindings().get("slow").await.unwrap().status.unwrap();
+        status.conditions.iter().any(|c| c.type_ == "Ready" && c.reason == "Withdrawing")
+    })
+    .await;
+    assert!(lab.secret("slow").await.is_some());
+    drop(held);
+    lab.until("the binding is gone", async || lab.bindings().get_opt("slow").await.unwrap().is_none()).await;
+    assert!(is_clean(&lab, "slow").await);
 }
