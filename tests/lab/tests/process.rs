@@ -30,12 +30,10 @@ fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-#[test]
-#[ignore = "the other half of the next test, which runs it as a process of its own and kills it"]
-fn helper_that_is_killed() {
-    let Some(dir) = env::var_os(HELPER_DIR).map(PathBuf::from) else { return };
+/// What the test below does in the process of its own that it starts and kills.
+fn be_killed(dir: &Path) {
     let scratch = Scratch::new("acr-lab-helper-").unwrap();
-    let child = sleeper(&dir);
+    let child = sleeper(dir);
     fs::write(dir.join("said.new"), format!("{}\n{}", child.pid(), scratch.path().display())).unwrap();
     fs::rename(dir.join("said.new"), dir.join("said")).unwrap();
     std::thread::sleep(Duration::from_secs(600));
@@ -43,9 +41,12 @@ fn helper_that_is_killed() {
 
 #[tokio::test]
 async fn a_killed_process_takes_its_children_and_directories_with_it() {
+    if let Some(dir) = env::var_os(HELPER_DIR).map(PathBuf::from) {
+        return be_killed(&dir);
+    }
     let dir = Scratch::new("acr-lab-test-").unwrap();
     let helper = Program::new(env::current_exe().unwrap(), dir.path().join("helper.log"))
-        .args(["--exact", "helper_that_is_killed", "--ignored"])
+        .args(["--exact", "a_killed_process_takes_its_children_and_directories_with_it"])
         .env(HELPER_DIR, dir.path())
         .start()
         .unwrap();
