@@ -18,7 +18,7 @@ use crate::cluster::report::BindingWriter;
 use crate::model::Registry;
 use crate::plan::refresh::backoff;
 use crate::plan::status::{Facts, RegistryFacts, status};
-use crate::plan::{Failure, Issue, Phase};
+use crate::plan::{Failure, Issue, Phase, Tally};
 use crate::server::Metrics;
 
 /// Namespaces are looked at one after the other: their results are reported together.
@@ -145,7 +145,8 @@ impl BindingLoop {
             (true, true) if entry.leaving.is_none() => return Step::AskForCrd(entry),
             _ => {}
         }
-        let tally = state.tallies.of(name).cloned().unwrap_or_default();
+        let nothing = Tally::default();
+        let tally = state.tallies.of(name).unwrap_or(&nothing);
         if deleting && tally.is_settled() && tally.ready() == tally.matched() {
             return Step::RemoveFinalizer(entry);
         }
@@ -154,7 +155,7 @@ impl BindingLoop {
         if unsettled || state.awaits_config_map(name) {
             return Step::Rest(Some(SETTLE));
         }
-        let wants = state.wants();
+        let wants = state.book.wants();
         if let (Some(asked), Some(binding)) = (&entry.refreshing, &entry.good)
             && !binding.registries.iter().any(|r| state.ledger.is_forced(&r.key))
             && let Some(entry) = state.book.get_mut(name)
@@ -168,17 +169,18 @@ impl BindingLoop {
             registries.iter().filter_map(|r| r.held).map(|(_, end)| end).filter(|end| *end > now).min();
         let wait = next_end.map(|end| clock::until(end, now) + Duration::from_secs(1));
         let others = [state.notes.get(name).cloned().unwrap_or_default(), state.common.clone()].concat();
-        drop(state);
+        // The tally is read where it is: a copy would cost the size of the cluster at every look.
         let facts = Facts {
             name,
             generation: entry.object.metadata.generation.unwrap_or_default(),
             standstill: standstill(&entry),
             registries,
-            tally: &tally,
+            tally: state.tallies.of(name).unwrap_or(&nothing),
             handled_refresh_at: entry.handled_refresh.clone(),
             others,
         };
         let next = status(&facts, entry.object.status.as_ref(), now);
+        drop(state);
         let ready = next.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
         self.metrics.set_ready(name, ready);
         if entry.object.status.as_ref() == Some(&next) {

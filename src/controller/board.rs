@@ -10,7 +10,6 @@ use super::ledger::{Ledger, Want};
 use super::queue::{Lane, Queue};
 use crate::api::{AcrCredentialBinding, ConditionType};
 use crate::cluster::Index;
-use crate::model::RegistryKey;
 use crate::plan::tally::Tallies;
 use crate::plan::{Bound, Failure, Snapshot, Standing, Template};
 
@@ -66,11 +65,6 @@ pub struct State {
 }
 
 impl State {
-    /// What the active bindings want of the cloud.
-    pub fn wants(&self) -> HashMap<RegistryKey, Want> {
-        self.book.wants()
-    }
-
     /// Whether a converted binding's status must wait for the first look at the ConfigMap.
     pub fn awaits_config_map(&self, name: &str) -> bool {
         let converted =
@@ -156,7 +150,7 @@ impl Board {
     }
 
     fn refresh_wants(&self, state: &mut State) {
-        let mut wants = state.wants();
+        let mut wants = state.book.wants();
         for key in state.book.keys() {
             wants.entry(key).or_insert(Want { threshold: std::time::Duration::ZERO, list_domains: false });
         }
@@ -171,10 +165,6 @@ impl Board {
         state.config_map = config_map;
         let names = state.book.names();
         self.publish(&mut state, &names, Cause::Same);
-        drop(state);
-        for name in self.index.with_our_secret() {
-            self.namespaces.add(name, Lane::Bulk);
-        }
     }
 
     /// Shows the namespaces what the named bindings ask now, and sends workers to those that they cover or covered.

@@ -71,7 +71,7 @@ impl CredentialLoop {
     fn start_due(&self, flights: &mut JoinSet<(RegistryKey, Minted)>) -> (bool, Duration) {
         let now = clock::now();
         let mut state = self.board.state();
-        let wants = state.wants();
+        let wants = state.book.wants();
         let (due, next) = state.ledger.start_due(&wants, now);
         drop(state);
         let started = !due.is_empty();

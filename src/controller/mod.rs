@@ -142,12 +142,9 @@ async fn supervise(
     clients: &Clients,
     parts: Parts,
 ) -> Error {
-    let mut looked = tokio::time::interval(Duration::from_millis(20));
-    while !parts.readiness.missing().is_empty() {
-        tokio::select! {
-            _ = looked.tick() => {}
-            Some(ended) = tasks.join_next() => return Error::Ended(name_of(ended)),
-        }
+    tokio::select! {
+        () = parts.readiness.complete() => {}
+        Some(ended) = tasks.join_next() => return Error::Ended(name_of(ended)),
     }
     info!("caches are full");
     parts.board.go_live(config.config_map_namespace.is_some());
@@ -228,9 +225,7 @@ fn spawn_watches(
             index: board.index.clone(),
             template: board.template().clone(),
             wake: move |namespace| wake.wake_namespace(namespace),
-            complete: move || {
-                readiness.done(part);
-            },
+            complete: move || readiness.done(part),
         }
     };
     let secrets = watch::config().fields(&format!("metadata.name={}", config.template.name));

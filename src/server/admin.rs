@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use tokio::sync::Notify;
 
 use super::metrics::Metrics;
 
@@ -16,18 +17,28 @@ use super::metrics::Metrics;
 #[derive(Debug, Default)]
 pub struct Readiness {
     missing: Mutex<BTreeSet<&'static str>>,
+    complete: Notify,
 }
 
 impl Readiness {
     /// Waits for these.
     pub fn awaiting(parts: impl IntoIterator<Item = &'static str>) -> Arc<Self> {
-        Arc::new(Self { missing: Mutex::new(parts.into_iter().collect()) })
+        Arc::new(Self { missing: Mutex::new(parts.into_iter().collect()), complete: Notify::new() })
     }
 
-    /// One of them is there. Returns whether it was the last.
-    pub fn done(&self, part: &'static str) -> bool {
+    /// One of them is there.
+    pub fn done(&self, part: &'static str) {
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
-        missing.remove(part) && missing.is_empty()
+        if missing.remove(part) && missing.is_empty() {
+            self.complete.notify_one();
+        }
+    }
+
+    /// Waits until nothing is missing. For one waiter.
+    pub async fn complete(&self) {
+        while !self.missing().is_empty() {
+            self.complete.notified().await;
+        }
     }
 
     /// What is still missing.
