@@ -123,7 +123,7 @@ async fn what_this_version_cannot_serve_is_converted_and_reported_for_each_regis
         reasons == ["Issued", "NotYetServed", "NotYetServed"]
     })
     .await;
-    assert!(lab.token("default", DOMAIN).await.is_some());
+    lab.until_served("default", DOMAIN).await;
     let everything = lab.plane.kubectl_ok(&["get", "acb,events", "-A", "-o", "yaml"]).await.unwrap();
     assert!(!everything.contains("very-secret-value") && !lab.controller.log().contains("very-secret-value"));
 }

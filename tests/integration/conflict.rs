@@ -39,7 +39,8 @@ async fn a_secret_that_others_made_is_left_alone_until_somebody_asks_to_take_it_
     );
     assert!(lab.pull_secrets("taken", "default").await.is_empty());
     assert_eq!(lab.pull_secrets("taken", "old").await, [SECRET], "an entry beside it is theirs too");
-    assert!(lab.token("free", DOMAIN).await.is_some(), "one conflict hides no good namespace");
+    // One conflict hides no good namespace.
+    lab.until_served("free", DOMAIN).await;
     let status = lab.bindings().get("taken").await.unwrap().status.unwrap();
     assert_eq!(
         (status.pairs[0].namespace.as_str(), status.pairs[0].conditions[0].status.as_str()),
@@ -117,7 +118,7 @@ async fn an_exhausted_quota_is_named_and_heals() {
     lab.bind("full", spec(&["full", "roomy"])).await;
     let message = lab.until_ready_is("full", "False", "QuotaExceeded").await;
     assert!(message.contains("exceeded quota: tight") && message.contains("raise the quota"), "{message}");
-    assert!(lab.token("roomy", DOMAIN).await.is_some());
+    lab.until_served("roomy", DOMAIN).await;
     lab.create_account("full", "later", &[]).await;
     lab.until_settled().await;
     assert!(lab.pull_secrets("full", "later").await.is_empty(), "an entry that leads nowhere is not made");

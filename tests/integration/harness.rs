@@ -191,6 +191,12 @@ impl Lab {
 
     /// Waits until a binding's `Ready` has a status and a reason.
     pub async fn until_ready_is(&self, binding: &str, status: &str, reason: &str) -> String {
+        self.until_ready_says(binding, status, reason, "").await
+    }
+
+    /// Waits until a binding's `Ready` has a status, a reason and these words. A status is written while the rest of
+    /// the work is still under way, so what it counts is to be waited for as well.
+    pub async fn until_ready_says(&self, binding: &str, status: &str, reason: &str, words: &str) -> String {
         let mut last = None;
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
@@ -198,15 +204,32 @@ impl Lab {
             if let Some((s, r, message)) = &last
                 && s == status
                 && r == reason
+                && message.contains(words)
             {
                 return message.clone();
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!(
-            "{binding} never became Ready={status} {reason}; it is {last:?}\n{}",
+            "{binding} never became Ready={status} {reason} {words:?}; it is {last:?}\n{}",
             self.controller.log_tail(40)
         );
+    }
+
+    /// Waits until a token for a domain stands in a namespace.
+    pub async fn until_served(&self, namespace: &str, domain: &str) {
+        self.until(&format!("{namespace} has a token for {domain}"), async || {
+            self.token(namespace, domain).await.is_some()
+        })
+        .await;
+    }
+
+    /// Waits until the only entry of a ServiceAccount is ours.
+    pub async fn until_attached(&self, namespace: &str, account: &str) {
+        self.until(&format!("{namespace}/{account} has our entry and no other"), async || {
+            self.pull_secrets(namespace, account).await == [SECRET]
+        })
+        .await;
     }
 
     /// Waits until something holds.

@@ -97,6 +97,7 @@ async fn two_bindings_share_the_secret_of_a_namespace_and_the_older_wins_a_conte
     let message = lab.until_ready_is("newer", "False", "DomainContested").await;
     assert!(message.contains("img.example.com is claimed first by binding older"), "{message}");
 
+    lab.until_served("shared", "two.example.com").await;
     let auths = lab.auths("shared").await.unwrap();
     let valid =
         |domain: &str, instance: &str| lab.cloud.token_valid(&auths[domain].0, &auths[domain].1, instance);
