@@ -36,6 +36,12 @@ pub use super::status::AcrCredentialBindingStatus;
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.summary.expiresAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
+        name = "Identities",
+        type_ = "string",
+        json_path = ".status.summary.identities",
+        priority = 1
+    ),
+    printcolumn(
         name = "Status",
         type_ = "string",
         priority = 1,

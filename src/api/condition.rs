@@ -56,12 +56,16 @@ pub enum Reason {
     CredentialExpired,
     /// No credential has been issued yet.
     NotIssued,
-    /// This build cannot serve this kind of registry or identity yet.
-    NotYetServed,
     /// The cloud refuses this identity this action.
     AccessDenied,
     /// The role's trust policy does not name the caller, or the role does not exist.
     TrustPolicyDenies,
+    /// STS does not accept the cluster's OIDC token, or does not know its provider.
+    OIDCTokenRejected,
+    /// The ServiceAccount whose OIDC token is asked for does not exist.
+    ServiceAccountNotFound,
+    /// The Secret that `accessKeySecretRef` names does not exist, or lacks a key.
+    SecretNotFound,
     /// The cloud does not know the instance in this region.
     InstanceNotFound,
     /// The instance has no enabled endpoint with a domain.
@@ -80,6 +84,10 @@ pub enum Reason {
     SessionTooLong,
     /// The node has no RAM role, or its metadata service does not answer.
     NoIdentity,
+    /// ACK's addon token cannot be used.
+    AddonTokenInvalid,
+    /// The registry does not accept the new token.
+    CredentialRejected,
     /// The cloud answered something that it never should.
     UnexpectedReply,
     /// The cloud failed on its own side.
@@ -118,9 +126,11 @@ impl Reason {
             Self::RefreshFailing => "RefreshFailing",
             Self::CredentialExpired => "CredentialExpired",
             Self::NotIssued => "NotIssued",
-            Self::NotYetServed => "NotYetServed",
             Self::AccessDenied => "AccessDenied",
             Self::TrustPolicyDenies => "TrustPolicyDenies",
+            Self::OIDCTokenRejected => "OIDCTokenRejected",
+            Self::ServiceAccountNotFound => "ServiceAccountNotFound",
+            Self::SecretNotFound => "SecretNotFound",
             Self::InstanceNotFound => "InstanceNotFound",
             Self::NoDomains => "NoDomains",
             Self::KeyInvalid => "KeyInvalid",
@@ -130,6 +140,8 @@ impl Reason {
             Self::Unreachable => "Unreachable",
             Self::SessionTooLong => "SessionTooLong",
             Self::NoIdentity => "NoIdentity",
+            Self::AddonTokenInvalid => "AddonTokenInvalid",
+            Self::CredentialRejected => "CredentialRejected",
             Self::UnexpectedReply => "UnexpectedReply",
             Self::CloudFailing => "CloudFailing",
             Self::SecretConflict => "SecretConflict",
@@ -149,15 +161,18 @@ impl Reason {
         matches!(
             self,
             Self::InvalidSpec
-                | Self::NotYetServed
                 | Self::AccessDenied
                 | Self::TrustPolicyDenies
+                | Self::OIDCTokenRejected
+                | Self::ServiceAccountNotFound
+                | Self::SecretNotFound
                 | Self::InstanceNotFound
                 | Self::NoDomains
                 | Self::KeyInvalid
                 | Self::KeyInactive
                 | Self::ClockSkew
                 | Self::SessionTooLong
+                | Self::AddonTokenInvalid
                 | Self::SecretConflict
                 | Self::QuotaExceeded
                 | Self::Forbidden

@@ -51,6 +51,21 @@ pub const DEFAULT_NAMESPACE: &str = "acr-credential-system";
 /// Secret in the controller's own namespace that keeps minted tokens across restarts.
 pub const CACHE_SECRET_NAME: &str = "acr-credential-cache";
 
+/// Where registered clusters keep an AccessKey for add-ons: namespace and name.
+pub const REGISTERED_CLUSTER_SECRET: (&str, &str) = ("kube-system", "alibaba-addon-secret");
+
+/// Where ACK keeps the token by which an add-on takes the role `AliyunCSManagedAcrRole`, as `namespace/name`.
+pub const ADDON_TOKEN_SECRET: &str = "kube-system/addon.aliyuncsmanagedacrrole.token";
+
+/// The key of that Secret.
+pub const ADDON_TOKEN_KEY: &str = "addon.token.config";
+
+/// Where ACK mounts that token in its own add-ons.
+pub const ADDON_TOKEN_FILE: &str = "/var/addon/token-config";
+
+/// The ServiceAccount that documented trust policies name, as `namespace/name`.
+pub const RRSA_SERVICE_ACCOUNT: &str = "kube-system/aliyun-acr-credential-helper";
+
 /// Name of the legacy ConfigMap, and of the binding made from it.
 pub const LEGACY_NAME: &str = "acr-configuration";
 

@@ -57,6 +57,9 @@ pub struct Summary {
     pub namespaces: String,
     /// ServiceAccounts with the entry, of those covered: `39/40`.
     pub service_accounts: String,
+    /// Who asks, each chain of identities once: `worker-role, rrsa:a → b`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub identities: String,
     /// When the first credential ends that is held now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
@@ -93,6 +96,9 @@ pub struct RegistryStatus {
     pub domains: Vec<String>,
     /// Who asks: the chain of identities, such as `worker-role → acr-pull`.
     pub identity: String,
+    /// The cloud's API host that gave the credential: the VPC's in the cluster's own region, or the public one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
     /// When the credential ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,

@@ -16,8 +16,11 @@ enum Verdict {
     NoRight,
     NotTrusted,
     NoSuchRole,
+    NoSuchProvider,
+    OidcTokenRefused,
     SessionTooLong,
     NoSuchInstance,
+    NoPersonal,
     NoSuchRegion,
     ClockSkew,
     KeyUnknown,
@@ -35,7 +38,7 @@ pub(super) fn classify(refusal: &Refusal, call: &Call<'_>) -> Denial {
     let verdict = verdict(refusal, call.action);
     let (reason, retry) = class(verdict);
     // A session's key can vanish for no human's doing, and the next attempt comes with another one.
-    let renewable = verdict == Verdict::KeyUnknown && call.key.token.is_some();
+    let renewable = verdict == Verdict::KeyUnknown && call.is_by_session();
     let retry = if renewable { Retry::Soon } else { retry };
     let retry = match refusal.retry_after {
         // The cloud can tell how long it is busy, but not when a human will have mended something.
@@ -52,10 +55,12 @@ pub(super) fn classify(refusal: &Refusal, call: &Call<'_>) -> Denial {
 }
 
 fn verdict(refusal: &Refusal, action: Action) -> Verdict {
-    let assuming = action == Action::AssumeRole;
+    let assuming = matches!(action, Action::AssumeRole | Action::AssumeRoleWithOidc);
     match refusal.code.as_deref().unwrap_or_default() {
         "NoPrivilege" | "NoPermission" | "Forbidden" | "Forbidden.RAM" if !assuming => Verdict::NoRight,
         "NoPermission" | "Forbidden" | "Forbidden.RAM" if assuming => Verdict::NotTrusted,
+        "AuthenticationFail.NoPermission" if refusal.no_provider => Verdict::NoSuchProvider,
+        "AuthenticationFail.NoPermission" => Verdict::NotTrusted,
         "EntityNotExist.Role" => Verdict::NoSuchRole,
         "InvalidParameter.DurationSeconds" => Verdict::SessionTooLong,
         "INSTANCE_NOT_EXIST" => Verdict::NoSuchInstance,
@@ -70,6 +75,7 @@ fn verdict(refusal: &Refusal, action: Action) -> Verdict {
         code if code == "InvalidAccessKeyId" || code.starts_with("InvalidAccessKeyId.") => {
             Verdict::KeyUnknown
         }
+        code if code.starts_with("AuthenticationFail.") => Verdict::OidcTokenRefused,
         code if code == "InvalidSecurityToken" || code.starts_with("InvalidSecurityToken.") => {
             Verdict::SessionRefused
         }
@@ -77,6 +83,8 @@ fn verdict(refusal: &Refusal, action: Action) -> Verdict {
         _ if refusal.status >= 500 => Verdict::Failing,
         // As the SDKs have it, any error that says when to come back is a throttle.
         _ if refusal.retry_after.is_some() => Verdict::Throttled,
+        // How an account without such a registry is refused is not documented.
+        _ if action == Action::PersonalToken && (400..500).contains(&refusal.status) => Verdict::NoPersonal,
         _ => Verdict::Odd,
     }
 }
@@ -85,8 +93,11 @@ const fn class(verdict: Verdict) -> (Reason, Retry) {
     match verdict {
         Verdict::NoRight => (Reason::AccessDenied, Retry::Rarely),
         Verdict::NotTrusted | Verdict::NoSuchRole => (Reason::TrustPolicyDenies, Retry::Rarely),
+        Verdict::NoSuchProvider | Verdict::OidcTokenRefused => (Reason::OIDCTokenRejected, Retry::Rarely),
         Verdict::SessionTooLong => (Reason::SessionTooLong, Retry::Rarely),
-        Verdict::NoSuchInstance | Verdict::NoSuchRegion => (Reason::InstanceNotFound, Retry::Rarely),
+        Verdict::NoSuchInstance | Verdict::NoSuchRegion | Verdict::NoPersonal => {
+            (Reason::InstanceNotFound, Retry::Rarely)
+        }
         Verdict::ClockSkew => (Reason::ClockSkew, Retry::Rarely),
         Verdict::KeyUnknown | Verdict::SignatureWrong => (Reason::KeyInvalid, Retry::Rarely),
         Verdict::KeyInactive => (Reason::KeyInactive, Retry::Rarely),
@@ -96,6 +107,9 @@ const fn class(verdict: Verdict) -> (Reason, Retry) {
     }
 }
 
+/// The page's own words on what passwordless pulls cover.
+const PERSONAL_LIMIT: &str = "the cloud serves no Personal Edition instance created after 2024-09-08: for that one use a fixed user name and password, or the Enterprise Edition";
+
 /// What is wrong, and what to do about it.
 struct Words {
     complaint: String,
@@ -103,18 +117,38 @@ struct Words {
 }
 
 fn words(verdict: Verdict, refusal: &Refusal, call: &Call<'_>) -> Words {
-    let Call { action, subject, key, host, .. } = call;
+    let Call { action, subject, at, .. } = call;
     let (complaint, cure) = match verdict {
         Verdict::NoRight => {
             let right = refusal.detail.action.as_deref().unwrap_or(action.right());
-            (
-                format!("no right to {right} for {subject}"),
-                "allow it in a RAM policy of that identity".to_owned(),
-            )
+            let cure = match action {
+                Action::PersonalToken => {
+                    format!("allow it in a RAM policy of that identity; {PERSONAL_LIMIT}")
+                }
+                _ => "allow it in a RAM policy of that identity".to_owned(),
+            };
+            (format!("no right to {right} for {subject}"), cure)
         }
-        Verdict::NotTrusted => (format!("{subject} may not be assumed"), trust_cure(refusal, &key.holder)),
+        Verdict::NoPersonal => (
+            format!("no {subject} is served to this account"),
+            format!("check regionId and that the account has one there; {PERSONAL_LIMIT}"),
+        ),
+        Verdict::NotTrusted if *action == Action::AssumeRoleWithOidc => (
+            format!("{subject} may not be assumed with this token"),
+            format!(
+                "in the role's trust policy, allow the provider as Federated principal, with oidc:aud sts.aliyuncs.com and as oidc:sub the account that the token is of: {}",
+                call.holder()
+            ),
+        ),
+        Verdict::NoSuchProvider => (
+            format!("the OIDC provider for {subject} is not registered"),
+            "enable RRSA for this cluster, and copy rrsaOIDCProviderRoleARN from its page".to_owned(),
+        ),
+        Verdict::OidcTokenRefused => oidc_words(refusal.code.as_deref().unwrap_or_default()),
+        Verdict::NotTrusted => (format!("{subject} may not be assumed"), trust_cure(refusal, call.holder())),
         Verdict::NoSuchRole => {
-            (format!("{subject} does not exist"), "create the role or correct assumeRoleARN".to_owned())
+            let field = if *action == Action::AssumeRole { "assumeRoleARN" } else { "rrsaRoleARN" };
+            (format!("{subject} does not exist"), format!("create the role or correct {field}"))
         }
         Verdict::SessionTooLong => match refusal.longest_session {
             Some(most) => (
@@ -136,7 +170,7 @@ fn words(verdict: Verdict, refusal: &Refusal, call: &Call<'_>) -> Words {
             skew(refusal.date, call.now).unwrap_or_else(|| "this machine's clock is wrong".to_owned()),
             "synchronise the node's clock".to_owned(),
         ),
-        Verdict::KeyUnknown if key.token.is_some() => {
+        Verdict::KeyUnknown if call.is_by_session() => {
             ("the session's key is not known".to_owned(), "a new session is asked for".to_owned())
         }
         Verdict::KeyUnknown => {
@@ -157,15 +191,43 @@ fn words(verdict: Verdict, refusal: &Refusal, call: &Call<'_>) -> Words {
         ),
         Verdict::Throttled => (
             "too many calls".to_owned(),
-            "waiting; if it lasts, raise the account's quota or call less from elsewhere".to_owned(),
+            "waiting until nextRefreshAt; if it lasts, raise the account's quota or call less from elsewhere"
+                .to_owned(),
         ),
-        Verdict::Failing => (format!("{host} fails on its own side"), "trying again".to_owned()),
+        Verdict::Failing => (format!("{} fails on its own side", at.host), "trying again".to_owned()),
         Verdict::Odd => (
             "an answer that is not documented".to_owned(),
             "if it lasts, look the code up, or for a proxy that answers in the cloud's stead".to_owned(),
         ),
     };
     Words { complaint, cure }
+}
+
+/// By the last word of the code, `AuthenticationFail.OIDCToken.Expired` and its like.
+fn oidc_words(code: &str) -> (String, String) {
+    let (complaint, cure) = match code.rsplit('.').next().unwrap_or_default() {
+        "Expired" => {
+            ("the OIDC token has expired", "check the node's clock, and that the token's file is renewed")
+        }
+        "AudienceNotMatch" => (
+            "the OIDC token is for another audience",
+            "register sts.aliyuncs.com as a client id of the provider, and project the token for that audience",
+        ),
+        "IssuerNotMatch" => (
+            "the OIDC token was issued by another cluster than the provider's",
+            "use the provider of this very cluster as rrsaOIDCProviderRoleARN",
+        ),
+        "InvalidSignature" => (
+            "the OIDC token is signed with a key that the provider does not know",
+            "use the provider of this very cluster as rrsaOIDCProviderRoleARN, or enable RRSA anew after the cluster's keys changed",
+        ),
+        "HttpsUrlInvalid" | "IssuerConfigurationBroken" => (
+            "the cloud cannot read the issuer's keys",
+            "check that the provider's issuer URL is reachable for the cloud and its certificate's fingerprint is current",
+        ),
+        _ => ("the OIDC token is not accepted", "check that RRSA is enabled for this cluster"),
+    };
+    (complaint.to_owned(), cure.to_owned())
 }
 
 /// Both ends must allow an assumption. The cloud may say which one does not.

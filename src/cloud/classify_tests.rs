@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use super::{Denial, Failure, Refusal, Retry, classify};
 use crate::api::condition::Reason;
-use crate::cloud::call::{Action, Call};
+use crate::cloud::call::{Action, At, By, Call};
 use crate::cloud::identity::AccessKey;
 use crate::cloud::reply::Detail;
 
@@ -22,7 +22,8 @@ fn judged(refusal: &Refusal, action: Action) -> Denial {
 fn judged_as(refusal: &Refusal, action: Action, key: &AccessKey) -> Denial {
     let subject = if action == Action::AssumeRole { "acs:ram::2:role/b" } else { "cri-1 in cn-hangzhou" };
     let now: Timestamp = NOW.parse().unwrap();
-    classify(refusal, &Call { action, host: "host.example", subject, query: &[], key, now })
+    let at = At { host: "host.example", fallback: None };
+    classify(refusal, &Call { action, at, subject, query: &[], by: By::Key(key), now })
 }
 
 fn failure(refusal: &Refusal, action: Action) -> Failure {

@@ -1,20 +1,23 @@
 //! Signed calls over HTTP. One attempt a call, signed anew each time: who calls decides about the next one.
 
-use std::net::SocketAddr;
+use std::io;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, RequestBuilder};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 
-use super::call::Call;
+use super::call::{By, Call};
 use super::classify::classify;
 use super::error::{Denial, Failure, Retry, SetupError};
+use super::identity::AccessKey;
 use super::reply::Reply;
 use super::sign::{Canonical, canonical_query, sha256};
 use super::transport::{self, Deadlines, Trouble};
+use super::{Lab, Reach};
 use crate::api::condition::Reason;
 
 const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_secs(10) };
@@ -33,30 +36,39 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// `address`: reach every host there, by plain HTTP under the host's own name. That is the lab's case; without
-    /// it hosts are reached by HTTPS, through the proxies that the environment names.
-    pub(super) fn new(user_agent: &str, address: Option<SocketAddr>) -> Result<Self, SetupError> {
+    /// Builds the client. Hosts are reached by HTTPS, through the proxies that the environment names, unless a lab
+    /// stands in for them.
+    ///
+    /// # Errors
+    /// An extra certificate that is none, or a user agent that is no header value.
+    pub(super) fn new(user_agent: &str, reach: &Reach) -> Result<Self, SetupError> {
         let builder = transport::builder(DEADLINES).user_agent(user_agent);
-        let (builder, scheme) = match address {
-            Some(address) => (builder.no_proxy().tls_certs_only([]).dns_resolver(Fixed(address)), "http"),
-            None => (builder.https_only(true), "https"),
+        let (builder, scheme) = match &reach.lab {
+            Some(lab) => (builder.no_proxy().tls_certs_only([]).dns_resolver(Fixed(lab.clone())), "http"),
+            None => (builder.https_only(true).tls_certs_merge(reach.extra_certificates.clone()), "https"),
         };
         Ok(Self { http: builder.build()?, scheme })
     }
 
-    /// Signs, sends and reads one call.
+    /// Signs, sends and reads one call. Returns the answer and the host that gave it.
     ///
     /// # Errors
     /// Everything from an unreachable host to an answer of another shape than `T`.
-    pub(super) async fn call<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, Denial> {
-        let reply = self.exchange(call).await.map_err(|trouble| Denial::Other(failed(trouble, call)))?;
-        reply.read().map_err(|refusal| classify(&refusal, call))
+    pub(super) async fn call<'a, T: DeserializeOwned>(
+        &self,
+        call: &Call<'a>,
+    ) -> Result<(T, &'a str), Denial> {
+        let (call, reply) = match (self.exchange(call).await, call.elsewhere()) {
+            (Err(Trouble::Unresolved), Some(elsewhere)) => (elsewhere, self.exchange(&elsewhere).await),
+            (outcome, _) => (*call, outcome),
+        };
+        let reply = reply.map_err(|trouble| Denial::Other(failed(trouble, &call)))?;
+        let answer = reply.read().map_err(|refusal| classify(&refusal, &call))?;
+        Ok((answer, call.at.host))
     }
 
     async fn exchange(&self, call: &Call<'_>) -> Result<Reply, Trouble> {
-        let url = format!("{}://{}/?{}", self.scheme, call.host, canonical_query(call.query));
-        let headers = headers(call, &nonce())?;
-        let sent = self.http.post(url).headers(headers).send().await;
+        let sent = self.request(call)?.send().await;
         let response = sent.map_err(|error| Trouble::of(&error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         match transport::body(response, LARGEST_BODY).await {
@@ -68,31 +80,54 @@ impl Client {
             Err(trouble) => Err(trouble),
         }
     }
+
+    fn request(&self, call: &Call<'_>) -> Result<RequestBuilder, Trouble> {
+        let (method, path) = call.action.route();
+        let url = |query: &[(&str, &str)]| match query {
+            [] => format!("{}://{}{path}", self.scheme, call.at.host),
+            query => format!("{}://{}{path}?{}", self.scheme, call.at.host, canonical_query(query)),
+        };
+        let method = if method == "GET" { Method::GET } else { Method::POST };
+        match call.by {
+            By::Key(key) => {
+                Ok(self.http.request(method, url(call.query)).headers(headers(call, key, &nonce())?))
+            }
+            By::Form(form) => {
+                let (date, nonce) = (timestamp(call.now), nonce());
+                let mut query = vec![
+                    ("Action", call.action.name()),
+                    ("Version", call.action.version()),
+                    ("Format", "JSON"),
+                    ("Timestamp", &date),
+                    ("SignatureNonce", &nonce),
+                ];
+                query.extend_from_slice(call.query);
+                let plain = [("accept", "application/json"), ("accept-encoding", "identity")];
+                let request = self.http.request(method, url(&query)).form(form.parameters);
+                Ok(plain.into_iter().fold(request, |request, (name, value)| request.header(name, value)))
+            }
+        }
+    }
 }
 
 /// All headers but `Host`, which the HTTP library writes from the URL as we sign it.
-fn headers(call: &Call<'_>, nonce: &str) -> Result<HeaderMap, Trouble> {
+fn headers(call: &Call<'_>, key: &AccessKey, nonce: &str) -> Result<HeaderMap, Trouble> {
     let (body_sha256, date) = (sha256(b""), timestamp(call.now));
     let mut pairs = vec![
-        ("host", call.host),
+        ("host", call.at.host),
         ("x-acs-action", call.action.name()),
         ("x-acs-version", call.action.version()),
         ("x-acs-date", &date),
         ("x-acs-signature-nonce", nonce),
         ("x-acs-content-sha256", &body_sha256),
     ];
-    if let Some(token) = &call.key.token {
+    if let Some(token) = &key.token {
         pairs.push(("x-acs-security-token", token.expose_secret()));
-        pairs.push(("x-acs-accesskey-id", &call.key.id));
+        pairs.push(("x-acs-accesskey-id", &key.id));
     }
-    let canonical = Canonical {
-        method: "POST",
-        path: "/",
-        query: call.query,
-        headers: &pairs,
-        body_sha256: &body_sha256,
-    };
-    let authorization = canonical.authorization(&call.key.id, &call.key.secret);
+    let (method, path) = call.action.route();
+    let canonical = Canonical { method, path, query: call.query, headers: &pairs, body_sha256: &body_sha256 };
+    let authorization = canonical.authorization(&key.id, &key.secret);
     pairs.push(("authorization", &authorization));
     pairs.push(("accept", "application/json"));
     // A compressed answer could grow past its limit while it is unpacked.
@@ -115,7 +150,9 @@ fn nonce() -> String {
 
 fn failed(trouble: Trouble, call: &Call<'_>) -> Failure {
     let cure = match trouble {
-        Trouble::Truncated | Trouble::TooLarge => return call.odd(format_args!("{} {trouble}", call.host)),
+        Trouble::Truncated | Trouble::TooLarge => {
+            return call.odd(format_args!("{} {trouble}", call.at.host));
+        }
         Trouble::Unresolved => "check regionId and the cluster's DNS",
         Trouble::Untrusted => "look for a proxy between, and trust its certificate or leave it out",
         Trouble::Unsendable => "check regionId and the credentials that were given",
@@ -123,18 +160,20 @@ fn failed(trouble: Trouble, call: &Call<'_>) -> Failure {
             "check the network policies, the route and HTTPS_PROXY of the controller"
         }
     };
-    let message = format!("{} {trouble} ({}); {cure}", call.host, call.described());
+    let message = format!("{} {trouble} ({}); {cure}", call.at.host, call.described());
     Failure::new(Reason::Unreachable, Retry::Soon, message)
 }
 
-/// Resolves every name to one address. The URL names no port, so the address's own is used, and the `Host` header
-/// is the real name.
-struct Fixed(SocketAddr);
+/// Resolves every name that has an address in the lab to the lab's. The URL names no port, so the address's own is
+/// used, and the `Host` header is the real name.
+struct Fixed(Lab);
 
 impl Resolve for Fixed {
-    fn resolve(&self, _: Name) -> Resolving {
-        let addresses: Addrs = Box::new(std::iter::once(self.0));
-        Box::pin(std::future::ready(Ok(addresses)))
+    fn resolve(&self, name: Name) -> Resolving {
+        let known = !self.0.without_address.iter().any(|unknown| **unknown == *name.as_str());
+        let addresses = || -> Addrs { Box::new(std::iter::once(self.0.address)) };
+        let unknown = || io::Error::new(io::ErrorKind::NotFound, "the lab gives this name no address");
+        Box::pin(std::future::ready(if known { Ok(addresses()) } else { Err(unknown().into()) }))
     }
 }
 
@@ -150,17 +189,17 @@ mod tests {
 
     use super::{Trouble, failed, headers, nonce};
     use crate::api::condition::Reason;
-    use crate::cloud::call::{Action, Call};
+    use crate::cloud::call::{Action, At, By, Call};
     use crate::cloud::error::Retry;
     use crate::cloud::identity::AccessKey;
 
     fn call(key: &AccessKey) -> Call<'_> {
         Call {
             action: Action::GetAuthorizationToken,
-            host: "cr.cn-hangzhou.aliyuncs.com",
+            at: At { host: "cr.cn-hangzhou.aliyuncs.com", fallback: None },
             subject: "cri-1 in cn-hangzhou",
             query: &[("InstanceId", "cri-1")],
-            key,
+            by: By::Key(key),
             now: "2026-11-20T10:00:00.9Z".parse().unwrap(),
         }
     }
@@ -168,7 +207,7 @@ mod tests {
     #[test]
     fn a_session_sends_and_signs_its_token_and_its_key() {
         let key = AccessKey { token: Some(SecretString::from("token")), ..AccessKey::sample("W") };
-        let headers = headers(&call(&key), "n").unwrap();
+        let headers = headers(&call(&key), &key, "n").unwrap();
         let text = |name: &str| headers.get(name).unwrap().to_str().unwrap();
         assert_eq!(text("x-acs-date"), "2026-11-20T10:00:00Z");
         assert_eq!((text("x-acs-security-token"), text("x-acs-accesskey-id")), ("token", key.id.as_str()));
@@ -184,14 +223,14 @@ mod tests {
     #[test]
     fn a_plain_key_sends_no_token() {
         let key = AccessKey { token: None, ..AccessKey::sample("W") };
-        let headers = headers(&call(&key), "n").unwrap();
+        let headers = headers(&call(&key), &key, "n").unwrap();
         assert!(!headers.contains_key("x-acs-security-token") && !headers.contains_key("x-acs-accesskey-id"));
     }
 
     #[test]
     fn a_token_that_is_no_header_value_is_not_sent() {
         let key = AccessKey { token: Some(SecretString::from("a\nb")), ..AccessKey::sample("W") };
-        assert_eq!(headers(&call(&key), "n").unwrap_err(), Trouble::Unsendable);
+        assert_eq!(headers(&call(&key), &key, "n").unwrap_err(), Trouble::Unsendable);
     }
 
     #[test]

@@ -8,17 +8,20 @@ use super::call::Call;
 use super::client::Client;
 use super::error::{Denial, Failure, Retry};
 use crate::api::condition::Reason;
+use crate::model::credential::Origin;
 use crate::model::{Credential, domain};
 
-/// Not `Debug`: it holds a token.
+const FIELDS: [&str; 3] = ["TempUsername", "AuthorizationToken", "ExpireTime"];
+
+/// What both editions answer. Not `Debug`: it holds a token.
 #[derive(Deserialize)]
-struct Token {
+pub(super) struct Token {
     #[serde(default, rename = "TempUsername")]
-    username: Option<String>,
+    pub(super) username: Option<String>,
     #[serde(default, rename = "AuthorizationToken")]
-    token: Option<String>,
+    pub(super) token: Option<String>,
     #[serde(default, rename = "ExpireTime", deserialize_with = "milliseconds")]
-    expires: Option<i64>,
+    pub(super) expires: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,8 +49,8 @@ struct Domain {
 /// # Errors
 /// What the cloud says, or an answer without a token that lives.
 pub(super) async fn mint(client: &Client, call: &Call<'_>) -> Result<Credential, Denial> {
-    let answer = client.call::<Token>(call).await?;
-    credential(answer, call.now).map_err(|what| Denial::Other(call.odd(what)))
+    let (answer, host) = client.call::<Token>(call).await?;
+    credential(answer, call.now, host, FIELDS).map_err(|what| Denial::Other(call.odd(what)))
 }
 
 /// Sends a `ListInstanceEndpoint` and reads the domains.
@@ -55,7 +58,7 @@ pub(super) async fn mint(client: &Client, call: &Call<'_>) -> Result<Credential,
 /// # Errors
 /// What the cloud says, an answer without endpoints, or `NoDomains`.
 pub(super) async fn domains(client: &Client, call: &Call<'_>) -> Result<Vec<String>, Denial> {
-    let answer = client.call::<Endpoints>(call).await?;
+    let (answer, _) = client.call::<Endpoints>(call).await?;
     let endpoints = answer.endpoints.ok_or_else(|| Denial::Other(call.odd("an answer without Endpoints")))?;
     let names = names(&endpoints);
     if names.is_empty() {
@@ -69,21 +72,30 @@ pub(super) async fn domains(client: &Client, call: &Call<'_>) -> Result<Vec<Stri
     Ok(names)
 }
 
-fn credential(answer: Token, now: Timestamp) -> Result<Credential, &'static str> {
+/// The credential that an answer of either edition holds. `host`: who gave it; `fields`: how the edition spells
+/// user name, token and end, for messages.
+pub(super) fn credential(
+    answer: Token,
+    now: Timestamp,
+    host: &str,
+    fields: [&str; 3],
+) -> Result<Credential, String> {
+    let [user_field, token_field, end_field] = fields;
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let username = given(answer.username).ok_or("an answer without TempUsername")?;
-    let token = given(answer.token).ok_or("an answer without AuthorizationToken")?;
-    let expires = answer.expires.ok_or("an answer without a readable ExpireTime")?;
-    let expires_at =
-        Timestamp::from_millisecond(expires).map_err(|_| "an answer whose ExpireTime is no time")?;
+    let username = given(answer.username).ok_or_else(|| format!("an answer without {user_field}"))?;
+    let token = given(answer.token).ok_or_else(|| format!("an answer without {token_field}"))?;
+    let expires = answer.expires.ok_or_else(|| format!("an answer without a readable {end_field}"))?;
+    let expires_at = Timestamp::from_millisecond(expires)
+        .map_err(|_| format!("an answer whose {end_field} is no time"))?;
     // Docker's configuration separates the two by the first colon.
     if username.contains(':') {
-        return Err("an answer whose TempUsername holds a colon");
+        return Err(format!("an answer whose {user_field} holds a colon"));
     }
     if expires_at <= now {
-        return Err("a token that has expired already; check the node's clock");
+        return Err("a token that has expired already; check the node's clock".to_owned());
     }
-    Ok(Credential { username, token: SecretString::from(token), minted_at: now, expires_at })
+    let origin = Origin { endpoint: host.into(), ..Origin::default() };
+    Ok(Credential { username, token: SecretString::from(token), minted_at: now, expires_at, origin })
 }
 
 /// Every domain of the enabled endpoints, system and custom, public and VPC, as the documented component has it.
@@ -101,7 +113,7 @@ fn names(endpoints: &[Endpoint]) -> Vec<String> {
 }
 
 /// Milliseconds since the epoch as a number; a string of them is tolerated, anything else is none.
-fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+pub(super) fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(value.as_i64().or_else(|| value.as_str()?.trim().parse().ok()))
 }
@@ -112,7 +124,7 @@ mod tests {
     use secrecy::ExposeSecret;
     use serde_json::{Value, json};
 
-    use super::{Endpoints, credential, names};
+    use super::{Endpoints, FIELDS, credential, names};
     use crate::model::Credential;
 
     const NOW: i64 = 1_760_000_000_000;
@@ -124,8 +136,9 @@ mod tests {
         })
     }
 
-    fn read(answer: Value) -> Result<Credential, &'static str> {
-        credential(serde_json::from_value(answer).unwrap(), Timestamp::from_millisecond(NOW).unwrap())
+    fn read(answer: Value) -> Result<Credential, String> {
+        let now = Timestamp::from_millisecond(NOW).unwrap();
+        credential(serde_json::from_value(answer).unwrap(), now, "cr.example", FIELDS)
     }
 
     #[test]

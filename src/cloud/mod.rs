@@ -22,35 +22,67 @@ mod enterprise;
 mod error;
 mod flight;
 mod identity;
+mod personal;
 mod reply;
 mod sign;
 mod transport;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
+pub use reqwest::Certificate;
 
-use self::call::{Action, Call};
+use self::call::{Action, By, Call};
 use self::client::Client;
+use self::endpoint::Hosts;
 use self::error::Denial;
 pub use self::error::{Failure, Retry, SetupError};
-use self::identity::{AccessKey, Sessions};
-use crate::api::condition::Reason;
+pub use self::identity::{Environment, KeyPair, OidcToken, Sources, TokenMode};
+use self::identity::{Own, Resolved, Sessions};
 use crate::model::{Credential, Edition, RegistryKey};
 
-/// Where the cloud is, seen from here.
-#[derive(Clone, Debug)]
+/// Where the cloud is, seen from here, and as whom to go there.
+#[derive(Debug)]
 pub struct Settings {
     /// The cluster's region, whose VPC hosts are used, such as `cn-hangzhou`.
     pub cluster_region: Box<str>,
-    /// Reach every API host at this address, by plain HTTP under the host's own name, and through no proxy. For the
-    /// lab; `None` in the world, where hosts are reached by HTTPS and through the proxies of the environment.
-    pub address: Option<SocketAddr>,
+    /// How hosts are reached.
+    pub reach: Reach,
     /// Scheme and address of the ECS metadata service, `http://100.100.100.200` on every node.
     pub metadata_endpoint: Box<str>,
     /// What the cloud's audit trail shows as the client.
     pub user_agent: Box<str>,
+    /// Which own identity to use.
+    pub token_mode: TokenMode,
+    /// What the process's environment says.
+    pub environment: Environment,
+    /// What lies in the cluster.
+    pub sources: Arc<dyn Sources>,
+}
+
+/// How hosts are reached.
+#[derive(Clone, Debug, Default)]
+pub struct Reach {
+    /// Certificates to trust besides the system's.
+    pub extra_certificates: Vec<Certificate>,
+    /// STS is asked at this host, and nowhere else.
+    pub sts_host: Option<Box<str>>,
+    /// Container Registry's API is asked at these hosts, by region.
+    pub cr_hosts: BTreeMap<Box<str>, Box<str>>,
+    /// A lab that stands in for every API host; `None` in the world, where hosts are reached by HTTPS and through
+    /// the proxies of the environment.
+    pub lab: Option<Lab>,
+}
+
+/// A simulated cloud, reached by plain HTTP under the hosts' own names and through no proxy.
+#[derive(Clone, Debug)]
+pub struct Lab {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Names that have no address there, as a VPC host's outside its network.
+    pub without_address: Vec<Box<str>>,
 }
 
 /// The client of Alibaba Cloud. Clones share connections, sessions and keys.
@@ -62,6 +94,7 @@ pub struct Alibaba {
 #[derive(Debug)]
 struct Inner {
     cluster_region: Box<str>,
+    cr_hosts: BTreeMap<Box<str>, Box<str>>,
     client: Client,
     sessions: Sessions,
 }
@@ -72,10 +105,12 @@ impl Alibaba {
     /// # Errors
     /// No root certificates can be loaded, or the user agent is no header value.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
-        let Settings { cluster_region, address, metadata_endpoint, user_agent } = settings;
-        let client = Client::new(&user_agent, address)?;
-        let sessions = Sessions::new(client.clone(), endpoint::sts(&cluster_region), &metadata_endpoint)?;
-        Ok(Self { inner: Arc::new(Inner { cluster_region, client, sessions }) })
+        let Settings { cluster_region, reach, metadata_endpoint, user_agent, .. } = settings;
+        let client = Client::new(&user_agent, &reach)?;
+        let own = Own::new(settings.token_mode, settings.environment, &metadata_endpoint)?;
+        let sts = reach.sts_host.map_or_else(|| endpoint::sts(&cluster_region), Hosts::only);
+        let sessions = Sessions::new(client.clone(), sts, own, settings.sources);
+        Ok(Self { inner: Arc::new(Inner { cluster_region, cr_hosts: reach.cr_hosts, client, sessions }) })
     }
 
     /// Asks for a credential: one signed `GetAuthorizationToken`, and before it whatever the identity's chain lacks.
@@ -85,57 +120,77 @@ impl Alibaba {
     /// a new one.
     pub async fn mint(&self, key: &RegistryKey, now: Timestamp) -> Result<Credential, Failure> {
         let asked = self.ask(key, now).await?;
-        let query = [("InstanceId", asked.instance)];
-        let outcome =
-            enterprise::mint(&self.inner.client, &asked.call(Action::GetAuthorizationToken, &query)).await;
-        self.settle(&asked, outcome).await
+        let client = &self.inner.client;
+        let outcome = match &key.edition {
+            Edition::Enterprise(instance) => {
+                let query = [("InstanceId", &**instance)];
+                enterprise::mint(client, &asked.call(Action::GetAuthorizationToken, &query)).await
+            }
+            Edition::Personal => personal::mint(client, &asked.call(Action::PersonalToken, &[])).await,
+        };
+        let mut credential = self.settle(&asked, outcome)?;
+        credential.origin.identity = key.identity.chain(self.inner.sessions.own_name()).into();
+        if *credential.origin.endpoint != *asked.hosts.at().host {
+            let remark = format!(
+                "{} has no address here, so {} was asked",
+                asked.hosts.at().host,
+                credential.origin.endpoint
+            );
+            credential.origin.remark = Some(remark.into());
+        }
+        credential.origin.key_id = asked.resolved.key_id;
+        Ok(credential)
     }
 
     /// Lists the domains of the instance's enabled endpoints, system and custom ones, public and VPC, sorted, each
-    /// once, as `host[:port]`. Never empty.
+    /// once, as `host[:port]`. Never empty. Those of the Personal Edition are known without asking.
     ///
     /// # Errors
     /// As [`Self::mint`]; `NoDomains` if there is none.
     pub async fn domains(&self, key: &RegistryKey, now: Timestamp) -> Result<Vec<String>, Failure> {
+        let Edition::Enterprise(instance) = &key.edition else {
+            return Ok(personal::domains(&key.region));
+        };
         let asked = self.ask(key, now).await?;
-        let query = [("InstanceId", asked.instance), ("ModuleName", "Registry"), ("Summary", "true")];
+        let query = [("InstanceId", &**instance), ("ModuleName", "Registry"), ("Summary", "true")];
         let outcome =
             enterprise::domains(&self.inner.client, &asked.call(Action::ListInstanceEndpoint, &query)).await;
-        self.settle(&asked, outcome).await
+        self.settle(&asked, outcome)
     }
 
-    async fn ask<'a>(&self, key: &'a RegistryKey, now: Timestamp) -> Result<Asked<'a>, Failure> {
-        let Edition::Enterprise(instance) = &key.edition else {
-            let message =
-                "the Personal Edition is not served by this version yet; name an Enterprise instanceId";
-            return Err(Failure::new(Reason::NotYetServed, Retry::Rarely, message));
+    async fn ask(&self, key: &RegistryKey, now: Timestamp) -> Result<Asked, Failure> {
+        let resolved = self.inner.sessions.resolve(&key.identity, now).await?;
+        let hosts = match self.inner.cr_hosts.get(&key.region) {
+            Some(host) => Hosts::only(&**host),
+            None => endpoint::cr(&key.region, &self.inner.cluster_region),
         };
-        let access_key = self.inner.sessions.resolve(&key.identity, now).await?;
-        let host = endpoint::cr(&key.region, &self.inner.cluster_region);
-        Ok(Asked { registry: key, instance, host, subject: key.to_string(), access_key, now })
+        let subject = match &key.edition {
+            Edition::Enterprise(_) => key.to_string(),
+            Edition::Personal => format!("Personal Edition registry in {}", key.region),
+        };
+        Ok(Asked { hosts, subject, resolved, now })
     }
 
-    async fn settle<T>(&self, asked: &Asked<'_>, outcome: Result<T, Denial>) -> Result<T, Failure> {
+    fn settle<T>(&self, asked: &Asked, outcome: Result<T, Denial>) -> Result<T, Failure> {
         if let Err(Denial::Session(_)) = &outcome {
-            self.inner.sessions.forget(&asked.registry.identity, &asked.access_key).await;
+            self.inner.sessions.forget(&asked.resolved.key);
         }
         outcome.map_err(Denial::into_failure)
     }
 }
 
-/// A registry together with all that a call about it needs.
-struct Asked<'a> {
-    registry: &'a RegistryKey,
-    instance: &'a str,
-    host: String,
+/// All that a call about a registry needs.
+struct Asked {
+    hosts: Hosts,
     subject: String,
-    access_key: AccessKey,
+    resolved: Resolved,
     now: Timestamp,
 }
 
-impl Asked<'_> {
+impl Asked {
     fn call<'a>(&'a self, action: Action, query: &'a [(&'a str, &'a str)]) -> Call<'a> {
-        Call { action, host: &self.host, subject: &self.subject, query, key: &self.access_key, now: self.now }
+        let by = By::Key(&self.resolved.key);
+        Call { action, at: self.hosts.at(), subject: &self.subject, query, by, now: self.now }
     }
 }
 
@@ -145,29 +200,4 @@ impl Asked<'_> {
 /// `NoIdentity`, if the service does not answer with a region.
 pub async fn node_region(metadata_endpoint: &str) -> Result<String, Failure> {
     identity::region(metadata_endpoint).await
-}
-
-#[cfg(test)]
-mod tests {
-    use k8s_openapi::jiff::Timestamp;
-
-    use super::{Alibaba, Settings};
-    use crate::api::condition::Reason;
-    use crate::model::identity::{Base, Identity};
-    use crate::model::{Edition, RegistryKey};
-
-    #[tokio::test]
-    async fn the_personal_edition_says_that_it_is_not_served_yet() {
-        let alibaba = Alibaba::new(Settings {
-            cluster_region: "cn-hangzhou".into(),
-            address: Some(([127, 0, 0, 1], 1).into()),
-            metadata_endpoint: "http://127.0.0.1:1".into(),
-            user_agent: "test".into(),
-        })
-        .unwrap();
-        let identity = Identity { base: Base::Own, assume: None, session_seconds: 3600 };
-        let key = RegistryKey { edition: Edition::Personal, region: "cn-hangzhou".into(), identity };
-        let failure = alibaba.mint(&key, Timestamp::UNIX_EPOCH).await.unwrap_err();
-        assert_eq!(failure.reason, Reason::NotYetServed);
-    }
 }

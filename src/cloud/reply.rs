@@ -31,8 +31,11 @@ pub(super) struct Refusal {
     pub(super) status: u16,
     /// `Code`; `None` if the answer has none that looks like one.
     pub(super) code: Option<String>,
-    /// The longest session that the message speaks of, in seconds. All that is taken from its prose.
+    /// The longest session that the message speaks of, in seconds.
     pub(super) longest_session: Option<u32>,
+    /// Whether the message says that an OIDC provider is not registered: that shares its code with a trust policy
+    /// that denies.
+    pub(super) no_provider: bool,
     /// `AccessDeniedDetail`.
     pub(super) detail: Detail,
     /// `RequestId`.
@@ -100,6 +103,7 @@ impl Reply {
             status: self.status,
             code: code.filter(|_| !fine),
             longest_session: message.as_deref().and_then(longest_session),
+            no_provider: message.as_deref().is_some_and(|text| text.contains("OIDC Provider")),
             detail: detail.unwrap_or_default(),
             request_id,
             retry_after: self.retry_after.filter(|_| self.status >= 400),

@@ -16,6 +16,7 @@ use serde_json::json;
 use super::error::{CallError, call};
 use crate::api::names;
 use crate::model::Credential;
+use crate::model::credential::Origin;
 
 /// Key of the Secret's data.
 const KEY: &str = "tokens.json";
@@ -49,6 +50,14 @@ struct StoredCredential {
     token: String,
     minted_at: Timestamp,
     expires_at: Timestamp,
+    #[serde(default)]
+    identity: Box<str>,
+    #[serde(default)]
+    endpoint: Box<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_id: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    remark: Option<Box<str>>,
 }
 
 impl fmt::Debug for StoredCredential {
@@ -110,6 +119,12 @@ fn parse(bytes: &ByteString) -> Tokens {
                 token: SecretString::from(c.token),
                 minted_at: c.minted_at,
                 expires_at: c.expires_at,
+                origin: Origin {
+                    identity: c.identity,
+                    endpoint: c.endpoint,
+                    key_id: c.key_id,
+                    remark: c.remark,
+                },
             })
         }),
         domains: stored.domains.map(Into::into),
@@ -126,6 +141,10 @@ fn render(tokens: &Tokens) -> Vec<u8> {
                 token: c.token.expose_secret().to_owned(),
                 minted_at: c.minted_at,
                 expires_at: c.expires_at,
+                identity: c.origin.identity.clone(),
+                endpoint: c.origin.endpoint.clone(),
+                key_id: c.origin.key_id.clone(),
+                remark: c.origin.remark.clone(),
             });
             (id, Stored { credential, domains: kept.domains.as_ref().map(|d| d.to_vec()) })
         })
@@ -138,6 +157,7 @@ fn render(tokens: &Tokens) -> Vec<u8> {
 mod tests {
     use super::{Kept, Tokens, parse, render};
     use crate::model::Credential;
+    use crate::model::credential::Origin;
     use k8s_openapi::ByteString;
     use k8s_openapi::jiff::Timestamp;
     use secrecy::ExposeSecret;
@@ -146,14 +166,26 @@ mod tests {
     #[test]
     fn what_was_kept_comes_back() {
         let at = |s| Timestamp::from_second(s).unwrap();
-        let credential =
-            Credential { username: "u".into(), token: "t:1".into(), minted_at: at(1), expires_at: at(2) };
+        let origin = Origin {
+            identity: "worker-role".into(),
+            endpoint: "cr.example".into(),
+            key_id: Some("LTAI".into()),
+            remark: Some("r".into()),
+        };
+        let credential = Credential {
+            username: "u".into(),
+            token: "t:1".into(),
+            minted_at: at(1),
+            expires_at: at(2),
+            origin: origin.clone(),
+        };
         let kept =
             Kept { credential: Some(Arc::new(credential)), domains: Some(Arc::from(["d".to_owned()])) };
         let back = parse(&ByteString(render(&Tokens::from([("id".to_owned(), kept)]))));
         let credential = back["id"].credential.as_ref().unwrap();
         assert_eq!(credential.token.expose_secret(), "t:1");
         assert_eq!((credential.minted_at, credential.expires_at), (at(1), at(2)));
+        assert_eq!(credential.origin, origin);
         assert_eq!(back["id"].domains.as_deref(), Some(&["d".to_owned()][..]));
     }
 

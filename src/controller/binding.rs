@@ -236,18 +236,20 @@ fn registries(
 ) -> Vec<RegistryFacts> {
     let facts = |registry: &Registry| {
         let key = &registry.key;
-        let (held, domains) = match state.ledger.issue(registry) {
-            Issue::Held { credential, domains } => {
-                (Some((credential.minted_at, credential.expires_at)), domains.to_vec())
-            }
+        let (credential, domains) = match state.ledger.issue(registry) {
+            Issue::Held { credential, domains } => (Some(credential), domains.to_vec()),
             Issue::Pending | Issue::Missing => (None, registry.domains.clone()),
         };
+        let origin = credential.as_ref().map(|credential| credential.origin.clone()).unwrap_or_default();
+        let given = |text: Box<str>| Some(text.into_string()).filter(|text| !text.is_empty());
         RegistryFacts {
             registry: key.edition.to_string(),
             region: key.region.to_string(),
             domains,
-            identity: key.identity.to_string(),
-            held,
+            identity: given(origin.identity).unwrap_or_else(|| key.identity.to_string()),
+            endpoint: given(origin.endpoint),
+            remark: origin.remark.map(Into::into),
+            held: credential.map(|credential| (credential.minted_at, credential.expires_at)),
             next_refresh_at: wants.get(key).and_then(|want| state.ledger.next_refresh_at(key, want)),
             failure: state.ledger.failure(key),
         }

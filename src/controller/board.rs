@@ -8,8 +8,11 @@ use tokio::sync::Notify;
 use super::book::Book;
 use super::ledger::{Ledger, Want};
 use super::queue::{Lane, Queue};
+use super::sources;
 use crate::api::{AcrCredentialBinding, ConditionType};
 use crate::cluster::Index;
+use crate::cluster::named_secret::Seen;
+use crate::model::identity::Base;
 use crate::plan::tally::Tallies;
 use crate::plan::{Bound, Failure, Snapshot, Standing, Template};
 
@@ -202,6 +205,25 @@ impl Board {
     fn covered_by(&self, bound: &Bound) -> Vec<Arc<str>> {
         let selection = &bound.binding.namespaces;
         self.index.matching(|name, facts| !facts.terminating && selection.covers(name, &facts.labels))
+    }
+
+    /// A Secret that identities begin with changed. `pair`: it is a key pair of the controller's namespace, not a
+    /// source of the own identity.
+    pub fn source_changed(&self, secret: &str, pair: bool, seen: &Seen) {
+        let data = match seen {
+            Seen::Present(data) => Some(data),
+            Seen::Absent | Seen::Refused(_) => None,
+        };
+        let mut state = self.state();
+        match pair {
+            true => {
+                let key_id = data.and_then(|data| sources::key_id(data));
+                state.ledger.beginning_changed(|base| sources::begins_with(base, secret), key_id);
+            }
+            false => state.ledger.beginning_changed(|base| *base == Base::Own, None),
+        }
+        drop(state);
+        self.credentials.notify_one();
     }
 
     /// Records what stands in a namespace.

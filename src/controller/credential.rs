@@ -1,5 +1,6 @@
 //! The credential loop: one flight a registry, those that are due together in one go.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,11 @@ use tracing::{error, info, warn};
 use super::board::{Board, Cause};
 use super::clock;
 use super::ledger::Minted;
+use super::sources::ClusterSources;
 use crate::cloud::Alibaba;
 use crate::cluster::store::Store;
 use crate::model::RegistryKey;
+use crate::model::identity::Base;
 use crate::server::Metrics;
 
 /// How long a result waits for the others of its batch, before it is written without them.
@@ -28,6 +31,8 @@ pub struct CredentialLoop {
     pub board: Arc<Board>,
     /// The cloud.
     pub cloud: Alibaba,
+    /// Where its identities begin.
+    pub sources: Arc<ClusterSources>,
     /// The cache.
     pub store: Store,
     /// Counts.
@@ -74,6 +79,7 @@ impl CredentialLoop {
         let wants = state.book.wants();
         let (due, next) = state.ledger.start_due(&wants, now);
         drop(state);
+        self.sources.watch_pairs(&key_secrets(wants.keys()));
         let started = !due.is_empty();
         for (key, list_domains) in due {
             flights.spawn(mint(self.cloud.clone(), key, list_domains, now));
@@ -88,7 +94,7 @@ impl CredentialLoop {
         Metrics::count(&self.metrics.mints, minted.credential.is_ok());
         match &minted.credential {
             Ok(credential) => {
-                info!(registry = %key, identity = %key.identity, expires_at = %credential.expires_at, "credential issued")
+                info!(registry = %key, identity = %credential.origin.identity, expires_at = %credential.expires_at, "credential issued")
             }
             Err(failure) => warn!(
                 registry = %key,
@@ -131,6 +137,15 @@ impl CredentialLoop {
             self.board.bindings.add_after(name, super::binding::SETTLE);
         }
     }
+}
+
+/// The Secrets that registries' identities begin with.
+fn key_secrets<'a>(keys: impl Iterator<Item = &'a RegistryKey>) -> BTreeSet<Box<str>> {
+    let secret = |key: &'a RegistryKey| match &key.identity.base {
+        Base::AccessKey { secret } => Some(secret.clone()),
+        Base::Own | Base::Rrsa { .. } => None,
+    };
+    keys.filter_map(secret).collect()
 }
 
 async fn mint(cloud: Alibaba, key: RegistryKey, list_domains: bool, now: Timestamp) -> (RegistryKey, Minted) {

@@ -9,6 +9,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use crate::api::Reason;
 use crate::cloud::{Failure as CloudFailure, Retry};
 use crate::cluster::store::{Kept, Tokens};
+use crate::model::identity::Base;
 use crate::model::{Credential, Registry, RegistryKey};
 use crate::plan::refresh::{Life, backoff};
 use crate::plan::{Failure, Issue};
@@ -89,6 +90,16 @@ impl Ledger {
         }
     }
 
+    /// An identity may begin differently now: what could not be minted is tried at once, and what another key pair
+    /// gave is replaced. `key_id`: the pair that is there now, if it is one.
+    pub fn beginning_changed(&mut self, begins: impl Fn(&Base) -> bool, key_id: Option<&str>) {
+        for (_, held) in self.held.iter_mut().filter(|(key, _)| begins(&key.identity.base)) {
+            let minted_by = held.credential.as_ref().map(|credential| credential.origin.key_id.as_deref());
+            let replaced = key_id.is_some() && minted_by.is_some_and(|minted_by| minted_by != key_id);
+            held.forced |= replaced || held.failed.is_some();
+        }
+    }
+
     /// Whether a fresh credential was asked for and has not been tried yet.
     pub fn is_forced(&self, key: &RegistryKey) -> bool {
         self.held.get(key).is_some_and(|held| held.forced)
@@ -130,10 +141,10 @@ impl Ledger {
     }
 
     /// When a registry is due: at once, at a retry, or before the end of what is held. `None` while an attempt
-    /// is under way, and for what this build cannot serve.
+    /// is under way.
     fn due_at(&self, key: &RegistryKey, want: &Want) -> Option<Timestamp> {
         let held = self.held.get(key)?;
-        if held.in_flight || key.not_yet_served().is_some() {
+        if held.in_flight {
             return None;
         }
         match &held.failed {
@@ -181,9 +192,6 @@ impl Ledger {
 
     /// What there is to write for a registry.
     pub fn issue(&self, registry: &Registry) -> Issue {
-        if registry.key.not_yet_served().is_some() {
-            return Issue::Missing;
-        }
         let Some(held) = self.held.get(&registry.key) else { return Issue::Pending };
         let given = (!registry.domains.is_empty()).then(|| Arc::from(registry.domains.as_slice()));
         match (&held.credential, given.or_else(|| held.domains.clone())) {
@@ -195,9 +203,6 @@ impl Ledger {
 
     /// Why the last attempt failed.
     pub fn failure(&self, key: &RegistryKey) -> Option<Failure> {
-        if let Some(why) = key.not_yet_served() {
-            return Some(Failure::new(Reason::NotYetServed, why));
-        }
         self.held.get(key)?.failed.as_ref().map(|failed| failed.failure.clone())
     }
 

@@ -109,25 +109,44 @@ fn a_first_attempt_is_waited_for_until_it_fails_or_takes_too_long() {
     assert_eq!(token(&slow, &registry), "t");
 }
 
+/// A pair is rotated: what the old one gave is replaced at once, and what failed is tried at once; others are not.
 #[test]
-fn what_this_build_cannot_serve_is_never_asked_for() {
-    let arn = |text: &str| Arn::role(text).unwrap();
-    let rrsa = Base::Rrsa {
-        role: arn("acs:ram::1:role/a"),
-        provider: Arn::oidc_provider("acs:ram::1:oidc-provider/p").unwrap(),
+fn a_rotated_key_pair_replaces_what_it_gave_and_ends_the_wait_of_what_failed() {
+    let by = |secret: &str, instance: &str| {
+        let identity = Identity { base: Base::AccessKey { secret: secret.into() }, ..key(instance).identity };
+        RegistryKey { identity, ..key(instance) }
     };
-    let personal = RegistryKey { edition: Edition::Personal, ..key("cri-1") };
-    let unserved = [rrsa, Base::AccessKey { secret: "ak".into() }]
-        .map(|base| RegistryKey { identity: Identity { base, ..key("cri-1").identity }, ..key("cri-1") });
-    for key in unserved.into_iter().chain([personal]) {
-        let (mut ledger, wants) = (Ledger::default(), wants(&[&key], true));
-        ledger.want(&wants);
-        ledger.force([key.clone()]);
-        assert_eq!(ledger.start_due(&wants, at(0)), (vec![], None), "{key:?}");
-        assert_eq!(ledger.next_refresh_at(&key, &wants[&key]), None);
-        assert!(matches!(ledger.issue(&registry(&key, &["d"])), Issue::Missing));
-        assert_eq!(ledger.failure(&key).map(|f| f.reason), Some(Reason::NotYetServed));
-    }
+    let (held, failing, other) = (by("ak", "cri-1"), by("ak", "cri-2"), by("other", "cri-3"));
+    let wants = wants(&[&held, &failing, &other], false);
+    let mut ledger = Ledger::default();
+    ledger.want(&wants);
+    ledger.start_due(&wants, at(0));
+    let with = |id: &str| {
+        let mut minted = minted("t", 0);
+        if let Ok(credential) = &mut minted.credential {
+            credential.origin.key_id = Some(id.into());
+        }
+        minted
+    };
+    ledger.record(&held, with("LTAI-old"), at(0));
+    ledger.record(&other, with("LTAI-old"), at(0));
+    ledger.record(&failing, failed(Retry::Rarely), at(0));
+    let of_ak = |base: &Base| *base == Base::AccessKey { secret: "ak".into() };
+
+    ledger.beginning_changed(of_ak, None);
+    assert_eq!(ledger.start_due(&wants, at(1)).0, [(failing.clone(), false)], "a retry, and no replacement");
+    ledger.record(&failing, failed(Retry::Rarely), at(1));
+    ledger.beginning_changed(of_ak, Some("LTAI-old"));
+    assert_eq!(
+        ledger.start_due(&wants, at(2)).0,
+        [(failing.clone(), false)],
+        "the same pair gave what is held"
+    );
+    ledger.record(&failing, with("LTAI-old"), at(2));
+    ledger.beginning_changed(of_ak, Some("LTAI-new"));
+    let mut due: Vec<_> = ledger.start_due(&wants, at(3)).0.into_iter().map(|(key, _)| key).collect();
+    due.sort();
+    assert_eq!(due, [held, failing]);
 }
 
 /// A restart of a settled controller mints nothing.

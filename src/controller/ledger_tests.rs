@@ -33,7 +33,13 @@ fn wants(keys: &[&RegistryKey], list_domains: bool) -> HashMap<RegistryKey, Want
 /// A credential for an hour from `seconds` on.
 fn credential(token: &str, seconds: i64) -> Credential {
     let expires_at = at(seconds) + SignedDuration::from_hours(1);
-    Credential { username: "u".into(), token: token.into(), minted_at: at(seconds), expires_at }
+    Credential {
+        username: "u".into(),
+        token: token.into(),
+        minted_at: at(seconds),
+        expires_at,
+        origin: Default::default(),
+    }
 }
 
 fn minted(token: &str, seconds: i64) -> Minted {

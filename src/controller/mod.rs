@@ -16,6 +16,7 @@ mod credential;
 mod ledger;
 mod namespace;
 mod queue;
+mod sources;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -35,8 +36,10 @@ use self::credential::CredentialLoop;
 use self::ledger::Ledger;
 use self::namespace::NamespaceLoop;
 use self::queue::Lane;
+use self::sources::ClusterSources;
+pub use self::sources::Places;
 use crate::api::{AcrCredentialBinding, ConditionType, Reason, names};
-use crate::cloud::Alibaba;
+use crate::cloud::{Alibaba, SetupError, Sources};
 use crate::cluster::Applier;
 use crate::cluster::error::CallError;
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
@@ -60,6 +63,8 @@ pub struct Config {
     pub template: Template,
     /// Namespace of the legacy ConfigMap; `None`: it is not looked at.
     pub config_map_namespace: Option<Box<str>>,
+    /// Where identities begin.
+    pub places: Places,
     /// Where health and metrics are served.
     pub listen_address: SocketAddr,
 }
@@ -70,6 +75,9 @@ pub enum Error {
     /// What must never end has ended.
     #[error("{0} ended, and the controller cannot work without it")]
     Ended(&'static str),
+    /// The client of the cloud cannot be built.
+    #[error(transparent)]
+    Cloud(#[from] SetupError),
     /// The token cache could not be read.
     #[error("the token cache {namespace}/{name} cannot be read: {words}", name = names::CACHE_SECRET_NAME)]
     Cache {
@@ -99,7 +107,7 @@ const AWAITED: [&str; 5] = ["namespaces", "service accounts", "secrets", "bindin
 pub async fn run(
     config: Config,
     clients: Clients,
-    cloud: Alibaba,
+    cloud: impl FnOnce(Arc<dyn Sources>) -> Result<Alibaba, SetupError>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::default());
@@ -108,6 +116,9 @@ pub async fn run(
     let store = Store::new(clients.write.clone(), &config.namespace);
     let kept = load(&store, &config.namespace).await?;
     let board = Board::new(&config.region, Arc::new(config.template.clone()), Ledger::new(kept));
+    let sources = ClusterSources::new(&clients, &config.namespace, config.places.clone(), board.clone());
+    let sources = Arc::new(sources);
+    let cloud = cloud(sources.clone())?;
     serve_admin(&mut tasks, &config, &readiness, &metrics, &board);
     spawn_watches(&mut tasks, &config, &clients, &readiness, &board);
     let fence = FenceLoop {
@@ -123,7 +134,7 @@ pub async fn run(
             tasks.shutdown().await;
             Ok(())
         }
-        ended = supervise(&mut tasks, &config, &clients, Parts { board, readiness, metrics, store, cloud }) => Err(ended),
+        ended = supervise(&mut tasks, &config, &clients, Parts { board, readiness, metrics, store, cloud, sources }) => Err(ended),
     }
 }
 
@@ -133,6 +144,7 @@ struct Parts {
     metrics: Arc<Metrics>,
     store: Store,
     cloud: Alibaba,
+    sources: Arc<ClusterSources>,
 }
 
 /// Starts the loops once the caches are full, and waits for any task to end.
@@ -253,7 +265,7 @@ fn spawn_watches(
 }
 
 fn spawn_loops(tasks: &mut JoinSet<&'static str>, config: &Config, clients: &Clients, parts: Parts) {
-    let Parts { board, metrics, store, cloud, .. } = parts;
+    let Parts { board, metrics, store, cloud, sources, .. } = parts;
     let applier = Applier::new(clients.write.clone(), board.index.clone(), board.template().clone());
     let worker =
         NamespaceLoop { board: board.clone(), applier, metrics: metrics.clone(), attempts: Arc::default() };
@@ -270,7 +282,11 @@ fn spawn_loops(tasks: &mut JoinSet<&'static str>, config: &Config, clients: &Cli
     for _ in 0..4 {
         spawn(tasks, "a binding worker", reporter.clone().run());
     }
-    spawn(tasks, "the credential loop", CredentialLoop { board: board.clone(), cloud, store, metrics }.run());
+    spawn(
+        tasks,
+        "the credential loop",
+        CredentialLoop { board: board.clone(), cloud, sources, store, metrics }.run(),
+    );
     if let Some(namespace) = &config.config_map_namespace {
         let seen = Arc::default();
         let api: Api<ConfigMap> = Api::namespaced(clients.watch.clone(), namespace);

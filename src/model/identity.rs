@@ -58,7 +58,7 @@ impl fmt::Debug for Arn {
 /// Where the first credential comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Base {
-    /// The controller's own: the node's worker role.
+    /// The controller's own: what `--token-mode` finds.
     Own,
     /// An OIDC token of the cluster, exchanged for a role of the cluster's owner (RRSA).
     Rrsa {
@@ -85,24 +85,31 @@ pub struct Identity {
     pub session_seconds: u32,
 }
 
-impl fmt::Display for Identity {
-    /// The chain as the status shows it: `worker-role → acr-pull`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.base {
-            Base::Own => f.write_str("worker-role")?,
-            Base::Rrsa { role, .. } => write!(f, "rrsa:{}", role.name())?,
-            Base::AccessKey { secret } => write!(f, "access-key:{secret}")?,
-        }
+impl Identity {
+    /// The chain as the status shows it: `worker-role → acr-pull`. `own` names the controller's own identity.
+    pub fn chain(&self, own: &str) -> String {
+        let base = match &self.base {
+            Base::Own => own.to_owned(),
+            Base::Rrsa { role, .. } => format!("rrsa:{}", role.name()),
+            Base::AccessKey { secret } => format!("access-key:{secret}"),
+        };
         match &self.assume {
-            Some(role) => write!(f, " → {}", role.name()),
-            None => Ok(()),
+            Some(role) => format!("{base} → {}", role.name()),
+            None => base,
         }
+    }
+}
+
+impl fmt::Display for Identity {
+    /// The chain as long as nobody knows what the controller's own identity is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.chain("own"))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Arn;
+    use super::{Arn, Base, Identity};
 
     #[test]
     fn an_arn_has_an_account_and_a_name() {
@@ -121,6 +128,20 @@ mod tests {
             "arn:aws:iam::1:role/x",
         ] {
             assert!(Arn::role(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_chain_names_its_links() {
+        let role = |name: &str| Arn::role(&format!("acs:ram::1:role/{name}")).unwrap();
+        let provider = Arn::oidc_provider("acs:ram::1:oidc-provider/p").unwrap();
+        for (base, assume, chain) in [
+            (Base::Own, None, "worker-role"),
+            (Base::Own, Some(role("b")), "worker-role → b"),
+            (Base::Rrsa { role: role("a"), provider }, Some(role("b")), "rrsa:a → b"),
+            (Base::AccessKey { secret: "ak".into() }, None, "access-key:ak"),
+        ] {
+            assert_eq!(Identity { base, assume, session_seconds: 3600 }.chain("worker-role"), chain);
         }
     }
 }

@@ -34,16 +34,6 @@ pub struct RegistryKey {
 }
 
 impl RegistryKey {
-    /// Why this build cannot serve the key yet, if so.
-    pub fn not_yet_served(&self) -> Option<&'static str> {
-        match (&self.edition, &self.identity.base) {
-            (Edition::Personal, _) => Some("the Personal Edition is not served by this version yet"),
-            (_, Base::Rrsa { .. }) => Some("RRSA is not served by this version yet"),
-            (_, Base::AccessKey { .. }) => Some("AccessKey pairs are not served by this version yet"),
-            (Edition::Enterprise(_), Base::Own) => None,
-        }
-    }
-
     /// A string that is the same for equal keys only, for the token cache.
     pub fn id(&self) -> String {
         let Identity { base, assume, session_seconds } = &self.identity;

@@ -55,6 +55,7 @@ pub(crate) fn credential(token: &str) -> Credential {
         token: token.into(),
         minted_at: at(0),
         expires_at: at(0) + SignedDuration::from_hours(1),
+        origin: Default::default(),
     }
 }
 

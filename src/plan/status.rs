@@ -26,6 +26,10 @@ pub struct RegistryFacts {
     pub domains: Vec<String>,
     /// Who asks.
     pub identity: String,
+    /// The API host that answered.
+    pub endpoint: Option<String>,
+    /// What else is to be said of the credential.
+    pub remark: Option<String>,
     /// When the credential was minted and ends.
     pub held: Option<(Timestamp, Timestamp)>,
     /// When it is due.
@@ -98,6 +102,7 @@ pub fn status(
             registries: format!("{issued}/{}", facts.registries.len()),
             namespaces: format!("{}/{}", facts.tally.ready(), facts.tally.matched()),
             service_accounts: format!("{bound}/{matched}"),
+            identities: identities(&facts.registries),
             expires_at: facts.registries.iter().filter_map(|r| r.held).map(|(_, end)| end).min().map(time),
         }),
         namespaces: Some(NamespaceCounts {
@@ -110,6 +115,17 @@ pub fn status(
         pairs_omitted: Some(omitted),
         conditions,
     }
+}
+
+/// Each identity once, in the order of the registries.
+fn identities(registries: &[RegistryFacts]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for registry in registries {
+        if !names.contains(&registry.identity.as_str()) {
+            names.push(&registry.identity);
+        }
+    }
+    names.join(", ")
 }
 
 struct Verdict {
@@ -225,7 +241,10 @@ fn registry_status(registry: &RegistryFacts, writer: &Writer, earlier: &[Conditi
             Failure::new(Reason::RefreshFailing, format!("{}: {}", failure.reason, failure.message))
         }
         (Some(failure), false, _) => failure.clone(),
-        (None, true, _) => Failure::new(Reason::Issued, "a live credential is held"),
+        (None, true, _) => {
+            let remark = registry.remark.as_ref().map(|remark| format!("; {remark}")).unwrap_or_default();
+            Failure::new(Reason::Issued, format!("a live credential is held{remark}"))
+        }
         (None, false, Some(_)) => {
             Failure::new(Reason::CredentialExpired, "the credential has expired and is being renewed")
         }
@@ -236,6 +255,7 @@ fn registry_status(registry: &RegistryFacts, writer: &Writer, earlier: &[Conditi
         region_id: registry.region.clone(),
         domains: registry.domains.clone(),
         identity: registry.identity.clone(),
+        endpoint: registry.endpoint.clone(),
         expires_at: registry.held.map(|(_, end)| time(end)),
         refreshed_at: registry.held.map(|(start, _)| time(start)),
         next_refresh_at: registry.next_refresh_at.map(time),

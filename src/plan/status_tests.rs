@@ -29,6 +29,8 @@ fn registry(name: &str) -> RegistryFacts {
         region: "cn-hangzhou".into(),
         domains: vec![format!("{name}.example.com")],
         identity: "worker-role".into(),
+        endpoint: Some("cr-vpc.cn-hangzhou.aliyuncs.com".into()),
+        remark: None,
         held: Some((at(0), at(3600))),
         next_refresh_at: Some(at(2700)),
         failure: None,

@@ -1,6 +1,10 @@
 //! A simulated cloud with a client of it.
 
-use acr_credential_binding::cloud::{Alibaba, Failure, Settings};
+use std::sync::Arc;
+
+use acr_credential_binding::cloud::{
+    Alibaba, Environment, Failure, Lab as Simulated, Reach, Settings, TokenMode,
+};
 use acr_credential_binding::model::identity::{Arn, Base, Identity};
 use acr_credential_binding::model::{Credential, Edition, RegistryKey};
 use acr_lab::cloud::{Cloud, CloudConfig, Fault, FaultKind};

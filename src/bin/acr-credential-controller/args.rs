@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use anyhow::Context;
 use clap::{Parser, ValueEnum};
 
 use acr_credential_binding::api::names;
-use acr_credential_binding::cloud::Settings;
+use acr_credential_binding::cloud::{Certificate, Lab, Reach, Settings, Sources};
 use acr_credential_binding::controller::Config;
 use acr_credential_binding::plan::Template;
+
+use crate::identity::IdentityArgs;
 
 /// Keeps Alibaba Cloud Container Registry pull credentials fresh in every namespace that a binding covers.
 #[derive(Debug, Parser)]
@@ -54,6 +59,21 @@ pub(crate) struct Args {
     #[arg(long, env = "ALIBABA_CLOUD_IMDS_ENDPOINT", default_value = "http://100.100.100.200")]
     pub(crate) metadata_endpoint: String,
 
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+
+    /// File of PEM certificates to trust besides the system's, such as those of a proxy
+    #[arg(long, env = "ACR_CA_BUNDLE")]
+    pub(crate) ca_bundle: Option<PathBuf>,
+
+    /// Host of STS instead of the region's own
+    #[arg(long, env = "ALIBABA_CLOUD_STS_ENDPOINT")]
+    pub(crate) sts_endpoint: Option<String>,
+
+    /// Host of Container Registry's API for a region instead of its own, as region=host; may be repeated
+    #[arg(long = "cr-endpoint", value_parser = key_value)]
+    pub(crate) cr_endpoints: Vec<(String, String)>,
+
     /// For a lab: reach every API host of the cloud at this http://IP:PORT, under its own name
     #[arg(long, env = "ACR_CLOUD_ADDRESS", value_parser = plain_http)]
     pub(crate) cloud_address: Option<SocketAddr>,
@@ -67,12 +87,43 @@ pub(crate) enum LogFormat {
 
 impl Args {
     /// Where the cloud is.
-    pub(crate) fn cloud_settings(&self, region: &str) -> Settings {
+    ///
+    /// # Errors
+    /// A CA bundle that cannot be read.
+    pub(crate) fn reach(&self) -> anyhow::Result<Reach> {
+        let extra_certificates = match &self.ca_bundle {
+            Some(path) => {
+                let name = format!("--ca-bundle {}", path.display());
+                let pem = std::fs::read(path).with_context(|| name.clone())?;
+                let certificates = Certificate::from_pem_bundle(&pem).with_context(|| name.clone())?;
+                anyhow::ensure!(!certificates.is_empty(), "{name} holds no PEM certificate");
+                certificates
+            }
+            None => Vec::new(),
+        };
+        let host = |text: &String| Box::from(text.trim_start_matches("https://").trim_end_matches('/'));
+        Ok(Reach {
+            extra_certificates,
+            sts_host: self.sts_endpoint.as_ref().map(host),
+            cr_hosts: self
+                .cr_endpoints
+                .iter()
+                .map(|(region, at)| (region.as_str().into(), host(at)))
+                .collect(),
+            lab: self.cloud_address.map(|address| Lab { address, without_address: Vec::new() }),
+        })
+    }
+
+    /// As whom to go there.
+    pub(crate) fn cloud_settings(&self, region: &str, reach: Reach, sources: Arc<dyn Sources>) -> Settings {
         Settings {
             cluster_region: region.into(),
-            address: self.cloud_address,
+            reach,
             metadata_endpoint: self.metadata_endpoint.as_str().into(),
             user_agent: concat!("acr-credential-controller/", env!("CARGO_PKG_VERSION")).into(),
+            token_mode: self.identity.token_mode.into(),
+            environment: self.identity.environment(),
+            sources,
         }
     }
 
@@ -90,12 +141,13 @@ impl Args {
             config_map_namespace: Some(self.config_map_namespace.as_str())
                 .filter(|n| !n.is_empty())
                 .map(Into::into),
+            places: self.identity.places(),
             listen_address: self.listen_address,
         }
     }
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write key=value".to_owned()),

@@ -1,6 +1,7 @@
 //! The controller.
 
 mod args;
+mod identity;
 
 use std::io::IsTerminal;
 
@@ -46,13 +47,14 @@ async fn run(args: Args) -> anyhow::Result<()> {
             .context("the region is given by neither --region nor the node's metadata")?,
     };
     info!(version = env!("CARGO_PKG_VERSION"), %region, "starting");
-    let cloud = Alibaba::new(args.cloud_settings(&region))?;
+    let reach = args.reach()?;
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
+    let cloud = |sources| Alibaba::new(args.cloud_settings(&region, reach, sources));
     controller::run(args.controller_config(&region), clients, cloud, stop).await?;
     Ok(())
 }

@@ -5,19 +5,19 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::AccessKey;
-use crate::cloud::call::{Action, Call};
+use crate::cloud::call::{Action, At, By, Call};
 use crate::cloud::client::Client;
 use crate::cloud::error::Denial;
 use crate::cloud::flight::Held;
 use crate::model::identity::Arn;
 
 /// Shows in the audit trail of the role's account.
-const SESSION_NAME: &str = "acr-credential-controller";
+pub(super) const SESSION_NAME: &str = "acr-credential-controller";
 
 /// Who wants which session.
 pub(super) struct Ask<'a> {
     /// STS.
-    pub(super) host: &'a str,
+    pub(super) at: At<'a>,
     /// The role.
     pub(super) role: &'a Arn,
     /// How long the session shall last.
@@ -30,7 +30,7 @@ pub(super) struct Ask<'a> {
 
 /// Not `Debug`: it holds a session.
 #[derive(Deserialize)]
-struct Answer {
+pub(super) struct Answer {
     #[serde(default, rename = "Credentials")]
     credentials: Option<Credentials>,
 }
@@ -53,23 +53,23 @@ pub(super) async fn assume_role(client: &Client, ask: &Ask<'_>) -> Result<Held, 
     let seconds = ask.seconds.to_string();
     let call = Call {
         action: Action::AssumeRole,
-        host: ask.host,
+        at: ask.at,
         subject: ask.role.as_str(),
         query: &[
             ("RoleArn", ask.role.as_str()),
             ("RoleSessionName", SESSION_NAME),
             ("DurationSeconds", &seconds),
         ],
-        key: ask.caller,
+        by: By::Key(ask.caller),
         now: ask.now,
     };
-    let answer = client.call::<Answer>(&call).await?;
+    let (answer, _) = client.call::<Answer>(&call).await?;
     read(answer, ask.role, ask.now).map_err(|what| Denial::Other(call.odd(what)))
 }
 
 /// A session is used for what is minted with it, and that ends when the session does. So it is renewed while two
 /// thirds of its life remain, or the last token minted would live for minutes only.
-fn read(answer: Answer, role: &Arn, now: Timestamp) -> Result<Held, &'static str> {
+pub(super) fn read(answer: Answer, role: &Arn, now: Timestamp) -> Result<Held, &'static str> {
     let credentials = answer.credentials.ok_or("an answer without Credentials")?;
     let Credentials { access_key_id, access_key_secret, security_token, expiration } = credentials;
     if [&access_key_id, &access_key_secret, &security_token].iter().any(|field| field.is_empty()) {

@@ -1,8 +1,12 @@
 //! Who asks: the links of a chain, resolved to an AccessKey that can sign.
 
+mod addon;
 mod assume;
 mod metadata;
 mod node;
+mod oidc;
+mod own;
+mod sources;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,13 +15,15 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::client::Client;
-use super::error::{Denial, Failure, Retry, SetupError};
+use super::endpoint::Hosts;
+use super::error::{Denial, Failure};
 use super::flight::{Flight, Held, IfRenewalFails};
-use crate::api::condition::Reason;
+use crate::model::binding::DEFAULT_SESSION_SECONDS;
 use crate::model::identity::{Arn, Base, Identity};
-use assume::Ask;
 pub(super) use metadata::region;
-use node::Node;
+pub use own::TokenMode;
+pub(super) use own::{Found, Own};
+pub use sources::{Environment, KeyPair, OidcToken, Sources};
 
 /// A key that signs. Neither secret nor token shows in `Debug`.
 #[derive(Clone, Debug)]
@@ -52,118 +58,223 @@ impl AccessKey {
 #[derive(Debug)]
 pub(super) struct Sessions {
     client: Client,
-    sts_host: String,
-    node: Node,
+    sts: Hosts,
+    own: Own,
+    sources: Arc<dyn Sources>,
     /// Chains that end in an assumed role. Those that have ended are dropped whenever one is added.
-    assumed: Mutex<HashMap<Identity, Arc<Flight>>>,
+    assumed: Mutex<HashMap<Chain, Arc<Flight>>>,
+}
+
+/// What a session is of. A rotated pair begins another chain.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Chain {
+    identity: Identity,
+    key_id: Option<Box<str>>,
+}
+
+/// The end of a chain.
+#[derive(Clone, Debug)]
+pub(super) struct Resolved {
+    /// Signs.
+    pub(super) key: AccessKey,
+    /// The AccessKeyId of the pair that the chain begins with, if it begins with one.
+    pub(super) key_id: Option<Box<str>>,
 }
 
 impl Sessions {
     /// Nothing is asked for yet.
-    pub(super) fn new(client: Client, sts_host: String, metadata_endpoint: &str) -> Result<Self, SetupError> {
-        let node = Node::new(metadata_endpoint)?;
-        Ok(Self { client, sts_host, node, assumed: Mutex::default() })
+    pub(super) fn new(client: Client, sts: Hosts, own: Own, sources: Arc<dyn Sources>) -> Self {
+        Self { client, sts, own, sources, assumed: Mutex::default() }
+    }
+
+    /// What the controller's own identity is, as far as it was looked for.
+    pub(super) fn own_name(&self) -> &'static str {
+        self.own.way().map_or("own", own::Way::name)
     }
 
     /// The key at the end of the chain.
     ///
     /// # Errors
     /// The first link that does not hold.
-    pub(super) async fn resolve(&self, identity: &Identity, now: Timestamp) -> Result<AccessKey, Failure> {
-        match &identity.assume {
-            None => self.base(&identity.base, now).await,
-            Some(role) => {
-                let fetch = self.assume(identity, role, now);
-                self.flight(identity, now).get(now, IfRenewalFails::Report, fetch).await
+    pub(super) async fn resolve(&self, identity: &Identity, now: Timestamp) -> Result<Resolved, Failure> {
+        let pair = match &identity.base {
+            Base::AccessKey { secret } => {
+                let holder = format!("the AccessKey of the Secret {secret}");
+                Some(self.sources.key_pair(secret).await?.signs_as(&holder))
             }
-        }
-    }
-
-    /// Drops a key that the cloud refused, so that the next attempt gets a new one.
-    pub(super) async fn forget(&self, identity: &Identity, key: &AccessKey) {
-        if identity.assume.is_none() {
-            self.node.forget(key).await;
-            return;
-        }
-        let flight = self.assumed.lock().unwrap_or_else(PoisonError::into_inner).get(identity).cloned();
-        if let Some(flight) = flight {
-            flight.forget(key).await;
-        }
-    }
-
-    async fn base(&self, base: &Base, now: Timestamp) -> Result<AccessKey, Failure> {
-        let unserved = |what: &str| {
-            let message = format!("{what} are not served by this version yet; use the node's worker role");
-            Err(Failure::new(Reason::NotYetServed, Retry::Rarely, message))
+            Base::Own | Base::Rrsa { .. } => None,
         };
-        match base {
-            Base::Own => self.node.key(now).await,
-            Base::Rrsa { .. } => unserved("RRSA roles"),
-            Base::AccessKey { .. } => unserved("AccessKey pairs"),
+        let key_id: Option<Box<str>> = pair.as_ref().map(|pair| pair.id.as_str().into());
+        let key = match &identity.assume {
+            None => self.base(identity, pair, now).await?,
+            Some(role) => {
+                let flight = self.flight(identity, key_id.clone(), now);
+                flight.get(now, IfRenewalFails::Report, self.assume(identity, role, pair, now)).await?
+            }
+        };
+        Ok(Resolved { key, key_id })
+    }
+
+    /// Drops a key that the cloud refused, wherever it is held, so that the next attempt gets a new one.
+    pub(super) fn forget(&self, key: &AccessKey) {
+        self.own.forget(key);
+        let assumed = self.assumed.lock().unwrap_or_else(PoisonError::into_inner);
+        assumed.values().for_each(|flight| flight.forget(key));
+    }
+
+    /// The first link: a key, or a session by an OIDC token.
+    async fn base(
+        &self,
+        identity: &Identity,
+        pair: Option<AccessKey>,
+        now: Timestamp,
+    ) -> Result<AccessKey, Failure> {
+        match (&identity.base, pair) {
+            (_, Some(pair)) => Ok(pair),
+            (Base::Rrsa { .. }, None) => self.oidc(identity, now).await,
+            (_, None) => match self.own.find(&*self.sources, now).await? {
+                Found::Key(key) => Ok(key),
+                Found::Role(identity) => self.oidc(&identity, now).await,
+            },
         }
     }
 
-    async fn assume(&self, identity: &Identity, role: &Arn, now: Timestamp) -> Result<Held, Failure> {
-        let caller = self.base(&identity.base, now).await?;
-        let ask = Ask { host: &self.sts_host, role, seconds: identity.session_seconds, caller: &caller, now };
+    /// The session of an RRSA role. Chains that go on from it share the one of the usual length.
+    async fn oidc(&self, identity: &Identity, now: Timestamp) -> Result<AccessKey, Failure> {
+        let Base::Rrsa { role, provider } = &identity.base else { return Err(self.own.nowhere()) };
+        let seconds = match identity.assume {
+            Some(_) => DEFAULT_SESSION_SECONDS,
+            None => identity.session_seconds,
+        };
+        let hop = Identity { assume: None, session_seconds: seconds, ..identity.clone() };
+        let fetch = async {
+            let token = self.sources.oidc_token().await?;
+            let ask = oidc::Ask { at: self.sts.at(), role, provider, seconds, now };
+            oidc::assume_role(&self.client, &ask, &token).await
+        };
+        let flight = self.flight(&hop, None, now);
+        flight.get(now, IfRenewalFails::Report, fetch).await
+    }
+
+    async fn assume(
+        &self,
+        identity: &Identity,
+        role: &Arn,
+        pair: Option<AccessKey>,
+        now: Timestamp,
+    ) -> Result<Held, Failure> {
+        let caller = self.base(identity, pair, now).await?;
+        let seconds = identity.session_seconds;
+        let ask = assume::Ask { at: self.sts.at(), role, seconds, caller: &caller, now };
         let outcome = assume::assume_role(&self.client, &ask).await;
         if let Err(Denial::Session(_)) = &outcome {
-            self.node.forget(&caller).await;
+            self.forget(&caller);
         }
-        outcome.map_err(Denial::into_failure)
+        let explain = |failure| match identity.base {
+            Base::Own => self.own.explain(failure),
+            _ => failure,
+        };
+        outcome.map_err(|denial| explain(denial.into_failure()))
     }
 
-    fn flight(&self, identity: &Identity, now: Timestamp) -> Arc<Flight> {
+    fn flight(&self, identity: &Identity, key_id: Option<Box<str>>, now: Timestamp) -> Arc<Flight> {
         let mut assumed = self.assumed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = assumed.get(identity) {
+        let chain = Chain { identity: identity.clone(), key_id };
+        if let Some(flight) = assumed.get(&chain) {
             return Arc::clone(flight);
         }
         assumed.retain(|_, flight| Arc::strong_count(flight) > 1 || !flight.is_idle(now));
-        Arc::clone(assumed.entry(identity.clone()).or_default())
+        Arc::clone(assumed.entry(chain).or_default())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::jiff::Timestamp;
+    use std::sync::Arc;
 
-    use super::{AccessKey, Sessions};
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+    use k8s_openapi::jiff::Timestamp;
+    use secrecy::SecretString;
+
+    use super::{AccessKey, Environment, KeyPair, OidcToken, Own, Sessions, Sources, TokenMode};
     use crate::api::condition::Reason;
     use crate::cloud::client::Client;
-    use crate::cloud::error::Retry;
+    use crate::cloud::endpoint::Hosts;
+    use crate::cloud::error::{Failure, Retry};
+    use crate::cloud::{Lab, Reach};
     use crate::model::identity::{Arn, Base, Identity};
 
-    fn sessions() -> Sessions {
-        let client = Client::new("test", Some(([127, 0, 0, 1], 1).into())).unwrap();
-        Sessions::new(client, "sts.example".to_owned(), "http://127.0.0.1:1").unwrap()
+    /// A cluster in which nothing is.
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Sources for Nothing {
+        fn key_pair<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<KeyPair, Failure>> {
+            async { Err(Failure::new(Reason::SecretNotFound, Retry::Rarely, "absent")) }.boxed()
+        }
+
+        fn registered_cluster(&self) -> BoxFuture<'_, Result<Option<KeyPair>, Failure>> {
+            async { Ok(None) }.boxed()
+        }
+
+        fn addon_token(&self) -> BoxFuture<'_, Result<Option<SecretString>, Failure>> {
+            async { Ok(None) }.boxed()
+        }
+
+        fn oidc_token(&self) -> BoxFuture<'_, Result<OidcToken, Failure>> {
+            async { Err(Failure::new(Reason::ServiceAccountNotFound, Retry::Soon, "absent")) }.boxed()
+        }
     }
 
-    #[tokio::test]
-    async fn an_identity_that_is_not_served_yet_says_so_with_and_without_a_second_hop() {
-        let role = Arn::role("acs:ram::1:role/a").unwrap();
-        let provider = Arn::oidc_provider("acs:ram::1:oidc-provider/p").unwrap();
-        for base in [Base::Rrsa { role: role.clone(), provider }, Base::AccessKey { secret: "ak".into() }] {
-            for assume in [None, Some(role.clone())] {
-                let identity = Identity { base: base.clone(), assume, session_seconds: 3600 };
-                let failure = sessions().resolve(&identity, Timestamp::UNIX_EPOCH).await.unwrap_err();
-                assert_eq!(
-                    (failure.reason, failure.retry),
-                    (Reason::NotYetServed, Retry::Rarely),
-                    "{identity}"
-                );
-            }
-        }
+    fn sessions_in(mode: TokenMode, environment: Environment) -> Sessions {
+        let lab = Lab { address: ([127, 0, 0, 1], 1).into(), without_address: Vec::new() };
+        let client = Client::new("test", &Reach { lab: Some(lab), ..Reach::default() }).unwrap();
+        let own = Own::new(mode, environment, "http://127.0.0.1:1").unwrap();
+        Sessions::new(client, Hosts::only("sts.example"), own, Arc::new(Nothing))
+    }
+
+    fn own() -> Identity {
+        Identity { base: Base::Own, assume: None, session_seconds: 3600 }
     }
 
     #[tokio::test]
     async fn chains_that_ended_are_dropped_when_another_begins() {
-        let sessions = sessions();
+        let sessions = sessions_in(TokenMode::Auto, Environment::default());
         for n in 0..50 {
             let role = Arn::role(&format!("acs:ram::1:role/r{n}")).unwrap();
-            let identity = Identity { base: Base::Own, assume: Some(role), session_seconds: 3600 };
-            sessions.flight(&identity, Timestamp::UNIX_EPOCH);
+            let identity = Identity { assume: Some(role), ..own() };
+            sessions.flight(&identity, None, Timestamp::UNIX_EPOCH);
         }
         assert_eq!(sessions.assumed.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn without_any_identity_the_cure_names_the_ways() {
+        let environment = Environment { metadata_disabled: true, ..Environment::default() };
+        for (mode, cure) in
+            [(TokenMode::Auto, "rrsaRoleARN"), (TokenMode::ManagedRole, "AliyunCSManagedAcrRole")]
+        {
+            let sessions = sessions_in(mode, environment.clone());
+            let failure = sessions.resolve(&own(), Timestamp::UNIX_EPOCH).await.unwrap_err();
+            assert_eq!((failure.reason, failure.retry), (Reason::NoIdentity, Retry::Rarely), "{mode:?}");
+            assert!(failure.message.contains(cure), "{}", failure.message);
+            assert_eq!(sessions.own_name(), "own");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_of_the_environment_is_the_own_identity_and_is_named() {
+        let pair = KeyPair { id: "LTAI".into(), secret: "s".into(), token: Some("t".into()) };
+        let environment = Environment { key_pair: Some(pair), ..Environment::default() };
+        let sessions = sessions_in(TokenMode::Auto, environment.clone());
+        let resolved = sessions.resolve(&own(), Timestamp::UNIX_EPOCH).await.unwrap();
+        assert_eq!((resolved.key.id.as_str(), resolved.key_id), ("LTAI", None));
+        assert!(resolved.key.token.is_some());
+        assert_eq!(sessions.own_name(), "environment");
+        // A mode that was chosen looks nowhere else.
+        let sessions = sessions_in(TokenMode::ManagedRole, environment);
+        assert!(sessions.resolve(&own(), Timestamp::UNIX_EPOCH).await.is_err());
     }
 
     #[test]

@@ -67,8 +67,8 @@ impl Node {
     }
 
     /// Drops a key that the cloud refused.
-    pub(super) async fn forget(&self, key: &AccessKey) {
-        self.flight.forget(key).await;
+    pub(super) fn forget(&self, key: &AccessKey) {
+        self.flight.forget(key);
     }
 
     /// The role is looked up each time, since it can be changed while the node runs.

@@ -1,0 +1,210 @@
+//! The controller's own identity: which of the documented ways is there.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use k8s_openapi::jiff::Timestamp;
+use secrecy::ExposeSecret;
+
+use super::node::Node;
+use super::sources::{Environment, Sources};
+use super::{AccessKey, addon};
+use crate::api::condition::Reason;
+use crate::cloud::error::{Failure, Retry, SetupError};
+use crate::model::identity::{Arn, Base, Identity};
+
+/// The installation parameter `tokenMode` of the documented component.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenMode {
+    /// What is there: the environment, a registered cluster's key, ACK's addon token, the node's worker role.
+    #[default]
+    Auto,
+    /// ACK's addon token, and nothing else.
+    ManagedRole,
+    /// The node's role, and nothing else.
+    WorkerRole,
+}
+
+/// One way to an own identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// An AccessKey in the environment.
+    EnvironmentKey,
+    /// A role in the environment, by an OIDC token.
+    EnvironmentRole,
+    /// The key of a registered cluster.
+    RegisteredCluster,
+    /// ACK's addon token.
+    ManagedRole,
+    /// The node's role.
+    WorkerRole,
+}
+
+impl Way {
+    /// As the status shows it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::EnvironmentKey => "environment",
+            Self::EnvironmentRole => "environment-rrsa",
+            Self::RegisteredCluster => "registered-cluster",
+            Self::ManagedRole => "managed-role",
+            Self::WorkerRole => "worker-role",
+        }
+    }
+}
+
+/// The ways in the order in which `auto` looks for them: what somebody set on purpose goes before what is found.
+const AUTO: [Way; 5] =
+    [Way::EnvironmentKey, Way::EnvironmentRole, Way::RegisteredCluster, Way::ManagedRole, Way::WorkerRole];
+
+/// Where a way leads.
+pub(in crate::cloud) enum Found {
+    /// A key that signs.
+    Key(AccessKey),
+    /// A role that is assumed with an OIDC token, which sessions are kept for elsewhere.
+    Role(Identity),
+}
+
+/// The own identity.
+///
+/// # Guarantees
+/// - Under `auto`, a way that was found is kept for as long as it leads to a key: two ways that come and go do not
+///   take turns.
+/// - A way that cannot be told to be absent, such as while the API server is away, is not passed over.
+#[derive(Debug)]
+pub(in crate::cloud) struct Own {
+    mode: TokenMode,
+    environment: Environment,
+    node: Node,
+    chosen: Mutex<Option<Way>>,
+}
+
+impl Own {
+    /// Nothing is looked for yet.
+    pub(in crate::cloud) fn new(
+        mode: TokenMode,
+        environment: Environment,
+        metadata_endpoint: &str,
+    ) -> Result<Self, SetupError> {
+        let node = Node::new(metadata_endpoint)?;
+        Ok(Self { mode, environment, node, chosen: Mutex::default() })
+    }
+
+    /// The way that was found last.
+    pub(super) fn way(&self) -> Option<Way> {
+        *self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds a key or a role.
+    ///
+    /// # Errors
+    /// Why the only way is closed, or the first of several.
+    pub(super) async fn find(&self, sources: &dyn Sources, now: Timestamp) -> Result<Found, Failure> {
+        let ways: &[Way] = match self.mode {
+            TokenMode::Auto => &AUTO,
+            TokenMode::ManagedRole => &[Way::ManagedRole],
+            TokenMode::WorkerRole => &[Way::WorkerRole],
+        };
+        let chosen = self.way();
+        let mut closed: Option<Failure> = None;
+        for way in chosen.iter().chain(ways.iter().filter(|way| Some(**way) != chosen)) {
+            match self.go(*way, sources, now).await {
+                Ok(Some(found)) => {
+                    self.choose(*way, closed.as_ref());
+                    return Ok(found);
+                }
+                Ok(None) => {}
+                Err(failure) if failure.retry != Retry::Rarely => return Err(closed.unwrap_or(failure)),
+                Err(failure) => closed = closed.or(Some(failure)),
+            }
+        }
+        Err(closed.unwrap_or_else(|| self.nowhere()))
+    }
+
+    /// Drops a key that the cloud refused.
+    pub(super) fn forget(&self, key: &AccessKey) {
+        self.node.forget(key);
+    }
+
+    /// Says of a refused assumption what the documentation says of the managed role.
+    pub(super) fn explain(&self, mut failure: Failure) -> Failure {
+        if failure.reason == Reason::TrustPolicyDenies && self.way() == Some(Way::ManagedRole) {
+            failure.message.push_str(
+                "; the managed role serves its own account: for another one use RRSA (rrsaRoleARN), or \
+                 --token-mode workerRole",
+            );
+        }
+        failure
+    }
+
+    async fn go(&self, way: Way, sources: &dyn Sources, now: Timestamp) -> Result<Option<Found>, Failure> {
+        let key = match way {
+            Way::EnvironmentKey => {
+                let holder = "the AccessKey of ALIBABA_CLOUD_ACCESS_KEY_ID";
+                self.environment.key_pair.clone().map(|pair| pair.signs_as(holder))
+            }
+            Way::EnvironmentRole => {
+                return Ok(self
+                    .environment
+                    .rrsa
+                    .clone()
+                    .map(|(role, provider)| Found::Role(role_of(role, provider))));
+            }
+            Way::RegisteredCluster => {
+                let holder = "the AccessKey of kube-system/alibaba-addon-secret";
+                sources.registered_cluster().await?.map(|pair| pair.signs_as(holder))
+            }
+            Way::ManagedRole => return Ok(self.managed(sources, now).await?.map(Found::Key)),
+            Way::WorkerRole if self.environment.metadata_disabled && self.mode == TokenMode::Auto => None,
+            Way::WorkerRole => Some(self.node.key(now).await?),
+        };
+        Ok(key.map(Found::Key))
+    }
+
+    /// The text is read at each ask: ACK replaces it without notice. It is small, and decrypting it takes
+    /// microseconds.
+    async fn managed(&self, sources: &dyn Sources, now: Timestamp) -> Result<Option<AccessKey>, Failure> {
+        match sources.addon_token().await? {
+            Some(text) => addon::read(text.expose_secret(), now),
+            None => Ok(None),
+        }
+    }
+
+    fn choose(&self, way: Way, passed_over: Option<&Failure>) {
+        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        if chosen.replace(way) == Some(way) {
+            return;
+        }
+        match passed_over {
+            Some(failure) => {
+                tracing::warn!(identity = way.name(), passed_over = %failure, "own identity found")
+            }
+            None => tracing::info!(identity = way.name(), "own identity found"),
+        }
+    }
+
+    pub(super) fn nowhere(&self) -> Failure {
+        let message = match self.mode {
+            TokenMode::ManagedRole => {
+                "--token-mode is managedRole, and there is no addon token: authorise the role \
+                 AliyunCSManagedAcrRole for ACK, or use RRSA or --token-mode workerRole"
+            }
+            _ => {
+                "no identity is found: use RRSA (rrsaRoleARN), give the node a RAM role, or name an AccessKey \
+                 with accessKeySecretRef"
+            }
+        };
+        Failure::new(Reason::NoIdentity, Retry::Rarely, message)
+    }
+}
+
+fn role_of(role: Arn, provider: Arn) -> Identity {
+    let session_seconds = crate::model::binding::DEFAULT_SESSION_SECONDS;
+    Identity { base: Base::Rrsa { role, provider }, assume: None, session_seconds }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
