@@ -3,6 +3,7 @@
 //! It shares no code with the product, so that it can be its oracle: what the product gets wrong, the lab does
 //! not get wrong in the same way.
 
+pub mod certificates;
 pub mod cloud;
 pub mod controller;
 pub mod plane;
