@@ -6,5 +6,8 @@
 pub mod certificates;
 pub mod cloud;
 pub mod controller;
+pub mod front;
+mod listen;
 pub mod plane;
 pub mod process;
+mod tls;
