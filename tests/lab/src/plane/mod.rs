@@ -25,9 +25,10 @@ use anyhow::Context;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client, runtime::wait};
 
+pub(crate) use self::processes::until;
 use self::{
     access::{Admin, Credential, Server},
-    processes::{START_TIMEOUT, Setup, until},
+    processes::{START_TIMEOUT, Setup},
 };
 pub use self::{
     audit::{Audit, AuditEvent, AuditEvents, Mark},
@@ -43,7 +44,7 @@ use crate::{
 };
 
 /// A port that was free may be taken by the time its user comes to it; a third loss in a row is no accident.
-const START_ATTEMPTS: usize = 3;
+pub(crate) const START_ATTEMPTS: usize = 3;
 
 /// What a plane may be told.
 #[derive(Debug, Clone)]
@@ -241,7 +242,8 @@ impl Plane {
     }
 }
 
-fn lost_port(error: &anyhow::Error) -> bool {
+/// Whether a program did not start because another had taken its port.
+pub(crate) fn lost_port(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("address already in use")
 }
 
