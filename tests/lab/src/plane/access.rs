@@ -21,7 +21,7 @@ use kube::{
 use serde_json::{Value, json};
 use tower::{BoxError, Layer, ServiceBuilder};
 
-use super::certificates::{Identity, write_private};
+use crate::certificates::{Identity, write_private};
 
 /// How a user shows who it is.
 pub(super) enum Credential<'a> {

@@ -9,7 +9,7 @@
 mod access;
 mod audit;
 mod binaries;
-mod certificates;
+mod keys;
 mod kubectl;
 mod processes;
 mod proxy;
@@ -25,10 +25,10 @@ use anyhow::Context;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client, runtime::wait};
 
+pub(crate) use self::processes::until;
 use self::{
     access::{Admin, Credential, Server},
-    certificates::Authority,
-    processes::{START_TIMEOUT, Setup, until},
+    processes::{START_TIMEOUT, Setup},
 };
 pub use self::{
     audit::{Audit, AuditEvent, AuditEvents, Mark},
@@ -38,10 +38,13 @@ pub use self::{
     proxy::{Fault, FaultProxy, Fired, Held, Write},
     request::{Request, Target},
 };
-use crate::process::{Child, Scratch, Signal, lock};
+use crate::{
+    certificates::{Authority, write_private},
+    process::{Child, Scratch, Signal, lock},
+};
 
 /// A port that was free may be taken by the time its user comes to it; a third loss in a row is no accident.
-const START_ATTEMPTS: usize = 3;
+pub(crate) const START_ATTEMPTS: usize = 3;
 
 /// What a plane may be told.
 #[derive(Debug, Clone)]
@@ -116,11 +119,11 @@ impl Plane {
         let ports = Ports { etcd: free_port()?, api_server: free_port()? };
         let url = format!("https://127.0.0.1:{}", ports.api_server);
 
-        let authority = Authority::new(path)?;
-        authority.serving()?;
-        certificates::service_account_keys(path)?;
-        certificates::write_private(&path.join("audit-policy.yaml"), audit::POLICY)?;
-        let server = Server { url: &url, authority: Some(&authority.certificate) };
+        let authority = Authority::new()?;
+        keys::serving(path, &authority)?;
+        keys::service_accounts(path)?;
+        write_private(&path.join("audit-policy.yaml"), audit::POLICY)?;
+        let server = Server { url: &url, authority: Some(authority.pem()) };
         for user in ["admin", "kube-controller-manager"] {
             // All of the controller manager's loops run as one user here, so it needs what all of them need.
             let identity = authority.client(user, "system:masters")?;
@@ -144,7 +147,7 @@ impl Plane {
             options: options.clone(),
             ports,
             url,
-            authority: authority.certificate,
+            authority: authority.pem().to_owned(),
             admin,
             kubeconfig,
             dir,
@@ -239,7 +242,8 @@ impl Plane {
     }
 }
 
-fn lost_port(error: &anyhow::Error) -> bool {
+/// Whether a program did not start because another had taken its port.
+pub(crate) fn lost_port(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("address already in use")
 }
 

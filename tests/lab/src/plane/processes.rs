@@ -123,7 +123,7 @@ impl Setup<'_> {
 }
 
 /// Waits until `ready` answers yes; ends early, with the log, when the program does.
-pub(super) async fn until<F: Future<Output = bool>>(
+pub(crate) async fn until<F: Future<Output = bool>>(
     child: &Child,
     ready: impl Fn() -> F,
 ) -> anyhow::Result<()> {

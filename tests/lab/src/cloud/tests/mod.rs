@@ -5,6 +5,7 @@ mod enterprise;
 mod faults;
 mod lifecycle;
 mod metadata;
+mod registry;
 mod signing;
 mod sts;
 

@@ -1,0 +1,54 @@
+//! A loopback listener whose connections end with it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::Context;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+/// Takes connections on a port of its own until it is dropped, which ends them all.
+pub(crate) struct Listening {
+    address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl Listening {
+    /// Listens on a free loopback port, and serves each connection as a task of its own.
+    pub(crate) async fn start<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> anyhow::Result<Listening>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no free port on loopback")?;
+        let address = listener.local_addr()?;
+        let accepting = tokio::spawn(async move {
+            // It goes with this task, and its own tasks go with it.
+            let mut connections = JoinSet::new();
+            loop {
+                tokio::select! {
+                    // An accept that fails says that the machine has no file descriptor left; the client tries again.
+                    Ok((stream, _)) = listener.accept() => {
+                        // A socket that will not take the option is only slower.
+                        let _ = stream.set_nodelay(true);
+                        connections.spawn(serve(stream));
+                    }
+                    Some(_) = connections.join_next() => {}
+                }
+            }
+        });
+        Ok(Listening { address, accepting })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}

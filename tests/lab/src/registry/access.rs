@@ -1,0 +1,60 @@
+//! Whose password a registry accepts, and for what.
+
+use std::sync::Arc;
+
+use crate::cloud::Cloud;
+
+/// What a registry makes of a user and a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nobody it knows, or no longer.
+    Rejected,
+    /// Somebody it knows, who may not pull.
+    Authenticated,
+    /// Somebody it knows, who may pull.
+    MayPull,
+}
+
+/// Judges a user and a password at the moment at which they are shown.
+pub type Judge = Arc<dyn Fn(&str, &str) -> Verdict + Send + Sync>;
+
+/// Which of the cloud's registries one stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// That of an Enterprise instance, such as `cri-demo0001`.
+    Enterprise {
+        /// The instance's id.
+        instance: String,
+    },
+}
+
+impl Access {
+    /// An Enterprise instance's registry.
+    pub fn enterprise(instance: &str) -> Access {
+        Access::Enterprise { instance: instance.to_owned() }
+    }
+
+    /// The service that its tokens are for.
+    pub(super) fn service(&self) -> String {
+        match self {
+            Access::Enterprise { instance } => instance.clone(),
+        }
+    }
+
+    /// The cloud's own judgement.
+    pub(super) fn judge(self, cloud: &Cloud) -> Judge {
+        let cloud = cloud.clone();
+        Arc::new(move |user, token| {
+            let (valid, may_pull) = match &self {
+                Access::Enterprise { instance } => {
+                    (cloud.token_valid(user, token, instance), cloud.token_may_pull(user, token, instance))
+                }
+            };
+            match (valid, may_pull) {
+                (false, _) => Verdict::Rejected,
+                (true, false) => Verdict::Authenticated,
+                (true, true) => Verdict::MayPull,
+            }
+        })
+    }
+}
