@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::vault::random;
 use super::world::{
     AccessKey, Account, Domain, DomainKind, Endpoint, ForeignInstance, HttpTokens, Instance, KeyStatus,
-    Lifetimes, MissingInstance, Node, Policy, Region, Role, Unconfirmed, User, World,
+    Lifetimes, MissingInstance, MissingPersonal, Node, Policy, Region, Role, Unconfirmed, User, World,
 };
 
 /// The rights that the product's documentation tells users to grant.
@@ -39,6 +39,7 @@ pub(super) fn world() -> World {
         unconfirmed: Unconfirmed {
             missing_instance: MissingInstance::Status(404),
             foreign_instance: ForeignInstance::NotExist,
+            missing_personal: MissingPersonal::Refusal { status: 403, code: "NoPrivilege".to_owned() },
             security_token_status: 400,
         },
     }
@@ -66,6 +67,7 @@ fn cluster_account() -> Account {
         ]
         .into(),
         roles: [("KubernetesWorkerRole-demo".to_owned(), worker)].into(),
+        personal: ["cn-hangzhou".to_owned()].into(),
     }
 }
 
@@ -75,7 +77,11 @@ fn partner_account() -> Account {
         trust: ["acs:ram::1:role/KubernetesWorkerRole-demo".to_owned()].into(),
         max_session_duration: 3600,
     };
-    Account { roles: [("acr-pull".to_owned(), pull)].into(), ..Account::default() }
+    Account {
+        roles: [("acr-pull".to_owned(), pull)].into(),
+        personal: ["cn-hangzhou".to_owned()].into(),
+        ..Account::default()
+    }
 }
 
 fn user(key: &str, status: KeyStatus, rights: &[&str]) -> User {

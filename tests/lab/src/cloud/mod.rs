@@ -1,11 +1,11 @@
-//! A simulated Alibaba Cloud: ACR Enterprise, STS and the ECS metadata service on one loopback port.
+//! A simulated Alibaba Cloud: both editions of ACR, STS and the ECS metadata service on one loopback port.
 //!
 //! It is the product's oracle, so it shares no code with it and forgives nothing: signatures, clocks, nonces,
 //! session tokens, rights and trust are verified as the cloud documents them, and what it hands out expires.
 //!
 //! ```text
-//! [server] -> [gateway]: host -> action -> authenticate -> fault -> enterprise | sts -> record
-//!                     \-> metadata                        -> fault               -> record
+//! [server] -> [gateway]: host -> action -> authenticate -> fault -> enterprise | personal | sts -> record
+//!                     \-> metadata                        -> fault                          -> record
 //! ```
 //!
 //! Clients reach it over plain HTTP with the real host names in `Host` (by their own address override, or by
@@ -25,8 +25,10 @@ mod gateway;
 mod host;
 mod identity;
 mod metadata;
+mod personal;
 mod reply;
 mod request;
+mod route;
 mod rpc_sha1;
 mod server;
 mod sts;
@@ -47,6 +49,7 @@ pub use clock::Millis;
 pub use fault::{Fault, FaultId, FaultKind};
 use gateway::State;
 use server::Shared;
+use vault::{Registry, RegistryToken};
 pub use world::World;
 
 /// With what a cloud starts.
@@ -164,15 +167,23 @@ impl Cloud {
 
     /// Whether a registry would let this user in to this instance now.
     pub fn token_valid(&self, user: &str, token: &str, instance: &str) -> bool {
-        self.token_holder(user, token, instance, |_, _| true)
+        self.lets_in((user, token), &Registry::Instance(instance.to_owned()), |_, _| true)
     }
 
     /// Whether it would besides let them pull, which takes `cr:PullRepository` of the identity that asked for
     /// the token.
     pub fn token_may_pull(&self, user: &str, token: &str, instance: &str) -> bool {
-        self.token_holder(user, token, instance, |facts, world| {
-            facts.identity.may("cr:PullRepository", world)
-        })
+        self.lets_in((user, token), &Registry::Instance(instance.to_owned()), may_pull)
+    }
+
+    /// Whether the Personal registry of this account and region would let this user in now.
+    pub fn personal_token_valid(&self, user: &str, token: &str, account: &str, region: &str) -> bool {
+        self.lets_in((user, token), &personal_registry(account, region), |_, _| true)
+    }
+
+    /// Whether it would besides let them pull.
+    pub fn personal_token_may_pull(&self, user: &str, token: &str, account: &str, region: &str) -> bool {
+        self.lets_in((user, token), &personal_registry(account, region), may_pull)
     }
 
     /// Every secret string that was ever configured or handed out: AccessKeySecrets, security tokens, registry
@@ -181,19 +192,26 @@ impl Cloud {
         self.shared.state().vault.secrets()
     }
 
-    fn token_holder(
+    fn lets_in(
         &self,
-        user: &str,
-        token: &str,
-        instance: &str,
-        judge: impl FnOnce(&vault::RegistryToken, &World) -> bool,
+        (user, token): (&str, &str),
+        registry: &Registry,
+        judge: impl FnOnce(&RegistryToken, &World) -> bool,
     ) -> bool {
         let (now, state) = (self.now(), self.shared.state());
-        let facts = state.vault.registry_token(token, now);
+        let facts = state.vault.registry_token(token, now).filter(|facts| facts.user == user);
         facts.is_some_and(|facts| {
-            facts.user == user && facts.instance == instance && judge(facts, &state.world)
+            facts.opens == *registry && personal::stands(registry, &state.world) && judge(facts, &state.world)
         })
     }
+}
+
+fn may_pull(facts: &RegistryToken, world: &World) -> bool {
+    facts.identity.may("cr:PullRepository", world)
+}
+
+fn personal_registry(account: &str, region: &str) -> Registry {
+    Registry::Personal { account: account.to_owned(), region: region.to_owned() }
 }
 
 /// Keys that a test replaces stay secrets: they may stand in a log already.

@@ -27,8 +27,8 @@ const OPTIONAL_LENGTHS: [(&str, usize, usize); 2] = [("ExternalId", 2, 1224), ("
 /// A session policy (`Policy`) is refused rather than ignored: a simulator that took one without narrowing the
 /// session's rights by it would call a wrong client right.
 pub(super) fn assume_role(asked: &Asked<'_>, state: &mut State) -> Result<Value, Refusal> {
-    let arn = asked.required("RoleArn")?;
-    let session_name = asked.required("RoleSessionName")?;
+    let arn = asked.request.required("RoleArn")?;
+    let session_name = asked.request.required("RoleSessionName")?;
     let duration = read_duration(asked)?;
     let (account, role) =
         parse_role_arn(arn).ok_or_else(|| invalid("RoleArn", "The RoleArn is not valid."))?;

@@ -45,6 +45,9 @@ pub struct Account {
     pub users: BTreeMap<String, User>,
     /// RAM roles by name.
     pub roles: BTreeMap<String, Role>,
+    /// Regions where it has a Personal Edition registry of the kind that tokens open. One created after
+    /// 2024-09-08 (`crpi-….<region>.personal.cr.aliyuncs.com`) takes fixed passwords only, so it does not count.
+    pub personal: BTreeSet<String>,
 }
 
 /// A RAM user.
@@ -193,6 +196,8 @@ pub struct Unconfirmed {
     pub missing_instance: MissingInstance,
     /// What a caller hears about an instance that exists in its region, but under another account.
     pub foreign_instance: ForeignInstance,
+    /// What an account hears that asks for a Personal token where it has no registry that takes one.
+    pub missing_personal: MissingPersonal,
     /// The status of `InvalidSecurityToken.*`: 400 by one page, 403 by those of DTS.
     pub security_token_status: u16,
 }
@@ -204,6 +209,20 @@ pub enum MissingInstance {
     Status(u16),
     /// 200, `IsSuccess: false`.
     NotSuccess,
+}
+
+/// The answer to an account without a Personal registry that takes tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MissingPersonal {
+    /// An error body.
+    Refusal {
+        /// The HTTP status.
+        status: u16,
+        /// `code`.
+        code: String,
+    },
+    /// A token as any other, which no registry lets in.
+    UselessToken,
 }
 
 /// The answer about another account's instance.

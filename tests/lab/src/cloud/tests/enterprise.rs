@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 use super::{Ask, CR, Key, demo};
 use crate::cloud::Cloud;
 use crate::cloud::clock::parse_iso8601;
-use crate::cloud::vault::random;
-use crate::cloud::world::{AccessKey, ForeignInstance, KeyStatus, MissingInstance};
+use crate::cloud::world::{ForeignInstance, MissingInstance};
 
 const SECOND: i64 = 1000;
 
@@ -93,9 +92,7 @@ async fn one_without_the_right_is_told_so_before_it_learns_which_instances_exist
 #[tokio::test]
 async fn an_accounts_own_key_may_do_anything_in_its_account() {
     let cloud = demo().await;
-    let key = AccessKey { id: "LTAI-root".to_owned(), secret: random(30), status: KeyStatus::Active };
-    let root = Key { id: key.id.clone(), secret: key.secret.clone(), token: None };
-    cloud.world(|world| world.accounts.get_mut("2").unwrap().root_keys.push(key));
+    let root = Key::of_root(&cloud, "2");
     ask(&cloud, &root, CR, "cri-demo0003").send(&cloud).await.ok();
     ask(&cloud, &root, CR, "cri-demo0001").send(&cloud).await.refused(404, "INSTANCE_NOT_EXIST");
 }

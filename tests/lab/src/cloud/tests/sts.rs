@@ -5,8 +5,7 @@ use serde_json::Value;
 use super::{Ask, CR, Key, demo};
 use crate::cloud::Cloud;
 use crate::cloud::clock::parse_iso8601;
-use crate::cloud::vault::random;
-use crate::cloud::world::{AccessKey, KeyStatus, Policy};
+use crate::cloud::world::Policy;
 
 async fn assume(cloud: &Cloud, more: &[(&str, &str)]) -> super::Heard {
     let node = Key::of_node(cloud).await;
@@ -118,10 +117,8 @@ async fn both_the_callers_right_and_the_roles_trust_are_needed() {
 #[tokio::test]
 async fn an_accounts_own_key_may_not_assume_a_role() {
     let cloud = demo().await;
-    let key = AccessKey { id: "LTAI-root".to_owned(), secret: random(30), status: KeyStatus::Active };
-    let root = Key { id: key.id.clone(), secret: key.secret.clone(), token: None };
+    let root = Key::of_root(&cloud, "1");
     cloud.world(|world| {
-        world.accounts.get_mut("1").unwrap().root_keys.push(key);
         world.role_mut("2", "acr-pull").unwrap().trust.insert("acs:ram::1:root".to_owned());
     });
     Ask::assume(&cloud, &root, &[]).send(&cloud).await.refused(403, "NoPermission");
