@@ -35,6 +35,7 @@ mod sts;
 #[cfg(test)]
 mod tests;
 mod vault;
+pub mod verify;
 pub mod world;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -8,6 +8,7 @@ mod metadata;
 mod personal;
 mod signing;
 mod sts;
+mod verify;
 
 use axum::http::HeaderMap;
 use serde_json::Value;
