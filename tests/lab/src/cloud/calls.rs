@@ -19,7 +19,8 @@ pub struct Call {
     /// shares its name with Enterprise's; `IMDS:token`, `IMDS:role`, `IMDS:credentials`, `IMDS:region-id`,
     /// `IMDS:owner-account-id` or `IMDS:other` for the metadata service.
     pub action: String,
-    /// `user/<name>`, `role/<name>` or `root`; empty if the request did not prove one.
+    /// `user/<name>`, `role/<name>` or `root`; empty if the request did not prove one. Of an AssumeRoleWithOIDC
+    /// the role that was assumed.
     pub identity: String,
     /// The identity's account; empty likewise.
     pub account: String,

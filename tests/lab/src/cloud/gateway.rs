@@ -9,10 +9,10 @@ use super::fault::{FaultKind, Faults};
 use super::host::Place;
 use super::reply::{Refusal, Reply, Style};
 use super::request::Request;
-use super::route::{Action, Route};
+use super::route::{Action, Entry, Route};
 use super::vault::{Vault, random_hex};
 use super::world::World;
-use super::{enterprise, metadata, personal, sts};
+use super::{enterprise, metadata, oidc, personal, sts};
 
 /// All that the cloud holds and remembers, behind one lock.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ fn open_api(request: &Request, state: &mut State, call: &mut Call) -> Answer {
 }
 
 /// # Guarantees
-/// A fault befalls only requests that are well signed: a client's own mistake is never hidden by one.
+/// A fault befalls only requests that are well signed, or show a genuine OIDC token: a client's own mistake is never hidden by one.
 fn work(
     request: &Request,
     state: &mut State,
@@ -105,21 +105,39 @@ fn work(
     route.product.name().clone_into(&mut call.product);
     route.recorded.clone_into(&mut call.action);
     route.check_form(request)?;
-    let caller = authenticate(request, state, call.at)?;
-    call.by(&caller.identity);
-    *fault = state.faults.take(&call.action, call.instance.as_deref());
-    if let Some(refusal) = fault.as_ref().and_then(FaultKind::refusal) {
-        return Err(refusal);
-    }
-    let (region, request_id, now) = (place.region.as_str(), call.request_id.as_str(), call.at);
-    let asked = Asked { caller: &caller, request, region, request_id, now };
-    let body = match route.action {
-        Action::GetAuthorizationToken => enterprise::get_authorization_token(&asked, state),
-        Action::ListInstanceEndpoint => enterprise::list_instance_endpoint(&asked, state),
-        Action::GetPersonalAuthorizationToken => personal::get_authorization_token(&asked, state),
-        Action::AssumeRole => sts::assume_role(&asked, state),
-    }?;
+    let body = match route.entry {
+        Entry::Signed(action) => {
+            let caller = authenticate(request, state, call.at)?;
+            call.by(&caller.identity);
+            befall(fault, state, call)?;
+            let (region, request_id, now) = (place.region.as_str(), call.request_id.as_str(), call.at);
+            act(action, &Asked { caller: &caller, request, region, request_id, now }, state)?
+        }
+        Entry::OidcToken => {
+            let bearer = oidc::prove(request, state, call.at)?;
+            befall(fault, state, call)?;
+            // Its bearer has no name of its own in the cloud, so the record names the role that it became.
+            let (identity, body) = oidc::assume(&bearer, state, &call.request_id, call.at)?;
+            call.by(&identity);
+            body
+        }
+    };
     Ok(Reply::json(&body))
+}
+
+/// Takes the fault that is set for this call, and refuses if that is what it does.
+fn befall(fault: &mut Option<FaultKind>, state: &mut State, call: &Call) -> Result<(), Refusal> {
+    *fault = state.faults.take(&call.action, call.instance.as_deref());
+    fault.as_ref().and_then(FaultKind::refusal).map_or(Ok(()), Err)
+}
+
+fn act(action: Action, asked: &Asked<'_>, state: &mut State) -> Result<Value, Refusal> {
+    match action {
+        Action::GetAuthorizationToken => enterprise::get_authorization_token(asked, state),
+        Action::ListInstanceEndpoint => enterprise::list_instance_endpoint(asked, state),
+        Action::GetPersonalAuthorizationToken => personal::get_authorization_token(asked, state),
+        Action::AssumeRole => sts::assume_role(asked, state),
+    }
 }
 
 fn spoiled(mut reply: Reply, fault: Option<&FaultKind>, now: Millis) -> Reply {

@@ -4,8 +4,8 @@
 //! session tokens, rights and trust are verified as the cloud documents them, and what it hands out expires.
 //!
 //! ```text
-//! [server] -> [gateway]: host -> action -> authenticate -> fault -> enterprise | personal | sts -> record
-//!                     \-> metadata                        -> fault                          -> record
+//! [server] -> [gateway]: host -> action -> authenticate -> fault -> enterprise | personal | sts | oidc -> record
+//!                     \-> metadata                        -> fault                                 -> record
 //! ```
 //!
 //! Clients reach it over plain HTTP with the real host names in `Host` (by their own address override, or by
@@ -24,7 +24,10 @@ mod fault;
 mod gateway;
 mod host;
 mod identity;
+mod issuer;
+mod jwt;
 mod metadata;
+mod oidc;
 mod personal;
 mod reply;
 mod request;
@@ -49,8 +52,10 @@ pub use calls::Call;
 pub use clock::Millis;
 pub use fault::{Fault, FaultId, FaultKind};
 use gateway::State;
+pub use issuer::OidcIssuer;
 use server::Shared;
 use vault::{Registry, RegistryToken};
+use world::OidcProvider;
 pub use world::World;
 
 /// With what a cloud starts.
@@ -63,11 +68,21 @@ pub struct CloudConfig {
 }
 
 impl CloudConfig {
-    /// The world of the demonstration: account `1` owns the cluster in `cn-hangzhou` (worker role
-    /// `KubernetesWorkerRole-demo`) and the instances `cri-demo0001` (`cn-hangzhou`) and `cri-demo0002`
-    /// (`cn-beijing`); account `2` owns `cri-demo0003` (`cn-hangzhou`) and the role `acr-pull`, which trusts that
-    /// worker role. Users `puller` (documented rights), `retired` (inactive key) and `stranger` (no rights) have
-    /// AccessKeys whose secrets are drawn anew at each call.
+    /// The world of the demonstration.
+    ///
+    /// Account `1` owns the cluster in `cn-hangzhou` and the instances `cri-demo0001` (`cn-hangzhou`) and
+    /// `cri-demo0002` (`cn-beijing`). Its roles have the documented rights: the node's
+    /// `KubernetesWorkerRole-demo` and `acr-rrsa` may assume roles besides, `AliyunCSManagedAcrRole` may not.
+    /// `acr-rrsa` trusts tokens of `acs:ram::1:oidc-provider/ack-rrsa-demo`, which exists once
+    /// [`register_oidc_provider`](Cloud::register_oidc_provider) was called, for the ServiceAccount
+    /// `kube-system/aliyun-acr-credential-helper`. Its users are `puller` (documented rights), `retired` (inactive
+    /// key) and `stranger` (no rights).
+    ///
+    /// Account `2` owns `cri-demo0003` (`cn-hangzhou`) and the role `acr-pull`, which trusts
+    /// `KubernetesWorkerRole-demo`, `acr-rrsa` and its own user `partner-hopper` (`sts:AssumeRole` only); the user
+    /// `partner-puller` has the documented rights.
+    ///
+    /// Either account has a Personal registry in `cn-hangzhou`. AccessKeys' secrets are drawn anew at each call.
     pub fn demo() -> Self {
         Self { world: demo::world(), port: 0 }
     }
@@ -124,6 +139,13 @@ impl Cloud {
         let result = change(&mut state.world);
         remember_keys(&mut state);
         result
+    }
+
+    /// Registers an OIDC provider under this name, or replaces it, and returns its ARN. As ACK's own tools write
+    /// a role's trust policy when they know the cluster, `oidc:iss` becomes this issuer in every role that trusts
+    /// the provider already.
+    pub fn register_oidc_provider(&self, account: &str, name: &str, provider: OidcProvider) -> String {
+        self.world(|world| world.register_oidc_provider(account, name, provider))
     }
 
     /// Sets the cloud's clock ahead of the machine's by these seconds, or behind it if negative.
@@ -188,7 +210,7 @@ impl Cloud {
     }
 
     /// Every secret string that was ever configured or handed out: AccessKeySecrets, security tokens, registry
-    /// tokens (alone and as `user:token`), metadata tokens. For a test that searches all output for them.
+    /// tokens (alone and as `user:token`), metadata tokens, OIDC tokens that were shown. For a test that searches all output for them.
     pub fn secrets(&self) -> Vec<String> {
         self.shared.state().vault.secrets()
     }

@@ -4,13 +4,22 @@ use super::host::{Place, Product};
 use super::reply::Refusal;
 use super::request::Request;
 
-/// What is done for one who may ask.
+/// A request that the caller signs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Action {
     GetAuthorizationToken,
     ListInstanceEndpoint,
     GetPersonalAuthorizationToken,
     AssumeRole,
+}
+
+/// How a caller proves that it may ask.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Entry {
+    /// By a key's signature.
+    Signed(Action),
+    /// By an OIDC token and no signature: `AssumeRoleWithOIDC`.
+    OidcToken,
 }
 
 /// One action of one version of a product.
@@ -27,13 +36,23 @@ pub(super) struct Route {
     /// The name in the record and for faults. The two editions call different things by one name, so that of
     /// Personal is told apart here.
     pub(super) recorded: &'static str,
-    /// What it does.
-    pub(super) action: Action,
+    /// What it takes, and what it does.
+    pub(super) entry: Entry,
 }
 
-const ROUTES: [Route; 4] = [
-    Route::rpc(Product::Cr, "2018-12-01", "GetAuthorizationToken", Action::GetAuthorizationToken),
-    Route::rpc(Product::Cr, "2018-12-01", "ListInstanceEndpoint", Action::ListInstanceEndpoint),
+const ROUTES: [Route; 5] = [
+    Route::rpc(
+        Product::Cr,
+        "2018-12-01",
+        "GetAuthorizationToken",
+        Entry::Signed(Action::GetAuthorizationToken),
+    ),
+    Route::rpc(
+        Product::Cr,
+        "2018-12-01",
+        "ListInstanceEndpoint",
+        Entry::Signed(Action::ListInstanceEndpoint),
+    ),
     Route {
         product: Product::Cr,
         version: "2016-06-07",
@@ -41,14 +60,15 @@ const ROUTES: [Route; 4] = [
         path: "/tokens",
         methods: &["GET"],
         recorded: "Personal:GetAuthorizationToken",
-        action: Action::GetPersonalAuthorizationToken,
+        entry: Entry::Signed(Action::GetPersonalAuthorizationToken),
     },
-    Route::rpc(Product::Sts, "2015-04-01", "AssumeRole", Action::AssumeRole),
+    Route::rpc(Product::Sts, "2015-04-01", "AssumeRole", Entry::Signed(Action::AssumeRole)),
+    Route::rpc(Product::Sts, "2015-04-01", "AssumeRoleWithOIDC", Entry::OidcToken),
 ];
 
 impl Route {
-    const fn rpc(product: Product, version: &'static str, name: &'static str, action: Action) -> Self {
-        Self { product, version, name, path: "/", methods: &["GET", "POST"], recorded: name, action }
+    const fn rpc(product: Product, version: &'static str, name: &'static str, entry: Entry) -> Self {
+        Self { product, version, name, path: "/", methods: &["GET", "POST"], recorded: name, entry }
     }
 
     /// The route that a request's action and version name at the place where it arrived.

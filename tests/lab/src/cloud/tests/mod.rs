@@ -5,6 +5,7 @@ mod enterprise;
 mod faults;
 mod lifecycle;
 mod metadata;
+mod oidc;
 mod personal;
 mod signing;
 mod sts;
