@@ -14,6 +14,7 @@
 //! Absent on purpose: throttling of its own accord, latency, XML replies, and session policies.
 
 mod acs3;
+mod addon;
 mod authenticate;
 mod calls;
 mod clock;
@@ -43,6 +44,7 @@ pub mod world;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -141,6 +143,14 @@ impl Cloud {
         result
     }
 
+    /// The JSON that ACK writes for its credential helper (role `AliyunCSManagedAcrRole` of the cluster's account)
+    /// under the key `addon.token.config`, with a new session of this length, which no cap shortens. Without that
+    /// role it holds an `error` instead, as ACK's does.
+    pub fn addon_token(&self, life: Duration) -> String {
+        let now = self.now();
+        addon::token(life, &mut self.shared.state(), now).to_string()
+    }
+
     /// Registers an OIDC provider under this name, or replaces it, and returns its ARN. As ACK's own tools write
     /// a role's trust policy when they know the cluster, `oidc:iss` becomes this issuer in every role that trusts
     /// the provider already.
@@ -210,7 +220,8 @@ impl Cloud {
     }
 
     /// Every secret string that was ever configured or handed out: AccessKeySecrets, security tokens, registry
-    /// tokens (alone and as `user:token`), metadata tokens, OIDC tokens that were shown. For a test that searches all output for them.
+    /// tokens (alone and as `user:token`), metadata tokens, OIDC tokens that were shown, and what an addon token
+    /// has encrypted. For a test that searches all output for them.
     pub fn secrets(&self) -> Vec<String> {
         self.shared.state().vault.secrets()
     }

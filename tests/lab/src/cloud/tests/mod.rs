@@ -1,6 +1,7 @@
 //! The cloud over real HTTP, asked by a signer that is built on its own canonicalisation; the published vectors
 //! beside `acs3` and `rpc_sha1` vouch for that.
 
+mod addon;
 mod enterprise;
 mod faults;
 mod lifecycle;
