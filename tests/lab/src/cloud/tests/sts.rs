@@ -45,6 +45,24 @@ async fn a_trusted_role_opens_a_session_that_acts_in_the_other_account_only() {
 }
 
 #[tokio::test]
+async fn a_user_that_may_only_assume_gets_to_the_instance_through_the_role() {
+    let cloud = demo().await;
+    let hopper = Key::of_user(&cloud, "partner-hopper");
+    let get = |key: &Key| {
+        let query = [("InstanceId", "cri-demo0003")];
+        Ask::new(&cloud, key, CR, "GetAuthorizationToken", &query)
+    };
+    get(&hopper).send(&cloud).await.refused(403, "NoPrivilege");
+    let reply = Ask::assume(&cloud, &hopper, &[]).send(&cloud).await.ok();
+    get(&Key::read(&reply["Credentials"])).send(&cloud).await.ok();
+    let puller = Key::of_user(&cloud, "partner-puller");
+    let heard = Ask::assume(&cloud, &puller, &[]).send(&cloud).await;
+    heard.refused(403, "NoPermission");
+    assert_eq!(heard.body["AccessDeniedDetail"]["AuthAction"], "sts:AssumeRole");
+    assert_eq!(heard.body["AccessDeniedDetail"]["AuthPrincipalDisplayName"], "partner-puller");
+}
+
+#[tokio::test]
 async fn a_session_lives_as_long_as_asked_within_the_roles_maximum() {
     let cloud = demo().await;
     assert!((3599..=3600).contains(&lives(&cloud, &assume(&cloud, &[]).await.ok())));
