@@ -10,6 +10,8 @@ use acr_credential_binding::model::{Credential, Edition, RegistryKey};
 use acr_lab::cloud::{Cloud, CloudConfig, Fault, FaultKind};
 use k8s_openapi::jiff::Timestamp;
 
+use crate::cluster::Cluster;
+
 pub(crate) const WORKER: &str = "KubernetesWorkerRole-demo";
 pub(crate) const PARTNER_ROLE: &str = "acs:ram::2:role/acr-pull";
 pub(crate) const MINT: &str = "GetAuthorizationToken";
@@ -19,13 +21,22 @@ pub(crate) const LIST: &str = "ListInstanceEndpoint";
 pub(crate) struct Lab {
     pub(crate) cloud: Cloud,
     pub(crate) alibaba: Alibaba,
+    pub(crate) cluster: Arc<Cluster>,
 }
 
 impl Lab {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// A cloud, and a client that is told something else.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
-        let alibaba = client(&cloud, cloud.address().strip_prefix("http://").unwrap());
-        Self { cloud, alibaba }
+        let cluster = Arc::new(Cluster::default());
+        let mut settings = settings(&cloud, cluster.clone());
+        change(&mut settings);
+        let alibaba = Alibaba::new(settings).unwrap();
+        Self { cloud, alibaba, cluster }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -76,14 +87,27 @@ impl Lab {
     }
 }
 
+/// A client that finds the cloud at another address.
 pub(crate) fn client(cloud: &Cloud, address: &str) -> Alibaba {
-    Alibaba::new(Settings {
+    let mut settings = settings(cloud, Arc::default());
+    if let Some(lab) = &mut settings.reach.lab {
+        lab.address = address.parse().unwrap();
+    }
+    Alibaba::new(settings).unwrap()
+}
+
+fn settings(cloud: &Cloud, cluster: Arc<Cluster>) -> Settings {
+    let address = cloud.address().strip_prefix("http://").unwrap().parse().unwrap();
+    let lab = Simulated { address, without_address: Vec::new() };
+    Settings {
         cluster_region: "cn-hangzhou".into(),
-        address: Some(address.parse().unwrap()),
+        reach: Reach { lab: Some(lab), ..Reach::default() },
         metadata_endpoint: cloud.address().into(),
         user_agent: "acr-credential-controller/test".into(),
-    })
-    .unwrap()
+        token_mode: TokenMode::Auto,
+        environment: Environment::default(),
+        sources: cluster,
+    }
 }
 
 pub(crate) fn key(instance: &str, region: &str, assume: Option<&str>) -> RegistryKey {

@@ -8,7 +8,7 @@ mod demo;
 use std::process::ExitCode;
 
 use acr_lab::{
-    cloud::{Cloud, CloudConfig},
+    cloud::{Cloud, CloudConfig, world::OidcProvider},
     plane::{Options, Plane},
 };
 use clap::{Args, Parser, Subcommand};
@@ -66,8 +66,13 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo { once } => demo::run(once).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Up(args) => {
-            let plane = Plane::start(Options::default()).await?;
+            let options = Options::default();
+            let issuer = options.service_account_issuer.clone();
+            let plane = Plane::start(options).await?;
             let cloud = args.start().await?;
+            let client_ids = ["sts.aliyuncs.com".to_owned()].into();
+            let provider = OidcProvider { issuer, client_ids, jwks: plane.jwks().await? };
+            cloud.register_oidc_provider("1", "ack-rrsa-demo", provider);
             println!("{}", cloud.describe());
             print_access(&plane);
             until_told().await

@@ -1,7 +1,7 @@
 //! ACS3-HMAC-SHA256, the signature of Alibaba's V3 requests, written from its public description alone.
 //!
 //! Only what the client signed goes in, so that the published vectors can be fed to the same code that judges
-//! live requests. Whether the client signed *enough* is [`Authorization::uncovered`]'s question.
+//! live requests. Whether the client signed *enough* is [`Authorization::verify`]'s question.
 
 use axum::http::HeaderName;
 use hmac::digest::InvalidLength;
@@ -12,6 +12,9 @@ use super::request::{Pairs, Request, canonical_query, hex};
 
 /// The algorithm's name, the scheme of the `Authorization` header.
 pub(super) const ALGORITHM: &str = "ACS3-HMAC-SHA256";
+
+/// The documented message of a signature that is another than the cloud's own.
+pub(super) const NO_MATCH: &str = "Specified signature is not matched with our calculation.";
 
 /// The header that carries a session's token.
 pub(super) const SECURITY_TOKEN: &str = "x-acs-security-token";
@@ -84,8 +87,30 @@ impl Authorization {
         parts.next().is_none().then_some(Self { credential, signed_headers, signature })
     }
 
+    /// Holds the signature against the one that this secret makes of the request.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words for the refusal's message.
+    pub(super) fn verify(&self, request: &Request, secret: &str) -> Result<(), String> {
+        if let Some(name) = self.uncovered(request) {
+            return Err(format!("The header {name} has to be among SignedHeaders."));
+        }
+        let headers = self
+            .headers(request)
+            .ok_or("SignedHeaders has to be sorted and to name only headers that were sent.")?;
+        let payload_hash = request.header("x-acs-content-sha256").unwrap_or_default();
+        if payload_hash != sha256(&request.body) {
+            return Err("x-acs-content-sha256 is not the hash of the body.".to_owned());
+        }
+        let (method, path) = (request.method.as_str(), request.path.as_str());
+        let canonical =
+            Canonical { method, path, query: &request.query, headers: &headers, payload_hash: &payload_hash };
+        let ours = canonical.signature(secret).map_err(|error| error.to_string())?;
+        if ours == self.signature { Ok(()) } else { Err(NO_MATCH.to_owned()) }
+    }
+
     /// The first header that should have been signed and was not.
-    pub(super) fn uncovered(&self, request: &Request) -> Option<String> {
+    fn uncovered(&self, request: &Request) -> Option<String> {
         let sent = request.headers.keys().map(HeaderName::as_str);
         let present = sent.filter(|name| name.starts_with("x-acs-") || *name == "content-type");
         let mut needed = REQUIRED.into_iter().chain(present);
@@ -93,7 +118,7 @@ impl Authorization {
     }
 
     /// The signed headers with their values; `None` if one was not sent, or the list is unsorted or repeats.
-    pub(super) fn headers(&self, request: &Request) -> Option<Pairs> {
+    fn headers(&self, request: &Request) -> Option<Pairs> {
         if !self.signed_headers.is_sorted_by(|left, right| left < right) {
             return None;
         }

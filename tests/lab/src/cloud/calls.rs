@@ -15,10 +15,12 @@ pub struct Call {
     pub host: String,
     /// `cr`, `sts`, `ecs-metadata`; empty if the request named none that exists.
     pub product: String,
-    /// The action's name as sent; `IMDS:token`, `IMDS:role`, `IMDS:credentials`, `IMDS:region-id`,
+    /// The action's name as sent, but `Personal:GetAuthorizationToken` for that of the Personal Edition, which
+    /// shares its name with Enterprise's; `IMDS:token`, `IMDS:role`, `IMDS:credentials`, `IMDS:region-id`,
     /// `IMDS:owner-account-id` or `IMDS:other` for the metadata service.
     pub action: String,
-    /// `user/<name>`, `role/<name>` or `root`; empty if the request did not prove one.
+    /// `user/<name>`, `role/<name>` or `root`; empty if the request did not prove one. Of an AssumeRoleWithOIDC
+    /// the role that was assumed.
     pub identity: String,
     /// The identity's account; empty likewise.
     pub account: String,

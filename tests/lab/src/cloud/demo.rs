@@ -1,22 +1,30 @@
 //! The world that `lab up` and `demo` start with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::vault::random;
 use super::world::{
     AccessKey, Account, Domain, DomainKind, Endpoint, ForeignInstance, HttpTokens, Instance, KeyStatus,
-    Lifetimes, MissingInstance, Node, Policy, Region, Role, Unconfirmed, User, World,
+    Lifetimes, MissingInstance, MissingPersonal, Node, OidcTrust, Policy, Region, Role, Unconfirmed, User,
+    World,
 };
 
 /// The rights that the product's documentation tells users to grant.
 const DOCUMENTED_RIGHTS: [&str; 3] =
     ["cr:GetAuthorizationToken", "cr:ListInstanceEndpoint", "cr:PullRepository"];
 
+/// The role of ACK's own credential helper, whose sessions ACK writes into the cluster.
+pub(super) const MANAGED_ROLE: &str = "AliyunCSManagedAcrRole";
+
+/// The name that ACK gives to a cluster's provider: `ack-rrsa-` and the cluster's id.
+const RRSA_PROVIDER: &str = "ack-rrsa-demo";
+
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Account 1 owns the cluster and two instances, account 2 the partner's instance and a role that trusts the
-/// cluster's worker role.
+/// Account 1 owns the cluster, two instances and the roles of its node, of ACK's helper and of the cluster's
+/// ServiceAccounts; account 2 has the partner's instance, a role that trusts what account 1 comes with, and two
+/// users. Either has a Personal registry in the cluster's region.
 pub(super) fn world() -> World {
     World {
         cluster_region: "cn-hangzhou".to_owned(),
@@ -39,6 +47,7 @@ pub(super) fn world() -> World {
         unconfirmed: Unconfirmed {
             missing_instance: MissingInstance::Status(404),
             foreign_instance: ForeignInstance::NotExist,
+            missing_personal: MissingPersonal::Refusal { status: 403, code: "NoPrivilege".to_owned() },
             security_token_status: 400,
         },
     }
@@ -52,30 +61,60 @@ fn regions() -> BTreeMap<String, Region> {
 }
 
 fn cluster_account() -> Account {
-    let worker = Role {
-        policy: Policy::allowing(&[&DOCUMENTED_RIGHTS[..], &["sts:AssumeRole"]].concat()),
-        trust: BTreeSet::new(),
-        max_session_duration: 3600,
-    };
+    let chaining = [&DOCUMENTED_RIGHTS[..], &["sts:AssumeRole"]].concat();
+    let rrsa = Role { oidc_trust: vec![rrsa_trust()], ..role(&chaining, &[]) };
     Account {
-        root_keys: Vec::new(),
         users: [
             ("puller".to_owned(), user("LTAI-demo-puller", KeyStatus::Active, &DOCUMENTED_RIGHTS)),
             ("retired".to_owned(), user("LTAI-demo-retired", KeyStatus::Inactive, &DOCUMENTED_RIGHTS)),
             ("stranger".to_owned(), user("LTAI-demo-stranger", KeyStatus::Active, &[])),
         ]
         .into(),
-        roles: [("KubernetesWorkerRole-demo".to_owned(), worker)].into(),
+        roles: [
+            ("KubernetesWorkerRole-demo".to_owned(), role(&chaining, &[])),
+            ("acr-rrsa".to_owned(), rrsa),
+            (MANAGED_ROLE.to_owned(), role(&DOCUMENTED_RIGHTS, &[])),
+        ]
+        .into(),
+        personal: ["cn-hangzhou".to_owned()].into(),
+        ..Account::default()
     }
 }
 
 fn partner_account() -> Account {
-    let pull = Role {
-        policy: Policy::allowing(&DOCUMENTED_RIGHTS),
-        trust: ["acs:ram::1:role/KubernetesWorkerRole-demo".to_owned()].into(),
+    let trusted = [
+        "acs:ram::1:role/KubernetesWorkerRole-demo",
+        "acs:ram::1:role/acr-rrsa",
+        "acs:ram::2:user/partner-hopper",
+    ];
+    let hopper = user("LTAI-demo-partner-hopper", KeyStatus::Active, &["sts:AssumeRole"]);
+    let puller = user("LTAI-demo-partner-puller", KeyStatus::Active, &DOCUMENTED_RIGHTS);
+    Account {
+        users: [("partner-hopper".to_owned(), hopper), ("partner-puller".to_owned(), puller)].into(),
+        roles: [("acr-pull".to_owned(), role(&DOCUMENTED_RIGHTS, &trusted))].into(),
+        personal: ["cn-hangzhou".to_owned()].into(),
+        ..Account::default()
+    }
+}
+
+fn role(rights: &[&str], trusted: &[&str]) -> Role {
+    Role {
+        policy: Policy::allowing(rights),
+        trust: trusted.iter().map(ToString::to_string).collect(),
+        oidc_trust: Vec::new(),
         max_session_duration: 3600,
-    };
-    Account { roles: [("acr-pull".to_owned(), pull)].into(), ..Account::default() }
+    }
+}
+
+/// What the product's documentation tells users to write, but for the issuer, which is known when a cluster runs
+/// and its provider is registered.
+fn rrsa_trust() -> OidcTrust {
+    let subject = "system:serviceaccount:kube-system:aliyun-acr-credential-helper";
+    let wanted = [("oidc:aud", "sts.aliyuncs.com"), ("oidc:sub", subject)];
+    OidcTrust {
+        federated: format!("acs:ram::1:oidc-provider/{RRSA_PROVIDER}"),
+        string_equals: wanted.map(|(key, value)| (key.to_owned(), [value.to_owned()].into())).into(),
+    }
 }
 
 fn user(key: &str, status: KeyStatus, rights: &[&str]) -> User {

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::world::{HttpTokens, KeyStatus, World};
+use super::world::{HttpTokens, KeyStatus, Role, World};
+
+const NONE: &str = "nobody and nothing";
 
 /// Endpoints, identities with their keys, instances and domains, a line each.
 pub(super) struct Description<'a> {
@@ -42,11 +44,16 @@ fn write_identities(text: &mut fmt::Formatter<'_>, world: &World) -> fmt::Result
             let node = if node { ", the node's role" } else { "" };
             writeln!(text, "  role acs:ram::{id}:role/{name}{node}, max {} s", role.max_session_duration)?;
             writeln!(text, "    allowed  {}", list(&role.policy.allow))?;
-            writeln!(text, "    trusts   {}", list(&role.trust))?;
+            writeln!(text, "    trusts   {}", trusted(role))?;
         }
         for (name, user) in &account.users {
             writeln!(text, "  user {name}")?;
             writeln!(text, "    allowed  {}", list(&user.policy.allow))?;
+        }
+        for (name, provider) in &account.oidc_providers {
+            writeln!(text, "  OIDC provider acs:ram::{id}:oidc-provider/{name}")?;
+            writeln!(text, "    issuer   {}", provider.issuer)?;
+            writeln!(text, "    clients  {}", list(&provider.client_ids))?;
         }
     }
     for (identity, key) in world.keys() {
@@ -61,6 +68,16 @@ fn write_identities(text: &mut fmt::Formatter<'_>, world: &World) -> fmt::Result
 }
 
 fn write_instances(text: &mut fmt::Formatter<'_>, world: &World) -> fmt::Result {
+    for (id, account) in &world.accounts {
+        for region in &account.personal {
+            writeln!(text, "Personal registry ({region}, account {id})")?;
+            writeln!(
+                text,
+                "  registry.{region}.aliyuncs.com, registry-vpc.{region}.aliyuncs.com, \
+                 registry-internal.{region}.aliyuncs.com"
+            )?;
+        }
+    }
     for (id, instance) in &world.instances {
         writeln!(
             text,
@@ -83,9 +100,19 @@ fn metadata_mode(world: &World) -> &'static str {
     }
 }
 
+/// Principals by their ARNs; a provider's tokens with what they have to say.
+fn trusted(role: &Role) -> String {
+    let oidc = role.oidc_trust.iter().map(|trust| {
+        let wanted = trust.string_equals.iter().map(|(key, values)| format!("{key} {}", list(values)));
+        format!("{} if {}", trust.federated, wanted.collect::<Vec<_>>().join(" and "))
+    });
+    let all: Vec<_> = role.trust.iter().cloned().chain(oidc).collect();
+    if all.is_empty() { NONE.to_owned() } else { all.join(", ") }
+}
+
 fn list(names: &BTreeSet<String>) -> String {
     if names.is_empty() {
-        return "nobody and nothing".to_owned();
+        return NONE.to_owned();
     }
     names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -4,23 +4,20 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::clock::millis;
+use super::clock::{Millis, millis};
 use super::gateway::{Asked, State};
 use super::reply::{Refusal, SUCCESS};
-use super::vault::{RegistryToken, random_hex};
+use super::vault::{Registry, RegistryToken, random_hex};
 use super::world::{DomainKind, Endpoint, ForeignInstance, Instance, MissingInstance, World};
 
 /// The value seen in use, though the documentation's example differs; clients must take it from the reply.
-const TEMP_USERNAME: &str = "cr_temp_user";
+pub(super) const TEMP_USERNAME: &str = "cr_temp_user";
 
-/// Mints a registry token: an hour with a long-lived key, else until the session that asks for it ends.
+/// Mints a registry token.
 pub(super) fn get_authorization_token(asked: &Asked<'_>, state: &mut State) -> Result<Value, Refusal> {
-    let instance = asked.required("InstanceId")?;
+    let instance = asked.request.required("InstanceId")?;
     find(asked, &state.world, "cr:GetAuthorizationToken", instance)?;
-    let lifetimes = &state.world.lifetimes;
-    let natural = asked.caller.expires.unwrap_or(asked.now + millis(lifetimes.registry_token));
-    let cap = lifetimes.registry_token_cap.map(|cap| asked.now + millis(cap));
-    let expires = cap.map_or(natural, |cap| natural.min(cap));
+    let expires = token_expiry(asked, &state.world);
     let identity = asked.caller.identity.clone();
     let facts = json!({
         "instanceId": instance,
@@ -29,8 +26,8 @@ pub(super) fn get_authorization_token(asked: &Asked<'_>, state: &mut State) -> R
         "userId": identity.account,
     });
     let token = format!("{}:{}", STANDARD.encode(facts.to_string()), random_hex(40));
-    let (user, instance) = (TEMP_USERNAME.to_owned(), instance.to_owned());
-    state.vault.keep_registry_token(&token, RegistryToken { user, instance, identity, expires });
+    let (user, opens) = (TEMP_USERNAME.to_owned(), Registry::Instance(instance.to_owned()));
+    state.vault.keep_registry_token(&token, RegistryToken { user, opens, identity, expires });
     Ok(json!({
         "RequestId": asked.request_id,
         "Code": SUCCESS,
@@ -41,9 +38,17 @@ pub(super) fn get_authorization_token(asked: &Asked<'_>, state: &mut State) -> R
     }))
 }
 
+/// An hour with a long-lived key, else until the session that asks ends. The rule of both editions.
+pub(super) fn token_expiry(asked: &Asked<'_>, world: &World) -> Millis {
+    let lifetimes = &world.lifetimes;
+    let natural = asked.caller.expires.unwrap_or(asked.now + millis(lifetimes.registry_token));
+    let cap = lifetimes.registry_token_cap.map(|cap| asked.now + millis(cap));
+    cap.map_or(natural, |cap| natural.min(cap))
+}
+
 /// Lists the ways into an instance, disabled ones among them.
 pub(super) fn list_instance_endpoint(asked: &Asked<'_>, state: &State) -> Result<Value, Refusal> {
-    let instance = asked.required("InstanceId")?;
+    let instance = asked.request.required("InstanceId")?;
     let instance = find(asked, &state.world, "cr:ListInstanceEndpoint", instance)?;
     let summary = asked.request.parameter("Summary").is_some_and(|value| value == "true");
     let endpoints = match asked.request.parameter("ModuleName") {
@@ -106,7 +111,8 @@ fn find<'w>(asked: &Asked<'_>, world: &'w World, action: &str, id: &str) -> Resu
     }
 }
 
-fn no_privilege(asked: &Asked<'_>, action: &str) -> Refusal {
+/// 403, with whose right is missing.
+pub(super) fn no_privilege(asked: &Asked<'_>, action: &str) -> Refusal {
     Refusal::new(403, "NoPrivilege", "Access denied for this user.")
         .with_detail(asked.denied(action, "AccountLevelIdentityBasedPolicy"))
 }

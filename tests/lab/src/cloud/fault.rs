@@ -10,6 +10,9 @@ use super::reply::{JSON, Refusal, Reply};
 /// How long ago something spoiled by [`FaultKind::ExpireTimePast`] says it expired.
 const PAST: Millis = 60_000;
 
+/// What [`FaultKind::MissingFields`] leaves.
+const ENVELOPE: [&str; 4] = ["RequestId", "requestId", "Code", "IsSuccess"];
+
 /// A fault that befalls well-signed requests.
 #[derive(Clone, Debug)]
 pub struct Fault {
@@ -57,9 +60,9 @@ pub enum FaultKind {
     Truncated,
     /// 200 and a JSON string of this many bytes.
     HugeBody(usize),
-    /// `ExpireTime` as a JSON string instead of a number.
+    /// `ExpireTime` (of Personal: `expireDate`) as a JSON string instead of a number.
     ExpireTimeString,
-    /// `ExpireTime` and `Expiration` a minute ago.
+    /// `ExpireTime`, `expireDate` and `Expiration` a minute ago.
     ExpireTimePast,
     /// 200 and nothing but the envelope.
     MissingFields,
@@ -120,12 +123,12 @@ impl FaultKind {
     fn edit_fields(&self, body: &mut Value, now: Millis) {
         let Some(fields) = body.as_object_mut() else { return };
         if matches!(self, Self::MissingFields) {
-            fields.retain(|name, _| matches!(name.as_str(), "RequestId" | "Code" | "IsSuccess"));
+            fields.retain(|name, _| ENVELOPE.contains(&name.as_str()));
         }
         for (name, value) in fields {
             match (self, name.as_str()) {
-                (Self::ExpireTimeString, "ExpireTime") => *value = json!(value.to_string()),
-                (Self::ExpireTimePast, "ExpireTime") => *value = json!(now - PAST),
+                (Self::ExpireTimeString, "ExpireTime" | "expireDate") => *value = json!(value.to_string()),
+                (Self::ExpireTimePast, "ExpireTime" | "expireDate") => *value = json!(now - PAST),
                 (Self::ExpireTimePast, "Expiration") => *value = json!(iso8601(now - PAST)),
                 _ => self.edit_fields(value, now),
             }

@@ -6,12 +6,13 @@ use super::authenticate::{Caller, Nonces, authenticate};
 use super::calls::Call;
 use super::clock::Millis;
 use super::fault::{FaultKind, Faults};
-use super::host::{Place, Product};
-use super::reply::{Refusal, Reply};
+use super::host::Place;
+use super::reply::{Refusal, Reply, Style};
 use super::request::Request;
+use super::route::{Action, Entry, Route};
 use super::vault::{Vault, random_hex};
 use super::world::World;
-use super::{enterprise, metadata, sts};
+use super::{enterprise, metadata, oidc, personal, sts};
 
 /// All that the cloud holds and remembers, behind one lock.
 #[derive(Debug)]
@@ -25,21 +26,6 @@ pub(super) struct State {
     pub(super) node_session: Option<(String, String)>,
 }
 
-/// An action of a signed API.
-#[derive(Clone, Copy, Debug)]
-enum Action {
-    GetAuthorizationToken,
-    ListInstanceEndpoint,
-    AssumeRole,
-}
-
-/// What the gateway can be asked for, one line an action.
-const ACTIONS: [(Product, &str, &str, Action); 3] = [
-    (Product::Cr, "2018-12-01", "GetAuthorizationToken", Action::GetAuthorizationToken),
-    (Product::Cr, "2018-12-01", "ListInstanceEndpoint", Action::ListInstanceEndpoint),
-    (Product::Sts, "2015-04-01", "AssumeRole", Action::AssumeRole),
-];
-
 /// A proven request to an action, as the products see it.
 pub(super) struct Asked<'a> {
     pub(super) caller: &'a Caller,
@@ -51,11 +37,6 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// A parameter without which the action cannot work; an empty one is a missing one.
-    pub(super) fn required(&self, name: &str) -> Result<&str, Refusal> {
-        self.request.parameter(name).filter(|value| !value.is_empty()).ok_or_else(|| Refusal::missing(name))
-    }
-
     /// `AccessDeniedDetail`, by which a client can say whose permission is missing.
     pub(super) fn denied(&self, action: &str, policy_type: &str) -> Value {
         let (principal_type, display_name) = self.caller.identity.principal();
@@ -103,14 +84,16 @@ fn metadata(request: &Request, state: &mut State, call: &mut Call) -> Answer {
 
 fn open_api(request: &Request, state: &mut State, call: &mut Call) -> Answer {
     let mut fault = None;
+    let style = if request.path == "/" { Style::Rpc } else { Style::Roa };
     let answered = work(request, state, call, &mut fault);
-    let mut reply = answered.unwrap_or_else(|refusal| refusal.into_reply(&call.request_id, &call.host));
+    let mut reply =
+        answered.unwrap_or_else(|refusal| refusal.into_reply(&call.request_id, &call.host, style));
     reply.headers.push(("x-acs-request-id", call.request_id.clone()));
     Answer { reply: spoiled(reply, fault.as_ref(), call.at), fault }
 }
 
 /// # Guarantees
-/// A fault befalls only requests that are well signed: a client's own mistake is never hidden by one.
+/// A fault befalls only requests that are well signed, or show a genuine OIDC token: a client's own mistake is never hidden by one.
 fn work(
     request: &Request,
     state: &mut State,
@@ -118,34 +101,43 @@ fn work(
     fault: &mut Option<FaultKind>,
 ) -> Result<Reply, Refusal> {
     let place = Place::find(&request.host, &state.world)?;
-    let version = request.named("x-acs-version", "Version");
-    let (product, action) = ACTIONS
-        .iter()
-        .find(|(product, api_version, name, _)| {
-            place.product.is_none_or(|asked| asked == *product)
-                && *api_version == version
-                && *name == call.action
-        })
-        .map(|(product, _, _, action)| (*product, *action))
-        .ok_or_else(Refusal::no_api)?;
-    call.product = product.name().to_owned();
-    if request.path != "/" || !matches!(request.method.as_str(), "GET" | "POST") {
-        return Err(Refusal::no_api());
-    }
-    let caller = authenticate(request, state, call.at)?;
-    call.by(&caller.identity);
-    *fault = state.faults.take(&call.action, call.instance.as_deref());
-    if let Some(refusal) = fault.as_ref().and_then(FaultKind::refusal) {
-        return Err(refusal);
-    }
-    let (region, request_id, now) = (place.region.as_str(), call.request_id.as_str(), call.at);
-    let asked = Asked { caller: &caller, request, region, request_id, now };
-    let body = match action {
-        Action::GetAuthorizationToken => enterprise::get_authorization_token(&asked, state),
-        Action::ListInstanceEndpoint => enterprise::list_instance_endpoint(&asked, state),
-        Action::AssumeRole => sts::assume_role(&asked, state),
-    }?;
+    let route = Route::find(request, &place)?;
+    route.product.name().clone_into(&mut call.product);
+    route.recorded.clone_into(&mut call.action);
+    route.check_form(request)?;
+    let body = match route.entry {
+        Entry::Signed(action) => {
+            let caller = authenticate(request, state, call.at)?;
+            call.by(&caller.identity);
+            befall(fault, state, call)?;
+            let (region, request_id, now) = (place.region.as_str(), call.request_id.as_str(), call.at);
+            act(action, &Asked { caller: &caller, request, region, request_id, now }, state)?
+        }
+        Entry::OidcToken => {
+            let bearer = oidc::prove(request, state, call.at)?;
+            befall(fault, state, call)?;
+            // Its bearer has no name of its own in the cloud, so the record names the role that it became.
+            let (identity, body) = oidc::assume(&bearer, state, &call.request_id, call.at)?;
+            call.by(&identity);
+            body
+        }
+    };
     Ok(Reply::json(&body))
+}
+
+/// Takes the fault that is set for this call, and refuses if that is what it does.
+fn befall(fault: &mut Option<FaultKind>, state: &mut State, call: &Call) -> Result<(), Refusal> {
+    *fault = state.faults.take(&call.action, call.instance.as_deref());
+    fault.as_ref().and_then(FaultKind::refusal).map_or(Ok(()), Err)
+}
+
+fn act(action: Action, asked: &Asked<'_>, state: &mut State) -> Result<Value, Refusal> {
+    match action {
+        Action::GetAuthorizationToken => enterprise::get_authorization_token(asked, state),
+        Action::ListInstanceEndpoint => enterprise::list_instance_endpoint(asked, state),
+        Action::GetPersonalAuthorizationToken => personal::get_authorization_token(asked, state),
+        Action::AssumeRole => sts::assume_role(asked, state),
+    }
 }
 
 fn spoiled(mut reply: Reply, fault: Option<&FaultKind>, now: Millis) -> Reply {

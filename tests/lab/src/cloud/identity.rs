@@ -89,7 +89,16 @@ fn allows(policy: &Policy, action: &str) -> bool {
 
 /// Takes `acs:ram::<account>:role/<name>` apart.
 pub(super) fn parse_role_arn(arn: &str) -> Option<(&str, &str)> {
-    let (account, name) = arn.strip_prefix("acs:ram::")?.split_once(":role/")?;
+    parse_arn(arn, ":role/")
+}
+
+/// Takes `acs:ram::<account>:oidc-provider/<name>` apart.
+pub(super) fn parse_oidc_provider_arn(arn: &str) -> Option<(&str, &str)> {
+    parse_arn(arn, ":oidc-provider/")
+}
+
+fn parse_arn<'a>(arn: &'a str, kind: &str) -> Option<(&'a str, &'a str)> {
+    let (account, name) = arn.strip_prefix("acs:ram::")?.split_once(kind)?;
     let digits = !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit());
     let named = !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
@@ -98,7 +107,7 @@ pub(super) fn parse_role_arn(arn: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Identity, allows, parse_role_arn};
+    use super::{Identity, allows, parse_oidc_provider_arn, parse_role_arn};
     use crate::cloud::world::Policy;
 
     #[test]
@@ -121,7 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn a_role_arn_has_a_numeric_account_and_a_plain_name() {
+    fn an_arn_has_a_numeric_account_a_kind_and_a_plain_name() {
+        let provider = "acs:ram::1:oidc-provider/ack-rrsa-demo";
+        assert_eq!(parse_oidc_provider_arn(provider), Some(("1", "ack-rrsa-demo")));
+        assert_eq!((parse_role_arn(provider), parse_oidc_provider_arn("acs:ram::1:role/a")), (None, None));
         assert_eq!(parse_role_arn("acs:ram::12:role/acr-pull"), Some(("12", "acr-pull")));
         for wrong in
             ["acs:ram::x:role/a", "acs:ram::1:role/", "acs:ram::1:user/a", "acs:ram::1:role/a/b", "role/a"]

@@ -1,11 +1,11 @@
-//! A simulated Alibaba Cloud: ACR Enterprise, STS and the ECS metadata service on one loopback port.
+//! A simulated Alibaba Cloud: both editions of ACR, STS and the ECS metadata service on one loopback port.
 //!
 //! It is the product's oracle, so it shares no code with it and forgives nothing: signatures, clocks, nonces,
 //! session tokens, rights and trust are verified as the cloud documents them, and what it hands out expires.
 //!
 //! ```text
-//! [server] -> [gateway]: host -> action -> authenticate -> fault -> enterprise | sts -> record
-//!                     \-> metadata                        -> fault               -> record
+//! [server] -> [gateway]: host -> action -> authenticate -> fault -> enterprise | personal | sts | oidc -> record
+//!                     \-> metadata                        -> fault                                 -> record
 //! ```
 //!
 //! Clients reach it over plain HTTP with the real host names in `Host` (by their own address override, or by
@@ -14,6 +14,7 @@
 //! Absent on purpose: throttling of its own accord, latency, XML replies, and session policies.
 
 mod acs3;
+mod addon;
 mod authenticate;
 mod calls;
 mod clock;
@@ -24,19 +25,26 @@ mod fault;
 mod gateway;
 mod host;
 mod identity;
+mod issuer;
+mod jwt;
 mod metadata;
+mod oidc;
+mod personal;
 mod reply;
 mod request;
+mod route;
 mod rpc_sha1;
 mod server;
 mod sts;
 #[cfg(test)]
 mod tests;
 mod vault;
+pub mod verify;
 pub mod world;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -46,7 +54,10 @@ pub use calls::Call;
 pub use clock::Millis;
 pub use fault::{Fault, FaultId, FaultKind};
 use gateway::State;
+pub use issuer::OidcIssuer;
 use server::Shared;
+use vault::{Registry, RegistryToken};
+use world::OidcProvider;
 pub use world::World;
 
 /// With what a cloud starts.
@@ -59,11 +70,21 @@ pub struct CloudConfig {
 }
 
 impl CloudConfig {
-    /// The world of the demonstration: account `1` owns the cluster in `cn-hangzhou` (worker role
-    /// `KubernetesWorkerRole-demo`) and the instances `cri-demo0001` (`cn-hangzhou`) and `cri-demo0002`
-    /// (`cn-beijing`); account `2` owns `cri-demo0003` (`cn-hangzhou`) and the role `acr-pull`, which trusts that
-    /// worker role. Users `puller` (documented rights), `retired` (inactive key) and `stranger` (no rights) have
-    /// AccessKeys whose secrets are drawn anew at each call.
+    /// The world of the demonstration.
+    ///
+    /// Account `1` owns the cluster in `cn-hangzhou` and the instances `cri-demo0001` (`cn-hangzhou`) and
+    /// `cri-demo0002` (`cn-beijing`). Its roles have the documented rights: the node's
+    /// `KubernetesWorkerRole-demo` and `acr-rrsa` may assume roles besides, `AliyunCSManagedAcrRole` may not.
+    /// `acr-rrsa` trusts tokens of `acs:ram::1:oidc-provider/ack-rrsa-demo`, which exists once
+    /// [`register_oidc_provider`](Cloud::register_oidc_provider) was called, for the ServiceAccount
+    /// `kube-system/aliyun-acr-credential-helper`. Its users are `puller` (documented rights), `retired` (inactive
+    /// key) and `stranger` (no rights).
+    ///
+    /// Account `2` owns `cri-demo0003` (`cn-hangzhou`) and the role `acr-pull`, which trusts
+    /// `KubernetesWorkerRole-demo`, `acr-rrsa` and its own user `partner-hopper` (`sts:AssumeRole` only); the user
+    /// `partner-puller` has the documented rights.
+    ///
+    /// Either account has a Personal registry in `cn-hangzhou`. AccessKeys' secrets are drawn anew at each call.
     pub fn demo() -> Self {
         Self { world: demo::world(), port: 0 }
     }
@@ -122,6 +143,21 @@ impl Cloud {
         result
     }
 
+    /// The JSON that ACK writes for its credential helper (role `AliyunCSManagedAcrRole` of the cluster's account)
+    /// under the key `addon.token.config`, with a new session of this length, which no cap shortens. Without that
+    /// role it holds an `error` instead, as ACK's does.
+    pub fn addon_token(&self, life: Duration) -> String {
+        let now = self.now();
+        addon::token(life, &mut self.shared.state(), now).to_string()
+    }
+
+    /// Registers an OIDC provider under this name, or replaces it, and returns its ARN. As ACK's own tools write
+    /// a role's trust policy when they know the cluster, `oidc:iss` becomes this issuer in every role that trusts
+    /// the provider already.
+    pub fn register_oidc_provider(&self, account: &str, name: &str, provider: OidcProvider) -> String {
+        self.world(|world| world.register_oidc_provider(account, name, provider))
+    }
+
     /// Sets the cloud's clock ahead of the machine's by these seconds, or behind it if negative.
     pub fn set_clock_skew(&self, seconds: i64) {
         self.shared.clock.set_skew(seconds);
@@ -164,36 +200,52 @@ impl Cloud {
 
     /// Whether a registry would let this user in to this instance now.
     pub fn token_valid(&self, user: &str, token: &str, instance: &str) -> bool {
-        self.token_holder(user, token, instance, |_, _| true)
+        self.lets_in((user, token), &Registry::Instance(instance.to_owned()), |_, _| true)
     }
 
     /// Whether it would besides let them pull, which takes `cr:PullRepository` of the identity that asked for
     /// the token.
     pub fn token_may_pull(&self, user: &str, token: &str, instance: &str) -> bool {
-        self.token_holder(user, token, instance, |facts, world| {
-            facts.identity.may("cr:PullRepository", world)
-        })
+        self.lets_in((user, token), &Registry::Instance(instance.to_owned()), may_pull)
+    }
+
+    /// Whether the Personal registry of this account and region would let this user in now.
+    pub fn personal_token_valid(&self, user: &str, token: &str, account: &str, region: &str) -> bool {
+        self.lets_in((user, token), &personal_registry(account, region), |_, _| true)
+    }
+
+    /// Whether it would besides let them pull.
+    pub fn personal_token_may_pull(&self, user: &str, token: &str, account: &str, region: &str) -> bool {
+        self.lets_in((user, token), &personal_registry(account, region), may_pull)
     }
 
     /// Every secret string that was ever configured or handed out: AccessKeySecrets, security tokens, registry
-    /// tokens (alone and as `user:token`), metadata tokens. For a test that searches all output for them.
+    /// tokens (alone and as `user:token`), metadata tokens, OIDC tokens that were shown, and what an addon token
+    /// has encrypted. For a test that searches all output for them.
     pub fn secrets(&self) -> Vec<String> {
         self.shared.state().vault.secrets()
     }
 
-    fn token_holder(
+    fn lets_in(
         &self,
-        user: &str,
-        token: &str,
-        instance: &str,
-        judge: impl FnOnce(&vault::RegistryToken, &World) -> bool,
+        (user, token): (&str, &str),
+        registry: &Registry,
+        judge: impl FnOnce(&RegistryToken, &World) -> bool,
     ) -> bool {
         let (now, state) = (self.now(), self.shared.state());
-        let facts = state.vault.registry_token(token, now);
+        let facts = state.vault.registry_token(token, now).filter(|facts| facts.user == user);
         facts.is_some_and(|facts| {
-            facts.user == user && facts.instance == instance && judge(facts, &state.world)
+            facts.opens == *registry && personal::stands(registry, &state.world) && judge(facts, &state.world)
         })
     }
+}
+
+fn may_pull(facts: &RegistryToken, world: &World) -> bool {
+    facts.identity.may("cr:PullRepository", world)
+}
+
+fn personal_registry(account: &str, region: &str) -> Registry {
+    Registry::Personal { account: account.to_owned(), region: region.to_owned() }
 }
 
 /// Keys that a test replaces stay secrets: they may stand in a log already.

@@ -1,7 +1,7 @@
 //! What the cloud says: success envelopes, error bodies and the documented codes.
 
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The content type of every OpenAPI reply.
 pub(super) const JSON: &str = "application/json;charset=utf-8";
@@ -43,6 +43,30 @@ impl Reply {
 
 /// The `Code` of a reply that is no error.
 pub(super) const SUCCESS: &str = "success";
+
+/// How an API spells the names in its error bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// `RequestId`, `Code`, `Message`.
+    Rpc,
+    /// `requestId`, `code`, `message`.
+    Roa,
+}
+
+impl Style {
+    /// The names within `AccessDeniedDetail` are the same in both.
+    fn spell(self, body: Map<String, Value>) -> Value {
+        match self {
+            Self::Rpc => Value::Object(body),
+            Self::Roa => body.into_iter().map(|(name, value)| (lower_first(&name), value)).collect(),
+        }
+    }
+}
+
+fn lower_first(name: &str) -> String {
+    let mut rest = name.chars();
+    rest.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(rest).collect()
+}
 
 /// How a refusal is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,27 +128,24 @@ impl Refusal {
     }
 
     /// The reply of an OpenAPI gateway.
-    pub(super) fn into_reply(self, request_id: &str, host: &str) -> Reply {
-        let body = match (self.form, self.detail) {
-            (Form::NotSuccess, _) => {
-                json!({ "RequestId": request_id, "Code": self.code, "IsSuccess": false })
-            }
-            (Form::HttpError, detail) => {
-                let mut body = json!({
-                    "RequestId": request_id,
-                    "HostId": host,
-                    "Code": self.code,
-                    "Message": self.message,
-                    "Recommend": format!(
-                        "https://api.aliyun.com/troubleshoot?q={}&requestId={request_id}", self.code
-                    ),
-                });
-                if let Some(detail) = detail {
-                    body["AccessDeniedDetail"] = detail;
+    pub(super) fn into_reply(self, request_id: &str, host: &str, style: Style) -> Reply {
+        let mut body = Map::new();
+        let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
+        put("RequestId", json!(request_id));
+        put("Code", json!(self.code));
+        match self.form {
+            Form::NotSuccess => put("IsSuccess", json!(false)),
+            Form::HttpError => {
+                let help = "https://api.aliyun.com/troubleshoot";
+                put("HostId", json!(host));
+                put("Message", json!(self.message));
+                put("Recommend", json!(format!("{help}?q={}&requestId={request_id}", self.code)));
+                if let Some(detail) = self.detail {
+                    put("AccessDeniedDetail", detail);
                 }
-                body
             }
-        };
+        }
+        let body = style.spell(body);
         let wait = self.retry_after_ms.map(|wait| ("x-acs-retry-after", wait.to_string()));
         let headers = wait.into_iter().collect();
         Reply { status: self.status, code: self.code, headers, content_type: JSON, body: body.to_string() }

@@ -1,7 +1,9 @@
 //! A request as the cloud sees it: the method, the host that the client wrote, and every parameter decoded.
 
 use axum::body::{Bytes, to_bytes};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, header, request};
+
+use super::reply::Refusal;
 
 /// Names and values, decoded, in the order in which they were sent.
 pub(super) type Pairs = Vec<(String, String)>;
@@ -32,7 +34,11 @@ impl Request {
     /// Reads a request; `None` if its body breaks off or is larger than any documented one.
     pub(super) async fn read(request: axum::extract::Request) -> Option<Self> {
         let (head, body) = request.into_parts();
-        let body = to_bytes(body, LONGEST_BODY).await.ok()?;
+        Some(Self::new(head, to_bytes(body, LONGEST_BODY).await.ok()?))
+    }
+
+    /// From what HTTP leaves of it.
+    pub(super) fn new(head: request::Parts, body: Bytes) -> Self {
         // A client that uses the simulator as its HTTP proxy sends the absolute form; both spellings name a host.
         let host = joined(&head.headers, header::HOST.as_str())
             .or_else(|| head.uri.authority().map(ToString::to_string))
@@ -42,7 +48,7 @@ impl Request {
         let form = if is_form { parse_pairs(&String::from_utf8_lossy(&body)) } else { Pairs::new() };
         let query = parse_pairs(head.uri.query().unwrap_or_default());
         let (method, path) = (head.method.to_string(), head.uri.path().to_owned());
-        Some(Self { method, path, host, query, form, headers: head.headers, body })
+        Self { method, path, host, query, form, headers: head.headers, body }
     }
 
     /// A header's value, trimmed; repeated ones joined with commas, as ACS3 signs them.
@@ -53,6 +59,11 @@ impl Request {
     /// A parameter from the query or the form. The SDKs differ in where they put them, so the cloud reads both.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter without which the action cannot work; an empty one is a missing one.
+    pub(super) fn required(&self, name: &str) -> Result<&str, Refusal> {
+        self.parameter(name).filter(|value| !value.is_empty()).ok_or_else(|| Refusal::missing(name))
     }
 
     /// Every parameter, those of the query first.

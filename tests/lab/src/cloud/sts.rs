@@ -5,12 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::acs3::sha256;
-use super::clock::{iso8601, millis};
+use super::clock::{Millis, iso8601, millis};
 use super::gateway::{Asked, State};
 use super::identity::{Identity, parse_role_arn};
 use super::reply::Refusal;
+use super::request::Request;
 use super::vault::Session;
-use super::world::World;
+use super::world::{Role, World};
 
 /// The shortest session, in seconds.
 const SHORTEST: u32 = 900;
@@ -18,44 +19,87 @@ const SHORTEST: u32 = 900;
 /// `DurationSeconds` if none is given.
 const USUAL: u32 = 3600;
 
-/// Lengths that the documentation gives for optional parameters. `Policy` is not among them: see [`assume_role`].
+/// Lengths that the documentation gives for optional parameters. `Policy` is not among them: see [`Wanted::read`].
 const OPTIONAL_LENGTHS: [(&str, usize, usize); 2] = [("ExternalId", 2, 1224), ("SourceIdentity", 2, 64)];
 
+/// The session that is asked for, by a key or by an OIDC token.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    role_arn: &'a str,
+    account: &'a str,
+    role: &'a str,
+    session_name: &'a str,
+    /// Seconds.
+    duration: u32,
+}
+
+impl<'a> Wanted<'a> {
+    /// Reads the parameters that both actions have, and checks their forms.
+    ///
+    /// # Caveats
+    /// A session policy (`Policy`) is refused rather than ignored: a simulator that took one without narrowing
+    /// the session's rights by it would call a wrong client right.
+    pub(super) fn read(request: &'a Request) -> Result<Self, Refusal> {
+        let role_arn = request.required("RoleArn")?;
+        let session_name = request.required("RoleSessionName")?;
+        let duration = read_duration(request)?;
+        let (account, role) =
+            parse_role_arn(role_arn).ok_or_else(|| invalid("RoleArn", "The RoleArn is not valid."))?;
+        check_session_name(session_name)?;
+        if request.parameter("Policy").is_some() {
+            return Err(invalid("PolicyGrammar", "The simulator does not evaluate session policies."));
+        }
+        Ok(Self { role_arn, account, role, session_name, duration })
+    }
+
+    /// The role, if it exists.
+    pub(super) fn role<'w>(&self, world: &'w World) -> Result<&'w Role, Refusal> {
+        world.role(self.account, self.role).ok_or_else(|| {
+            Refusal::new(404, "EntityNotExist.Role", format!("The role not exists: {}.", self.role_arn))
+        })
+    }
+
+    /// Refuses what the role does not grant.
+    pub(super) fn check_duration(&self, role: &Role) -> Result<(), Refusal> {
+        if (SHORTEST..=role.max_session_duration).contains(&self.duration) {
+            return Ok(());
+        }
+        Err(bad_duration(role.max_session_duration))
+    }
+
+    /// Opens the session. Whether its caller may have it was decided before.
+    pub(super) fn open(&self, state: &mut State, now: Millis) -> Session {
+        let asked_for = Duration::from_secs(self.duration.into());
+        let lives = state.world.lifetimes.session_cap.map_or(asked_for, |cap| asked_for.min(cap));
+        let identity = Identity::role(self.account, self.role, self.session_name);
+        state.vault.open_session(identity, now, now + millis(lives))
+    }
+
+    /// What both actions reply.
+    pub(super) fn reply(&self, session: &Session, request_id: &str) -> Value {
+        json!({
+            "RequestId": request_id,
+            "AssumedRoleUser": {
+                "AssumedRoleId": format!("{}:{}", role_id(self.role_arn), self.session_name),
+                "Arn": format!("{}/{}", self.role_arn, self.session_name),
+            },
+            "Credentials": credentials(session),
+        })
+    }
+}
+
 /// Opens a session of a role for one whom its trust policy names.
-///
-/// # Caveats
-/// A session policy (`Policy`) is refused rather than ignored: a simulator that took one without narrowing the
-/// session's rights by it would call a wrong client right.
 pub(super) fn assume_role(asked: &Asked<'_>, state: &mut State) -> Result<Value, Refusal> {
-    let arn = asked.required("RoleArn")?;
-    let session_name = asked.required("RoleSessionName")?;
-    let duration = read_duration(asked)?;
-    let (account, role) =
-        parse_role_arn(arn).ok_or_else(|| invalid("RoleArn", "The RoleArn is not valid."))?;
-    check_names(asked, session_name)?;
+    let wanted = Wanted::read(asked.request)?;
+    check_optional(asked.request)?;
     check_rights(asked, &state.world)?;
-    let held = state
-        .world
-        .role(account, role)
-        .ok_or_else(|| Refusal::new(404, "EntityNotExist.Role", format!("The role not exists: {arn}.")))?;
-    if !held.trust.iter().any(|principal| asked.caller.identity.is_meant_by(principal)) {
+    let role = wanted.role(&state.world)?;
+    if !role.trust.iter().any(|principal| asked.caller.identity.is_meant_by(principal)) {
         return Err(no_permission(asked, "AssumeRolePolicy"));
     }
-    if !(SHORTEST..=held.max_session_duration).contains(&duration) {
-        return Err(bad_duration(held.max_session_duration));
-    }
-    let asked_for = Duration::from_secs(duration.into());
-    let lives = state.world.lifetimes.session_cap.map_or(asked_for, |cap| asked_for.min(cap));
-    let identity = Identity::role(account, role, session_name);
-    let session = state.vault.open_session(identity, asked.now, asked.now + millis(lives));
-    let mut reply = json!({
-        "RequestId": asked.request_id,
-        "AssumedRoleUser": {
-            "AssumedRoleId": format!("{}:{session_name}", role_id(arn)),
-            "Arn": format!("{arn}/{session_name}"),
-        },
-        "Credentials": credentials(&session),
-    });
+    wanted.check_duration(role)?;
+    let session = wanted.open(state, asked.now);
+    let mut reply = wanted.reply(&session, asked.request_id);
     if let Some(source) = asked.request.parameter("SourceIdentity") {
         reply["SourceIdentity"] = json!(source);
     }
@@ -72,26 +116,27 @@ fn credentials(session: &Session) -> Value {
 }
 
 /// A number's absence is the usual hour; what is no number is refused as one out of range is.
-fn read_duration(asked: &Asked<'_>) -> Result<u32, Refusal> {
-    match asked.request.parameter("DurationSeconds") {
+fn read_duration(request: &Request) -> Result<u32, Refusal> {
+    match request.parameter("DurationSeconds") {
         None | Some("") => Ok(USUAL),
         Some(written) => written.parse().map_err(|_| bad_duration(USUAL)),
     }
 }
 
-fn check_names(asked: &Asked<'_>, session_name: &str) -> Result<(), Refusal> {
+fn check_session_name(session_name: &str) -> Result<(), Refusal> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'@' | b'-' | b'_');
-    if !(2..=64).contains(&session_name.len()) || !session_name.bytes().all(plain) {
-        return Err(invalid("RoleSessionName", "The RoleSessionName is not valid."));
+    if (2..=64).contains(&session_name.len()) && session_name.bytes().all(plain) {
+        return Ok(());
     }
+    Err(invalid("RoleSessionName", "The RoleSessionName is not valid."))
+}
+
+fn check_optional(request: &Request) -> Result<(), Refusal> {
     for (name, shortest, longest) in OPTIONAL_LENGTHS {
-        let length = asked.request.parameter(name).map(|value| value.chars().count());
+        let length = request.parameter(name).map(|value| value.chars().count());
         if length.is_some_and(|length| !(shortest..=longest).contains(&length)) {
             return Err(invalid(name, format!("The {name} is not valid.")));
         }
-    }
-    if asked.request.parameter("Policy").is_some() {
-        return Err(invalid("PolicyGrammar", "The simulator does not evaluate session policies."));
     }
     Ok(())
 }

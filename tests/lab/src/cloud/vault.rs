@@ -32,13 +32,27 @@ pub(super) struct Session {
     pub(super) expires: Millis,
 }
 
+/// What a registry token opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Registry {
+    /// An Enterprise instance, by its id.
+    Instance(String),
+    /// All that an account has in a region under the Personal Edition.
+    Personal {
+        /// The owner.
+        account: String,
+        /// The region that minted it.
+        region: String,
+    },
+}
+
 /// A password that a registry would accept.
 #[derive(Clone, Debug)]
 pub(super) struct RegistryToken {
     /// The user name that goes with it.
     pub(super) user: String,
-    /// The instance that it is good for.
-    pub(super) instance: String,
+    /// What it is good for.
+    pub(super) opens: Registry,
     /// Who asked for it; a pull needs this identity's right to pull.
     pub(super) identity: Identity,
     /// From when on it is refused.

@@ -45,6 +45,11 @@ pub struct Account {
     pub users: BTreeMap<String, User>,
     /// RAM roles by name.
     pub roles: BTreeMap<String, Role>,
+    /// OIDC identity providers by name: `acs:ram::<account>:oidc-provider/<name>`.
+    pub oidc_providers: BTreeMap<String, OidcProvider>,
+    /// Regions where it has a Personal Edition registry of the kind that tokens open. One created after
+    /// 2024-09-08 (`crpi-….<region>.personal.cr.aliyuncs.com`) takes fixed passwords only, so it does not count.
+    pub personal: BTreeSet<String>,
 }
 
 /// A RAM user.
@@ -84,8 +89,31 @@ pub struct Role {
     /// ARNs of who may assume it: `acs:ram::<account>:root` (anyone of that account), `…:user/<name>` or
     /// `…:role/<name>`.
     pub trust: BTreeSet<String>,
+    /// Which OIDC tokens open a session of it.
+    pub oidc_trust: Vec<OidcTrust>,
     /// `MaxSessionDuration` in seconds; RAM allows 3600 to 43200.
     pub max_session_duration: u32,
+}
+
+/// An OIDC identity provider, which RAM believes when it says who somebody is.
+#[derive(Clone, Debug)]
+pub struct OidcProvider {
+    /// `IssuerUrl`: what a token's `iss` has to be.
+    pub issuer: String,
+    /// `ClientIds`: a token's `aud` has to have one of them.
+    pub client_ids: BTreeSet<String>,
+    /// The JSON Web Key Set that the issuer publishes. RAM fetches it; here the world holds it.
+    pub jwks: serde_json::Value,
+}
+
+/// A statement of a trust policy that lets tokens of an OIDC provider assume the role.
+#[derive(Clone, Debug)]
+pub struct OidcTrust {
+    /// `Principal.Federated`: the provider's ARN.
+    pub federated: String,
+    /// `Condition.StringEquals`: for each key (`oidc:iss`, `oidc:aud`, `oidc:sub`) the values of which the token
+    /// has to have one. A key that is left out demands nothing.
+    pub string_equals: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Allowed actions, each on every resource (`*`). A trailing `*` in an action matches any ending.
@@ -193,6 +221,8 @@ pub struct Unconfirmed {
     pub missing_instance: MissingInstance,
     /// What a caller hears about an instance that exists in its region, but under another account.
     pub foreign_instance: ForeignInstance,
+    /// What an account hears that asks for a Personal token where it has no registry that takes one.
+    pub missing_personal: MissingPersonal,
     /// The status of `InvalidSecurityToken.*`: 400 by one page, 403 by those of DTS.
     pub security_token_status: u16,
 }
@@ -204,6 +234,20 @@ pub enum MissingInstance {
     Status(u16),
     /// 200, `IsSuccess: false`.
     NotSuccess,
+}
+
+/// The answer to an account without a Personal registry that takes tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MissingPersonal {
+    /// An error body.
+    Refusal {
+        /// The HTTP status.
+        status: u16,
+        /// `code`.
+        code: String,
+    },
+    /// A token as any other, which no registry lets in.
+    UselessToken,
 }
 
 /// The answer about another account's instance.
@@ -229,6 +273,24 @@ impl World {
     /// A user to change, by account and name.
     pub fn user_mut(&mut self, account: &str, name: &str) -> Option<&mut User> {
         self.accounts.get_mut(account)?.users.get_mut(name)
+    }
+
+    /// See [`Cloud::register_oidc_provider`](super::Cloud::register_oidc_provider).
+    pub(super) fn register_oidc_provider(
+        &mut self,
+        account: &str,
+        name: &str,
+        provider: OidcProvider,
+    ) -> String {
+        let arn = format!("acs:ram::{account}:oidc-provider/{name}");
+        let roles = self.accounts.values_mut().flat_map(|held| held.roles.values_mut());
+        let trusts = roles.flat_map(|role| &mut role.oidc_trust).filter(|trust| trust.federated == arn);
+        for trust in trusts {
+            trust.string_equals.insert("oidc:iss".to_owned(), [provider.issuer.clone()].into());
+        }
+        let account = self.accounts.entry(account.to_owned()).or_default();
+        account.oidc_providers.insert(name.to_owned(), provider);
+        arn
     }
 
     /// Every AccessKey with the identity that it speaks for.

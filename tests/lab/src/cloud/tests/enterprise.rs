@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 use super::{Ask, CR, Key, demo};
 use crate::cloud::Cloud;
 use crate::cloud::clock::parse_iso8601;
-use crate::cloud::vault::random;
-use crate::cloud::world::{AccessKey, ForeignInstance, KeyStatus, MissingInstance};
+use crate::cloud::world::{ForeignInstance, MissingInstance, Policy};
 
 const SECOND: i64 = 1000;
 
@@ -91,11 +90,44 @@ async fn one_without_the_right_is_told_so_before_it_learns_which_instances_exist
 }
 
 #[tokio::test]
+async fn a_refusal_names_the_kind_of_principal_that_lacks_the_right() {
+    let cloud = demo().await;
+    let node = Key::of_node(&cloud).await;
+    cloud.world(|world| {
+        world.role_mut("1", "KubernetesWorkerRole-demo").unwrap().policy = Policy::allowing(&[]);
+    });
+    let stranger = Key::of_user(&cloud, "stranger");
+    for (key, kind, name) in
+        [(stranger, "SubUser", "stranger"), (node, "AssumedRoleUser", "KubernetesWorkerRole-demo:ecs-node")]
+    {
+        let heard = Ask::token(&cloud, &key).send(&cloud).await;
+        heard.refused(403, "NoPrivilege");
+        assert_eq!(
+            heard.body["AccessDeniedDetail"],
+            json!({
+                "AuthAction": "cr:GetAuthorizationToken",
+                "AuthPrincipalType": kind,
+                "AuthPrincipalDisplayName": name,
+                "AuthPrincipalOwnerId": "1",
+                "NoPermissionType": "ImplicitDeny",
+                "PolicyType": "AccountLevelIdentityBasedPolicy",
+            })
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_partners_own_user_reaches_the_partners_instance_and_no_other() {
+    let cloud = demo().await;
+    let key = Key::of_user(&cloud, "partner-puller");
+    ask(&cloud, &key, CR, "cri-demo0003").send(&cloud).await.ok();
+    ask(&cloud, &key, CR, "cri-demo0001").send(&cloud).await.refused(404, "INSTANCE_NOT_EXIST");
+}
+
+#[tokio::test]
 async fn an_accounts_own_key_may_do_anything_in_its_account() {
     let cloud = demo().await;
-    let key = AccessKey { id: "LTAI-root".to_owned(), secret: random(30), status: KeyStatus::Active };
-    let root = Key { id: key.id.clone(), secret: key.secret.clone(), token: None };
-    cloud.world(|world| world.accounts.get_mut("2").unwrap().root_keys.push(key));
+    let root = Key::of_root(&cloud, "2");
     ask(&cloud, &root, CR, "cri-demo0003").send(&cloud).await.ok();
     ask(&cloud, &root, CR, "cri-demo0001").send(&cloud).await.refused(404, "INSTANCE_NOT_EXIST");
 }
@@ -106,9 +138,13 @@ async fn an_instance_exists_only_in_its_region_and_for_its_account() {
     let key = Key::of_user(&cloud, "puller");
     let north = "cr.cn-beijing.aliyuncs.com";
     ask(&cloud, &key, north, "cri-demo0002").send(&cloud).await.ok();
-    for (host, instance) in
-        [(CR, "cri-demo0002"), (north, "cri-demo0001"), (CR, "cri-nowhere"), (CR, "cri-demo0003")]
-    {
+    for (host, instance) in [
+        (CR, "cri-demo0002"),
+        ("cr-vpc.cn-hangzhou.aliyuncs.com", "cri-demo0002"),
+        (north, "cri-demo0001"),
+        (CR, "cri-nowhere"),
+        (CR, "cri-demo0003"),
+    ] {
         ask(&cloud, &key, host, instance).send(&cloud).await.refused(404, "INSTANCE_NOT_EXIST");
     }
     cloud.world(|world| world.unconfirmed.foreign_instance = ForeignInstance::NoPrivilege);

@@ -70,6 +70,9 @@ async fn the_description_names_endpoints_identities_keys_and_domains() {
         &key.secret,
         "cri-demo0003",
         "img.example.com",
+        "registry-vpc.cn-hangzhou.aliyuncs.com",
+        "LTAI-demo-partner-hopper",
+        "acs:ram::1:oidc-provider/ack-rrsa-demo if oidc:aud sts.aliyuncs.com and oidc:sub system:serviceaccount",
     ] {
         assert!(text.contains(part), "{part} in\n{text}");
     }

@@ -1,13 +1,17 @@
 //! The cloud over real HTTP, asked by a signer that is built on its own canonicalisation; the published vectors
 //! beside `acs3` and `rpc_sha1` vouch for that.
 
+mod addon;
 mod enterprise;
 mod faults;
 mod lifecycle;
 mod metadata;
+mod oidc;
+mod personal;
 mod registry;
 mod signing;
 mod sts;
+mod verify;
 
 use axum::http::HeaderMap;
 use serde_json::Value;
@@ -15,8 +19,9 @@ use serde_json::Value;
 use super::acs3::{ALGORITHM, Canonical, sha256, signed_names};
 use super::clock::iso8601;
 use super::request::{Pairs, canonical_query};
-use super::vault::random_hex;
-use super::{Cloud, CloudConfig, Millis};
+use super::vault::{random, random_hex};
+use super::world::{AccessKey, KeyStatus};
+use super::{Cloud, CloudConfig, Millis, World};
 
 const CR: &str = "cr.cn-hangzhou.aliyuncs.com";
 const STS: &str = "sts.cn-hangzhou.aliyuncs.com";
@@ -30,9 +35,24 @@ struct Key {
 }
 
 impl Key {
-    /// The AccessKey of a demo user of account 1.
+    /// The AccessKey of a demo user, whose name is in one account only.
     fn of_user(cloud: &Cloud, name: &str) -> Self {
-        let key = cloud.world(|world| world.accounts["1"].users[name].keys[0].clone());
+        let find = |world: &mut World| {
+            let user = world.accounts.values().find_map(|account| account.users.get(name));
+            user.unwrap().keys[0].clone()
+        };
+        Self::of(cloud.world(find))
+    }
+
+    /// A new AccessKey of an account itself.
+    fn of_root(cloud: &Cloud, account: &str) -> Self {
+        let key =
+            AccessKey { id: format!("LTAI-root-{account}"), secret: random(30), status: KeyStatus::Active };
+        cloud.world(|world| world.accounts.get_mut(account).unwrap().root_keys.push(key.clone()));
+        Self::of(key)
+    }
+
+    fn of(key: AccessKey) -> Self {
         Self { id: key.id, secret: key.secret, token: None }
     }
 
@@ -65,7 +85,8 @@ impl Heard {
     }
 
     fn code(&self) -> &str {
-        self.body["Code"].as_str().unwrap_or_default()
+        let code = self.body.get("Code").or_else(|| self.body.get("code"));
+        code.and_then(Value::as_str).unwrap_or_default()
     }
 
     #[track_caller]
@@ -84,6 +105,7 @@ impl Heard {
 #[derive(Clone, Debug)]
 struct Ask {
     method: &'static str,
+    path: &'static str,
     host: String,
     query: Pairs,
     body: String,
@@ -100,6 +122,7 @@ impl Ask {
     fn new(cloud: &Cloud, key: &Key, host: &str, action: &str, query: &[(&str, &str)]) -> Self {
         Self {
             method: "POST",
+            path: "/",
             host: host.to_owned(),
             query: pairs(query),
             body: String::new(),
@@ -148,7 +171,7 @@ impl Ask {
         let payload_hash = sha256(self.body.as_bytes());
         let canonical = Canonical {
             method: self.method,
-            path: "/",
+            path: self.path,
             query: &self.query,
             headers: &headers,
             payload_hash: &payload_hash,
@@ -177,7 +200,7 @@ impl Ask {
     ) -> reqwest::Result<reqwest::Response> {
         let mut headers = self.signed();
         edit(&mut headers);
-        let url = format!("{}/?{}", cloud.address(), canonical_query(&self.query));
+        let url = format!("{}{}?{}", cloud.address(), self.path, canonical_query(&self.query));
         let mut request = client().request(self.method.parse().unwrap(), url);
         for (name, value) in headers {
             request = request.header(name, value);

@@ -5,8 +5,7 @@ use serde_json::Value;
 use super::{Ask, CR, Key, demo};
 use crate::cloud::Cloud;
 use crate::cloud::clock::parse_iso8601;
-use crate::cloud::vault::random;
-use crate::cloud::world::{AccessKey, KeyStatus, Policy};
+use crate::cloud::world::Policy;
 
 async fn assume(cloud: &Cloud, more: &[(&str, &str)]) -> super::Heard {
     let node = Key::of_node(cloud).await;
@@ -43,6 +42,24 @@ async fn a_trusted_role_opens_a_session_that_acts_in_the_other_account_only() {
     assert_eq!(token["ExpireTime"].as_i64().unwrap() / 1000, end / 1000);
     get("cri-demo0001").send(&cloud).await.refused(404, "INSTANCE_NOT_EXIST");
     Ask::assume(&cloud, &session, &[]).send(&cloud).await.refused(403, "NoPermission");
+}
+
+#[tokio::test]
+async fn a_user_that_may_only_assume_gets_to_the_instance_through_the_role() {
+    let cloud = demo().await;
+    let hopper = Key::of_user(&cloud, "partner-hopper");
+    let get = |key: &Key| {
+        let query = [("InstanceId", "cri-demo0003")];
+        Ask::new(&cloud, key, CR, "GetAuthorizationToken", &query)
+    };
+    get(&hopper).send(&cloud).await.refused(403, "NoPrivilege");
+    let reply = Ask::assume(&cloud, &hopper, &[]).send(&cloud).await.ok();
+    get(&Key::read(&reply["Credentials"])).send(&cloud).await.ok();
+    let puller = Key::of_user(&cloud, "partner-puller");
+    let heard = Ask::assume(&cloud, &puller, &[]).send(&cloud).await;
+    heard.refused(403, "NoPermission");
+    assert_eq!(heard.body["AccessDeniedDetail"]["AuthAction"], "sts:AssumeRole");
+    assert_eq!(heard.body["AccessDeniedDetail"]["AuthPrincipalDisplayName"], "partner-puller");
 }
 
 #[tokio::test]
@@ -118,10 +135,8 @@ async fn both_the_callers_right_and_the_roles_trust_are_needed() {
 #[tokio::test]
 async fn an_accounts_own_key_may_not_assume_a_role() {
     let cloud = demo().await;
-    let key = AccessKey { id: "LTAI-root".to_owned(), secret: random(30), status: KeyStatus::Active };
-    let root = Key { id: key.id.clone(), secret: key.secret.clone(), token: None };
+    let root = Key::of_root(&cloud, "1");
     cloud.world(|world| {
-        world.accounts.get_mut("1").unwrap().root_keys.push(key);
         world.role_mut("2", "acr-pull").unwrap().trust.insert("acs:ram::1:root".to_owned());
     });
     Ask::assume(&cloud, &root, &[]).send(&cloud).await.refused(403, "NoPermission");
