@@ -26,6 +26,13 @@ pub enum Access {
         /// The instance's id.
         instance: String,
     },
+    /// All Personal registries of an account in a region, which share one host and one password.
+    Personal {
+        /// The account's id.
+        account: String,
+        /// The region, such as `cn-hangzhou`.
+        region: String,
+    },
 }
 
 impl Access {
@@ -34,10 +41,16 @@ impl Access {
         Access::Enterprise { instance: instance.to_owned() }
     }
 
+    /// An account's Personal registries.
+    pub fn personal(account: &str, region: &str) -> Access {
+        Access::Personal { account: account.to_owned(), region: region.to_owned() }
+    }
+
     /// The service that its tokens are for.
     pub(super) fn service(&self) -> String {
         match self {
             Access::Enterprise { instance } => instance.clone(),
+            Access::Personal { account, region } => format!("personal-{account}-{region}"),
         }
     }
 
@@ -49,6 +62,10 @@ impl Access {
                 Access::Enterprise { instance } => {
                     (cloud.token_valid(user, token, instance), cloud.token_may_pull(user, token, instance))
                 }
+                Access::Personal { account, region } => (
+                    cloud.personal_token_valid(user, token, account, region),
+                    cloud.personal_token_may_pull(user, token, account, region),
+                ),
             };
             match (valid, may_pull) {
                 (false, _) => Verdict::Rejected,
