@@ -104,7 +104,9 @@ fn metadata_mode(world: &World) -> &'static str {
 fn trusted(role: &Role) -> String {
     let oidc = role.oidc_trust.iter().map(|trust| {
         let wanted = trust.string_equals.iter().map(|(key, values)| format!("{key} {}", list(values)));
-        format!("{} if {}", trust.federated, wanted.collect::<Vec<_>>().join(" and "))
+        let wanted = wanted.collect::<Vec<_>>().join(" and ");
+        let condition = if wanted.is_empty() { String::new() } else { format!(" if {wanted}") };
+        format!("{}{condition}", trust.federated)
     });
     let all: Vec<_> = role.trust.iter().cloned().chain(oidc).collect();
     if all.is_empty() { NONE.to_owned() } else { all.join(", ") }

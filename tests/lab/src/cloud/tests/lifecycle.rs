@@ -76,6 +76,9 @@ async fn the_description_names_endpoints_identities_keys_and_domains() {
     ] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
+    cloud.world(|world| world.role_mut("1", "acr-rrsa").unwrap().oidc_trust[0].string_equals.clear());
+    let text = cloud.describe();
+    assert!(text.contains("oidc-provider/ack-rrsa-demo\n"), "a trust without conditions:\n{text}");
 }
 
 #[tokio::test]

@@ -206,7 +206,7 @@ async fn the_roles_trust_policy_names_the_provider_and_what_the_token_has_to_say
         rrsa.demand(key, &["other", right]);
         rrsa.show(&token).await.ok();
     }
-    rrsa.demand("oidc:nothing", &[""]);
+    rrsa.demand("oidc:nothing", &["", ISSUER, AUDIENCE, SUBJECT]);
     no_permission(&rrsa.show(&token).await, "There is no permission");
     rrsa.role(|role| role.oidc_trust[0].string_equals.clear());
     let someone = rrsa.token_with("sub", json!("system:serviceaccount:default:default"));
