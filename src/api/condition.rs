@@ -80,6 +80,10 @@ pub enum Reason {
     SessionTooLong,
     /// The node has no RAM role, or its metadata service does not answer.
     NoIdentity,
+    /// ACK's addon token cannot be used.
+    AddonTokenInvalid,
+    /// The registry does not accept the new token.
+    CredentialRejected,
     /// The cloud answered something that it never should.
     UnexpectedReply,
     /// The cloud failed on its own side.
@@ -130,6 +134,8 @@ impl Reason {
             Self::Unreachable => "Unreachable",
             Self::SessionTooLong => "SessionTooLong",
             Self::NoIdentity => "NoIdentity",
+            Self::AddonTokenInvalid => "AddonTokenInvalid",
+            Self::CredentialRejected => "CredentialRejected",
             Self::UnexpectedReply => "UnexpectedReply",
             Self::CloudFailing => "CloudFailing",
             Self::SecretConflict => "SecretConflict",
@@ -158,6 +164,7 @@ impl Reason {
                 | Self::KeyInactive
                 | Self::ClockSkew
                 | Self::SessionTooLong
+                | Self::AddonTokenInvalid
                 | Self::SecretConflict
                 | Self::QuotaExceeded
                 | Self::Forbidden
