@@ -24,6 +24,8 @@ mod flight;
 mod identity;
 mod reply;
 mod sign;
+#[cfg(test)]
+mod sign_fuzz_tests;
 mod transport;
 
 use std::net::SocketAddr;
