@@ -22,6 +22,8 @@ mod enterprise;
 mod error;
 mod flight;
 mod identity;
+#[cfg_attr(not(test), expect(dead_code, reason = "nobody asks registries yet"))]
+mod proof;
 mod reply;
 mod sign;
 #[cfg(test)]
