@@ -8,11 +8,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Response};
+use axum::serve::Listener;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::{Prover, Setup, Verdict, Why};
 use crate::cloud::transport::{Deadlines, Trouble};
@@ -38,7 +41,13 @@ struct Server {
 
 impl Server {
     async fn start(answer: impl Fn(&Seen) -> Option<Response<Body>> + Clone + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        Self::serve(TcpListener::bind(("127.0.0.1", 0)).await.unwrap(), answer)
+    }
+
+    fn serve(
+        listener: impl Listener<Addr = SocketAddr>,
+        answer: impl Fn(&Seen) -> Option<Response<Body>> + Clone + Send + Sync + 'static,
+    ) -> Self {
         let (address, seen) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
         let record = Arc::clone(&seen);
         let router = Router::new().fallback(move |request: Request| {
@@ -72,6 +81,43 @@ impl Server {
         seen.iter()
             .map(|seen| format!("{} {}", seen.target, seen.authorization.as_deref().unwrap_or("-")))
             .collect()
+    }
+}
+
+/// Speaks TLS with a certificate that nobody vouches for but itself.
+struct Tls(TcpListener, TlsAcceptor);
+
+impl Tls {
+    async fn bind() -> (Self, reqwest::Certificate) {
+        let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config =
+            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config =
+            config.unwrap().with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let root = reqwest::Certificate::from_der(own.cert.der()).unwrap();
+        (Self(listener, TlsAcceptor::from(Arc::new(config.unwrap()))), root)
+    }
+}
+
+impl Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, peer) = self.0.accept().await.unwrap();
+            // Who does not trust the certificate hangs up here.
+            if let Ok(stream) = self.1.accept(stream).await {
+                return (stream, peer);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.0.local_addr()
     }
 }
 
@@ -375,6 +421,25 @@ async fn in_the_world_a_registry_is_asked_by_https_alone() {
     let verdict = prover.prove(&registry.domain(), &credential(), None).await;
     assert_eq!(verdict, unanswered(&registry, Trouble::Untrusted));
     assert_eq!(registry.seen(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_certificate_is_trusted_if_it_was_said_to_be() {
+    let (listener, root) = Tls::bind().await;
+    let registry = Server::serve(listener, |seen| match seen.authorization {
+        None => {
+            let header = format!("Bearer realm=\"https://{}/token\",service=\"s\"", seen.host);
+            reply(401, &[("www-authenticate", &header)], "")
+        }
+        Some(_) => honest(seen, None),
+    });
+    for (roots, expected) in
+        [(&[][..], unanswered(&registry, Trouble::Untrusted)), (&[root], Verdict::Accepted)]
+    {
+        let prover = Prover::new(&Setup { user_agent: "test", realms: &[], roots }).unwrap();
+        assert_eq!(prover.prove(&registry.domain(), &credential(), None).await, expected);
+    }
+    assert_eq!(registry.seen().len(), 3);
 }
 
 #[test]
