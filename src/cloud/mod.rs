@@ -23,8 +23,11 @@ mod error;
 mod flight;
 mod identity;
 mod personal;
+mod proof;
 mod reply;
 mod sign;
+#[cfg(test)]
+mod sign_fuzz_tests;
 mod transport;
 
 use std::collections::BTreeMap;

@@ -31,7 +31,7 @@ pub(super) fn builder(deadlines: Deadlines) -> ClientBuilder {
 
 /// Why there is no answer. Says the same for the same cause: no address, port or time is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub enum Trouble {
     /// The name has no address.
     Unresolved,
     /// Nobody listens there.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use acr_credential_binding::api::AcrCredentialBinding;
+use acr_lab::cloud::world::OidcProvider;
 use acr_lab::cloud::{Cloud, CloudConfig};
 use acr_lab::controller::{Controller, ControllerOptions};
 use acr_lab::plane::{AuditEvents, FaultProxy, Mark, Options, Plane};
@@ -54,6 +55,18 @@ fn options(kubeconfig: PathBuf, cloud: &Cloud) -> ControllerOptions {
         .log_level("info,acr_credential_binding=trace")
 }
 
+/// A cloud that has the cluster's OIDC provider registered, as a cluster with RRSA enabled has.
+async fn cloud_of(plane: &Plane) -> Cloud {
+    let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
+    let provider = OidcProvider {
+        issuer: Options::default().service_account_issuer,
+        client_ids: ["sts.aliyuncs.com".to_owned()].into(),
+        jwks: plane.jwks().await.unwrap(),
+    };
+    cloud.register_oidc_provider("1", "ack-rrsa-demo", provider);
+    cloud
+}
+
 impl Lab {
     /// Everything, with the controller ready.
     pub async fn start() -> Self {
@@ -73,7 +86,7 @@ impl Lab {
     /// Everything, with a proxy between the controller and the API server.
     pub async fn proxied() -> (Self, Arc<FaultProxy>) {
         let plane = installed_without(&[], Options::default()).await;
-        let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
+        let cloud = cloud_of(&plane).await;
         let proxy = FaultProxy::start(&plane).await.unwrap();
         let kubeconfig = proxy.kubeconfig_for(NAMESPACE, CONTROLLER).await.unwrap();
         let controller = Controller::start_ready(options(kubeconfig, &cloud), PATIENCE).await.unwrap();
@@ -81,7 +94,7 @@ impl Lab {
     }
 
     async fn start_on(plane: Plane, change: impl FnOnce(ControllerOptions) -> ControllerOptions) -> Self {
-        let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
+        let cloud = cloud_of(&plane).await;
         let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap();
         let controller =
             Controller::start_ready(change(options(kubeconfig, &cloud)), PATIENCE).await.unwrap();
@@ -159,6 +172,32 @@ impl Lab {
     /// The token for a domain, where one stands.
     pub async fn token(&self, namespace: &str, domain: &str) -> Option<String> {
         self.auths(namespace).await?.remove(domain).map(|(_, token)| token)
+    }
+
+    /// The bytes of our Secret as a kubelet would use them.
+    pub async fn docker_config(&self, namespace: &str) -> Vec<u8> {
+        let data = self.secret(namespace).await.and_then(|secret| secret.data).unwrap();
+        data[".dockerconfigjson"].0.clone()
+    }
+
+    /// Puts a Secret of others somewhere, in place of what stands there.
+    pub async fn put_secret(&self, namespace: &str, name: &str, data: Value) {
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": { "name": name, "namespace": namespace },
+            "stringData": data,
+        });
+        let params = PatchParams::apply("user").force();
+        self.namespaced::<Secret>(namespace).patch(name, &params, &Patch::Apply(&object)).await.unwrap();
+    }
+
+    /// The AccessKeyId and AccessKeySecret of a user of the cloud.
+    pub fn key_of(&self, account: &str, user: &str) -> (String, String) {
+        self.cloud.world(|world| {
+            let key = &world.user_mut(account, user).unwrap().keys[0];
+            (key.id.clone(), key.secret.clone())
+        })
     }
 
     pub async fn delete_secret(&self, namespace: &str) {

@@ -11,6 +11,8 @@ mod fence;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod identities;
+#[cfg(test)]
 mod invalid;
 #[cfg(test)]
 mod refresh;

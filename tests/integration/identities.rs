@@ -1,0 +1,203 @@
+//! Identities while the controller runs: what they begin with comes, changes and goes.
+
+use std::time::Duration;
+
+use acr_lab::front::{ConnectProxy, HttpsFront};
+use acr_lab::plane::Mark;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::harness::{CONTROLLER, Lab, NAMESPACE, spec};
+
+const PARTNER: &str = "partner-registry.cn-hangzhou.cr.aliyuncs.com";
+const HELPER: &str = "aliyun-acr-credential-helper";
+
+fn of(namespace: &str, entry: Value) -> Value {
+    let mut of = spec(&[namespace]);
+    of["registries"] = json!([entry]);
+    of
+}
+
+fn by_key() -> Value {
+    json!({ "instanceId": "cri-demo0003", "accessKeySecretRef": { "name": "acr-access-key" } })
+}
+
+fn by_rrsa() -> Value {
+    json!({
+        "instanceId": "cri-demo0001",
+        "rrsaRoleARN": "acs:ram::1:role/acr-rrsa",
+        "rrsaOIDCProviderRoleARN": "acs:ram::1:oidc-provider/ack-rrsa-demo",
+    })
+}
+
+async fn put_pair(lab: &Lab, account: &str, user: &str) {
+    let (id, secret) = lab.key_of(account, user);
+    let data = json!({ "accessKeyId": id, "accessKeySecret": secret });
+    lab.put_secret(NAMESPACE, "acr-access-key", data).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_pair_is_awaited_rotated_and_its_loss_takes_nothing_away() {
+    let lab = Lab::start().await;
+    lab.create_namespace("keyed").await;
+    lab.bind("keyed", of("keyed", by_key())).await;
+    let message = lab.until_ready_is("keyed", "False", "SecretNotFound").await;
+    assert!(message.contains("acr-credential-system/acr-access-key"), "{message}");
+    assert!(message.contains("accessKeyId and accessKeySecret"), "{message}");
+
+    put_pair(&lab, "2", "partner-puller").await;
+    lab.until_ready_is("keyed", "True", "Succeeded").await;
+    let first = lab.token("keyed", PARTNER).await.unwrap();
+
+    // Rotated: RAM gives the user a second key, and the Secret changes to it.
+    lab.cloud.world(|world| {
+        let keys = &mut world.user_mut("2", "partner-puller").unwrap().keys;
+        let mut second = keys[0].clone();
+        second.id.push_str("-second");
+        second.secret.push_str("-second");
+        keys.insert(0, second);
+    });
+    put_pair(&lab, "2", "partner-puller").await;
+    lab.until("another pair means another token", async || {
+        lab.token("keyed", PARTNER).await.is_some_and(|token| token != first)
+    })
+    .await;
+    let second = lab.token("keyed", PARTNER).await;
+
+    lab.namespaced::<Secret>(NAMESPACE)
+        .delete("acr-access-key", &DeleteParams::default())
+        .await
+        .unwrap();
+    lab.annotate("keyed", "acrcredential.dev/refresh-at", "now").await;
+    lab.until("the refresh fails aloud", async || {
+        let ready = lab.condition("keyed", "Ready").await;
+        ready.is_some_and(|(status, reason, _)| status == "True" && reason == "RefreshFailing")
+    })
+    .await;
+    assert_eq!(lab.token("keyed", PARTNER).await, second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_pair_that_is_not_granted_says_which_line_to_add() {
+    let lab = Lab::start().await;
+    lab.create_namespace("unlisted").await;
+    let entry = json!({ "instanceId": "cri-demo0003", "accessKeySecretRef": { "name": "elsewhere" } });
+    lab.bind("unlisted", of("unlisted", entry)).await;
+    let message = lab.until_ready_is("unlisted", "False", "Forbidden").await;
+    assert!(message.contains("add elsewhere to resourceNames of the Role acr-credential-keys"), "{message}");
+}
+
+/// Enabling RRSA needs no restart and no order of steps.
+#[tokio::test(flavor = "multi_thread")]
+async fn rrsa_begins_to_work_when_its_service_account_is_made() {
+    let lab = Lab::start().await;
+    lab.create_namespace("oidc").await;
+    lab.bind("oidc", of("oidc", by_rrsa())).await;
+    let message = lab.until_ready_is("oidc", "False", "ServiceAccountNotFound").await;
+    assert!(message.contains("kubectl -n kube-system create serviceaccount"), "{message}");
+    lab.create_account("kube-system", HELPER, &[]).await;
+    lab.until_ready_is("oidc", "True", "Succeeded").await;
+    let tokens = lab.requests(Mark::default()).filter(|e| e.resource == "serviceaccounts/token");
+    assert!(tokens.iter().all(|e| e.namespace == "kube-system" && e.name == HELPER));
+}
+
+/// Whoever steals the controller's token gets tokens of that account for the cloud, and no other token.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_token_of_the_cluster_can_be_asked_for() {
+    let lab = Lab::start().await;
+    lab.create_account("kube-system", HELPER, &[]).await;
+    lab.create_account("kube-system", "admin", &[]).await;
+    let thief = lab.plane.service_account_client(NAMESPACE, CONTROLLER).await.unwrap();
+    let ask = async |namespace: &str, name: &str, audiences: Option<&[&str]>, seconds: i64| {
+        let audiences = audiences.map(|all| all.iter().map(|a| (*a).to_owned()).collect());
+        let spec =
+            TokenRequestSpec { audiences, expiration_seconds: Some(seconds), ..TokenRequestSpec::default() };
+        let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+        let accounts: Api<ServiceAccount> = Api::namespaced(thief.clone(), namespace);
+        accounts.create_token_request(name, &PostParams::default(), &request).await
+    };
+    let cloud: Option<&[&str]> = Some(&["sts.aliyuncs.com"]);
+    ask("kube-system", HELPER, cloud, 3600).await.unwrap();
+    for (namespace, name, audiences, seconds) in [
+        ("kube-system", HELPER, None, 3600),
+        ("kube-system", HELPER, Some(&["https://kubernetes.default.svc"][..]), 3600),
+        ("kube-system", HELPER, Some(&["sts.aliyuncs.com", "https://kubernetes.default.svc"][..]), 3600),
+        ("kube-system", HELPER, cloud, 86_400),
+        ("kube-system", "admin", cloud, 3600),
+        ("kube-system", "default", cloud, 3600),
+        (NAMESPACE, CONTROLLER, cloud, 3600),
+        ("default", HELPER, cloud, 3600),
+    ] {
+        let error = ask(namespace, name, audiences, seconds).await.unwrap_err();
+        assert!(
+            matches!(&error, kube::Error::Api(status) if matches!(status.code, 403 | 422)),
+            "{namespace}/{name} {audiences:?} {seconds}: {error}"
+        );
+    }
+}
+
+/// ACK replaces its token from time to time. A broken one is told, and the next one heals.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_addon_token_is_told_and_a_new_one_heals() {
+    let lab = Lab::start_with(|options| options.arg("--token-mode=managedRole")).await;
+    lab.create_namespace("managed").await;
+    lab.bind("managed", spec(&["managed"])).await;
+    let message = lab.until_ready_is("managed", "False", "NoIdentity").await;
+    assert!(message.contains("AliyunCSManagedAcrRole") && message.contains("workerRole"), "{message}");
+    let put = async |token: String| {
+        let data = json!({ "addon.token.config": token });
+        lab.put_secret("kube-system", "addon.aliyuncsmanagedacrrole.token", data).await;
+    };
+    let good = lab.cloud.addon_token(Duration::from_secs(3600));
+    let mut broken: Value = serde_json::from_str(&good).unwrap();
+    broken["keyring"] = json!("not-the-key-ring");
+    put(broken.to_string()).await;
+    lab.until_ready_is("managed", "False", "AddonTokenInvalid").await;
+    put(good).await;
+    lab.until_ready_is("managed", "True", "Succeeded").await;
+}
+
+/// The keys of the official SDKs' environment, outside ACK.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_of_the_official_sdks_gives_an_identity() {
+    let lab = Lab::start_with_world(|cloud, options| {
+        let (id, secret) = cloud.world(|world| {
+            let key = &world.user_mut("1", "puller").unwrap().keys[0];
+            (key.id.clone(), key.secret.clone())
+        });
+        options
+            .env("ALIBABA_CLOUD_ACCESS_KEY_ID", id)
+            .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", secret)
+            .env("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true")
+    })
+    .await;
+    lab.create_namespace("outside").await;
+    lab.bind("outside", spec(&["outside"])).await;
+    lab.until_ready_is("outside", "True", "Succeeded").await;
+    let status = lab.bindings().get("outside").await.unwrap().status.unwrap();
+    assert_eq!(status.registries[0].identity, "environment");
+}
+
+/// As in a network whose only way out is a proxy that speaks for the cloud with a certificate of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cloud_is_reached_by_https_through_the_proxy_and_with_the_extra_certificates() {
+    let (lab, front, proxy) = Lab::start_behind_a_proxy().await;
+    lab.create_namespace("proxied").await;
+    lab.bind("proxied", spec(&["proxied"])).await;
+    lab.until_ready_is("proxied", "True", "Succeeded").await;
+    let hosts = proxy.hosts();
+    assert!(hosts.iter().all(|host| host.starts_with("cr-vpc.cn-hangzhou.aliyuncs.com")), "{hosts:?}");
+    assert!(!hosts.is_empty());
+
+    // A redirect would carry the signature to another host.
+    let mark = lab.cloud.calls().len();
+    front.redirect("GetAuthorizationToken", "https://evil.aliyuncs.com/");
+    lab.annotate("proxied", "acrcredential.dev/refresh-at", "now").await;
+    lab.until_ready_is("proxied", "True", "RefreshFailing").await;
+    assert!(!proxy.hosts().iter().any(|host| host.contains("evil")), "{:?}", proxy.hosts());
+    let minted = lab.cloud.calls()[mark..].iter().filter(|c| c.action == "GetAuthorizationToken").count();
+    assert_eq!(minted, 0);
+}
