@@ -29,6 +29,7 @@ mod sign;
 #[cfg(test)]
 mod sign_fuzz_tests;
 mod transport;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -44,6 +45,8 @@ use self::error::Denial;
 pub use self::error::{Failure, Retry, SetupError};
 pub use self::identity::{Environment, KeyPair, OidcToken, Sources, TokenMode};
 use self::identity::{Own, Resolved, Sessions};
+use self::proof::{Prover, Setup};
+pub use self::verify::Verify;
 use crate::model::{Credential, Edition, RegistryKey};
 
 /// Where the cloud is, seen from here, and as whom to go there.
@@ -63,6 +66,10 @@ pub struct Settings {
     pub environment: Environment,
     /// What lies in the cluster.
     pub sources: Arc<dyn Sources>,
+    /// Whether registries are asked what they think of a new credential.
+    pub verify: Verify,
+    /// Hosts, as `host[:port]`, to which registries may send for tokens, beside Alibaba's own and their own.
+    pub registry_auth_hosts: Vec<Box<str>>,
 }
 
 /// How hosts are reached.
@@ -100,6 +107,8 @@ struct Inner {
     cr_hosts: BTreeMap<Box<str>, Box<str>>,
     client: Client,
     sessions: Sessions,
+    prover: Prover,
+    verify: Verify,
 }
 
 impl Alibaba {
@@ -110,10 +119,25 @@ impl Alibaba {
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let Settings { cluster_region, reach, metadata_endpoint, user_agent, .. } = settings;
         let client = Client::new(&user_agent, &reach)?;
+        let setup = Setup {
+            user_agent: &user_agent,
+            realms: &settings.registry_auth_hosts,
+            roots: &reach.extra_certificates,
+        };
+        let prover = Prover::new(&setup)?;
         let own = Own::new(settings.token_mode, settings.environment, &metadata_endpoint)?;
         let sts = reach.sts_host.map_or_else(|| endpoint::sts(&cluster_region), Hosts::only);
         let sessions = Sessions::new(client.clone(), sts, own, settings.sources);
-        Ok(Self { inner: Arc::new(Inner { cluster_region, cr_hosts: reach.cr_hosts, client, sessions }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                cluster_region,
+                cr_hosts: reach.cr_hosts,
+                client,
+                sessions,
+                prover,
+                verify: settings.verify,
+            }),
+        })
     }
 
     /// Asks for a credential: one signed `GetAuthorizationToken`, and before it whatever the identity's chain lacks.
@@ -159,6 +183,16 @@ impl Alibaba {
         let outcome =
             enterprise::domains(&self.inner.client, &asked.call(Action::ListInstanceEndpoint, &query)).await;
         self.settle(&asked, outcome)
+    }
+
+    /// Shows a new credential to the registries behind `domains`, if this was asked for, before it takes an old
+    /// one's place. Its remark says if they reject it.
+    ///
+    /// # Errors
+    /// `CredentialRejected`, where rejection is enforced. A registry that cannot be reached from here, whose name
+    /// has no address or which is linked to no VPC, rejects nothing.
+    pub async fn verify(&self, credential: &mut Credential, domains: &[String]) -> Result<(), Failure> {
+        verify::verify(&self.inner.prover, self.inner.verify, domains, credential).await
     }
 
     async fn ask(&self, key: &RegistryKey, now: Timestamp) -> Result<Asked, Failure> {

@@ -168,6 +168,7 @@ fn credential() -> Credential {
         token: SecretString::from(TOKEN),
         minted_at: Timestamp::UNIX_EPOCH,
         expires_at: Timestamp::MAX,
+        origin: Default::default(),
     }
 }
 

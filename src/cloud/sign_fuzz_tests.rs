@@ -8,11 +8,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use secrecy::SecretString;
 
-use super::call::{Action, Call};
+use super::call::{Action, At, By, Call};
 use super::client::Client;
 use super::enterprise;
 use super::identity::AccessKey;
 use super::sign::{Canonical, canonical_query, sha256};
+use super::{Lab as Simulated, Reach};
 
 const HOST: &str = "cr.cn-hangzhou.aliyuncs.com";
 const INSTANCE: (&str, &str) = ("InstanceId", "cri-demo0001");
@@ -108,15 +109,19 @@ fn run<S: Strategy>(strategy: &S, case: impl Fn(S::Value) -> Result<(), TestCase
 fn whatever_the_parameters_hold_the_client_signs_what_it_sends() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let lab = runtime.block_on(Lab::start());
-    let client = Client::new("fuzz", Some(lab.address)).unwrap();
+    let reach = Reach {
+        lab: Some(Simulated { address: lab.address, without_address: Vec::new() }),
+        ..Reach::default()
+    };
+    let client = Client::new("fuzz", &reach).unwrap();
     run(&parameters(), |parameters| {
         let query = borrowed(&parameters);
         let call = Call {
             action: Action::GetAuthorizationToken,
-            host: HOST,
+            at: At { host: HOST, fallback: None },
             subject: "cri-demo0001 in cn-hangzhou",
             query: &query,
-            key: &lab.key,
+            by: By::Key(&lab.key),
             now: lab.now(),
         };
         let outcome = runtime.block_on(enterprise::mint(&client, &call));

@@ -155,7 +155,7 @@ impl Board {
     fn refresh_wants(&self, state: &mut State) {
         let mut wants = state.book.wants();
         for key in state.book.keys() {
-            wants.entry(key).or_insert(Want { threshold: std::time::Duration::ZERO, list_domains: false });
+            wants.entry(key).or_insert(Want::default());
         }
         state.ledger.want(&wants);
         self.credentials.notify_one();

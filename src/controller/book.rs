@@ -156,9 +156,10 @@ impl Book {
             for registry in &binding.registries {
                 let want = wants
                     .entry(registry.key.clone())
-                    .or_insert(Want { threshold: binding.threshold, list_domains: false });
+                    .or_insert(Want { threshold: binding.threshold, ..Want::default() });
                 want.threshold = want.threshold.max(binding.threshold);
                 want.list_domains |= registry.domains.is_empty();
+                want.domains.extend(registry.domains.iter().cloned());
             }
         }
         wants

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::board::{Board, Cause};
 use super::clock;
-use super::ledger::Minted;
+use super::ledger::{Due, Minted};
 use super::sources::ClusterSources;
 use crate::cloud::Alibaba;
 use crate::cluster::store::Store;
@@ -81,8 +81,8 @@ impl CredentialLoop {
         drop(state);
         self.sources.watch_pairs(&key_secrets(wants.keys()));
         let started = !due.is_empty();
-        for (key, list_domains) in due {
-            flights.spawn(mint(self.cloud.clone(), key, list_domains, now));
+        for due in due {
+            flights.spawn(mint(self.cloud.clone(), due, now));
         }
         let sleep = next
             .map_or(LONGEST_SLEEP, |at| clock::until(at, now))
@@ -94,6 +94,9 @@ impl CredentialLoop {
         Metrics::count(&self.metrics.mints, minted.credential.is_ok());
         match &minted.credential {
             Ok(credential) => {
+                if let Some(remark) = &credential.origin.remark {
+                    warn!(registry = %key, %remark, "credential issued with a remark");
+                }
                 info!(registry = %key, identity = %credential.origin.identity, expires_at = %credential.expires_at, "credential issued")
             }
             Err(failure) => warn!(
@@ -148,13 +151,22 @@ fn key_secrets<'a>(keys: impl Iterator<Item = &'a RegistryKey>) -> BTreeSet<Box<
     keys.filter_map(secret).collect()
 }
 
-async fn mint(cloud: Alibaba, key: RegistryKey, list_domains: bool, now: Timestamp) -> (RegistryKey, Minted) {
-    let domains = async {
+async fn mint(cloud: Alibaba, due: Due, now: Timestamp) -> (RegistryKey, Minted) {
+    let Due { key, list_domains, mut domains } = due;
+    let list = async {
         match list_domains {
             true => Some(cloud.domains(&key, now).await),
             false => None,
         }
     };
-    let (credential, domains) = tokio::join!(cloud.mint(&key, now), domains);
-    (key, Minted { credential, domains })
+    let (mut credential, listed) = tokio::join!(cloud.mint(&key, now), list);
+    if let Some(Ok(listed)) = &listed {
+        domains.clone_from(listed);
+    }
+    if let Ok(minted) = &mut credential
+        && let Err(rejected) = cloud.verify(minted, &domains).await
+    {
+        credential = Err(rejected);
+    }
+    (key, Minted { credential, domains: listed })
 }

@@ -1,6 +1,6 @@
 //! What is held for each registry, and what became of the last attempt.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +15,25 @@ use crate::plan::refresh::{Life, backoff};
 use crate::plan::{Failure, Issue};
 
 /// What the bindings want of one registry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Want {
     /// The longest of their thresholds.
     pub threshold: Duration,
     /// Whether the instance's own domains are asked for.
     pub list_domains: bool,
+    /// The domains that entries give.
+    pub domains: BTreeSet<String>,
+}
+
+/// A registry that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Which one.
+    pub key: RegistryKey,
+    /// Whether the instance's own domains are asked for.
+    pub list_domains: bool,
+    /// Domains that are known already.
+    pub domains: Vec<String>,
 }
 
 /// What an attempt brought.
@@ -110,7 +123,7 @@ impl Ledger {
         &mut self,
         wants: &HashMap<RegistryKey, Want>,
         now: Timestamp,
-    ) -> (Vec<(RegistryKey, bool)>, Option<Timestamp>) {
+    ) -> (Vec<Due>, Option<Timestamp>) {
         let alive = |held: &Held| held.life().is_some_and(|life| !life.is_over(now));
         self.held.retain(|key, held| wants.contains_key(key) || held.in_flight || alive(held));
         let due: Vec<RegistryKey> = wants
@@ -133,8 +146,10 @@ impl Ledger {
         for key in due.into_iter().chain(together) {
             let Some(held) = self.held.get_mut(&key) else { continue };
             held.in_flight = true;
-            let list_domains = wants.get(&key).is_some_and(|want| want.list_domains);
-            started.push((key, list_domains));
+            let Some(want) = wants.get(&key) else { continue };
+            let given = want.domains.iter().cloned();
+            let domains = given.chain(held.domains.iter().flat_map(|domains| domains.to_vec())).collect();
+            started.push(Due { key, list_domains: want.list_domains, domains });
         }
         let next = wants.iter().filter_map(|(key, want)| self.due_at(key, want)).min();
         (started, next)

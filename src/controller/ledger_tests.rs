@@ -7,7 +7,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret as _;
 
-use super::{CloudFailure, Ledger, Minted, Retry, Want};
+use super::{CloudFailure, Due, Ledger, Minted, Retry, Want};
 use crate::api::Reason;
 use crate::cluster::store::{Kept, Tokens};
 use crate::model::identity::{Arn, Base, Identity};
@@ -26,8 +26,13 @@ fn registry(key: &RegistryKey, domains: &[&str]) -> Registry {
 }
 
 fn wants(keys: &[&RegistryKey], list_domains: bool) -> HashMap<RegistryKey, Want> {
-    let want = Want { threshold: Duration::from_secs(900), list_domains };
+    let want = Want { threshold: Duration::from_secs(900), list_domains, ..Want::default() };
     keys.iter().map(|key| ((*key).clone(), want.clone())).collect()
+}
+
+/// A registry of which nothing is known yet is asked for its domains too.
+fn due(key: &RegistryKey) -> Due {
+    Due { key: key.clone(), list_domains: true, domains: Vec::new() }
 }
 
 /// A credential for an hour from `seconds` on.
@@ -80,7 +85,7 @@ fn holding(held: &[(&RegistryKey, i64)]) -> (Ledger, HashMap<RegistryKey, Want>)
 }
 
 fn started(ledger: &mut Ledger, wants: &HashMap<RegistryKey, Want>, now: Timestamp) -> Vec<RegistryKey> {
-    let mut keys: Vec<_> = ledger.start_due(wants, now).0.into_iter().map(|(key, _)| key).collect();
+    let mut keys: Vec<_> = ledger.start_due(wants, now).0.into_iter().map(|due| due.key).collect();
     keys.sort();
     keys
 }
@@ -97,7 +102,7 @@ fn what_is_not_held_is_due_at_once_and_asked_for_once() {
     let (key, mut ledger) = (key("cri-1"), Ledger::default());
     let wants = wants(&[&key], true);
     ledger.want(&wants);
-    assert_eq!(ledger.start_due(&wants, at(0)), (vec![(key.clone(), true)], None));
+    assert_eq!(ledger.start_due(&wants, at(0)), (vec![due(&key)], None));
     assert_eq!(ledger.start_due(&wants, at(1)), (vec![], None));
     ledger.want(&wants);
     assert_eq!(ledger.start_due(&wants, at(2)), (vec![], None));

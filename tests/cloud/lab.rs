@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use acr_credential_binding::cloud::{
-    Alibaba, Environment, Failure, Lab as Simulated, Reach, Settings, TokenMode,
+    Alibaba, Environment, Failure, Lab as Simulated, Reach, Settings, TokenMode, Verify,
 };
 use acr_credential_binding::model::identity::{Arn, Base, Identity};
 use acr_credential_binding::model::{Credential, Edition, RegistryKey};
@@ -107,6 +107,8 @@ fn settings(cloud: &Cloud, cluster: Arc<Cluster>) -> Settings {
         token_mode: TokenMode::Auto,
         environment: Environment::default(),
         sources: cluster,
+        verify: Verify::Off,
+        registry_auth_hosts: Vec::new(),
     }
 }
 

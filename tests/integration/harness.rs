@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use acr_credential_binding::api::AcrCredentialBinding;
+use acr_lab::certificates::Authority;
 use acr_lab::cloud::world::OidcProvider;
 use acr_lab::cloud::{Cloud, CloudConfig};
 use acr_lab::controller::{Controller, ControllerOptions};
+use acr_lab::front::{ConnectProxy, HttpsFront};
 use acr_lab::plane::{AuditEvents, FaultProxy, Mark, Options, Plane};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -75,12 +77,34 @@ impl Lab {
 
     /// Everything, with the controller's options changed.
     pub async fn start_with(change: impl FnOnce(ControllerOptions) -> ControllerOptions) -> Self {
+        Self::start_with_world(|_, options| change(options)).await
+    }
+
+    /// Everything, with the controller's options made from what is in the cloud.
+    pub async fn start_with_world(
+        change: impl FnOnce(&Cloud, ControllerOptions) -> ControllerOptions,
+    ) -> Self {
         Self::start_on(installed_without(&[], Options::default()).await, change).await
+    }
+
+    /// Everything, with the cloud behind HTTPS and a proxy, by certificates that only a CA bundle explains.
+    pub async fn start_behind_a_proxy() -> (Self, HttpsFront, ConnectProxy) {
+        let plane = installed_without(&[], Options::default()).await;
+        let cloud = cloud_of(&plane).await;
+        let authority = Authority::new().unwrap();
+        let front = HttpsFront::start(&cloud, &authority).await.unwrap();
+        let proxy = ConnectProxy::start(front.address()).await.unwrap();
+        let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap();
+        let bundle = kubeconfig.with_file_name("cloud-ca.pem");
+        std::fs::write(&bundle, authority.pem()).unwrap();
+        let options = options(kubeconfig, &cloud).by_https(&proxy.url(), &bundle);
+        let controller = Controller::start_ready(options, PATIENCE).await.unwrap();
+        (Self { client: plane.client(), plane, cloud, controller }, front, proxy)
     }
 
     /// Everything but some files of the installation.
     pub async fn start_without(left_out: &[&str], options: Options) -> Self {
-        Self::start_on(installed_without(left_out, options).await, |options| options).await
+        Self::start_on(installed_without(left_out, options).await, |_, options| options).await
     }
 
     /// Everything, with a proxy between the controller and the API server.
@@ -93,11 +117,14 @@ impl Lab {
         (Self { client: plane.client(), plane, cloud, controller }, Arc::new(proxy))
     }
 
-    async fn start_on(plane: Plane, change: impl FnOnce(ControllerOptions) -> ControllerOptions) -> Self {
+    async fn start_on(
+        plane: Plane,
+        change: impl FnOnce(&Cloud, ControllerOptions) -> ControllerOptions,
+    ) -> Self {
         let cloud = cloud_of(&plane).await;
         let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap();
-        let controller =
-            Controller::start_ready(change(options(kubeconfig, &cloud)), PATIENCE).await.unwrap();
+        let options = change(&cloud, options(kubeconfig, &cloud));
+        let controller = Controller::start_ready(options, PATIENCE).await.unwrap();
         Self { client: plane.client(), plane, cloud, controller }
     }
 

@@ -67,10 +67,7 @@ async fn a_key_pair_is_awaited_rotated_and_its_loss_takes_nothing_away() {
     .await;
     let second = lab.token("keyed", PARTNER).await;
 
-    lab.namespaced::<Secret>(NAMESPACE)
-        .delete("acr-access-key", &DeleteParams::default())
-        .await
-        .unwrap();
+    lab.namespaced::<Secret>(NAMESPACE).delete("acr-access-key", &DeleteParams::default()).await.unwrap();
     lab.annotate("keyed", "acrcredential.dev/refresh-at", "now").await;
     lab.until("the refresh fails aloud", async || {
         let ready = lab.condition("keyed", "Ready").await;

@@ -27,4 +27,6 @@ mod serve;
 #[cfg(test)]
 mod start;
 #[cfg(test)]
+mod ways;
+#[cfg(test)]
 mod withdraw;

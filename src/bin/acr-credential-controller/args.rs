@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 
 use acr_credential_binding::api::names;
-use acr_credential_binding::cloud::{Certificate, Lab, Reach, Settings, Sources};
+use acr_credential_binding::cloud::{Certificate, Lab, Reach, Settings, Sources, Verify};
 use acr_credential_binding::controller::Config;
 use acr_credential_binding::plan::Template;
 
@@ -62,6 +62,15 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
 
+    /// Show each new credential to the registry before it is used: not at all, tell a rejection, or keep the last
+    /// good credential on a rejection
+    #[arg(long, env = "ACR_VERIFY_CREDENTIALS", value_enum, default_value = "off")]
+    pub(crate) verify_credentials: VerifyMode,
+
+    /// Host, as host[:port], to which a registry may send for tokens beside Alibaba's own; may be repeated
+    #[arg(long = "registry-auth-host")]
+    pub(crate) registry_auth_hosts: Vec<String>,
+
     /// File of PEM certificates to trust besides the system's, such as those of a proxy
     #[arg(long, env = "ACR_CA_BUNDLE")]
     pub(crate) ca_bundle: Option<PathBuf>,
@@ -83,6 +92,23 @@ pub(crate) struct Args {
 pub(crate) enum LogFormat {
     Text,
     Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum VerifyMode {
+    Off,
+    Warn,
+    Enforce,
+}
+
+impl From<VerifyMode> for Verify {
+    fn from(mode: VerifyMode) -> Self {
+        match mode {
+            VerifyMode::Off => Self::Off,
+            VerifyMode::Warn => Self::Warn,
+            VerifyMode::Enforce => Self::Enforce,
+        }
+    }
 }
 
 impl Args {
@@ -124,6 +150,8 @@ impl Args {
             token_mode: self.identity.token_mode.into(),
             environment: self.identity.environment(),
             sources,
+            verify: self.verify_credentials.into(),
+            registry_auth_hosts: self.registry_auth_hosts.iter().map(|host| host.as_str().into()).collect(),
         }
     }
 

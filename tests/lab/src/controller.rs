@@ -30,6 +30,8 @@ pub struct ControllerOptions {
     pub kubeconfig: PathBuf,
     /// Where every Alibaba API host and the ECS metadata service are reached.
     pub cloud_address: String,
+    /// Whether API hosts are reached by HTTPS, as in the world, and not at the cloud's address.
+    pub by_https: bool,
     /// The region that it takes for the cluster's.
     pub region: String,
     /// Further flags.
@@ -57,6 +59,7 @@ impl ControllerOptions {
             log: kubeconfig.with_file_name("controller.log"),
             kubeconfig,
             cloud_address: cloud_address.into(),
+            by_https: false,
             region: "cn-hangzhou".to_owned(),
             args: Vec::new(),
             env: Vec::new(),
@@ -70,6 +73,15 @@ impl ControllerOptions {
     pub fn arg(mut self, arg: impl Into<OsString>) -> ControllerOptions {
         self.args.push(arg.into());
         self
+    }
+
+    /// Reaches API hosts by HTTPS through a proxy, and trusts the certificates of a file besides the system's. What
+    /// is on loopback it reaches by itself.
+    #[must_use]
+    pub fn by_https(mut self, proxy: &str, ca_bundle: &Path) -> ControllerOptions {
+        self.by_https = true;
+        let ca_bundle = format!("--ca-bundle={}", ca_bundle.display());
+        self.arg(ca_bundle).env("HTTPS_PROXY", proxy).env("NO_PROXY", "127.0.0.1,localhost")
     }
 
     /// Adds an environment variable.
@@ -249,7 +261,6 @@ impl Controller {
 fn spawn(options: &ControllerOptions, port: u16) -> anyhow::Result<Child> {
     let mut program = Program::new(&options.binary, &options.log)
         .arg(format!("--region={}", options.region))
-        .arg(format!("--cloud-address={}", options.cloud_address))
         .arg(format!("--metadata-endpoint={}", options.cloud_address))
         .arg(format!("--listen-address=127.0.0.1:{port}"))
         .arg(format!("--log-format={}", options.log_format))
@@ -263,7 +274,12 @@ fn spawn(options: &ControllerOptions, port: u16) -> anyhow::Result<Child> {
         .env_remove("HTTP_PROXY")
         .env_remove("http_proxy")
         .env_remove("HTTPS_PROXY")
-        .env_remove("https_proxy");
+        .env_remove("https_proxy")
+        .env_remove("ALL_PROXY")
+        .env_remove("all_proxy");
+    if !options.by_https {
+        program = program.arg(format!("--cloud-address={}", options.cloud_address));
+    }
     for (key, value) in &options.env {
         program = program.env(key, value);
     }
