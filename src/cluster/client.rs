@@ -25,16 +25,13 @@ pub enum Error {
 ///
 /// kube's default stack speaks HTTP/1.1 with Nagle's algorithm on, and sends a refused request again up to 15
 /// times on its own. This one speaks HTTP/2 where the server does, sends at once, notices a dead peer by ping,
-/// and repeats nothing: whoever calls decides that, with a deadline.
+/// and repeats nothing: whoever calls decides that, with a deadline. It uses no proxy: the one that `HTTPS_PROXY`
+/// names is for the cloud, while the API server is at hand.
 ///
 /// # Errors
 /// [`Error`], with the part that cannot be used.
 pub fn connect(config: &Config) -> Result<Client, Error> {
     let boxed = |e: kube::Error| Error::Config(Box::new(e));
-    if config.proxy_url.is_some() {
-        // Tunnels are kube's own business, and rare within a cluster.
-        return Client::try_from(config.clone()).map_err(boxed);
-    }
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use acr_lab::front::{ConnectProxy, HttpsFront};
 use acr_lab::plane::Mark;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};

@@ -32,15 +32,15 @@ async fn what_the_cloud_refuses_is_told_with_its_cure_and_hides_nothing_that_wor
             "expireDuration",
             json!({ "instanceId": "cri-demo0003", "assumeRoleARN": "acs:ram::2:role/acr-pull", "expireDuration": 43200 }),
         ),
-        ("NotYetServed", "Personal Edition", json!({ "regionId": "cn-hangzhou" })),
+        ("AccessDenied", "2024-09-08", json!({ "regionId": "cn-beijing" })),
         (
-            "NotYetServed",
-            "AccessKey",
-            json!({ "instanceId": "cri-demo0001", "accessKeySecretRef": { "name": "no-such-secret" } }),
+            "SecretNotFound",
+            "create it with the keys accessKeyId and accessKeySecret",
+            json!({ "instanceId": "cri-demo0001", "accessKeySecretRef": { "name": "acr-access-key" } }),
         ),
         (
-            "NotYetServed",
-            "RRSA",
+            "ServiceAccountNotFound",
+            "create serviceaccount aliyun-acr-credential-helper",
             json!({ "instanceId": "cri-demo0001", "rrsaRoleARN": "acs:ram::1:role/a", "rrsaOIDCProviderRoleARN": "acs:ram::1:oidc-provider/p" }),
         ),
     ];

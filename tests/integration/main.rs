@@ -27,6 +27,8 @@ mod serve;
 #[cfg(test)]
 mod start;
 #[cfg(test)]
+mod verify;
+#[cfg(test)]
 mod ways;
 #[cfg(test)]
 mod withdraw;

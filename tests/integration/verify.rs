@@ -1,0 +1,113 @@
+//! Credentials that are shown to the registry before they replace good ones.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use acr_lab::registry::{Registry, Verdict, usable};
+use serde_json::json;
+
+use crate::harness::{Lab, spec};
+
+/// A controller, and a registry that accepts every password, or none.
+struct Trial {
+    lab: Lab,
+    registry: Registry,
+    accepts: Arc<AtomicBool>,
+    asked: Arc<AtomicBool>,
+    _ca: tempfile::TempDir,
+}
+
+impl Trial {
+    /// `None` where the packages of the registry are missing.
+    async fn start(flags: &[&str], allow_realm: bool) -> Option<Self> {
+        if !usable().unwrap() {
+            return None;
+        }
+        let (accepts, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+        let (judged_by, seen) = (accepts.clone(), asked.clone());
+        let judge = Arc::new(move |_: &str, _: &str| {
+            seen.store(true, Ordering::Relaxed);
+            if judged_by.load(Ordering::Relaxed) { Verdict::MayPull } else { Verdict::Rejected }
+        });
+        let registry = Registry::judged("cri-demo0001", judge).await.unwrap();
+        let ca = tempfile::tempdir().unwrap();
+        let bundle = ca.path().join("ca.pem");
+        std::fs::write(&bundle, registry.ca_pem()).unwrap();
+        let realm = format!("--registry-auth-host={}", registry.realm_host());
+        let lab = Lab::start_with(|mut options| {
+            options = options.arg(format!("--ca-bundle={}", bundle.display()));
+            if allow_realm {
+                options = options.arg(realm);
+            }
+            flags.iter().fold(options, |options, flag| options.arg(*flag))
+        })
+        .await;
+        lab.create_namespace("shown").await;
+        Some(Self { lab, registry, accepts, asked, _ca: ca })
+    }
+
+    async fn bind(&self) {
+        let mut spec = spec(&["shown"]);
+        spec["registries"] = json!([{ "instanceId": "cri-demo0001", "domains": [self.registry.domain()] }]);
+        self.lab.bind("shown", spec).await;
+    }
+
+    async fn token(&self) -> Option<String> {
+        self.lab.token("shown", &self.registry.domain()).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_enforce_a_rejected_token_does_not_replace_the_last_good_one() {
+    let Some(trial) = Trial::start(&["--verify-credentials=enforce"], true).await else { return };
+    trial.bind().await;
+    trial.lab.until_ready_is("shown", "True", "Succeeded").await;
+    assert!(trial.asked.load(Ordering::Relaxed), "the registry saw the first token");
+    let good = trial.token().await.unwrap();
+
+    trial.accepts.store(false, Ordering::Relaxed);
+    trial.lab.annotate("shown", "acrcredential.dev/refresh-at", "one").await;
+    let message = trial.lab.until_ready_says("shown", "True", "RefreshFailing", "CredentialRejected").await;
+    assert!(message.contains("does not accept the new credential"), "{message}");
+    assert_eq!(trial.token().await.unwrap(), good);
+
+    trial.accepts.store(true, Ordering::Relaxed);
+    trial.lab.annotate("shown", "acrcredential.dev/refresh-at", "two").await;
+    trial.lab.until_ready_is("shown", "True", "Succeeded").await;
+    trial.lab.until("the next one replaces it", async || trial.token().await.unwrap() != good).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_warn_a_rejection_is_told_and_the_token_is_used() {
+    let Some(trial) = Trial::start(&["--verify-credentials=warn"], true).await else { return };
+    trial.accepts.store(false, Ordering::Relaxed);
+    trial.bind().await;
+    trial.lab.until_ready_is("shown", "True", "Succeeded").await;
+    assert!(trial.token().await.is_some());
+    let status = trial.lab.bindings().get("shown").await.unwrap().status.unwrap();
+    let message = &status.registries[0].conditions[0].message;
+    assert!(message.contains(&format!("{} does not accept it", trial.registry.domain())), "{message}");
+}
+
+/// A registry that wants the credential sent to somewhere else does not get it, and that is no rejection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_realm_that_is_not_allowed_gets_no_credential_and_rejects_nothing() {
+    let Some(trial) = Trial::start(&["--verify-credentials=enforce"], false).await else { return };
+    trial.accepts.store(false, Ordering::Relaxed);
+    trial.bind().await;
+    trial.lab.until_ready_is("shown", "True", "Succeeded").await;
+    assert!(trial.token().await.is_some());
+    assert!(!trial.asked.load(Ordering::Relaxed));
+}
+
+/// The VPC domain of an instance may be linked to no VPC, and its public one out of reach.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_cannot_be_reached_rejects_nothing() {
+    let lab = Lab::start_with(|options| options.arg("--verify-credentials=enforce")).await;
+    lab.create_namespace("unreachable").await;
+    let mut spec = spec(&["unreachable"]);
+    spec["registries"] = json!([{ "instanceId": "cri-demo0001", "domains": ["127.0.0.1:1", "registry.invalid", "*.example.com"] }]);
+    lab.bind("unreachable", spec).await;
+    lab.until_ready_is("unreachable", "True", "Succeeded").await;
+    lab.until_served("unreachable", "127.0.0.1:1").await;
+}
