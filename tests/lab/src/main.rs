@@ -66,13 +66,9 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo { once } => demo::run(once).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Up(args) => {
-            let options = Options::default();
-            let issuer = options.service_account_issuer.clone();
-            let plane = Plane::start(options).await?;
+            let plane = Plane::start(Options::default()).await?;
             let cloud = args.start().await?;
-            let client_ids = ["sts.aliyuncs.com".to_owned()].into();
-            let provider = OidcProvider { issuer, client_ids, jwks: plane.jwks().await? };
-            cloud.register_oidc_provider("1", "ack-rrsa-demo", provider);
+            trust_the_cluster(&cloud, &plane).await?;
             println!("{}", cloud.describe());
             print_access(&plane);
             until_told().await
@@ -95,4 +91,15 @@ fn print_access(plane: &Plane) {
 async fn until_told() -> anyhow::Result<()> {
     println!("\nAll of it runs until Ctrl-C, and nothing of it is left then.");
     Ok(tokio::signal::ctrl_c().await?)
+}
+
+/// Registers the cluster as an OIDC provider, as enabling RRSA does.
+async fn trust_the_cluster(cloud: &Cloud, plane: &Plane) -> anyhow::Result<()> {
+    let provider = OidcProvider {
+        issuer: Options::default().service_account_issuer,
+        client_ids: ["sts.aliyuncs.com".to_owned()].into(),
+        jwks: plane.jwks().await?,
+    };
+    cloud.register_oidc_provider("1", "ack-rrsa-demo", provider);
+    Ok(())
 }

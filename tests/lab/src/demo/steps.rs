@@ -50,6 +50,9 @@ impl Demo {
         self.script.step("Every ServiceAccount that is meant pulls with it, and no other");
         self.service_accounts_are_bound().await?;
 
+        self.script.step("Every documented way to a credential, side by side");
+        self.every_way().await?;
+
         self.script.step("A new ServiceAccount is served before a Pod can miss it");
         self.newcomers_are_served().await?;
 
@@ -74,7 +77,7 @@ impl Demo {
         self.show(&["get", "acrcredentialbindings"]).await
     }
 
-    async fn secret_is_good(&self, namespace: &str) -> anyhow::Result<Secret> {
+    pub(super) async fn secret_is_good(&self, namespace: &str) -> anyhow::Result<Secret> {
         let what = format!("{namespace} has its pull Secret");
         let secrets: Api<Secret> = Api::namespaced(self.plane.client(), namespace);
         let secret = until(secrets, SECRET, &what, |secret| pull_secret(secret).is_some()).await?;
@@ -88,11 +91,14 @@ impl Demo {
         ensure!(!content.auths.is_empty(), "the Secret in {namespace} names no registry");
         let instances = self.cloud.world(|world| world.instances.keys().cloned().collect::<Vec<String>>());
         for (domain, login) in content.auths {
-            let opens = |id: &String| self.cloud.token_may_pull(&login.username, &login.password, id);
-            let Some(instance) = instances.iter().find(|id| opens(id)) else {
-                bail!("no registry takes what the Secret in {namespace} has for {domain}");
-            };
-            println!("   {namespace}: {domain} opens {instance}");
+            let (user, token) = (login.username.as_str(), login.password.as_str());
+            let opened = instances.iter().find(|id| self.cloud.token_may_pull(user, token, id));
+            let personal = self.cloud.personal_token_may_pull(user, token, "1", "cn-hangzhou");
+            match opened {
+                Some(instance) => println!("   {namespace}: {domain} opens {instance}"),
+                None if personal => println!("   {namespace}: {domain} opens account 1's Personal Edition"),
+                None => bail!("no registry takes what the Secret in {namespace} has for {domain}"),
+            }
         }
         Ok(())
     }
