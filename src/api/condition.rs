@@ -106,6 +106,8 @@ pub enum Reason {
     SecretTooLarge,
     /// The ConfigMap has errors; the last good binding stays.
     LegacyConfigInvalid,
+    /// The ConfigMap is gone; its binding stays for a while.
+    LegacyConfigMissing,
     /// Our admission policies refuse what they should.
     PoliciesEnforced,
     /// Our admission policies are missing, or cannot exist on this API server.
@@ -151,6 +153,7 @@ impl Reason {
             Self::DomainContested => "DomainContested",
             Self::SecretTooLarge => "SecretTooLarge",
             Self::LegacyConfigInvalid => "LegacyConfigInvalid",
+            Self::LegacyConfigMissing => "LegacyConfigMissing",
             Self::PoliciesEnforced => "PoliciesEnforced",
             Self::PoliciesMissing => "PoliciesMissing",
         }

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod client;
 pub mod error;
 pub mod index;
+pub mod keys;
 pub mod named_secret;
 pub mod objects;
 pub mod oidc_token;

@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use super::ledger::{Ledger, Want};
 use crate::api::binding::DeletionPolicy;
 use crate::api::{AcrCredentialBinding, names};
+use crate::model::identity::Base;
 use crate::model::{Binding, Invalid, RegistryKey};
 use crate::plan::{Bound, Phase};
 
@@ -169,6 +170,23 @@ impl Book {
     pub fn keys(&self) -> impl Iterator<Item = RegistryKey> {
         let in_force = self.entries.values().filter_map(|entry| entry.good.clone());
         in_force.flat_map(|binding| binding.registries.iter().map(|r| r.key.clone()).collect::<Vec<_>>())
+    }
+
+    /// Names of the Secrets with key pairs that any binding names, as it is and as it was last valid.
+    pub fn key_secrets(&self) -> BTreeSet<String> {
+        let written = |entry: &Entry| {
+            let entries = entry.object.spec.registries.iter();
+            entries.filter_map(|r| Some(r.access_key_secret_ref.as_ref()?.name.clone())).collect::<Vec<_>>()
+        };
+        let in_force = |entry: &Entry| {
+            let registries = entry.good.iter().flat_map(|binding| &binding.registries);
+            let names = registries.filter_map(|registry| match &registry.key.identity.base {
+                Base::AccessKey { secret } => Some(secret.to_string()),
+                Base::Own | Base::Rrsa { .. } => None,
+            });
+            names.collect::<Vec<_>>()
+        };
+        self.entries.values().flat_map(|entry| written(entry).into_iter().chain(in_force(entry))).collect()
     }
 
     /// Bindings that use some of these registries.

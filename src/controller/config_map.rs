@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Resource, ResourceExt};
@@ -11,11 +11,13 @@ use tracing::{info, warn};
 use super::board::Board;
 use crate::api::{AcrCredentialBinding, ConditionType, Reason, names};
 use crate::cluster::error::CallError;
+use crate::cluster::keys::KeySecrets;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::watch::Sink;
 use crate::model::legacy::{self, Conversion};
 use crate::plan::Failure;
 use crate::plan::refresh::backoff;
+use crate::server::Metrics;
 
 /// The ConfigMap as it was last seen.
 #[derive(Debug, Default)]
@@ -61,6 +63,10 @@ impl Sink<ConfigMap> for ConfigMapSink {
 /// Versions of the ConfigMap, by what was done about them.
 #[derive(Debug, Default)]
 struct Done {
+    /// Since when the ConfigMap is gone.
+    gone_since: Option<Instant>,
+    /// Whether key pairs that nobody wants any more may still stand.
+    keys_unswept: bool,
     /// The one that the binding was last made to say: a binding that differs afterwards was edited by hand.
     written: Option<String>,
     /// The one that an Event was last published about.
@@ -73,6 +79,12 @@ pub struct ConfigMapLoop {
     pub board: Arc<Board>,
     /// Writes.
     pub writer: BindingWriter,
+    /// Writes the ConfigMap's key pairs.
+    pub keys: KeySecrets,
+    /// How long the ConfigMap may be gone before its binding goes too.
+    pub grace: Duration,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
     /// The ConfigMap.
     pub seen: Arc<Mutex<Seen>>,
 }
@@ -81,12 +93,17 @@ impl ConfigMapLoop {
     /// Works for ever.
     pub async fn run(self) {
         let mut attempts = 0_u32;
-        let mut done = Done::default();
+        // Whoever was here before may have been stopped before it had swept.
+        let mut done = Done { keys_unswept: true, ..Done::default() };
         loop {
             match self.look(&mut done).await {
-                Ok(()) => {
+                Ok(again) => {
                     attempts = 0;
-                    self.board.config_map.notified().await;
+                    let told = self.board.config_map.notified();
+                    match again {
+                        Some(wait) => drop(tokio::time::timeout(wait, told).await),
+                        None => told.await,
+                    }
                 }
                 Err(error) => {
                     attempts = attempts.saturating_add(1);
@@ -103,34 +120,30 @@ impl ConfigMapLoop {
         }
     }
 
-    async fn look(&self, done: &mut Done) -> Result<(), CallError> {
+    /// One look. Returns when the next one is due, if by nobody's change.
+    async fn look(&self, done: &mut Done) -> Result<Option<Duration>, CallError> {
         let (listed, object) = {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             (seen.listed, seen.object.clone())
         };
         if !listed {
-            return Ok(());
+            return Ok(None);
         }
         let binding = self.board.state().book.get(names::LEGACY_NAME).map(|entry| entry.object.clone());
         let converted =
             binding.as_ref().filter(|b| b.labels().get(names::LABEL_CONVERTED).is_some_and(|v| v == "true"));
         let Some(config_map) = object else {
-            return match converted.filter(|b| b.metadata.deletion_timestamp.is_none()) {
-                Some(binding) => {
-                    info!("the ConfigMap is gone, and so its binding goes by its deletionPolicy");
-                    self.writer.delete(binding).await
-                }
-                None => Ok(()),
-            };
+            return self.gone(converted, done).await;
         };
+        done.gone_since = None;
         if config_map.annotations().get(names::ANNOTATION_AUTHORITATIVE).is_some_and(|v| v == "false") {
             return match converted {
                 Some(binding) => {
                     info!("the ConfigMap is no longer authoritative: its binding is its user's own");
                     self.note(None);
-                    self.writer.graduate(binding).await
+                    self.writer.graduate(binding).await.map(|()| None)
                 }
-                None => Ok(()),
+                None => Ok(None),
             };
         }
         if let (Some(binding), None) = (&binding, converted) {
@@ -140,9 +153,54 @@ impl ConfigMapLoop {
                 names::ANNOTATION_AUTHORITATIVE
             );
             self.tell(&config_map, done, "BindingNotConverted", note).await;
+            return Ok(None);
+        }
+        self.convert(&config_map, converted, done).await.map(|()| None)
+    }
+
+    /// The ConfigMap is not there. A GitOps tool may delete it and make it again within seconds, so its binding
+    /// stays for a while.
+    async fn gone(
+        &self,
+        converted: Option<&Arc<AcrCredentialBinding>>,
+        done: &mut Done,
+    ) -> Result<Option<Duration>, CallError> {
+        let Some(binding) = converted else {
+            done.gone_since = None;
+            self.sweep(done).await?;
+            return Ok(None);
+        };
+        if binding.metadata.deletion_timestamp.is_some() {
+            // It names its key pairs for as long as it is there.
+            return Ok(None);
+        }
+        let since = *done.gone_since.get_or_insert_with(Instant::now);
+        let left = self.grace.saturating_sub(since.elapsed());
+        if left.is_zero() {
+            info!("the ConfigMap is gone, and so its binding goes by its deletionPolicy");
+            done.keys_unswept = true;
+            return self.writer.delete(binding).await.map(|()| None);
+        }
+        let message = format!(
+            "the ConfigMap is gone; unless it comes back within {} s of its deletion, this binding is deleted by its \
+             deletionPolicy {:?}",
+            self.grace.as_secs(),
+            binding.spec.deletion_policy
+        );
+        self.metrics.legacy_config_valid.set(0);
+        self.note(Some((false, Failure::new(Reason::LegacyConfigMissing, message))));
+        Ok(Some(left))
+    }
+
+    /// Deletes key pairs that no binding names.
+    async fn sweep(&self, done: &mut Done) -> Result<(), CallError> {
+        if !done.keys_unswept {
             return Ok(());
         }
-        self.convert(&config_map, converted, done).await
+        let wanted = self.board.state().book.key_secrets();
+        self.keys.delete_all_but(&wanted).await?;
+        done.keys_unswept = false;
+        Ok(())
     }
 
     async fn convert(
@@ -155,6 +213,8 @@ impl ConfigMapLoop {
         let conversion = legacy::convert(&data);
         self.report(config_map, &conversion, done).await;
         let Some(spec) = conversion.spec else { return Ok(()) };
+        // The pairs stand before the binding names them, and go after it names them no more.
+        self.keys.put(&conversion.key_pairs).await?;
         let version = config_map.resource_version();
         let result = match binding {
             None => {
@@ -177,15 +237,22 @@ impl ConfigMapLoop {
                 self.writer.replace_spec(binding, &spec).await
             }
         };
-        if result.is_ok() {
-            done.written = version;
+        result?;
+        if done.written != version {
+            done.keys_unswept = true;
         }
-        result
+        done.written = version;
+        let named = binding.is_some_and(|binding| binding.spec == spec);
+        if named {
+            self.sweep(done).await?;
+        }
+        Ok(())
     }
 
     /// Tells what was found in the ConfigMap: as a condition of its binding, and as an Event once a version.
     async fn report(&self, config_map: &ConfigMap, conversion: &Conversion, done: &mut Done) {
         let valid = conversion.spec.is_some() && !conversion.has_errors();
+        self.metrics.legacy_config_valid.set(valid.into());
         let summary = legacy::summarize(&conversion.findings);
         let failure = match (valid, summary.is_empty()) {
             (true, true) => Failure::new(Reason::Succeeded, "the ConfigMap says nothing unclear"),

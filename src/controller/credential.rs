@@ -18,6 +18,7 @@ use crate::cluster::store::Store;
 use crate::model::RegistryKey;
 use crate::model::identity::Base;
 use crate::server::Metrics;
+use crate::server::metrics::RegistryLabel;
 
 /// How long a result waits for the others of its batch, before it is written without them.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -129,8 +130,10 @@ impl CredentialLoop {
             true => state.book.names(),
             false => state.book.users(landed),
         };
+        self.metrics.expiration.clear();
         for (key, credential) in state.ledger.credentials() {
-            let label = crate::server::metrics::RegistryLabel { registry: key.to_string() };
+            let label =
+                RegistryLabel { registry: key.to_string(), identity: credential.origin.identity.to_string() };
             self.metrics.expiration.get_or_create(&label).set(credential.expires_at.as_second());
         }
         self.board.publish(&mut state, &users, Cause::Same);

@@ -42,6 +42,7 @@ use crate::api::{AcrCredentialBinding, ConditionType, Reason, names};
 use crate::cloud::{Alibaba, SetupError, Sources};
 use crate::cluster::Applier;
 use crate::cluster::error::CallError;
+use crate::cluster::keys::KeySecrets;
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::cluster::policy::{self, Fence};
 use crate::cluster::report::BindingWriter;
@@ -63,6 +64,8 @@ pub struct Config {
     pub template: Template,
     /// Namespace of the legacy ConfigMap; `None`: it is not looked at.
     pub config_map_namespace: Option<Box<str>>,
+    /// How long the legacy ConfigMap may be gone before its binding goes too.
+    pub config_map_grace: Duration,
     /// Where identities begin.
     pub places: Places,
     /// Where health and metrics are served.
@@ -285,7 +288,7 @@ fn spawn_loops(tasks: &mut JoinSet<&'static str>, config: &Config, clients: &Cli
     spawn(
         tasks,
         "the credential loop",
-        CredentialLoop { board: board.clone(), cloud, sources, store, metrics }.run(),
+        CredentialLoop { board: board.clone(), cloud, sources, store, metrics: metrics.clone() }.run(),
     );
     if let Some(namespace) = &config.config_map_namespace {
         let seen = Arc::default();
@@ -293,7 +296,9 @@ fn spawn_loops(tasks: &mut JoinSet<&'static str>, config: &Config, clients: &Cli
         let fields = watch::config().fields(&format!("metadata.name={}", names::LEGACY_NAME));
         let sink = ConfigMapSink { seen: Arc::clone(&seen), board: board.clone() };
         spawn(tasks, "the watch on the ConfigMap", watch(api, fields, sink));
-        spawn(tasks, "the ConfigMap loop", ConfigMapLoop { board, writer, seen }.run());
+        let keys = KeySecrets::new(clients.write.clone(), &config.namespace);
+        let grace = config.config_map_grace;
+        spawn(tasks, "the ConfigMap loop", ConfigMapLoop { board, writer, keys, grace, metrics, seen }.run());
     }
 }
 

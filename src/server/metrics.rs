@@ -33,6 +33,8 @@ pub struct ResultLabel {
 pub struct RegistryLabel {
     /// `instance in region`.
     pub registry: String,
+    /// The chain of identities that asks, as in the status.
+    pub identity: String,
 }
 
 /// Labels of a binding's readiness.
@@ -71,6 +73,8 @@ pub struct Metrics {
     pub queue_depth: Family<QueueLabel, Gauge>,
     /// Status writes.
     pub status_writes: Family<ResultLabel, Counter>,
+    /// Whether the ConfigMap has no errors: 1, or 0 where it has, or is gone while its binding stands.
+    pub legacy_config_valid: Gauge,
     /// Whether the admission policies stand: 1, or 0 where they are missing.
     pub fenced: Gauge,
 }
@@ -89,6 +93,7 @@ impl Default for Metrics {
             ready: Family::default(),
             queue_depth: Family::default(),
             status_writes: Family::default(),
+            legacy_config_valid: Gauge::default(),
             fenced: Gauge::default(),
             registry: Registry::default(),
         };
@@ -118,6 +123,11 @@ impl Default for Metrics {
         registry.register("acr_binding_ready_status", "Whether the binding is ready", metrics.ready.clone());
         registry.register("workqueue_depth", "Keys that wait", metrics.queue_depth.clone());
         registry.register("acr_status_writes", "Writes of statuses", metrics.status_writes.clone());
+        registry.register(
+            "acr_legacy_config_valid",
+            "Whether the ConfigMap acr-configuration has no errors",
+            metrics.legacy_config_valid.clone(),
+        );
         registry.register(
             "acr_admission_policies_standing",
             "Whether the policies that fence this controller stand",

@@ -1,17 +1,17 @@
 //! The legacy ConfigMap.
 
 use acr_lab::plane::Mark;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::harness::{DOMAIN, Lab, SECRET, root};
+use crate::harness::{DOMAIN, Lab, NAMESPACE, SECRET, root};
 
 const NAME: &str = "acr-configuration";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
-    let lab = Lab::start().await;
+    let lab = Lab::start_with(|options| options.arg("--config-map-grace=1s")).await;
     lab.create_namespace("apps").await;
     lab.plane.apply_file(root().join("examples/acr-configuration.yaml")).await.unwrap();
     lab.until_ready_is(NAME, "True", "Succeeded").await;
@@ -111,6 +111,76 @@ async fn graduation_makes_the_binding_its_users_own_with_no_write_to_any_namespa
     assert!(lab.mark() > Mark::default());
 }
 
+/// A GitOps tool may replace the ConfigMap by deleting it and making it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_config_map_that_comes_back_in_time_was_never_gone() {
+    let lab = Lab::start().await;
+    let data = json!({ "acr-registry-info": "- instanceId: cri-demo0001\n" });
+    lab.put_config_map(data.clone()).await;
+    lab.until_ready_is(NAME, "True", "Succeeded").await;
+    let uid = lab.bindings().get(NAME).await.unwrap().metadata.uid;
+    let mark = lab.mark();
+    lab.namespaced::<ConfigMap>("kube-system").delete(NAME, &DeleteParams::default()).await.unwrap();
+    lab.until("the condition states the grace", async || {
+        lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(status, reason, message)| {
+            status == "False" && reason == "LegacyConfigMissing" && message.contains("within 60 s")
+        })
+    })
+    .await;
+    lab.until("the metric says so", async || {
+        lab.controller.metrics().await.unwrap().contains("acr_legacy_config_valid 0")
+    })
+    .await;
+    lab.put_config_map(data).await;
+    lab.until("all is well again", async || {
+        lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(status, ..)| status == "True")
+    })
+    .await;
+    assert_eq!(lab.bindings().get(NAME).await.unwrap().metadata.uid, uid);
+    let writes = lab.requests(mark).writes().filter(|e| e.namespace == "default");
+    assert_eq!(writes.counts(), Default::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_pairs_are_moved_to_secrets_rotated_with_the_config_map_and_gone_with_it() {
+    const PARTNER: &str = "partner-registry.cn-hangzhou.cr.aliyuncs.com";
+    let lab = Lab::start_with(|options| options.arg("--config-map-grace=1s")).await;
+    let put = async || {
+        let (id, secret) = lab.key_of("2", "partner-puller");
+        let info = format!(
+            "- instanceId: cri-demo0003\n  customAccessKey: {id}\n  customAccessKeySecret: {secret}\n"
+        );
+        lab.put_config_map(json!({ "acr-registry-info": info })).await;
+    };
+    put().await;
+    lab.until_ready_is(NAME, "True", "Succeeded").await;
+    let first = lab.token("default", PARTNER).await.unwrap();
+    let secrets = lab.namespaced::<Secret>(NAMESPACE);
+    assert!(secrets.get_opt("acr-configuration-0").await.unwrap().is_some());
+
+    lab.cloud.world(|world| {
+        let keys = &mut world.user_mut("2", "partner-puller").unwrap().keys;
+        let mut second = keys[0].clone();
+        second.id.push_str("-second");
+        second.secret.push_str("-second");
+        keys.insert(0, second);
+    });
+    put().await;
+    lab.until("another pair means another token", async || {
+        lab.token("default", PARTNER).await.is_some_and(|token| token != first)
+    })
+    .await;
+
+    lab.namespaced::<ConfigMap>("kube-system").delete(NAME, &DeleteParams::default()).await.unwrap();
+    lab.until("the pair goes with the ConfigMap", async || {
+        secrets.get_opt("acr-configuration-0").await.unwrap().is_none()
+    })
+    .await;
+    assert!(lab.bindings().get_opt(NAME).await.unwrap().is_none());
+    let (_, secret) = lab.key_of("2", "partner-puller");
+    assert!(!lab.controller.log().contains(&secret));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_registry_of_the_config_map_is_reported_by_itself() {
     let lab = Lab::start().await;
@@ -120,8 +190,7 @@ async fn each_registry_of_the_config_map_is_reported_by_itself() {
         let binding = lab.bindings().get_opt(NAME).await.unwrap();
         let status = binding.and_then(|binding| binding.status).unwrap_or_default();
         let reasons: Vec<&str> = status.registries.iter().map(|r| r.conditions[0].reason.as_str()).collect();
-        // The converted key pair is not in any Secret that the controller may read.
-        reasons == ["Issued", "AccessDenied", "Forbidden"]
+        reasons == ["Issued", "AccessDenied", "KeyInvalid"]
     })
     .await;
     lab.until_served("default", DOMAIN).await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
@@ -11,6 +12,7 @@ use clap::{Parser, ValueEnum};
 use acr_credential_binding::api::names;
 use acr_credential_binding::cloud::{Certificate, Lab, Reach, Settings, Sources, Verify};
 use acr_credential_binding::controller::Config;
+use acr_credential_binding::model::duration;
 use acr_credential_binding::plan::Template;
 
 use crate::identity::IdentityArgs;
@@ -42,6 +44,10 @@ pub(crate) struct Args {
     /// Namespace of the ConfigMap acr-configuration; empty: it is not looked at
     #[arg(long, env = "ACR_CONFIG_MAP_NAMESPACE", default_value = names::LEGACY_NAMESPACE)]
     pub(crate) config_map_namespace: String,
+
+    /// How long that ConfigMap may be gone before its binding goes too, such as 60s or 5m
+    #[arg(long, env = "ACR_CONFIG_MAP_GRACE", default_value = "60s", value_parser = parse_duration)]
+    pub(crate) config_map_grace: Duration,
 
     /// Where /livez, /readyz and /metrics are served
     #[arg(long, env = "ACR_LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
@@ -169,10 +175,15 @@ impl Args {
             config_map_namespace: Some(self.config_map_namespace.as_str())
                 .filter(|n| !n.is_empty())
                 .map(Into::into),
+            config_map_grace: self.config_map_grace,
             places: self.identity.places(),
             listen_address: self.listen_address,
         }
     }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration::parse(text)
 }
 
 pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {

@@ -33,6 +33,15 @@ use finding::Findings;
 /// The most bytes that a key's value may have: Kubernetes allows no larger ConfigMap.
 const MAX_VALUE_BYTES: usize = 1 << 20;
 
+/// How many AccessKey pairs a ConfigMap may hold: RBAC and the admission policies name each Secret that they are moved
+/// to.
+pub const MAX_KEY_PAIRS: usize = 8;
+
+/// Name of the Secret that the pair with this ordinal is moved to.
+pub fn key_secret_name(ordinal: usize) -> String {
+    format!("{}-{ordinal}", api_names::LEGACY_NAME)
+}
+
 /// A region to validate entries with that name none: which one the cluster has, the converter need not know.
 const ANY_REGION: &str = "cn-hangzhou";
 

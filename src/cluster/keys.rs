@@ -1,0 +1,83 @@
+//! The Secrets in the controller's own namespace into which the ConfigMap's AccessKey pairs are moved.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Client, ResourceExt};
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use super::error::{CallError, call};
+use crate::api::names;
+use crate::model::legacy::{KeyPair, MAX_KEY_PAIRS, key_secret_name};
+
+/// Writes them. RBAC and our admission policy name each one.
+pub struct KeySecrets {
+    secrets: Api<Secret>,
+    namespace: Box<str>,
+}
+
+impl KeySecrets {
+    /// The Secrets of a namespace.
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self { secrets: Api::namespaced(client, namespace), namespace: namespace.into() }
+    }
+
+    /// Makes every pair stand. What stands already is not written.
+    ///
+    /// # Errors
+    /// [`CallError`] of the first that cannot be written.
+    pub async fn put(&self, pairs: &[KeyPair]) -> Result<(), CallError> {
+        for pair in pairs {
+            let standing = call(self.secrets.get_opt(&pair.secret_name)).await?;
+            if standing.is_some_and(|secret| holds(&secret, pair)) {
+                continue;
+            }
+            let object = json!({
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {
+                    "name": pair.secret_name,
+                    "namespace": self.namespace,
+                    "labels": { names::LABEL_MANAGED_BY: names::MANAGER },
+                },
+                "type": "Opaque",
+                "stringData": {
+                    "accessKeyId": pair.access_key_id.expose_secret(),
+                    "accessKeySecret": pair.access_key_secret.expose_secret(),
+                },
+            });
+            let params = PatchParams::apply(names::MANAGER).force();
+            call(self.secrets.patch(&pair.secret_name, &params, &Patch::Apply(&object))).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes those that we made and nobody wants: a key pair must not outlive the ConfigMap that it stood in.
+    ///
+    /// # Errors
+    /// [`CallError`] of the first that cannot be deleted.
+    pub async fn delete_all_but(&self, wanted: &BTreeSet<String>) -> Result<(), CallError> {
+        for name in (0..MAX_KEY_PAIRS).map(key_secret_name).filter(|name| !wanted.contains(name)) {
+            let Some(secret) = call(self.secrets.get_opt(&name)).await? else { continue };
+            if secret.labels().get(names::LABEL_MANAGED_BY).is_none_or(|by| by != names::MANAGER) {
+                continue;
+            }
+            let preconditions = Preconditions { uid: secret.uid(), resource_version: None };
+            let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+            match call(self.secrets.delete(&name, &params)).await {
+                Ok(_) | Err(CallError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn holds(secret: &Secret, pair: &KeyPair) -> bool {
+    let value = |key: &str| secret.data.as_ref()?.get(key).map(|bytes| bytes.0.as_slice());
+    value("accessKeyId") == Some(pair.access_key_id.expose_secret().as_bytes())
+        && value("accessKeySecret") == Some(pair.access_key_secret.expose_secret().as_bytes())
+        && secret.labels().get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::MANAGER)
+}
