@@ -94,6 +94,8 @@ pub enum Reason {
     CloudFailing,
     /// A Secret of our name stands there which somebody else made.
     SecretConflict,
+    /// Somebody else rewrites our Secret or our entry again and again.
+    Contended,
     /// The namespace's quota has no room for our Secret.
     QuotaExceeded,
     /// RBAC or an admission policy refuses the write.
@@ -147,6 +149,7 @@ impl Reason {
             Self::UnexpectedReply => "UnexpectedReply",
             Self::CloudFailing => "CloudFailing",
             Self::SecretConflict => "SecretConflict",
+            Self::Contended => "Contended",
             Self::QuotaExceeded => "QuotaExceeded",
             Self::Forbidden => "Forbidden",
             Self::WriteFailing => "WriteFailing",
@@ -177,6 +180,7 @@ impl Reason {
                 | Self::SessionTooLong
                 | Self::AddonTokenInvalid
                 | Self::SecretConflict
+                | Self::Contended
                 | Self::QuotaExceeded
                 | Self::Forbidden
                 | Self::DomainContested

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::error::{CallError, call};
 use super::index::Index;
 use super::objects::{WatchedSecret, WatchedServiceAccount};
+use super::rival::last_writer;
 use crate::api::names;
 use crate::plan::Change;
 use crate::plan::secret::{Content, Template};
@@ -73,6 +74,13 @@ impl Applier {
             }
             Err(error) => Outcome::Failed(error),
         }
+    }
+
+    /// Who wrote an object of a change last, in words.
+    pub async fn last_writer(&self, namespace: &str, service_account: Option<&str>) -> String {
+        let object = (&*self.template.name, service_account);
+        let written = last_writer(&self.client, namespace, object).await;
+        written.unwrap_or_else(|error| format!("somebody (it cannot be read who: {error})"))
     }
 
     fn secrets(&self, namespace: &str) -> Api<WatchedSecret> {

@@ -10,6 +10,7 @@ pub mod objects;
 pub mod oidc_token;
 pub mod policy;
 pub mod report;
+pub mod rival;
 pub mod store;
 pub mod watch;
 

@@ -16,6 +16,7 @@ mod credential;
 mod ledger;
 mod namespace;
 mod queue;
+mod rivals;
 mod sources;
 
 use std::future::Future;
@@ -270,8 +271,13 @@ fn spawn_watches(
 fn spawn_loops(tasks: &mut JoinSet<&'static str>, config: &Config, clients: &Clients, parts: Parts) {
     let Parts { board, metrics, store, cloud, sources, .. } = parts;
     let applier = Applier::new(clients.write.clone(), board.index.clone(), board.template().clone());
-    let worker =
-        NamespaceLoop { board: board.clone(), applier, metrics: metrics.clone(), attempts: Arc::default() };
+    let worker = NamespaceLoop {
+        board: board.clone(),
+        applier,
+        metrics: metrics.clone(),
+        attempts: Arc::default(),
+        rivals: Arc::default(),
+    };
     for _ in 0..WORKERS {
         spawn(tasks, "a namespace worker", worker.clone().run());
     }

@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
+use k8s_openapi::jiff::Timestamp;
 use tracing::{debug, info, trace, warn};
 
 use super::board::Board;
+use super::clock;
 use super::queue::Job;
+use super::rivals::{Object, Rivals};
 use crate::api::Reason;
 use crate::cluster::error::CallError;
 use crate::cluster::{Applier, Outcome};
@@ -31,6 +34,8 @@ pub struct NamespaceLoop {
     pub metrics: Arc<Metrics>,
     /// Failed attempts in a row, for those namespaces that have any.
     pub attempts: Arc<Mutex<HashMap<Arc<str>, u32>>>,
+    /// Objects that somebody else writes too.
+    pub rivals: Arc<Rivals>,
 }
 
 /// Whether a namespace is done for now.
@@ -85,22 +90,87 @@ impl NamespaceLoop {
                 self.board.record(namespace, &plan.standings);
                 return Next::Settled;
             }
-            let outcomes =
-                join_all(plan.changes.iter().map(|change| self.applier.apply(namespace, change))).await;
-            let failures = self.take_in(job, &plan, outcomes);
+            let (changes, left_alone) = self.split(namespace, &plan);
+            let outcomes = join_all(changes.iter().map(|change| self.applier.apply(namespace, change))).await;
+            let failures = self.take_in(job, &changes, outcomes);
             if !failures.is_empty() {
                 return self.fail(namespace, failures);
+            }
+            if let (true, Some((object, until))) = (changes.is_empty(), left_alone) {
+                return self.step_back(namespace, plan, object, until).await;
             }
         }
         warn!(%namespace, "the namespace keeps changing under our hands; looking again later");
         Next::Again { first: Duration::from_secs(1), most: Duration::from_secs(60), at_least: None }
     }
 
+    /// The changes to make, and an object that is fought over, with the time until which it is left alone.
+    fn split<'a>(
+        &self,
+        namespace: &Arc<str>,
+        plan: &'a Plan,
+    ) -> (Vec<&'a Change>, Option<(Object, Timestamp)>) {
+        let mut left_alone = None;
+        let quiet = |change: &Change| {
+            let object = Object::of(namespace, change)?;
+            self.rivals.quiet_until(&object).map(|until| (object, until))
+        };
+        let changes = plan.changes.iter().filter(|change| match quiet(change) {
+            Some(quiet) => {
+                left_alone = Some(quiet);
+                false
+            }
+            None => true,
+        });
+        (changes.collect(), left_alone)
+    }
+
+    /// Says who writes the object too, and looks again when it has been left alone for long enough.
+    async fn step_back(&self, namespace: &Arc<str>, plan: Plan, object: Object, until: Timestamp) -> Next {
+        let failure = match self.rivals.told(&object, until) {
+            Some(failure) => failure,
+            None => {
+                let failure = self.contended(namespace, object.service_account.as_deref()).await;
+                self.rivals.tell(object, until, failure.clone());
+                failure
+            }
+        };
+        let mut standings = plan.standings;
+        for standing in &mut standings {
+            standing.secret = Err(failure.clone());
+        }
+        self.board.record(namespace, &standings);
+        let wait = clock::until(until, clock::now());
+        Next::Again { first: wait, most: wait, at_least: Some(wait) }
+    }
+
+    async fn contended(&self, namespace: &str, service_account: Option<&str>) -> Failure {
+        let writer = self.applier.last_writer(namespace, service_account).await;
+        let what = match service_account {
+            Some(name) => format!("imagePullSecrets of the ServiceAccount {namespace}/{name}"),
+            None => format!("the Secret {namespace}/{}", self.board.template().name),
+        };
+        let message = format!(
+            "{what} is written again and again by {writer}; it is left alone for a while: stop that writer, or have it \
+             keep our part"
+        );
+        warn!(%namespace, message, "contended");
+        Failure::new(Reason::Contended, message)
+    }
+
     /// Counts what became of the changes, and returns those that failed.
-    fn take_in(&self, job: &Job<Arc<str>>, plan: &Plan, outcomes: Vec<Outcome>) -> Vec<(Change, CallError)> {
+    fn take_in(
+        &self,
+        job: &Job<Arc<str>>,
+        changes: &[&Change],
+        outcomes: Vec<Outcome>,
+    ) -> Vec<(Change, CallError)> {
         let mut failures = Vec::new();
-        for (change, outcome) in plan.changes.iter().zip(outcomes) {
+        for (&change, outcome) in changes.iter().zip(outcomes) {
             self.metrics.count_change(change, &outcome);
+            if let (Outcome::Done, Some(object)) = (&outcome, Object::of(&job.key, change)) {
+                self.rivals.wrote(object);
+            }
             match (&outcome, change) {
                 (Outcome::Done, Change::SetPullSecrets { service_account, .. }) => {
                     self.metrics.attach_duration.observe(job.since.elapsed().as_secs_f64());

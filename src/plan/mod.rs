@@ -5,6 +5,7 @@ pub mod change;
 pub(crate) mod fixture;
 pub mod namespace;
 pub mod refresh;
+pub mod rivalry;
 pub mod secret;
 pub mod service_account;
 pub mod snapshot;

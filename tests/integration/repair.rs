@@ -92,6 +92,41 @@ async fn entries_that_a_rival_adds_twenty_times_a_second_are_never_lost() {
     assert!(lab.token("rival", DOMAIN).await.is_some());
 }
 
+/// The documented component may still run, and write a Secret of the same name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rival_that_rewrites_the_secret_is_named_and_not_fought() {
+    let lab = Lab::start().await;
+    lab.create_namespace("fought").await;
+    lab.bind("fought", spec(&["fought"])).await;
+    lab.until_ready_is("fought", "True", "Succeeded").await;
+    let secrets = lab.namespaced::<Secret>("fought");
+    let theirs = json!({ "data": { ".dockerconfigjson": "eyJhdXRocyI6e319" } });
+    let params =
+        PatchParams { field_manager: Some("aliyun-acr-credential-helper".to_owned()), ..Default::default() };
+    let mut rewritten = 0;
+    let message = loop {
+        let ready = lab.condition("fought", "Ready").await.unwrap();
+        if ready.1 == "Contended" {
+            break ready.2;
+        }
+        assert!(rewritten < 2_000, "{ready:?}");
+        secrets.patch(SECRET, &params, &Patch::Merge(&theirs)).await.unwrap();
+        rewritten += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(message.contains("the field manager aliyun-acr-credential-helper at 20"), "{message}");
+    // Stepped back: what the rival wrote stands, however often it writes.
+    let mark = lab.mark();
+    for _ in 0..20 {
+        secrets.patch(SECRET, &params, &Patch::Merge(&theirs)).await.unwrap();
+    }
+    let writes = lab.requests(mark).writes().filter(|e| e.resource == "secrets");
+    assert_eq!(writes.len(), 0);
+    // The rival is gone: ours comes back by itself.
+    lab.until_served("fought", DOMAIN).await;
+    lab.until_ready_is("fought", "True", "Succeeded").await;
+}
+
 /// Between our look and our write somebody else may have written.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_a_rival_adds_while_our_write_is_under_way_is_kept() {

@@ -1,0 +1,92 @@
+//! Which objects are fought over, as far as anything was written there lately.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::clock;
+use crate::plan::rivalry::Rivalry;
+use crate::plan::{Change, Failure};
+
+/// A namespace's Secret, or one of its ServiceAccounts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Object {
+    namespace: Arc<str>,
+    /// `None`: the Secret.
+    pub service_account: Option<Box<str>>,
+}
+
+impl Object {
+    /// What a change writes, if a rival could undo it.
+    pub fn of(namespace: &Arc<str>, change: &Change) -> Option<Self> {
+        let service_account = match change {
+            Change::CreateSecret { .. } | Change::UpdateSecret { .. } => None,
+            Change::SetPullSecrets { service_account, .. } => Some(service_account.clone()),
+            Change::RetainSecret { .. } | Change::DeleteSecret { .. } => return None,
+        };
+        Some(Self { namespace: namespace.clone(), service_account })
+    }
+}
+
+#[derive(Debug, Default)]
+struct Fight {
+    rivalry: Rivalry,
+    /// What was said of it, and until when that holds: a rival that goes on writing is not asked for at each write.
+    told: Option<(Timestamp, Failure)>,
+}
+
+/// The rivalries that are remembered.
+#[derive(Debug, Default)]
+pub struct Rivals {
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    rivalries: HashMap<Object, Fight>,
+    /// At this size those that are over are dropped.
+    sweep_at: usize,
+}
+
+impl Rivals {
+    /// Takes a write in.
+    pub fn wrote(&self, object: Object) {
+        let now = clock::now();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.sweep(now);
+        let seed = object.namespace.clone();
+        known.rivalries.entry(object).or_default().rivalry.wrote(now, &seed);
+    }
+
+    /// What was said already of an object that is left alone until then.
+    pub fn told(&self, object: &Object, until: Timestamp) -> Option<Failure> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (told_until, failure) = known.rivalries.get(object)?.told.as_ref()?;
+        (*told_until == until).then(|| failure.clone())
+    }
+
+    /// Remembers what was said.
+    pub fn tell(&self, object: Object, until: Timestamp, failure: Failure) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.rivalries.entry(object).or_default().told = Some((until, failure));
+    }
+
+    /// Until when an object is left alone.
+    pub fn quiet_until(&self, object: &Object) -> Option<Timestamp> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.rivalries.get(object)?.rivalry.quiet_until(clock::now())
+    }
+}
+
+impl Known {
+    /// A look at all of them each time their number has doubled costs each of them little.
+    fn sweep(&mut self, now: Timestamp) {
+        if self.rivalries.len() < self.sweep_at.max(256) {
+            return;
+        }
+        self.rivalries.retain(|_, fight| !fight.rivalry.is_over(now));
+        self.rivalries.shrink_to_fit();
+        self.sweep_at = self.rivalries.len() * 2;
+    }
+}
