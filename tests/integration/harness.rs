@@ -87,6 +87,11 @@ impl Lab {
         Self::start_on(installed_without(&[], Options::default()).await, change).await
     }
 
+    /// A cloud and a ready controller on a plane that has everything installed.
+    pub async fn start_on_installed(plane: Plane) -> Self {
+        Self::start_on(plane, |_, options| options).await
+    }
+
     /// Everything, with the cloud behind HTTPS and a proxy, by certificates that only a CA bundle explains.
     pub async fn start_behind_a_proxy() -> (Self, HttpsFront, ConnectProxy) {
         let plane = installed_without(&[], Options::default()).await;

@@ -15,6 +15,8 @@ mod identities;
 #[cfg(test)]
 mod invalid;
 #[cfg(test)]
+mod migration;
+#[cfg(test)]
 mod refresh;
 #[cfg(test)]
 mod repair;

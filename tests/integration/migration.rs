@@ -1,0 +1,166 @@
+//! From the documented component to this controller, and on to a binding of one's own, by the README's own steps, while
+//! an image is pulled all the time.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use acr_lab::cloud::Cloud;
+use acr_lab::plane::{Options, Plane};
+use acr_lab::registry::{Registry, Verdict, usable};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use crate::harness::{Lab, SECRET, root};
+
+const NAME: &str = "acr-configuration";
+const IMAGE: &str = "team/app";
+const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
+
+/// The `kubectl` lines of the README between two headings, as they stand there.
+fn steps(readme: &str, from: &str, to: &str) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(root().join(readme)).unwrap();
+    let section = text.split(from).nth(1).unwrap().split(to).next().unwrap();
+    let commands = section.lines().filter_map(|line| line.trim().strip_prefix("kubectl "));
+    commands.map(|command| command.split(' ').map(str::to_owned).collect()).collect()
+}
+
+/// What the documented component leaves: its Secret, the entry, its Deployment, and the ConfigMap.
+async fn leave_behind(plane: &Plane, domain: &str) -> Secret {
+    let client = plane.client();
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), "default");
+    let auths = json!({ "auths": { domain: { "auth": "bGVnYWN5OmxlZ2FjeS10b2tlbg==" } } });
+    let secret = json!({
+        "metadata": { "name": SECRET },
+        "type": "kubernetes.io/dockerconfigjson",
+        "stringData": { ".dockerconfigjson": auths.to_string() },
+    });
+    let secret =
+        secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
+    let entry = json!({ "imagePullSecrets": [{ "name": SECRET }] });
+    accounts.patch("default", &PatchParams::default(), &Patch::Merge(&entry)).await.unwrap();
+    let labels = json!({ "app": "aliyun-acr-credential-helper" });
+    let deployment = json!({
+        "metadata": { "name": "aliyun-acr-credential-helper" },
+        "spec": {
+            "replicas": 1,
+            "selector": { "matchLabels": labels },
+            "template": { "metadata": { "labels": labels }, "spec": { "containers": [{ "name": "c", "image": "i" }] } },
+        },
+    });
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), "kube-system");
+    deployments.create(&PostParams::default(), &serde_json::from_value(deployment).unwrap()).await.unwrap();
+    let info = format!("- instanceId: cri-demo0001\n  regionId: cn-hangzhou\n  domains: {domain}\n");
+    let map = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": { "name": NAME, "namespace": "kube-system" },
+        "data": { "acr-registry-info": info, "watch-namespace": "default", "service-account": "default" },
+    });
+    let maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(client, "kube-system");
+    maps.create(&PostParams::default(), &serde_json::from_value(map).unwrap()).await.unwrap();
+    secret
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readmes_steps_move_and_graduate_without_one_failed_pull() {
+    if !usable().unwrap() {
+        return;
+    }
+    // The registry takes what the cloud minted, and what the documented component is supposed to have got of it.
+    let cloud: Arc<OnceLock<Cloud>> = Arc::default();
+    let judged_by = cloud.clone();
+    let judge = Arc::new(move |user: &str, token: &str| {
+        let minted = judged_by.get().is_some_and(|cloud| cloud.token_may_pull(user, token, "cri-demo0001"));
+        if minted || (user, token) == ("legacy", "legacy-token") {
+            Verdict::MayPull
+        } else {
+            Verdict::Rejected
+        }
+    });
+    let registry = Arc::new(Registry::judged("cri-demo0001", judge).await.unwrap());
+    registry.push(IMAGE).await.unwrap();
+    let plane = Plane::start(Options::default()).await.unwrap();
+    let theirs = leave_behind(&plane, &registry.domain()).await;
+
+    let done = Arc::new(AtomicBool::new(false));
+    let secrets: Api<Secret> = Api::namespaced(plane.client(), "default");
+    let pulling = tokio::spawn({
+        let (registry, done, secrets) = (registry.clone(), done.clone(), secrets.clone());
+        async move {
+            let (mut pulls, mut failed) = (0, Vec::new());
+            while !done.load(Ordering::Relaxed) {
+                let now = secrets.get(SECRET).await.unwrap();
+                let config = now.data.unwrap()[".dockerconfigjson"].0.clone();
+                if let Err(error) = registry.pull(&config, IMAGE).await {
+                    failed.push(error.to_string());
+                }
+                pulls += 1;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            (pulls, failed)
+        }
+    });
+
+    let mut lab: Option<Lab> = None;
+    let mut plane = Some(plane);
+    for step in steps("README.md", "### Moving", "### Graduating") {
+        let args: Vec<&str> = step.iter().map(String::as_str).collect();
+        match (&lab, args.last()) {
+            // No node runs it in the lab: the process is started as the Deployment would.
+            (None, Some(&"deploy/controller.yaml")) => {
+                let started = Lab::start_on_installed(plane.take().unwrap()).await;
+                cloud.set(started.cloud.clone()).unwrap();
+                lab = Some(started);
+            }
+            (None, _) => drop(plane.as_ref().unwrap().kubectl_ok(&args).await.unwrap()),
+            (Some(lab), _) => {
+                lab.until_ready_is(NAME, "True", "Succeeded").await;
+                let shown = lab.plane.kubectl_ok(&args).await.unwrap();
+                assert!(shown.contains(NAME) && shown.contains("True"), "{shown}");
+            }
+        }
+    }
+    let lab = lab.expect("the README starts the controller");
+    let ours = lab.secret("default").await.unwrap();
+    assert_eq!(ours.metadata.uid, theirs.metadata.uid, "taken over in place");
+    assert_eq!(lab.pull_secrets("default", "default").await, [SECRET]);
+    assert_ne!(lab.token("default", &registry.domain()).await.as_deref(), Some("legacy-token"));
+
+    lab.until_settled().await;
+    let mark = lab.mark();
+    for step in steps("README.md", "### Graduating", "When the ConfigMap is deleted") {
+        let args: Vec<&str> = step.iter().map(String::as_str).collect();
+        lab.plane.kubectl_ok(&args).await.unwrap();
+        lab.until("the binding is its user's own", async || {
+            let binding = lab.bindings().get(NAME).await.unwrap();
+            binding.metadata.labels.is_none_or(|labels| !labels.contains_key("acrcredential.dev/converted"))
+        })
+        .await;
+    }
+    lab.until_settled().await;
+    assert!(lab.bindings().get_opt(NAME).await.unwrap().is_some());
+    let writes = lab.requests(mark).writes().filter(|e| !e.namespace.is_empty());
+    assert_eq!(writes.counts(), Default::default(), "nothing is written to any namespace");
+
+    done.store(true, Ordering::Relaxed);
+    let (pulls, failed) = pulling.await.unwrap();
+    assert!(failed.is_empty(), "{} of {pulls} pulls failed: {failed:?}", failed.len());
+    assert!(pulls >= 5, "only {pulls} pulls");
+}
+
+#[test]
+fn both_readmes_give_the_same_steps() {
+    let all = READMES.map(|readme| {
+        let (from, to) =
+            if readme == "README.md" { ("### Moving", "## Ways") } else { ("### 迁移", "## 获取凭证") };
+        steps(readme, from, to)
+    });
+    assert_eq!(all[0], all[1]);
+    assert!(all[0].len() >= 6, "{all:?}");
+}
