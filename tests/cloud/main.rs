@@ -6,5 +6,11 @@ mod cluster;
 #[cfg(test)]
 mod lab;
 mod minting;
+#[cfg(test)]
+mod oidc;
 mod refusals;
+#[cfg(test)]
+mod rrsa;
+#[cfg(test)]
+mod tap;
 mod worker_role;
