@@ -8,6 +8,8 @@ mod lab;
 mod minting;
 #[cfg(test)]
 mod oidc;
+#[cfg(test)]
+mod own;
 mod refusals;
 #[cfg(test)]
 mod rrsa;
