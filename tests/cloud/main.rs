@@ -2,6 +2,8 @@
 //! fails there in the documented ways.
 
 #[cfg(test)]
+mod access_key;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod lab;
