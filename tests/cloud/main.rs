@@ -12,6 +12,8 @@ mod minting;
 mod oidc;
 #[cfg(test)]
 mod own;
+#[cfg(test)]
+mod personal;
 mod refusals;
 #[cfg(test)]
 mod rrsa;
