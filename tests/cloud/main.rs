@@ -14,6 +14,8 @@ mod oidc;
 mod own;
 #[cfg(test)]
 mod personal;
+#[cfg(test)]
+mod reach;
 mod refusals;
 #[cfg(test)]
 mod rrsa;
