@@ -6,6 +6,8 @@ mod access_key;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod lab;
 mod minting;
 #[cfg(test)]
