@@ -55,10 +55,10 @@ async fn one_registry_that_hangs_holds_up_none_of_the_others_of_its_chain() {
     let keys: Vec<_> = instances.iter().map(|instance| by(PARTNER_ROLE, instance)).collect();
     let others = async {
         let minted = tokio::time::timeout(
-            Duration::from_secs(5),
+            Duration::from_secs(8),
             join_all(keys[1..].iter().map(|key| async { (lab.mint(key).await, lab.domains(key).await) })),
         );
-        minted.await.expect("all others within half of the deadline of the one that hangs")
+        minted.await.expect("all others before the deadline of the one that hangs")
     };
     // The one that hangs is first in line.
     let (hung, others) = futures::join!(lab.mint(&keys[0]), others);

@@ -116,7 +116,7 @@ async fn a_way_that_was_found_is_kept_for_as_long_as_it_works() {
         lab.cloud.set_clock_skew(hours * 3600);
         assert_eq!(identity_of(&lab).await, "worker-role", "after {hours} hours");
     }
-    // An hour of trouble at the metadata service is no absence of the role.
+    // A metadata service that answers nonsense is no absence of the role.
     lab.cloud.set_clock_skew(20 * 3600);
     lab.fault("IMDS:credentials", FaultKind::Html, Some(1));
     let failure = lab.refused(&near()).await;
@@ -215,7 +215,7 @@ async fn an_addon_token_of_no_use_is_passed_over_where_the_node_has_a_role() {
         lab.cluster.put(|things| things.addon_token = Some(text));
         assert_eq!(identity_of(&lab).await, "worker-role", "{says}");
     }
-    // The role is lost on the way, too, though not while its token may still be replaced in time.
+    // One that ends while the controller runs is used to its end, and passed over from then on.
     let lab = lab_in(TokenMode::Auto).await;
     put_addon_token(&lab);
     for (minutes, name) in [(0, "managed-role"), (59, "managed-role"), (61, "worker-role")] {
