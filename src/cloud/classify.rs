@@ -63,6 +63,7 @@ fn verdict(refusal: &Refusal, action: Action) -> Verdict {
         "AuthenticationFail.NoPermission" => Verdict::NotTrusted,
         "EntityNotExist.Role" => Verdict::NoSuchRole,
         "InvalidParameter.DurationSeconds" => Verdict::SessionTooLong,
+        "INSTANCE_NOT_EXIST" if action == Action::PersonalToken => Verdict::NoPersonal,
         "INSTANCE_NOT_EXIST" => Verdict::NoSuchInstance,
         "InvalidProduct.NotFound" if !assuming => Verdict::NoSuchRegion,
         "InvalidTimeStamp.Expired" => Verdict::ClockSkew,
@@ -83,8 +84,10 @@ fn verdict(refusal: &Refusal, action: Action) -> Verdict {
         _ if refusal.status >= 500 => Verdict::Failing,
         // As the SDKs have it, any error that says when to come back is a throttle.
         _ if refusal.retry_after.is_some() => Verdict::Throttled,
-        // How an account without such a registry is refused is not documented.
-        _ if action == Action::PersonalToken && (400..500).contains(&refusal.status) => Verdict::NoPersonal,
+        // How an account without such a registry is refused is not documented, nor under which status.
+        _ if action == Action::PersonalToken && (refusal.code.is_some() || refusal.status >= 400) => {
+            Verdict::NoPersonal
+        }
         _ => Verdict::Odd,
     }
 }

@@ -1,6 +1,7 @@
 //! What the cloud client asks of a cluster, held in memory: Secrets, files and tokens that a test lays out.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Mutex;
 
 use acr_credential_binding::api::Reason;
@@ -10,12 +11,12 @@ use futures::future::BoxFuture;
 use secrecy::SecretString;
 
 /// A cluster in which there is nothing, until a test puts something there.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Cluster {
     things: Mutex<Things>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Things {
     /// By the Secret's name: AccessKeyId and AccessKeySecret.
     pub(crate) pairs: HashMap<String, (String, String)>,
@@ -27,8 +28,9 @@ pub(crate) struct Things {
 }
 
 impl Cluster {
-    pub(crate) fn put(&self, change: impl FnOnce(&mut Things)) {
-        change(&mut self.things.lock().unwrap());
+    /// Changes what is there, or looks at it.
+    pub(crate) fn put<R>(&self, change: impl FnOnce(&mut Things) -> R) -> R {
+        change(&mut self.things.lock().unwrap())
     }
 
     fn read<T>(&self, read: impl FnOnce(&Things) -> Result<T, Failure>) -> Result<T, Failure> {
@@ -37,6 +39,13 @@ impl Cluster {
             return Err(Failure::new(Reason::Unreachable, Retry::Soon, "the API server is away"));
         }
         read(&things)
+    }
+}
+
+/// What is in it stays unsaid: the client prints its sources with itself, and tests search that for secrets.
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
     }
 }
 

@@ -26,17 +26,22 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) async fn start() -> Self {
-        Self::start_with(|_| {}).await
+        Self::start_with(|_, _| {}).await
     }
 
     /// A cloud, and a client that is told something else.
-    pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(&Cloud, &mut Settings)) -> Self {
         let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
         let cluster = Arc::new(Cluster::default());
         let mut settings = settings(&cloud, cluster.clone());
-        change(&mut settings);
+        change(&cloud, &mut settings);
         let alibaba = Alibaba::new(settings).unwrap();
         Self { cloud, alibaba, cluster }
+    }
+
+    /// A cloud that runs already, and a client of a cluster in which nothing is.
+    pub(crate) fn with(cloud: Cloud, settings: Settings) -> Self {
+        Self { cloud, alibaba: Alibaba::new(settings).unwrap(), cluster: Arc::default() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -56,7 +61,17 @@ impl Lab {
     }
 
     pub(crate) async fn domains(&self, key: &RegistryKey) -> Result<Vec<String>, Failure> {
-        self.searched(self.alibaba.domains(key, self.now()).await)
+        self.domains_at(key, self.now()).await
+    }
+
+    pub(crate) async fn domains_at(&self, key: &RegistryKey, now: Timestamp) -> Result<Vec<String>, Failure> {
+        self.searched(self.alibaba.domains(key, now).await)
+    }
+
+    /// The actions that were asked for so far, but for the metadata service's.
+    pub(crate) fn actions(&self) -> Vec<String> {
+        let asked = self.cloud.calls().into_iter().map(|call| call.action);
+        asked.filter(|action| !action.starts_with("IMDS:")).collect()
     }
 
     fn searched<T: std::fmt::Debug>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
@@ -96,7 +111,7 @@ pub(crate) fn client(cloud: &Cloud, address: &str) -> Alibaba {
     Alibaba::new(settings).unwrap()
 }
 
-fn settings(cloud: &Cloud, cluster: Arc<Cluster>) -> Settings {
+pub(crate) fn settings(cloud: &Cloud, cluster: Arc<Cluster>) -> Settings {
     let address = cloud.address().strip_prefix("http://").unwrap().parse().unwrap();
     let lab = Simulated { address, without_address: Vec::new() };
     Settings {
@@ -113,9 +128,23 @@ fn settings(cloud: &Cloud, cluster: Arc<Cluster>) -> Settings {
 }
 
 pub(crate) fn key(instance: &str, region: &str, assume: Option<&str>) -> RegistryKey {
-    let assume = assume.map(|arn| Arn::role(arn).unwrap());
-    let identity = Identity { base: Base::Own, assume, session_seconds: 3600 };
-    RegistryKey { edition: Edition::Enterprise(instance.into()), region: region.into(), identity }
+    let edition = Edition::Enterprise(instance.into());
+    RegistryKey { edition, region: region.into(), identity: identity(Base::Own, assume) }
+}
+
+/// A registry of the cluster's region.
+pub(crate) fn near_as(instance: &str, identity: Identity) -> RegistryKey {
+    RegistryKey { edition: Edition::Enterprise(instance.into()), region: "cn-hangzhou".into(), identity }
+}
+
+pub(crate) fn identity(base: Base, assume: Option<&str>) -> Identity {
+    Identity { base, assume: assume.map(|arn| Arn::role(arn).unwrap()), session_seconds: 3600 }
+}
+
+/// AccessKeyId and AccessKeySecret of a user of the demonstration.
+pub(crate) fn user_pair(cloud: &Cloud, account: &str, user: &str) -> (String, String) {
+    let key = cloud.world(|world| world.user_mut(account, user).unwrap().keys[0].clone());
+    (key.id, key.secret)
 }
 
 pub(crate) fn near() -> RegistryKey {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use acr_credential_binding::api::Reason;
 use acr_credential_binding::cloud::Retry;
+use acr_credential_binding::model::{Edition, RegistryKey};
 use acr_lab::cloud::FaultKind;
 use acr_lab::cloud::world::{ForeignInstance, MissingInstance, Policy};
 
@@ -167,14 +168,26 @@ async fn a_role_that_cannot_be_assumed_says_which_end_is_at_fault() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_is_told_by_how_much() {
-    let lab = Lab::start().await;
+async fn a_clock_that_is_off_is_told_by_how_much_whichever_host_is_asked() {
+    let personal = RegistryKey { edition: Edition::Personal, ..near() };
     for (minutes, text) in [(20, "20 minutes behind"), (-20, "20 minutes ahead of")] {
-        let now = lab.now();
-        lab.cloud.set_clock_skew(minutes * 60);
-        let failure = lab.mint_at(&near(), now).await.unwrap_err();
-        assert_eq!((failure.reason, failure.retry), (Reason::ClockSkew, Retry::Rarely));
-        assert!(failure.message.contains(text), "{}", failure.message);
-        lab.cloud.set_clock_skew(0);
+        for (key, action) in
+            [(near(), MINT), (near(), LIST), (partner(), "AssumeRole"), (personal.clone(), MINT)]
+        {
+            let lab = Lab::start().await;
+            let now = lab.now();
+            lab.cloud.set_clock_skew(minutes * 60);
+            let failure = match action {
+                LIST => lab.domains_at(&key, now).await.unwrap_err(),
+                _ => lab.mint_at(&key, now).await.unwrap_err(),
+            };
+            assert_eq!((failure.reason, failure.retry), (Reason::ClockSkew, Retry::Rarely), "{action}");
+            for part in [text, action, "InvalidTimeStamp.Expired", "synchronise the node's clock"] {
+                assert!(failure.message.contains(part), "{part} in {}", failure.message);
+            }
+            // A clock that is put right needs no restart.
+            lab.cloud.set_clock_skew(0);
+            assert!(lab.mint(&key).await.is_ok(), "{action}");
+        }
     }
 }

@@ -114,8 +114,12 @@ impl Own {
                     return Ok(found);
                 }
                 Ok(None) => {}
-                Err(failure) if failure.retry != Retry::Rarely => return Err(closed.unwrap_or(failure)),
-                Err(failure) => closed = closed.or(Some(failure)),
+                Err(failure) if is_closed(&failure) => closed = closed.or(Some(failure)),
+                // What is wrong with the first way is told, but this one may be open again at any time.
+                Err(failure) => {
+                    let retry = failure.retry;
+                    return Err(Failure { retry, ..closed.unwrap_or(failure) });
+                }
             }
         }
         Err(closed.unwrap_or_else(|| self.nowhere()))
@@ -196,6 +200,12 @@ impl Own {
         };
         Failure::new(Reason::NoIdentity, Retry::Rarely, message)
     }
+}
+
+/// Whether a way is known to lead nowhere for now. An addon token that has ended will be replaced, but it is known to
+/// be of no use.
+fn is_closed(failure: &Failure) -> bool {
+    failure.retry == Retry::Rarely || failure.reason == Reason::AddonTokenInvalid
 }
 
 fn role_of(role: Arn, provider: Arn) -> Identity {
