@@ -1,25 +1,43 @@
 //! No credential, token, key or Secret byte in anything that is printed.
 
+use std::time::Duration;
+
 use acr_lab::cloud::{Fault, FaultKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::harness::{Lab, spec};
+use crate::harness::{Lab, NAMESPACE, spec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_is_printed_holds_a_secret() {
     // Everything of ours and of the HTTP stack, at the loudest level.
     let lab = Lab::start_with(|options| options.log_level("trace")).await;
     lab.create_namespace("loud").await;
-    let mut three = spec(&["loud"]);
-    three["registries"] = json!([
+    lab.create_account("kube-system", "aliyun-acr-credential-helper", &[]).await;
+    let (id, secret) = lab.key_of("2", "partner-puller");
+    let data = json!({ "accessKeyId": id, "accessKeySecret": secret });
+    lab.put_secret(NAMESPACE, "acr-access-key", data).await;
+    let token = lab.cloud.addon_token(Duration::from_secs(3600));
+    let data = json!({ "addon.token.config": token });
+    lab.put_secret("kube-system", "addon.aliyuncsmanagedacrrole.token", data).await;
+    let mut all = spec(&["loud"]);
+    all["registries"] = json!([
         { "instanceId": "cri-demo0001" },
-        { "instanceId": "cri-demo0003", "assumeRoleARN": "acs:ram::2:role/acr-pull" },
+        { "instanceId": "cri-demo0003", "assumeRoleARN": "acs:ram::2:role/acr-pull", "domains": ["role.example.com"] },
+        { "instanceId": "cri-demo0003", "accessKeySecretRef": { "name": "acr-access-key" }, "domains": ["key.example.com"] },
+        {
+            "instanceId": "cri-demo0001",
+            "rrsaRoleARN": "acs:ram::1:role/acr-rrsa",
+            "rrsaOIDCProviderRoleARN": "acs:ram::1:oidc-provider/ack-rrsa-demo",
+            "domains": ["oidc.example.com"],
+        },
+        { "regionId": "cn-hangzhou" },
         { "instanceId": "cri-nosuch" },
     ]);
-    lab.bind("loud", three).await;
-    lab.until_ready_is("loud", "False", "InstanceNotFound").await;
+    lab.bind("loud", all).await;
+    // The managed role is refused another account's role, and nobody has the last instance.
+    lab.until_ready_says("loud", "False", "TrustPolicyDenies", "4 of 6 registries issued").await;
     for kind in [
         FaultKind::MalformedJson,
         FaultKind::Html,
