@@ -42,6 +42,8 @@ pub enum Reason {
     Issued,
     /// Work is under way.
     Progressing,
+    /// The controller runs with `--dry-run`; the message says what it would write.
+    DryRun,
     /// The binding is suspended by its `spec.suspend`.
     Suspended,
     /// The binding is being deleted and withdrawn.
@@ -123,6 +125,7 @@ impl Reason {
             Self::Succeeded => "Succeeded",
             Self::Issued => "Issued",
             Self::Progressing => "Progressing",
+            Self::DryRun => "DryRun",
             Self::Suspended => "Suspended",
             Self::Withdrawing => "Withdrawing",
             Self::NothingCovered => "NothingCovered",

@@ -67,6 +67,8 @@ pub struct Config {
     pub config_map_namespace: Option<Box<str>>,
     /// How long the legacy ConfigMap may be gone before its binding goes too.
     pub config_map_grace: Duration,
+    /// Nothing is written to any covered namespace: statuses say what would be.
+    pub dry_run: bool,
     /// Where identities begin.
     pub places: Places,
     /// Where health and metrics are served.
@@ -277,6 +279,7 @@ fn spawn_loops(tasks: &mut JoinSet<&'static str>, config: &Config, clients: &Cli
         metrics: metrics.clone(),
         attempts: Arc::default(),
         rivals: Arc::default(),
+        dry_run: config.dry_run,
     };
     for _ in 0..WORKERS {
         spawn(tasks, "a namespace worker", worker.clone().run());

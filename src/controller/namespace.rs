@@ -16,7 +16,7 @@ use crate::api::Reason;
 use crate::cluster::error::CallError;
 use crate::cluster::{Applier, Outcome};
 use crate::plan::refresh::backoff;
-use crate::plan::{self, Change, Failure, Plan};
+use crate::plan::{self, Change, Failure, Plan, Standing};
 use crate::server::Metrics;
 
 /// Plans and applies until nothing is left to write, at most this often in a row: what moves faster than that
@@ -36,6 +36,8 @@ pub struct NamespaceLoop {
     pub attempts: Arc<Mutex<HashMap<Arc<str>, u32>>>,
     /// Objects that somebody else writes too.
     pub rivals: Arc<Rivals>,
+    /// Nothing is written: what would be is told.
+    pub dry_run: bool,
 }
 
 /// Whether a namespace is done for now.
@@ -90,6 +92,11 @@ impl NamespaceLoop {
                 self.board.record(namespace, &plan.standings);
                 return Next::Settled;
             }
+            if self.dry_run {
+                let why = Failure::new(Reason::DryRun, plan::change::describe(&plan.changes));
+                self.board.record(namespace, &refused(plan, &why));
+                return Next::Settled;
+            }
             let (changes, left_alone) = self.split(namespace, &plan);
             let outcomes = join_all(changes.iter().map(|change| self.applier.apply(namespace, change))).await;
             let failures = self.take_in(job, &changes, outcomes);
@@ -135,11 +142,7 @@ impl NamespaceLoop {
                 failure
             }
         };
-        let mut standings = plan.standings;
-        for standing in &mut standings {
-            standing.secret = Err(failure.clone());
-        }
-        self.board.record(namespace, &standings);
+        self.board.record(namespace, &refused(plan, &failure));
         let wait = clock::until(until, clock::now());
         Next::Again { first: wait, most: wait, at_least: Some(wait) }
     }
@@ -228,15 +231,21 @@ impl NamespaceLoop {
         let snapshot = self.board.snapshot();
         let plan =
             self.board.index.read(namespace, |view| plan::namespace(view, &snapshot)).unwrap_or_default();
-        let mut standings = plan.standings;
-        if let Some(why) = why {
-            for standing in &mut standings {
-                standing.secret = Err(why.clone());
-            }
+        match why {
+            Some(why) => self.board.record(namespace, &refused(plan, &why)),
+            None => self.board.record(namespace, &plan.standings),
         }
-        self.board.record(namespace, &standings);
         Next::Again { first, most, at_least }
     }
+}
+
+/// What stands, where what was planned is not to be had.
+fn refused(plan: Plan, why: &Failure) -> Vec<Standing> {
+    let mut standings = plan.standings;
+    for standing in &mut standings {
+        standing.secret = Err(why.clone());
+    }
+    standings
 }
 
 /// A name for a change, for logs and metrics.

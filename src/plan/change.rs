@@ -43,3 +43,51 @@ pub enum Change {
         pull_secrets: Vec<Box<str>>,
     },
 }
+
+/// What changes would do, as a sentence. No byte of a Secret is in it.
+pub fn describe(changes: &[Change]) -> String {
+    let secret = changes.iter().find_map(|change| match change {
+        Change::CreateSecret { .. } => Some("create the Secret"),
+        Change::UpdateSecret { .. } => Some("change the Secret in place"),
+        Change::RetainSecret { .. } => Some("mark the Secret as left behind"),
+        Change::DeleteSecret { .. } => Some("delete the Secret"),
+        Change::SetPullSecrets { .. } => None,
+    });
+    let accounts: Vec<&str> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::SetPullSecrets { service_account, .. } => Some(&**service_account),
+            _ => None,
+        })
+        .collect();
+    let listed = accounts.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+    let attach = match accounts.len() {
+        0 => None,
+        1..=5 => Some(format!("set imagePullSecrets of {listed}")),
+        more => Some(format!("set imagePullSecrets of {listed} and {} more", more - 5)),
+    };
+    let all: Vec<String> = secret.map(str::to_owned).into_iter().chain(attach).collect();
+    format!("would {}", all.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, describe};
+
+    #[test]
+    fn changes_are_told_in_one_sentence() {
+        let delete = Change::DeleteSecret { uid: "u".into(), resource_version: "1".into() };
+        let set = |name: &str| Change::SetPullSecrets {
+            service_account: name.into(),
+            resource_version: "1".into(),
+            pull_secrets: Vec::new(),
+        };
+        assert_eq!(describe(&[delete.clone()]), "would delete the Secret");
+        assert_eq!(
+            describe(&[set("default"), delete]),
+            "would delete the Secret and set imagePullSecrets of default"
+        );
+        let many: Vec<Change> = (0..7).map(|n| set(&format!("sa-{n}"))).collect();
+        assert_eq!(describe(&many), "would set imagePullSecrets of sa-0, sa-1, sa-2, sa-3, sa-4 and 2 more");
+    }
+}

@@ -7,6 +7,8 @@ mod conflict;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod dry_run;
+#[cfg(test)]
 mod fence;
 #[cfg(test)]
 mod harness;

@@ -45,6 +45,10 @@ pub(crate) struct Args {
     #[arg(long, env = "ACR_CONFIG_MAP_NAMESPACE", default_value = names::LEGACY_NAMESPACE)]
     pub(crate) config_map_namespace: String,
 
+    /// Write no Secret and no ServiceAccount in any namespace: the status of each binding says what would be written
+    #[arg(long, env = "ACR_DRY_RUN")]
+    pub(crate) dry_run: bool,
+
     /// How long that ConfigMap may be gone before its binding goes too, such as 60s or 5m
     #[arg(long, env = "ACR_CONFIG_MAP_GRACE", default_value = "60s", value_parser = parse_duration)]
     pub(crate) config_map_grace: Duration,
@@ -176,6 +180,7 @@ impl Args {
                 .filter(|n| !n.is_empty())
                 .map(Into::into),
             config_map_grace: self.config_map_grace,
+            dry_run: self.dry_run,
             places: self.identity.places(),
             listen_address: self.listen_address,
         }
