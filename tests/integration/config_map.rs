@@ -111,6 +111,51 @@ async fn graduation_makes_the_binding_its_users_own_with_no_write_to_any_namespa
     assert!(lab.mark() > Mark::default());
 }
 
+/// What is covered follows the ConfigMap, and what stays covered is not touched meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_config_map_names_no_more_is_released_and_what_is_new_is_served() {
+    let lab = Lab::start().await;
+    for namespace in ["apps", "web", "late"] {
+        lab.create_namespace(namespace).await;
+        lab.create_account(namespace, "builder", &[]).await;
+    }
+    let put = async |namespaces: &str, accounts: &str| {
+        lab.put_config_map(json!({
+            "watch-namespace": namespaces,
+            "service-account": accounts,
+            "acr-registry-info": "- instanceId: cri-demo0001\n",
+            "webhook-configuration": "enable: false\n",
+        }))
+        .await;
+    };
+    put("apps,web", "default").await;
+    lab.until_served("apps", DOMAIN).await;
+    lab.until_served("web", DOMAIN).await;
+    lab.until_attached("web", "default").await;
+    let kept = lab.secret("apps").await.unwrap().metadata.resource_version;
+
+    put("apps", "default").await;
+    lab.until("the namespace is released", async || {
+        lab.secret("web").await.is_none() && lab.pull_secrets("web", "default").await.is_empty()
+    })
+    .await;
+    put("apps,late", "default,builder").await;
+    lab.until_served("late", DOMAIN).await;
+    for namespace in ["apps", "late"] {
+        lab.until_attached(namespace, "builder").await;
+    }
+    put("apps,late", "builder").await;
+    lab.until("the ServiceAccount is released", async || {
+        lab.pull_secrets("apps", "default").await.is_empty()
+    })
+    .await;
+    lab.until_attached("apps", "builder").await;
+    put("all", "*").await;
+    lab.until_served("web", DOMAIN).await;
+    lab.until_attached("web", "builder").await;
+    assert_eq!(lab.secret("apps").await.unwrap().metadata.resource_version, kept);
+}
+
 /// A GitOps tool may replace the ConfigMap by deleting it and making it again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_config_map_that_comes_back_in_time_was_never_gone() {
