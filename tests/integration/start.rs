@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use acr_lab::plane::Target;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ObjectMeta, PostParams};
 
-use crate::harness::{DOMAIN, Lab, SECRET, spec};
+use crate::harness::{CONTROLLER, DOMAIN, Lab, NAMESPACE, SECRET, spec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -79,4 +82,24 @@ async fn it_is_alive_at_once_ends_cleanly_and_shows_its_metrics() {
     let log = lab.controller.log();
     let first = log.lines().find(|l| l.starts_with('{')).unwrap();
     assert!(serde_json::from_str::<serde_json::Value>(first).unwrap()["level"].is_string(), "{first}");
+}
+
+/// No node runs it in the lab, but all that stands before a node has judged it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deployments_pod_is_admitted_under_restricted_pod_security() {
+    let lab = Lab::start().await;
+    lab.plane.apply_file(crate::harness::root().join("deploy/controller.yaml")).await.unwrap();
+    let deployment = lab.namespaced::<Deployment>(NAMESPACE).get(CONTROLLER).await.unwrap();
+    let template = deployment.spec.template;
+    let pod = |name: &str| Pod {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..template.metadata.clone().unwrap_or_default() },
+        spec: template.spec.clone(),
+        ..Pod::default()
+    };
+    let pods = lab.namespaced::<Pod>(NAMESPACE);
+    pods.create(&PostParams::default(), &pod("as-shipped")).await.unwrap();
+    let mut loose = pod("loose");
+    loose.spec.as_mut().unwrap().containers[0].security_context = None;
+    let error = pods.create(&PostParams::default(), &loose).await.unwrap_err();
+    assert!(error.to_string().contains("restricted"), "{error}");
 }
