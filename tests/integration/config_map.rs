@@ -203,13 +203,7 @@ async fn key_pairs_are_moved_to_secrets_rotated_with_the_config_map_and_gone_wit
     let secrets = lab.namespaced::<Secret>(NAMESPACE);
     assert!(secrets.get_opt("acr-configuration-0").await.unwrap().is_some());
 
-    lab.cloud.world(|world| {
-        let keys = &mut world.user_mut("2", "partner-puller").unwrap().keys;
-        let mut second = keys[0].clone();
-        second.id.push_str("-second");
-        second.secret.push_str("-second");
-        keys.insert(0, second);
-    });
+    lab.give_second_key("2", "partner-puller");
     put().await;
     lab.until("another pair means another token", async || {
         lab.token("default", PARTNER).await.is_some_and(|token| token != first)

@@ -224,6 +224,17 @@ impl Lab {
         self.namespaced::<Secret>(namespace).patch(name, &params, &Patch::Apply(&object)).await.unwrap();
     }
 
+    /// Gives a user of the cloud a second AccessKey, which [`Self::key_of`] names from then on.
+    pub fn give_second_key(&self, account: &str, user: &str) {
+        self.cloud.world(|world| {
+            let keys = &mut world.user_mut(account, user).unwrap().keys;
+            let mut second = keys[0].clone();
+            second.id.push_str("-second");
+            second.secret.push_str("-second");
+            keys.insert(0, second);
+        });
+    }
+
     /// The AccessKeyId and AccessKeySecret of a user of the cloud.
     pub fn key_of(&self, account: &str, user: &str) -> (String, String) {
         self.cloud.world(|world| {

@@ -52,13 +52,7 @@ async fn a_key_pair_is_awaited_rotated_and_its_loss_takes_nothing_away() {
     let first = lab.token("keyed", PARTNER).await.unwrap();
 
     // Rotated: RAM gives the user a second key, and the Secret changes to it.
-    lab.cloud.world(|world| {
-        let keys = &mut world.user_mut("2", "partner-puller").unwrap().keys;
-        let mut second = keys[0].clone();
-        second.id.push_str("-second");
-        second.secret.push_str("-second");
-        keys.insert(0, second);
-    });
+    lab.give_second_key("2", "partner-puller");
     put_pair(&lab, "2", "partner-puller").await;
     lab.until("another pair means another token", async || {
         lab.token("keyed", PARTNER).await.is_some_and(|token| token != first)
