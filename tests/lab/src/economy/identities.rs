@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::{
-    NAMESPACE, PREFIX, create_in,
+    NAMESPACE, PREFIX,
     minimum::{NODE_KEY_LIFE, Pace, THRESHOLD, TOKEN_LIFE},
 };
 use crate::bench::{call::Call, scout::BINDINGS};
@@ -154,7 +154,7 @@ pub(super) fn access_key(cloud: &Cloud) -> anyhow::Result<Call> {
         "metadata": { "name": ACCESS_KEY },
         "stringData": { "accessKeyId": key.id, "accessKeySecret": key.secret },
     });
-    Ok(create_in(NAMESPACE, "secrets", &object))
+    Ok(Call::create(format!("/api/v1/namespaces/{NAMESPACE}/secrets"), &object))
 }
 
 /// A binding of the instances with some of the numbers, for every covered namespace. Each identity has ten numbers in

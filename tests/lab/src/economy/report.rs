@@ -163,7 +163,8 @@ impl Report {
              ({:.0} min); it shares a ServiceAccount's token for 60 s, so that here not every round with an RRSA \
              role asks for one ({:.0} min); it asks the metadata service for the node's key again after 60 s at the \
              soonest, and when 15 min or a third of the key's life remain, whichever is less: here always the third, \
-             which is 2 hours, so that the key is used for 4 hours at most and not for 5.75.\n",
+             which is 2 hours, so that the key is used for 4 hours at most and not for 5.75, and no token is cut \
+             short by its end, as some are in the world.\n",
             minutes(1),
             minutes(2),
             minutes(60)
