@@ -4,6 +4,7 @@
 
 mod bench;
 mod demo;
+mod economy;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,8 @@ enum Command {
     },
     /// Measure the product against a bare client on the same control plane.
     Bench(bench::Args),
+    /// Count the cloud calls that keep fifty registries' tokens fresh, against the fewest that would do.
+    Economy(economy::Args),
     /// Start the control plane and the cloud alone, for any client to be pointed at.
     Up(CloudArgs),
     /// Start the cloud alone.
@@ -65,6 +68,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo { once } => demo::run(once).await,
         Command::Bench(args) => bench::run(args).await,
+        Command::Economy(args) => economy::run(args).await,
         Command::Up(args) => {
             let plane = Plane::start(Options::default()).await?;
             let cloud = args.start().await?;

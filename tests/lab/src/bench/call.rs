@@ -21,7 +21,7 @@ use super::transport::Transport;
 const AT_A_TIME: usize = 16;
 
 /// A request, ready to be sent.
-pub(super) struct Call {
+pub(crate) struct Call {
     method: Method,
     path: String,
     content_type: &'static str,
@@ -43,7 +43,7 @@ struct Metadata {
 
 impl Call {
     /// A create by POST to a collection.
-    pub(super) fn create(path: impl Into<String>, body: &Value) -> Call {
+    pub(crate) fn create(path: impl Into<String>, body: &Value) -> Call {
         Call::new(Method::POST, path.into(), "application/json", body)
     }
 
@@ -68,7 +68,7 @@ impl Call {
     }
 
     /// Sends it and reads the answer; returns the version that the object has now.
-    pub(super) async fn send(&self, client: &Client) -> anyhow::Result<String> {
+    pub(crate) async fn send(&self, client: &Client) -> anyhow::Result<String> {
         let request = Request::builder()
             .method(self.method.clone())
             .uri(&self.path)
@@ -81,7 +81,7 @@ impl Call {
 }
 
 /// Sends all of them, 16 at a time; returns how long that took, and each object's new version.
-pub(super) async fn send_all(
+pub(crate) async fn send_all(
     transport: &Transport,
     calls: Vec<Call>,
 ) -> anyhow::Result<(Duration, Vec<String>)> {

@@ -226,11 +226,11 @@ pub(super) fn account_path(namespace: &str, name: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}")
 }
 
-pub(super) fn create_namespace(name: &str) -> Call {
+pub(crate) fn create_namespace(name: &str) -> Call {
     Call::create("/api/v1/namespaces", &json!({ "metadata": { "name": name } }))
 }
 
-pub(super) fn create_account(namespace: &str, name: &str) -> Call {
+pub(crate) fn create_account(namespace: &str, name: &str) -> Call {
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
     Call::create(path, &json!({ "metadata": { "name": name } }))
 }

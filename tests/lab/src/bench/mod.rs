@@ -7,19 +7,19 @@
 //!
 //! It measures and judges nothing: it fails only when a phase does not come to its end.
 
-mod call;
+pub(crate) mod call;
 mod fill;
-mod group;
+pub(crate) mod group;
 mod race;
 mod refresh;
 mod repair;
-mod report;
-mod requests;
+pub(crate) mod report;
+pub(crate) mod requests;
 mod rest;
-mod scout;
-mod setup;
-mod spans;
-mod transport;
+pub(crate) mod scout;
+pub(crate) mod setup;
+pub(crate) mod spans;
+pub(crate) mod transport;
 mod watch;
 
 use std::{
@@ -46,11 +46,11 @@ use self::{
 };
 
 /// The namespace and the ServiceAccount that the controller runs in and as.
-const NAMESPACE: &str = "acr-credential-system";
-const CONTROLLER: &str = "acr-credential-controller";
+pub(crate) const NAMESPACE: &str = "acr-credential-system";
+pub(crate) const CONTROLLER: &str = "acr-credential-controller";
 
 /// The name that the product's Secret has in every namespace.
-const SECRET: &str = "acr-credential-secret-aggregation";
+pub(crate) const SECRET: &str = "acr-credential-secret-aggregation";
 
 /// The binding that is measured.
 const BINDING: &str = "bench";

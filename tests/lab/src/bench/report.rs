@@ -197,7 +197,8 @@ impl Report {
     }
 }
 
-fn table<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> String {
+/// A table in Markdown.
+pub(crate) fn table<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> String {
     let mut text = format!("| {} |\n|{}\n", head.join(" | "), " --- |".repeat(N));
     for row in rows {
         text.push_str(&format!("| {} |\n", row.join(" | ")));
@@ -205,7 +206,8 @@ fn table<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> String {
     text
 }
 
-pub(super) fn mebibytes(kib: u64) -> String {
+/// An amount of memory.
+pub(crate) fn mebibytes(kib: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "the memory of a process is far below 2^53 KiB")]
     let mebibytes = kib as f64 / 1024.0;
     format!("{mebibytes:.1} MiB")

@@ -124,7 +124,7 @@ fn changes(event: &AuditEvent) -> bool {
 
 /// Who is waited for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Who {
+pub(crate) enum Who {
     /// The product.
     Controller,
     /// The cluster's own controllers.
@@ -141,7 +141,7 @@ impl Who {
 }
 
 /// Waits until somebody has written nothing for a while; returns when it came to rest.
-pub(super) async fn until_at_rest(plane: &Plane, who: Who) -> anyhow::Result<Instant> {
+pub(crate) async fn until_at_rest(plane: &Plane, who: Who) -> anyhow::Result<Instant> {
     let audit = plane.audit();
     let mut mark = audit.mark()?;
     let (started, mut since) = (Instant::now(), Instant::now());

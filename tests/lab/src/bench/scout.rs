@@ -21,7 +21,7 @@ use super::{
 const SCOUT: &str = "scout";
 
 /// Where bindings are.
-const BINDINGS: &str = "/apis/acrcredential.dev/v1alpha1/acrcredentialbindings";
+pub(crate) const BINDINGS: &str = "/apis/acrcredential.dev/v1alpha1/acrcredentialbindings";
 
 /// The Secret in which the product keeps tokens across restarts.
 const CACHE: &str = "acr-credential-cache";

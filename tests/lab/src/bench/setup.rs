@@ -24,7 +24,9 @@ use super::{
     watch::Watch,
 };
 
-const MANIFESTS: [&str; 4] = ["crds", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
+/// What is installed.
+pub(crate) const MANIFESTS: [&str; 4] =
+    ["crds", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
 
 /// How often each transport is tried, after once to warm it up.
 const ROUNDS: usize = 3;

@@ -4,26 +4,26 @@ use std::time::Duration;
 
 /// The lengths of time that one thing took again and again.
 #[derive(Debug, Default)]
-pub(super) struct Spans(Vec<Duration>);
+pub(crate) struct Spans(Vec<Duration>);
 
 impl Spans {
-    pub(super) fn push(&mut self, span: Duration) {
+    pub(crate) fn push(&mut self, span: Duration) {
         self.0.push(span);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// The smallest span that so many per cent of all do not exceed; zero where there is none.
-    pub(super) fn percentile(&self, percent: usize) -> Duration {
+    pub(crate) fn percentile(&self, percent: usize) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         let rank = (sorted.len() * percent).div_ceil(100).max(1);
         sorted.get(rank - 1).copied().unwrap_or_default()
     }
 
-    pub(super) fn p50(&self) -> Duration {
+    pub(crate) fn p50(&self) -> Duration {
         self.percentile(50)
     }
 
@@ -48,7 +48,7 @@ fn millis(span: Duration) -> f64 {
 }
 
 /// A length in seconds.
-pub(super) fn seconds(span: Duration) -> String {
+pub(crate) fn seconds(span: Duration) -> String {
     format!("{:.2} s", span.as_secs_f64())
 }
 
@@ -58,7 +58,7 @@ pub(super) fn ratio(span: Duration, of: Duration) -> f64 {
 }
 
 /// A number as a reader would write it.
-pub(super) fn grouped(number: usize) -> String {
+pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

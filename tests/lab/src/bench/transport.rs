@@ -17,7 +17,7 @@ use tower::{BoxError, ServiceBuilder};
 
 /// A way to send requests.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// As many connections as there are requests at a time.
     Http1,
     /// So many connections, each with many requests at a time.
@@ -40,16 +40,16 @@ impl Kind {
 
 /// Clients of one kind, to be used in turn.
 #[derive(Clone)]
-pub(super) struct Transport {
+pub(crate) struct Transport {
     /// What it is.
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
     clients: Vec<Client>,
 }
 
 impl Transport {
     /// Opens the connections. A pool that is asked for many requests before its first answer would make one
     /// connection for each, with HTTP/2 too; so each client has one request behind it when this returns.
-    pub(super) async fn open(kubeconfig: &Path, kind: Kind) -> anyhow::Result<Transport> {
+    pub(crate) async fn open(kubeconfig: &Path, kind: Kind) -> anyhow::Result<Transport> {
         let config = read(kubeconfig).await?;
         let connections = match kind {
             Kind::Http1 => 1,
@@ -65,7 +65,7 @@ impl Transport {
     }
 
     /// The client for a worker.
-    pub(super) fn client(&self, worker: usize) -> Client {
+    pub(crate) fn client(&self, worker: usize) -> Client {
         self.clients[worker % self.clients.len()].clone()
     }
 }
