@@ -131,8 +131,8 @@ impl Ledger {
             .filter(|(key, want)| self.due_at(key, want).is_some_and(|at| at <= now))
             .map(|(key, _)| key.clone())
             .collect();
-        let joining =
-            |(key, want): &(&RegistryKey, &Want)| self.joins_at(key, want).is_some_and(|at| at <= now);
+        let round = self.round(&due, wants);
+        let joining = |(key, want): &(&RegistryKey, &Want)| self.joins(key, want, now, round);
         let together: Vec<RegistryKey> = match due.is_empty() {
             true => Vec::new(),
             false => wants
@@ -173,10 +173,23 @@ impl Ledger {
         Some(held.life().map_or(Timestamp::MIN, |life| life.due_at(want.threshold, &key.id())))
     }
 
-    fn joins_at(&self, key: &RegistryKey, want: &Want) -> Option<Timestamp> {
-        let held = self.held.get(key)?;
-        let idle = !held.in_flight && held.failed.is_none();
-        idle.then(|| held.life().map(|life| life.joins_at(want.threshold, &key.id()))).flatten()
+    /// How long it will be until the registries that are due now are due again. `None` if none of them is renewed
+    /// because its time has come: a new binding is no reason to renew everything else.
+    fn round(&self, due: &[RegistryKey], wants: &HashMap<RegistryKey, Want>) -> Option<Duration> {
+        let length = |key: &RegistryKey| {
+            let held = self.held.get(key).filter(|held| held.failed.is_none() && !held.forced)?;
+            Some(held.life()?.use_length(wants.get(key)?.threshold))
+        };
+        due.iter().filter_map(length).min()
+    }
+
+    fn joins(&self, key: &RegistryKey, want: &Want, now: Timestamp, round: Option<Duration>) -> bool {
+        let idle = self.held.get(key).filter(|held| !held.in_flight && held.failed.is_none());
+        let life = idle.and_then(Held::life);
+        life.is_some_and(|life| {
+            let round = round.unwrap_or_else(|| life.short_round());
+            life.joins((want.threshold, &key.id()), now, round)
+        })
     }
 
     /// Records what an attempt brought. What was held stays where it failed.

@@ -66,11 +66,6 @@ fn due_at(key: &RegistryKey, seconds: i64) -> Timestamp {
     life.due_at(Duration::from_secs(900), &key.id())
 }
 
-fn joins_at(key: &RegistryKey, seconds: i64) -> Timestamp {
-    let life = Life { minted_at: at(seconds), expires_at: at(seconds + 3600) };
-    life.joins_at(Duration::from_secs(900), &key.id())
-}
-
 /// A ledger that holds a credential for each key, minted at the given second.
 fn holding(held: &[(&RegistryKey, i64)]) -> (Ledger, HashMap<RegistryKey, Want>) {
     let keys: Vec<_> = held.iter().map(|(key, _)| *key).collect();
@@ -119,18 +114,27 @@ fn what_is_held_is_due_before_its_end_and_not_sooner() {
     assert_eq!(started(&mut ledger, &wants, due), [key]);
 }
 
-/// Both cost each namespace one write.
+/// All of them cost each namespace one write, and stay together from then on.
 #[test]
-fn what_is_due_soon_goes_together_with_what_is_due() {
-    let (first, second, third) = (key("cri-1"), key("cri-2"), key("cri-3"));
-    // The second is due later than the first, by less than a tenth of its life; the third by more.
-    let lag =
-        (1..360).find(|s| due_at(&second, *s) > due_at(&first, 0) + SignedDuration::from_secs(60)).unwrap();
-    let (mut ledger, wants) = holding(&[(&first, 0), (&second, lag), (&third, 1800)]);
+fn what_would_be_due_before_the_next_round_goes_together_with_what_is_due() {
+    let (first, second, young) = (key("cri-1"), key("cri-2"), key("cri-3"));
     let due = due_at(&first, 0);
-    assert!(joins_at(&second, lag) <= due && due < due_at(&second, lag) && due < joins_at(&third, 1800));
+    let now = due.as_second() - at(0).as_second();
+    let (mut ledger, wants) = holding(&[(&first, 0), (&second, now - 1200), (&young, now - 60)]);
     assert_eq!(started(&mut ledger, &wants, due - SignedDuration::from_secs(1)), []);
     assert_eq!(started(&mut ledger, &wants, due), [first, second]);
+}
+
+/// A new binding, a retry and somebody's request are no reason to renew what is not due for long.
+#[test]
+fn what_is_asked_for_out_of_turn_takes_nothing_along_but_what_is_due_within_minutes() {
+    let (first, half, almost, new) = (key("cri-1"), key("cri-2"), key("cri-3"), key("cri-4"));
+    let soon = due_at(&almost, 0).as_second() - at(0).as_second() - 60;
+    let (mut ledger, _) = holding(&[(&first, 10), (&half, soon - 1200), (&almost, 0)]);
+    ledger.force([first.clone()]);
+    let wants = wants(&[&first, &half, &almost, &new], false);
+    ledger.want(&wants);
+    assert_eq!(started(&mut ledger, &wants, at(soon)), [first, almost, new]);
 }
 
 #[test]

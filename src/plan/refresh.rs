@@ -10,6 +10,9 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 const LEAD_SHARE: f64 = 0.5;
 const JITTER_SHARE: f64 = 0.1;
 
+/// The share of its use after which a credential may be renewed along with others.
+const RIPE_SHARE: f64 = 0.25;
+
 /// How long a credential is used before it is renewed, and what spreads clusters and registries apart.
 #[derive(Clone, Copy, Debug)]
 pub struct Life {
@@ -37,9 +40,23 @@ impl Life {
         back(self.expires_at, self.lead(threshold) + jitter)
     }
 
-    /// From when on it is renewed along with another that is due, so that both cost each namespace one write.
-    pub fn joins_at(&self, threshold: Duration, seed: &str) -> Timestamp {
-        back(self.due_at(threshold, seed), self.length().mul_f64(JITTER_SHARE))
+    /// How long it is used at most.
+    pub fn use_length(&self, threshold: Duration) -> Duration {
+        self.length().saturating_sub(self.lead(threshold))
+    }
+
+    /// How long before its time a credential is renewed along with another that has none yet, or had to be replaced.
+    pub fn short_round(&self) -> Duration {
+        self.length().mul_f64(JITTER_SHARE)
+    }
+
+    /// Whether it is renewed along with others that are renewed now, and again after `round`: it would be due before
+    /// that, and a round of its own would cost each namespace a write more. From then on they stay together. One that
+    /// was minted a moment ago waits for the next round.
+    pub fn joins(&self, (threshold, seed): (Duration, &str), now: Timestamp, round: Duration) -> bool {
+        let used = Duration::try_from(now.duration_since(self.minted_at)).unwrap_or_default();
+        let ripe = used >= self.use_length(threshold).mul_f64(RIPE_SHARE);
+        ripe && back(self.due_at(threshold, seed), round) <= now
     }
 
     /// Whether it has ended.
@@ -102,6 +119,22 @@ mod tests {
     }
 
     #[test]
+    fn a_credential_joins_a_round_if_it_would_be_due_before_the_next_one() {
+        let minute = |m: u64| Duration::from_secs(m * MINUTE);
+        let joins = |life: Life, age: i64, round: u64| {
+            let now = life.minted_at + SignedDuration::from_mins(age);
+            life.joins((minute(15), "a"), now, minute(round))
+        };
+        // An hour's credential, used for 40 to 45 minutes, beside others that come back in 45.
+        assert!(!joins(life(60), 5, 45), "it was minted a moment ago");
+        assert!(joins(life(60), 12, 45));
+        assert!(joins(life(60), 40, 45));
+        // Six hours' beside the same: its time comes in a later round.
+        assert!(!joins(life(360), 200, 45));
+        assert!(joins(life(360), 320, 45));
+    }
+
+    #[test]
     fn the_jitter_is_stable_and_spreads() {
         let due = |seed: &str| life(60).due_at(Duration::from_secs(900), seed);
         assert_eq!(due("a"), due("a"));
@@ -125,7 +158,9 @@ mod tests {
             let life = life(minutes);
             let due = life.due_at(Duration::from_secs(threshold * MINUTE), &seed);
             prop_assert!(due > life.minted_at && due <= life.expires_at);
-            prop_assert!(life.joins_at(Duration::from_secs(threshold * MINUTE), &seed) > life.minted_at);
+            let threshold = (Duration::from_secs(threshold * MINUTE), seed.as_str());
+            prop_assert!(!life.joins(threshold, life.minted_at, Duration::MAX), "not at its birth");
+            prop_assert!(life.joins(threshold, due, Duration::ZERO), "when it is due anyway");
         }
     }
 }

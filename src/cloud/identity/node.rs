@@ -13,8 +13,9 @@ use crate::cloud::flight::{Flight, Held, IfRenewalFails};
 
 const ROLES: &str = "ram/security-credentials/";
 
-/// The longest remainder of life at which a key is renewed.
-const LEAD: SignedDuration = SignedDuration::from_mins(15);
+/// The longest remainder of life at which a key is renewed. Longer than the usual threshold, or a token that is minted
+/// with a key about to end would be due again with it.
+const LEAD: SignedDuration = SignedDuration::from_mins(30);
 
 /// The service may go on showing a key that is due; then it is asked again no sooner than this.
 const PAUSE: SignedDuration = SignedDuration::from_secs(60);
@@ -25,7 +26,7 @@ const TICKET_LIFE: SignedDuration = SignedDuration::from_secs(TICKET_SECONDS as 
 /// The worker role's key, cached.
 ///
 /// # Guarantees
-/// - Renewed when a third of its life or 15 minutes remain, whichever is less.
+/// - Renewed when a third of its life or 30 minutes remain, whichever is less.
 /// - A renewal that fails goes unnoticed until the key truly ends.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -179,10 +180,10 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_renewed_when_a_third_of_its_life_or_15_minutes_remain() {
+    fn a_key_is_renewed_when_a_third_of_its_life_or_30_minutes_remain() {
         for (began, expires, now, renew_at) in [
-            // Six hours: 15 minutes before the end.
-            ("03:44:50", "09:44:50", "04:00:00", "09:29:50"),
+            // Six hours: 30 minutes before the end.
+            ("03:44:50", "09:44:50", "04:00:00", "09:14:50"),
             // Half an hour: ten minutes before.
             ("04:00:00", "04:30:00", "04:00:00", "04:20:00"),
             // Due already and shown again: not at every ask.
