@@ -5,6 +5,7 @@ use std::time::Duration;
 use acr_lab::plane::Mark;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
@@ -13,6 +14,10 @@ use crate::harness::{CONTROLLER, Lab, NAMESPACE, spec};
 
 const PARTNER: &str = "partner-registry.cn-hangzhou.cr.aliyuncs.com";
 const HELPER: &str = "aliyun-acr-credential-helper";
+
+/// Who refuses a request, by the status of the answer.
+const BY_RBAC: u16 = 403;
+const BY_POLICY: u16 = 422;
 
 fn of(namespace: &str, entry: Value) -> Value {
     let mut of = spec(&[namespace]);
@@ -38,6 +43,19 @@ async fn put_pair(lab: &Lab, account: &str, user: &str) {
     lab.put_secret(NAMESPACE, "acr-access-key", data).await;
 }
 
+/// When the controller would try a binding's first registry again by itself.
+async fn retry_at(lab: &Lab, binding: &str) -> Timestamp {
+    let status = lab.bindings().get(binding).await.unwrap().status.unwrap();
+    status.registries[0].next_refresh_at.clone().unwrap().0
+}
+
+/// When the cloud gave the last token.
+fn minted_at(lab: &Lab) -> Timestamp {
+    let calls = lab.cloud.calls();
+    let minted = calls.iter().rfind(|c| c.action == "GetAuthorizationToken" && c.code == "success").unwrap();
+    Timestamp::from_millisecond(minted.at).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_pair_is_awaited_rotated_and_its_loss_takes_nothing_away() {
     let lab = Lab::start().await;
@@ -47,8 +65,10 @@ async fn a_key_pair_is_awaited_rotated_and_its_loss_takes_nothing_away() {
     assert!(message.contains("acr-credential-system/acr-access-key"), "{message}");
     assert!(message.contains("accessKeyId and accessKeySecret"), "{message}");
 
+    let retry_at = retry_at(&lab, "keyed").await;
     put_pair(&lab, "2", "partner-puller").await;
     lab.until_ready_is("keyed", "True", "Succeeded").await;
+    assert!(minted_at(&lab) < retry_at, "the Secret itself is the reason to try");
     let first = lab.token("keyed", PARTNER).await.unwrap();
 
     // Rotated: RAM gives the user a second key, and the Secret changes to it.
@@ -100,6 +120,7 @@ async fn no_other_token_of_the_cluster_can_be_asked_for() {
     let lab = Lab::start().await;
     lab.create_account("kube-system", HELPER, &[]).await;
     lab.create_account("kube-system", "admin", &[]).await;
+    lab.create_account("default", HELPER, &[]).await;
     let thief = lab.plane.service_account_client(NAMESPACE, CONTROLLER).await.unwrap();
     let ask = async |namespace: &str, name: &str, audiences: Option<&[&str]>, seconds: i64| {
         let audiences = audiences.map(|all| all.iter().map(|a| (*a).to_owned()).collect());
@@ -110,22 +131,45 @@ async fn no_other_token_of_the_cluster_can_be_asked_for() {
         accounts.create_token_request(name, &PostParams::default(), &request).await
     };
     let cloud: Option<&[&str]> = Some(&["sts.aliyuncs.com"]);
+    let refused = async |namespace: &str, name: &str, audiences: Option<&[&str]>, seconds: i64| match ask(
+        namespace, name, audiences, seconds,
+    )
+    .await
+    {
+        Err(kube::Error::Api(status)) => status.code,
+        other => panic!("{namespace}/{name} {audiences:?} {seconds}: {other:?}"),
+    };
+    lab.until("the policies are in force", async || ask("kube-system", HELPER, None, 3600).await.is_err())
+        .await;
     ask("kube-system", HELPER, cloud, 3600).await.unwrap();
-    for (namespace, name, audiences, seconds) in [
-        ("kube-system", HELPER, None, 3600),
-        ("kube-system", HELPER, Some(&["https://kubernetes.default.svc"][..]), 3600),
-        ("kube-system", HELPER, Some(&["sts.aliyuncs.com", "https://kubernetes.default.svc"][..]), 3600),
-        ("kube-system", HELPER, cloud, 86_400),
-        ("kube-system", "admin", cloud, 3600),
-        ("kube-system", "default", cloud, 3600),
-        (NAMESPACE, CONTROLLER, cloud, 3600),
-        ("default", HELPER, cloud, 3600),
-    ] {
-        let error = ask(namespace, name, audiences, seconds).await.unwrap_err();
-        assert!(
-            matches!(&error, kube::Error::Api(status) if matches!(status.code, 403 | 422)),
-            "{namespace}/{name} {audiences:?} {seconds}: {error}"
-        );
+    let of_the_account = [
+        (None, 3600),
+        (Some(&["https://kubernetes.default.svc"][..]), 3600),
+        (Some(&["sts.aliyuncs.com", "https://kubernetes.default.svc"][..]), 3600),
+        (cloud, 86_400),
+    ];
+    for (audiences, seconds) in of_the_account {
+        assert_eq!(refused("kube-system", HELPER, audiences, seconds).await, BY_POLICY);
+    }
+    let others =
+        [("kube-system", "admin"), ("kube-system", "default"), (NAMESPACE, CONTROLLER), ("default", HELPER)];
+    for (namespace, name) in others {
+        assert_eq!(refused(namespace, name, cloud, 3600).await, BY_RBAC, "{namespace}/{name}");
+    }
+    // RBAC that somebody widened does not open what the policies close.
+    let who = format!("--serviceaccount={NAMESPACE}:{CONTROLLER}");
+    let role = ["create", "clusterrole", "wide", "--verb=create", "--resource=serviceaccounts/token"];
+    lab.plane.kubectl_ok(&role).await.unwrap();
+    lab.plane
+        .kubectl_ok(&["create", "clusterrolebinding", "wide", "--clusterrole=wide", &who])
+        .await
+        .unwrap();
+    for (namespace, name) in others {
+        lab.until(&format!("RBAC lets {namespace}/{name} through"), async || {
+            refused(namespace, name, cloud, 3600).await != BY_RBAC
+        })
+        .await;
+        assert_eq!(refused(namespace, name, cloud, 3600).await, BY_POLICY, "{namespace}/{name}");
     }
 }
 
@@ -146,8 +190,10 @@ async fn a_broken_addon_token_is_told_and_a_new_one_heals() {
     broken["keyring"] = json!("not-the-key-ring");
     put(broken.to_string()).await;
     lab.until_ready_is("managed", "False", "AddonTokenInvalid").await;
+    let retry_at = retry_at(&lab, "managed").await;
     put(good).await;
     lab.until_ready_is("managed", "True", "Succeeded").await;
+    assert!(minted_at(&lab) < retry_at, "the Secret itself is the reason to try");
 }
 
 /// The keys of the official SDKs' environment, outside ACK.

@@ -125,6 +125,10 @@ async fn an_image_of_another_account_is_pulled_by_rrsa() {
     }
     let lab = Lab::start().await;
     rrsa_account(&lab).await;
+    // The role of the other account trusts the worker role as well, which is not to be what gets there.
+    lab.cloud.world(|world| {
+        world.role_mut("1", "KubernetesWorkerRole-demo").unwrap().policy.allow.clear();
+    });
     let entry = json!({
         "instanceId": "cri-demo0003",
         "rrsaRoleARN": "acs:ram::1:role/acr-rrsa",
