@@ -147,7 +147,8 @@ impl ClusterSources {
                 );
                 Failure::new(Reason::ServiceAccountNotFound, Retry::Soon, message)
             }
-            CallError::Forbidden(_) => {
+            // RBAC forbids; a policy's refusal comes as invalid.
+            CallError::Forbidden(_) | CallError::Invalid(_) => {
                 let message = format!(
                     "no token of the ServiceAccount {namespace}/{account} for {AUDIENCE} may be asked for; apply the \
                      RBAC and the policies of this version, and name the account in them as --rrsa-service-account does"

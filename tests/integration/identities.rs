@@ -173,6 +173,20 @@ async fn no_other_token_of_the_cluster_can_be_asked_for() {
     }
 }
 
+/// Trust policies may name another account. Then RBAC and the policies must, and what is missing is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_the_policies_do_not_name_is_told_with_its_cure() {
+    let lab = Lab::start_with(|options| options.arg("--rrsa-service-account=kube-system/renamed")).await;
+    lab.create_account("kube-system", "renamed", &[]).await;
+    lab.create_namespace("renamed").await;
+    let rename = r#"[{"op":"replace","path":"/rules/2/resourceNames","value":["renamed"]}]"#;
+    let role = ["patch", "role", CONTROLLER, "-n", "kube-system", "--type=json", "-p", rename];
+    lab.plane.kubectl_ok(&role).await.unwrap();
+    lab.bind("renamed", of("renamed", by_rrsa())).await;
+    let message = lab.until_ready_is("renamed", "False", "Forbidden").await;
+    assert!(message.contains("kube-system/renamed") && message.contains("the policies"), "{message}");
+}
+
 /// ACK replaces its token from time to time. A broken one is told, and the next one heals.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_addon_token_is_told_and_a_new_one_heals() {

@@ -89,6 +89,34 @@ async fn under_warn_a_rejection_is_told_and_the_token_is_used() {
     assert!(message.contains(&format!("{} does not accept it", trial.registry.domain())), "{message}");
 }
 
+/// The domains of an entry may be those of several hosts, of which one that accepts decides.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejection_counts_for_nothing_where_another_domain_accepts() {
+    if !usable().unwrap() {
+        return;
+    }
+    let [good, bad] = [Verdict::MayPull, Verdict::Rejected].map(|verdict| async move {
+        Registry::judged("cri-demo0001", Arc::new(move |_: &str, _: &str| verdict)).await
+    });
+    let (good, bad) = (good.await.unwrap(), bad.await.unwrap());
+    let ca = tempfile::tempdir().unwrap();
+    let bundle = ca.path().join("ca.pem");
+    std::fs::write(&bundle, format!("{}\n{}", good.ca_pem(), bad.ca_pem())).unwrap();
+    let lab = Lab::start_with(|options| {
+        options
+            .arg("--verify-credentials=enforce")
+            .arg(format!("--ca-bundle={}", bundle.display()))
+            .arg(format!("--registry-auth-host={}", good.realm_host()))
+            .arg(format!("--registry-auth-host={}", bad.realm_host()))
+    })
+    .await;
+    lab.create_namespace("both").await;
+    let mut spec = spec(&["both"]);
+    spec["registries"] = json!([{ "instanceId": "cri-demo0001", "domains": [bad.domain(), good.domain()] }]);
+    lab.bind("both", spec).await;
+    lab.until_ready_is("both", "True", "Succeeded").await;
+}
+
 /// A registry that wants the credential sent to somewhere else does not get it, and that is no rejection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_realm_that_is_not_allowed_gets_no_credential_and_rejects_nothing() {
