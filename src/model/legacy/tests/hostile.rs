@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::samples::{SAMPLES, cured, read};
 use super::{convert, data, info, marks, of, told};
 use crate::api::legacy::KEYS;
-use crate::model::legacy::{Conversion, Finding, Severity, summarize, validate};
+use crate::model::legacy::{Code, Conversion, Finding, summarize, validate};
 
 const ID: &str = "LTAI5tQnKxyzAAAA";
 const SECRET: &str = "8fJq2mUvS3cR3tWx";
@@ -154,34 +154,39 @@ proptest! {
     }
 }
 
-fn finding(severity: Severity, message: &str) -> Finding {
+fn finding(code: Code, message: &str) -> Finding {
     Finding {
-        severity,
+        code,
+        severity: code.severity(),
         key: "acr-registry-info[1].regionId".to_owned(),
+        span: Some(40..41),
         line: Some(4),
+        column: Some(2),
         message: message.to_owned(),
+        instead: None,
     }
 }
 
 #[test]
 fn a_finding_is_one_line() {
-    let mut one = finding(Severity::Error, "\"x\" is no region");
-    assert_eq!(one.to_string(), "acr-registry-info[1].regionId line 4: \"x\" is no region");
+    let mut one = finding(Code::RegionInvalid, "\"x\" is no region");
+    assert_eq!(one.to_string(), "ACR117 acr-registry-info[1].regionId line 4: \"x\" is no region");
     one.line = None;
-    assert_eq!(one.to_string(), "acr-registry-info[1].regionId: \"x\" is no region");
+    assert_eq!(one.to_string(), "ACR117 acr-registry-info[1].regionId: \"x\" is no region");
 }
 
 #[test]
 fn a_summary_tells_errors_first_and_counts_the_rest() {
     assert_eq!(summarize(&[]), "");
-    let two = [finding(Severity::Warning, "later"), finding(Severity::Error, "first")];
+    let two = [finding(Code::RegionSpelling, "later"), finding(Code::RegionInvalid, "first")];
     let at = "acr-registry-info[1].regionId line 4";
-    assert_eq!(summarize(&two), format!("{at}: first; {at}: later"));
-    let many: Vec<_> = (0..100).map(|i| finding(Severity::Error, &format!("number {i}"))).collect();
+    assert_eq!(summarize(&two), format!("ACR117 {at}: first; ACR118 {at}: later"));
+    assert_eq!(summarize(&[finding(Code::EmptyList, "worth knowing")]), "");
+    let many: Vec<_> = (0..100).map(|i| finding(Code::RegionInvalid, &format!("number {i}"))).collect();
     let summary = summarize(&many);
     let told = summary.matches("number").count();
     assert!(told > 5 && summary.ends_with(&format!("; and {} more", 100 - told)), "{summary}");
-    let wide = vec![finding(Severity::Error, &"字".repeat(400)); 5];
+    let wide = vec![finding(Code::RegionInvalid, &"字".repeat(400)); 5];
     let summary = summarize(&wide);
     assert!(summary.len() <= 1024 && summary.ends_with("; and 3 more"), "{summary}");
 }
