@@ -138,6 +138,18 @@ codes! {
     KeyPairSpelling "ACR503" Warning "an AccessKey pair has quotes too many" "AccessKey 带有多余的引号";
     NotJson "ACR601" Error "the add-on's configuration is no JSON object" "组件配置不是 JSON 对象";
     AddonTokenMode "ACR602" Note "the add-on's `tokenMode` is the controller's flag `--token-mode`" "组件的 `tokenMode` 对应控制器参数 `--token-mode`";
+    OuterNotYaml "ACR701" Error "the file is no YAML" "文件不是 YAML";
+    OuterNoConfiguration "ACR702" Error "the file has no configuration" "文件中没有配置";
+    OuterBlankAfterColon "ACR703" Error "the blank after a colon is missing" "冒号后缺少空格";
+    OuterBlockMissing "ACR704" Error "a list or a map stands where the ConfigMap takes a text" "ConfigMap 应为文本处写成了列表或映射";
+    OuterBlockIndent "ACR705" Error "the text of a block is not indented deeper than its key" "多行文本没有比键缩进更深";
+    OuterKeysBeneath "ACR706" Error "keys of `data` stand beneath another one" "`data` 的键写在了另一个键之下";
+    OuterNotText "ACR707" Error "a number or a boolean stands where the ConfigMap takes a text" "ConfigMap 应为文本处写成了数字或布尔值";
+    OuterBareStar "ACR708" Error "a star stands without quotes" "星号没有加引号";
+    OuterNoComment "ACR709" Error "a comment does not begin with `#`" "注释未以 `#` 开头";
+    OuterTab "ACR710" Error "a tab indents a line" "缩进使用了制表符";
+    OuterFullWidth "ACR711" Error "a colon is a full-width one" "冒号写成了全角";
+    OuterKeyTwice "ACR712" Error "a key of `data` stands twice" "`data` 的键重复";
     ValueTooLarge "ACR901" Error "a value is larger than a ConfigMap can be" "值超过 ConfigMap 的上限";
     RegistriesTooMany "ACR902" Error "there are more than 64 registries" "镜像仓库超过 64 个";
     NamesTooMany "ACR903" Error "there are more than 256 names" "名称超过 256 个";

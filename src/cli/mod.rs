@@ -1,0 +1,5 @@
+//! What `kubectl acr` does with what the user edits. Everything here returns data or writes to what it is given; the
+//! binary prints.
+
+pub mod diagnostic;
+pub mod document;
