@@ -84,6 +84,40 @@ pub mod webhook {
     pub const FAILURE_POLICY: &str = "failure-policy";
     /// Whole seconds.
     pub const TIMEOUT_SECONDS: &str = "timeout-seconds";
+
+    /// All of them.
+    pub const KEYS: [&str; 3] = [ENABLE, FAILURE_POLICY, TIMEOUT_SECONDS];
+}
+
+/// The keys of the managed add-on's JSON.
+pub mod addon {
+    /// The list of registries, with the keys of [`super::entry`].
+    pub const INSTANCES: &str = "AcrInstanceInfo";
+    /// Turns RRSA on.
+    pub const ENABLE_RRSA: &str = "enableRRSA";
+    /// Comma list of namespaces.
+    pub const WATCH_NAMESPACE: &str = "watchNamespace";
+    /// Comma list of ServiceAccount names.
+    pub const SERVICE_ACCOUNT: &str = "serviceAccount";
+    /// Renew when less than this is left.
+    pub const EXPIRING_THRESHOLD: &str = "expiringThreshold";
+    /// Carried, never explained.
+    pub const NOTIFY_EMAIL: &str = "notifyEmail";
+    /// Which of the cluster's roles is used.
+    pub const TOKEN_MODE: &str = "tokenMode";
+    /// All of them.
+    pub const KEYS: [&str; 7] = [
+        INSTANCES,
+        ENABLE_RRSA,
+        WATCH_NAMESPACE,
+        SERVICE_ACCOUNT,
+        EXPIRING_THRESHOLD,
+        NOTIFY_EMAIL,
+        TOKEN_MODE,
+    ];
+
+    /// Where Terraform and ACK's API keep the JSON of an add-on, as a string.
+    pub const CONFIG: &str = "config";
 }
 
 /// A node of the YAML inside a key's value. It may hold a key pair, hence no `Debug`.
@@ -168,29 +202,41 @@ pub enum YamlErrorKind {
 /// # Errors
 /// The first fault, with its line.
 pub fn parse_yaml(text: &str) -> Result<Node, YamlError> {
-    serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options())
+    // Sixty-four full entries are some 1,400 nodes, three deep.
+    parse(text, 20_000)
+}
+
+/// Reads the YAML of one entry, with limits that let many be read one after the other.
+///
+/// # Errors
+/// The first fault, with its line.
+pub fn parse_entry(text: &str) -> Result<Node, YamlError> {
+    parse(text, 1_000)
+}
+
+fn parse(text: &str, nodes: usize) -> Result<Node, YamlError> {
+    serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options(nodes))
         .map(|root| node(root, text))
         .map_err(|error| fault(&error))
 }
 
-/// Sixty-four full entries are some 1,400 nodes, three deep.
-fn options() -> serde_saphyr::Options {
+fn options(nodes: usize) -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_events: 40_000,
-            max_nodes: 20_000,
+            max_events: 2 * nodes,
+            max_nodes: nodes,
             max_depth: 16,
             flow_nesting_limit: 16,
             max_documents: 2,
             max_aliases: 256,
             max_anchors: 256,
-            max_recorded_anchor_events: 20_000,
+            max_recorded_anchor_events: nodes,
             max_recorded_anchor_bytes: 1 << 20,
             max_merge_keys: 256,
             max_total_scalar_bytes: 1 << 20,
         },
         alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: 20_000,
+            max_total_replayed_events: nodes,
             max_replay_stack_depth: 8,
         },
         emit_comments: false,

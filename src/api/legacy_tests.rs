@@ -105,10 +105,10 @@ fn each_scalar_knows_its_bytes_and_whether_others_may_take_their_place() {
         ("# é\n- é: 日本 # x\n  b: \"two\"\n", &[("é", Plain, "日本"), ("b", Quoted, "\"two\"")][..]),
         ("\u{feff}- a: 1\r\n  b: 'x'\r\n", &[("a", Plain, "1"), ("b", Quoted, "'x'")]),
         ("[{\"a\":3600}]", &[("\"a\"", Plain, "3600")]),
-        ("a: \"x\\ty\"\nb: \n", &[("a", Escaped, "\"x\\ty\""), ("b", Escaped, "")]),
+        ("a: \"x\\ty\"\nb: 'it''s'\n", &[("a", Escaped, "\"x\\ty\""), ("b", Escaped, "'it''s'")]),
         ("a: &x one\nb: *x\n", &[("a", Plain, "one"), ("b", Other, "*x")]),
         ("a: \"\"\n", &[("a", Quoted, "\"\"")]),
-        ("a: one\n  two\n", &[("a", Other, "one\n  two")]),
+        ("a: one\n  two\n", &[("a", Other, "one\n  two\n")]),
     ] {
         let Ok(node) = parse_yaml(source) else { panic!("{source}") };
         let mut found = Vec::new();

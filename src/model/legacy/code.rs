@@ -132,12 +132,14 @@ codes! {
     FullWidth "ACR408" Warning "full-width blanks or signs stand where YAML needs plain ones" "YAML 符号写成了全角";
     Indentation "ACR409" Warning "a key is not straight beneath the first of its entry" "键没有与条目首键对齐";
     ValuesInARow "ACR410" Warning "several quoted values stand in a row" "多个带引号的值并列";
-    EntryUnreadable "ACR411" Error "an entry is no YAML and left out" "条目不是 YAML,已略去";
+    QuotesMissing "ACR411" Warning "a value needs quotes" "值需要加引号";
+    EntryUnreadable "ACR412" Error "an entry is no YAML and left out" "条目不是 YAML,已略去";
     KeyPairInClear "ACR501" Warning "an AccessKey pair stands in the clear" "AccessKey 以明文保存";
     KeyPairHalf "ACR502" Error "half of an AccessKey pair is missing" "AccessKey 只有一半";
     KeyPairSpelling "ACR503" Warning "an AccessKey pair has quotes too many" "AccessKey 带有多余的引号";
     NotJson "ACR601" Error "the add-on's configuration is no JSON object" "组件配置不是 JSON 对象";
     AddonTokenMode "ACR602" Note "the add-on's `tokenMode` is the controller's flag `--token-mode`" "组件的 `tokenMode` 对应控制器参数 `--token-mode`";
+    AddonKeyUnknown "ACR603" Warning "the add-on's configuration has a key without a meaning, which is ignored" "组件配置中有无意义的键,已忽略";
     OuterNotYaml "ACR701" Error "the file is no YAML" "文件不是 YAML";
     OuterNoConfiguration "ACR702" Error "the file has no configuration" "文件中没有配置";
     OuterBlankAfterColon "ACR703" Error "the blank after a colon is missing" "冒号后缺少空格";

@@ -7,11 +7,11 @@ use secrecy::ExposeSecret;
 use super::code::Code;
 use super::entry;
 use super::finding::{Findings, Span};
-use super::source::{is_blank, parse, starts_with_key};
+use super::source::{self, Expected, Parsed, is_blank, starts_with_key};
 use super::{KeyPair, Written};
 use crate::api::binding::RegistryEntry;
 use crate::api::legacy::entry::{INSTANCE_ID, KEYS};
-use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Value};
+use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Style, Value};
 
 /// The most registries that the schema allows.
 const MAX_REGISTRIES: usize = 64;
@@ -23,21 +23,45 @@ pub(super) struct Entries {
     pub(super) key_pairs: Vec<KeyPair>,
 }
 
-/// Reads the list. `None`: it is none, or no entry of it can be kept; which is told.
-pub(super) fn read(value: Option<&Written<'_>>, rrsa: bool, findings: &mut Findings) -> Option<Entries> {
-    let Some(value) = value else { return Some(personal(ACR_REGISTRY_INFO, None, findings)) };
-    let node = parse(value, &KEYS, findings)?;
-    comments(value, &node, findings);
-    if value.value.trim_start_matches('\u{feff}').trim_start().starts_with('[') {
-        let message =
-            "is a list in brackets: write each entry on lines of its own, \"- instanceId: …\" first";
-        findings.add(Code::ListInBrackets, value.key, node.span.clone(), message);
-    }
-    list(value.key, &node, rrsa, findings)
+/// The list as it stands in the ConfigMap.
+pub(super) struct List<'a> {
+    key: &'a str,
+    pub(super) parsed: Parsed,
 }
 
-/// Reads a list that is YAML or JSON.
-pub(super) fn list(key: &str, node: &Node, rrsa: bool, findings: &mut Findings) -> Option<Entries> {
+/// Reads the text of the list. `None`: it cannot be read, which is told.
+pub(super) fn parse<'a>(value: Option<&Written<'a>>, findings: &mut Findings) -> Option<List<'a>> {
+    let Some(value) = value else {
+        let node = Node { span: None, style: Style::Other, value: Value::Null };
+        let parsed = Parsed { node, unreadable: Vec::new(), beneath: Vec::new() };
+        return Some(List { key: ACR_REGISTRY_INFO, parsed });
+    };
+    let parsed = source::parse(value, &Expected { keys: &KEYS, list: true }, findings)?;
+    comments(value, &parsed.node, findings);
+    if value.value.trim_start_matches('\u{feff}').trim_start().starts_with('[')
+        && matches!(&parsed.node.value, Value::List(items) if !items.is_empty())
+    {
+        let message =
+            "is a list in brackets: write each entry on lines of its own, \"- instanceId: …\" first";
+        findings.add(Code::ListInBrackets, value.key, parsed.node.span.clone(), message);
+    }
+    Some(List { key: value.key, parsed })
+}
+
+impl List<'_> {
+    /// The entries. `None`: it is no list, or no entry of it can be kept; which is told.
+    pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<Entries> {
+        read(self.key, (&self.parsed.node, &self.parsed.unreadable), rrsa, findings)
+    }
+}
+
+/// Reads a list that is YAML or JSON, but for those of its entries that could not be read.
+pub(super) fn read(
+    key: &str,
+    (node, unreadable): (&Node, &[usize]),
+    rrsa: bool,
+    findings: &mut Findings,
+) -> Option<Entries> {
     let span = node.span.clone();
     let items = match &node.value {
         Value::Null => return Some(personal(key, span, findings)),
@@ -56,7 +80,7 @@ pub(super) fn list(key: &str, node: &Node, rrsa: bool, findings: &mut Findings) 
         }
     };
     let mut kept = Kept::default();
-    for (index, item) in items.iter().enumerate() {
+    for (index, item) in items.iter().enumerate().filter(|(index, _)| !unreadable.contains(index)) {
         let place = entry::Place { list: key, index, rrsa };
         if let Some(read) = entry::read(&place, item, findings) {
             kept.add(read, findings);

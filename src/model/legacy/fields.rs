@@ -3,7 +3,7 @@
 use super::code::Code;
 use super::finding::{Edit, Findings, Span};
 use super::text::{Plain, boolean, placeholder, plain, shown, shown_key, spelling, tellable};
-use crate::api::legacy::{Node, Style, Value};
+use crate::api::legacy::{Node, Style, Value, addon};
 
 /// The fields of one map, under the names that are documented.
 pub(super) struct Fields<'a> {
@@ -31,7 +31,7 @@ impl<'a> Fields<'a> {
             else {
                 let message =
                     format!("has the key {}, which has no meaning and is ignored", shown_key(written));
-                findings.add(unknown, at, span, message);
+                findings.add(unknown, if at.is_empty() { addon::CONFIG } else { at }, span, message);
                 continue;
             };
             let path = fields.path(name);
@@ -60,7 +60,11 @@ impl<'a> Fields<'a> {
 
     /// `acr-registry-info[1].regionId`
     pub(super) fn path(&self, name: &str) -> String {
-        if name.is_empty() { self.at.clone() } else { format!("{}.{name}", self.at) }
+        match (self.at.as_str(), name) {
+            (at, "") => at.to_owned(),
+            ("", name) => name.to_owned(),
+            (at, name) => format!("{at}.{name}"),
+        }
     }
 
     /// Where a field stands, or else the map.

@@ -8,13 +8,17 @@
 //! alone; what cannot be read at all, or leaves nothing to serve, gives no spec, so that the caller keeps the
 //! last good one.
 
+mod addon;
 mod code;
 mod entries;
 mod entry;
 mod fields;
 mod finding;
 mod names;
+mod repair;
+mod reverse;
 mod settings;
+mod slips;
 mod source;
 mod text;
 
@@ -24,8 +28,10 @@ use std::ops::Range;
 
 use secrecy::SecretString;
 
+pub use addon::from_addon_config;
 pub use code::{Code, Severity};
 pub use finding::{Edit, Finding, apply_edits, summarize};
+pub use reverse::to_data;
 
 use crate::api::binding::{
     AcrCredentialBinding, AcrCredentialBindingSpec, DeletionPolicy, ServiceAccounts, WatchNamespaces, Webhook,
@@ -93,11 +99,17 @@ fn read(
     data: &BTreeMap<String, String>,
     findings: &mut Findings,
 ) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
-    let keys = known_keys(data, findings);
+    let mut keys = known_keys(data, findings);
+    let info = keys.get(legacy::ACR_REGISTRY_INFO).cloned();
+    let list = entries::parse(info.as_ref(), findings);
+    if let Some(list) = &list {
+        for (key, value) in &list.parsed.beneath {
+            keys.values.entry(key).or_insert(Written { key, value, node: None });
+        }
+    }
     let rrsa = settings::rrsa(keys.get(legacy::RRSA), findings);
-    let info = keys.get(legacy::ACR_REGISTRY_INFO);
-    let entries = entries::read(info, rrsa.unwrap_or(true), findings);
-    settings::registry_of_2019(keys.get(legacy::ACR_REGISTRY), info, findings);
+    let entries = list.as_ref().and_then(|list| list.read(rrsa.unwrap_or(true), findings));
+    settings::registry_of_2019(keys.get(legacy::ACR_REGISTRY), info.as_ref(), findings);
     settings::carried(keys.get(legacy::ACR_API_VERSION), findings);
     let parts = Parts {
         service_accounts: keys.get(legacy::SERVICE_ACCOUNT).cloned(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::code::Code;
 use super::fields::{Fields, scalar};
 use super::finding::{Edit, Findings};
-use super::source::parse;
+use super::source::{Expected, parse};
 use super::text::{boolean, list, plain, shown};
 use super::{Written, validate};
 use crate::api::binding::{AcrCredentialBindingSpec, FailurePolicy, RegistryEntry, Webhook};
@@ -78,6 +78,11 @@ fn short_units(text: &str) -> String {
     .fold(lower, |text, (long, short)| text.replace(long, short))
 }
 
+/// A threshold as [`threshold`] would give it. `None`: it is no duration.
+pub(super) fn respelt(text: &str) -> Option<String> {
+    duration::parse(text).ok().map(go_duration)
+}
+
 /// The shortest spelling in whole units, so that the same threshold always gives the same spec.
 fn go_duration(duration: Duration) -> String {
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
@@ -116,7 +121,7 @@ pub(super) fn carried(value: Option<&Written<'_>>, findings: &mut Findings) {
 /// Whether RRSA is on. `None`: it cannot be read, which is told.
 pub(super) fn rrsa(value: Option<&Written<'_>>, findings: &mut Findings) -> Option<bool> {
     let Some(value) = value else { return Some(false) };
-    let node = parse(value, &[webhook::ENABLE], findings)?;
+    let node = parse(value, &Expected { keys: &[webhook::ENABLE], list: false }, findings)?.node;
     match &node.value {
         Value::Null => Some(false),
         Value::Text(text) if plain(text).text.is_empty() => Some(false),
@@ -158,8 +163,7 @@ pub(super) fn rrsa(value: Option<&Written<'_>>, findings: &mut Findings) -> Opti
 pub(super) fn webhook(value: Option<&Written<'_>>, findings: &mut Findings) -> Option<Webhook> {
     let mut result = Webhook::default();
     let Some(value) = value else { return Some(result) };
-    let known = [webhook::ENABLE, webhook::FAILURE_POLICY, webhook::TIMEOUT_SECONDS];
-    let node = parse(value, &known, findings)?;
+    let node = parse(value, &Expected { keys: &webhook::KEYS, list: false }, findings)?.node;
     match &node.value {
         Value::Null => return Some(result),
         Value::Text(text) if plain(text).text.is_empty() => return Some(result),
@@ -170,7 +174,7 @@ pub(super) fn webhook(value: Option<&Written<'_>>, findings: &mut Findings) -> O
         }
         Value::Map(_) => {}
     }
-    let fields = Fields::read(value.key, &node, &known, Code::SettingKeyUnknown, findings)?;
+    let fields = Fields::read(value.key, &node, &webhook::KEYS, Code::SettingKeyUnknown, findings)?;
     result.enable = fields.boolean(webhook::ENABLE, false, findings).unwrap_or(false);
     if let Some(policy) = failure_policy(&fields, findings) {
         result.failure_policy = policy;

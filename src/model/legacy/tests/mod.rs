@@ -1,8 +1,11 @@
 //! The ConfigMap as people write it.
 
+mod addon;
 mod entries;
 mod hostile;
 mod quirks;
+mod repairs;
+mod reverse;
 mod samples;
 
 use std::collections::BTreeMap;
