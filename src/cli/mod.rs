@@ -7,4 +7,5 @@ pub mod document;
 pub mod lint;
 pub mod live;
 mod manifest;
+pub mod reverse;
 mod secrecy;

@@ -74,8 +74,7 @@ impl Walk<'_> {
         }
         self.at = line;
         self.at += self.blanks(indent);
-        let mut chars = value.char_indices().peekable();
-        while let Some((i, c)) = chars.next() {
+        for (i, c) in value.char_indices() {
             if self.line_break() == 0 {
                 let here = self.rest().chars().next();
                 if here != Some(c) {

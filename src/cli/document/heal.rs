@@ -299,7 +299,7 @@ impl<'a> Scan<'a> {
         };
         let sign = at + end + gap;
         if value[end + gap..].starts_with("//") && known(pair.key) {
-            let blank = if gap == 0 && sign == pair.rest_at || gap == 0 && end > 0 { " #" } else { "#" };
+            let blank = if gap == 0 && (sign == pair.rest_at || end > 0) { " #" } else { "#" };
             self.slashes(sign..sign + 2, blank, pair.key);
         }
         (value[..end].trim_end_matches([' ', '\t']), end == 0)
@@ -315,15 +315,16 @@ impl<'a> Scan<'a> {
 
 /// Where the quoted text at the beginning ends, its second quote included.
 fn closing(value: &str, quote: char) -> Option<usize> {
+    let mut escaped = false;
     let mut chars = value.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
-        match c {
-            '\\' if quote == '"' => drop(chars.next()),
-            '\'' if quote == '\'' && chars.peek().is_some_and(|(_, next)| *next == '\'') => {
-                drop(chars.next())
-            }
-            c if c == quote => return Some(at + 1),
-            _ => {}
+        let doubled = quote == '\'' && chars.peek().is_some_and(|(_, next)| *next == quote);
+        if escaped {
+            escaped = false;
+        } else if c == '\\' && quote == '"' || c == quote && doubled {
+            escaped = true;
+        } else if c == quote {
+            return Some(at + 1);
         }
     }
     None

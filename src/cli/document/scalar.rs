@@ -119,9 +119,7 @@ impl Scalar {
             Manner::Plain if self.stays_plain(edit) => text.to_owned(),
             Manner::Plain => {
                 let mut value = self.value.clone();
-                if value.get(edit.span.clone()).is_none() {
-                    return None;
-                }
+                value.get(edit.span.clone())?;
                 value.replace_range(edit.span.clone(), text);
                 span = self.whole();
                 format!("\"{}\"", escaped(&value))

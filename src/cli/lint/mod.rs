@@ -10,7 +10,7 @@ use std::io;
 use super::diagnostic::Diagnostic;
 use super::document::{Document, Source};
 use super::secrecy::{masked, tellable};
-use crate::model::legacy::{Conversion, Finding, Severity, convert};
+use crate::model::legacy::{Conversion, Finding, Severity, convert, from_addon_config};
 
 /// How findings are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Report {
 /// Looks at a document.
 pub fn check(document: &Document) -> Report {
     let conversion = match &document.addon {
-        Some(_) => None,
+        Some(config) => Some(from_addon_config(config.value())),
         None if document.holds_nothing() => None,
         None => Some(convert(&document.data())),
     };
