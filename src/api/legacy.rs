@@ -203,7 +203,7 @@ pub enum YamlErrorKind {
 /// The first fault, with its line.
 pub fn parse_yaml(text: &str) -> Result<Node, YamlError> {
     // Sixty-four full entries are some 1,400 nodes, three deep.
-    parse(text, 20_000)
+    parse(text, 6_000)
 }
 
 /// Reads the YAML of one entry, with limits that let many be read one after the other.

@@ -108,7 +108,7 @@ fn each_scalar_knows_its_bytes_and_whether_others_may_take_their_place() {
         ("a: \"x\\ty\"\nb: 'it''s'\n", &[("a", Escaped, "\"x\\ty\""), ("b", Escaped, "'it''s'")]),
         ("a: &x one\nb: *x\n", &[("a", Plain, "one"), ("b", Other, "*x")]),
         ("a: \"\"\n", &[("a", Quoted, "\"\"")]),
-        ("a: one\n  two\n", &[("a", Other, "one\n  two\n")]),
+        ("a: one\n  two\n", &[("a", Other, "one\n  two")]),
     ] {
         let Ok(node) = parse_yaml(source) else { panic!("{source}") };
         let mut found = Vec::new();

@@ -80,8 +80,11 @@ fn within(node: &Node, text: &str) -> Option<String> {
 /// What `{\"a\":…}` without its outer quotes stands for.
 fn unescaped(text: &str) -> Option<String> {
     let bare = text.trim();
-    let bare =
-        bare.strip_prefix("config").map_or(bare, |rest| rest.trim_start().trim_start_matches(['=', ':']));
+    // A line of Terraform or of JSON, `config = "…"` or `"config": "…",`.
+    let bare = bare
+        .trim_start_matches('"')
+        .strip_prefix(addon::CONFIG)
+        .map_or(bare, |rest| rest.trim_start_matches('"').trim_start().trim_start_matches(['=', ':']));
     let bare = bare.trim().trim_end_matches(',');
     let inner = bare.strip_prefix('"').and_then(|bare| bare.strip_suffix('"')).unwrap_or(bare);
     let escaped = inner.trim_start().starts_with('{') && inner.contains("\\\"");

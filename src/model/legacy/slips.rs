@@ -302,13 +302,13 @@ fn comment_at(value: &str) -> Option<usize> {
 
 /// Where the quote stands that closes a value.
 fn closing(value: &str, from: usize, quote: char) -> Option<usize> {
-    let mut chars = value.char_indices().filter(|(at, _)| *at >= from).peekable();
+    let mut chars = value.get(from..)?.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
         let next = chars.peek().map(|(_, c)| *c);
         match c {
             '\\' if quote == '"' => drop(chars.next()),
             '\'' if quote == '\'' && next == Some('\'') => drop(chars.next()),
-            _ if c == quote => return Some(at),
+            _ if c == quote => return Some(from + at),
             _ => {}
         }
     }
