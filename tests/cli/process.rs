@@ -105,3 +105,24 @@ fn a_binding_is_said_as_a_config_map_or_what_cannot_be_said_is_named() {
     assert_eq!((back.code, back.out.as_str()), (Some(2), ""));
     assert!(back.err.contains("accessKeySecretRef"), "{}", back.err);
 }
+
+#[test]
+fn the_managed_add_on_is_read_too_also_as_terraform_carries_it() {
+    let config = "{\"AcrInstanceInfo\": [{\"instanceId\": \"cri-a1b2c3\", \"regionId\": \"CN-BEIJING\"}],\n \"watchNamespace\": \"all\"}";
+    let linted = acr(&["lint", "--strict", "-"], config);
+    assert_eq!(linted.code, Some(1), "{}", linted.out);
+    assert!(linted.out.contains("<stdin>:1:") && linted.out.contains("cn-beijing"), "{}", linted.out);
+    let converted = acr(&["convert", "-"], config);
+    assert!(
+        converted.out.contains("- instanceId: cri-a1b2c3\n    regionId: cn-beijing\n"),
+        "{}",
+        converted.err
+    );
+    let escaped = format!("{config:?}");
+    assert_eq!(acr(&["convert", "-"], &escaped).out, converted.out);
+    let told = json(&escaped)["findings"][0]["region"].clone();
+    assert_eq!(
+        escaped.get(told["startColumn"].as_u64().unwrap() as usize - 1..).unwrap().find("CN-BEIJING"),
+        Some(2)
+    );
+}
