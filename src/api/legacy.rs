@@ -41,6 +41,8 @@ pub const KEYS: [&str; 9] = [
     ACR_REGISTRY,
 ];
 
+pub mod addon;
+
 /// The keys of one entry of `acr-registry-info`.
 pub mod entry {
     /// Enterprise instance.
@@ -87,37 +89,6 @@ pub mod webhook {
 
     /// All of them.
     pub const KEYS: [&str; 3] = [ENABLE, FAILURE_POLICY, TIMEOUT_SECONDS];
-}
-
-/// The keys of the managed add-on's JSON.
-pub mod addon {
-    /// The list of registries, with the keys of [`super::entry`].
-    pub const INSTANCES: &str = "AcrInstanceInfo";
-    /// Turns RRSA on.
-    pub const ENABLE_RRSA: &str = "enableRRSA";
-    /// Comma list of namespaces.
-    pub const WATCH_NAMESPACE: &str = "watchNamespace";
-    /// Comma list of ServiceAccount names.
-    pub const SERVICE_ACCOUNT: &str = "serviceAccount";
-    /// Renew when less than this is left.
-    pub const EXPIRING_THRESHOLD: &str = "expiringThreshold";
-    /// Carried, never explained.
-    pub const NOTIFY_EMAIL: &str = "notifyEmail";
-    /// Which of the cluster's roles is used.
-    pub const TOKEN_MODE: &str = "tokenMode";
-    /// All of them.
-    pub const KEYS: [&str; 7] = [
-        INSTANCES,
-        ENABLE_RRSA,
-        WATCH_NAMESPACE,
-        SERVICE_ACCOUNT,
-        EXPIRING_THRESHOLD,
-        NOTIFY_EMAIL,
-        TOKEN_MODE,
-    ];
-
-    /// Where Terraform and ACK's API keep the JSON of an add-on, as a string.
-    pub const CONFIG: &str = "config";
 }
 
 /// A node of the YAML inside a key's value. It may hold a key pair, hence no `Debug`.

@@ -195,7 +195,7 @@ fn no_edit_holds_a_key_pair() {
         format!("- {pair}").replace(": ", ": “"),
         format!("- {pair}").replace(": ", ": *"),
         format!("- {pair}").replace('\n', " // x\n"),
-        format!("{pair}").replace("\n  ", "\n"),
+        pair.replace("\n  ", "\n"),
         format!("- {pair}").replace("  ", "\t"),
         format!("- {pair}").replace("customAccessKeySecret: ", "customAccessKeySecret: \"a\",\""),
         format!("- instanceId: cri-a\n  domains: “a.com，{pair}"),
