@@ -4,6 +4,7 @@
 //! the text that they are. What a field means is decided in `model::legacy`.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Error, NonFiniteFloatPolicy, Spanned};
@@ -39,6 +40,8 @@ pub const KEYS: [&str; 9] = [
     ACR_API_VERSION,
     ACR_REGISTRY,
 ];
+
+pub mod addon;
 
 /// The keys of one entry of `acr-registry-info`.
 pub mod entry {
@@ -83,14 +86,32 @@ pub mod webhook {
     pub const FAILURE_POLICY: &str = "failure-policy";
     /// Whole seconds.
     pub const TIMEOUT_SECONDS: &str = "timeout-seconds";
+
+    /// All of them.
+    pub const KEYS: [&str; 3] = [ENABLE, FAILURE_POLICY, TIMEOUT_SECONDS];
 }
 
 /// A node of the YAML inside a key's value. It may hold a key pair, hence no `Debug`.
 pub struct Node {
-    /// Line within the key's own value, from 1, where known.
-    pub line: Option<u32>,
+    /// The bytes where it stands in the text, where known: all of a scalar, the beginning of a list or a map.
+    pub span: Option<Range<usize>>,
+    /// How it stands there.
+    pub style: Style,
     /// What stands there.
     pub value: Value,
+}
+
+/// How a node stands in its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// As its own text.
+    Plain,
+    /// In quotes with its own text between them.
+    Quoted,
+    /// In quotes with escapes or line breaks between them.
+    Escaped,
+    /// By an alias, a merge or a block, or it is no scalar: other bytes cannot be put in its place.
+    Other,
 }
 
 /// What a node holds. It may hold a key pair, hence no `Debug`.
@@ -102,7 +123,29 @@ pub enum Value {
     /// A list.
     List(Vec<Node>),
     /// A map in the order written; a key that stands twice is here twice.
-    Map(Vec<(String, Node)>),
+    Map(Vec<Pair>),
+}
+
+/// A key of a map and its value.
+pub struct Pair {
+    /// The key as written.
+    pub key: String,
+    /// The bytes of the key with its quotes, where nothing but it stands there.
+    pub key_span: Option<Range<usize>>,
+    /// Its value.
+    pub value: Node,
+}
+
+impl Node {
+    /// The byte at which a scalar's text begins to the letter.
+    pub fn text_start(&self) -> Option<usize> {
+        let start = self.span.as_ref()?.start;
+        match self.style {
+            Style::Plain => Some(start),
+            Style::Quoted => Some(start + 1),
+            Style::Escaped | Style::Other => None,
+        }
+    }
 }
 
 /// Why a text cannot be read as YAML. It never carries any of the text, which may hold a key pair.
@@ -130,29 +173,41 @@ pub enum YamlErrorKind {
 /// # Errors
 /// The first fault, with its line.
 pub fn parse_yaml(text: &str) -> Result<Node, YamlError> {
-    serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options())
+    // Sixty-four full entries are some 1,400 nodes, three deep.
+    parse(text, 6_000)
+}
+
+/// Reads the YAML of one entry, with limits that let many be read one after the other.
+///
+/// # Errors
+/// The first fault, with its line.
+pub fn parse_entry(text: &str) -> Result<Node, YamlError> {
+    parse(text, 1_000)
+}
+
+fn parse(text: &str, nodes: usize) -> Result<Node, YamlError> {
+    serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options(nodes))
         .map(|root| node(root, text))
         .map_err(|error| fault(&error))
 }
 
-/// Sixty-four full entries are some 1,400 nodes, three deep.
-fn options() -> serde_saphyr::Options {
+fn options(nodes: usize) -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_events: 40_000,
-            max_nodes: 20_000,
+            max_events: 2 * nodes,
+            max_nodes: nodes,
             max_depth: 16,
             flow_nesting_limit: 16,
             max_documents: 2,
             max_aliases: 256,
             max_anchors: 256,
-            max_recorded_anchor_events: 20_000,
+            max_recorded_anchor_events: nodes,
             max_recorded_anchor_bytes: 1 << 20,
             max_merge_keys: 256,
             max_total_scalar_bytes: 1 << 20,
         },
         alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: 20_000,
+            max_total_replayed_events: nodes,
             max_replay_stack_depth: 8,
         },
         emit_comments: false,
@@ -192,28 +247,58 @@ enum Raw {
     Text(String),
     Inferred(String),
     List(Vec<Spanned<Raw>>),
-    Map(Vec<(Key, Spanned<Raw>)>),
+    Map(Vec<(Spanned<Key>, Spanned<Raw>)>),
 }
 
 struct Key(String);
 
 /// The budget bounds the depth, hence this recursion.
 fn node(raw: Spanned<Raw>, source: &str) -> Node {
-    let line = u32::try_from(raw.referenced.line()).ok().filter(|&line| line > 0);
+    let span = bytes(&raw.referenced, source);
+    let merged = raw.referenced != raw.defined;
     let value = match raw.value {
         Raw::Null => Value::Null,
         Raw::Text(text) => Value::Text(text),
         Raw::Inferred(shown) => Value::Text(written(&raw.defined, source).unwrap_or(shown)),
         Raw::List(items) => Value::List(items.into_iter().map(|item| node(item, source)).collect()),
-        Raw::Map(pairs) => Value::Map(pairs.into_iter().map(|(k, v)| (k.0, node(v, source))).collect()),
+        Raw::Map(pairs) => {
+            Value::Map(pairs.into_iter().map(|(key, value)| pair(key, value, source)).collect())
+        }
     };
-    Node { line, value }
+    let style = match &value {
+        Value::Text(text) if !merged => style(span.clone().and_then(|span| source.get(span)), text),
+        _ => Style::Other,
+    };
+    Node { span, style, value }
+}
+
+fn pair(key: Spanned<Key>, value: Spanned<Raw>, source: &str) -> Pair {
+    let span = bytes(&key.referenced, source).filter(|span| {
+        let text = source.get(span.clone());
+        key.referenced == key.defined && style(text, &key.value.0) != Style::Other
+    });
+    Pair { key: key.value.0, key_span: span, value: node(value, source) }
+}
+
+fn style(slice: Option<&str>, text: &str) -> Style {
+    let Some(slice) = slice else { return Style::Other };
+    let inner = ['"', '\''].into_iter().find_map(|quote| slice.strip_prefix(quote)?.strip_suffix(quote));
+    match inner {
+        _ if slice == text && !slice.is_empty() => Style::Plain,
+        Some(inner) if inner == text => Style::Quoted,
+        Some(_) => Style::Escaped,
+        None => Style::Other,
+    }
+}
+
+fn bytes(location: &serde_saphyr::Location, source: &str) -> Option<Range<usize>> {
+    let start = usize::try_from(location.span().byte_offset()?).ok()?;
+    let end = start.checked_add(usize::try_from(location.span().byte_len()?).ok()?)?;
+    source.get(start..end).map(|_| start..end)
 }
 
 fn written(location: &serde_saphyr::Location, source: &str) -> Option<String> {
-    let start = usize::try_from(location.span().byte_offset()?).ok()?;
-    let length = usize::try_from(location.span().byte_len()?).ok()?;
-    let text = source.get(start..start.checked_add(length)?)?.trim();
+    let text = source.get(bytes(location, source)?)?.trim();
     // A tag or an anchor before a scalar makes the span's text something other than the scalar.
     (!text.is_empty() && !text.starts_with(['!', '&', '"', '\''])).then(|| text.to_owned())
 }

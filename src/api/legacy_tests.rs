@@ -1,7 +1,7 @@
 //! What the YAML reader makes of a user's text. The table of `style.md` §4 is here, since the reader's crate is
 //! young and a new major must not change what a configuration means.
 
-use super::{Node, Value, YamlError, YamlErrorKind, parse_yaml};
+use super::{Node, Style, Value, YamlError, YamlErrorKind, parse_yaml};
 
 fn show(node: &Node) -> String {
     match &node.value {
@@ -11,7 +11,7 @@ fn show(node: &Node) -> String {
         Value::Map(pairs) => {
             format!(
                 "{{{}}}",
-                pairs.iter().map(|(k, v)| format!("{k}={}", show(v))).collect::<Vec<_>>().join(" ")
+                pairs.iter().map(|p| format!("{}={}", p.key, show(&p.value))).collect::<Vec<_>>().join(" ")
             )
         }
     }
@@ -77,20 +77,46 @@ fn a_key_that_stands_twice_is_there_twice_and_a_merge_is_merged() {
     assert_eq!(read("- &d {r: x, s: y}\n- {<<: *d, s: z}"), "[{r=\"x\" s=\"y\"} {s=\"z\" r=\"x\"}]");
 }
 
+/// Each scalar as `key style bytes`, depth first.
+fn places(node: &Node, source: &str, key: &str, into: &mut Vec<String>) {
+    match &node.value {
+        Value::List(items) => items.iter().for_each(|item| places(item, source, key, into)),
+        Value::Map(pairs) => {
+            for pair in pairs {
+                let key = pair.key_span.clone().map_or("?", |span| &source[span]);
+                places(&pair.value, source, key, into);
+            }
+        }
+        Value::Text(text) => {
+            let bytes = node.span.clone().map_or("?", |span| &source[span]);
+            if let Some(start) = node.text_start() {
+                assert_eq!(source[start..].get(..text.len()), Some(text.as_str()));
+            }
+            into.push(format!("{key} {:?} {bytes}", node.style));
+        }
+        Value::Null => into.push(format!("{key} null")),
+    }
+}
+
 #[test]
-fn each_node_knows_its_line() {
-    let Ok(Node { value: Value::List(items), .. }) = parse_yaml("# head\n- a: 1\n  b: two\n- c: \"3\"\n")
-    else {
-        panic!("a list");
-    };
-    let lines: Vec<_> = items
-        .iter()
-        .flat_map(|item| match &item.value {
-            Value::Map(pairs) => pairs.iter().map(|(k, v)| (k.as_str(), v.line)).collect(),
-            _ => Vec::new(),
-        })
-        .collect();
-    assert_eq!(lines, [("a", Some(2)), ("b", Some(3)), ("c", Some(4))]);
+fn each_scalar_knows_its_bytes_and_whether_others_may_take_their_place() {
+    use Style::{Escaped, Other, Plain, Quoted};
+    for (source, expected) in [
+        ("# é\n- é: 日本 # x\n  b: \"two\"\n", &[("é", Plain, "日本"), ("b", Quoted, "\"two\"")][..]),
+        ("\u{feff}- a: 1\r\n  b: 'x'\r\n", &[("a", Plain, "1"), ("b", Quoted, "'x'")]),
+        ("[{\"a\":3600}]", &[("\"a\"", Plain, "3600")]),
+        ("a: \"x\\ty\"\nb: 'it''s'\n", &[("a", Escaped, "\"x\\ty\""), ("b", Escaped, "'it''s'")]),
+        ("a: &x one\nb: *x\n", &[("a", Plain, "one"), ("b", Other, "*x")]),
+        ("a: \"\"\n", &[("a", Quoted, "\"\"")]),
+        ("a: one\n  two\n", &[("a", Other, "one\n  two")]),
+    ] {
+        let Ok(node) = parse_yaml(source) else { panic!("{source}") };
+        let mut found = Vec::new();
+        places(&node, source, "", &mut found);
+        let expected: Vec<String> =
+            expected.iter().map(|(key, style, bytes)| format!("{key} {style:?} {bytes}")).collect();
+        assert_eq!(found, expected, "{source}");
+    }
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! `acr-registry-info` as a whole.
 
+use std::ops::Range;
+
 use secrecy::ExposeSecret;
 
-use super::KeyPair;
+use super::code::Code;
 use super::entry;
-use super::fields::parse;
-use super::finding::Findings;
+use super::finding::{Findings, Span};
+use super::source::{self, Expected, Parsed, is_blank, starts_with_key};
+use super::{KeyPair, Written};
 use crate::api::binding::RegistryEntry;
-use crate::api::legacy::{ACR_REGISTRY_INFO, Value};
+use crate::api::legacy::entry::{INSTANCE_ID, KEYS};
+use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Style, Value};
 
 /// The most registries that the schema allows.
 const MAX_REGISTRIES: usize = 64;
@@ -19,50 +23,66 @@ pub(super) struct Entries {
     pub(super) key_pairs: Vec<KeyPair>,
 }
 
-/// Reads the list. `None`: it is none, or no entry of it can be kept; which is told.
-pub(super) fn read(value: Option<&str>, rrsa: bool, findings: &mut Findings) -> Option<Entries> {
-    let Some(text) = value else { return Some(personal()) };
-    let node = parse(ACR_REGISTRY_INFO, text, findings)?;
+/// The list as it stands in the ConfigMap.
+pub(super) struct List<'a> {
+    key: &'a str,
+    pub(super) parsed: Parsed,
+}
+
+/// Reads the text of the list. `None`: it cannot be read, which is told.
+pub(super) fn parse<'a>(value: Option<&Written<'a>>, findings: &mut Findings) -> Option<List<'a>> {
+    let Some(value) = value else {
+        let node = Node { span: None, style: Style::Other, value: Value::Null };
+        let parsed = Parsed { node, unreadable: Vec::new(), beneath: Vec::new() };
+        return Some(List { key: ACR_REGISTRY_INFO, parsed });
+    };
+    let parsed = source::parse(value, &Expected { keys: &KEYS, list: true }, findings)?;
+    comments(value, &parsed.node, findings);
+    if value.value.trim_start_matches('\u{feff}').trim_start().starts_with('[')
+        && matches!(&parsed.node.value, Value::List(items) if !items.is_empty())
+    {
+        let message =
+            "is a list in brackets: write each entry on lines of its own, \"- instanceId: …\" first";
+        findings.add(Code::ListInBrackets, value.key, parsed.node.span.clone(), message);
+    }
+    Some(List { key: value.key, parsed })
+}
+
+impl List<'_> {
+    /// The entries. `None`: it is no list, or no entry of it can be kept; which is told.
+    pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<Entries> {
+        read(self.key, (&self.parsed.node, &self.parsed.unreadable), rrsa, findings)
+    }
+}
+
+/// Reads a list that is YAML or JSON, but for those of its entries that could not be read.
+pub(super) fn read(
+    key: &str,
+    (node, unreadable): (&Node, &[usize]),
+    rrsa: bool,
+    findings: &mut Findings,
+) -> Option<Entries> {
+    let span = node.span.clone();
     let items = match &node.value {
-        Value::Null => {
-            if text.to_ascii_lowercase().contains("instanceid") {
-                let message = "has only comments, which means the Personal Edition of the cluster's region: delete the # before each line of an entry that is meant";
-                findings.warning(ACR_REGISTRY_INFO, None, message);
-            }
-            return Some(personal());
-        }
-        Value::Text(text) if text.trim().is_empty() => return Some(personal()),
-        Value::List(items) if items.is_empty() => {
-            let message = "is an empty list, which means the Personal Edition of the cluster's region: write \"- instanceId: \\\"\\\"\" if that is meant";
-            findings.warning(ACR_REGISTRY_INFO, node.line, message);
-            return Some(personal());
-        }
+        Value::Null => return Some(personal(key, span, findings)),
+        Value::Text(text) if text.trim().is_empty() => return Some(personal(key, span, findings)),
+        Value::List(items) if items.is_empty() => return Some(personal(key, span, findings)),
         Value::List(items) => items,
         Value::Text(_) => {
-            findings.error(
-                ACR_REGISTRY_INFO,
-                node.line,
-                "is no list: begin each entry with \"- instanceId: …\"",
-            );
+            findings.add(Code::NotAList, key, span, "is no list: begin each entry with \"- instanceId: …\"");
             return None;
         }
         Value::Map(_) => {
-            findings.error(
-                ACR_REGISTRY_INFO,
-                node.line,
-                "is one map, no list: write \"- \" before its first key and indent the others by two blanks",
-            );
+            let message =
+                "is one map, no list: write \"- \" before its first key and indent the others by two blanks";
+            findings.add(Code::NotAList, key, span, message);
             return None;
         }
     };
-    if text.trim_start().starts_with('[') {
-        let message =
-            "is a list in brackets: write each entry on lines of its own, \"- instanceId: …\" first";
-        findings.warning(ACR_REGISTRY_INFO, node.line, message);
-    }
     let mut kept = Kept::default();
-    for (index, item) in items.iter().enumerate() {
-        if let Some(read) = entry::read(index, item, rrsa, findings) {
+    for (index, item) in items.iter().enumerate().filter(|(index, _)| !unreadable.contains(index)) {
+        let place = entry::Place { list: key, index, rrsa };
+        if let Some(read) = entry::read(&place, item, findings) {
             kept.add(read, findings);
         }
     }
@@ -71,15 +91,59 @@ pub(super) fn read(value: Option<&str>, rrsa: bool, findings: &mut Findings) -> 
             "has {} registries, only the first {MAX_REGISTRIES} are served: move the others to an AcrCredentialBinding of your own",
             MAX_REGISTRIES + kept.left_out
         );
-        findings.error(ACR_REGISTRY_INFO, None, message);
+        findings.add(Code::RegistriesTooMany, key, None, message);
     }
     // Without an error there would be an entry: each that is left out for another reason than its being a
     // repetition was told as one.
     (!kept.entries.registries.is_empty()).then_some(kept.entries)
 }
 
+/// Tells of entries that are commented out, in whole or by half.
+fn comments(value: &Written<'_>, node: &Node, findings: &mut Findings) {
+    let mut at = 0;
+    let mut half: Option<Range<usize>> = None;
+    for line in value.value.split_inclusive('\n') {
+        let bare = line.trim_start_matches(is_blank);
+        let span = at + (line.len() - bare.len())..at + line.trim_end().len().max(line.len() - bare.len());
+        at += line.len();
+        if let Some(comment) = bare.strip_prefix('#') {
+            let inner = comment.trim_start_matches(['#', '-', ' ', '\t']);
+            if starts_with_key(inner, INSTANCE_ID) {
+                if matches!(node.value, Value::List(_) | Value::Map(_)) || half.is_some() {
+                    half = Some(span);
+                } else {
+                    let message = "is commented out: delete the # before each line of an entry that is meant";
+                    findings.add(Code::EntryCommented, value.key, Some(span.clone()), message);
+                    half = None;
+                }
+            }
+        } else if !bare.trim().is_empty() {
+            let Some(span) = half.take() else { continue };
+            let goes_on = KEYS.iter().any(|key| *key != INSTANCE_ID && starts_with_key(bare, key));
+            let (code, message) = if goes_on {
+                (
+                    Code::EntryHalfCommented,
+                    "is commented out, but the lines after it are not: delete its #, or comment them out too",
+                )
+            } else {
+                (
+                    Code::EntryCommented,
+                    "is commented out: delete the # before each line of an entry that is meant",
+                )
+            };
+            findings.add(code, value.key, Some(span), message);
+        }
+    }
+    if let Some(span) = half {
+        let message = "is commented out: delete the # before each line of an entry that is meant";
+        findings.add(Code::EntryCommented, value.key, Some(span), message);
+    }
+}
+
 /// The Personal Edition of the cluster's own region.
-fn personal() -> Entries {
+fn personal(key: &str, span: Span, findings: &mut Findings) -> Entries {
+    let message = "names no registry, which means the Personal Edition of the cluster's region";
+    findings.add(Code::EmptyList, key, span, message);
     Entries { registries: vec![RegistryEntry::default()], key_pairs: Vec::new() }
 }
 
@@ -94,7 +158,8 @@ impl Kept {
         let mut pair = read.pair;
         for registry in read.registries {
             if self.entries.registries.iter().any(|kept| self.repeats(kept, &registry, pair.as_ref())) {
-                findings.warning(&read.at, read.line, "repeats an earlier entry and is left out: delete it");
+                let message = "repeats an earlier entry and is left out: delete it";
+                findings.add(Code::EntryRepeated, &read.at, read.span.clone(), message);
             } else if self.entries.registries.len() == MAX_REGISTRIES {
                 self.left_out += 1;
             } else {

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use super::code::Code;
 use super::fields::{Fields, Told};
-use super::finding::Findings;
-use super::text::{list, plain, shown, spelling, tellable};
+use super::finding::{Edit, Findings, Span};
+use super::text::{Item, Items, joined, list, placeholder, plain, shown, spelling, tellable};
 use super::{KeyPair, validate};
 use crate::api::binding::{AccessKeySecretRef, AcrCredentialBindingSpec, RegistryEntry};
 use crate::api::legacy::entry::{
     ASSUME_ROLE_ARN, CUSTOM_ACCESS_KEY, CUSTOM_ACCESS_KEY_SECRET, DOMAINS, EXPIRE_DURATION, INSTANCE_ID,
     KEYS, REGION_ID, RRSA_OIDC_PROVIDER_ROLE_ARN, RRSA_ROLE_ARN,
 };
-use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Value};
+use crate::api::legacy::{Node, Value};
 use crate::api::names::LEGACY_NAME;
 use crate::model::domain;
 
@@ -24,29 +25,43 @@ const MAX_INSTANCES: usize = 64;
 /// What one entry comes to: one registry an instance that it names.
 pub(super) struct Read {
     pub(super) at: String,
-    pub(super) line: Option<u32>,
+    pub(super) span: Span,
     pub(super) registries: Vec<RegistryEntry>,
     pub(super) pair: Option<KeyPair>,
 }
 
+/// Where an entry stands, and what it depends on.
+pub(super) struct Place<'a> {
+    /// The key of the list as written.
+    pub(super) list: &'a str,
+    /// Its number in the list, from 0.
+    pub(super) index: usize,
+    /// Whether RRSA is on.
+    pub(super) rrsa: bool,
+}
+
 /// Reads one entry. `None`: it is left out, and why is told.
-pub(super) fn read(index: usize, node: &Node, rrsa: bool, findings: &mut Findings) -> Option<Read> {
-    let at = format!("{ACR_REGISTRY_INFO}[{index}]");
+pub(super) fn read(place: &Place<'_>, node: &Node, findings: &mut Findings) -> Option<Read> {
+    let at = format!("{}[{}]", place.list, place.index);
     if !matches!(node.value, Value::Map(_)) {
-        let message = match node.value {
-            Value::Null => {
-                "is empty and is left out: delete the -, or write {} for the Personal Edition of the cluster's region"
-            }
-            _ => "is no map and is left out: write \"- instanceId: …\" with a blank after the colon",
+        let (code, message) = match node.value {
+            Value::Null => (
+                Code::EmptyEntry,
+                "is empty and is left out: delete the -, or write {} for the Personal Edition of the cluster's region",
+            ),
+            _ => (
+                Code::EntryNotMap,
+                "is no map and is left out: write \"- instanceId: …\" with a blank after the colon",
+            ),
         };
-        findings.error(&at, node.line, message);
+        findings.add(code, &at, node.span.clone(), message);
         return None;
     }
-    let fields = Fields::read(&at, node, &KEYS, findings)?;
-    let entry = Entry { index, fields, rrsa };
+    let fields = Fields::read(&at, node, &KEYS, Code::EntryKeyUnknown, findings)?;
+    let entry = Entry { index: place.index, fields, rrsa: place.rrsa };
     let (ids, shared, pair) = entry.parts(findings)?;
     let registries = entry.valid(ids, &shared, findings);
-    (!registries.is_empty()).then_some(Read { at, line: node.line, registries, pair })
+    (!registries.is_empty()).then_some(Read { at, span: node.span.clone(), registries, pair })
 }
 
 struct Entry<'a> {
@@ -74,21 +89,18 @@ impl Entry<'_> {
         let (mut seconds, pair) = (seconds.ok()?, pair.ok()?);
         if !self.rrsa && (role.is_some() || provider.is_some()) {
             let message = "is ignored, since the key rrsa is not on: write \"enable: true\" under rrsa, or delete the entry's rrsa fields";
-            self.warn(
-                if role.is_some() { RRSA_ROLE_ARN } else { RRSA_OIDC_PROVIDER_ROLE_ARN },
-                message,
-                findings,
-            );
+            let field = if role.is_some() { RRSA_ROLE_ARN } else { RRSA_OIDC_PROVIDER_ROLE_ARN };
+            self.tell(Code::RrsaUnused, field, message, findings);
             (role, provider) = (None, None);
         }
         if seconds.is_some() && assume_role_arn.is_none() && role.is_none() {
             let message = "is ignored: it is the session of an assumed role, and the entry assumes none";
-            self.warn(EXPIRE_DURATION, message, findings);
+            self.tell(Code::SessionUnused, EXPIRE_DURATION, message, findings);
             seconds = None;
         }
         if ids.len() > 1 && !domains.is_empty() {
             let message = "go to the first instance of the list: write one entry an instance, each with its own domains";
-            self.warn(DOMAINS, message, findings);
+            self.tell(Code::DomainsShared, DOMAINS, message, findings);
         }
         let shared = RegistryEntry {
             instance_id: None,
@@ -135,7 +147,8 @@ impl Entry<'_> {
                 // What the instances of a list share is told once.
                 if told.insert((field.clone(), found.message.clone())) {
                     let message = found.message.replace("accessKeySecretRef", CUSTOM_ACCESS_KEY);
-                    self.fail(&field, format!("{message}; the entry is left out"), findings);
+                    let code = self.code_of(&field);
+                    self.tell(code, &field, format!("{message}; the entry is left out"), findings);
                 }
             }
         }
@@ -144,26 +157,37 @@ impl Entry<'_> {
 
     /// The instances; `None` among them is the Personal Edition.
     fn instances(&self, findings: &mut Findings) -> Result<Vec<Option<String>>, Told> {
-        let ids = self.items(INSTANCE_ID, findings)?;
+        let ids = self.items(INSTANCE_ID, str::to_owned, findings)?;
         if ids.len() > MAX_INSTANCES {
             let message = format!(
                 "lists {} instances, more than {MAX_INSTANCES}: write fewer; the entry is left out",
                 ids.len()
             );
-            self.fail(INSTANCE_ID, message, findings);
+            self.tell(Code::InstancesTooMany, INSTANCE_ID, message, findings);
             return Err(Told);
         }
         if ids.len() > 1 {
-            self.warn(INSTANCE_ID, "lists several instances: write one entry for each", findings);
+            let message = "lists several instances: write one entry for each";
+            self.tell(Code::SeveralInstances, INSTANCE_ID, message, findings);
         }
-        Ok(if ids.is_empty() { vec![None] } else { ids.into_iter().map(Some).collect() })
+        for id in ids.iter().filter(|id| shape_of_a_placeholder(&id.text)) {
+            self.tell_placeholder(INSTANCE_ID, &id.text, findings);
+        }
+        let ids: Vec<_> = ids.into_iter().map(|id| Some(id.text)).collect();
+        Ok(if ids.is_empty() { vec![None] } else { ids })
     }
 
     fn region(&self, findings: &mut Findings) -> Result<Option<String>, Told> {
         let Some(written) = self.fields.text(REGION_ID, findings)? else { return Ok(None) };
         let region = written.to_ascii_lowercase();
         if region != written {
-            self.warn(REGION_ID, format!("is read as {0}: write {0}", shown(&region)), findings);
+            let message = format!("is read as {0}: write {0}", shown(&region));
+            let edit = self.fields.instead(REGION_ID, &region);
+            let span = self.fields.span(REGION_ID);
+            findings.edit(Code::RegionSpelling, &self.fields.path(REGION_ID), span, message, edit);
+        }
+        if shape_of_a_placeholder(&region) {
+            self.tell_placeholder(REGION_ID, &region, findings);
         }
         Ok(Some(region))
     }
@@ -171,18 +195,22 @@ impl Entry<'_> {
     /// The domains that are some. One that is none costs only itself, unless it was the only one: then no domain
     /// would be left, which means every one of the instance.
     fn domains(&self, findings: &mut Findings) -> Result<Vec<String>, Told> {
-        let written = self.items(DOMAINS, findings)?;
+        let written = self.items(DOMAINS, str::to_ascii_lowercase, findings)?;
         let some = !written.is_empty();
         let mut domains: Vec<String> = Vec::new();
         for (i, item) in written.into_iter().enumerate() {
-            let lower = item.to_ascii_lowercase();
-            let field = format!("{DOMAINS}[{i}]");
+            let lower = item.text.to_ascii_lowercase();
+            let path = self.fields.path(&format!("{DOMAINS}[{i}]"));
             if let Err(message) = domain::check(&lower) {
-                self.fail(&field, format!("{message}; it is left out"), findings);
+                let code = if placeholder(&lower) { Code::Placeholder } else { Code::DomainInvalid };
+                findings.add(code, &path, item.span, format!("{message}; it is left out"));
                 continue;
             }
-            if lower != item {
-                self.warn(&field, format!("is read as {0}: write {0}", shown(&lower)), findings);
+            if lower != item.text {
+                let message = format!("is read as {0}: write {0}", shown(&lower));
+                let edit = item.exact.then(|| item.span.clone()).flatten();
+                let edit = edit.map(|span| Edit { span, text: lower.clone() });
+                findings.edit(Code::DomainSpelling, &path, item.span, message, edit);
             }
             if !domains.contains(&lower) {
                 domains.push(lower);
@@ -192,12 +220,13 @@ impl Entry<'_> {
                 let message = format!(
                     "has more than {MAX_DOMAINS}; only the first ones are served: write another entry for the others"
                 );
-                self.fail(DOMAINS, message, findings);
+                self.tell(Code::DomainsTooMany, DOMAINS, message, findings);
                 break;
             }
         }
         if some && domains.is_empty() {
-            self.fail(DOMAINS, "holds no registry address; the entry is left out", findings);
+            let message = "holds no registry address; the entry is left out";
+            self.tell(Code::NoDomainLeft, DOMAINS, message, findings);
             return Err(Told);
         }
         Ok(domains)
@@ -210,7 +239,7 @@ impl Entry<'_> {
                 "{} is no number of seconds: write 3600 to 43200; the entry is left out",
                 shown(&text)
             );
-            self.fail(EXPIRE_DURATION, message, findings);
+            self.tell(Code::SessionInvalid, EXPIRE_DURATION, message, findings);
             Told
         })
     }
@@ -222,7 +251,7 @@ impl Entry<'_> {
             (None, None) => Ok(None),
             (Some(id), Some(secret)) => {
                 let message = "and its secret stand in the ConfigMap in the clear: move them to a Secret named by accessKeySecretRef of an AcrCredentialBinding, or use RRSA or assumeRoleARN";
-                self.warn(CUSTOM_ACCESS_KEY, message, findings);
+                self.tell(Code::KeyPairInClear, CUSTOM_ACCESS_KEY, message, findings);
                 Ok(Some(KeyPair {
                     secret_name: format!("{LEGACY_NAME}-{}", self.index),
                     access_key_id: id.into(),
@@ -231,49 +260,125 @@ impl Entry<'_> {
             }
             _ => {
                 let message = "customAccessKey and customAccessKeySecret go together: give both or neither; the entry is left out";
-                self.fail("", message, findings);
+                self.tell(Code::KeyPairHalf, "", message, findings);
                 Err(Told)
             }
         }
     }
 
-    /// The items of a comma list, or of the YAML list that people write in its place.
-    fn items(&self, name: &str, findings: &mut Findings) -> Result<Vec<String>, Told> {
-        let mut result = list("");
-        match self.fields.node(name).map(|node| &node.value) {
-            None | Some(Value::Null) => {}
-            Some(Value::Text(text)) => result = list(text),
-            Some(Value::List(nodes)) => {
+    /// The items of a comma list, or of the YAML list that people write in its place. `spell` is how an item is
+    /// to be spelt in the list that is proposed instead.
+    fn items(
+        &self,
+        name: &str,
+        spell: fn(&str) -> String,
+        findings: &mut Findings,
+    ) -> Result<Vec<Placed>, Told> {
+        let mut odd = false;
+        let mut items = Vec::new();
+        match self.fields.node(name) {
+            None | Some(Node { value: Value::Null, .. }) => {}
+            Some(node @ Node { value: Value::Text(text), .. }) => {
+                let read = list(text);
+                odd = read.odd;
+                items = placed(read, node);
+            }
+            Some(Node { value: Value::List(nodes), .. }) => {
                 for node in nodes {
                     let Value::Text(text) = &node.value else {
-                        self.fail(name, "holds something other than texts: write one comma list", findings);
+                        let message = "holds something other than texts: write one comma list";
+                        self.tell(Code::NotText, name, message, findings);
                         return Err(Told);
                     };
-                    result.items.extend(Some(plain(text).text).filter(|text| !text.is_empty()));
+                    let plain = plain(text);
+                    let item = Item { text: plain.text, range: plain.range };
+                    items.extend(placed(Items { items: vec![item], odd }, node));
                 }
-                result.odd = true;
+                items.retain(|item| !item.text.is_empty());
+                odd = true;
             }
-            Some(Value::Map(_)) => {
-                self.fail(name, "has keys beneath it: write one comma list", findings);
+            Some(Node { value: Value::Map(_), .. }) => {
+                self.tell(Code::NotText, name, "has keys beneath it: write one comma list", findings);
                 return Err(Told);
             }
         }
-        if !result.items.iter().all(|item| tellable(item)) {
+        if !items.iter().all(|item| tellable(&item.text)) {
+            if let [one] = &items[..]
+                && one.text.starts_with(['<', '＜', '《'])
+                && placeholder(&one.text)
+            {
+                let message = "is a placeholder: write the text that it stands for, without < and >";
+                self.tell(Code::Placeholder, name, message, findings);
+                return Err(Told);
+            }
             let message = "holds blanks or another key: write one comma list, and each key on its own line, straight beneath the first";
-            self.fail(name, message, findings);
+            self.tell(Code::KeySlippedIn, name, message, findings);
             return Err(Told);
         }
-        if result.odd {
-            self.warn(name, format!("is read as {0}: write {0}", spelling(&result.items)), findings);
+        if odd {
+            let texts: Vec<String> = items.iter().map(|item| item.text.clone()).collect();
+            let mut spelt: Vec<String> = texts.iter().map(|text| spell(text)).collect();
+            let mut seen = BTreeSet::new();
+            spelt.retain(|text| seen.insert(text.clone()));
+            let message = format!("is read as {0}: write {0}", spelling(&texts));
+            let edit = joined(&spelt).and_then(|text| self.fields.instead(name, &text));
+            let (path, span) = (self.fields.path(name), self.fields.span(name));
+            findings.edit(Code::ListSpelling, &path, span, message, edit);
         }
-        Ok(result.items)
+        Ok(items)
     }
 
-    fn fail(&self, field: &str, message: impl AsRef<str>, findings: &mut Findings) {
-        findings.error(&self.fields.path(field), self.fields.line(field), message);
+    /// The kind of what the validator says of a field.
+    fn code_of(&self, field: &str) -> Code {
+        let name = field.split('[').next().unwrap_or(field);
+        let text = self.fields.node(name).map(|node| &node.value);
+        if matches!(text, Some(Value::Text(text)) if placeholder(plain(text).text.as_str())) {
+            return Code::Placeholder;
+        }
+        match name {
+            INSTANCE_ID => Code::InstanceInvalid,
+            REGION_ID => Code::RegionInvalid,
+            DOMAINS => Code::DomainInvalid,
+            EXPIRE_DURATION => Code::SessionInvalid,
+            ASSUME_ROLE_ARN | RRSA_ROLE_ARN | RRSA_OIDC_PROVIDER_ROLE_ARN => Code::ArnInvalid,
+            _ => Code::IdentityInvalid,
+        }
     }
 
-    fn warn(&self, field: &str, message: impl AsRef<str>, findings: &mut Findings) {
-        findings.warning(&self.fields.path(field), self.fields.line(field), message);
+    fn tell_placeholder(&self, field: &str, text: &str, findings: &mut Findings) {
+        let message =
+            format!("{} looks like a placeholder: write the id that the console shows", shown(text));
+        self.tell(Code::PlaceholderLikely, field, message, findings);
     }
+
+    fn tell(&self, code: Code, field: &str, message: impl AsRef<str>, findings: &mut Findings) {
+        findings.add(code, &self.fields.path(field), self.fields.span(field), message);
+    }
+}
+
+/// Whether a valid id is one that only documentation uses, such as `cri-xxx` or `cn-xxxx`.
+fn shape_of_a_placeholder(id: &str) -> bool {
+    let rest = id.split_once('-').map_or(id, |(_, rest)| rest);
+    rest.len() >= 3 && rest.chars().all(|c| c == 'x')
+}
+
+/// An item of a comma list, and where it stands.
+struct Placed {
+    text: String,
+    span: Span,
+    /// Whether exactly this item stands there.
+    exact: bool,
+}
+
+fn placed(read: Items, node: &Node) -> Vec<Placed> {
+    let start = node.text_start();
+    let place = |item: Item| Placed {
+        span: match start {
+            Some(start) => Some(start + item.range.start..start + item.range.end),
+            None => node.span.clone(),
+        },
+        exact: start.is_some() && item.range.len() == item.text.len(),
+        text: item.text,
+    };
+    read.items.into_iter().map(place).collect()
 }

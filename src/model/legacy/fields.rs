@@ -1,73 +1,14 @@
-//! The fields of a YAML map inside a key's value, and what is wrong with its YAML.
+//! The fields of a YAML map inside a key's value.
 
-use super::finding::Findings;
-use super::text::{boolean, plain, shown, shown_key, spelling, tellable};
-use crate::api::legacy::{Node, Value, YamlError, YamlErrorKind, parse_yaml};
-
-/// Reads the YAML of a key. `None`: it is none, which is told.
-pub(super) fn parse(key: &str, text: &str, findings: &mut Findings) -> Option<Node> {
-    let error = match parse_yaml(text) {
-        Ok(node) => return Some(node),
-        Err(error) => error,
-    };
-    let (line, message) = explain(text, error);
-    findings.error(key, line, message);
-    None
-}
-
-/// What is wrong and what to write instead, and nothing of the text: a key pair may stand in it.
-fn explain(text: &str, error: YamlError) -> (Option<u32>, String) {
-    match error.kind {
-        YamlErrorKind::Excessive => {
-            let message = "is larger, deeper or more aliased than configuration can be: write it out, one entry a registry";
-            (error.line, message.to_owned())
-        }
-        YamlErrorKind::Documents => {
-            (error.line, "is more than one YAML document: delete the line ---".to_owned())
-        }
-        YamlErrorKind::Syntax => {
-            // YAML often notices a slip a line late, and a tab a line early.
-            let at = error.line.unwrap_or(1);
-            let near = [at, at.saturating_sub(1), at.saturating_add(1)].into_iter();
-            let found = near.filter_map(|line| {
-                let index = usize::try_from(line).ok()?.checked_sub(1)?;
-                Some((line, slip(text.lines().nth(index)?)?))
-            });
-            let (line, cure) =
-                found.map(|(line, cure)| (Some(line), cure)).next().unwrap_or((error.line, PLAINLY));
-            (line, format!("is no YAML: {cure}"))
-        }
-    }
-}
-
-/// The cure where no slip is known.
-const PLAINLY: &str = "begin each entry with \"- instanceId: …\" and put its other keys straight beneath instanceId, each with a colon and a blank";
-
-/// The commonest slips of a line, as their cures.
-fn slip(line: &str) -> Option<&'static str> {
-    let bare = line.trim_start();
-    let cure = if line[..line.len() - bare.len()].contains('\t') {
-        "a tab indents the line: use blanks"
-    } else if bare.contains(" //") {
-        "// begins no comment: write # instead"
-    } else if bare.contains("\",\"") || bare.contains("\", \"") {
-        "several quoted values in a row: put one pair of quotes around the whole comma list"
-    } else if bare.contains('：') {
-        "a full-width colon: write : and a blank"
-    } else if bare.len() > 1 && bare.starts_with('-') && !bare.starts_with("- ") && !bare.starts_with("--") {
-        "write a blank after the leading -"
-    } else if bare.contains(":\"") || bare.contains(":'") {
-        "write a blank after the colon"
-    } else {
-        return None;
-    };
-    Some(cure)
-}
+use super::code::Code;
+use super::finding::{Edit, Findings, Span};
+use super::text::{Plain, boolean, placeholder, plain, shown, shown_key, spelling, tellable};
+use crate::api::legacy::{Node, Style, Value, addon};
 
 /// The fields of one map, under the names that are documented.
 pub(super) struct Fields<'a> {
     at: String,
-    line: Option<u32>,
+    span: Span,
     found: Vec<(&'static str, &'a Node)>,
 }
 
@@ -77,37 +18,40 @@ impl<'a> Fields<'a> {
         at: &str,
         node: &'a Node,
         known: &[&'static str],
+        unknown: Code,
         findings: &mut Findings,
     ) -> Option<Self> {
         let Value::Map(pairs) = &node.value else { return None };
-        let mut fields = Self { at: at.to_owned(), line: node.line, found: Vec::new() };
+        let mut fields = Self { at: at.to_owned(), span: node.span.clone(), found: Vec::new() };
         let mut contradictory = false;
-        for (written, value) in pairs {
+        for pair in pairs {
+            let (written, value) = (&pair.key, &pair.value);
+            let span = pair.key_span.clone().or_else(|| value.span.clone());
             let Some(name) = known.iter().copied().find(|name| written.trim().eq_ignore_ascii_case(name))
             else {
                 let message =
                     format!("has the key {}, which has no meaning and is ignored", shown_key(written));
-                findings.warning(at, value.line, message);
+                findings.add(unknown, if at.is_empty() { addon::CONFIG } else { at }, span, message);
                 continue;
             };
             let path = fields.path(name);
             if written != name {
-                findings.warning(
-                    &path,
-                    value.line,
-                    format!("is written {}: write {name}", shown_key(written)),
-                );
+                let message = format!("is written {}: write {name}", shown_key(written));
+                let quoted = pair.key_span.as_ref().is_some_and(|span| span.len() > written.len());
+                let text = if quoted { format!("\"{name}\"") } else { name.to_owned() };
+                let edit = pair.key_span.clone().map(|span| Edit { span, text });
+                findings.edit(Code::EntryKeySpelling, &path, span.clone(), message, edit);
             }
             match fields.node(name) {
                 None => fields.found.push((name, value)),
                 Some(first) if same_text(first, value) => {
-                    findings.warning(&path, value.line, "stands twice: delete one")
+                    findings.add(Code::KeyTwice, &path, span, "stands twice: delete one")
                 }
                 Some(_) => {
                     contradictory = true;
                     let message =
                         "stands twice with different values: delete one, or begin another entry with \"- \"";
-                    findings.error(&path, value.line, message);
+                    findings.add(Code::KeyContradicts, &path, span, message);
                 }
             }
         }
@@ -116,17 +60,26 @@ impl<'a> Fields<'a> {
 
     /// `acr-registry-info[1].regionId`
     pub(super) fn path(&self, name: &str) -> String {
-        if name.is_empty() { self.at.clone() } else { format!("{}.{name}", self.at) }
+        match (self.at.as_str(), name) {
+            (at, "") => at.to_owned(),
+            ("", name) => name.to_owned(),
+            (at, name) => format!("{at}.{name}"),
+        }
     }
 
-    /// The line of a field or of an item in it, or else that of the map.
-    pub(super) fn line(&self, name: &str) -> Option<u32> {
-        self.node(name.split('[').next().unwrap_or(name)).map_or(self.line, |node| node.line)
+    /// Where a field stands, or else the map.
+    pub(super) fn span(&self, name: &str) -> Span {
+        self.node(name.split('[').next().unwrap_or(name)).map_or(self.span.clone(), |node| node.span.clone())
     }
 
     /// What stands under a name.
     pub(super) fn node(&self, name: &str) -> Option<&'a Node> {
         self.found.iter().find(|(n, _)| *n == name).map(|(_, node)| *node)
+    }
+
+    /// The edit that gives a field another text.
+    pub(super) fn instead(&self, name: &str, text: &str) -> Option<Edit> {
+        scalar(self.node(name)?, text)
     }
 
     /// A text that a message may tell. Empty is absent.
@@ -136,18 +89,24 @@ impl<'a> Fields<'a> {
     pub(super) fn text(&self, name: &str, findings: &mut Findings) -> Result<Option<String>, Told> {
         let Some(read) = self.any_text(name, findings)? else { return Ok(None) };
         if !tellable(&read.text) {
+            if read.text.starts_with(['<', '＜', '《']) && placeholder(&read.text) {
+                let message = "is a placeholder: write the text that it stands for, without < and >";
+                findings.add(Code::Placeholder, &self.path(name), self.span(name), message);
+                return Err(Told);
+            }
             let message = "holds blanks or another key: put each key on its own line, straight beneath the first, with a blank after its colon";
-            findings.error(&self.path(name), self.line(name), message);
+            findings.add(Code::KeySlippedIn, &self.path(name), self.span(name), message);
             return Err(Told);
         }
         if read.odd {
             let message = format!("is read as {0}: write {0}", spelling(std::slice::from_ref(&read.text)));
-            findings.warning(&self.path(name), self.line(name), message);
+            let edit = self.instead(name, &read.text);
+            findings.edit(Code::TextSpelling, &self.path(name), self.span(name), message, edit);
         }
         Ok(Some(read.text))
     }
 
-    /// A text that no message may tell. Empty is absent.
+    /// A text that neither a message nor an edit may tell. Empty is absent.
     ///
     /// # Errors
     /// It is no text, which is told.
@@ -155,7 +114,7 @@ impl<'a> Fields<'a> {
         let Some(read) = self.any_text(name, findings)? else { return Ok(None) };
         if read.odd {
             let message = "has full-width or doubled quotes, which are left out: write plain ones";
-            findings.warning(&self.path(name), self.line(name), message);
+            findings.add(Code::KeyPairSpelling, &self.path(name), self.span(name), message);
         }
         Ok(Some(read.text))
     }
@@ -165,25 +124,37 @@ impl<'a> Fields<'a> {
         let Some(text) = self.text(name, findings)? else { return Ok(default) };
         boolean(&text).ok_or_else(|| {
             let message = format!("{} is neither true nor false: write one of them", shown(&text));
-            findings.error(&self.path(name), self.line(name), message);
+            findings.add(Code::BooleanInvalid, &self.path(name), self.span(name), message);
             Told
         })
     }
 
-    fn any_text(&self, name: &str, findings: &mut Findings) -> Result<Option<super::text::Plain>, Told> {
+    fn any_text(&self, name: &str, findings: &mut Findings) -> Result<Option<Plain>, Told> {
         match self.node(name).map(|node| &node.value) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Text(text)) => Ok(Some(plain(text)).filter(|read| !read.text.is_empty())),
             Some(Value::List(_) | Value::Map(_)) => {
-                findings.error(
-                    &self.path(name),
-                    self.line(name),
-                    "has keys or a list beneath it: write one text",
-                );
+                let message = "has keys or a list beneath it: write one text";
+                findings.add(Code::NotText, &self.path(name), self.span(name), message);
                 Err(Told)
             }
         }
     }
+}
+
+/// The edit that gives a scalar another text, in quotes unless both were plain.
+pub(super) fn scalar(node: &Node, text: &str) -> Option<Edit> {
+    let span = node.span.clone()?;
+    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | ':' | '-');
+    let text = match node.style {
+        Style::Other => return None,
+        _ if text.contains(['"', '\\']) || text.contains(char::is_control) => return None,
+        Style::Plain if text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(bare) => {
+            text.to_owned()
+        }
+        _ => format!("\"{text}\""),
+    };
+    Some(Edit { span, text })
 }
 
 /// What is wrong has been told.

@@ -1,6 +1,11 @@
 //! What is wrong with a ConfigMap, or had to be guessed.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
+
+use super::code::{Code, Severity};
+use crate::api::legacy::webhook;
 
 /// The most findings of one conversion: a hostile ConfigMap must not fill the memory.
 const MAX_FINDINGS: usize = 1000;
@@ -8,43 +13,88 @@ const MAX_FINDINGS: usize = 1000;
 /// The most characters of one message.
 const MAX_MESSAGE_CHARS: usize = 400;
 
+/// The most bytes of one edit's text. What must be longer is told in words.
+const MAX_EDIT_BYTES: usize = 64 * 1024;
+
+/// The most bytes of all edits' texts.
+const MAX_EDITS_BYTES: usize = 1 << 20;
+
 /// The most bytes of a summary: conditions are read by people.
 const MAX_SUMMARY_BYTES: usize = 1024;
 
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Something that the user wrote is not served.
-    Error,
-    /// It is served, by a guess or in a way that the user should know.
-    Warning,
-}
-
-/// One thing that is wrong or guessed. Never a secret.
+/// One thing that is wrong, guessed, or worth knowing. Never a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
+    /// Its kind.
+    pub code: Code,
+    /// How bad it is: the code's severity.
     pub severity: Severity,
-    /// The key of `data`, with the path inside it: `acr-registry-info[1].regionId`.
+    /// The key of `data` as written, with the path inside it: `acr-registry-info[1].regionId`.
     pub key: String,
-    /// The line within the key's own value, from 1, where known.
+    /// The bytes that it is about, in the value of [`Finding::data_key`].
+    pub span: Option<Range<usize>>,
+    /// The line where the span begins, from 1.
     pub line: Option<u32>,
+    /// The character in that line, from 1.
+    pub column: Option<u32>,
     /// What is wrong and what to write instead.
     pub message: String,
+    /// The text to write instead. The edits of one value do not overlap: apply them from the last to the first.
+    pub instead: Option<Edit>,
 }
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "{} line {line}: {}", self.key, self.message),
-            None => write!(f, "{}: {}", self.key, self.message),
+/// A change to the value that a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The bytes to replace; empty where something is to be inserted.
+    pub span: Range<usize>,
+    /// What to write there.
+    pub text: String,
+}
+
+impl Finding {
+    /// The key of `data` in whose value the span and the edit are. An add-on's findings are all in its one text.
+    pub fn data_key(&self) -> &str {
+        let head = self.key.split('[').next().unwrap_or(&self.key);
+        match head.split_once('.') {
+            Some((map, webhook::ENABLE | webhook::FAILURE_POLICY | webhook::TIMEOUT_SECONDS)) => map,
+            _ => head,
         }
     }
 }
 
-/// The first few findings, errors before warnings, in at most 1 KiB: the message of a condition.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.key)?;
+        if let Some(line) = self.line {
+            write!(f, " line {line}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// The value with the edits of its findings applied.
+pub fn apply_edits(value: &str, key: &str, findings: &[Finding]) -> String {
+    let mut edits: Vec<&Edit> =
+        findings.iter().filter(|f| f.data_key() == key).filter_map(|f| f.instead.as_ref()).collect();
+    edits.sort_by_key(|edit| edit.span.start);
+    let mut edited = String::with_capacity(value.len());
+    let mut done = 0;
+    for edit in edits {
+        // An edit that does not fit this value is of another one.
+        if let Some(kept) = value.get(done..edit.span.start).filter(|_| edit.span.end <= value.len()) {
+            edited.push_str(kept);
+            edited.push_str(&edit.text);
+            done = edit.span.end;
+        }
+    }
+    edited.push_str(value.get(done..).unwrap_or_default());
+    edited
+}
+
+/// The first few errors and warnings, errors first, in at most 1 KiB: the message of a condition.
 pub fn summarize(findings: &[Finding]) -> String {
-    let mut sorted: Vec<&Finding> = findings.iter().collect();
+    let mut sorted: Vec<&Finding> = findings.iter().filter(|f| f.severity != Severity::Note).collect();
     sorted.sort_by_key(|finding| finding.severity);
     let mut summary = String::new();
     for (told, finding) in sorted.iter().enumerate() {
@@ -73,41 +123,120 @@ fn cut(mut text: String, bytes: usize) -> String {
     text
 }
 
+/// The place of a finding in a value.
+pub(super) type Span = Option<Range<usize>>;
+
 /// Collects findings, each on one line and of bounded length.
 #[derive(Default)]
 pub(super) struct Findings {
     found: Vec<Finding>,
     left_out: usize,
+    edit_bytes: usize,
     /// The worst severity of those left out.
     worst: Option<Severity>,
 }
 
 impl Findings {
-    pub(super) fn error(&mut self, key: &str, line: Option<u32>, message: impl AsRef<str>) {
-        self.add(Severity::Error, key, line, message.as_ref());
+    pub(super) fn add(&mut self, code: Code, key: &str, span: Span, message: impl AsRef<str>) {
+        self.edit(code, key, span, message, None);
     }
 
-    pub(super) fn warning(&mut self, key: &str, line: Option<u32>, message: impl AsRef<str>) {
-        self.add(Severity::Warning, key, line, message.as_ref());
-    }
-
-    fn add(&mut self, severity: Severity, key: &str, line: Option<u32>, message: &str) {
+    /// A finding whose cure is known to the letter.
+    pub(super) fn edit(
+        &mut self,
+        code: Code,
+        key: &str,
+        span: Span,
+        message: impl AsRef<str>,
+        instead: Option<Edit>,
+    ) {
+        let severity = code.severity();
         if self.found.len() >= MAX_FINDINGS {
             self.left_out += 1;
             self.worst = Some(self.worst.map_or(severity, |worst| worst.min(severity)));
             return;
         }
-        let (key, message) = (clip(key, 100), clip(message, MAX_MESSAGE_CHARS));
-        self.found.push(Finding { severity, key, line, message });
+        let room = MAX_EDITS_BYTES.saturating_sub(self.edit_bytes).min(MAX_EDIT_BYTES);
+        let instead = instead.filter(|edit| edit.text.len() <= room);
+        self.edit_bytes += instead.as_ref().map_or(0, |edit| edit.text.len());
+        let (key, message) = (clip(key, 100), clip(message.as_ref(), MAX_MESSAGE_CHARS));
+        self.found.push(Finding { code, severity, key, span, line: None, column: None, message, instead });
     }
 
-    pub(super) fn into_vec(mut self) -> Vec<Finding> {
-        if let Some(severity) = self.worst {
+    /// All of them, with their lines and columns in the values of `data`.
+    pub(super) fn in_data(mut self, data: &BTreeMap<String, String>) -> Vec<Finding> {
+        let mut by_key: BTreeMap<String, Vec<&mut Finding>> = BTreeMap::new();
+        for finding in &mut self.found {
+            by_key.entry(finding.data_key().to_owned()).or_default().push(finding);
+        }
+        for (key, findings) in by_key {
+            settle(data.get(&key).map_or("", String::as_str), findings);
+        }
+        self.listed()
+    }
+
+    /// All of them, with their lines and columns in one text.
+    pub(super) fn in_text(mut self, text: &str) -> Vec<Finding> {
+        settle(text, self.found.iter_mut().collect());
+        self.listed()
+    }
+
+    fn listed(mut self) -> Vec<Finding> {
+        if let Some(worst) = self.worst {
+            let code = if worst == Severity::Error { Code::MoreErrors } else { Code::MoreWarnings };
             let message =
                 format!("{} more findings are not listed: mend the first ones and look again", self.left_out);
-            self.found.push(Finding { severity, key: "data".to_owned(), line: None, message });
+            let (severity, key) = (code.severity(), "data".to_owned());
+            let (span, line, column, instead) = (None, None, None, None);
+            self.found.push(Finding { code, severity, key, span, line, column, message, instead });
         }
         self.found
+    }
+}
+
+fn settle(value: &str, mut findings: Vec<&mut Finding>) {
+    place(value, &mut findings);
+    part(value, findings);
+}
+
+/// Gives each its line and column, in one walk through the value however many they are.
+fn place(value: &str, findings: &mut [&mut Finding]) {
+    findings.sort_by_key(|finding| finding.span.as_ref().map(|span| span.start));
+    let (mut at, mut line, mut column) = (0, 1_u32, 1_u32);
+    for finding in findings {
+        let Some(span) = &finding.span else { continue };
+        if value.get(span.clone()).is_none() {
+            finding.span = None;
+            continue;
+        }
+        for c in value.get(at..span.start).unwrap_or_default().chars() {
+            match c {
+                '\n' => (line, column) = (line.saturating_add(1), 1),
+                // A byte order mark is no character that an editor shows.
+                '\u{feff}' => {}
+                _ => column = column.saturating_add(1),
+            }
+        }
+        at = span.start;
+        (finding.line, finding.column) = (Some(line), Some(column));
+    }
+}
+
+/// Takes away edits that overlap an earlier one: what they cure is found again once that one is applied.
+fn part(value: &str, findings: Vec<&mut Finding>) {
+    let mut edits: Vec<&mut Option<Edit>> =
+        findings.into_iter().map(|finding| &mut finding.instead).filter(|edit| edit.is_some()).collect();
+    let start = |edit: &Option<Edit>| edit.as_ref().map(|edit| (edit.span.start, edit.span.end));
+    edits.sort_by_key(|edit| start(edit));
+    let mut last: Option<Range<usize>> = None;
+    for edit in edits {
+        let Some(span) = edit.as_ref().map(|edit| edit.span.clone()) else { continue };
+        let clear = last.as_ref().is_none_or(|last| last.end <= span.start && *last != span);
+        if clear && value.get(span.clone()).is_some() {
+            last = Some(span);
+        } else {
+            *edit = None;
+        }
     }
 }
 

@@ -8,26 +8,37 @@
 //! alone; what cannot be read at all, or leaves nothing to serve, gives no spec, so that the caller keeps the
 //! last good one.
 
+mod addon;
+mod code;
 mod entries;
 mod entry;
 mod fields;
 mod finding;
 mod names;
+mod repair;
+mod reverse;
 mod settings;
+mod slips;
+mod source;
 mod text;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use secrecy::SecretString;
 
-pub use finding::{Finding, Severity, summarize};
+pub use addon::from_addon_config;
+pub use code::{Code, Severity};
+pub use finding::{Edit, Finding, apply_edits, summarize};
+pub use reverse::to_data;
 
 use crate::api::binding::{
-    AcrCredentialBinding, AcrCredentialBindingSpec, DeletionPolicy, ServiceAccounts, WatchNamespaces,
+    AcrCredentialBinding, AcrCredentialBindingSpec, DeletionPolicy, ServiceAccounts, WatchNamespaces, Webhook,
 };
 use crate::api::{legacy, names as api_names};
 use crate::model::{Binding, Invalid};
+use entries::Entries;
 use finding::Findings;
 
 /// The most bytes that a key's value may have: Kubernetes allows no larger ConfigMap.
@@ -90,40 +101,70 @@ pub fn convert(data: &BTreeMap<String, String>) -> Conversion {
     let mut findings = Findings::default();
     let spec = read(data, &mut findings);
     let (spec, key_pairs) = spec.map_or((None, Vec::new()), |(spec, pairs)| (Some(spec), pairs));
-    Conversion { spec, findings: findings.into_vec(), key_pairs }
+    Conversion { spec, findings: findings.in_data(data), key_pairs }
 }
 
 fn read(
     data: &BTreeMap<String, String>,
     findings: &mut Findings,
 ) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
-    // Each part is read before any is missed, so that all findings are there.
-    let keys = known_keys(data, findings);
-    let service_accounts = names::service_accounts(keys.get(legacy::SERVICE_ACCOUNT), findings);
-    let namespaces = names::namespaces(keys.get(legacy::WATCH_NAMESPACE), findings);
-    let rrsa = settings::rrsa(keys.get(legacy::RRSA), findings);
-    let entries = entries::read(keys.get(legacy::ACR_REGISTRY_INFO), rrsa.unwrap_or(true), findings);
-    let expiring_threshold = settings::threshold(keys.get(legacy::EXPIRING_THRESHOLD), findings);
-    let notify_email = settings::notify_email(keys.get(legacy::NOTIFY_EMAIL), findings);
-    let webhook = settings::webhook(keys.get(legacy::WEBHOOK_CONFIGURATION), findings);
-    settings::registry_of_2019(keys.get(legacy::ACR_REGISTRY), keys.get(legacy::ACR_REGISTRY_INFO), findings);
-    rrsa?;
-    let (entries, webhook) = (entries?, webhook?);
-    let spec = AcrCredentialBindingSpec {
-        registries: entries.registries,
-        watch_namespaces: WatchNamespaces { names: namespaces?, selector: None, exclude: Vec::new() },
-        service_accounts: ServiceAccounts { names: service_accounts?, selector: None },
-        expiring_threshold,
-        webhook,
-        deletion_policy: DeletionPolicy::Retain,
-        suspend: false,
-        notify_email,
-    };
-    let invalid = validate(&spec);
-    for Invalid { path, message } in &invalid {
-        findings.error(path, None, message);
+    let mut keys = known_keys(data, findings);
+    let info = keys.get(legacy::ACR_REGISTRY_INFO).cloned();
+    let list = entries::parse(info.as_ref(), findings);
+    if let Some(list) = &list {
+        for (key, value) in &list.parsed.beneath {
+            keys.values.entry(key).or_insert(Written { key, value, node: None });
+        }
     }
-    (invalid.is_empty() && keys.readable).then_some((spec, entries.key_pairs))
+    let rrsa = settings::rrsa(keys.get(legacy::RRSA), findings);
+    let entries = list.as_ref().and_then(|list| list.read(rrsa.unwrap_or(true), findings));
+    settings::registry_of_2019(keys.get(legacy::ACR_REGISTRY), info.as_ref(), findings);
+    settings::carried(keys.get(legacy::ACR_API_VERSION), findings);
+    let parts = Parts {
+        service_accounts: keys.get(legacy::SERVICE_ACCOUNT).cloned(),
+        namespaces: keys.get(legacy::WATCH_NAMESPACE).cloned(),
+        threshold: keys.get(legacy::EXPIRING_THRESHOLD).cloned(),
+        email: keys.get(legacy::NOTIFY_EMAIL).cloned(),
+        webhook: settings::webhook(keys.get(legacy::WEBHOOK_CONFIGURATION), findings),
+        entries: rrsa.and(entries),
+    };
+    parts.spec(findings).filter(|_| keys.readable)
+}
+
+/// What a ConfigMap and an add-on's configuration have in common.
+struct Parts<'a> {
+    service_accounts: Option<Written<'a>>,
+    namespaces: Option<Written<'a>>,
+    threshold: Option<Written<'a>>,
+    email: Option<Written<'a>>,
+    webhook: Option<Webhook>,
+    entries: Option<Entries>,
+}
+
+impl Parts<'_> {
+    fn spec(self, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
+        // Each part is read before any is missed, so that all findings are there.
+        let service_accounts = names::service_accounts(self.service_accounts.as_ref(), findings);
+        let namespaces = names::namespaces(self.namespaces.as_ref(), findings);
+        let expiring_threshold = settings::threshold(self.threshold.as_ref(), findings);
+        let notify_email = settings::notify_email(self.email.as_ref(), findings);
+        let (entries, webhook) = (self.entries?, self.webhook?);
+        let spec = AcrCredentialBindingSpec {
+            registries: entries.registries,
+            watch_namespaces: WatchNamespaces { names: namespaces?, selector: None, exclude: Vec::new() },
+            service_accounts: ServiceAccounts { names: service_accounts?, selector: None },
+            expiring_threshold,
+            webhook,
+            deletion_policy: DeletionPolicy::Retain,
+            suspend: false,
+            notify_email,
+        };
+        let invalid = validate(&spec);
+        for Invalid { path, message } in &invalid {
+            findings.add(Code::SpecInvalid, path, None, message);
+        }
+        invalid.is_empty().then_some((spec, entries.key_pairs))
+    }
 }
 
 /// What the one validator says of a spec.
@@ -132,16 +173,43 @@ fn validate(spec: &AcrCredentialBindingSpec) -> Vec<Invalid> {
     Binding::parse(&object, ANY_REGION).err().unwrap_or_default()
 }
 
+/// A value as it stands in its source.
+#[derive(Clone)]
+struct Written<'a> {
+    /// The key as its user wrote it.
+    key: &'a str,
+    /// The value.
+    value: &'a str,
+    /// Where the value is within an add-on's JSON.
+    node: Option<&'a legacy::Node>,
+}
+
+impl Written<'_> {
+    /// Where all of it stands.
+    fn all(&self) -> finding::Span {
+        self.node.map_or(Some(0..self.value.len()), |node| node.span.clone())
+    }
+
+    /// Where some bytes of the value stand.
+    fn span(&self, range: &Range<usize>) -> finding::Span {
+        let Some(node) = self.node else { return Some(range.clone()) };
+        match node.text_start() {
+            Some(start) => Some(start + range.start..start + range.end),
+            None => node.span.clone(),
+        }
+    }
+}
+
 /// The values of the keys that have a meaning.
 struct Keys<'a> {
-    values: BTreeMap<&'static str, &'a str>,
+    values: BTreeMap<&'static str, Written<'a>>,
     /// Whether each of them could be looked at.
     readable: bool,
 }
 
 impl<'a> Keys<'a> {
-    fn get(&self, key: &str) -> Option<&'a str> {
-        self.values.get(key).copied()
+    fn get(&self, key: &str) -> Option<&Written<'a>> {
+        self.values.get(key)
     }
 }
 
@@ -150,22 +218,25 @@ fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -
     for (written, value) in data {
         let Some(key) = legacy::KEYS.into_iter().find(|known| written.trim().eq_ignore_ascii_case(known))
         else {
-            findings.warning(written, None, "is no key of acr-configuration and is ignored");
+            let message = "is no key of acr-configuration and is ignored";
+            findings.add(Code::DataKeyUnknown, written, None, message);
             continue;
         };
         if written != key {
             if data.contains_key(key) {
-                findings.warning(written, None, format!("is ignored, since {key} is there too: delete it"));
+                let message = format!("is ignored, since {key} is there too: delete it");
+                findings.add(Code::DataKeyShadowed, written, None, message);
                 continue;
             }
-            findings.warning(written, None, format!("is read as {key}: write it so"));
+            findings.add(Code::DataKeySpelling, written, None, format!("is read as {key}: write it so"));
         }
         if value.len() > MAX_VALUE_BYTES {
-            findings.error(key, None, format!("has {} bytes, more than 1 MiB: write less", value.len()));
+            let message = format!("has {} bytes, more than 1 MiB: write less", value.len());
+            findings.add(Code::ValueTooLarge, written, None, message);
             keys.readable = false;
             continue;
         }
-        keys.values.insert(key, value);
+        keys.values.insert(key, Written { key: written, value, node: None });
     }
     keys
 }

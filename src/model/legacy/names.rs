@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::finding::Findings;
-use super::text::{list, shown_list, spelling};
-use crate::api::legacy::{SERVICE_ACCOUNT, WATCH_NAMESPACE};
+use super::Written;
+use super::code::Code;
+use super::finding::{Edit, Findings};
+use super::text::{Items, joined, list, shown_list, spelling};
 
 /// The most names that the schema allows.
 const MAX_NAMES: usize = 256;
@@ -14,7 +15,6 @@ const DEFAULT: &str = "default";
 
 /// One of the two keys.
 struct Rule {
-    key: &'static str,
     what: &'static str,
     valid: fn(&str) -> bool,
     /// Whether an item alone stands for all, and how that is spelt.
@@ -23,96 +23,120 @@ struct Rule {
 }
 
 /// The names of `spec.serviceAccounts`. `None`: none of those written can be one.
-pub(super) fn service_accounts(value: Option<&str>, findings: &mut Findings) -> Option<Vec<String>> {
+pub(super) fn service_accounts(value: Option<&Written<'_>>, findings: &mut Findings) -> Option<Vec<String>> {
     let rule = Rule {
-        key: SERVICE_ACCOUNT,
         what: "ServiceAccount",
         valid: |name| name.len() <= 253 && name_of(name, |c| c == '-' || c == '.'),
         everything: |item| item == "*",
         everything_spelt: "*",
     };
-    let names = rule.read(value, findings)?;
+    let Some(written) = value else { return Some(vec![DEFAULT.to_owned()]) };
+    let names = rule.read(written, findings)?;
     if names.iter().any(|name| name == "all") {
-        findings.warning(
-            rule.key,
-            None,
-            "all is the name of a ServiceAccount here: for every one write \"*\"",
-        );
+        let message = "all is the name of a ServiceAccount here: for every one write \"*\"";
+        findings.add(Code::AllIsAName, written.key, written.all(), message);
     }
     Some(names)
 }
 
 /// The names of `spec.watchNamespaces`. `None`: none of those written can be one.
-pub(super) fn namespaces(value: Option<&str>, findings: &mut Findings) -> Option<Vec<String>> {
+pub(super) fn namespaces(value: Option<&Written<'_>>, findings: &mut Findings) -> Option<Vec<String>> {
     let rule = Rule {
-        key: WATCH_NAMESPACE,
         what: "namespace",
         valid: |name| name.len() <= 63 && name_of(name, |c| c == '-'),
         everything: |item| item == "*" || item.eq_ignore_ascii_case("all"),
         everything_spelt: "all",
     };
-    rule.read(value, findings)
+    let Some(written) = value else { return Some(vec![DEFAULT.to_owned()]) };
+    rule.read(written, findings)
 }
 
 impl Rule {
-    fn read(&self, value: Option<&str>, findings: &mut Findings) -> Option<Vec<String>> {
-        let Some(text) = value else { return Some(vec![DEFAULT.to_owned()]) };
-        let written = list(text);
+    fn read(&self, value: &Written<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+        let written = list(value.value);
         if written.items.is_empty() {
-            findings.warning(self.key, None, format!("is empty, which means {DEFAULT}: write {DEFAULT:?}"));
+            let message = format!("is empty, which means {DEFAULT}: write {DEFAULT:?}");
+            let edit = value.instead(DEFAULT);
+            findings.edit(Code::NamesEmpty, value.key, value.all(), message, edit);
             return Some(vec![DEFAULT.to_owned()]);
         }
-        if let Some(item) = written.items.iter().find(|item| (self.everything)(item)) {
-            if written.odd || written.items.len() > 1 || item != self.everything_spelt {
+        if let Some(item) = written.items.iter().find(|item| (self.everything)(&item.text)) {
+            if written.odd || written.items.len() > 1 || item.text != self.everything_spelt {
                 let message = format!("means every {}: write only {:?}", self.what, self.everything_spelt);
-                findings.warning(self.key, None, message);
+                let edit = value.instead(self.everything_spelt);
+                findings.edit(Code::NamesEverything, value.key, value.span(&item.range), message, edit);
             }
             return Some(vec!["*".to_owned()]);
         }
         let mut names: Vec<String> = Vec::new();
-        let mut invalid = Vec::new();
         let mut odd = written.odd;
         let mut seen = HashSet::new();
-        for item in written.items {
+        for item in &written.items {
             // Names are lower case throughout Kubernetes, so that `Default` can mean nothing but `default`.
-            let name = item.to_ascii_lowercase();
-            if !(self.valid)(&name) {
-                invalid.push(item);
-                continue;
-            }
-            odd |= name != item;
-            if seen.insert(name.clone()) {
-                names.push(name);
-            } else {
-                odd = true;
+            let name = item.text.to_ascii_lowercase();
+            if (self.valid)(&name) {
+                odd |= name != item.text || seen.contains(&name);
+                if seen.insert(name.clone()) {
+                    names.push(name);
+                }
             }
         }
-        self.tell_invalid(&invalid, findings);
+        self.tell_invalid(value, &written, findings);
         if names.len() > MAX_NAMES {
             let message = format!(
                 "has {} names; only the first {MAX_NAMES} are served: write {:?}, or more bindings of your own",
                 names.len(),
                 self.everything_spelt
             );
-            findings.error(self.key, None, message);
+            findings.add(Code::NamesTooMany, value.key, value.all(), message);
             names.truncate(MAX_NAMES);
         } else if odd && !names.is_empty() {
-            findings.warning(self.key, None, format!("is read as {0}: write {0}", spelling(&names)));
+            let message = format!("is read as {0}: write {0}", spelling(&names));
+            let edit = self.respelt(&written).and_then(|text| value.instead(&text));
+            findings.edit(Code::NamesSpelling, value.key, value.all(), message, edit);
         }
         (!names.is_empty()).then_some(names)
     }
 
-    fn tell_invalid(&self, invalid: &[String], findings: &mut Findings) {
-        if invalid.is_empty() {
-            return;
+    /// The list spelt plainly. What is no name stays in it, since only its user knows what was meant.
+    fn respelt(&self, written: &Items) -> Option<String> {
+        let mut seen = HashSet::new();
+        let mut items = Vec::new();
+        for item in &written.items {
+            let name = item.text.to_ascii_lowercase();
+            let text = if (self.valid)(&name) { name } else { item.text.clone() };
+            if seen.insert(text.clone()) {
+                items.push(text);
+            }
         }
-        let cure = if invalid.iter().any(|item| item.contains(['*', '?'])) {
-            "the ConfigMap knows no globs: write the exact names, or an AcrCredentialBinding of your own"
+        joined(&items)
+    }
+
+    fn tell_invalid(&self, value: &Written<'_>, written: &Items, findings: &mut Findings) {
+        let wrong = |item: &&super::text::Item| !(self.valid)(&item.text.to_ascii_lowercase());
+        let invalid: Vec<&str> = written.items.iter().filter(wrong).map(|item| item.text.as_str()).collect();
+        let Some(first) = written.items.iter().find(wrong) else { return };
+        let (code, cure) = if invalid.iter().any(|item| item.contains(['*', '?'])) {
+            (
+                Code::NameGlob,
+                "the ConfigMap knows no globs: write the exact names, or an AcrCredentialBinding of your own",
+            )
         } else {
-            "write lower-case letters, digits and '-', with a comma between two names"
+            (Code::NameInvalid, "write lower-case letters, digits and '-', with a comma between two names")
         };
-        let message = format!("left out, being no {} names: {}; {cure}", self.what, shown_list(invalid));
-        findings.error(self.key, None, message);
+        let message = format!("left out, being no {} names: {}; {cure}", self.what, shown_list(&invalid));
+        findings.add(code, value.key, value.span(&first.range), message);
+    }
+}
+
+impl Written<'_> {
+    /// The edit that gives the whole key another value.
+    pub(super) fn instead(&self, text: &str) -> Option<Edit> {
+        match self.node {
+            // Within an add-on's JSON.
+            Some(node) => super::fields::scalar(node, text),
+            None => Some(Edit { span: 0..self.value.len(), text: text.to_owned() }),
+        }
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::fields::{Fields, parse};
-use super::finding::Findings;
-use super::text::{boolean, list, plain, shown, spelling};
-use super::validate;
+use super::code::Code;
+use super::fields::{Fields, scalar};
+use super::finding::{Edit, Findings};
+use super::source::{Expected, parse};
+use super::text::{boolean, list, plain, shown};
+use super::{Written, validate};
 use crate::api::binding::{AcrCredentialBindingSpec, FailurePolicy, RegistryEntry, Webhook};
-use crate::api::legacy::{
-    ACR_REGISTRY, EXPIRING_THRESHOLD, NOTIFY_EMAIL, RRSA, Value, WEBHOOK_CONFIGURATION, webhook,
-};
+use crate::api::legacy::{ACR_REGISTRY_INFO, Value, webhook};
 use crate::model::duration;
 
 /// `expiring-threshold` where nothing is said, or nothing that can be used.
@@ -19,27 +19,31 @@ const DEFAULT_THRESHOLD: &str = "15m";
 const MAX_EMAIL_CHARS: usize = 320;
 
 /// The threshold as a Go duration. What is none costs only itself: 15m is right for every credential.
-pub(super) fn threshold(value: Option<&str>, findings: &mut Findings) -> String {
-    let written = plain(value.unwrap_or_default());
+pub(super) fn threshold(value: Option<&Written<'_>>, findings: &mut Findings) -> String {
+    let Some(value) = value else { return DEFAULT_THRESHOLD.to_owned() };
+    let written = plain(value.value);
     if written.text.is_empty() {
         return DEFAULT_THRESHOLD.to_owned();
     }
+    let span = value.span(&written.range);
+    let mut refuse = |message: String| {
+        let message = format!("{message}; {DEFAULT_THRESHOLD} is used");
+        findings.add(Code::ThresholdInvalid, value.key, span.clone(), message);
+        DEFAULT_THRESHOLD.to_owned()
+    };
     let (duration, odd) = match duration::parse(&written.text) {
         Ok(duration) => (duration, written.odd),
         // The page itself recommends `15min`, which Go does not read.
         Err(message) => match duration::parse(&short_units(&written.text)) {
             Ok(duration) => (duration, true),
-            Err(_) => {
-                let message = if written.text.chars().all(|c| c.is_ascii_digit()) {
-                    format!("{} has no unit: write {DEFAULT_THRESHOLD} or 900s", shown(&written.text))
-                } else if super::text::tellable(&written.text) {
-                    message
-                } else {
-                    format!("is not a duration: write {DEFAULT_THRESHOLD}")
-                };
-                findings.error(EXPIRING_THRESHOLD, None, format!("{message}; {DEFAULT_THRESHOLD} is used"));
-                return DEFAULT_THRESHOLD.to_owned();
+            Err(_) if written.text.chars().all(|c| c.is_ascii_digit()) => {
+                return refuse(format!(
+                    "{} has no unit: write {DEFAULT_THRESHOLD} or 900s",
+                    shown(&written.text)
+                ));
             }
+            Err(_) if super::text::tellable(&written.text) => return refuse(message),
+            Err(_) => return refuse(format!("is not a duration: write {DEFAULT_THRESHOLD}")),
         },
     };
     let threshold = go_duration(duration);
@@ -49,11 +53,11 @@ pub(super) fn threshold(value: Option<&str>, findings: &mut Findings) -> String 
         ..AcrCredentialBindingSpec::default()
     };
     if let Some(invalid) = validate(&spec).first() {
-        findings.error(EXPIRING_THRESHOLD, None, format!("{}; {DEFAULT_THRESHOLD} is used", invalid.message));
-        return DEFAULT_THRESHOLD.to_owned();
+        return refuse(invalid.message.clone());
     }
     if odd {
-        findings.warning(EXPIRING_THRESHOLD, None, format!("is read as {threshold}: write {threshold}"));
+        let message = format!("is read as {threshold}: write {threshold}");
+        findings.edit(Code::ThresholdSpelling, value.key, span, message, value.instead(&threshold));
     }
     threshold
 }
@@ -74,6 +78,11 @@ fn short_units(text: &str) -> String {
     .fold(lower, |text, (long, short)| text.replace(long, short))
 }
 
+/// A threshold as [`threshold`] would give it. `None`: it is no duration.
+pub(super) fn respelt(text: &str) -> Option<String> {
+    duration::parse(text).ok().map(go_duration)
+}
+
 /// The shortest spelling in whole units, so that the same threshold always gives the same spec.
 fn go_duration(duration: Duration) -> String {
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
@@ -89,114 +98,165 @@ fn go_duration(duration: Duration) -> String {
 }
 
 /// Carried as it stands.
-pub(super) fn notify_email(value: Option<&str>, findings: &mut Findings) -> Option<String> {
-    let email = plain(value.unwrap_or_default()).text;
+pub(super) fn notify_email(value: Option<&Written<'_>>, findings: &mut Findings) -> Option<String> {
+    let value = value?;
+    let email = plain(value.value).text;
     if email.chars().count() > MAX_EMAIL_CHARS {
         let message =
             format!("has more than {MAX_EMAIL_CHARS} characters and is left out: it is unused anyway");
-        findings.warning(NOTIFY_EMAIL, None, message);
+        findings.add(Code::EmailTooLong, value.key, value.all(), message);
         return None;
     }
     (!email.is_empty()).then_some(email)
 }
 
+/// What is read and has no effect.
+pub(super) fn carried(value: Option<&Written<'_>>, findings: &mut Findings) {
+    if let Some(value) = value {
+        let message = "has no effect here: the right API is asked for each edition";
+        findings.add(Code::CarriedOnly, value.key, value.all(), message);
+    }
+}
+
 /// Whether RRSA is on. `None`: it cannot be read, which is told.
-pub(super) fn rrsa(value: Option<&str>, findings: &mut Findings) -> Option<bool> {
-    let Some(text) = value else { return Some(false) };
-    let node = parse(RRSA, text, findings)?;
+pub(super) fn rrsa(value: Option<&Written<'_>>, findings: &mut Findings) -> Option<bool> {
+    let Some(value) = value else { return Some(false) };
+    let node = parse(value, &Expected { keys: &[webhook::ENABLE], list: false }, findings)?.node;
     match &node.value {
         Value::Null => Some(false),
         Value::Text(text) if plain(text).text.is_empty() => Some(false),
         Value::Text(text) => {
             let on = boolean(&plain(text).text);
             match on {
-                Some(on) => findings.warning(
-                    RRSA,
-                    node.line,
-                    format!("is read as enable: {on}: write \"enable: {on}\""),
+                Some(on) => {
+                    let message = format!("is read as enable: {on}: write \"enable: {on}\"");
+                    let edit = node
+                        .span
+                        .clone()
+                        .zip(node.text_start())
+                        .map(|(span, _)| Edit { span, text: format!("enable: {on}") });
+                    findings.edit(Code::RrsaSpelling, value.key, node.span.clone(), message, edit);
+                }
+                None => findings.add(
+                    Code::RrsaInvalid,
+                    value.key,
+                    node.span.clone(),
+                    "is no map: write \"enable: true\"",
                 ),
-                None => findings.error(RRSA, node.line, "is no map: write \"enable: true\""),
             }
             on
         }
         Value::List(_) => {
-            findings.error(RRSA, node.line, "is a list: write \"enable: true\"");
+            let message = "is a list: write \"enable: true\"";
+            findings.add(Code::RrsaInvalid, value.key, node.span.clone(), message);
             None
         }
-        Value::Map(_) => Fields::read(RRSA, &node, &[webhook::ENABLE], findings)?
-            .boolean(webhook::ENABLE, false, findings)
-            .ok(),
+        Value::Map(_) => {
+            Fields::read(value.key, &node, &[webhook::ENABLE], Code::SettingKeyUnknown, findings)?
+                .boolean(webhook::ENABLE, false, findings)
+                .ok()
+        }
     }
 }
 
 /// The webhook. `None`: it cannot be read, which is told. A field that is wrong costs only itself.
-pub(super) fn webhook(value: Option<&str>, findings: &mut Findings) -> Option<Webhook> {
+pub(super) fn webhook(value: Option<&Written<'_>>, findings: &mut Findings) -> Option<Webhook> {
     let mut result = Webhook::default();
-    let Some(text) = value else { return Some(result) };
-    let node = parse(WEBHOOK_CONFIGURATION, text, findings)?;
+    let Some(value) = value else { return Some(result) };
+    let node = parse(value, &Expected { keys: &webhook::KEYS, list: false }, findings)?.node;
     match &node.value {
         Value::Null => return Some(result),
         Value::Text(text) if plain(text).text.is_empty() => return Some(result),
         Value::Text(_) | Value::List(_) => {
             let message = "is no map: write \"enable: true\", and if need be failure-policy and timeout-seconds beneath it";
-            findings.error(WEBHOOK_CONFIGURATION, node.line, message);
+            findings.add(Code::WebhookInvalid, value.key, node.span.clone(), message);
             return None;
         }
         Value::Map(_) => {}
     }
-    let known = [webhook::ENABLE, webhook::FAILURE_POLICY, webhook::TIMEOUT_SECONDS];
-    let fields = Fields::read(WEBHOOK_CONFIGURATION, &node, &known, findings)?;
+    let fields = Fields::read(value.key, &node, &webhook::KEYS, Code::SettingKeyUnknown, findings)?;
     result.enable = fields.boolean(webhook::ENABLE, false, findings).unwrap_or(false);
-    if let Ok(Some(policy)) = fields.text(webhook::FAILURE_POLICY, findings) {
-        let (path, line) = (fields.path(webhook::FAILURE_POLICY), fields.line(webhook::FAILURE_POLICY));
-        result.failure_policy = match policy.to_ascii_lowercase().as_str() {
-            "ignore" => FailurePolicy::Ignore,
-            "fail" => FailurePolicy::Fail,
-            _ => {
-                findings.error(
-                    &path,
-                    line,
-                    format!("{} is neither Ignore nor Fail; Ignore is used", shown(&policy)),
-                );
-                FailurePolicy::Ignore
-            }
-        };
-        let spelt = format!("{:?}", result.failure_policy);
-        if policy.eq_ignore_ascii_case(&spelt) && policy != spelt {
-            findings.warning(&path, line, format!("is read as {spelt}: write {spelt}"));
-        }
+    if let Some(policy) = failure_policy(&fields, findings) {
+        result.failure_policy = policy;
     }
-    if let Ok(Some(seconds)) = fields.text(webhook::TIMEOUT_SECONDS, findings) {
-        let (path, line) = (fields.path(webhook::TIMEOUT_SECONDS), fields.line(webhook::TIMEOUT_SECONDS));
-        match seconds.strip_suffix('s').unwrap_or(&seconds).parse::<i32>() {
-            Ok(number @ 1..=30) => {
-                result.timeout_seconds = number;
-                if seconds.ends_with('s') {
-                    findings.warning(&path, line, format!("is in seconds without a unit: write {number}"));
-                }
-            }
-            _ => {
-                let message = format!("{} is no number of seconds from 1 to 30; 10 is used", shown(&seconds));
-                findings.error(&path, line, message);
-            }
-        }
+    if let Some(seconds) = timeout(&fields, findings) {
+        result.timeout_seconds = seconds;
     }
     Some(result)
 }
 
+fn failure_policy(fields: &Fields<'_>, findings: &mut Findings) -> Option<FailurePolicy> {
+    let written = fields.text(webhook::FAILURE_POLICY, findings).ok()??;
+    let (path, span) = (fields.path(webhook::FAILURE_POLICY), fields.span(webhook::FAILURE_POLICY));
+    let policy = match written.to_ascii_lowercase().as_str() {
+        "ignore" => FailurePolicy::Ignore,
+        "fail" => FailurePolicy::Fail,
+        _ => {
+            let message = format!("{} is neither Ignore nor Fail; Ignore is used", shown(&written));
+            findings.add(Code::WebhookFieldInvalid, &path, span, message);
+            return None;
+        }
+    };
+    let spelt = format!("{policy:?}");
+    if written != spelt {
+        let message = format!("is read as {spelt}: write {spelt}");
+        let edit = fields.instead(webhook::FAILURE_POLICY, &spelt);
+        findings.edit(Code::WebhookSpelling, &path, span, message, edit);
+    }
+    Some(policy)
+}
+
+fn timeout(fields: &Fields<'_>, findings: &mut Findings) -> Option<i32> {
+    let written = fields.text(webhook::TIMEOUT_SECONDS, findings).ok()??;
+    let (path, span) = (fields.path(webhook::TIMEOUT_SECONDS), fields.span(webhook::TIMEOUT_SECONDS));
+    let Ok(number @ 1..=30) = written.strip_suffix('s').unwrap_or(&written).parse::<i32>() else {
+        let message = format!("{} is no number of seconds from 1 to 30; 10 is used", shown(&written));
+        findings.add(Code::WebhookFieldInvalid, &path, span, message);
+        return None;
+    };
+    if written.ends_with('s') {
+        let message = format!("is in seconds without a unit: write {number}");
+        let edit = fields.node(webhook::TIMEOUT_SECONDS).and_then(|node| scalar(node, &number.to_string()));
+        findings.edit(Code::WebhookSpelling, &path, span, message, edit);
+    }
+    Some(number)
+}
+
 /// The spelling of 2019 names hosts only; which instance stands behind each, nobody can tell.
-pub(super) fn registry_of_2019(value: Option<&str>, info: Option<&str>, findings: &mut Findings) {
-    let hosts = list(value.unwrap_or_default()).items;
-    if hosts.is_empty() {
+pub(super) fn registry_of_2019(
+    value: Option<&Written<'_>>,
+    info: Option<&Written<'_>>,
+    findings: &mut Findings,
+) {
+    let Some(value) = value else { return };
+    let hosts = list(value.value);
+    if hosts.items.is_empty() {
         return;
     }
+    let code = if info.is_some() { Code::RegistryOf2019Beside } else { Code::RegistryOf2019 };
     let message = format!(
-        "is the spelling of 2019 and is not read: write in acr-registry-info one entry an instance, such as \"- instanceId: cri-…\", \"regionId: cn-hangzhou\", \"domains: …\" for {}",
-        spelling(&hosts)
+        "is the spelling of 2019 and is not read: write in {ACR_REGISTRY_INFO} one entry an instance, such as {}",
+        entries_of_2019(&hosts.texts())
     );
-    if info.is_some() {
-        findings.warning(ACR_REGISTRY, None, message);
-    } else {
-        findings.error(ACR_REGISTRY, None, message);
+    findings.add(code, value.key, value.all(), message);
+}
+
+/// An entry for each region that the hosts are in, as a list on one line. The id is for the user to fill in.
+fn entries_of_2019(hosts: &[&str]) -> String {
+    const MOST: usize = 3;
+    let mut entries = Vec::new();
+    for host in hosts.iter().filter(|host| super::text::tellable(host)).take(MOST) {
+        // `demo-registry.cn-hangzhou.cr.aliyuncs.com`, `registry-vpc.cn-hangzhou.aliyuncs.com`
+        let region = host
+            .split('.')
+            .find(|part| part.starts_with("cn-") || part.starts_with("ap-") || part.starts_with("us-"))
+            .unwrap_or("cn-hangzhou");
+        let id = if host.contains(".cr.") { "cri-…" } else { "" };
+        entries.push(format!(
+            "- instanceId: {id:?}, regionId: {region:?}, domains: {:?}",
+            super::finding::clip(host, 80)
+        ));
     }
+    let more = if hosts.len() > MOST { "; and so on" } else { "" };
+    format!("{}{more}", entries.join("; "))
 }

@@ -1,91 +1,130 @@
 //! Texts as people type them: full-width punctuation, quotes within quotes, lists with blanks.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use super::finding::clip;
 
 /// A text, and whether it was typed plainly.
 pub(super) struct Plain {
     pub(super) text: String,
+    /// The bytes where it stands in what was read.
+    pub(super) range: Range<usize>,
     /// Whether quotes or full-width characters had to go.
     pub(super) odd: bool,
 }
 
 /// Takes blanks and stray quotes off a text, whichever width they have.
 pub(super) fn plain(text: &str) -> Plain {
-    let mut rest = trim(text);
+    let mut range = trim(text, 0..text.len());
     let mut odd = false;
-    let quote = |c: char| matches!(c, '"' | '\'' | '“' | '”' | '‘' | '’' | '＂' | '＇' | '「' | '」');
-    while rest.starts_with(quote) && rest.ends_with(quote) && rest.chars().nth(1).is_some() {
-        rest = trim(&rest[first_len(rest)..rest.len() - last_len(rest)]);
+    loop {
+        let rest = &text[range.clone()];
+        let (Some(first), Some(last)) = (rest.chars().next(), rest.chars().next_back()) else { break };
+        if !is_quote(first) || !is_quote(last) || rest.len() == first.len_utf8() {
+            break;
+        }
+        range = trim(text, range.start + first.len_utf8()..range.end - last.len_utf8());
         odd = true;
     }
-    let text = match rest {
-        "＊" => {
-            odd = true;
-            "*"
-        }
-        text => text,
-    };
-    Plain { text: text.to_owned(), odd }
+    let rest = &text[range.clone()];
+    if rest == "＊" {
+        return Plain { text: "*".to_owned(), range, odd: true };
+    }
+    Plain { text: rest.to_owned(), range, odd }
 }
 
-fn first_len(text: &str) -> usize {
-    text.chars().next().map_or(0, char::len_utf8)
+/// Any quote that a keyboard or an input method makes.
+pub(super) fn is_quote(c: char) -> bool {
+    matches!(c, '"' | '\'' | '“' | '”' | '‘' | '’' | '＂' | '＇' | '「' | '」')
 }
 
-fn last_len(text: &str) -> usize {
-    text.chars().next_back().map_or(0, char::len_utf8)
-}
-
-fn trim(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}' | '\0'))
+/// The part of a range without blanks at its ends.
+fn trim(text: &str, range: Range<usize>) -> Range<usize> {
+    let blank = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}' | '\0');
+    let part = &text[range.clone()];
+    let start = range.start + (part.len() - part.trim_start_matches(blank).len());
+    start..start + part.trim_matches(blank).len()
 }
 
 /// A comma list.
+#[derive(Default)]
 pub(super) struct Items {
     /// The items, plain, none of them empty, each once, in their order.
-    pub(super) items: Vec<String>,
+    pub(super) items: Vec<Item>,
     /// Whether it should be written otherwise.
     pub(super) odd: bool,
 }
 
+/// An item of a comma list.
+pub(super) struct Item {
+    pub(super) text: String,
+    /// The bytes where it stands in the list.
+    pub(super) range: Range<usize>,
+}
+
+impl Items {
+    /// The texts alone.
+    pub(super) fn texts(&self) -> Vec<&str> {
+        self.items.iter().map(|item| item.text.as_str()).collect()
+    }
+}
+
 /// Reads a comma list. The commas may be full-width ones, and the whole or each item may stand in quotes.
 pub(super) fn list(text: &str) -> Items {
-    let whole = trim(text);
-    let mut result = Items { items: Vec::new(), odd: false };
+    const COMMAS: [char; 3] = [',', '，', '、'];
+    let whole = trim(text, 0..text.len());
+    let mut result = Items::default();
     if whole.is_empty() {
         return result;
     }
-    let unquoted = if whole.contains([',', '，', '、']) { None } else { Some(plain(whole)) };
-    if let Some(one) = unquoted {
+    let inner = &text[whole.clone()];
+    if !inner.contains(COMMAS) {
+        let one = plain(text);
         result.odd = one.odd;
-        result.items.extend((!one.text.is_empty()).then_some(one.text));
+        result.items.extend((!one.text.is_empty()).then_some(Item { text: one.text, range: one.range }));
         return result;
     }
-    result.odd = whole.contains(['，', '、']);
+    result.odd = inner.contains(['，', '、']);
     let mut seen = HashSet::new();
-    for item in whole.split([',', '，', '、']) {
+    let mut at = whole.start;
+    for piece in inner.split_inclusive(COMMAS) {
+        let comma = piece.chars().next_back().filter(|c| COMMAS.contains(c)).map_or(0, char::len_utf8);
         // Quotes around the whole list leave one at its first and one at its last item.
-        let item = plain(item);
-        let bare = item.text.trim_matches(['"', '“', '”', '＂', '\'']);
+        let item = plain(&piece[..piece.len() - comma]);
+        let bare = item.text.trim_start_matches(is_quote);
+        let start = at + item.range.start + (item.text.len() - bare.len());
+        let bare = bare.trim_end_matches(is_quote);
         result.odd |= item.odd || bare.len() != item.text.len() || bare.is_empty();
-        if !bare.is_empty() && !seen.insert(bare.to_owned()) {
+        at += piece.len();
+        if bare.is_empty() {
+            continue;
+        }
+        if seen.insert(bare.to_owned()) {
+            // A text that stands for another, as `＊` does, has that one's length only by chance.
+            let end = if item.range.len() == item.text.len() { start + bare.len() } else { at - comma };
+            result.items.push(Item { text: bare.to_owned(), range: start..end });
+        } else {
             result.odd = true;
-        } else if !bare.is_empty() {
-            result.items.push(bare.to_owned());
         }
     }
+    // A comma at the end is followed by an item too, an empty one.
+    result.odd |= inner.ends_with(COMMAS);
     result
 }
 
-/// Whether a value may be told in a message. What holds blanks or the name of a key pair's field is another key
-/// that slipped in by its indent or its colon, perhaps with a secret after it.
+/// Whether a value may be told in a message or an edit. What holds blanks or the name of a key pair's field is
+/// another key that slipped in by its indent or its colon, perhaps with a secret after it.
 pub(super) fn tellable(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    let slipped =
-        ["customaccesskey", "accesskeysecret", "accesskeyid"].iter().any(|name| lower.contains(name));
-    !slipped && !text.contains(char::is_whitespace)
+    const NAMES: [&str; 3] = ["customaccesskey", "accesskeysecret", "accesskeyid"];
+    if text.contains(char::is_whitespace) {
+        return false;
+    }
+    // Most texts are shorter than the names, and need no copy.
+    text.len() < 11 || {
+        let lower = text.to_ascii_lowercase();
+        !NAMES.iter().any(|name| lower.contains(name))
+    }
 }
 
 /// A value in quotes for a message, short, or words that stand for it.
@@ -100,7 +139,7 @@ pub(super) fn shown_key(key: &str) -> String {
 }
 
 /// The first few values for a message.
-pub(super) fn shown_list(items: &[String]) -> String {
+pub(super) fn shown_list(items: &[&str]) -> String {
     let first: Vec<String> = items.iter().take(3).map(|item| shown(item)).collect();
     match items.len() - first.len() {
         0 => first.join(", "),
@@ -109,12 +148,28 @@ pub(super) fn shown_list(items: &[String]) -> String {
 }
 
 /// The comma list to write instead.
-pub(super) fn spelling(items: &[String]) -> String {
-    if items.iter().all(|item| tellable(item)) {
-        format!("{:?}", clip(&items.join(","), 200))
-    } else {
-        "its items with one comma between each two".to_owned()
+pub(super) fn spelling(items: &[impl AsRef<str>]) -> String {
+    match joined(items) {
+        Some(text) => format!("{:?}", clip(&text, 200)),
+        None => "its items with one comma between each two".to_owned(),
     }
+}
+
+/// The items with a comma between each two, if they may be told.
+pub(super) fn joined(items: &[impl AsRef<str>]) -> Option<String> {
+    let items: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
+    items.iter().all(|item| tellable(item)).then(|| items.join(","))
+}
+
+/// Whether a text is one of the documentation's placeholders: `<ARN of …>`, `acs:ram::.*:role/x`, `aUserRoleARN`.
+pub(super) fn placeholder(text: &str) -> bool {
+    const NAMES: [&str; 4] =
+        ["cri-instanceId", "aUserRoleARN", "bUserRoleARN", "aUserClusterOIDCProviderRoleARN"];
+    NAMES.contains(&text)
+        || text.contains(".*")
+        || (text.contains(['<', '＜', '《']) && text.contains(['>', '＞', '》']))
+        || text.starts_with("${")
+        || text.to_ascii_lowercase().contains("xxx")
 }
 
 /// A boolean in the spellings of YAML 1.1 and 1.2.

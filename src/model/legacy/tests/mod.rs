@@ -1,8 +1,11 @@
 //! The ConfigMap as people write it.
 
+mod addon;
 mod entries;
 mod hostile;
 mod quirks;
+mod repairs;
+mod reverse;
 mod samples;
 
 use std::collections::BTreeMap;
@@ -34,19 +37,26 @@ fn only(conversion: &Conversion) -> &RegistryEntry {
     &registries[0]
 }
 
-/// `E` or `W`, and where.
+/// Errors and warnings as `E` or `W`, and where.
 fn marks(conversion: &Conversion) -> Vec<String> {
     conversion
         .findings
         .iter()
+        .filter(|f| f.severity != Severity::Note)
         .map(|f| {
             let severity = if f.severity == Severity::Error { 'E' } else { 'W' };
-            f.line.map_or_else(
+            // The names and settings are one line each, and so is a key as a whole.
+            f.line.filter(|_| f.key.contains(['[', '.']) || f.line != Some(1)).map_or_else(
                 || format!("{severity} {}", f.key),
                 |line| format!("{severity} {}:{line}", f.key),
             )
         })
         .collect()
+}
+
+/// The codes of all findings.
+fn codes(conversion: &Conversion) -> Vec<&'static str> {
+    conversion.findings.iter().map(|f| f.code.as_str()).collect()
 }
 
 fn told(conversion: &Conversion) -> String {

@@ -1,6 +1,6 @@
 //! Each key, its default, and the spellings found in the wild.
 
-use super::{convert, data, enterprise, info, marks, of, only, spec, told};
+use super::{codes, convert, data, enterprise, info, marks, of, only, spec, told};
 use crate::api::binding::{FailurePolicy, RegistryEntry, Webhook};
 
 #[test]
@@ -18,7 +18,8 @@ fn nothing_said_is_the_personal_edition_for_the_default_account_in_the_default_n
         spec.webhook,
         Webhook { enable: false, failure_policy: FailurePolicy::Ignore, timeout_seconds: 10 }
     );
-    assert!(conversion.findings.is_empty());
+    assert_eq!(codes(&conversion), ["ACR101"]);
+    assert!(!conversion.has_errors());
 }
 
 type Names<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
@@ -220,7 +221,10 @@ fn the_spelling_of_2019_has_its_own_finding() {
     let hosts = "xxx-registry.*.cr.aliyuncs.com,yyy-registry.cn-hangzhou.cr.aliyuncs.com";
     let alone = of("acr-registry", hosts);
     assert_eq!(marks(&alone), ["E acr-registry"]);
-    assert!(told(&alone).contains("acr-registry-info") && told(&alone).contains(hosts));
+    assert!(
+        told(&alone).contains("write in acr-registry-info")
+            && told(&alone).contains("domains: \"yyy-registry.cn-hangzhou.cr.aliyuncs.com\"")
+    );
     let beside = convert(&data(&[("acr-registry", hosts), ("acr-registry-info", "- instanceId: cri-a")]));
     assert_eq!(marks(&beside), ["W acr-registry"]);
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{marks, only, spec, told};
+use super::{info, marks, only, spec, told};
 use crate::api::binding::{AccessKeySecretRef, DeletionPolicy, RegistryEntry};
-use crate::model::legacy::{Conversion, convert};
+use crate::model::legacy::{Conversion, Severity, apply_edits, convert};
 use secrecy::ExposeSecret;
 
 const SAME_ACCOUNT: &str = include_str!("../testdata/same-account.yaml");
@@ -32,7 +32,9 @@ pub(super) fn cured(sample: &str) -> BTreeMap<String, String> {
         .replace("aUserClusterOIDCProviderRoleARN", "acs:ram::1:oidc-provider/ack-rrsa-c1")
         .replace("bUserRoleARN", "acs:ram::2:role/b")
         .replace("acs:ram::.*:role", "acs:ram::2:role")
-        .replace(" //", " #");
+        .replace(" //", " #")
+        .replace("cri-xxx", "cri-abc3")
+        .replace("cn-xxxx", "cn-beijing");
     read(&text)
 }
 
@@ -97,14 +99,15 @@ fn rrsa() {
         [
             "E acr-registry-info[0].assumeRoleARN:6",
             "E acr-registry-info[0].rrsaOIDCProviderRoleARN:5",
-            "E acr-registry-info[0].rrsaRoleARN:4"
+            "E acr-registry-info[0].rrsaRoleARN:4",
+            "W acr-registry-info[0].instanceId:1"
         ]
     );
     assert_eq!(printed.spec, None);
 
     let conversion = cleanly(RRSA);
     let expected = RegistryEntry {
-        instance_id: Some("cri-xxx".to_owned()),
+        instance_id: Some("cri-abc3".to_owned()),
         region_id: Some("cn-hangzhou".to_owned()),
         domains: two_domains(),
         assume_role_arn: Some("acs:ram::2:role/b".to_owned()),
@@ -137,10 +140,12 @@ fn role_assumption() {
 #[test]
 fn key_pair() {
     let printed = convert(&read(KEY_PAIR));
-    assert_eq!(marks(&printed), ["E acr-registry-info:2"]);
-    assert!(told(&printed).contains("// begins no comment: write # instead"), "{}", told(&printed));
-    assert_eq!(printed.spec, None);
-    assert!(printed.key_pairs.is_empty());
+    let expected =
+        ["W acr-registry-info:2", "W acr-registry-info:3", "W acr-registry-info[0].customAccessKey:2"];
+    assert_eq!(marks(&printed), expected);
+    assert!(told(&printed).contains("write # instead of //"), "{}", told(&printed));
+    assert_eq!(printed.spec, convert(&cured(KEY_PAIR)).spec);
+    assert_eq!(printed.key_pairs[0].access_key_id.expose_secret(), "xxxxx");
 
     let conversion = convert(&cured(KEY_PAIR));
     assert_eq!(marks(&conversion), ["W acr-registry-info[0].customAccessKey:2"]);
@@ -157,7 +162,62 @@ fn key_pair() {
 
 #[test]
 fn personal() {
+    assert_eq!(marks(&convert(&read(PERSONAL))), ["W acr-registry-info[0].regionId:2"]);
     let conversion = cleanly(PERSONAL);
-    let expected = RegistryEntry { region_id: Some("cn-xxxx".to_owned()), ..RegistryEntry::default() };
+    let expected = RegistryEntry { region_id: Some("cn-beijing".to_owned()), ..RegistryEntry::default() };
     assert_eq!(only(&conversion), &expected);
+}
+
+/// The edits heal a sample but for what only its user knows: what stands for a placeholder, and where a key pair
+/// is to be moved.
+#[test]
+fn the_edits_of_a_sample_leave_only_what_its_user_must_say() {
+    let cases: [(&str, &[&str]); 6] = [
+        (SAME_ACCOUNT, &["ACR124"]),
+        (TWO_REGIONS, &["ACR124", "ACR124"]),
+        (RRSA, &["ACR124", "ACR124", "ACR124", "ACR133"]),
+        (ROLE_ASSUMPTION, &["ACR124"]),
+        (KEY_PAIR, &["ACR501"]),
+        (PERSONAL, &["ACR133"]),
+    ];
+    for (sample, by_hand) in cases {
+        let data = read(sample);
+        // As printed, and as it comes out of a console and an input method.
+        let worse: BTreeMap<String, String> = data
+            .iter()
+            .map(|(key, value)| {
+                (key.clone(), value.replace(": \"", ":\"").replace("    ", "\t").replace('\n', "\r\n"))
+            })
+            .collect();
+        let mut expected = convert(&data).spec;
+        for printed in [data, worse] {
+            let conversion = convert(&printed);
+            let healed: BTreeMap<String, String> = printed
+                .iter()
+                .map(|(key, value)| (key.clone(), apply_edits(value, key, &conversion.findings)))
+                .collect();
+            let again = convert(&healed);
+            let mut left: Vec<_> = again
+                .findings
+                .iter()
+                .filter(|finding| finding.severity != Severity::Note)
+                .map(|finding| finding.code.as_str())
+                .collect();
+            left.sort_unstable();
+            assert_eq!(left, by_hand, "{healed:?}: {}", told(&again));
+            assert_eq!(again.spec, expected, "{healed:?}");
+            expected = again.spec;
+        }
+    }
+}
+
+/// The lists alone, as printed in the page, also the one that stands in its table of keys.
+#[test]
+fn the_list_of_the_table_of_keys() {
+    let conversion =
+        info("- instanceId: <cri-instanceId>\n  regionId: \"cn-hangzhou\"\n  domains: \"xxx.com,yyy.com\"\n");
+    assert_eq!(marks(&conversion), ["E acr-registry-info[0].instanceId:1"]);
+    assert_eq!(super::codes(&conversion), ["ACR124"]);
+    let cured = info("- instanceId: cri-a\n  regionId: \"cn-hangzhou\"\n  domains: \"xxx.com,yyy.com\"\n");
+    assert_eq!(only(&cured).domains, ["xxx.com", "yyy.com"]);
 }

@@ -1,0 +1,55 @@
+//! What a command looks at.
+
+use std::io::Read;
+use std::path::Path;
+
+use acr_credential_binding::cli::document::{self, Document};
+use acr_credential_binding::cli::live;
+use acr_credential_binding::cluster::client::connect;
+use anyhow::Context;
+
+use crate::args::Input;
+
+/// The most bytes that are read: enough for the finding that it is too much.
+const MAX_BYTES: u64 = 8 << 20;
+
+pub(crate) fn document(input: &Input) -> anyhow::Result<Document> {
+    match &input.file {
+        Some(file) => {
+            let (name, text) = text(file)?;
+            Ok(document::read(&name, &text))
+        }
+        None => Ok(Document::live(&ask()?)),
+    }
+}
+
+/// The name of a file, and what stands in it.
+pub(crate) fn text(file: &Path) -> anyhow::Result<(String, String)> {
+    let name = if file == Path::new("-") { "<stdin>".to_owned() } else { file.display().to_string() };
+    let mut bytes = Vec::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().take(MAX_BYTES).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes))
+    };
+    read.with_context(|| name.clone())?;
+    let text = String::from_utf8(bytes).ok().with_context(|| format!("{name}: is no text in UTF-8"))?;
+    Ok((name, text))
+}
+
+fn ask() -> anyhow::Result<std::collections::BTreeMap<String, String>> {
+    // Both kube and reqwest bring a provider along; without a default, building the client panics.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        anyhow::bail!("another TLS provider is installed already");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let data = runtime.block_on(async {
+        let config = kube::Config::infer().await.context("no kubeconfig")?;
+        let asked = live::data(connect(&config)?);
+        tokio::time::timeout(std::time::Duration::from_secs(30), asked)
+            .await
+            .context("the API server does not answer")?
+            .context("the ConfigMap kube-system/acr-configuration cannot be read")
+    })?;
+    data.context("there is no ConfigMap kube-system/acr-configuration")
+}

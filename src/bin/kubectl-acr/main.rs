@@ -1,0 +1,97 @@
+//! `kubectl acr`: what a user asks about the configuration, before and beside the controller.
+#![allow(clippy::print_stderr, reason = "a command tells its user what it has to say")]
+
+mod args;
+mod input;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use acr_credential_binding::cli::lint::{Format, check};
+use acr_credential_binding::cli::{convert, reverse};
+use anyhow::Context;
+use clap::Parser;
+
+use self::args::{Args, Command, Convert, Lint, Output};
+
+/// What cannot be served, or could not be looked at.
+const FAILED: u8 = 2;
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::Lint(lint) => run_lint(&lint),
+        Command::Convert(convert) if convert.reverse => run_reverse(&convert),
+        Command::Convert(convert) => run_convert(&convert),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        // Whoever closed the pipe has read enough.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Colours are for a terminal whose user did not decline them.
+fn colour(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn run_lint(lint: &Lint) -> anyhow::Result<u8> {
+    let report = check(&input::document(&lint.input)?);
+    let out = io::stdout();
+    let format = match lint.output {
+        Output::Human => Format::Human { colour: colour(out.is_terminal()) },
+        Output::Json => Format::Json,
+        Output::Sarif => Format::Sarif,
+    };
+    report.write(format, &mut out.lock())?;
+    Ok(report.exit_code(lint.strict))
+}
+
+fn run_convert(args: &Convert) -> anyhow::Result<u8> {
+    let report = check(&input::document(&args.input)?);
+    let (out, err) = (io::stdout(), io::stderr());
+    if !report.diagnostics.is_empty() {
+        report.write(Format::Human { colour: colour(err.is_terminal()) }, &mut err.lock())?;
+    }
+    let Some(conversion) = &report.conversion else { return Ok(FAILED) };
+    let Some(manifests) = convert::manifests(conversion)? else {
+        writeln!(err.lock(), "\nno binding: mend the errors above first")?;
+        return Ok(FAILED);
+    };
+    let shown = convert::secrets_may_be_printed(out.is_terminal(), args.show_secrets);
+    manifests.write(shown, &mut out.lock())?;
+    let mut err = err.lock();
+    if !shown {
+        for (name, _) in &manifests.secrets {
+            writeln!(err, "\nnot shown on a terminal: {}", convert::place(name))?;
+        }
+    }
+    writeln!(err, "\nfrom the ConfigMap to the binding:")?;
+    for (number, step) in convert::steps(conversion).iter().enumerate() {
+        writeln!(err, "{}. {step}", number + 1)?;
+    }
+    Ok(0)
+}
+
+fn run_reverse(args: &Convert) -> anyhow::Result<u8> {
+    let (name, text) =
+        input::text(args.input.file.as_deref().context("--reverse needs a FILE, or - for standard input")?)?;
+    match reverse::config_map(&text) {
+        Ok(manifest) => io::stdout().lock().write_all(manifest.as_bytes())?,
+        Err(reverse::Error::Unsaid(fields)) => {
+            eprintln!("{name}: the ConfigMap cannot say");
+            fields.iter().for_each(|field| eprintln!("  {field}"));
+            return Ok(FAILED);
+        }
+        Err(error) => return Err(error).context(name),
+    }
+    Ok(0)
+}

@@ -1,0 +1,188 @@
+//! `kubectl acr convert`: the binding that the configuration comes to, as one would keep it in Git.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+use super::manifest::Tree;
+use crate::api::binding::{AcrCredentialBinding, AcrCredentialBindingSpec, crd};
+use crate::api::names::{
+    ANNOTATION_AUTHORITATIVE, DEFAULT_NAMESPACE, LABEL_CONVERTED, LEGACY_NAME, LEGACY_NAMESPACE,
+};
+use crate::model::legacy::{Conversion, KeyPair};
+
+/// Why a manifest could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the manifest cannot be written as YAML")]
+pub struct Error(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+/// The manifests. They may hold a key pair, hence no `Debug`.
+pub struct Manifests {
+    /// The binding.
+    pub binding: String,
+    /// The Secrets with the key pairs, by their names.
+    pub secrets: Vec<(String, String)>,
+}
+
+/// Writes the manifests. `None`: there is no spec.
+///
+/// # Errors
+/// [`Error`]
+pub fn manifests(conversion: &Conversion) -> Result<Option<Manifests>, Error> {
+    let Some(spec) = &conversion.spec else { return Ok(None) };
+    let binding = binding(spec.clone()).map_err(Error)?;
+    let secrets = conversion.key_pairs.iter().map(|pair| Ok((pair.secret_name.clone(), secret(pair)?)));
+    let secrets = secrets.collect::<Result<_, _>>().map_err(Error)?;
+    Ok(Some(Manifests { binding, secrets }))
+}
+
+impl Manifests {
+    /// Writes the binding, and the Secrets after it if they are wanted.
+    ///
+    /// # Errors
+    /// What is written to cannot be.
+    pub fn write(&self, secrets: bool, to: &mut dyn io::Write) -> io::Result<()> {
+        to.write_all(self.binding.as_bytes())?;
+        for (_, secret) in self.secrets.iter().filter(|_| secrets) {
+            write!(to, "---\n{secret}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the key pair of a Secret belongs, for one who is not shown it.
+pub fn place(name: &str) -> String {
+    format!(
+        "the Secret {DEFAULT_NAMESPACE}/{name} with accessKeyId and accessKeySecret; --show-secrets prints it, and so does a file or a pipe"
+    )
+}
+
+/// Whether the Secrets may be printed to standard output.
+///
+/// A terminal keeps what it shows, and others may look at it; a file or a pipe is the user's own choice.
+pub fn secrets_may_be_printed(to_a_terminal: bool, show_secrets: bool) -> bool {
+    show_secrets || !to_a_terminal
+}
+
+/// The steps from the ConfigMap to the binding, for one who keeps the manifests that were printed.
+pub fn steps(conversion: &Conversion) -> Vec<String> {
+    let names: Vec<&str> = conversion.key_pairs.iter().map(|pair| pair.secret_name.as_str()).collect();
+    let mut steps = vec![
+        format!(
+            "kubectl annotate configmap {LEGACY_NAME} -n {LEGACY_NAMESPACE} {ANNOTATION_AUTHORITATIVE}=false    # the binding becomes your own; nothing is written to any namespace"
+        ),
+        format!(
+            "kubectl get acrcredentialbinding {LEGACY_NAME} --show-labels --watch    # until {LABEL_CONVERTED} is gone, within seconds"
+        ),
+        "kubectl apply --server-side -f <what was printed>    # it says what the cluster has already"
+            .to_owned(),
+        format!(
+            "kubectl wait acrcredentialbinding {LEGACY_NAME} --for=condition=Ready    # and no Secret has changed"
+        ),
+        format!("kubectl delete configmap {LEGACY_NAME} -n {LEGACY_NAMESPACE}"),
+    ];
+    if !names.is_empty() {
+        let step = format!(
+            "keep the Secret {} in {DEFAULT_NAMESPACE}, out of Git, and list it in the controller's Role (deploy/rbac.yaml)",
+            names.join(", ")
+        );
+        steps.insert(0, step);
+    }
+    steps
+}
+
+fn binding(spec: AcrCredentialBindingSpec) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let mut tree = Tree::of(&AcrCredentialBinding::new(LEGACY_NAME, spec))?;
+    tree.prune(&Value::Null);
+    if let Some(spec) = tree.get_mut("spec") {
+        spec.prune(&schema()?);
+    }
+    Ok(serde_saphyr::to_string(&tree)?)
+}
+
+/// The schema of the spec, with its defaults.
+pub(super) fn schema() -> Result<Value, serde_json::Error> {
+    let crd = serde_json::to_value(crd())?;
+    Ok(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone())
+}
+
+fn secret(pair: &KeyPair) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let text = |secret: &secrecy::SecretString| secret.expose_secret().to_owned();
+    let secret = Secret {
+        metadata: ObjectMeta {
+            name: Some(pair.secret_name.clone()),
+            namespace: Some(DEFAULT_NAMESPACE.to_owned()),
+            ..ObjectMeta::default()
+        },
+        string_data: Some(BTreeMap::from([
+            ("accessKeyId".to_owned(), text(&pair.access_key_id)),
+            ("accessKeySecret".to_owned(), text(&pair.access_key_secret)),
+        ])),
+        ..Secret::default()
+    };
+    let written = serde_saphyr::to_string(&secret)?;
+    Ok(format!("# An AccessKey pair in the clear: apply it, and keep it out of Git.\n{written}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::legacy::convert;
+
+    fn of(data: &[(&str, &str)]) -> Manifests {
+        let data = data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        manifests(&convert(&data)).unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_the_schema_adds_by_itself_is_left_out() {
+        let binding = of(&[("acr-registry-info", "- instanceId: cri-a1b2c3\n")]).binding;
+        let expected = "apiVersion: acrcredential.dev/v1alpha1
+kind: AcrCredentialBinding
+metadata:
+  name: acr-configuration
+spec:
+  registries:
+  - instanceId: cri-a1b2c3
+  watchNamespaces:
+    names:
+    - default
+    exclude: []
+  serviceAccounts:
+    names:
+    - default
+  deletionPolicy: Retain
+";
+        assert_eq!(binding, expected);
+    }
+
+    #[test]
+    fn what_is_not_the_default_is_kept() {
+        let webhook = "enable: true\nfailure-policy: Fail\ntimeout-seconds: 10\n";
+        let binding = of(&[("expiring-threshold", "30m"), ("webhook-configuration", webhook)]).binding;
+        assert!(binding.contains("  expiringThreshold: 30m\n"), "{binding}");
+        assert!(
+            binding.contains("  webhook:\n    enable: true\n    failurePolicy: Fail\n  deletionPolicy"),
+            "{binding}"
+        );
+    }
+
+    #[test]
+    fn a_terminal_is_shown_no_secret_unless_it_is_asked_for() {
+        assert!(!secrets_may_be_printed(true, false));
+        assert!(secrets_may_be_printed(true, true) && secrets_may_be_printed(false, false));
+        let info = "- customAccessKey: LTAIaaaaaaaa\n  customAccessKeySecret: SECRETSECRET\n";
+        let manifests = of(&[("acr-registry-info", info)]);
+        let written = |secrets| {
+            let mut bytes = Vec::new();
+            manifests.write(secrets, &mut bytes).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        assert!(!written(false).contains("SECRET") && written(false).contains("name: acr-configuration-0"));
+        assert!(written(true).contains("---\n# An AccessKey pair") && written(true).contains("SECRETSECRET"));
+    }
+}

@@ -1,0 +1,338 @@
+//! What the lines of a manifest that is no YAML, or not the YAML that was meant, should have been.
+//!
+//! A parser stops at the first fault, often a line or more after the slip. The slips of the documented samples are
+//! few and each shows in its own line, so they are looked for line by line, and mended in a copy that the strict
+//! parser reads again. What stands inside a block (`|`) is a value: its slips are told by whoever reads it.
+
+use std::ops::Range;
+
+use crate::api::legacy::{self, entry, webhook};
+use crate::model::legacy::{Code, Edit};
+
+/// A slip, where it stands, and the changes that mend it.
+pub(super) struct Slip {
+    pub(super) code: Code,
+    pub(super) key: String,
+    pub(super) span: Range<usize>,
+    pub(super) message: String,
+    pub(super) edits: Vec<Edit>,
+}
+
+/// The keys whose text is YAML of its own, so that a list or a map beneath them lacks its `|`.
+const NESTED: [&str; 3] = [legacy::ACR_REGISTRY_INFO, legacy::RRSA, legacy::WEBHOOK_CONFIGURATION];
+
+/// The keys of a manifest around `data`.
+const FRAME: [&str; 6] = ["apiVersion", "kind", "metadata", "name", "namespace", "data"];
+
+const SETTINGS: [&str; 3] = [webhook::ENABLE, webhook::FAILURE_POLICY, webhook::TIMEOUT_SECONDS];
+
+/// The slips of a text that the parser does not take, or takes for something else than a configuration.
+pub(super) fn slips(text: &str) -> Vec<Slip> {
+    Scan::new(text).run()
+}
+
+/// Those that leave it YAML, and only mean something else than was meant.
+pub(super) fn meant_otherwise(text: &str) -> Vec<Slip> {
+    let mut slips = slips(text);
+    slips.retain(|slip| {
+        matches!(slip.code, Code::OuterNoComment | Code::OuterBlockMissing | Code::OuterKeysBeneath)
+    });
+    slips
+}
+
+/// One of the legacy ConfigMap's own keys, as documented.
+pub(super) fn data_key(name: &str) -> Option<&'static str> {
+    legacy::KEYS.into_iter().find(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn known(name: &str) -> bool {
+    let mut names = legacy::KEYS.iter().chain(&entry::KEYS).chain(&FRAME).chain(&SETTINGS);
+    names.any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// A line without its end.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    start: usize,
+    text: &'a str,
+}
+
+impl<'a> Line<'a> {
+    fn body(self) -> &'a str {
+        self.text.trim_start_matches([' ', '\t'])
+    }
+
+    /// The blanks and tabs that it begins with.
+    fn lead(self) -> &'a str {
+        &self.text[..self.text.len() - self.body().len()]
+    }
+
+    /// How deep it is indented, a tab being two blanks as it will be once mended.
+    fn depth(self) -> usize {
+        self.lead().chars().map(|c| if c == '\t' { 2 } else { 1 }).sum()
+    }
+
+    fn is_blank(self) -> bool {
+        self.body().is_empty()
+    }
+
+    fn is_comment(self) -> bool {
+        self.body().starts_with('#')
+    }
+
+    fn is_item(self) -> bool {
+        self.body() == "-" || self.body().starts_with("- ")
+    }
+}
+
+/// `key: value` within a line, by its places in the text.
+struct Pair<'a> {
+    key: &'a str,
+    key_at: usize,
+    depth: usize,
+    colon: &'a str,
+    /// What follows the colon.
+    rest: &'a str,
+    rest_at: usize,
+}
+
+impl<'a> Pair<'a> {
+    fn of(line: Line<'a>) -> Option<Self> {
+        let mut body = line.body();
+        let mut depth = line.depth();
+        while let Some(inner) = body.strip_prefix("- ") {
+            let trimmed = inner.trim_start_matches(' ');
+            depth += body.len() - trimmed.len();
+            body = trimmed;
+        }
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+        let length = body.find(|c| !word(c)).filter(|&length| length > 0)?;
+        let after = body[length..].trim_start_matches(' ');
+        let colon =
+            [":", "："].into_iter().find_map(|colon| after.get(..colon.len()).filter(|c| *c == colon))?;
+        let rest = &after[colon.len()..];
+        let at = |part: &str| line.start + line.text.len() - part.len();
+        Some(Self { key: &body[..length], key_at: at(body), depth, colon, rest, rest_at: at(rest) })
+    }
+
+    fn key_span(&self) -> Range<usize> {
+        self.key_at..self.key_at + self.key.len()
+    }
+}
+
+/// A block that the scan is in.
+struct Block {
+    /// How deep its key is.
+    depth: usize,
+    /// Whether its lines must be moved, and the slip that says so.
+    moved_by: Option<usize>,
+}
+
+struct Scan<'a> {
+    lines: Vec<Line<'a>>,
+    slips: Vec<Slip>,
+    block: Option<Block>,
+}
+
+impl<'a> Scan<'a> {
+    fn new(text: &'a str) -> Self {
+        let bom = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let mut lines = Vec::new();
+        let mut start = bom;
+        for line in text[bom..].split_inclusive('\n') {
+            lines.push(Line { start, text: line.trim_end_matches(['\n', '\r']) });
+            start += line.len();
+        }
+        Self { lines, slips: Vec::new(), block: None }
+    }
+
+    fn run(mut self) -> Vec<Slip> {
+        for index in 0..self.lines.len() {
+            let line = self.lines[index];
+            if line.is_blank() {
+                // Within a block an empty line may have blanks, but no tab.
+                self.tabs(line);
+                continue;
+            }
+            if self.in_block(line) {
+                continue;
+            }
+            self.block = None;
+            self.tabs(line);
+            if let Some(pair) = Pair::of(line) {
+                self.pair(index, &pair);
+            } else if line.body().starts_with("//") {
+                let at = line.start + line.lead().len();
+                self.slashes(at..at + 2, "#", "");
+            }
+        }
+        self.slips
+    }
+
+    /// Whether a line belongs to the block, whose lines are not looked into but for how they are indented.
+    fn in_block(&mut self, line: Line<'_>) -> bool {
+        let Some(block) = &self.block else { return false };
+        let beside = block.moved_by.is_some() && line.depth() == block.depth;
+        if line.depth() <= block.depth && !(beside && (line.is_item() || line.is_comment())) {
+            return false;
+        }
+        if let Some(slip) = block.moved_by {
+            self.slips[slip].edits.push(Edit { span: line.start..line.start, text: "  ".to_owned() });
+        }
+        self.tabs(line);
+        true
+    }
+
+    fn tabs(&mut self, line: Line<'_>) {
+        let lead = line.lead();
+        if lead.contains('\t') {
+            let span = line.start..line.start + lead.len();
+            let text = if line.is_blank() { String::new() } else { lead.replace('\t', "  ") };
+            let edits = vec![Edit { span: span.clone(), text }];
+            let message = "a tab indents the line: use blanks".to_owned();
+            self.slips.push(Slip { code: Code::OuterTab, key: "data".to_owned(), span, message, edits });
+        }
+    }
+
+    fn add(&mut self, code: Code, pair: &Pair<'_>, span: Range<usize>, message: &str, edits: Vec<Edit>) {
+        self.slips.push(Slip { code, key: pair.key.to_owned(), span, message: message.to_owned(), edits });
+    }
+
+    fn pair(&mut self, index: usize, pair: &Pair<'_>) {
+        let value = pair.rest.trim_start_matches([' ', '\t']);
+        let value_at = pair.rest_at + pair.rest.len() - value.len();
+        let (value, comment) = self.without_comment(pair, value, value_at);
+        let header = is_block_header(value);
+        let colon = pair.rest_at - pair.colon.len()..pair.rest_at;
+        if pair.colon == "：" {
+            if known(pair.key) {
+                let edit = Edit { span: colon.clone(), text: ": ".to_owned() };
+                self.add(
+                    Code::OuterFullWidth,
+                    pair,
+                    colon.clone(),
+                    "a full-width colon: write : and a blank",
+                    vec![edit],
+                );
+            }
+        } else if value_at == pair.rest_at
+            && !pair.rest.is_empty()
+            && !comment
+            && (known(pair.key) || header || pair.rest.starts_with(['"', '\'']))
+        {
+            let edit = Edit { span: colon.end..colon.end, text: " ".to_owned() };
+            let message = "the blank after the colon is missing, so that this is no key";
+            self.add(Code::OuterBlankAfterColon, pair, colon.clone(), message, vec![edit]);
+        }
+        if value == "*" {
+            let span = value_at..value_at + 1;
+            let edit = Edit { span: span.clone(), text: "\"*\"".to_owned() };
+            let message = "a bare * begins an alias of YAML: put it in quotes";
+            self.add(Code::OuterBareStar, pair, span, message, vec![edit]);
+        }
+        let next = self.lines[index + 1..].iter().find(|line| !line.is_blank() && !line.is_comment());
+        let Some(&next) = next else { return };
+        let nested = NESTED.iter().any(|name| name.eq_ignore_ascii_case(pair.key));
+        let beside = next.is_item() && next.depth() == pair.depth;
+        if header {
+            self.block = Some(Block { depth: pair.depth, moved_by: None });
+            if nested && beside {
+                let message = "what belongs to the | must be indented deeper than its key";
+                self.add(Code::OuterBlockIndent, pair, pair.key_span(), message, Vec::new());
+                self.move_block();
+            }
+        } else if value.is_empty() && nested && (beside || next.depth() > pair.depth) {
+            if Pair::of(next).is_some_and(|next| data_key(next.key).is_some()) && !next.is_item() {
+                self.keys_beneath(index, pair, next.depth());
+                return;
+            }
+            let edit = Edit { span: colon.end..colon.end, text: " |".to_owned() };
+            let message = "the | after the colon is missing: the ConfigMap takes a text here, and the API server refuses a list or keys";
+            self.block = Some(Block { depth: pair.depth, moved_by: None });
+            self.add(Code::OuterBlockMissing, pair, pair.key_span(), message, vec![edit]);
+            if beside {
+                self.move_block();
+            }
+        }
+    }
+
+    /// The slip that was just added moves the lines of the block.
+    fn move_block(&mut self) {
+        if let Some(block) = &mut self.block {
+            block.moved_by = self.slips.len().checked_sub(1);
+        }
+    }
+
+    fn keys_beneath(&mut self, index: usize, pair: &Pair<'_>, depth: usize) {
+        let shift = depth - pair.depth;
+        let edits = self.lines[index + 1..]
+            .iter()
+            .take_while(|line| line.is_blank() || line.depth() > pair.depth)
+            .filter(|line| line.depth() >= depth && !line.lead().contains('\t'))
+            .map(|line| Edit { span: line.start..line.start + shift, text: String::new() })
+            .collect();
+        let message = "other keys of data are indented as if they belonged to this one: move them out";
+        self.add(Code::OuterKeysBeneath, pair, pair.key_span(), message, edits);
+    }
+
+    /// The value without what follows it, and whether what follows the colon is nothing but a comment.
+    fn without_comment<'b>(&mut self, pair: &Pair<'_>, value: &'b str, at: usize) -> (&'b str, bool) {
+        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let (end, gap) = match quote {
+            Some(quote) => {
+                let Some(close) = closing(value, quote) else { return (value, false) };
+                let rest = &value[close..];
+                let gap = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+                if !rest[gap..].starts_with("//") && !rest[gap..].starts_with('#') {
+                    return (value, false);
+                }
+                (close, gap)
+            }
+            None if value.starts_with("//") || value.starts_with('#') => (0, 0),
+            None => {
+                let Some(end) = [" //", " #", "\t//", "\t#"].iter().filter_map(|sign| value.find(sign)).min()
+                else {
+                    return (value.trim_end_matches([' ', '\t']), false);
+                };
+                (end, 1)
+            }
+        };
+        let sign = at + end + gap;
+        if value[end + gap..].starts_with("//") && known(pair.key) {
+            let blank = if gap == 0 && (sign == pair.rest_at || end > 0) { " #" } else { "#" };
+            self.slashes(sign..sign + 2, blank, pair.key);
+        }
+        (value[..end].trim_end_matches([' ', '\t']), end == 0)
+    }
+
+    fn slashes(&mut self, span: Range<usize>, text: &str, key: &str) {
+        let edits = vec![Edit { span: span.clone(), text: text.to_owned() }];
+        let key = if key.is_empty() { "data" } else { key }.to_owned();
+        let message = "// begins no comment in YAML: write #".to_owned();
+        self.slips.push(Slip { code: Code::OuterNoComment, key, span, message, edits });
+    }
+}
+
+/// Where the quoted text at the beginning ends, its second quote included.
+fn closing(value: &str, quote: char) -> Option<usize> {
+    let mut escaped = false;
+    let mut chars = value.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        let doubled = quote == '\'' && chars.peek().is_some_and(|(_, next)| *next == quote);
+        if escaped {
+            escaped = false;
+        } else if c == '\\' && quote == '"' || c == quote && doubled {
+            escaped = true;
+        } else if c == quote {
+            return Some(at + 1);
+        }
+    }
+    None
+}
+
+/// `|`, `>-`, `|2+` and the like.
+fn is_block_header(value: &str) -> bool {
+    value.starts_with(['|', '>'])
+        && value.len() <= 3
+        && value[1..].chars().all(|c| c.is_ascii_digit() || "+-".contains(c))
+}

@@ -1,0 +1,46 @@
+//! Finds the configuration among the documents of a file.
+
+use super::heal::data_key;
+use super::tree::{Kind, Node};
+use crate::api::names::LEGACY_NAME;
+
+/// What a file may hold.
+pub(super) enum Located<'a> {
+    /// The map `data`, or none where the ConfigMap has none.
+    Data(Option<&'a Node>),
+    /// The managed edition's configuration.
+    Addon(&'a Node),
+}
+
+/// Keys of the managed edition's configuration that nothing else has.
+const ADDON_KEYS: [&str; 3] = ["AcrInstanceInfo", "enableRRSA", "watchNamespace"];
+
+/// The likeliest: the ConfigMap by its name, one that has a key of ours, a bare `data`, its bare content.
+pub(super) fn locate(roots: &[Node]) -> Option<Located<'_>> {
+    let listed = roots.iter().flat_map(|root| root.get("items").map(Node::items).unwrap_or_default());
+    let objects: Vec<&Node> = roots.iter().chain(listed).collect();
+    let maps =
+        || objects.iter().copied().filter(|node| node.get("kind").and_then(Node::text) == Some("ConfigMap"));
+    let name = |node: &Node| {
+        node.get("metadata").and_then(|m| m.get("name")).and_then(Node::text).map(str::to_owned)
+    };
+    let ours = |node: &&Node| node.pairs().iter().any(|(key, _)| key.text().and_then(data_key).is_some());
+    if let Some(map) = maps().find(|map| name(map).as_deref() == Some(LEGACY_NAME)) {
+        return Some(Located::Data(map.get("data").filter(|data| matches!(data.kind, Kind::Map { .. }))));
+    }
+    let mut unnamed = objects.iter().filter(|node| node.get("kind").is_none());
+    let data = |node: &&Node| node.get("data").is_some_and(|data| ours(&data));
+    if let Some(map) = maps().find(data).or_else(|| unnamed.clone().copied().find(data)) {
+        return Some(Located::Data(map.get("data")));
+    }
+    if let Some(bare) = unnamed.clone().copied().find(ours) {
+        return Some(Located::Data(Some(bare)));
+    }
+    unnamed
+        .find(|node| {
+            // Terraform carries the JSON as one text.
+            let escaped = node.text().is_some_and(|text| text.trim_start().starts_with('{'));
+            escaped || ADDON_KEYS.iter().any(|key| node.get(key).is_some())
+        })
+        .map(|node| Located::Addon(node))
+}

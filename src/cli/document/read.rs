@@ -1,0 +1,217 @@
+//! From a file to its values.
+
+use std::ops::Range;
+
+use granit_parser::ScalarStyle;
+
+use super::draft::Draft;
+use super::heal::{self, Slip};
+use super::locate::{Located, locate};
+use super::tree::{self, Fault, Kind, Node};
+use super::{Document, Scalar, Source, Value};
+use crate::cli::diagnostic::Diagnostic;
+use crate::model::legacy::{Code, Edit};
+
+/// The most bytes of a file: a ConfigMap may have 1 MiB, and its JSON twice that.
+const MAX_BYTES: usize = 4 << 20;
+
+/// Reads a file.
+pub fn read(name: &str, text: &str) -> Document {
+    let mut document = Document::default();
+    document.sources.push(Source { name: name.to_owned(), text: text.to_owned() });
+    if text.len() > MAX_BYTES {
+        let message = format!("has {} bytes, more than a ConfigMap can: write less", text.len());
+        document.diagnostics.push(whole(Code::OuterNotYaml, None, message));
+        return document;
+    }
+    let (roots, fault) = tree::parse(text);
+    let slips = slips(text, &roots, fault.is_some());
+    let edits: Vec<Edit> = slips.iter().flat_map(|slip| slip.edits.iter().cloned()).collect();
+    document.diagnostics.extend(slips.into_iter().map(told));
+    if edits.is_empty() {
+        let origin = (0..=text.len()).collect();
+        let draft = Draft { text: text.to_owned(), origin };
+        Reader { draft: &draft, document: &mut document }.read(&roots, fault);
+    } else {
+        let draft = Draft::new(text, &edits);
+        let (roots, fault) = tree::parse(&draft.text);
+        Reader { draft: &draft, document: &mut document }.read(&roots, fault);
+    }
+    document
+}
+
+fn slips(text: &str, roots: &[Node], faulty: bool) -> Vec<Slip> {
+    // JSON has no lines to speak of, and no slips of indentation.
+    if text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '[']) {
+        return Vec::new();
+    }
+    if faulty || locate(roots).is_none() {
+        return heal::slips(text);
+    }
+    // What stands within a text of several lines is no key, whatever it looks like.
+    let mut texts = Vec::new();
+    roots.iter().for_each(|root| long_texts(root, text, &mut texts));
+    let mut slips = heal::meant_otherwise(text);
+    slips.retain(|slip| !texts.iter().any(|span| span.contains(&slip.span.start)));
+    slips
+}
+
+fn long_texts(node: &Node, text: &str, spans: &mut Vec<Range<usize>>) {
+    if node.text().is_some()
+        && text.get(node.span.clone()).is_some_and(|source| source.trim_end().contains('\n'))
+    {
+        spans.push(node.span.clone());
+    }
+    node.items().iter().for_each(|item| long_texts(item, text, spans));
+    for (key, value) in node.pairs() {
+        long_texts(key, text, spans);
+        long_texts(value, text, spans);
+    }
+}
+
+fn told(slip: Slip) -> Diagnostic {
+    Diagnostic {
+        code: slip.code,
+        severity: slip.code.severity(),
+        key: slip.key,
+        source: 0,
+        span: Some(slip.span),
+        message: slip.message,
+        edits: slip.edits,
+    }
+}
+
+fn whole(code: Code, span: Option<Range<usize>>, message: String) -> Diagnostic {
+    let key = "data".to_owned();
+    Diagnostic { code, severity: code.severity(), key, source: 0, span, message, edits: Vec::new() }
+}
+
+struct Reader<'a> {
+    draft: &'a Draft,
+    document: &'a mut Document,
+}
+
+impl Reader<'_> {
+    fn read(mut self, roots: &[Node], fault: Option<Fault>) {
+        match locate(roots) {
+            Some(Located::Data(data)) => {
+                self.document.found = true;
+                for (key, value) in data.map(Node::pairs).unwrap_or_default() {
+                    self.pair(key, value);
+                }
+            }
+            Some(Located::Addon(node)) => {
+                let scalar = match &node.kind {
+                    Kind::Scalar { value, style, .. } => self.scalar(value, *style, node.span.clone()),
+                    _ => Scalar::bare(&self.document.sources[0].text),
+                };
+                self.document.addon = Some(scalar);
+            }
+            None if fault.is_none() => {
+                let message = "has no ConfigMap acr-configuration, no map data with one of its keys, and no configuration of the managed add-on: name the right file".to_owned();
+                self.document.diagnostics.push(whole(Code::OuterNoConfiguration, None, message));
+            }
+            None => {}
+        }
+        if let Some(fault) = fault {
+            // A fault is often noticed at the beginning of a line that is right.
+            let at = self.origin(fault.at);
+            let message = format!("is no YAML ({}): look at this line and the one before it", fault.why);
+            self.document.diagnostics.push(whole(Code::OuterNotYaml, Some(at..at), message));
+        }
+    }
+
+    fn origin(&self, at: usize) -> usize {
+        self.draft.origin.get(at).or(self.draft.origin.last()).copied().unwrap_or(at)
+    }
+
+    fn span(&self, span: &Range<usize>) -> Range<usize> {
+        self.origin(span.start)..self.origin(span.end)
+    }
+
+    fn scalar(&self, value: &str, style: ScalarStyle, span: Range<usize>) -> Scalar {
+        Scalar::read(&self.draft.text, value, style, span).moved(&self.draft.origin)
+    }
+
+    fn tell(&mut self, code: Code, key: &str, span: &Range<usize>, message: &str, edits: &[Edit]) {
+        let moved = |edit: &Edit| Edit { span: self.span(&edit.span), text: edit.text.clone() };
+        let diagnostic = Diagnostic {
+            code,
+            severity: code.severity(),
+            key: key.to_owned(),
+            source: 0,
+            span: Some(self.span(span)),
+            message: message.to_owned(),
+            edits: edits.iter().map(moved).collect(),
+        };
+        self.document.diagnostics.push(diagnostic);
+    }
+
+    fn pair(&mut self, key: &Node, node: &Node) {
+        let Some(name) = key.text() else { return };
+        if self.document.values.contains_key(name) {
+            let message = "stands twice, which the API server refuses: delete one";
+            self.tell(Code::OuterKeyTwice, name, &key.span, message, &[]);
+        }
+        let scalar = match &node.kind {
+            Kind::Scalar { value, style, tagged } => {
+                let plain = *style == ScalarStyle::Plain && !tagged;
+                if plain && matches!(value.as_str(), "~" | "null" | "Null" | "NULL" | "") {
+                    Some(self.scalar("", ScalarStyle::Plain, node.span.clone()))
+                } else {
+                    if plain && is_no_text(value) {
+                        let message = "is a number or a boolean, and the API server takes only texts here: put it in quotes";
+                        self.tell(Code::OuterNotText, name, &node.span, message, &quotes(&node.span, "\""));
+                    }
+                    Some(self.scalar(value, *style, node.span.clone()))
+                }
+            }
+            Kind::List { .. } | Kind::Map { .. } => self.collection(name, key, node),
+        };
+        if let Some(scalar) = scalar {
+            let value = Value { source: 0, key: Some(self.span(&key.span)), scalar };
+            self.document.values.insert(name.to_owned(), value);
+        }
+    }
+
+    /// A list or a map where a text belongs, and the text that was meant, where that is plain.
+    fn collection(&mut self, name: &str, key: &Node, node: &Node) -> Option<Scalar> {
+        let flow = matches!(node.kind, Kind::List { flow: true, .. } | Kind::Map { flow: true, .. });
+        let texts: Option<Vec<&str>> = node.items().iter().map(Node::text).collect();
+        let texts = texts
+            .filter(|texts| !texts.is_empty() && texts.iter().all(|text| !text.contains(['"', '\\', ','])));
+        if let Some(texts) = texts {
+            let list = texts.join(",");
+            let from = if flow { node.span.start } else { key.span.end };
+            let text = if flow { format!("\"{list}\"") } else { format!(": \"{list}\"") };
+            let edit = Edit { span: from..node.span.end, text };
+            let message = "is a list, and the API server takes only texts here: write its items with a comma between each two";
+            self.tell(Code::OuterBlockMissing, name, &key.span, message, &[edit]);
+            return Some(self.scalar(&list, ScalarStyle::Plain, node.span.clone()));
+        }
+        let source = self.draft.text.get(node.span.clone()).unwrap_or_default();
+        if flow && !source.contains(['\'', '\n']) {
+            let source = source.to_owned();
+            let message = "is a list or a map, and the API server takes only texts here: put it in quotes";
+            self.tell(Code::OuterBlockMissing, name, &key.span, message, &quotes(&node.span, "'"));
+            return Some(self.scalar(&source, ScalarStyle::Plain, node.span.clone()));
+        }
+        let message = "is a list or a map, and the API server takes only texts here: write | after the colon, and what it says beneath";
+        self.tell(Code::OuterBlockMissing, name, &key.span, message, &[]);
+        None
+    }
+}
+
+fn quotes(span: &Range<usize>, quote: &str) -> Vec<Edit> {
+    [span.start, span.end].map(|at| Edit { span: at..at, text: quote.to_owned() }).into()
+}
+
+/// What YAML takes for a number or a boolean. kubectl reads as YAML 1.1 does.
+fn is_no_text(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let boolean = matches!(lower.as_str(), "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n");
+    let number = lower.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))
+        && (lower.parse::<f64>().is_ok()
+            || lower.strip_prefix("0x").is_some_and(|hex| u64::from_str_radix(hex, 16).is_ok()));
+    boolean || number
+}

@@ -1,0 +1,175 @@
+//! One value of the document, and where each of its bytes stands in the file.
+
+use std::ops::Range;
+
+use granit_parser::ScalarStyle;
+
+use super::align;
+use crate::model::legacy::Edit;
+
+/// A text as Kubernetes would hold it, and a map from each of its bytes to the file. It may hold a key pair, hence
+/// no `Debug`.
+#[derive(Clone)]
+pub struct Scalar {
+    value: String,
+    /// For each byte of the value where the character that it belongs to begins and ends in the file.
+    places: Vec<(usize, usize)>,
+    /// The whole of it in the file, quotes included.
+    whole: Range<usize>,
+    manner: Manner,
+}
+
+/// How a text is written, as far as whoever edits it must know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// As it stands: the value of a live object.
+    Bare,
+    Literal {
+        indent: usize,
+        carriage_return: bool,
+    },
+    Folded,
+    Plain,
+    Single,
+    Double,
+    /// The places are not known byte by byte, only as a whole.
+    Unknown,
+}
+
+impl Scalar {
+    /// A text that is its own source.
+    pub fn bare(value: &str) -> Self {
+        let mut places = Vec::with_capacity(value.len());
+        for (at, c) in value.char_indices() {
+            places.extend(std::iter::repeat_n((at, at + c.len_utf8()), c.len_utf8()));
+        }
+        Self { value: value.to_owned(), places, whole: 0..value.len(), manner: Manner::Bare }
+    }
+
+    /// What the parser read, with its places found again in the text.
+    pub(super) fn read(text: &str, value: &str, style: ScalarStyle, whole: Range<usize>) -> Self {
+        let aligned = align::align(text, value, style, whole.clone());
+        let manner = match (&aligned, style) {
+            (None, _) => Manner::Unknown,
+            (Some(aligned), ScalarStyle::Literal) => {
+                let carriage_return = text.get(whole.clone()).is_some_and(|source| source.contains('\r'));
+                Manner::Literal { indent: aligned.indent, carriage_return }
+            }
+            (Some(_), ScalarStyle::Folded) => Manner::Folded,
+            (Some(_), ScalarStyle::Plain) => Manner::Plain,
+            (Some(_), ScalarStyle::SingleQuoted) => Manner::Single,
+            (Some(_), ScalarStyle::DoubleQuoted) => Manner::Double,
+        };
+        let places =
+            aligned.map_or_else(|| vec![(whole.start, whole.end); value.len()], |aligned| aligned.places);
+        Self { value: value.to_owned(), places, whole, manner }
+    }
+
+    /// The text as Kubernetes would hold it.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// All of it in the file.
+    pub fn whole(&self) -> Range<usize> {
+        self.whole.clone()
+    }
+
+    /// Where some bytes of the value stand in the file.
+    pub fn place(&self, span: &Range<usize>) -> Range<usize> {
+        let last = self.places.last().map_or(self.whole.start, |&(_, end)| end);
+        let start = self.places.get(span.start).map_or(last, |&(start, _)| start);
+        if span.is_empty() {
+            return start..start;
+        }
+        let end = self.places.get(span.end.saturating_sub(1)).map_or(last, |&(_, end)| end);
+        start..end.max(start)
+    }
+
+    /// The same change, of the file. `None`: it cannot be made without writing the whole anew.
+    pub fn edit(&self, edit: &Edit) -> Option<Edit> {
+        let text = edit.text.as_str();
+        let mut span = self.place(&edit.span);
+        let written = match self.manner {
+            Manner::Bare => text.to_owned(),
+            Manner::Literal { indent, carriage_return } => {
+                let line_end = if carriage_return { "\r\n" } else { "\n" };
+                // A change of whole lines takes the indent of the next one along, and gives it back.
+                if self.value.get(..edit.span.end).is_some_and(|before| before.ends_with('\n'))
+                    && let Some(&(next, _)) = self.places.get(edit.span.end)
+                {
+                    span.end = next.max(span.start);
+                }
+                let last = edit.span.end >= self.value.len();
+                let mut written = String::new();
+                let mut lines = text.split('\n').peekable();
+                while let Some(line) = lines.next() {
+                    written.push_str(line);
+                    if let Some(next) = lines.peek() {
+                        written.push_str(line_end);
+                        if !(last && next.is_empty()) {
+                            written.push_str(&" ".repeat(indent));
+                        }
+                    }
+                }
+                written
+            }
+            Manner::Double => escaped(text),
+            Manner::Single if !text.contains(char::is_control) => text.replace('\'', "''"),
+            Manner::Plain if self.stays_plain(edit) => text.to_owned(),
+            Manner::Plain => {
+                let mut value = self.value.clone();
+                value.get(edit.span.clone())?;
+                value.replace_range(edit.span.clone(), text);
+                span = self.whole();
+                format!("\"{}\"", escaped(&value))
+            }
+            Manner::Folded if !text.contains('\n') => text.to_owned(),
+            Manner::Single | Manner::Folded | Manner::Unknown => return None,
+        };
+        Some(Edit { span, text: written })
+    }
+
+    /// Whether a plain scalar may take a text as it is and still be the text that it is then.
+    fn stays_plain(&self, edit: &Edit) -> bool {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@+,".contains(c);
+        let mut value = self.value.clone();
+        if value.get(edit.span.clone()).is_none() {
+            return false;
+        }
+        value.replace_range(edit.span.clone(), &edit.text);
+        value.starts_with(|c: char| c.is_ascii_alphabetic())
+            && edit.text.chars().all(plain)
+            && !matches!(
+                value.to_ascii_lowercase().as_str(),
+                "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n"
+            )
+    }
+
+    /// The same text, told in the places of the file that a draft was made from.
+    pub(super) fn moved(mut self, origin: &[usize]) -> Self {
+        let at = |place: usize| origin.get(place).or(origin.last()).copied().unwrap_or(place);
+        for (start, end) in &mut self.places {
+            (*start, *end) = (at(*start), at(*end));
+        }
+        self.whole = at(self.whole.start)..at(self.whole.end);
+        self
+    }
+}
+
+/// A text within double quotes.
+fn escaped(text: &str) -> String {
+    let mut written = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' => written.push_str("\\\""),
+            '\\' => written.push_str("\\\\"),
+            '\n' => written.push_str("\\n"),
+            '\t' => written.push_str("\\t"),
+            '\r' => written.push_str("\\r"),
+            c if c.is_control() => written.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => written.push(c),
+        }
+    }
+    written
+}

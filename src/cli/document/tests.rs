@@ -1,0 +1,343 @@
+//! Documents as people write them, and every byte of a value found again in them.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::cli::document::draft::Draft;
+use crate::model::legacy::Edit;
+
+/// A line end, a byte order mark, and how deep `data` lies.
+#[derive(Clone, Copy, Debug)]
+struct Dress {
+    crlf: bool,
+    bom: bool,
+    indent: usize,
+}
+
+impl Dress {
+    fn file(self, written: &str) -> String {
+        let text = format!("data:\n{}notify-email: {written}\n", " ".repeat(self.indent));
+        let text = if self.crlf { text.replace('\n', "\r\n") } else { text };
+        if self.bom { format!("\u{feff}{text}") } else { text }
+    }
+}
+
+fn dress() -> impl Strategy<Value = Dress> {
+    (any::<bool>(), any::<bool>(), 1_usize..6).prop_map(|(crlf, bom, indent)| Dress { crlf, bom, indent })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Manner {
+    Literal,
+    Folded,
+    Plain,
+    Single,
+    Double,
+}
+
+/// The value of the only key, with every character of it compared with the file.
+#[track_caller]
+fn mapped(file: &str, manner: Manner) -> String {
+    let document = read("file", file);
+    assert_eq!(document.diagnostics, [], "{file:?}");
+    let scalar = &document.values["notify-email"].scalar;
+    for (at, c) in scalar.value().char_indices() {
+        let source = &file[scalar.place(&(at..at + c.len_utf8()))];
+        let written = match (c, manner) {
+            ('\'', Manner::Single) => source == "''",
+            (_, Manner::Double) if source.starts_with('\\') => source.len() > 1,
+            ('\n', _) => matches!(source, "\n" | "\r\n"),
+            (' ', Manner::Literal) => source == " ",
+            (' ', _) => matches!(source, " " | "\n" | "\r\n"),
+            _ => source == c.to_string(),
+        };
+        assert!(written, "{c:?} at {at} is {source:?} in {file:?}");
+    }
+    scalar.value().to_owned()
+}
+
+fn literal(value: &str, indent: usize, style: &str) -> String {
+    let chomp = match value.len() - value.trim_end_matches('\n').len() {
+        0 => "-",
+        1 if value.len() > 1 => "",
+        _ => "+",
+    };
+    let lead = value.trim_start_matches('\n').starts_with(' ') || value.trim_matches('\n').is_empty();
+    let indicator = if lead { "3" } else { "" };
+    let body = value.strip_suffix('\n').unwrap_or(value);
+    let line = |line: &str| {
+        if line.is_empty() { String::new() } else { format!("{}{line}", " ".repeat(indent + 3)) }
+    };
+    let lines: Vec<String> = body.split('\n').map(line).collect();
+    format!("{style}{indicator}{chomp}\n{}", lines.join("\n"))
+}
+
+fn double(value: &str, escape: bool) -> String {
+    let mut text = String::from("\"");
+    for c in value.chars() {
+        match c {
+            '\n' => text.push_str("\\n"),
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            c if escape && u32::from(c) > 0xffff => {
+                let mut units = [0; 2];
+                c.encode_utf16(&mut units).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}")));
+            }
+            c if escape && !c.is_ascii_alphanumeric() => text.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => text.push(c),
+        }
+    }
+    text + "\""
+}
+
+/// Words between which one blank may be a line break in the file, and a line break two.
+fn folded(words: &[(String, u8)], indent: usize) -> (String, String) {
+    let (mut value, mut file) = (String::new(), String::new());
+    let lead = " ".repeat(indent + 3);
+    for (at, (word, gap)) in words.iter().enumerate() {
+        if at > 0 {
+            let (meant, written) = match gap {
+                0 => (" ", " ".to_owned()),
+                1 => (" ", format!("\n{lead}")),
+                2 => ("\n", format!("\n\n{lead}")),
+                _ => ("\n\n", format!("\n\n\n{lead}")),
+            };
+            value.push_str(meant);
+            file.push_str(&written);
+        }
+        value.push_str(word);
+        file.push_str(word);
+    }
+    (value, file)
+}
+
+proptest! {
+    #[test]
+    fn a_literal_block_maps_back(value in "[a-z:#'\"é中🙂 ]{0,4}(\n{0,2}[-a-z:#é中🙂 ]{0,6}){0,5}\n{0,2}", dress in dress()) {
+        prop_assume!(!value.trim_matches([' ', '\n']).is_empty());
+        let file = dress.file(&literal(&value, dress.indent, "|"));
+        prop_assert_eq!(mapped(&file, Manner::Literal), value);
+    }
+
+    #[test]
+    fn a_double_quoted_text_maps_back(value in "[-a-z:#'\"\\\\é中🙂 \n]{0,20}", escape: bool, dress in dress()) {
+        let file = dress.file(&double(&value, escape));
+        prop_assert_eq!(mapped(&file, Manner::Double), value);
+    }
+
+    #[test]
+    fn a_text_of_several_lines_maps_back(
+        words in prop::collection::vec(("w[a-z'é中]{0,4}", 0_u8..4), 1..6), dress in dress()
+    ) {
+        let (value, written) = folded(&words, dress.indent);
+        let bare = !value.contains('\'');
+        if bare {
+            prop_assert_eq!(mapped(&dress.file(&written), Manner::Plain), value.clone());
+        }
+        prop_assert_eq!(mapped(&dress.file(&format!("\"{written}\"")), Manner::Double), value.clone());
+        let quoted = written.replace('\'', "''");
+        prop_assert_eq!(mapped(&dress.file(&format!("'{quoted}'")), Manner::Single), value.clone());
+        let block = format!(">-\n{}{written}", " ".repeat(dress.indent + 3));
+        prop_assert_eq!(mapped(&dress.file(&block), Manner::Folded), value);
+    }
+
+    #[test]
+    fn a_change_of_the_value_is_a_change_of_the_file(
+        value in "[a-z]{1,3}( [a-z']{1,3}){0,2}(\n[a-z: ]{1,4}){0,3}", from in 0_usize..30, length in 0_usize..9,
+        text in "[a-z]{1,3}", dress in dress(), double_quoted: bool
+    ) {
+        let value = value.trim_end().to_owned();
+        let span = from.min(value.len())..(from + length).min(value.len());
+        let written = if double_quoted { double(&value, false) } else { literal(&value, dress.indent, "|") };
+        let file = dress.file(&written);
+        let edit = Edit { span: span.clone(), text: text.clone() };
+        let moved = read("file", &file).values["notify-email"].scalar.edit(&edit).unwrap();
+        let changed = Draft::new(&file, &[moved]).text;
+        let mut expected = value;
+        expected.replace_range(span, &text);
+        let read = read("file", &changed);
+        prop_assert_eq!(read.values["notify-email"].scalar.value(), expected);
+    }
+
+    #[test]
+    fn nothing_that_is_read_ends_in_a_panic(text in "[-a-z:|>\"'{}\\[\\] \t\n/#*&é：]{0,80}") {
+        let document = read("file", &format!("data:\n{text}"));
+        for value in document.values.values() {
+            value.scalar.place(&(0..value.scalar.value().len()));
+        }
+        read("file", &text);
+    }
+}
+
+fn apply(file: &str) -> String {
+    let document = read("file", file);
+    let edits: Vec<Edit> = document.diagnostics.iter().flat_map(|d| d.edits.clone()).collect();
+    Draft::new(file, &edits).text
+}
+
+fn told(file: &str) -> Vec<String> {
+    let place = |d: &Diagnostic| {
+        let at = crate::cli::diagnostic::position(file, d.span.clone().unwrap_or_default().start);
+        format!("{} {} {}:{}", d.code, d.key, at.line, at.column)
+    };
+    read("file", file).diagnostics.iter().map(place).collect()
+}
+
+#[test]
+fn each_slip_is_told_where_it_is_and_mended() {
+    for (file, findings, mended) in [
+        ("data:\n  notify-email:\"a\"\n", vec!["ACR703 notify-email 2:15"], "data:\n  notify-email: \"a\"\n"),
+        (
+            "data:\n  acr-registry-info:|\n    - instanceId:\"\"\n",
+            vec!["ACR703 acr-registry-info 2:20"],
+            "data:\n  acr-registry-info: |\n    - instanceId:\"\"\n",
+        ),
+        (
+            "data:\r\n  notify-email：\"a\"\r\n",
+            vec!["ACR711 notify-email 2:15"],
+            "data:\r\n  notify-email: \"a\"\r\n",
+        ),
+        (
+            "data:\n\tservice-account: a\n\tacr-registry-info: |\n\t\t- instanceId: \"\"\n",
+            vec!["ACR710 data 2:1", "ACR710 data 3:1", "ACR710 data 4:1"],
+            "data:\n  service-account: a\n  acr-registry-info: |\n    - instanceId: \"\"\n",
+        ),
+        (
+            "data:\n  acr-registry-info: |\n    - instanceId: a\n\t\n    - instanceId: b\n",
+            vec!["ACR710 data 4:1"],
+            "data:\n  acr-registry-info: |\n    - instanceId: a\n\n    - instanceId: b\n",
+        ),
+        (
+            "data:\n  service-account: \"a\" // b\n",
+            vec!["ACR709 service-account 2:24"],
+            "data:\n  service-account: \"a\" # b\n",
+        ),
+        (
+            "data:\n  service-account: a // b\n",
+            vec!["ACR709 service-account 2:22"],
+            "data:\n  service-account: a # b\n",
+        ),
+        (
+            "// b\ndata:\n  service-account: \"a\"//b\n",
+            vec!["ACR709 data 1:1", "ACR709 service-account 3:23"],
+            "# b\ndata:\n  service-account: \"a\" #b\n",
+        ),
+        (
+            "data:\n  service-account: *\n",
+            vec!["ACR708 service-account 2:20"],
+            "data:\n  service-account: \"*\"\n",
+        ),
+        (
+            "data:\n  acr-registry-info:\n  - instanceId: \"\"\n    regionId: a\n  rrsa:\n    enable: true\n",
+            vec!["ACR704 acr-registry-info 2:3", "ACR704 rrsa 5:3"],
+            "data:\n  acr-registry-info: |\n    - instanceId: \"\"\n      regionId: a\n  rrsa: |\n    enable: true\n",
+        ),
+        (
+            "data:\n  acr-registry-info: |\n  - instanceId: \"\"\n    regionId: a\n  rrsa: \"\"\n",
+            vec!["ACR705 acr-registry-info 2:3"],
+            "data:\n  acr-registry-info: |\n    - instanceId: \"\"\n      regionId: a\n  rrsa: \"\"\n",
+        ),
+        (
+            "data:\n  acr-registry-info:\n    service-account: a\n    rrsa: |\n      enable: true\n",
+            vec!["ACR706 acr-registry-info 2:3"],
+            "data:\n  acr-registry-info:\n  service-account: a\n  rrsa: |\n    enable: true\n",
+        ),
+        ("service-account: [a, b]\n", vec!["ACR704 service-account 1:1"], "service-account: \"a,b\"\n"),
+        (
+            "service-account:\n- a\n- b\nrrsa: ''\n",
+            vec!["ACR704 service-account 1:1"],
+            "service-account: \"a,b\"\nrrsa: ''\n",
+        ),
+        (
+            "data: {acr-registry-info: [{instanceId: \"\"}]}\n",
+            vec!["ACR704 acr-registry-info 1:8"],
+            "data: {acr-registry-info: '[{instanceId: \"\"}]'}\n",
+        ),
+        ("expiring-threshold: 15\n", vec!["ACR707 expiring-threshold 1:21"], "expiring-threshold: \"15\"\n"),
+        (
+            "service-account: a\nservice-account: b\n",
+            vec!["ACR712 service-account 2:1"],
+            "service-account: a\nservice-account: b\n",
+        ),
+    ] {
+        assert_eq!(told(file), findings, "{file}");
+        assert_eq!(apply(file), mended);
+        if mended != file {
+            assert_eq!(told(mended), [""; 0], "{mended}");
+        }
+    }
+}
+
+#[test]
+fn what_is_right_is_left_alone() {
+    for file in [
+        "data:\n  acr-registry-info: |\n    - instanceId: \"\" // a\n\n    x:\"y\"\n  rrsa: |-\n    enable: true\n",
+        "data:\n  notify-email: \"http://a\n    rrsa:\n      b: //c\"\n",
+        "data:\n  acr-registry-info: # none\n  notify-email:\n  rrsa: ''\n",
+        "# kubectl get\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: acr-configuration\ndata:\n  rrsa: >\n    enable: true\n",
+    ] {
+        assert_eq!(told(file), [""; 0], "{file}");
+    }
+}
+
+#[test]
+fn what_cannot_be_mended_says_why() {
+    assert_eq!(told("data:\n  service-account: [a\n"), ["ACR701 data 2:20"]);
+    assert_eq!(told("kind: Secret\ndata:\n  a: b\n"), ["ACR702 data 1:1"]);
+    assert_eq!(told(""), ["ACR702 data 1:1"]);
+}
+
+#[test]
+fn the_configuration_is_found_among_documents() {
+    let named = "kind: ConfigMap\nmetadata: {name: acr-configuration}\ndata: {service-account: a}\n";
+    for file in [
+        format!("kind: ConfigMap\nmetadata: {{name: b}}\ndata: {{service-account: b}}\n---\n{named}"),
+        format!("kind: Secret\ndata: {{service-account: b}}\n---\n{named}"),
+        "{\"kind\":\"List\",\"items\":[{\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"acr-configuration\"},\"data\":{\"service-account\":\"a\"}}]}".to_owned(),
+        "data:\n  service-account: a\n".to_owned(),
+        "service-account: a\n".to_owned(),
+    ] {
+        let document = read("file", &file);
+        assert_eq!(document.data().into_iter().collect::<Vec<_>>(), [("service-account".to_owned(), "a".to_owned())]);
+        let place = document.values["service-account"].scalar.place(&(0..1));
+        assert_eq!(&file[place], "a");
+    }
+}
+
+#[test]
+fn the_managed_add_on_is_known_by_its_keys_also_within_a_text() {
+    let json = "{\"AcrInstanceInfo\": [{\"instanceId\": \"cri-a\"}]}";
+    assert_eq!(read("file", json).addon.unwrap().value(), json);
+    let escaped = format!("{json:?}");
+    let addon = read("file", &escaped).addon.unwrap();
+    assert_eq!(addon.value(), json);
+    assert_eq!(addon.place(&(1..2)), 2..4);
+}
+
+#[test]
+fn lines_put_into_a_block_take_its_indent_and_lines_taken_out_leave_none() {
+    let file = "data:\r\n  notify-email: |\r\n    a\r\n    b\r\n    c\r\n";
+    let changed = |span, text: &str| {
+        let edit = Edit { span, text: text.to_owned() };
+        let moved = read("file", file).values["notify-email"].scalar.edit(&edit).unwrap();
+        Draft::new(file, &[moved]).text
+    };
+    assert_eq!(changed(2..4, ""), "data:\r\n  notify-email: |\r\n    a\r\n    c\r\n");
+    assert_eq!(changed(2..4, "x\ny\n"), "data:\r\n  notify-email: |\r\n    a\r\n    x\r\n    y\r\n    c\r\n");
+    assert_eq!(changed(2..3, "x\ny"), "data:\r\n  notify-email: |\r\n    a\r\n    x\r\n    y\r\n    c\r\n");
+}
+
+#[test]
+fn a_plain_text_is_quoted_when_it_would_be_something_else() {
+    let changed = |file: &str, text: &str| {
+        let document = read("file", file);
+        let scalar = &document.values["notify-email"].scalar;
+        let edit = Edit { span: 0..scalar.value().len(), text: text.to_owned() };
+        Draft::new(file, &[scalar.edit(&edit).unwrap()]).text
+    };
+    assert_eq!(changed("notify-email: a\n", "b,c"), "notify-email: b,c\n");
+    for text in ["*", "a: b", "true", "15", "a #b", "\"", ""] {
+        let file = changed("notify-email: a # c\n", text);
+        assert_eq!(read("file", &file).values["notify-email"].scalar.value(), text, "{file}");
+    }
+}

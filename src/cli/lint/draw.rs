@@ -1,0 +1,109 @@
+//! Findings as rustc draws them: the line, a caret, and the line as it should be.
+
+use std::io;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Patch, Renderer, Snippet};
+
+use super::Report;
+use crate::cli::diagnostic::{Diagnostic, position};
+use crate::model::legacy::Severity;
+
+/// The most lines that are drawn of one finding.
+const MAX_LINES: usize = 8;
+
+/// The longest line that is drawn: one of JSON may be all of a file.
+const MAX_LINE_BYTES: usize = 400;
+
+/// The most lines of which changes are drawn: where more change, the message says how.
+const MAX_CHANGED_LINES: usize = 16;
+
+pub(super) fn write(report: &Report, colour: bool, to: &mut dyn io::Write) -> io::Result<()> {
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    for diagnostic in &report.diagnostics {
+        writeln!(to, "{}\n", renderer.render(&groups(report, diagnostic)))?;
+    }
+    writeln!(to, "{}", summary(report))
+}
+
+/// `2 errors, 1 warning`
+pub(super) fn summary(report: &Report) -> String {
+    let told = |(severity, name): (Severity, &str)| match report.count(severity) {
+        0 => None,
+        1 => Some(format!("1 {name}")),
+        more => Some(format!("{more} {name}s")),
+    };
+    let all = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")];
+    let all: Vec<String> = all.into_iter().filter_map(told).collect();
+    if all.is_empty() { "nothing to say: it is served as it stands".to_owned() } else { all.join(", ") }
+}
+
+fn level(severity: Severity) -> Level<'static> {
+    match severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
+    }
+}
+
+fn groups<'a>(report: &'a Report, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> {
+    let title = format!("{}: {}", diagnostic.key, diagnostic.code.title().replace('`', ""));
+    let title = level(diagnostic.severity).primary_title(title).id(diagnostic.code.as_str());
+    let Some(source) = report.sources.get(diagnostic.source) else {
+        return vec![title.element(Level::HELP.message(diagnostic.message.as_str()))];
+    };
+    let window =
+        diagnostic.span.as_ref().and_then(|span| Window::around(&source.text, span.clone(), MAX_LINES));
+    let (Some(span), Some(window)) = (&diagnostic.span, window) else {
+        let mut origin = Origin::path(source.name.as_str());
+        if let Some(span) = &diagnostic.span {
+            let at = position(&source.text, span.start);
+            origin = origin.line(at.line).char_column(at.column);
+        }
+        return vec![title.element(origin).element(Level::HELP.message(diagnostic.message.as_str()))];
+    };
+    let annotation = AnnotationKind::Primary.span(window.span(span)).label(diagnostic.message.as_str());
+    let snippet = Snippet::source(window.text).line_start(window.line).path(source.name.as_str());
+    let mut groups = vec![title.element(snippet.annotation(annotation))];
+    if let (Some(first), Some(last)) = (diagnostic.edits.first(), diagnostic.edits.last())
+        && let Some(window) = Window::around(
+            &source.text,
+            first.span.start..last.span.end.max(first.span.start),
+            MAX_CHANGED_LINES,
+        )
+    {
+        let patches =
+            diagnostic.edits.iter().map(|edit| Patch::new(window.span(&edit.span), edit.text.as_str()));
+        let snippet = Snippet::source(window.text).line_start(window.line).path(source.name.as_str());
+        groups.push(Level::HELP.secondary_title("write").element(snippet.patches(patches)));
+    }
+    groups
+}
+
+/// The lines of a text around a place, so that nothing else of a large file is walked.
+struct Window<'a> {
+    text: &'a str,
+    start: usize,
+    line: usize,
+}
+
+impl<'a> Window<'a> {
+    /// `None`: the place has too many lines, or too long ones.
+    fn around(text: &'a str, span: Range<usize>, lines: usize) -> Option<Self> {
+        let start = text.get(..span.start)?.rfind('\n').map_or(0, |end| end + 1);
+        let end = text.get(span.end..)?.find('\n').map_or(text.len(), |end| span.end + end);
+        let start = if start == 0 && text.starts_with('\u{feff}') {
+            '\u{feff}'.len_utf8().min(span.start)
+        } else {
+            start
+        };
+        let shown = text.get(start..end)?.trim_end_matches('\r');
+        let fits = shown.lines().count() <= lines && shown.lines().all(|line| line.len() <= MAX_LINE_BYTES);
+        fits.then(|| Self { text: shown, start, line: position(text, start).line })
+    }
+
+    fn span(&self, span: &Range<usize>) -> Range<usize> {
+        let within = |at: usize| at.saturating_sub(self.start).min(self.text.len());
+        within(span.start)..within(span.end)
+    }
+}

@@ -1,0 +1,109 @@
+//! `kubectl acr lint`: every finding, where the user edits.
+
+mod draw;
+mod machine;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+use super::diagnostic::Diagnostic;
+use super::document::{Document, Source};
+use super::secrecy::{masked, tellable};
+use crate::model::legacy::{Conversion, Finding, Severity, convert, from_addon_config};
+
+/// How findings are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Drawn for people, with colours or without.
+    Human {
+        /// Whether the terminal shows colours.
+        colour: bool,
+    },
+    /// One JSON object.
+    Json,
+    /// SARIF 2.1.0, as code hosts read it.
+    Sarif,
+}
+
+/// All that is to be said of a document.
+pub struct Report {
+    /// By their place in the document.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What the configuration comes to. None where the document has none.
+    pub conversion: Option<Conversion>,
+    /// The sources without their keys.
+    sources: Vec<Source>,
+}
+
+/// Looks at a document.
+pub fn check(document: &Document) -> Report {
+    let conversion = match &document.addon {
+        Some(config) => Some(from_addon_config(config.value())),
+        None if document.holds_nothing() => None,
+        None => Some(convert(&document.data())),
+    };
+    let pairs = conversion.as_ref().map(|conversion| conversion.key_pairs.as_slice()).unwrap_or_default();
+    let findings = conversion.iter().flat_map(|conversion| &conversion.findings);
+    let mut diagnostics = document.diagnostics.clone();
+    diagnostics.extend(findings.map(|finding| placed(document, finding)));
+    for diagnostic in &mut diagnostics {
+        // A change that writes a value anew would write the keys in it.
+        if !diagnostic.edits.iter().all(|edit| tellable(&edit.text, pairs)) {
+            diagnostic.edits.clear();
+        }
+    }
+    // The outer document first: mending it may move everything else.
+    diagnostics.sort_by_key(|d| (d.source, d.span.as_ref().map(|span| span.start)));
+    let source = |source: &Source| Source { name: source.name.clone(), text: masked(&source.text, pairs) };
+    let sources = document.sources.iter().map(source).collect();
+    Report { diagnostics, conversion, sources }
+}
+
+/// A finding of a value, as a finding of the file.
+fn placed(document: &Document, finding: &Finding) -> Diagnostic {
+    let value = document.values.get(finding.data_key());
+    let scalar = document.addon.as_ref().or(value.map(|value| &value.scalar));
+    let span = match (&finding.span, scalar) {
+        (Some(span), Some(scalar)) => Some(scalar.place(span)),
+        _ => value.and_then(|value| value.key.clone()),
+    };
+    let edit = finding.instead.as_ref().zip(scalar).and_then(|(edit, scalar)| scalar.edit(edit));
+    Diagnostic {
+        code: finding.code,
+        severity: finding.severity,
+        key: finding.key.clone(),
+        source: value.map_or(0, |value| value.source),
+        span,
+        message: finding.message.clone(),
+        edits: edit.into_iter().collect(),
+    }
+}
+
+impl Report {
+    /// How many are of a severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+    }
+
+    /// 0: clean. 1: warnings, where they count. 2: errors.
+    pub fn exit_code(&self, strict: bool) -> u8 {
+        match (self.count(Severity::Error), self.count(Severity::Warning)) {
+            (0, 0) => 0,
+            (0, _) => u8::from(strict),
+            _ => 2,
+        }
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// What is written to cannot be.
+    pub fn write(&self, format: Format, to: &mut dyn io::Write) -> io::Result<()> {
+        match format {
+            Format::Human { colour } => draw::write(self, colour, to),
+            Format::Json => machine::json(self, to),
+            Format::Sarif => machine::sarif(self, to),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The configuration of ACK's managed add-on, `managed-aliyun-acr-credential-helper`.
+//!
+//! ```text
+//! JSON, or JSON in a string ─ api::legacy ─ the readers of the ConfigMap ─ spec
+//! ```
+
+use serde_json::Value as Json;
+
+use super::code::Code;
+use super::fields::{Fields, Told};
+use super::finding::{Findings, Span};
+use super::{Conversion, KeyPair, MAX_VALUE_BYTES, Parts, Written, entries};
+use crate::api::binding::{AcrCredentialBindingSpec, Webhook};
+use crate::api::legacy::{Node, Style, Value, addon, parse_yaml};
+
+/// How often JSON may stand in a string of JSON: Terraform's `config` once, a shell once more.
+const MAX_WRAPS: usize = 3;
+
+/// Turns the add-on's configuration into the spec of a binding. The text may be the JSON itself, the same escaped
+/// within a string as Terraform's `config` has it, or the add-on with its `config`.
+///
+/// # Guarantees
+/// Those of [`super::convert`]. Spans, lines and edits are in the text given; where the JSON stands in a string,
+/// there are none.
+pub fn from_addon_config(json: &str) -> Conversion {
+    let mut findings = Findings::default();
+    let read = read(json, &mut findings);
+    let (spec, key_pairs) = read.map_or((None, Vec::new()), |(spec, pairs)| (Some(spec), pairs));
+    Conversion { spec, findings: findings.in_text(json), key_pairs }
+}
+
+fn read(json: &str, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
+    if json.len() > MAX_VALUE_BYTES {
+        let message = format!("has {} bytes, more than 1 MiB: write less", json.len());
+        findings.add(Code::ValueTooLarge, addon::CONFIG, None, message);
+        return None;
+    }
+    let mut text = json.to_owned();
+    for _ in 0..=MAX_WRAPS {
+        let next = match parse_yaml(&text) {
+            Ok(mut node) => match within(&node, &text) {
+                None if matches!(node.value, Value::Map(_)) => {
+                    if text != json {
+                        places_unknown(&mut node);
+                    }
+                    return spec(&node, findings);
+                }
+                None => unescaped(&text),
+                inner => inner,
+            },
+            // JSON that is no YAML for its blanks has them taken out.
+            Err(_) => {
+                unescaped(&text).or_else(|| Some(serde_json::from_str::<Json>(&text).ok()?.to_string()))
+            }
+        };
+        match next {
+            Some(next) if next != text => text = next,
+            _ => break,
+        }
+    }
+    let message = "is no JSON object: give the add-on's configuration as {\"AcrInstanceInfo\": [{\"instanceId\": \"cri-…\"}]}";
+    findings.add(Code::NotJson, addon::CONFIG, None, message);
+    None
+}
+
+/// The text within a string, or the `config` of an add-on or of a list of one.
+fn within(node: &Node, text: &str) -> Option<String> {
+    match &node.value {
+        Value::Text(inner) => (inner != text).then(|| inner.clone()),
+        Value::List(items) => items.first().filter(|_| items.len() == 1).and_then(|item| within(item, text)),
+        Value::Map(pairs) => {
+            let config = pairs.iter().find(|pair| pair.key.eq_ignore_ascii_case(addon::CONFIG))?;
+            let Value::Text(inner) = &config.value.value else { return None };
+            Some(inner.clone())
+        }
+        Value::Null => None,
+    }
+}
+
+/// What `{\"a\":…}` without its outer quotes stands for.
+fn unescaped(text: &str) -> Option<String> {
+    let bare = text.trim();
+    // A line of Terraform or of JSON, `config = "…"` or `"config": "…",`.
+    let bare = bare
+        .trim_start_matches('"')
+        .strip_prefix(addon::CONFIG)
+        .map_or(bare, |rest| rest.trim_start_matches('"').trim_start().trim_start_matches(['=', ':']));
+    let bare = bare.trim().trim_end_matches(',');
+    let inner = bare.strip_prefix('"').and_then(|bare| bare.strip_suffix('"')).unwrap_or(bare);
+    let escaped = inner.trim_start().starts_with('{') && inner.contains("\\\"");
+    escaped.then(|| serde_json::from_str::<String>(&format!("\"{inner}\"")).ok()).flatten()
+}
+
+/// What stands in a string has no bytes of its own in the text around it.
+fn places_unknown(node: &mut Node) {
+    super::repair::shift(node, &|span: &mut Span| *span = None);
+}
+
+fn spec(node: &Node, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
+    let fields = Fields::read("", node, &addon::KEYS, Code::AddonKeyUnknown, findings)?;
+    let rrsa = fields.boolean(addon::ENABLE_RRSA, false, findings).ok();
+    if fields.node(addon::TOKEN_MODE).is_some() {
+        let message = "is the controller's flag --token-mode: set it there";
+        findings.add(Code::AddonTokenMode, addon::TOKEN_MODE, fields.span(addon::TOKEN_MODE), message);
+    }
+    let nothing = Node { span: None, style: Style::Other, value: Value::Null };
+    let written_list = fields.node(addon::INSTANCES).unwrap_or(&nothing);
+    // The list may stand in a string of its own.
+    let inner = match &written_list.value {
+        Value::Text(text) if text.trim_start().starts_with('[') => parse_yaml(text).ok().map(|mut node| {
+            places_unknown(&mut node);
+            node
+        }),
+        _ => None,
+    };
+    let list = inner.as_ref().unwrap_or(written_list);
+    let entries = entries::read(addon::INSTANCES, (list, &[]), rrsa.unwrap_or(true), findings);
+    let service_accounts = written(&fields, addon::SERVICE_ACCOUNT, findings);
+    let namespaces = written(&fields, addon::WATCH_NAMESPACE, findings);
+    let threshold = written(&fields, addon::EXPIRING_THRESHOLD, findings);
+    let email = written(&fields, addon::NOTIFY_EMAIL, findings);
+    let parts = Parts {
+        service_accounts: service_accounts.ok()?,
+        namespaces: namespaces.ok()?,
+        threshold: threshold.ok()?,
+        email: email.ok()?,
+        // The webhook is an add-on of its own.
+        webhook: Some(Webhook::default()),
+        entries: rrsa.and(entries),
+    };
+    parts.spec(findings)
+}
+
+/// A field that the ConfigMap has as a key.
+fn written<'a>(
+    fields: &Fields<'a>,
+    key: &'static str,
+    findings: &mut Findings,
+) -> Result<Option<Written<'a>>, Told> {
+    match fields.node(key) {
+        None | Some(Node { value: Value::Null, .. }) => Ok(None),
+        Some(node @ Node { value: Value::Text(value), .. }) => {
+            Ok(Some(Written { key, value, node: Some(node) }))
+        }
+        Some(node) => {
+            findings.add(
+                Code::NotText,
+                key,
+                node.span.clone(),
+                "has keys or a list beneath it: write one comma list",
+            );
+            Err(Told)
+        }
+    }
+}

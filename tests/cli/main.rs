@@ -1,0 +1,12 @@
+//! `kubectl acr` as a process of its own, on the documented samples and against a real API server.
+
+#[cfg(test)]
+mod acr;
+#[cfg(test)]
+mod live;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod table;

@@ -1,0 +1,67 @@
+//! The table of samples in the READMEs is what the samples come to.
+
+use serde_json::Value;
+
+use crate::acr::{acr, findings, root, sample, text};
+use crate::samples::{SAMPLES, cured};
+
+const MARKS: (&str, &str) = ("<!-- samples:begin -->\n", "<!-- samples:end -->");
+
+fn fields(object: &Value) -> String {
+    let names: Vec<String> = object.as_object().unwrap().keys().map(|key| format!("`{key}`")).collect();
+    names.join(" ")
+}
+
+/// The registries of the binding, by the fields that they have, and what else was asked for.
+fn becomes(name: &str) -> String {
+    let converted = acr(&["convert", "-"], &cured(name)).out;
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&converted).unwrap();
+    let spec = &documents[0]["spec"];
+    let registries: Vec<String> = spec["registries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|registry| if registry == &serde_json::json!({}) { "`{}`".to_owned() } else { fields(registry) })
+        .collect();
+    let mut cell = registries.join("<br>");
+    if let Some(webhook) = spec.get("webhook") {
+        cell.push_str(&format!("<br>`webhook`: {}", fields(webhook)));
+    }
+    if documents.len() > 1 {
+        cell.push_str(&format!("<br>`Secret/{}`", text(&documents[1]["metadata"], "name")));
+    }
+    cell
+}
+
+fn rows() -> String {
+    let row = |name: &&str| {
+        let told: Vec<String> = findings(&sample(name))
+            .iter()
+            .map(|f| {
+                let region = &f["region"];
+                let place = region.get("startLine").map(|line| format!("{line}:{} ", region["startColumn"]));
+                format!("{}`{}` {}", place.unwrap_or_default(), text(f, "key"), text(f, "code"))
+            })
+            .collect();
+        format!("| [{name}](tests/cli/samples/{name}.yaml) | {} | {} |\n", told.join("<br>"), becomes(name))
+    };
+    SAMPLES.iter().map(row).collect()
+}
+
+#[test]
+fn the_readmes_say_what_the_samples_come_to() {
+    let rows = rows();
+    for file in ["README.md", "README.zh-CN.md"] {
+        let path = root().join(file);
+        let readme = std::fs::read_to_string(&path).unwrap();
+        let (before, rest) = readme.split_once(MARKS.0).unwrap();
+        let (table, after) = rest.split_once(MARKS.1).unwrap();
+        let head: String = table.split_inclusive('\n').take(2).collect();
+        let actual = format!("{before}{}{head}{rows}{}{after}", MARKS.0, MARKS.1);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &actual).unwrap();
+        } else {
+            assert_eq!(readme, actual, "{file}: UPDATE_GOLDEN=1 writes the table anew");
+        }
+    }
+}
