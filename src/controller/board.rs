@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::Notify;
 
 use super::book::Book;
-use super::ledger::{Ledger, Want};
+use super::ledger::Ledger;
 use super::queue::{Lane, Queue};
 use super::sources;
 use crate::api::{AcrCredentialBinding, ConditionType};
@@ -155,7 +155,7 @@ impl Board {
     fn refresh_wants(&self, state: &mut State) {
         let mut wants = state.book.wants();
         for key in state.book.keys() {
-            wants.entry(key).or_insert(Want::default());
+            wants.entry(key).or_default();
         }
         state.ledger.want(&wants);
         self.credentials.notify_one();

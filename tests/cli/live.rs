@@ -1,6 +1,9 @@
 //! Against a real API server.
 
-use acr_lab::plane::Plane;
+use acr_lab::plane::{Options, Plane};
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::Api;
+use kube::api::PostParams;
 use serde_json::json;
 
 use crate::acr::{Done, command, root, run, sample};
@@ -78,4 +81,61 @@ async fn kubectl_finds_it_as_its_plugin() {
     let done = run(command, "");
     assert_eq!(done.code, Some(2), "{}", done.err);
     assert!(done.out.contains("ACR703"), "{}", done.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_tells_what_would_be_written_and_writes_nothing() {
+    let plane = Plane::start(Options::default()).await.unwrap();
+    let client = plane.client();
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), "default");
+    for (name, type_) in [
+        ("acr-credential-secret-aggregation", "kubernetes.io/dockerconfigjson"),
+        ("aliyun-acr-credential-a", "Opaque"),
+    ] {
+        let object = json!({
+            "metadata": { "name": name },
+            "type": type_,
+            "stringData": { ".dockerconfigjson": "{\"auths\":{}}" },
+        });
+        secrets.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+    }
+    let pods: Api<Pod> = Api::namespaced(client.clone(), "default");
+    let pod = json!({
+        "metadata": { "name": "by-hand" },
+        "spec": {
+            "serviceAccountName": "default",
+            "imagePullSecrets": [{ "name": "acr-credential-secret-aggregation" }],
+            "containers": [{ "name": "c", "image": "i" }],
+        },
+    });
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+    let path = plane.dir().join("plan.yaml");
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: acr-configuration\n  namespace: kube-system\n\
+               data:\n  watch-namespace: \"default,kube-public\"\n  acr-registry-info: |\n    - instanceId: cri-demo0001\n";
+    std::fs::write(&path, map).unwrap();
+    let mark = plane.audit().mark().unwrap();
+    let planned = on(&plane, &["plan", path.to_str().unwrap()]);
+    assert_eq!(planned.code, Some(0), "{}", planned.err);
+    for line in [
+        "default: would change the Secret in place and set imagePullSecrets of default",
+        "kube-public: would create the Secret and set imagePullSecrets of default",
+        "2 namespaces would be written to, 0 stand already, 0 would not be served; nothing was written",
+        "need it for as long as they may be started again: default/by-hand",
+        "(--remove-leavings deletes them): default/aliyun-acr-credential-a",
+    ] {
+        assert!(planned.out.contains(line), "{line} in {}", planned.out);
+    }
+    let writes = plane
+        .audit()
+        .since(mark)
+        .unwrap()
+        .writes()
+        .filter(|e| e.resource == "secrets" || e.resource == "serviceaccounts");
+    let ours = writes.filter(|e| e.namespace == "default" || e.namespace == "kube-public");
+    assert_eq!(ours.len(), 0);
+
+    let removed = on(&plane, &["plan", "--remove-leavings", path.to_str().unwrap()]);
+    assert_eq!(removed.code, Some(0), "{}", removed.err);
+    assert!(secrets.get_opt("aliyun-acr-credential-a").await.unwrap().is_none());
+    assert!(secrets.get_opt("acr-credential-secret-aggregation").await.unwrap().is_some());
 }

@@ -22,6 +22,24 @@ pub(crate) enum Command {
     ///
     /// Ends with 2 where there is none.
     Convert(Convert),
+    /// Say what the controller would write to the cluster, and write nothing
+    ///
+    /// Ends with 2 where there is no binding to plan for.
+    Plan(Plan),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) input: Input,
+
+    /// Region of the cluster, for entries that name none
+    #[arg(long, default_value = "cn-hangzhou")]
+    pub(crate) region: String,
+
+    /// Delete what the documented component left in `default` under its old names, if it is found
+    #[arg(long)]
+    pub(crate) remove_leavings: bool,
 }
 
 #[derive(clap::Args)]

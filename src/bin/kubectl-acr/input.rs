@@ -7,6 +7,7 @@ use acr_credential_binding::cli::document::{self, Document};
 use acr_credential_binding::cli::live;
 use acr_credential_binding::cluster::client::connect;
 use anyhow::Context;
+use kube::Client;
 
 use crate::args::Input;
 
@@ -19,7 +20,12 @@ pub(crate) fn document(input: &Input) -> anyhow::Result<Document> {
             let (name, text) = text(file)?;
             Ok(document::read(&name, &text))
         }
-        None => Ok(Document::live(&ask()?)),
+        None => {
+            let data = with_cluster(async |client| {
+                live::data(client).await.context("the ConfigMap kube-system/acr-configuration cannot be read")
+            })?;
+            Ok(Document::live(&data.context("there is no ConfigMap kube-system/acr-configuration")?))
+        }
     }
 }
 
@@ -37,19 +43,17 @@ pub(crate) fn text(file: &Path) -> anyhow::Result<(String, String)> {
     Ok((name, text))
 }
 
-fn ask() -> anyhow::Result<std::collections::BTreeMap<String, String>> {
-    // Both kube and reqwest bring a provider along; without a default, building the client panics.
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
-        anyhow::bail!("another TLS provider is installed already");
-    }
+/// Asks the cluster that the user's kubeconfig names, for half a minute at most.
+pub(crate) fn with_cluster<T>(ask: impl AsyncFnOnce(Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    // Both kube and reqwest bring a provider along; without a default, building the client panics. That there is one
+    // already is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let data = runtime.block_on(async {
+    runtime.block_on(async {
         let config = kube::Config::infer().await.context("no kubeconfig")?;
-        let asked = live::data(connect(&config)?);
+        let asked = ask(connect(&config)?);
         tokio::time::timeout(std::time::Duration::from_secs(30), asked)
             .await
             .context("the API server does not answer")?
-            .context("the ConfigMap kube-system/acr-configuration cannot be read")
-    })?;
-    data.context("there is no ConfigMap kube-system/acr-configuration")
+    })
 }

@@ -8,11 +8,11 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use acr_credential_binding::cli::lint::{Format, check};
-use acr_credential_binding::cli::{convert, reverse};
+use acr_credential_binding::cli::{convert, plan, reverse};
 use anyhow::Context;
 use clap::Parser;
 
-use self::args::{Args, Command, Convert, Lint, Output};
+use self::args::{Args, Command, Convert, Lint, Output, Plan};
 
 /// What cannot be served, or could not be looked at.
 const FAILED: u8 = 2;
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Lint(lint) => run_lint(&lint),
         Command::Convert(convert) if convert.reverse => run_reverse(&convert),
         Command::Convert(convert) => run_convert(&convert),
+        Command::Plan(plan) => run_plan(&plan),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -77,6 +78,32 @@ fn run_convert(args: &Convert) -> anyhow::Result<u8> {
     writeln!(err, "\nfrom the ConfigMap to the binding:")?;
     for (number, step) in convert::steps(conversion).iter().enumerate() {
         writeln!(err, "{}. {step}", number + 1)?;
+    }
+    Ok(0)
+}
+
+fn run_plan(args: &Plan) -> anyhow::Result<u8> {
+    let report = check(&input::document(&args.input)?);
+    let (out, err) = (io::stdout(), io::stderr());
+    if !report.diagnostics.is_empty() {
+        report.write(Format::Human { colour: colour(err.is_terminal()) }, &mut err.lock())?;
+    }
+    let spec = report.conversion.as_ref().and_then(|conversion| conversion.spec.clone());
+    let Some(spec) = spec else {
+        writeln!(err.lock(), "\nno binding: mend the errors above first")?;
+        return Ok(FAILED);
+    };
+    let binding = plan::converted(spec);
+    let planned = input::with_cluster(async |client| {
+        let planned = plan::plan(&client, std::slice::from_ref(&binding), &args.region).await?;
+        if args.remove_leavings {
+            plan::remove_leavings(&client, &planned.leavings).await?;
+        }
+        Ok(planned)
+    })?;
+    planned.write(&mut out.lock())?;
+    if args.remove_leavings {
+        planned.leavings.iter().try_for_each(|name| writeln!(err.lock(), "deleted {name}"))?;
     }
     Ok(0)
 }

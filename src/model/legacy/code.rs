@@ -160,6 +160,7 @@ codes! {
     SpecInvalid "ACR906" Error "the whole is no valid binding" "整体不是合法的绑定";
     MoreErrors "ACR907" Error "more findings are not listed, errors among them" "还有未列出的问题,其中有错误";
     MoreWarnings "ACR908" Warning "more findings are not listed" "还有未列出的问题";
+    KeyPairsTooMany "ACR909" Error "there are more than 8 AccessKey pairs" "AccessKey 超过 8 对";
 }
 
 impl fmt::Display for Code {

@@ -8,8 +8,8 @@ use super::code::Code;
 use super::entry;
 use super::finding::{Findings, Span};
 use super::source::{self, Expected, Parsed, is_blank, starts_with_key};
-use super::{KeyPair, Written};
-use crate::api::binding::RegistryEntry;
+use super::{KeyPair, MAX_KEY_PAIRS, Written, key_secret_name};
+use crate::api::binding::{AccessKeySecretRef, RegistryEntry};
 use crate::api::legacy::entry::{INSTANCE_ID, KEYS};
 use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Style, Value};
 
@@ -154,8 +154,23 @@ struct Kept {
 }
 
 impl Kept {
-    fn add(&mut self, read: entry::Read, findings: &mut Findings) {
-        let mut pair = read.pair;
+    fn add(&mut self, mut read: entry::Read, findings: &mut Findings) {
+        let mut pair = read.pair.take();
+        if let Some(pair) = &mut pair {
+            if self.entries.key_pairs.len() == MAX_KEY_PAIRS {
+                let message = format!(
+                    "holds one AccessKey pair more than the {MAX_KEY_PAIRS} that can be moved to Secrets and is left \
+                     out: write an AcrCredentialBinding of your own with accessKeySecretRef"
+                );
+                findings.add(Code::KeyPairsTooMany, &read.at, read.span.clone(), message);
+                return;
+            }
+            // RBAC names the Secrets, so that they are counted and not called after their entries.
+            pair.secret_name = key_secret_name(self.entries.key_pairs.len());
+            for registry in &mut read.registries {
+                registry.access_key_secret_ref = Some(AccessKeySecretRef { name: pair.secret_name.clone() });
+            }
+        }
         for registry in read.registries {
             if self.entries.registries.iter().any(|kept| self.repeats(kept, &registry, pair.as_ref())) {
                 let message = "repeats an earlier entry and is left out: delete it";

@@ -2,6 +2,7 @@
 
 use super::{Severity, convert, data, enterprise, info, marks, only, spec, told};
 use crate::api::binding::RegistryEntry;
+use crate::model::legacy::Code;
 use secrecy::ExposeSecret;
 
 #[test]
@@ -209,4 +210,22 @@ fn what_is_no_list_gives_no_spec_and_a_cure() {
         assert!(found.message.contains(cure), "{value}: {found}");
         assert_eq!(found.line, Some(line), "{value}: {found}");
     }
+}
+
+/// RBAC names the Secrets that pairs are moved to, so they are counted, and not too many.
+#[test]
+fn key_pairs_are_counted_up_to_eight() {
+    let entry = |n: usize| {
+        format!("- instanceId: cri-abcdef{n}\n  customAccessKey: LTAI{n}\n  customAccessKeySecret: s{n}\n")
+    };
+    let info: String =
+        ["- instanceId: cri-plain0\n".to_owned()].into_iter().chain((1..10).map(entry)).collect();
+    let conversion = convert(&data(&[("acr-registry-info", &info)]));
+    let names: Vec<&str> = conversion.key_pairs.iter().map(|pair| pair.secret_name.as_str()).collect();
+    let expected: Vec<String> = (0..8).map(|n| format!("acr-configuration-{n}")).collect();
+    assert_eq!(names, expected);
+    let spec = conversion.spec.unwrap();
+    assert_eq!(spec.registries.len(), 9);
+    assert_eq!(spec.registries[1].access_key_secret_ref.as_ref().unwrap().name, "acr-configuration-0");
+    assert!(conversion.findings.iter().any(|finding| finding.code == Code::KeyPairsTooMany));
 }

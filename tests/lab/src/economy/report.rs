@@ -162,8 +162,8 @@ impl Report {
              1 s for the results of a round ({:.0} min of this cloud's time); it tries again after 2 s at first \
              ({:.0} min); it shares a ServiceAccount's token for 60 s, so that here not every round with an RRSA \
              role asks for one ({:.0} min); it asks the metadata service for the node's key again after 60 s at the \
-             soonest, and when 15 min or a third of the key's life remain, whichever is less: here always the third, \
-             which is 2 hours, so that the key is used for 4 hours at most and not for 5.75, and no token is cut \
+             soonest, and when 30 min or a third of the key's life remain, whichever is less: here always the third, \
+             which is 2 hours, so that the key is used for 4 hours at most and not for 5.5, and no token is cut \
              short by its end, as some are in the world.\n",
             minutes(1),
             minutes(2),
