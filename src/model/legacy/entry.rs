@@ -320,7 +320,7 @@ impl Entry<'_> {
             let mut spelt: Vec<String> = texts.iter().map(|text| spell(text)).collect();
             let mut seen = BTreeSet::new();
             spelt.retain(|text| seen.insert(text.clone()));
-            let message = format!("is read as {0}: write {0}", spelling(&texts));
+            let message = format!("is read as {0}: write {0}", spelling(&spelt));
             let edit = joined(&spelt).and_then(|text| self.fields.instead(name, &text));
             let (path, span) = (self.fields.path(name), self.fields.span(name));
             findings.edit(Code::ListSpelling, &path, span, message, edit);

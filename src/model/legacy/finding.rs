@@ -1,5 +1,6 @@
 //! What is wrong with a ConfigMap, or had to be guessed.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -77,7 +78,7 @@ impl fmt::Display for Finding {
 pub fn apply_edits(value: &str, key: &str, findings: &[Finding]) -> String {
     let mut edits: Vec<&Edit> =
         findings.iter().filter(|f| f.data_key() == key).filter_map(|f| f.instead.as_ref()).collect();
-    edits.sort_by_key(|edit| edit.span.start);
+    edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
     let mut edited = String::with_capacity(value.len());
     let mut done = 0;
     for edit in edits {
@@ -226,8 +227,12 @@ fn place(value: &str, findings: &mut [&mut Finding]) {
 fn part(value: &str, findings: Vec<&mut Finding>) {
     let mut edits: Vec<&mut Option<Edit>> =
         findings.into_iter().map(|finding| &mut finding.instead).filter(|edit| edit.is_some()).collect();
-    let start = |edit: &Option<Edit>| edit.as_ref().map(|edit| (edit.span.start, edit.span.end));
-    edits.sort_by_key(|edit| start(edit));
+    // What is put in before some bytes goes before what replaces them, and of two that replace the same first
+    // byte the longer cures more.
+    let order = |edit: &Option<Edit>| {
+        edit.as_ref().map(|edit| (edit.span.start, !edit.span.is_empty(), Reverse(edit.span.end)))
+    };
+    edits.sort_by_key(|edit| order(edit));
     let mut last: Option<Range<usize>> = None;
     for edit in edits {
         let Some(span) = edit.as_ref().map(|edit| edit.span.clone()) else { continue };

@@ -192,6 +192,7 @@ fn an_entry_that_is_no_yaml_is_left_out_and_the_others_are_served() {
         let error = conversion.findings.iter().find(|f| f.severity == Severity::Error).unwrap();
         assert_eq!((error.code.as_str(), error.key.as_str()), ("ACR412", "acr-registry-info[1]"), "{bad}");
         assert_eq!((error.line, error.column), (Some(2), Some(1)));
+        assert_eq!(conversion.findings.iter().filter(|f| f.severity == Severity::Error).count(), 1, "{bad}");
     }
 }
 
@@ -217,6 +218,11 @@ fn a_finding_knows_its_line_its_column_in_characters_and_its_bytes() {
     };
     let found = &of("watch-namespace", "好，prod,_x")[0];
     assert_eq!((found.line, found.column, found.span.clone()), (Some(1), Some(1), Some(0..3)));
+    // The quote around a whole list is no part of its first item.
+    assert_eq!(of("service-account", "“_x,ok”")[0].span, Some(3..5));
+    // A byte order mark takes no column.
+    let found = &info("\u{feff}- InstanceId: cri-a").findings[0];
+    assert_eq!((found.line, found.column, found.span.clone()), (Some(1), Some(3), Some(5..15)));
     let found = of("service-account", "“默认”,Default");
     assert_eq!(found[0].span, Some(3..9), "{found:?}");
     assert_eq!(found[1].instead.as_ref().unwrap().text, "默认,default");
@@ -248,4 +254,27 @@ fn an_edit_keeps_the_way_a_text_was_written() {
             told(&conversion)
         );
     }
+}
+
+/// What is found in a repaired text has its place in the text that the user wrote.
+#[test]
+fn a_repair_moves_no_other_finding() {
+    let text = "- instanceId:\"cri-a\"\n\tregionId: CN-Beijing // é\n";
+    let conversion = info(text);
+    let region = conversion.findings.iter().find(|f| f.code.as_str() == "ACR118").unwrap();
+    assert_eq!(&text[region.span.clone().unwrap()], "CN-Beijing");
+    assert_eq!((region.line, region.column), (Some(2), Some(12)));
+    let healed = apply_edits(text, "acr-registry-info", &conversion.findings);
+    assert_eq!(healed, "- instanceId: \"cri-a\"\n  regionId: cn-beijing # é\n");
+}
+
+#[test]
+fn of_two_edits_of_the_same_bytes_one_is_kept() {
+    let text = "- instanceId: cri-a\n  domains: A.com，B.com\n";
+    let conversion = info(text);
+    assert_eq!(codes(&conversion), ["ACR131", "ACR120", "ACR120"]);
+    let edits = conversion.findings.iter().filter(|f| f.instead.is_some()).count();
+    assert_eq!(edits, 1, "{:?}", conversion.findings);
+    let healed = apply_edits(text, "acr-registry-info", &conversion.findings);
+    assert_eq!(healed, "- instanceId: cri-a\n  domains: \"a.com,b.com\"\n");
 }
