@@ -168,7 +168,7 @@ fn a_repeated_entry_is_left_out_with_a_warning() {
 }
 
 #[test]
-fn a_key_pairs_secret_is_named_by_the_entrys_place() {
+fn a_key_pairs_secret_is_counted_and_shared_by_the_entrys_instances() {
     let conversion = info(
         "- instanceId: nonsense\n- instanceId: cri-a\n- instanceId: cri-b,cri-c\n  customAccessKey: “LTAI”\n  customAccessKeySecret: 0123\n",
     );
@@ -177,10 +177,10 @@ fn a_key_pairs_secret_is_named_by_the_entrys_place() {
         .iter()
         .map(|r| r.access_key_secret_ref.as_ref().map(|reference| reference.name.as_str()))
         .collect();
-    assert_eq!(names, [None, Some("acr-configuration-2"), Some("acr-configuration-2")]);
+    assert_eq!(names, [None, Some("acr-configuration-0"), Some("acr-configuration-0")]);
     assert_eq!(conversion.key_pairs.len(), 1);
     let pair = &conversion.key_pairs[0];
-    assert_eq!(pair.secret_name, "acr-configuration-2");
+    assert_eq!(pair.secret_name, "acr-configuration-0");
     assert_eq!(
         (pair.access_key_id.expose_secret(), pair.access_key_secret.expose_secret()),
         ("LTAI", "0123")
