@@ -141,10 +141,10 @@ fn a_rotated_key_pair_replaces_what_it_gave_and_ends_the_wait_of_what_failed() {
 
     ledger.beginning_changed(of_ak, None);
     let due = |ledger: &mut Ledger, second| due_keys(ledger, &wants, second);
-    assert_eq!(due(&mut ledger, 1), [failing.clone()], "a retry, and no replacement");
+    assert_eq!(due(&mut ledger, 1), std::slice::from_ref(&failing), "a retry, and no replacement");
     ledger.record(&failing, failed(Retry::Rarely), at(1));
     ledger.beginning_changed(of_ak, Some("LTAI-old"));
-    assert_eq!(due(&mut ledger, 2), [failing.clone()], "the same pair gave what is held");
+    assert_eq!(due(&mut ledger, 2), std::slice::from_ref(&failing), "the same pair gave what is held");
     ledger.record(&failing, with("LTAI-old"), at(2));
     ledger.beginning_changed(of_ak, Some("LTAI-new"));
     assert_eq!(due(&mut ledger, 3), [held, failing]);

@@ -82,7 +82,7 @@ mod tests {
             resource_version: "1".into(),
             pull_secrets: Vec::new(),
         };
-        assert_eq!(describe(&[delete.clone()]), "would delete the Secret");
+        assert_eq!(describe(std::slice::from_ref(&delete)), "would delete the Secret");
         assert_eq!(
             describe(&[set("default"), delete]),
             "would delete the Secret and set imagePullSecrets of default"
