@@ -41,7 +41,8 @@ const ABSENT: [(&str, &[&str], &str); 3] = [
 ];
 
 /// Files that may write to the API server: every verb of `kube::Api` that writes takes one of [`WRITE_PARAMS`].
-const WRITERS: [(&str, &str); 6] = [
+const WRITERS: [(&str, &str); 7] = [
+    ("src/cli/preview.rs", "deletes what the documented component left, on request"),
     ("src/cluster/apply.rs", "executes changes: the one place that writes what tenants see"),
     ("src/cluster/policy.rs", "dry runs and reviews only"),
     ("src/cluster/oidc_token.rs", "tokens of the account that trust policies name"),

@@ -7,6 +7,6 @@ pub mod document;
 pub mod lint;
 pub mod live;
 mod manifest;
-pub mod plan;
+pub mod preview;
 pub mod reverse;
 mod secrecy;

@@ -32,6 +32,14 @@ impl BindingWriter {
         Api::all(self.client.clone())
     }
 
+    /// The binding as it is now.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn read(&self, name: &str) -> Result<Option<AcrCredentialBinding>, CallError> {
+        call(self.bindings().get_opt(name)).await
+    }
+
     /// Replaces the status. The object is the one last seen: a spec that changed meanwhile refuses the write.
     ///
     /// # Errors

@@ -70,7 +70,7 @@ impl BindingLoop {
                     None
                 }
                 Step::AddFinalizer(entry) => {
-                    self.take_in(self.writer.set_finalizer(&entry.object, true).await)
+                    self.take_in(name, self.writer.set_finalizer(&entry.object, true).await).await
                 }
                 Step::RemoveFinalizer(entry) => {
                     let result = self.writer.set_finalizer(&entry.object, false).await;
@@ -87,21 +87,32 @@ impl BindingLoop {
                     if let Some(wait) = wait {
                         self.board.bindings.add_after(name.clone(), wait);
                     }
-                    self.take_in(result)
+                    self.take_in(name, result).await
                 }
             };
             self.retry(name, failed);
         }
     }
 
-    fn take_in(&self, result: Result<crate::api::AcrCredentialBinding, CallError>) -> Option<CallError> {
+    async fn take_in(
+        &self,
+        name: &str,
+        result: Result<crate::api::AcrCredentialBinding, CallError>,
+    ) -> Option<CallError> {
         match result {
             Ok(object) => {
                 self.board.put_binding(object);
                 None
             }
-            // The watch brings what it is now, or that it is gone.
+            // The watch brings that it is gone.
             Err(CallError::NotFound) => None,
+            // What the watch has not brought yet, because it lags or hangs, is read.
+            Err(CallError::Conflict) => {
+                if let Ok(Some(object)) = self.writer.read(name).await {
+                    self.board.put_binding(object);
+                }
+                Some(CallError::Conflict)
+            }
             Err(error) => Some(error),
         }
     }

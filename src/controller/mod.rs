@@ -13,6 +13,7 @@ mod book;
 mod clock;
 mod config_map;
 mod credential;
+mod fence;
 mod ledger;
 mod namespace;
 mod queue;
@@ -34,23 +35,21 @@ use self::binding::BindingLoop;
 use self::board::{Board, WORKERS};
 use self::config_map::{ConfigMapLoop, ConfigMapSink};
 use self::credential::CredentialLoop;
+use self::fence::FenceLoop;
 use self::ledger::Ledger;
 use self::namespace::NamespaceLoop;
-use self::queue::Lane;
 use self::sources::ClusterSources;
 pub use self::sources::Places;
-use crate::api::{AcrCredentialBinding, ConditionType, Reason, names};
+use crate::api::{AcrCredentialBinding, names};
 use crate::cloud::{Alibaba, SetupError, Sources};
 use crate::cluster::Applier;
 use crate::cluster::error::CallError;
 use crate::cluster::keys::KeySecrets;
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
-use crate::cluster::policy::{self, Fence};
 use crate::cluster::report::BindingWriter;
 use crate::cluster::store::Store;
 use crate::cluster::watch::{self, IndexSink, Sink, watch};
-use crate::plan::refresh::backoff;
-use crate::plan::{Failure, Template};
+use crate::plan::Template;
 use crate::server::Metrics;
 use crate::server::admin::{self, Readiness};
 
@@ -308,63 +307,6 @@ fn spawn_loops(tasks: &mut JoinSet<&'static str>, config: &Config, clients: &Cli
         let keys = KeySecrets::new(clients.write.clone(), &config.namespace);
         let grace = config.config_map_grace;
         spawn(tasks, "the ConfigMap loop", ConfigMapLoop { board, writer, keys, grace, metrics, seen }.run());
-    }
-}
-
-/// Looks whether the admission policies stand, at the start and for as long as they do not.
-struct FenceLoop {
-    client: Client,
-    board: Arc<Board>,
-    metrics: Arc<Metrics>,
-    readiness: Arc<Readiness>,
-}
-
-impl FenceLoop {
-    async fn run(self, config: Config) {
-        match policy::excess_rights(&self.client).await {
-            Ok(excess) if excess.is_empty() => {}
-            Ok(excess) => {
-                warn!(
-                    rights = excess.join("; "),
-                    "this controller has rights that it does not need; apply the RBAC of this version"
-                );
-            }
-            Err(error) => warn!(%error, "own rights cannot be looked up"),
-        }
-        let mut attempt = 0;
-        loop {
-            let fence = policy::probe(&self.client, &config.namespace, &config.template.name).await;
-            self.take_in(fence);
-            self.readiness.done("policies");
-            if fence == Fence::Standing {
-                info!("admission policies fence this controller");
-                return std::future::pending().await;
-            }
-            // A policy that was applied a moment ago is not in force yet.
-            attempt += 1;
-            tokio::time::sleep(backoff(attempt, Duration::from_secs(2), Duration::from_secs(60), "fence"))
-                .await;
-        }
-    }
-
-    fn take_in(&self, fence: Fence) {
-        self.metrics.fenced.set((fence == Fence::Standing).into());
-        let why = "no ValidatingAdmissionPolicy fences this controller: apply deploy/policies.yaml (Kubernetes 1.30 or newer)";
-        let missing = (ConditionType::Fenced, false, Failure::new(Reason::PoliciesMissing, why));
-        let next = if fence == Fence::Missing { vec![missing] } else { Vec::new() };
-        let mut state = self.board.state();
-        if state.common == next {
-            return;
-        }
-        if fence == Fence::Missing {
-            warn!("{why}; RBAC alone lets it make a Secret that the cluster fills with a token");
-        }
-        state.common = next;
-        let names = state.book.names();
-        drop(state);
-        for name in names {
-            self.board.bindings.add(name, Lane::Urgent);
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Against a real API server.
 
 use acr_lab::plane::{Options, Plane};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::Api;
 use kube::api::PostParams;
@@ -109,6 +110,22 @@ async fn a_plan_tells_what_would_be_written_and_writes_nothing() {
         },
     });
     pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), "default");
+    let labels = json!({ "app": "by-hand" });
+    let deployment = json!({
+        "metadata": { "name": "by-hand" },
+        "spec": {
+            "selector": { "matchLabels": labels },
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": {
+                    "imagePullSecrets": [{ "name": "acr-credential-secret-aggregation" }],
+                    "containers": [{ "name": "c", "image": "i" }],
+                },
+            },
+        },
+    });
+    deployments.create(&PostParams::default(), &serde_json::from_value(deployment).unwrap()).await.unwrap();
     let path = plane.dir().join("plan.yaml");
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: acr-configuration\n  namespace: kube-system\n\
                data:\n  watch-namespace: \"default,kube-public\"\n  acr-registry-info: |\n    - instanceId: cri-demo0001\n";
@@ -120,7 +137,7 @@ async fn a_plan_tells_what_would_be_written_and_writes_nothing() {
         "default: would change the Secret in place and set imagePullSecrets of default",
         "kube-public: would create the Secret and set imagePullSecrets of default",
         "2 namespaces would be written to, 0 stand already, 0 would not be served; nothing was written",
-        "need it for as long as they may be started again: default/by-hand",
+        "need it for as long as their Pods may be started again: Pod default/by-hand, Deployment default/by-hand",
         "(--remove-leavings deletes them): default/aliyun-acr-credential-a",
     ] {
         assert!(planned.out.contains(line), "{line} in {}", planned.out);

@@ -158,7 +158,7 @@ async fn the_readmes_steps_move_and_graduate_without_one_failed_pull() {
 fn both_readmes_give_the_same_steps() {
     let all = READMES.map(|readme| {
         let (from, to) =
-            if readme == "README.md" { ("### Moving", "## Ways") } else { ("### 迁移", "## 获取凭证") };
+            if readme == "README.md" { ("### Moving", "## Lint") } else { ("### 迁移", "## 检查") };
         steps(readme, from, to)
     });
     assert_eq!(all[0], all[1]);

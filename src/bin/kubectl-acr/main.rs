@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use acr_credential_binding::cli::lint::{Format, check};
-use acr_credential_binding::cli::{convert, plan, reverse};
+use acr_credential_binding::cli::{convert, preview, reverse};
 use anyhow::Context;
 use clap::Parser;
 
@@ -93,11 +93,11 @@ fn run_plan(args: &Plan) -> anyhow::Result<u8> {
         writeln!(err.lock(), "\nno binding: mend the errors above first")?;
         return Ok(FAILED);
     };
-    let binding = plan::converted(spec);
+    let binding = preview::converted(spec);
     let planned = input::with_cluster(async |client| {
-        let planned = plan::plan(&client, std::slice::from_ref(&binding), &args.region).await?;
+        let planned = preview::preview(&client, std::slice::from_ref(&binding), &args.region).await?;
         if args.remove_leavings {
-            plan::remove_leavings(&client, &planned.leavings).await?;
+            preview::remove_leavings(&client, &planned.leavings).await?;
         }
         Ok(planned)
     })?;

@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::core::v1::{Pod, PodSpec, Secret};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, ListParams, ObjectList, PartialObjectMeta};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -47,14 +49,14 @@ pub enum Error {
 
 /// What would be written, and what was found beside it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct Preview {
     /// Namespaces in which something would be written, and what.
     pub namespaces: Vec<(String, String)>,
     /// Namespaces that are covered and stand as they should, but for the token itself.
     pub unchanged: usize,
     /// Why a covered namespace would not be served.
     pub refused: Vec<(String, String)>,
-    /// Pods that name the Secret themselves, as `namespace/name`: they lose it if the Secret is withdrawn.
+    /// Pods and templates that name the Secret, as `Kind namespace/name`: they lose it if the Secret is withdrawn.
     pub named_by: Vec<String>,
     /// Secrets that the documented component left, as `namespace/name`.
     pub leavings: Vec<String>,
@@ -64,7 +66,11 @@ pub struct Plan {
 ///
 /// # Errors
 /// [`Error`]
-pub async fn plan(client: &Client, bindings: &[AcrCredentialBinding], region: &str) -> Result<Plan, Error> {
+pub async fn preview(
+    client: &Client,
+    bindings: &[AcrCredentialBinding],
+    region: &str,
+) -> Result<Preview, Error> {
     let template = Template {
         name: names::DEFAULT_SECRET_NAME.into(),
         labels: Default::default(),
@@ -73,7 +79,7 @@ pub async fn plan(client: &Client, bindings: &[AcrCredentialBinding], region: &s
     let bounds = bindings.iter().map(|object| bound(object, region)).collect::<Result<Vec<_>, _>>()?;
     let index = read(client, &template).await?;
     let snapshot = Snapshot::new(Arc::new(template), bounds, false);
-    let mut found = Plan::default();
+    let mut found = Preview::default();
     let mut all = index.matching(|_, _| true);
     all.sort();
     for namespace in all {
@@ -180,19 +186,39 @@ where
     }
 }
 
+/// Pods, and the templates of what makes Pods.
 async fn named_by(client: &Client) -> Result<Vec<String>, Error> {
     let mut found = Vec::new();
-    let pods: Api<Pod> = Api::all(client.clone());
-    list(&pods, None, "the Pods", |pod: Pod| {
-        // One that copied the ServiceAccount's list at its creation is not told from one whose template says so, and
-        // needs the Secret just as much.
-        let pulls = pod.spec.iter().flat_map(|spec| spec.image_pull_secrets.iter().flatten());
-        if pulls.into_iter().any(|entry| entry.name == names::DEFAULT_SECRET_NAME) {
-            found.push(format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any()));
-        }
+    named(client, "the Pods", &mut found, |pod: &Pod| pod.spec.as_ref()).await?;
+    named(client, "the Deployments", &mut found, |d: &Deployment| d.spec.template.spec.as_ref()).await?;
+    named(client, "the StatefulSets", &mut found, |s: &StatefulSet| s.spec.template.spec.as_ref()).await?;
+    named(client, "the DaemonSets", &mut found, |d: &DaemonSet| d.spec.template.spec.as_ref()).await?;
+    named(client, "the CronJobs", &mut found, |c: &CronJob| {
+        c.spec.job_template.spec.as_ref()?.template.spec.as_ref()
     })
     .await?;
     Ok(found)
+}
+
+/// One that copied the ServiceAccount's list at its creation is not told from one whose template says so, and needs
+/// the Secret just as much.
+async fn named<K>(
+    client: &Client,
+    what: &'static str,
+    found: &mut Vec<String>,
+    spec: impl Fn(&K) -> Option<&PodSpec>,
+) -> Result<(), Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    list(&Api::<K>::all(client.clone()), None, what, |object: K| {
+        let pulls = spec(&object).and_then(|spec| spec.image_pull_secrets.as_deref()).unwrap_or_default();
+        if pulls.iter().any(|entry| entry.name == names::DEFAULT_SECRET_NAME) {
+            let kind = K::kind(&());
+            found.push(format!("{kind} {}/{}", object.namespace().unwrap_or_default(), object.name_any()));
+        }
+    })
+    .await
 }
 
 async fn leavings(client: &Client) -> Result<Vec<String>, Error> {
@@ -210,7 +236,7 @@ fn unreadable(what: &'static str) -> impl Fn(kube::Error) -> Error {
     move |source| Error::Unreadable { what, source: Box::new(source) }
 }
 
-impl Plan {
+impl Preview {
     /// Writes the plan for people.
     ///
     /// # Errors
@@ -232,7 +258,7 @@ impl Plan {
         if !self.named_by.is_empty() {
             writeln!(
                 to,
-                "Pods that name the Secret {}, and need it for as long as they may be started again: {}",
+                "these name the Secret {}, and need it for as long as their Pods may be started again: {}",
                 names::DEFAULT_SECRET_NAME,
                 self.named_by.join(", ")
             )?;
