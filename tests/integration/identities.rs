@@ -182,6 +182,20 @@ async fn an_account_that_the_policies_do_not_name_is_told_with_its_cure() {
     let rename = r#"[{"op":"replace","path":"/rules/2/resourceNames","value":["renamed"]}]"#;
     let role = ["patch", "role", CONTROLLER, "-n", "kube-system", "--type=json", "-p", rename];
     lab.plane.kubectl_ok(&role).await.unwrap();
+    // The API server takes a moment to put new policies and rights in force.
+    let controller = lab.plane.service_account_client(NAMESPACE, CONTROLLER).await.unwrap();
+    let accounts: Api<ServiceAccount> = Api::namespaced(controller, "kube-system");
+    let spec = TokenRequestSpec {
+        audiences: Some(vec!["sts.aliyuncs.com".to_owned()]),
+        expiration_seconds: Some(3600),
+        ..TokenRequestSpec::default()
+    };
+    let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+    lab.until("the policies alone refuse it", async || {
+        let asked = accounts.create_token_request("renamed", &PostParams::default(), &request).await;
+        matches!(asked, Err(kube::Error::Api(status)) if status.code == BY_POLICY)
+    })
+    .await;
     lab.bind("renamed", of("renamed", by_rrsa())).await;
     let message = lab.until_ready_is("renamed", "False", "Forbidden").await;
     assert!(message.contains("kube-system/renamed") && message.contains("the policies"), "{message}");
