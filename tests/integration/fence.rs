@@ -22,6 +22,7 @@ async fn a_stolen_token_reads_and_makes_no_other_secret() {
     lab.create_namespace("victim").await;
     lab.bind("victim", spec(&["victim"])).await;
     lab.until_ready_is("victim", "True", "Succeeded").await;
+    lab.until_fenced().await;
     lab.controller.terminate(std::time::Duration::from_secs(20)).await.unwrap();
     lab.create_namespace("elsewhere").await;
     let thief = lab.plane.service_account_client(NAMESPACE, CONTROLLER).await.unwrap();

@@ -314,6 +314,14 @@ impl Lab {
         .await;
     }
 
+    /// Waits until the admission policies are in force, for which the API server takes a moment.
+    pub async fn until_fenced(&self) {
+        self.until("the policies stand", async || {
+            self.controller.metrics().await.unwrap().contains("acr_admission_policies_standing 1")
+        })
+        .await;
+    }
+
     /// Waits until something holds.
     pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         let end = Instant::now() + PATIENCE;

@@ -60,11 +60,7 @@ async fn it_is_alive_at_once_ends_cleanly_and_shows_its_metrics() {
     lab.create_namespace("metrics").await;
     lab.bind("metrics", spec(&["metrics"])).await;
     lab.until_ready_is("metrics", "True", "Succeeded").await;
-    // The API server takes a moment to put new policies in force.
-    lab.until("the policies stand", async || {
-        lab.controller.metrics().await.unwrap().contains("acr_admission_policies_standing 1")
-    })
-    .await;
+    lab.until_fenced().await;
     let metrics = lab.controller.metrics().await.unwrap();
     for line in [
         "acr_credential_mints_total{result=\"Success\"} 1",
