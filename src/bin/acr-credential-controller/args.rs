@@ -77,7 +77,8 @@ pub(crate) struct Args {
     #[arg(long, env = "ACR_VERIFY_CREDENTIALS", value_enum, default_value = "off")]
     pub(crate) verify_credentials: VerifyMode,
 
-    /// Host, as host[:port], to which a registry may send for tokens beside Alibaba's own; may be repeated
+    /// Host, with its port if it has one of its own, to which a registry may send for tokens beside Alibaba's own; may be
+    /// repeated
     #[arg(long = "registry-auth-host")]
     pub(crate) registry_auth_hosts: Vec<String>,
 
