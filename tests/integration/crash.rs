@@ -41,8 +41,9 @@ async fn a_crash_after_any_write_ends_as_if_there_had_been_none() {
         assert!(lab.pull_secrets(&name, "default").await.is_empty());
         assert_eq!(lab.pull_secrets(&name, "builder").await, ["mine"]);
     }
-    // Finalizer, Secret, two accounts and a status at least; then two accounts, the Secret and the finalizer.
-    assert!(serving >= 5 && withdrawing >= 4, "crashed {serving} and {withdrawing} times");
+    // Finalizer, Secret, two accounts and a status; then two accounts and the Secret, and the finalizer unless its
+    // write is the last of all and the crash comes too late to count.
+    assert!(serving >= 5 && withdrawing >= 3, "crashed {serving} and {withdrawing} times");
     let mints = lab.cloud.count("GetAuthorizationToken");
     assert!(mints <= 1 + serving, "{mints} mints for one token and {serving} crashes");
 }
