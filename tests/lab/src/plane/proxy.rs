@@ -224,6 +224,13 @@ impl FaultProxy {
         self.shared.cut.send_replace(());
     }
 
+    /// Forgets what is armed, once no write is under way. Returns whether there was any: if not, the write came, and
+    /// its callback has run or has ended the client.
+    pub async fn disarm(&self) -> bool {
+        let _none_under_way = self.shared.one_write.lock().await;
+        lock(&self.shared.state).armed.take().is_some()
+    }
+
     /// Forgets faults and what is armed, and lifts the fence. A hold ends with its guard.
     pub fn clear(&self) {
         let mut state = lock(&self.shared.state);
