@@ -70,7 +70,7 @@ impl BindingLoop {
                     None
                 }
                 Step::AddFinalizer(entry) => {
-                    self.take_in(name, self.writer.set_finalizer(&entry.object, true).await).await
+                    self.take_in(self.writer.set_finalizer(&entry.object, true).await)
                 }
                 Step::RemoveFinalizer(entry) => {
                     let result = self.writer.set_finalizer(&entry.object, false).await;
@@ -87,18 +87,17 @@ impl BindingLoop {
                     if let Some(wait) = wait {
                         self.board.bindings.add_after(name.clone(), wait);
                     }
-                    self.take_in(name, result).await
+                    self.take_in(result)
                 }
             };
+            if failed == Some(CallError::Conflict) {
+                self.read_again(name).await;
+            }
             self.retry(name, failed);
         }
     }
 
-    async fn take_in(
-        &self,
-        name: &str,
-        result: Result<crate::api::AcrCredentialBinding, CallError>,
-    ) -> Option<CallError> {
+    fn take_in(&self, result: Result<crate::api::AcrCredentialBinding, CallError>) -> Option<CallError> {
         match result {
             Ok(object) => {
                 self.board.put_binding(object);
@@ -106,14 +105,14 @@ impl BindingLoop {
             }
             // The watch brings that it is gone.
             Err(CallError::NotFound) => None,
-            // What the watch has not brought yet, because it lags or hangs, is read.
-            Err(CallError::Conflict) => {
-                if let Ok(Some(object)) = self.writer.read(name).await {
-                    self.board.put_binding(object);
-                }
-                Some(CallError::Conflict)
-            }
             Err(error) => Some(error),
+        }
+    }
+
+    /// After a conflict: what the watch has not brought yet, because it lags or hangs, is read.
+    async fn read_again(&self, name: &str) {
+        if let Ok(Some(object)) = self.writer.read(name).await {
+            self.board.put_binding(object);
         }
     }
 
