@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use acr_credential_binding::api::AcrCredentialBinding;
 use acr_lab::certificates::Authority;
-use acr_lab::cloud::world::OidcProvider;
 use acr_lab::cloud::{Cloud, CloudConfig};
 use acr_lab::controller::{Controller, ControllerOptions};
 use acr_lab::front::{ConnectProxy, HttpsFront};
@@ -60,12 +59,7 @@ fn options(kubeconfig: PathBuf, cloud: &Cloud) -> ControllerOptions {
 /// A cloud that has the cluster's OIDC provider registered, as a cluster with RRSA enabled has.
 async fn cloud_of(plane: &Plane) -> Cloud {
     let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
-    let provider = OidcProvider {
-        issuer: Options::default().service_account_issuer,
-        client_ids: ["sts.aliyuncs.com".to_owned()].into(),
-        jwks: plane.jwks().await.unwrap(),
-    };
-    cloud.register_oidc_provider("1", "ack-rrsa-demo", provider);
+    plane.enable_rrsa(&cloud).await.unwrap();
     cloud
 }
 

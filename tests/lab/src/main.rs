@@ -6,10 +6,14 @@ mod bench;
 mod demo;
 mod economy;
 
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use acr_lab::{
-    cloud::{Cloud, CloudConfig, world::OidcProvider},
+    cloud::{Cloud, CloudConfig},
+    controller::build_release,
     plane::{Options, Plane},
 };
 use clap::{Args, Parser, Subcommand};
@@ -72,7 +76,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Up(args) => {
             let plane = Plane::start(Options::default()).await?;
             let cloud = args.start().await?;
-            trust_the_cluster(&cloud, &plane).await?;
+            plane.enable_rrsa(&cloud).await?;
             println!("{}", cloud.describe());
             print_access(&plane);
             until_told().await
@@ -97,13 +101,11 @@ async fn until_told() -> anyhow::Result<()> {
     Ok(tokio::signal::ctrl_c().await?)
 }
 
-/// Registers the cluster as an OIDC provider, as enabling RRSA does.
-async fn trust_the_cluster(cloud: &Cloud, plane: &Plane) -> anyhow::Result<()> {
-    let provider = OidcProvider {
-        issuer: Options::default().service_account_issuer,
-        client_ids: ["sts.aliyuncs.com".to_owned()].into(),
-        jwks: plane.jwks().await?,
-    };
-    cloud.register_oidc_provider("1", "ack-rrsa-demo", provider);
-    Ok(())
+/// The controller to measure: the one that is given, or a release build of the one here.
+async fn shipped(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(binary) = given {
+        return Ok(binary.to_owned());
+    }
+    println!("Build the controller as it is shipped");
+    build_release().await
 }

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use acr_lab::cloud::world::OidcProvider;
 use acr_lab::cloud::{Cloud, CloudConfig};
 use acr_lab::plane::{Options, Plane};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -40,13 +39,9 @@ async fn show(cloud: &Cloud, token: &str) -> (u16, Option<String>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_of_the_right_service_account_and_audience_opens_a_session_and_no_other_does() {
-    let options = Options::default();
-    let issuer = options.service_account_issuer.clone();
-    let plane = Plane::start(options).await.unwrap();
+    let plane = Plane::start(Options::default()).await.unwrap();
     let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
-    let client_ids = [AUDIENCE.to_owned()].into();
-    let provider = OidcProvider { issuer, client_ids, jwks: plane.jwks().await.unwrap() };
-    cloud.register_oidc_provider("1", "ack-rrsa-demo", provider);
+    plane.enable_rrsa(&cloud).await.unwrap();
 
     let accounts: Api<ServiceAccount> = Api::namespaced(plane.client(), "kube-system");
     for name in [NAME, "other"] {

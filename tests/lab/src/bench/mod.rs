@@ -31,7 +31,7 @@ use std::{
 
 use acr_lab::{
     cloud::Cloud,
-    controller::{Controller, build_release},
+    controller::Controller,
     plane::{Mark, Options, Plane},
 };
 use anyhow::Context;
@@ -44,6 +44,7 @@ use self::{
     transport::Transport,
     watch::{Watch, from_to},
 };
+use crate::shipped;
 
 /// The namespace and the ServiceAccount that the controller runs in and as.
 pub(crate) const NAMESPACE: &str = "acr-credential-system";
@@ -80,13 +81,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if cfg!(debug_assertions) {
         return Err(again_in_release());
     }
-    let binary = match &args.controller {
-        Some(binary) => binary.clone(),
-        None => {
-            println!("Build the controller as it is shipped");
-            build_release().await?
-        }
-    };
+    let binary = shipped(args.controller.as_deref()).await?;
     println!("Start a control plane and a simulated cloud");
     let plane = Plane::start(Options::default()).await?;
     let mut bench = within("setup", Bench::set_up(&args, binary, plane)).await?;

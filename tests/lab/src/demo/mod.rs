@@ -16,7 +16,7 @@ use acr_lab::{
 };
 use anyhow::{Context, bail};
 
-use crate::{print_access, trust_the_cluster, until_told};
+use crate::{print_access, until_told};
 
 /// The namespace and the ServiceAccount that the controller runs in and as.
 const NAMESPACE: &str = "acr-credential-system";
@@ -35,7 +35,7 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<()> {
     let started = Instant::now();
     let plane = Plane::start(Options::default()).await?;
     let cloud = Cloud::start(CloudConfig::demo()).await?;
-    trust_the_cluster(&cloud, &plane).await?;
+    plane.enable_rrsa(&cloud).await?;
     println!(
         "   etcd, kube-apiserver and kube-controller-manager: up in {:.1} s.",
         started.elapsed().as_secs_f64()

@@ -21,8 +21,8 @@ use std::{
 };
 
 use acr_lab::{
-    cloud::{Cloud, CloudConfig, Millis, world::OidcProvider},
-    controller::{Controller, ControllerOptions, build_release},
+    cloud::{Cloud, CloudConfig, Millis},
+    controller::{Controller, ControllerOptions},
     plane::{Mark, Options, Plane},
 };
 use anyhow::{Context, bail};
@@ -36,6 +36,7 @@ use crate::bench::{
     setup::MANIFESTS,
     transport::{Kind, Transport},
 };
+use crate::shipped;
 
 /// What begins the name of every covered namespace.
 const PREFIX: &str = "econ-";
@@ -79,13 +80,7 @@ pub(crate) struct Args {
 
 /// Measures and reports.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let binary = match &args.controller {
-        Some(binary) => binary.clone(),
-        None => {
-            println!("Build the controller as it is shipped");
-            build_release().await?
-        }
-    };
+    let binary = shipped(args.controller.as_deref()).await?;
     println!("Start a control plane and a simulated cloud");
     let plane = Plane::start(Options::default()).await?;
     let economy = Economy::set_up(&args, binary, plane);
@@ -133,12 +128,7 @@ impl Economy {
     async fn set_up(args: &Args, binary: PathBuf, plane: Plane) -> anyhow::Result<Economy> {
         let pace = Pace { speed: args.speed, long_node_tokens: args.long_node_tokens };
         let cloud = Cloud::start(CloudConfig { world: identities::world(&pace), port: 0 }).await?;
-        let provider = OidcProvider {
-            issuer: Options::default().service_account_issuer,
-            client_ids: ["sts.aliyuncs.com".to_owned()].into(),
-            jwks: plane.jwks().await?,
-        };
-        cloud.register_oidc_provider("1", "ack-rrsa-demo", provider);
+        plane.enable_rrsa(&cloud).await?;
         for manifest in MANIFESTS {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(manifest);
             plane.apply_file(path).await.with_context(|| format!("{manifest} was not applied"))?;

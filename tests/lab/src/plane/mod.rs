@@ -40,6 +40,7 @@ pub use self::{
 };
 use crate::{
     certificates::{Authority, write_private},
+    cloud::{Cloud, world::OidcProvider},
     process::{Child, Scratch, Signal, lock},
 };
 
@@ -194,6 +195,18 @@ impl Plane {
     pub async fn jwks(&self) -> anyhow::Result<serde_json::Value> {
         let request = hyper::Request::get("/openid/v1/jwks").body(Vec::new())?;
         Ok(serde_json::from_str(&self.client().request_text(request).await?)?)
+    }
+
+    /// Makes the cloud trust this cluster's tokens, as enabling RRSA for it does: as the provider `ack-rrsa-demo` of
+    /// account 1, for the audience `sts.aliyuncs.com`.
+    pub async fn enable_rrsa(&self, cloud: &Cloud) -> anyhow::Result<()> {
+        let provider = OidcProvider {
+            issuer: self.options.service_account_issuer.clone(),
+            client_ids: ["sts.aliyuncs.com".to_owned()].into(),
+            jwks: self.jwks().await?,
+        };
+        cloud.register_oidc_provider("1", "ack-rrsa-demo", provider);
+        Ok(())
     }
 
     /// The audit log.
