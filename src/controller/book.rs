@@ -148,22 +148,33 @@ impl Book {
             || self.entries.values().any(|entry| entry.is_held() && entry.good.is_none())
     }
 
+    fn active(&self) -> impl Iterator<Item = Arc<Binding>> {
+        let in_force = self.entries.values().filter_map(Entry::in_force);
+        in_force.filter(|(_, phase)| *phase == Phase::Active).map(|(binding, _)| binding)
+    }
+
     /// What the active bindings want of each registry.
     pub fn wants(&self) -> HashMap<RegistryKey, Want> {
         let mut wants: HashMap<RegistryKey, Want> = HashMap::new();
-        let active =
-            self.entries.values().filter_map(Entry::in_force).filter(|(_, phase)| *phase == Phase::Active);
-        for (binding, _) in active {
+        for binding in self.active() {
             for registry in &binding.registries {
                 let want = wants
                     .entry(registry.key.clone())
                     .or_insert(Want { threshold: binding.threshold, ..Want::default() });
                 want.threshold = want.threshold.max(binding.threshold);
                 want.list_domains |= registry.domains.is_empty();
-                want.domains.extend(registry.domains.iter().cloned());
             }
         }
         wants
+    }
+
+    /// The domains that entries of active bindings give for a registry, each once.
+    pub fn given_domains(&self, key: &RegistryKey) -> BTreeSet<String> {
+        let of = |binding: Arc<Binding>| {
+            let entries = binding.registries.iter().filter(|registry| registry.key == *key);
+            entries.flat_map(|registry| registry.domains.clone()).collect::<Vec<_>>()
+        };
+        self.active().flat_map(of).collect()
     }
 
     /// Registries of the bindings in force, whatever they ask: what is held for them is kept.

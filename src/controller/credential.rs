@@ -78,7 +78,10 @@ impl CredentialLoop {
         let now = clock::now();
         let mut state = self.board.state();
         let wants = state.book.wants();
-        let (due, next) = state.ledger.start_due(&wants, now);
+        let (mut due, next) = state.ledger.start_due(&wants, now);
+        for due in &mut due {
+            due.domains.splice(0..0, state.book.given_domains(&due.key));
+        }
         drop(state);
         self.sources.watch_pairs(&key_secrets(wants.keys()));
         let started = !due.is_empty();

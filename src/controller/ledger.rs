@@ -1,6 +1,6 @@
 //! What is held for each registry, and what became of the last attempt.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +21,6 @@ pub struct Want {
     pub threshold: Duration,
     /// Whether the instance's own domains are asked for.
     pub list_domains: bool,
-    /// The domains that entries give.
-    pub domains: BTreeSet<String>,
 }
 
 /// A registry that is due.
@@ -32,7 +30,7 @@ pub struct Due {
     pub key: RegistryKey,
     /// Whether the instance's own domains are asked for.
     pub list_domains: bool,
-    /// Domains that are known already.
+    /// Domains that are known already: here the instance's own, as they were listed last.
     pub domains: Vec<String>,
 }
 
@@ -147,8 +145,7 @@ impl Ledger {
             let Some(held) = self.held.get_mut(&key) else { continue };
             held.in_flight = true;
             let Some(want) = wants.get(&key) else { continue };
-            let given = want.domains.iter().cloned();
-            let domains = given.chain(held.domains.iter().flat_map(|domains| domains.to_vec())).collect();
+            let domains = held.domains.iter().flat_map(|domains| domains.to_vec()).collect();
             started.push(Due { key, list_domains: want.list_domains, domains });
         }
         let next = wants.iter().filter_map(|(key, want)| self.due_at(key, want)).min();

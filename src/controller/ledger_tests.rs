@@ -26,7 +26,7 @@ fn registry(key: &RegistryKey, domains: &[&str]) -> Registry {
 }
 
 fn wants(keys: &[&RegistryKey], list_domains: bool) -> HashMap<RegistryKey, Want> {
-    let want = Want { threshold: Duration::from_secs(900), list_domains, ..Want::default() };
+    let want = Want { threshold: Duration::from_secs(900), list_domains };
     keys.iter().map(|key| ((*key).clone(), want.clone())).collect()
 }
 
