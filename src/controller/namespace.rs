@@ -171,7 +171,10 @@ impl NamespaceLoop {
         let mut failures = Vec::new();
         for (&change, outcome) in changes.iter().zip(outcomes) {
             self.metrics.count_change(change, &outcome);
-            if let (Outcome::Done, Some(object)) = (&outcome, Object::of(&job.key, change)) {
+            // What a rival undoes comes back by an event. A fill or a refresh of thousands is not remembered for it.
+            if job.is_urgent()
+                && let (Outcome::Done, Some(object)) = (&outcome, Object::of(&job.key, change))
+            {
                 self.rivals.wrote(object);
             }
             match (&outcome, change) {

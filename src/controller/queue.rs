@@ -207,6 +207,13 @@ impl<K: Eq + Hash + Clone> Inner<K> {
     }
 }
 
+impl<K: Eq + Hash + Clone> Job<K> {
+    /// Whether somebody waits for it: an event brought it, and no round over many.
+    pub fn is_urgent(&self) -> bool {
+        self.lane == Lane::Urgent
+    }
+}
+
 impl<K: Eq + Hash + Clone> Drop for Job<K> {
     fn drop(&mut self) {
         self.queue.lock().finish(&self.key, self.lane);
