@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use cbc::Decryptor;
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockModeDecrypt, KeyIvInit};
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
@@ -16,14 +16,7 @@ use serde::Deserialize;
 use super::AccessKey;
 use crate::api::condition::Reason;
 use crate::cloud::error::{Failure, Retry};
-use crate::cloud::flight::Held;
 use crate::model::identity::Arn;
-
-/// The longest remainder of life at which the token is read again, as ACK's own components have it.
-const LEAD: SignedDuration = SignedDuration::from_mins(10);
-
-/// ACK may go on showing a token that is due; then it is read again no sooner than this.
-const PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
 /// AES works on blocks of this many bytes. The first of a part is no text: it is the IV.
 const BLOCK: usize = 16;
@@ -66,13 +59,11 @@ struct Fault {
 /// three parts of a key.
 ///
 /// # Guarantees
-/// - Due again when ten minutes or a third of the remaining life are left, whichever is less, but no sooner than a
-///   minute from now.
 /// - No byte of the text is in a failure, but for the code of ACK's own error, if it is a harmless word.
 ///
 /// # Errors
 /// `AddonTokenInvalid`, if the token cannot be opened, has ended, or says that ACK could not get one.
-pub(super) fn read(text: &str, now: Timestamp) -> Result<Option<Held>, Failure> {
+pub(super) fn read(text: &str, now: Timestamp) -> Result<Option<AccessKey>, Failure> {
     if text.trim().is_empty() {
         return Ok(None);
     }
@@ -81,7 +72,7 @@ pub(super) fn read(text: &str, now: Timestamp) -> Result<Option<Held>, Failure> 
     })
 }
 
-fn open(text: &str, now: Timestamp) -> Result<Option<Held>, Fault> {
+fn open(text: &str, now: Timestamp) -> Result<Option<AccessKey>, Fault> {
     // A list would be taken for the fields in their order.
     let object = text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten();
     let Document { id, secret, token, expiration, keyring, role, error } =
@@ -101,21 +92,13 @@ fn open(text: &str, now: Timestamp) -> Result<Option<Held>, Fault> {
     let token = SecretString::from(part("security.token", token)?.as_str());
     let expires_at =
         expiration.and_then(|text| text.parse::<Timestamp>().ok()).ok_or("has no readable expiration")?;
-    let life = expires_at.duration_since(now);
-    if life <= SignedDuration::ZERO {
+    if expires_at <= now {
         // ACK writes the next one without a human, unless the clock here is what is wrong.
         let what = "has ended already (check the node's clock)".to_owned();
         return Err(Fault { what, retry: Retry::Soon });
     }
-    let key = AccessKey {
-        holder: holder(role.as_deref()).into(),
-        id: id.to_string(),
-        secret,
-        token: Some(token),
-        expires_at,
-    };
-    let due = expires_at - (life / 3).min(LEAD);
-    Ok(Some(Held { key, renew_at: due.max(now + PAUSE).min(expires_at) }))
+    let holder = holder(role.as_deref()).into();
+    Ok(Some(AccessKey { holder, id: id.to_string(), secret, token: Some(token), expires_at }))
 }
 
 /// One part of the key. No part can be anything but printable ASCII, since all three are sent in headers; that tells

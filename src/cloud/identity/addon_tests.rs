@@ -10,10 +10,9 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::read;
+use super::{AccessKey, read};
 use crate::api::condition::Reason;
 use crate::cloud::error::{Failure, Retry};
-use crate::cloud::flight::Held;
 
 const KEYRING: &str = "fake-keyring1234";
 const VECTOR_D: &str = "Ik032ULdaqWth2fvyigEcJHGMNNMnATo04/d+c5Jxz+bJN0Jh8fKd8A5MlNnYRwf";
@@ -60,7 +59,7 @@ fn with(field: &str, value: impl Into<Value>) -> Value {
     document
 }
 
-fn held(document: &Value, now: &str) -> Held {
+fn opened(document: &Value, now: &str) -> AccessKey {
     read(&document.to_string(), at(now)).unwrap().unwrap()
 }
 
@@ -89,7 +88,7 @@ fn fault(document: &Value) -> String {
 
 #[test]
 fn vector_d_and_what_stands_beside_it_are_read_whole() {
-    let key = held(&document(), NOW).key;
+    let key = opened(&document(), NOW);
     assert_eq!(
         (key.id.as_str(), &*key.holder),
         ("fake-accessKeyId", "the managed role AliyunCSManagedAcrRole")
@@ -106,7 +105,7 @@ fn a_keyring_may_have_24_or_32_bytes() {
         for (field, text) in [("access.key.id", "id"), ("access.key.secret", "s"), ("security.token", "t")] {
             document[field] = sealed(text.as_bytes(), keyring).into();
         }
-        let key = held(&document, NOW).key;
+        let key = opened(&document, NOW);
         assert_eq!((key.id.as_str(), key.secret.expose_secret()), ("id", "s"), "{keyring}");
     }
 }
@@ -121,7 +120,7 @@ fn a_role_is_named_if_it_is_one() {
         (json!("<html>"), "the managed role"),
         (json!(long), "the managed role"),
     ] {
-        assert_eq!(&*held(&with("role.arn", arn), NOW).key.holder, expected);
+        assert_eq!(&*opened(&with("role.arn", arn), NOW).holder, expected);
     }
 }
 
@@ -135,23 +134,6 @@ fn no_text_and_no_key_in_it_are_no_token() {
         r#"{"access.key.id":null}"#,
     ] {
         assert!(read(text, at(NOW)).unwrap().is_none(), "{text:?}");
-    }
-}
-
-#[test]
-fn a_token_is_read_again_when_ten_minutes_or_a_third_of_its_life_remain() {
-    for (now, renew_at) in [
-        // Six hours: ten minutes before the end.
-        ("08:22:45", "14:12:45"),
-        // A quarter of an hour: five minutes before.
-        ("14:07:45", "14:17:45"),
-        // A minute and a half: a third before the end, but not within the minute.
-        ("14:21:15", "14:22:15"),
-        // Almost over: at its end.
-        ("14:22:30", "14:22:45"),
-    ] {
-        let held = held(&document(), &format!("2021-01-01T{now}Z"));
-        assert_eq!(held.renew_at, at(&format!("2021-01-01T{renew_at}Z")), "at {now}");
     }
 }
 

@@ -169,7 +169,7 @@ impl Own {
     /// microseconds.
     async fn managed(&self, sources: &dyn Sources, now: Timestamp) -> Result<Option<AccessKey>, Failure> {
         match sources.addon_token().await? {
-            Some(text) => Ok(addon::read(text.expose_secret(), now)?.map(|held| held.key)),
+            Some(text) => addon::read(text.expose_secret(), now),
             None => Ok(None),
         }
     }
