@@ -1,19 +1,18 @@
 //! One Secret by its name, as it is now. RBAC grants such Secrets one by one, so each has a watch of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Secret;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client};
 use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::error::{CallError, DEADLINE, classify};
+use super::watch::Sink;
 
 /// What is known of the Secret.
 #[derive(Clone, Debug)]
@@ -71,11 +70,8 @@ impl NamedSecret {
         let (sender, seen) = watch::channel(None);
         let api: Api<Secret> = Api::namespaced(client, namespace);
         let config = super::watch::config().fields(&format!("metadata.name={name}"));
-        let told = move |now: Seen| {
-            changed(&now);
-            sender.send_replace(Some(now));
-        };
-        Self { seen, task: tokio::spawn(follow(api, config, told)) }
+        let sink = Told { changed, sender, known: false };
+        Self { seen, task: tokio::spawn(super::watch::watch(api, config, sink)) }
     }
 
     /// What is known, once something is.
@@ -96,36 +92,46 @@ impl Drop for NamedSecret {
     }
 }
 
-async fn follow(api: Api<Secret>, config: watcher::Config, told: impl Fn(Seen)) {
-    let events = watcher(api, config).default_backoff();
-    pin_mut!(events);
-    let mut listed = None;
-    let mut known = false;
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(Event::Init) => listed = None,
-            Ok(Event::InitApply(secret)) => listed = Some(secret),
-            Ok(Event::InitDone) => {
-                known = true;
-                told(listed.take().map_or(Seen::Absent, present));
-            }
-            Ok(Event::Apply(secret)) => told(present(secret)),
-            Ok(Event::Delete(_)) => told(Seen::Absent),
-            Err(error) => match refused(&error) {
-                // A watch that breaks says nothing of what it showed; one that was never granted does.
-                error @ CallError::Forbidden(_) => {
-                    known = false;
-                    told(Seen::Refused(error));
-                }
-                error if !known => told(Seen::Refused(error)),
-                _ => {}
-            },
-        }
+/// Passes on what the watch brings.
+struct Told<F> {
+    changed: F,
+    sender: watch::Sender<Option<Seen>>,
+    /// Whether the Secret could be looked at, and nothing has forbidden that since.
+    known: bool,
+}
+
+impl<F: Fn(&Seen)> Told<F> {
+    fn tell(&self, now: Seen) {
+        (self.changed)(&now);
+        self.sender.send_replace(Some(now));
     }
 }
 
-fn present(secret: Secret) -> Seen {
-    Seen::Present(Arc::new(secret.into()))
+impl<F: Fn(&Seen)> Sink<Secret> for Told<F> {
+    fn put(&mut self, secret: Secret) {
+        self.known = true;
+        self.tell(Seen::Present(Arc::new(secret.into())));
+    }
+
+    fn remove(&mut self, _: Secret) {
+        self.tell(Seen::Absent);
+    }
+
+    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
+        self.known = true;
+        if seen.is_empty() {
+            self.tell(Seen::Absent);
+        }
+    }
+
+    /// A watch that breaks says nothing of what it showed; one that is not granted does.
+    fn interrupted(&mut self, _: &str, error: &watcher::Error) {
+        let error = refused(error);
+        self.known &= !matches!(error, CallError::Forbidden(_));
+        if !self.known {
+            self.tell(Seen::Refused(error));
+        }
+    }
 }
 
 fn refused(error: &watcher::Error) -> CallError {

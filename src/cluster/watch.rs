@@ -28,6 +28,10 @@ pub trait Sink<K> {
     fn put(&mut self, object: K);
     /// An object went away.
     fn remove(&mut self, object: K);
+    /// The watch broke, or was never let through. It is tried again with back-off.
+    fn interrupted(&mut self, kind: &str, error: &watcher::Error) {
+        warn!(kind, error = %describe(error), "watch interrupted");
+    }
     /// A list is complete: only these `(namespace, name)` exist.
     fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>);
 }
@@ -37,7 +41,7 @@ pub fn config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE)
 }
 
-/// Watches for ever. Errors are logged and retried with back-off.
+/// Watches for ever. After an error it tries again with back-off.
 pub async fn watch<K>(api: Api<K>, config: watcher::Config, mut sink: impl Sink<K>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
@@ -59,7 +63,7 @@ where
             }
             Ok(Event::Apply(object)) => sink.put(object),
             Ok(Event::Delete(object)) => sink.remove(object),
-            Err(error) => warn!(kind, error = %describe(&error), "watch interrupted"),
+            Err(error) => sink.interrupted(&kind, &error),
         }
     }
 }
