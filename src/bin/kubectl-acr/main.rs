@@ -7,12 +7,12 @@ mod input;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use acr_credential_binding::cli::lint::{Format, check};
+use acr_credential_binding::cli::lint::{Format, Report, check};
 use acr_credential_binding::cli::{convert, preview, reverse};
 use anyhow::Context;
 use clap::Parser;
 
-use self::args::{Args, Command, Convert, Lint, Output, Plan};
+use self::args::{Args, Command, Convert, Input, Lint, Output, Plan};
 
 /// What cannot be served, or could not be looked at.
 const FAILED: u8 = 2;
@@ -56,12 +56,19 @@ fn run_lint(lint: &Lint) -> anyhow::Result<u8> {
     Ok(report.exit_code(lint.strict))
 }
 
-fn run_convert(args: &Convert) -> anyhow::Result<u8> {
-    let report = check(&input::document(&args.input)?);
-    let (out, err) = (io::stdout(), io::stderr());
+/// The configuration, with its findings told on standard error.
+fn told(input: &Input) -> anyhow::Result<Report> {
+    let report = check(&input::document(input)?);
+    let err = io::stderr();
     if !report.diagnostics.is_empty() {
         report.write(Format::Human { colour: colour(err.is_terminal()) }, &mut err.lock())?;
     }
+    Ok(report)
+}
+
+fn run_convert(args: &Convert) -> anyhow::Result<u8> {
+    let report = told(&args.input)?;
+    let (out, err) = (io::stdout(), io::stderr());
     let Some(conversion) = &report.conversion else { return Ok(FAILED) };
     let Some(manifests) = convert::manifests(conversion)? else {
         writeln!(err.lock(), "\nno binding: mend the errors above first")?;
@@ -83,11 +90,8 @@ fn run_convert(args: &Convert) -> anyhow::Result<u8> {
 }
 
 fn run_plan(args: &Plan) -> anyhow::Result<u8> {
-    let report = check(&input::document(&args.input)?);
+    let report = told(&args.input)?;
     let (out, err) = (io::stdout(), io::stderr());
-    if !report.diagnostics.is_empty() {
-        report.write(Format::Human { colour: colour(err.is_terminal()) }, &mut err.lock())?;
-    }
     let spec = report.conversion.as_ref().and_then(|conversion| conversion.spec.clone());
     let Some(spec) = spec else {
         writeln!(err.lock(), "\nno binding: mend the errors above first")?;
