@@ -19,6 +19,8 @@ mod namespace;
 mod queue;
 mod rivals;
 mod sources;
+mod tasks;
+mod watches;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -26,9 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::core::DeserializeGuard;
-use kube::{Api, Client, ResourceExt};
-use tokio::task::JoinSet;
+use kube::{Api, Client};
 use tracing::{error, info, warn};
 
 use self::binding::BindingLoop;
@@ -40,15 +40,15 @@ use self::ledger::Ledger;
 use self::namespace::NamespaceLoop;
 use self::sources::ClusterSources;
 pub use self::sources::Places;
-use crate::api::{AcrCredentialBinding, names};
+use self::tasks::{Tasks, name_of, spawn};
+use crate::api::names;
 use crate::cloud::{Alibaba, SetupError, Sources};
 use crate::cluster::Applier;
 use crate::cluster::error::CallError;
 use crate::cluster::keys::KeySecrets;
-use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::cluster::report::BindingWriter;
 use crate::cluster::store::Store;
-use crate::cluster::watch::{self, IndexSink, Sink, watch};
+use crate::cluster::watch::{self, watch};
 use crate::plan::Template;
 use crate::server::Metrics;
 use crate::server::admin::{self, Readiness};
@@ -117,7 +117,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::default());
     let readiness = Readiness::awaiting(AWAITED);
-    let mut tasks: JoinSet<&'static str> = JoinSet::new();
+    let mut tasks = Tasks::new();
     let store = Store::new(clients.write.clone(), &config.namespace);
     let kept = load(&store, &config.namespace).await?;
     let board = Board::new(&config.region, Arc::new(config.template.clone()), Ledger::new(kept));
@@ -125,7 +125,7 @@ pub async fn run(
     let sources = Arc::new(sources);
     let cloud = cloud(sources.clone())?;
     serve_admin(&mut tasks, &config, &readiness, &metrics, &board);
-    spawn_watches(&mut tasks, &config, &clients, &readiness, &board);
+    watches::spawn_all(&mut tasks, &config, &clients, &readiness, &board);
     let fence = FenceLoop {
         client: clients.write.clone(),
         board: board.clone(),
@@ -153,12 +153,7 @@ struct Parts {
 }
 
 /// Starts the loops once the caches are full, and waits for any task to end.
-async fn supervise(
-    tasks: &mut JoinSet<&'static str>,
-    config: &Config,
-    clients: &Clients,
-    parts: Parts,
-) -> Error {
+async fn supervise(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: Parts) -> Error {
     tokio::select! {
         () = parts.readiness.complete() => {}
         Some(ended) = tasks.join_next() => return Error::Ended(name_of(ended)),
@@ -170,24 +165,6 @@ async fn supervise(
         Some(ended) => Error::Ended(name_of(ended)),
         None => Error::Ended("everything"),
     }
-}
-
-fn name_of(ended: Result<&'static str, tokio::task::JoinError>) -> &'static str {
-    ended.unwrap_or_else(|error| {
-        error!(%error, "a task broke off");
-        "a task that broke off"
-    })
-}
-
-fn spawn<T>(
-    tasks: &mut JoinSet<&'static str>,
-    name: &'static str,
-    task: impl Future<Output = T> + Send + 'static,
-) {
-    tasks.spawn(async move {
-        task.await;
-        name
-    });
 }
 
 async fn load(store: &Store, namespace: &str) -> Result<crate::cluster::store::Tokens, Error> {
@@ -206,7 +183,7 @@ async fn load(store: &Store, namespace: &str) -> Result<crate::cluster::store::T
 }
 
 fn serve_admin(
-    tasks: &mut JoinSet<&'static str>,
+    tasks: &mut Tasks,
     config: &Config,
     readiness: &Arc<Readiness>,
     metrics: &Arc<Metrics>,
@@ -228,48 +205,7 @@ fn serve_admin(
     });
 }
 
-fn spawn_watches(
-    tasks: &mut JoinSet<&'static str>,
-    config: &Config,
-    clients: &Clients,
-    readiness: &Arc<Readiness>,
-    board: &Arc<Board>,
-) {
-    let client = &clients.watch;
-    let index_sink = |part: &'static str| {
-        let (wake, readiness) = (board.clone(), readiness.clone());
-        IndexSink {
-            index: board.index.clone(),
-            template: board.template().clone(),
-            wake: move |namespace| wake.wake_namespace(namespace),
-            complete: move || readiness.done(part),
-        }
-    };
-    let secrets = watch::config().fields(&format!("metadata.name={}", config.template.name));
-    spawn(
-        tasks,
-        "the watch on namespaces",
-        watch(Api::<WatchedNamespace>::all(client.clone()), watch::config(), index_sink("namespaces")),
-    );
-    spawn(
-        tasks,
-        "the watch on service accounts",
-        watch(
-            Api::<WatchedServiceAccount>::all(client.clone()),
-            watch::config(),
-            index_sink("service accounts"),
-        ),
-    );
-    spawn(
-        tasks,
-        "the watch on secrets",
-        watch(Api::<WatchedSecret>::all(client.clone()), secrets, index_sink("secrets")),
-    );
-    let bindings = BindingSink { board: board.clone(), readiness: readiness.clone() };
-    spawn(tasks, "the watch on bindings", watch(Api::all(client.clone()), watch::config(), bindings));
-}
-
-fn spawn_loops(tasks: &mut JoinSet<&'static str>, config: &Config, clients: &Clients, parts: Parts) {
+fn spawn_loops(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: Parts) {
     let Parts { board, metrics, store, cloud, sources, .. } = parts;
     let applier = Applier::new(clients.write.clone(), board.index.clone(), board.template().clone());
     let worker = NamespaceLoop {
@@ -307,38 +243,5 @@ fn spawn_loops(tasks: &mut JoinSet<&'static str>, config: &Config, clients: &Cli
         let keys = KeySecrets::new(clients.write.clone(), &config.namespace);
         let grace = config.config_map_grace;
         spawn(tasks, "the ConfigMap loop", ConfigMapLoop { board, writer, keys, grace, metrics, seen }.run());
-    }
-}
-
-/// Takes bindings in. One that cannot be read does not stall the watch.
-struct BindingSink {
-    board: Arc<Board>,
-    readiness: Arc<Readiness>,
-}
-
-impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
-    fn put(&mut self, object: DeserializeGuard<AcrCredentialBinding>) {
-        match object.0 {
-            Ok(binding) => self.board.put_binding(binding),
-            Err(invalid) => {
-                let name = invalid.metadata.name.unwrap_or_default();
-                error!(binding = %name, error = %invalid.error, "the binding cannot be read; what it made stays as it is");
-                self.board.hold_unreadable(&name);
-            }
-        }
-    }
-
-    fn remove(&mut self, object: DeserializeGuard<AcrCredentialBinding>) {
-        self.board.remove_binding(&object.name_any());
-    }
-
-    fn listed(&mut self, seen: &std::collections::HashSet<(Box<str>, Box<str>)>) {
-        let known = self.board.state().book.names();
-        for name in known {
-            if !seen.contains(&(Box::from(""), Box::from(&*name))) {
-                self.board.remove_binding(&name);
-            }
-        }
-        self.readiness.done("bindings");
     }
 }

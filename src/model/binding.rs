@@ -16,8 +16,8 @@ use super::labels::{Labels, Selector};
 use super::pattern::Pattern;
 use super::registry::{Edition, Registry, RegistryKey};
 use crate::api::binding::{
-    AcrCredentialBinding, AcrCredentialBindingSpec, DeletionPolicy, RegistryEntry, ServiceAccounts,
-    WatchNamespaces,
+    AcrCredentialBinding, AcrCredentialBindingSpec, DeletionPolicy, FailurePolicy, RegistryEntry,
+    ServiceAccounts, WatchNamespaces,
 };
 use crate::api::names;
 
@@ -39,6 +39,8 @@ pub struct Binding {
     pub service_accounts: ServiceAccountSelection,
     /// Renew when less than this is left.
     pub threshold: Duration,
+    /// How ServiceAccounts are served while they are created, where that is asked for.
+    pub admission: Option<Admission>,
     /// Take over a Secret of our name and type that others made.
     pub adopt: bool,
     /// What the end of the binding does.
@@ -47,6 +49,15 @@ pub struct Binding {
     pub suspend: bool,
     /// Whether it was made from the ConfigMap.
     pub converted: bool,
+}
+
+/// What the API server does at the creation of a ServiceAccount when nobody answers in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Whether it creates the ServiceAccount all the same.
+    pub failure_policy: FailurePolicy,
+    /// How long it waits, 1 to 30 s.
+    pub timeout: Duration,
 }
 
 /// Covered = any of names or selector, and none of exclude.
@@ -58,6 +69,21 @@ pub struct NamespaceSelection {
 }
 
 impl NamespaceSelection {
+    /// Names and globs of which any one covers.
+    pub fn names(&self) -> &[Pattern] {
+        &self.names
+    }
+
+    /// Labels that cover too.
+    pub fn selector(&self) -> Option<&Selector> {
+        self.selector.as_ref()
+    }
+
+    /// Names and globs that are never covered.
+    pub fn exclude(&self) -> &[Pattern] {
+        &self.exclude
+    }
+
     /// Whether a namespace is covered.
     pub fn covers(&self, name: &str, labels: &Labels) -> bool {
         let named = self.names.iter().any(|p| p.matches(name));
@@ -74,6 +100,16 @@ pub struct ServiceAccountSelection {
 }
 
 impl ServiceAccountSelection {
+    /// Names and globs of which any one covers.
+    pub fn names(&self) -> &[Pattern] {
+        &self.names
+    }
+
+    /// Labels that cover too.
+    pub fn selector(&self) -> Option<&Selector> {
+        self.selector.as_ref()
+    }
+
     /// Whether a ServiceAccount is covered.
     pub fn covers(&self, name: &str, labels: &Labels) -> bool {
         self.names.iter().any(|p| p.matches(name))
@@ -135,6 +171,10 @@ impl Binding {
             namespaces,
             service_accounts,
             threshold,
+            admission: spec.webhook.enable.then(|| Admission {
+                failure_policy: spec.webhook.failure_policy,
+                timeout: Duration::from_secs(u64::try_from(spec.webhook.timeout_seconds).unwrap_or(1)),
+            }),
             adopt: annotated(names::ANNOTATION_ADOPT) || converted,
             deletion_policy: spec.deletion_policy,
             suspend: spec.suspend,

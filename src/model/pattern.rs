@@ -42,6 +42,25 @@ impl Pattern {
         }
         pattern[p..].iter().all(|&c| c == b'*')
     }
+
+    /// The same as a regular expression of RE2, anchored at both ends.
+    pub fn to_regex(&self) -> String {
+        let mut regex = String::from("^");
+        for c in self.0.chars() {
+            match c {
+                '*' => regex.push_str(".*"),
+                '?' => regex.push('.'),
+                _ => {
+                    if !c.is_ascii_alphanumeric() && c.is_ascii() {
+                        regex.push('\\');
+                    }
+                    regex.push(c);
+                }
+            }
+        }
+        regex.push('$');
+        regex
+    }
 }
 
 impl fmt::Debug for Pattern {
@@ -75,6 +94,13 @@ mod tests {
             ("a**b", "ab", true),
         ] {
             assert_eq!(Pattern::new(pattern).matches(name), expected, "{pattern} on {name}");
+        }
+    }
+
+    #[test]
+    fn what_means_something_to_a_regular_expression_is_taken_as_written() {
+        for (pattern, regex) in [("a.b", r"^a\.b$"), ("team-*", r"^team\-.*$"), ("web-?", r"^web\-.$")] {
+            assert_eq!(Pattern::new(pattern).to_regex(), regex);
         }
     }
 

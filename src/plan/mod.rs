@@ -1,5 +1,6 @@
 //! Pure decisions: `(model, view, now) → data`. Nothing here does IO or reads a clock.
 
+pub mod admission;
 pub mod change;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -1,0 +1,91 @@
+//! What is watched from the start: the caches must be full before anything is decided.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use kube::core::DeserializeGuard;
+use kube::{Api, ResourceExt};
+use tracing::error;
+
+use super::board::Board;
+use super::tasks::{Tasks, spawn};
+use super::{Clients, Config};
+use crate::api::AcrCredentialBinding;
+use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
+use crate::cluster::watch::{self, IndexSink, Sink, watch};
+use crate::server::admin::Readiness;
+
+/// Starts the watches on namespaces, ServiceAccounts, our Secrets and the bindings.
+pub fn spawn_all(
+    tasks: &mut Tasks,
+    config: &Config,
+    clients: &Clients,
+    readiness: &Arc<Readiness>,
+    board: &Arc<Board>,
+) {
+    let client = &clients.watch;
+    let index_sink = |part: &'static str| {
+        let (wake, readiness) = (board.clone(), readiness.clone());
+        IndexSink {
+            index: board.index.clone(),
+            template: board.template().clone(),
+            wake: move |namespace| wake.wake_namespace(namespace),
+            complete: move || readiness.done(part),
+        }
+    };
+    let secrets = watch::config().fields(&format!("metadata.name={}", config.template.name));
+    spawn(
+        tasks,
+        "the watch on namespaces",
+        watch(Api::<WatchedNamespace>::all(client.clone()), watch::config(), index_sink("namespaces")),
+    );
+    spawn(
+        tasks,
+        "the watch on service accounts",
+        watch(
+            Api::<WatchedServiceAccount>::all(client.clone()),
+            watch::config(),
+            index_sink("service accounts"),
+        ),
+    );
+    spawn(
+        tasks,
+        "the watch on secrets",
+        watch(Api::<WatchedSecret>::all(client.clone()), secrets, index_sink("secrets")),
+    );
+    let bindings = BindingSink { board: board.clone(), readiness: readiness.clone() };
+    spawn(tasks, "the watch on bindings", watch(Api::all(client.clone()), watch::config(), bindings));
+}
+
+/// Takes bindings in. One that cannot be read does not stall the watch.
+struct BindingSink {
+    board: Arc<Board>,
+    readiness: Arc<Readiness>,
+}
+
+impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
+    fn put(&mut self, object: DeserializeGuard<AcrCredentialBinding>) {
+        match object.0 {
+            Ok(binding) => self.board.put_binding(binding),
+            Err(invalid) => {
+                let name = invalid.metadata.name.unwrap_or_default();
+                error!(binding = %name, error = %invalid.error, "the binding cannot be read; what it made stays as it is");
+                self.board.hold_unreadable(&name);
+            }
+        }
+    }
+
+    fn remove(&mut self, object: DeserializeGuard<AcrCredentialBinding>) {
+        self.board.remove_binding(&object.name_any());
+    }
+
+    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
+        let known = self.board.state().book.names();
+        for name in known {
+            if !seen.contains(&(Box::from(""), Box::from(&*name))) {
+                self.board.remove_binding(&name);
+            }
+        }
+        self.readiness.done("bindings");
+    }
+}
