@@ -41,9 +41,10 @@ const ABSENT: [(&str, &[&str], &str); 3] = [
 ];
 
 /// Files that may write to the API server: every verb of `kube::Api` that writes takes one of [`WRITE_PARAMS`].
-const WRITERS: [(&str, &str); 7] = [
+const WRITERS: [(&str, &str); 8] = [
     ("src/cli/preview.rs", "deletes what the documented component left, on request"),
     ("src/cluster/apply.rs", "executes changes: the one place that writes what tenants see"),
+    ("src/cluster/lease.rs", "the Lease, without which the others write nothing"),
     ("src/cluster/policy.rs", "dry runs and reviews only"),
     ("src/cluster/oidc_token.rs", "tokens of the account that trust policies name"),
     ("src/cluster/keys.rs", "the ConfigMap's key pairs in the controller's own namespace"),

@@ -51,6 +51,9 @@ pub const DEFAULT_NAMESPACE: &str = "acr-credential-system";
 /// Secret in the controller's own namespace that keeps minted tokens across restarts.
 pub const CACHE_SECRET_NAME: &str = "acr-credential-cache";
 
+/// Lease in the controller's own namespace: only who holds it writes.
+pub const LEASE_NAME: &str = "acr-credential-controller";
+
 /// Where registered clusters keep an AccessKey for add-ons: namespace and name.
 pub const REGISTERED_CLUSTER_SECRET: (&str, &str) = ("kube-system", "alibaba-addon-secret");
 

@@ -1,10 +1,12 @@
 //! Kubernetes: what is watched, and how changes are written. Never the cloud.
 
 pub mod apply;
+pub mod claim;
 pub mod client;
 pub mod error;
 pub mod index;
 pub mod keys;
+pub mod lease;
 pub mod named_secret;
 pub mod objects;
 pub mod oidc_token;

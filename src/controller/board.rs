@@ -12,6 +12,7 @@ use super::sources;
 use crate::api::{AcrCredentialBinding, ConditionType};
 use crate::cluster::Index;
 use crate::cluster::named_secret::Seen;
+use crate::cluster::store::Tokens;
 use crate::model::identity::Base;
 use crate::plan::tally::Tallies;
 use crate::plan::{Bound, Failure, Snapshot, Standing, Template};
@@ -63,7 +64,7 @@ pub struct State {
     pub common: Vec<(ConditionType, bool, Failure)>,
     /// Whether the ConfigMap is looked at.
     config_map: bool,
-    /// Whether all caches are full: before that, no list of namespaces means anything.
+    /// Whether the work has begun: before that, no list of namespaces means anything.
     live: bool,
 }
 
@@ -78,7 +79,7 @@ impl State {
 
 impl Board {
     /// A board that knows nothing yet.
-    pub fn new(cluster_region: &str, template: Arc<Template>, ledger: Ledger) -> Arc<Self> {
+    pub fn new(cluster_region: &str, template: Arc<Template>) -> Arc<Self> {
         Arc::new(Self {
             index: Arc::default(),
             namespaces: Queue::new(BULK_WORKERS),
@@ -88,7 +89,7 @@ impl Board {
             cluster_region: cluster_region.into(),
             snapshot: RwLock::new(Arc::new(Snapshot::new(template.clone(), Vec::new(), true))),
             template,
-            state: Mutex::new(State { ledger, ..State::default() }),
+            state: Mutex::default(),
         })
     }
 
@@ -161,13 +162,26 @@ impl Board {
         self.credentials.notify_one();
     }
 
-    /// All caches are full: from here on, what is not listed does not exist.
-    pub fn go_live(&self, config_map: bool) {
+    /// The work begins: all caches are full, so from here on what is not listed does not exist, and this replica holds
+    /// the lease. What it made up while it stood by is forgotten: it begins as a process that starts now, with what
+    /// the one before it kept and reported.
+    pub fn begin(&self, kept: Tokens, config_map: bool) {
         let mut state = self.state();
         state.live = true;
         state.config_map = config_map;
+        state.ledger = Ledger::new(kept);
+        let asking = state.book.begin();
+        self.refresh_wants(&mut state);
+        for binding in asking {
+            state.ledger.force(binding.registries.iter().map(|registry| registry.key.clone()));
+        }
+        self.namespaces.clear();
         let names = state.book.names();
         self.publish(&mut state, &names, Cause::Same);
+        drop(state);
+        for name in names {
+            self.bindings.add(name, Lane::Urgent);
+        }
     }
 
     /// Shows the namespaces what the named bindings ask now, and sends workers to those that they cover or covered.

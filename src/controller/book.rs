@@ -107,6 +107,20 @@ impl Book {
         News { changed: readable_again || before != after, refresh }
     }
 
+    /// Begins anew with what the objects say: a refresh that was asked for meanwhile may have been another's to make.
+    /// Returns the bindings for which one is still to be made.
+    pub fn begin(&mut self) -> Vec<Arc<Binding>> {
+        let mut asking = Vec::new();
+        for entry in self.entries.values_mut() {
+            entry.handled_refresh =
+                entry.object.status.as_ref().and_then(|status| status.last_handled_refresh_at.clone());
+            let asked = entry.object.annotations().get(names::ANNOTATION_REFRESH_AT).cloned();
+            entry.refreshing = asked.filter(|asked| entry.handled_refresh.as_ref() != Some(asked));
+            asking.extend(entry.good.clone().filter(|_| entry.refreshing.is_some()));
+        }
+        asking
+    }
+
     /// Forgets a binding. Returns whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         self.unreadable.remove(name) | self.entries.remove(name).is_some()

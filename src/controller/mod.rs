@@ -6,6 +6,9 @@
 //! credential loop → ledger ────┘
 //! ConfigMap → config_map loop → binding
 //! ```
+//!
+//! Every replica watches and answers probes; the loops run in the one that holds the lease, and what they write goes
+//! out under its claim.
 
 mod binding;
 mod board;
@@ -25,10 +28,11 @@ mod watches;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
+use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use self::binding::BindingLoop;
@@ -36,7 +40,6 @@ use self::board::{Board, WORKERS};
 use self::config_map::{ConfigMapLoop, ConfigMapSink};
 use self::credential::CredentialLoop;
 use self::fence::FenceLoop;
-use self::ledger::Ledger;
 use self::namespace::NamespaceLoop;
 use self::sources::ClusterSources;
 pub use self::sources::Places;
@@ -44,12 +47,16 @@ use self::tasks::{Tasks, name_of, spawn};
 use crate::api::names;
 use crate::cloud::{Alibaba, SetupError, Sources};
 use crate::cluster::Applier;
+use crate::cluster::claim::Claim;
+use crate::cluster::client;
 use crate::cluster::error::CallError;
 use crate::cluster::keys::KeySecrets;
+use crate::cluster::lease::{Keeper, Seat, Told, Watched};
 use crate::cluster::report::BindingWriter;
-use crate::cluster::store::Store;
+use crate::cluster::store::{Store, Tokens};
 use crate::cluster::watch::{self, watch};
 use crate::plan::Template;
+use crate::plan::lease::{Election, Loss, Terms};
 use crate::server::Metrics;
 use crate::server::admin::{self, Readiness};
 
@@ -72,6 +79,10 @@ pub struct Config {
     pub places: Places,
     /// Where health and metrics are served.
     pub listen_address: SocketAddr,
+    /// This replica's name in the lease: no other that runs at the same time has it.
+    pub replica: Box<str>,
+    /// How long the lease lasts after a renewal.
+    pub lease: Duration,
 }
 
 /// Why the controller ended.
@@ -80,6 +91,12 @@ pub enum Error {
     /// What must never end has ended.
     #[error("{0} ended, and the controller cannot work without it")]
     Ended(&'static str),
+    /// Another replica may hold the lease now, so this one stops. It is started again as a standby.
+    #[error("the lease {lease} is lost: {0}", lease = names::LEASE_NAME)]
+    Lost(Loss),
+    /// A client of the API server cannot be built.
+    #[error(transparent)]
+    Client(#[from] client::Error),
     /// The client of the cloud cannot be built.
     #[error(transparent)]
     Cloud(#[from] SetupError),
@@ -98,12 +115,31 @@ pub enum Error {
 pub struct Clients {
     /// For watches.
     pub watch: Client,
-    /// For everything else.
+    /// For everything else. It writes only while this replica holds the lease.
     pub write: Client,
+    claim: Claim,
+    config: kube::Config,
 }
 
-/// What must be known before anything is written: whether the policies stand is a part of every status.
-const AWAITED: [&str; 5] = ["namespaces", "service accounts", "secrets", "bindings", "policies"];
+impl Clients {
+    /// Connects nothing yet.
+    ///
+    /// # Errors
+    /// What of the configuration cannot be used.
+    pub fn new(config: kube::Config) -> Result<Self, client::Error> {
+        let claim = Claim::default();
+        let (watch, write) = (client::connect(&config)?, client::connect_under(&config, &claim)?);
+        Ok(Self { watch, write, claim, config })
+    }
+}
+
+/// What must be known before anything is written: whether the policies stand is a part of every status. A replica that
+/// cannot look at the lease is of no use, so an upgrade without its RBAC halts.
+const AWAITED: [&str; 6] =
+    ["namespaces", "service accounts", "secrets", "bindings", "policies", "the lease"];
+
+/// How long writes that are under way may take at the end.
+const LAST_WRITES: Duration = Duration::from_secs(3);
 
 /// Runs until `stop` is ready, or until something that must never end ends.
 ///
@@ -119,8 +155,8 @@ pub async fn run(
     let readiness = Readiness::awaiting(AWAITED);
     let mut tasks = Tasks::new();
     let store = Store::new(clients.write.clone(), &config.namespace);
-    let kept = load(&store, &config.namespace).await?;
-    let board = Board::new(&config.region, Arc::new(config.template.clone()), Ledger::new(kept));
+    let worked_before = !load(&store, &config.namespace).await?.is_empty();
+    let board = Board::new(&config.region, Arc::new(config.template.clone()));
     let sources = ClusterSources::new(&clients, &config.namespace, config.places.clone(), board.clone());
     let sources = Arc::new(sources);
     let cloud = cloud(sources.clone())?;
@@ -133,14 +169,34 @@ pub async fn run(
         readiness: readiness.clone(),
     };
     spawn(&mut tasks, "the fence", fence.run(config.clone()));
-    tokio::select! {
-        () = stop => {
-            info!("stopping");
-            tasks.shutdown().await;
-            Ok(())
-        }
-        ended = supervise(&mut tasks, &config, &clients, Parts { board, readiness, metrics, store, cloud, sources }) => Err(ended),
+    let watched = Watched::default();
+    let lease_watch = watched.watch(clients.watch.clone(), &config.namespace);
+    spawn(&mut tasks, "the watch on the lease", lease_watch);
+    let mut keeper = keeper(&config, &clients, &watched, worked_before)?;
+    let (full, ours) = (Notify::new(), Notify::new());
+    let told = Told {
+        looked: || readiness.done("the lease"),
+        acquired: || {
+            metrics.leader.set(1);
+            ours.notify_one();
+        },
+    };
+    let parts = Parts { board, readiness: readiness.clone(), metrics: metrics.clone(), store, cloud, sources };
+    let ended = tokio::select! {
+        () = stop => Ok(()),
+        loss = keeper.keep(full.notified(), told) => Err(Error::Lost(loss)),
+        ended = supervise(&mut tasks, &config, &clients, (parts, &full, &ours)) => Err(ended),
+    };
+    if let Err(lost @ Error::Lost(_)) = ended {
+        return Err(lost);
     }
+    info!("stopping");
+    if tokio::time::timeout(LAST_WRITES, clients.claim.close()).await.is_err() {
+        warn!("writes that were under way are given up");
+    }
+    tasks.shutdown().await;
+    keeper.release().await;
+    ended
 }
 
 struct Parts {
@@ -152,14 +208,48 @@ struct Parts {
     sources: Arc<ClusterSources>,
 }
 
-/// Starts the loops once the caches are full, and waits for any task to end.
-async fn supervise(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: Parts) -> Error {
-    tokio::select! {
-        () = parts.readiness.complete() => {}
+fn keeper(
+    config: &Config,
+    clients: &Clients,
+    watched: &Watched,
+    worked_before: bool,
+) -> Result<Keeper, client::Error> {
+    let terms = Terms { lease: config.lease };
+    let begin = if config.dry_run { Election::watching } else { Election::new };
+    let election = begin(&config.replica, terms, worked_before, Instant::now());
+    let seat = Seat {
+        config: clients.config.clone(),
+        namespace: config.namespace.clone(),
+        name: config.replica.clone(),
+        terms,
+        clock: clock::now,
+    };
+    Keeper::new(seat, election, clients.claim.clone(), watched)
+}
+
+/// Starts the loops once the caches are full and the lease is ours, and waits for any task to end.
+async fn supervise(
+    tasks: &mut Tasks,
+    config: &Config,
+    clients: &Clients,
+    (parts, full, ours): (Parts, &Notify, &Notify),
+) -> Error {
+    let begin = async {
+        parts.readiness.complete().await;
+        info!("caches are full");
+        full.notify_one();
+        ours.notified().await;
+        // Whoever held the lease before may have minted until a moment ago.
+        load(&parts.store, &config.namespace).await
+    };
+    let kept = tokio::select! {
+        kept = begin => kept,
         Some(ended) = tasks.join_next() => return Error::Ended(name_of(ended)),
+    };
+    match kept {
+        Ok(kept) => parts.board.begin(kept, config.config_map_namespace.is_some()),
+        Err(error) => return error,
     }
-    info!("caches are full");
-    parts.board.go_live(config.config_map_namespace.is_some());
     spawn_loops(tasks, config, clients, parts);
     match tasks.join_next().await {
         Some(ended) => Error::Ended(name_of(ended)),
@@ -167,7 +257,7 @@ async fn supervise(tasks: &mut Tasks, config: &Config, clients: &Clients, parts:
     }
 }
 
-async fn load(store: &Store, namespace: &str) -> Result<crate::cluster::store::Tokens, Error> {
+async fn load(store: &Store, namespace: &str) -> Result<Tokens, Error> {
     let mut wait = Duration::from_millis(250);
     for _ in 0..5 {
         match store.load().await {

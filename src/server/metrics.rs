@@ -77,6 +77,8 @@ pub struct Metrics {
     pub legacy_config_valid: Gauge,
     /// Whether the admission policies stand: 1, or 0 where they are missing.
     pub fenced: Gauge,
+    /// Whether this replica holds the lease: 1, or 0 where it stands by.
+    pub leader: Gauge,
 }
 
 impl Default for Metrics {
@@ -95,6 +97,7 @@ impl Default for Metrics {
             status_writes: Family::default(),
             legacy_config_valid: Gauge::default(),
             fenced: Gauge::default(),
+            leader: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -132,6 +135,11 @@ impl Default for Metrics {
             "acr_admission_policies_standing",
             "Whether the policies that fence this controller stand",
             metrics.fenced.clone(),
+        );
+        registry.register(
+            "acr_leader",
+            "Whether this replica holds the lease and does the work",
+            metrics.leader.clone(),
         );
         Self { registry, ..metrics }
     }

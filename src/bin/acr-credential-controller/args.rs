@@ -57,6 +57,17 @@ pub(crate) struct Args {
     #[arg(long, env = "ACR_LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
     pub(crate) listen_address: SocketAddr,
 
+    /// How long the lease lasts that one replica holds: after a crash another takes over within this time and two seconds
+    #[arg(long, env = "ACR_LEASE_DURATION", default_value = "15s", value_parser = lease_duration)]
+    pub(crate) lease_duration: Duration,
+
+    /// Name of this replica in the lease, no other's: that of its Pod [default: the host's, and a random part]
+    #[arg(long, env = "POD_NAME")]
+    pub(crate) pod_name: Option<String>,
+
+    #[arg(long, env = "POD_UID", hide = true)]
+    pub(crate) pod_uid: Option<String>,
+
     /// Form of the log
     #[arg(long, env = "ACR_LOG_FORMAT", value_enum, default_value = "text")]
     pub(crate) log_format: LogFormat,
@@ -167,7 +178,7 @@ impl Args {
     }
 
     /// What the controller is told.
-    pub(crate) fn controller_config(&self, region: &str) -> Config {
+    pub(crate) fn controller_config(&self, region: &str, replica: &str) -> Config {
         let map = |pairs: &[(String, String)]| pairs.iter().cloned().collect::<BTreeMap<_, _>>();
         Config {
             region: region.into(),
@@ -184,8 +195,30 @@ impl Args {
             dry_run: self.dry_run,
             places: self.identity.places(),
             listen_address: self.listen_address,
+            replica: replica.into(),
+            lease: self.lease_duration,
         }
     }
+
+    /// The name of this replica. A container that restarts in its Pod has the same name again, and takes its own lease
+    /// up at once: the kubelet starts it when the one before it has ended.
+    pub(crate) fn replica(&self) -> String {
+        match (&self.pod_name, &self.pod_uid) {
+            (Some(name), Some(uid)) => format!("{name}_{uid}"),
+            (Some(name), None) => name.clone(),
+            (None, _) => {
+                let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+                format!("{}_{:016x}", host.trim(), rand::random::<u64>())
+            }
+        }
+    }
+}
+
+/// A shorter lease would be lost to a slow API server, and a longer one leaves a crash unnoticed.
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let lease = duration::parse(text)?;
+    let bounds = Duration::from_secs(3)..=Duration::from_secs(300);
+    if bounds.contains(&lease) { Ok(lease) } else { Err("write a duration between 3s and 5m".to_owned()) }
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
