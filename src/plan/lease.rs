@@ -148,7 +148,9 @@ pub struct Election {
     /// Ready to do the work: before that the lease is looked at and left to others.
     stands: bool,
     seen: Seen,
-    /// When the lease may be taken by another, as far as is known.
+    /// Nothing was seen that a controller which works here would have left.
+    first_ever: bool,
+    /// When the lease may be taken, unless it changes until then.
     free_at: Instant,
     claim: Option<Claim>,
     /// What was seen last may be old.
@@ -167,7 +169,8 @@ impl Election {
             only_watches: false,
             stands: false,
             seen: Seen::Unknown,
-            free_at: if worked_before { now + terms.lease } else { now },
+            first_ever: !worked_before,
+            free_at: now,
             claim: None,
             doubtful: false,
             quiet_until: None,
@@ -274,27 +277,21 @@ impl Election {
         if !matches!(self.seen, Seen::Unknown) && version(&self.seen) == version(&next) {
             return;
         }
-        let was_held = match &self.seen {
-            Seen::Present(Record { holder: Holder::Is(_) | Holder::Nobody, lease, .. }) => {
-                Some(lease.unwrap_or(self.terms.lease).max(self.terms.lease))
-            }
-            _ => None,
-        };
         match &next {
+            Seen::Unknown | Seen::Absent => {}
+            // A lease that nobody has written to may stand in place of one that was deleted under its holder.
+            Seen::Present(Record { holder: Holder::Never, .. }) if self.first_ever => {}
+            Seen::Present(Record { holder: Holder::Never, .. }) => self.free_at = now + self.terms.lease,
+            Seen::Present(Record { holder: Holder::Nobody, .. }) => self.free_at = now,
             Seen::Present(Record { holder: Holder::Is(name), .. }) if *name == self.name => {
                 self.free_at = now;
             }
             Seen::Present(Record { holder: Holder::Is(_), lease, .. }) => {
                 self.free_at = now + lease.unwrap_or(self.terms.lease);
             }
-            Seen::Present(Record { holder: Holder::Nobody, .. }) => self.free_at = now,
-            // It was deleted, perhaps under one that held it a moment ago.
-            Seen::Unknown | Seen::Absent | Seen::Present(Record { holder: Holder::Never, .. }) => {
-                if let Some(lease) = was_held {
-                    self.free_at = now + lease;
-                }
-            }
         }
+        let held = matches!(&next, Seen::Present(Record { holder: Holder::Is(_) | Holder::Nobody, .. }));
+        self.first_ever &= !held;
         self.seen = next;
     }
 
@@ -321,8 +318,11 @@ impl Election {
         }
         match &self.claim {
             _ if self.only_watches => self.next_watching(now, &sleep),
-            None if now < self.free_at => sleep(self.free_at),
-            None => record.map_or(Step::Make, |record| Step::Write(self.draft(record))),
+            None => match record {
+                None => Step::Make,
+                Some(_) if now < self.free_at => sleep(self.free_at),
+                Some(record) => Step::Write(self.draft(record)),
+            },
             Some(claim) => match record {
                 Some(record) if self.holds(record) && now < claim.renew_at => sleep(claim.renew_at),
                 Some(record) if self.holds(record) || record.holder == Holder::Never => {

@@ -108,11 +108,19 @@ impl Lab {
 
     /// Everything, with a proxy between the controller and the API server.
     pub async fn proxied() -> (Self, Arc<FaultProxy>) {
+        Self::proxied_with(|options| options).await
+    }
+
+    /// Everything, with a proxy before the API server and the controller's options changed.
+    pub async fn proxied_with(
+        change: impl FnOnce(ControllerOptions) -> ControllerOptions,
+    ) -> (Self, Arc<FaultProxy>) {
         let plane = installed_without(&[], Options::default()).await;
         let cloud = cloud_of(&plane).await;
         let proxy = FaultProxy::start(&plane).await.unwrap();
         let kubeconfig = proxy.kubeconfig_for(NAMESPACE, CONTROLLER).await.unwrap();
-        let controller = Controller::start_ready(options(kubeconfig, &cloud), PATIENCE).await.unwrap();
+        let options = change(options(kubeconfig, &cloud));
+        let controller = Controller::start_ready(options, PATIENCE).await.unwrap();
         (Self { client: plane.client(), plane, cloud, controller }, Arc::new(proxy))
     }
 
@@ -358,9 +366,10 @@ impl Lab {
         self.plane.audit().mark().unwrap()
     }
 
-    /// What the controller asked of the API server since a mark.
+    /// What the controller asked of the API server since a mark, all replicas of it. The Lease is left out: it is
+    /// renewed by the clock.
     pub fn requests(&self, since: Mark) -> AuditEvents {
-        self.plane.audit().since(since).unwrap().by_service_account(NAMESPACE, CONTROLLER)
+        self.plane.audit().since(since).unwrap().by_service_account(NAMESPACE, CONTROLLER).without("leases")
     }
 }
 

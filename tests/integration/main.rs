@@ -17,6 +17,8 @@ mod identities;
 #[cfg(test)]
 mod invalid;
 #[cfg(test)]
+mod leader;
+#[cfg(test)]
 mod migration;
 #[cfg(test)]
 mod refresh;

@@ -44,6 +44,8 @@ pub struct ControllerOptions {
     pub log_format: String,
     /// The file that gets its log.
     pub log: PathBuf,
+    /// The name of its Pod: a restart has the same again. Two that run at the same time need two.
+    pub pod: String,
 }
 
 impl ControllerOptions {
@@ -65,6 +67,7 @@ impl ControllerOptions {
             env: Vec::new(),
             log_level: "info".to_owned(),
             log_format: "text".to_owned(),
+            pod: "controller-0".to_owned(),
         }
     }
 
@@ -96,6 +99,13 @@ impl ControllerOptions {
     pub fn log(mut self, log: impl Into<PathBuf>) -> ControllerOptions {
         self.log = log.into();
         self
+    }
+
+    /// Runs as another Pod, with a log of its own.
+    #[must_use]
+    pub fn pod(self, name: &str) -> ControllerOptions {
+        let log = self.log.with_file_name(format!("{name}.log"));
+        ControllerOptions { pod: name.to_owned(), ..self.log(log) }
     }
 
     /// Logs at another level.
@@ -267,6 +277,8 @@ fn spawn(options: &ControllerOptions, port: u16) -> anyhow::Result<Child> {
         .arg(format!("--log-level={}", options.log_level))
         .args(&options.args)
         .env("KUBECONFIG", &options.kubeconfig)
+        .env("POD_NAME", &options.pod)
+        .env_remove("POD_UID")
         // A log that tests search has no escape codes.
         .env("NO_COLOR", "1")
         // A cluster's own variables and the developer's proxy would lead it past the lab.
