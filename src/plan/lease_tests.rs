@@ -342,7 +342,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// Whatever is lost, late, deleted, given back or killed.
     #[test]
