@@ -11,7 +11,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use tokio::sync::watch;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::claim::Claim;
 use super::client;
@@ -74,11 +74,7 @@ impl Keeper {
     }
 
     /// Works until the lease, once held, is lost. It is looked at from the start, and taken once `ready` has come.
-    pub async fn keep(
-        &mut self,
-        ready: impl Future<Output = ()>,
-        told: Told<impl Fn(), impl Fn()>,
-    ) -> Loss {
+    pub async fn keep(&mut self, ready: impl Future<Output = ()>, told: Told<impl Fn(), impl Fn()>) -> Loss {
         tokio::pin!(ready);
         let (mut stands, mut held) = (false, false);
         loop {
@@ -99,6 +95,7 @@ impl Keeper {
                 Step::Write(draft) => self.write(&draft).await,
                 Step::Lost(loss) => {
                     self.claim.set(None);
+                    error!(%loss, "lost the lease: nothing is written any more");
                     return loss;
                 }
             }

@@ -135,8 +135,7 @@ impl Clients {
 
 /// What must be known before anything is written: whether the policies stand is a part of every status. A replica that
 /// cannot look at the lease is of no use, so an upgrade without its RBAC halts.
-const AWAITED: [&str; 6] =
-    ["namespaces", "service accounts", "secrets", "bindings", "policies", "the lease"];
+const AWAITED: [&str; 6] = ["namespaces", "service accounts", "secrets", "bindings", "policies", "the lease"];
 
 /// How long writes that are under way may take at the end.
 const LAST_WRITES: Duration = Duration::from_secs(3);
@@ -181,7 +180,8 @@ pub async fn run(
             ours.notify_one();
         },
     };
-    let parts = Parts { board, readiness: readiness.clone(), metrics: metrics.clone(), store, cloud, sources };
+    let parts =
+        Parts { board, readiness: readiness.clone(), metrics: metrics.clone(), store, cloud, sources };
     let ended = tokio::select! {
         () = stop => Ok(()),
         loss = keeper.keep(full.notified(), told) => Err(Error::Lost(loss)),

@@ -9,6 +9,7 @@ use acr_lab::controller::{Controller, ControllerOptions};
 use acr_lab::plane::{AuditEvents, Fault, Mark, Target};
 use acr_lab::process::Signal;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::DeleteParams;
 
 use crate::harness::{CONTROLLER, DOMAIN, Lab, NAMESPACE, SECRET, spec};
@@ -64,22 +65,51 @@ fn of(events: &AuditEvents, name: &str) -> AuditEvents {
 
 /// Renewals of the lease that a replica got through.
 fn renewals(lab: &Lab, name: &str, since: Mark) -> usize {
-    of(&asked(lab, since), name).filter(|e| e.resource == "leases" && e.verb == "patch" && e.code == 200).len()
+    of(&asked(lab, since), name)
+        .filter(|e| e.resource == "leases" && e.verb == "patch" && e.code == 200)
+        .len()
+}
+
+/// When a controller logged some words last.
+fn logged_at(controller: &Controller, words: &str) -> Timestamp {
+    let log = controller.log();
+    let line =
+        log.lines().rfind(|line| line.contains(words)).unwrap_or_else(|| panic!("no {words:?} in\n{log}"));
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// The first had stopped by its own words before the second's claim reached the API server.
+fn assert_lost_before_taken(lab: &Lab) {
+    let all = of(&asked(lab, Mark::default()), SECOND);
+    let taken = all.filter(|e| e.resource == "leases" && e.verb == "patch" && e.code == 200)[0].timestamp;
+    let lost = logged_at(&lab.controller, "lost the lease");
+    assert!(lost < taken, "lost at {lost}, taken by the other at {taken}");
+    println!("stopped {:?} before the other began", taken.duration_since(lost));
 }
 
 /// The oracle: each write came in while the lease was its sender's, by the order in which the API server saw them.
 fn assert_only_the_holder_wrote(lab: &Lab) {
     let all = asked(lab, Mark::default());
     let name = |agent: &str| {
-        [FIRST, SECOND].into_iter().find(|name| agent.contains(&format!("({name})"))).expect("a replica").to_owned()
+        [FIRST, SECOND]
+            .into_iter()
+            .find(|name| agent.contains(&format!("({name})")))
+            .expect("a replica")
+            .to_owned()
     };
     let taken = all.filter(|event| event.resource == "leases" && event.verb == "patch" && event.code == 200);
     let writes = all.writes();
     assert!(!writes.is_empty() && !taken.is_empty());
     for write in writes.iter() {
-        let holder = taken.iter().filter(|lease| lease.timestamp <= write.timestamp).max_by_key(|l| l.timestamp);
+        let holder =
+            taken.iter().filter(|lease| lease.timestamp <= write.timestamp).max_by_key(|l| l.timestamp);
         let holder = holder.map(|lease| name(&lease.user_agent));
-        assert_eq!(holder, Some(name(&write.user_agent)), "{} wrote without the lease: {write:?}", write.user_agent);
+        assert_eq!(
+            holder,
+            Some(name(&write.user_agent)),
+            "{} wrote without the lease: {write:?}",
+            write.user_agent
+        );
     }
 }
 
@@ -214,6 +244,7 @@ async fn a_leader_that_cannot_renew_stops_in_the_middle_of_its_work() {
         lab.until_attached("busy", &format!("late-{i}")).await;
     }
     let by_first = of(&asked(&lab, Mark::default()), FIRST).writes().of("serviceaccounts").len();
+    assert_lost_before_taken(&lab);
     assert!(by_first > 5, "the first had work too, {by_first} of {created}");
     assert!(leads(&second).await);
     assert_only_the_holder_wrote(&lab);
@@ -229,8 +260,8 @@ async fn a_leader_that_is_cut_off_stops_before_another_begins() {
     proxy.cut();
     let status = lab.controller.wait(PATIENCE).await.unwrap();
     assert!(!status.success(), "{status}");
-    assert!(!leads(&second).await, "the first had ended before the second began");
     until_leads(&lab, &second).await;
+    assert_lost_before_taken(&lab);
     lab.create_account("cut", "late", &[]).await;
     lab.until_attached("cut", "late").await;
     assert_only_the_holder_wrote(&lab);
@@ -264,7 +295,10 @@ fn libfaketime() -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
     let found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
     if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "libfaketime is missing: install Debian's package faketime");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "libfaketime is missing: install Debian's package faketime"
+        );
         println!("skipped: libfaketime is missing; install Debian's package faketime");
     }
     found
@@ -303,7 +337,8 @@ async fn no_step_of_a_clock_moves_the_lease() {
     }
     let now = lease(&lab).await;
     assert_eq!((now.holder_identity.as_deref(), now.lease_transitions), (Some(FIRST), Some(0)));
-    let ahead = now.renew_time.unwrap().0.duration_since(k8s_openapi::jiff::Timestamp::now());
+    let ahead =
+        now.renew_time.unwrap().0.duration_since(Timestamp::from_millisecond(lab.cloud.now()).unwrap());
     assert!(ahead.as_secs() > 300, "the first did live by another clock: {ahead}");
     lab.controller.kill();
     let killed = Instant::now();

@@ -38,7 +38,8 @@ fn main() -> anyhow::Result<()> {
 async fn run(args: Args) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut kubernetes = kube::Config::infer().await.context("no kubeconfig and no mounted ServiceAccount")?;
+    let mut kubernetes =
+        kube::Config::infer().await.context("no kubeconfig and no mounted ServiceAccount")?;
     let replica = args.replica();
     set_user_agent(&mut kubernetes, &replica);
     let clients = Clients::new(kubernetes)?;
