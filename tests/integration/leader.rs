@@ -216,7 +216,7 @@ async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_and_ends() {
     lab.controller.signal(Signal::CONT).unwrap();
     let status = lab.controller.wait(PATIENCE).await.unwrap();
     assert!(!status.success(), "{status}");
-    assert!(lab.controller.log_tail(5).contains("is lost: "), "{}", lab.controller.log_tail(5));
+    assert!(lab.controller.log().contains("is lost: "), "{}", lab.controller.log());
     assert_eq!(of(&asked(&lab, mark), FIRST).writes().counts(), Default::default());
     assert_eq!(lab.token("stopped", DOMAIN).await, token);
     assert_only_the_holder_wrote(&lab);
@@ -239,7 +239,7 @@ async fn a_leader_that_cannot_renew_stops_in_the_middle_of_its_work() {
     .await;
     let status = lab.controller.wait(PATIENCE).await.unwrap();
     assert!(!status.success(), "{status}");
-    assert!(lab.controller.log_tail(5).contains("is lost: it could not be renewed in time"));
+    assert!(lab.controller.log().contains("is lost: it could not be renewed in time"));
     for i in 1..=created {
         lab.until_attached("busy", &format!("late-{i}")).await;
     }
@@ -410,7 +410,7 @@ async fn a_dry_run_works_only_while_no_controller_does() {
     lab.controller.restart().unwrap();
     let status = dry.wait(PATIENCE).await.unwrap();
     assert!(!status.success(), "{status}");
-    assert!(dry.log_tail(5).contains(&format!("is lost: {FIRST} holds it now")), "{}", dry.log_tail(5));
+    assert!(dry.log().contains(&format!("is lost: {FIRST} holds it now")), "{}", dry.log());
     lab.until_ready_is("later", "True", "Succeeded").await;
     assert_eq!(lab.pull_secrets("later", "default").await, [SECRET]);
 }
@@ -424,5 +424,5 @@ async fn a_task_that_ends_ends_the_process() {
     lab.controller.restart().unwrap();
     let status = lab.controller.wait(PATIENCE).await.unwrap();
     assert!(!status.success(), "{status}");
-    assert!(lab.controller.log_tail(5).contains("the admin server ended"), "{}", lab.controller.log_tail(5));
+    assert!(lab.controller.log().contains("the admin server ended"), "{}", lab.controller.log());
 }
