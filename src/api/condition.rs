@@ -17,6 +17,8 @@ pub enum ConditionType {
     LegacyConfigValid,
     /// On the binding, `False` where the API server cannot hold our admission policies.
     Fenced,
+    /// On the binding, only while true: it covers nothing any more, and what it made stays for a while.
+    WithdrawalHeld,
 }
 
 impl ConditionType {
@@ -29,6 +31,7 @@ impl ConditionType {
             Self::Issued => "Issued",
             Self::LegacyConfigValid => "LegacyConfigValid",
             Self::Fenced => "Fenced",
+            Self::WithdrawalHeld => "WithdrawalHeld",
         }
     }
 }
@@ -50,6 +53,8 @@ pub enum Reason {
     Withdrawing,
     /// No namespace is covered.
     NothingCovered,
+    /// The binding covered namespaces and covers none any more; what it made there stays for a while.
+    CoverageLost,
     /// The spec says what cannot be.
     InvalidSpec,
     /// A refresh failed while the credential still lives.
@@ -129,6 +134,7 @@ impl Reason {
             Self::Suspended => "Suspended",
             Self::Withdrawing => "Withdrawing",
             Self::NothingCovered => "NothingCovered",
+            Self::CoverageLost => "CoverageLost",
             Self::InvalidSpec => "InvalidSpec",
             Self::RefreshFailing => "RefreshFailing",
             Self::CredentialExpired => "CredentialExpired",
@@ -169,7 +175,8 @@ impl Reason {
     pub const fn needs_human(self) -> bool {
         matches!(
             self,
-            Self::InvalidSpec
+            Self::CoverageLost
+                | Self::InvalidSpec
                 | Self::AccessDenied
                 | Self::TrustPolicyDenies
                 | Self::OIDCTokenRejected

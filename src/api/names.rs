@@ -24,6 +24,9 @@ pub const ANNOTATION_SKIP: &str = "acrcredential.dev/skip";
 /// On a binding: a new value asks for fresh credentials at once.
 pub const ANNOTATION_REFRESH_AT: &str = "acrcredential.dev/refresh-at";
 
+/// On a binding, its `metadata.generation`: that it covers no namespace any more is meant so.
+pub const ANNOTATION_CONFIRM_WITHDRAWAL: &str = "acrcredential.dev/confirm-withdrawal";
+
 /// `"true"` on a binding: a Secret of our name and type that others made is taken over in place.
 pub const ANNOTATION_ADOPT: &str = "acrcredential.dev/adopt";
 

@@ -2,10 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::Notify;
 
 use super::book::Book;
+use super::clock;
 use super::ledger::Ledger;
 use super::queue::{Lane, Queue};
 use super::sources;
@@ -14,7 +17,9 @@ use crate::cluster::Index;
 use crate::cluster::named_secret::Seen;
 use crate::model::identity::Base;
 use crate::plan::tally::Tallies;
-use crate::plan::{Bound, Failure, Snapshot, Standing, Template};
+use crate::plan::guard::{Guards, STRAY};
+use crate::plan::view::NamespaceFacts;
+use crate::plan::{Bound, Failure, Kept, NamespaceView, Phase, Snapshot, Standing, Template};
 
 /// Workers that may be busy with bulk work, of all.
 pub const WORKERS: usize = 20;
@@ -42,6 +47,8 @@ pub struct Board {
     pub credentials: Notify,
     /// Told when the ConfigMap or its binding changed.
     pub config_map: Notify,
+    /// Told when the CustomResourceDefinition may have changed.
+    pub definition: Notify,
     cluster_region: Box<str>,
     template: Arc<Template>,
     snapshot: RwLock<Arc<Snapshot>>,
@@ -49,7 +56,7 @@ pub struct Board {
 }
 
 /// What is behind the lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct State {
     /// The bindings.
     pub book: Book,
@@ -57,6 +64,8 @@ pub struct State {
     pub ledger: Ledger,
     /// What stands.
     pub tallies: Tallies,
+    /// What is covered, and what is not taken back though it is covered no more.
+    pub guards: Guards,
     /// Conditions that hold for one binding, decided elsewhere.
     pub notes: HashMap<Arc<str>, Vec<(ConditionType, bool, Failure)>>,
     /// Conditions that hold for every binding.
@@ -68,6 +77,19 @@ pub struct State {
 }
 
 impl State {
+    fn new(ledger: Ledger, guards: Guards) -> Self {
+        Self {
+            book: Book::default(),
+            ledger,
+            tallies: Tallies::default(),
+            guards,
+            notes: HashMap::new(),
+            common: Vec::new(),
+            config_map: false,
+            live: false,
+        }
+    }
+
     /// Whether a converted binding's status must wait for the first look at the ConfigMap.
     pub fn awaits_config_map(&self, name: &str) -> bool {
         let converted =
@@ -78,17 +100,18 @@ impl State {
 
 impl Board {
     /// A board that knows nothing yet.
-    pub fn new(cluster_region: &str, template: Arc<Template>, ledger: Ledger) -> Arc<Self> {
+    pub fn new(cluster_region: &str, template: Arc<Template>, ledger: Ledger, guards: Guards) -> Arc<Self> {
         Arc::new(Self {
             index: Arc::default(),
             namespaces: Queue::new(BULK_WORKERS),
             bindings: Queue::new(BULK_WORKERS),
             credentials: Notify::new(),
             config_map: Notify::new(),
+            definition: Notify::new(),
             cluster_region: cluster_region.into(),
             snapshot: RwLock::new(Arc::new(Snapshot::new(template.clone(), Vec::new(), true))),
             template,
-            state: Mutex::new(State { ledger, ..State::default() }),
+            state: Mutex::new(State::new(ledger, guards)),
         })
     }
 
@@ -124,6 +147,9 @@ impl Board {
                 state.ledger.force(binding.registries.iter().map(|registry| registry.key.clone()));
             }
             self.publish(&mut state, std::slice::from_ref(&name), Cause::Spec);
+        }
+        if state.guards.is_undefined() {
+            self.definition.notify_one();
         }
         drop(state);
         self.bindings.add(name, Lane::Urgent);
@@ -172,8 +198,15 @@ impl Board {
 
     /// Shows the namespaces what the named bindings ask now, and sends workers to those that they cover or covered.
     pub fn publish(&self, state: &mut State, changed: &[Arc<str>], cause: Cause) {
+        let now = clock::now();
         let unknown = !state.live || state.book.coverage_unknown();
-        let next = Arc::new(Snapshot::new(self.template.clone(), state.book.bounds(&state.ledger), unknown));
+        let mut bounds = state.book.bounds(&state.ledger);
+        if state.guards.is_undefined() {
+            // Bindings go one by one, and none of them by a wish.
+            bounds.iter_mut().filter(|b| b.phase == Phase::Active).for_each(|b| b.phase = Phase::Suspended);
+        }
+        let next = Snapshot::new(self.template.clone(), bounds, unknown);
+        let next = Arc::new(next.keeping_strangers(now < state.guards.strangers_until()));
         let before = {
             let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *snapshot, next.clone())
@@ -182,19 +215,26 @@ impl Board {
             return;
         }
         let mut dirty: HashSet<Arc<str>> = HashSet::new();
+        self.remember(state, &next, changed);
         for name in changed {
-            let of = |snapshot: &Arc<Snapshot>| {
-                snapshot.bindings().iter().find(|b| b.binding.name == *name).cloned()
+            let of = |snapshot: &Snapshot| {
+                snapshot.index_of(name).map(|i| self.covered_by(snapshot.bound(i))).unwrap_or_default()
             };
-            let covered: HashSet<Arc<str>> =
-                [of(&before), of(&next)].iter().flatten().flat_map(|b| self.covered_by(b)).collect();
+            let (covered_before, mut covered) = (of(&before), of(&next));
+            dirty.extend(covered_before);
             if let Some(entry) = state.book.get(name) {
-                let new = cause == Cause::Spec || !entry.is_observed();
-                state.tallies.expect(name, covered.clone(), new);
+                let (wish, new) = (entry.wish(), cause == Cause::Spec || !entry.is_observed());
+                dirty.extend(state.guards.cover(name, covered.clone(), wish, now));
+                covered.extend(state.guards.namespaces(name).cloned());
+                dirty.extend(covered.iter().cloned());
+                state.tallies.expect(name, covered, new);
+            } else {
+                dirty.extend(state.guards.namespaces(name).cloned());
+                state.guards.forget(name);
             }
-            dirty.extend(covered);
         }
-        if before.coverage_unknown() && !unknown {
+        let settled = before.coverage_unknown() && !unknown;
+        if settled || before.strangers_kept() && !next.strangers_kept() {
             dirty.extend(self.index.with_our_secret());
         }
         for name in dirty {
@@ -202,9 +242,91 @@ impl Board {
         }
     }
 
-    fn covered_by(&self, bound: &Bound) -> Vec<Arc<str>> {
+    fn covered_by(&self, bound: &Bound) -> HashSet<Arc<str>> {
         let selection = &bound.binding.namespaces;
-        self.index.matching(|name, facts| !facts.terminating && selection.covers(name, &facts.labels))
+        let covered = |name: &str, facts: &NamespaceFacts| {
+            !facts.terminating && !facts.skip && selection.covers(name, &facts.labels)
+        };
+        self.index.matching(covered).into_iter().collect()
+    }
+
+    /// What bindings covered before this process began: a grace outlives a restart. Their status tells it, and so does
+    /// each Secret of ours that nobody covers.
+    fn remember(&self, state: &mut State, snapshot: &Snapshot, names: &[Arc<str>]) {
+        let unknown = names.iter().filter_map(|name| Some((name, state.book.get(name)?)));
+        let unknown = unknown.filter(|(name, entry)| !state.guards.knows(name) && entry.may_have_covered());
+        let unknown: Vec<_> = unknown
+            .map(|(name, entry)| {
+                let told: Vec<Arc<str>> = entry.told_namespaces().into_iter().map(Arc::from).collect();
+                (name.clone(), told, entry.held_since())
+            })
+            .collect();
+        if unknown.is_empty() {
+            return;
+        }
+        let stands = |facts: &NamespaceFacts| !facts.terminating && !facts.skip;
+        let strangers: Vec<Arc<str>> = self
+            .index
+            .with_our_secret()
+            .into_iter()
+            .filter(|name| {
+                let nobodys = |facts: &NamespaceFacts| stands(facts) && snapshot.covering(name, facts).is_empty();
+                self.index.read(name, |view| view.facts.as_ref().is_some_and(nobodys)).unwrap_or_default()
+            })
+            .collect();
+        for (binding, told, since) in unknown {
+            let told = told.into_iter().filter(|name| {
+                let served = |view: &NamespaceView| {
+                    view.facts.as_ref().is_some_and(stands) && view.secret.as_ref().is_some_and(|s| s.ours)
+                };
+                self.index.read(name, served).unwrap_or_default()
+            });
+            let covered = told.chain(strangers.iter().cloned()).collect();
+            state.guards.remember(&binding, covered, since);
+        }
+    }
+
+    /// The snapshot for a look at a namespace, and whose part stays in it though it is covered no more.
+    pub fn look(&self, namespace: &Arc<str>) -> (Arc<Snapshot>, Vec<Kept>) {
+        let mut state = self.state();
+        let snapshot = self.snapshot();
+        let facts = self.index.read(namespace, |view| view.facts.clone()).flatten();
+        let look = state.guards.look(namespace, facts.as_ref(), &snapshot, clock::now());
+        for binding in look.changed {
+            // The others that strayed with this one are held from now on, and told.
+            let others = state.guards.namespaces(&binding).filter(|name| *name != namespace).cloned();
+            others.for_each(|name| self.namespaces.add(name, Lane::Bulk));
+            self.bindings.add_after(binding, super::binding::SETTLE);
+        }
+        drop(state);
+        if look.kept.iter().any(|kept| !kept.held) {
+            self.namespaces.add_after(namespace.clone(), Duration::try_from(STRAY).unwrap_or_default());
+        }
+        (snapshot, look.kept)
+    }
+
+    /// Takes in when the CustomResourceDefinition was made, or that it is going. Returns until when what nobody covers
+    /// is left as it is.
+    pub fn define(&self, created: Option<Timestamp>) -> Timestamp {
+        let mut state = self.state();
+        let was_undefined = state.guards.is_undefined();
+        state.guards.define(created);
+        let changed = if was_undefined == created.is_none() { Vec::new() } else { state.book.names() };
+        self.publish(&mut state, &changed, Cause::Same);
+        state.guards.strangers_until()
+    }
+
+    /// A binding's grace may be over: what was held of it is taken back then.
+    pub fn release_due(&self, state: &mut State, binding: &Arc<str>) -> bool {
+        let over = state.guards.release_due(binding, clock::now());
+        for name in &over {
+            self.namespaces.add(name.clone(), Lane::Bulk);
+        }
+        if over.is_empty() {
+            return false;
+        }
+        self.publish(state, std::slice::from_ref(binding), Cause::Spec);
+        true
     }
 
     /// A Secret that identities begin with changed. `pair`: it is a key pair of the controller's namespace, not a

@@ -13,6 +13,7 @@ mod book;
 mod clock;
 mod config_map;
 mod credential;
+mod definition;
 mod fence;
 mod ledger;
 mod namespace;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::jiff::SignedDuration;
 use kube::{Api, Client};
 use tracing::{error, info, warn};
 
@@ -35,6 +37,7 @@ use self::binding::BindingLoop;
 use self::board::{Board, WORKERS};
 use self::config_map::{ConfigMapLoop, ConfigMapSink};
 use self::credential::CredentialLoop;
+use self::definition::DefinitionLoop;
 use self::fence::FenceLoop;
 use self::ledger::Ledger;
 use self::namespace::NamespaceLoop;
@@ -50,6 +53,7 @@ use crate::cluster::report::BindingWriter;
 use crate::cluster::store::Store;
 use crate::cluster::watch::{self, watch};
 use crate::plan::Template;
+use crate::plan::guard::Guards;
 use crate::server::Metrics;
 use crate::server::admin::{self, Readiness};
 
@@ -66,6 +70,8 @@ pub struct Config {
     pub config_map_namespace: Option<Box<str>>,
     /// How long the legacy ConfigMap may be gone before its binding goes too.
     pub config_map_grace: Duration,
+    /// How long what a binding made stays, after the binding suddenly covers nothing; zero: not at all.
+    pub withdrawal_grace: Duration,
     /// Nothing is written to any covered namespace: statuses say what would be.
     pub dry_run: bool,
     /// Where identities begin.
@@ -102,8 +108,10 @@ pub struct Clients {
     pub write: Client,
 }
 
-/// What must be known before anything is written: whether the policies stand is a part of every status.
-const AWAITED: [&str; 5] = ["namespaces", "service accounts", "secrets", "bindings", "policies"];
+/// What must be known before anything is written: whether the policies stand is a part of every status, and without the
+/// CustomResourceDefinition no absence of a binding is a wish.
+const AWAITED: [&str; 6] =
+    ["namespaces", "service accounts", "secrets", "bindings", "policies", "definition"];
 
 /// Runs until `stop` is ready, or until something that must never end ends.
 ///
@@ -120,7 +128,9 @@ pub async fn run(
     let mut tasks = Tasks::new();
     let store = Store::new(clients.write.clone(), &config.namespace);
     let kept = load(&store, &config.namespace).await?;
-    let board = Board::new(&config.region, Arc::new(config.template.clone()), Ledger::new(kept));
+    let grace = SignedDuration::try_from(config.withdrawal_grace).unwrap_or(SignedDuration::MAX);
+    let template = Arc::new(config.template.clone());
+    let board = Board::new(&config.region, template, Ledger::new(kept), Guards::new(grace));
     let sources = ClusterSources::new(&clients, &config.namespace, config.places.clone(), board.clone());
     let sources = Arc::new(sources);
     let cloud = cloud(sources.clone())?;
@@ -133,6 +143,9 @@ pub async fn run(
         readiness: readiness.clone(),
     };
     spawn(&mut tasks, "the fence", fence.run(config.clone()));
+    let writer = BindingWriter::new(clients.write.clone());
+    let definition = DefinitionLoop { board: board.clone(), writer, readiness: readiness.clone() };
+    spawn(&mut tasks, "the definition loop", definition.run());
     tokio::select! {
         () = stop => {
             info!("stopping");

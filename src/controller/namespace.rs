@@ -16,7 +16,7 @@ use crate::api::Reason;
 use crate::cluster::error::CallError;
 use crate::cluster::{Applier, Outcome};
 use crate::plan::refresh::backoff;
-use crate::plan::{self, Change, Failure, Plan, Standing};
+use crate::plan::{self, Change, Failure, NamespaceView, Plan, Standing};
 use crate::server::Metrics;
 
 /// Plans and applies until nothing is left to write, at most this often in a row: what moves faster than that
@@ -80,8 +80,9 @@ impl NamespaceLoop {
         let namespace = &job.key;
         trace!(%namespace, "looked at");
         for _ in 0..ROUNDS {
-            let snapshot = self.board.snapshot();
-            let Some(plan) = self.board.index.read(namespace, |view| plan::namespace(view, &snapshot)) else {
+            let (snapshot, kept) = self.board.look(namespace);
+            let planned = |view: &NamespaceView| plan::namespace_keeping(view, &snapshot, &kept);
+            let Some(plan) = self.board.index.read(namespace, planned) else {
                 self.board.record(namespace, &[]);
                 return Next::Settled;
             };
@@ -231,9 +232,9 @@ impl NamespaceLoop {
             }
             why = Some(failure);
         }
-        let snapshot = self.board.snapshot();
-        let plan =
-            self.board.index.read(namespace, |view| plan::namespace(view, &snapshot)).unwrap_or_default();
+        let (snapshot, kept) = self.board.look(namespace);
+        let planned = |view: &NamespaceView| plan::namespace_keeping(view, &snapshot, &kept);
+        let plan = self.board.index.read(namespace, planned).unwrap_or_default();
         match why {
             Some(why) => self.board.record(namespace, &refused(plan, &why)),
             None => self.board.record(namespace, &plan.standings),

@@ -86,6 +86,7 @@ impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
                 self.board.remove_binding(&name);
             }
         }
+        self.board.definition.notify_one();
         self.readiness.done("bindings");
     }
 }

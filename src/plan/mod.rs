@@ -4,6 +4,7 @@ pub mod admission;
 pub mod change;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod guard;
 pub mod namespace;
 pub mod refresh;
 pub mod rivalry;
@@ -15,7 +16,8 @@ pub mod tally;
 pub mod view;
 
 pub use change::Change;
-pub use namespace::{Plan, Standing, namespace};
+pub use guard::Kept;
+pub use namespace::{Plan, Standing, namespace, namespace_keeping};
 pub use secret::{Content, Template};
 pub use snapshot::{Bound, Issue, Phase, Snapshot};
 pub use tally::{Failure, Tally};

@@ -53,6 +53,11 @@ pub(crate) struct Args {
     #[arg(long, env = "ACR_CONFIG_MAP_GRACE", default_value = "60s", value_parser = parse_duration)]
     pub(crate) config_map_grace: Duration,
 
+    /// How long what a binding made stays after the binding suddenly covers no namespace any more, such as 10m; 0s: it is
+    /// withdrawn at once. No credential is renewed there meanwhile: a time shorter than expiringThreshold is of use
+    #[arg(long, env = "ACR_WITHDRAWAL_GRACE", default_value = "10m", value_parser = parse_duration)]
+    pub(crate) withdrawal_grace: Duration,
+
     /// Where /livez, /readyz and /metrics are served
     #[arg(long, env = "ACR_LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
     pub(crate) listen_address: SocketAddr,
@@ -181,6 +186,7 @@ impl Args {
                 .filter(|n| !n.is_empty())
                 .map(Into::into),
             config_map_grace: self.config_map_grace,
+            withdrawal_grace: self.withdrawal_grace,
             dry_run: self.dry_run,
             places: self.identity.places(),
             listen_address: self.listen_address,
