@@ -258,7 +258,10 @@ impl Board {
         let unknown: Vec<_> = unknown
             .map(|(name, entry)| {
                 let told: Vec<Arc<str>> = entry.told_namespaces().into_iter().map(Arc::from).collect();
-                (name.clone(), told, entry.held_since())
+                let since = entry.held_since();
+                let covers = |i: usize| !self.covered_by(snapshot.bound(i)).is_empty();
+                let lost_all = since.is_some() || !snapshot.index_of(name).is_some_and(covers);
+                (name.clone(), told, lost_all, since)
             })
             .collect();
         if unknown.is_empty() {
@@ -274,14 +277,15 @@ impl Board {
                 self.index.read(name, |view| view.facts.as_ref().is_some_and(nobodys)).unwrap_or_default()
             })
             .collect();
-        for (binding, told, since) in unknown {
+        for (binding, told, lost_all, since) in unknown {
             let told = told.into_iter().filter(|name| {
                 let served = |view: &NamespaceView| {
                     view.facts.as_ref().is_some_and(stands) && view.secret.as_ref().is_some_and(|s| s.ours)
                 };
                 self.index.read(name, served).unwrap_or_default()
             });
-            let covered = told.chain(strangers.iter().cloned()).collect();
+            let strangers = strangers.iter().filter(|_| lost_all).cloned();
+            let covered = told.chain(strangers).collect();
             state.guards.remember(&binding, covered, since);
         }
     }

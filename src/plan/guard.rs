@@ -33,7 +33,7 @@ pub enum Wish {
     /// Nothing: it is guarded.
     #[default]
     Guarded,
-    /// Nothing is to be taken back while it is suspended: no grace runs.
+    /// Nothing is to be taken back while it is suspended, all or in part: no grace runs.
     Suspended,
     /// It is meant so.
     Confirmed,
@@ -129,7 +129,7 @@ impl Guards {
         match wish {
             Wish::Confirmed => known.held = None,
             Wish::Guarded | Wish::Suspended if guarded => {
-                if known.covered.is_empty() {
+                if known.covered.is_empty() || wish == Wish::Suspended {
                     known.hold(lost, now);
                 }
                 if let (true, Some(hold)) = (resumed, &mut known.held) {
@@ -176,7 +176,7 @@ impl Guards {
                     known.release(namespace);
                 }
             }
-            if known.covered.is_empty() && guarded {
+            if guarded && (known.covered.is_empty() || known.wish == Wish::Suspended) {
                 known.hold(HashSet::new(), now);
             }
             if known.holds(namespace) != held_before {

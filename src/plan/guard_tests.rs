@@ -139,6 +139,15 @@ fn while_it_is_suspended_no_grace_runs_and_it_begins_anew_afterwards() {
 }
 
 #[test]
+fn nothing_is_taken_back_while_it_is_suspended_in_part_neither() {
+    let mut guards = covering(&["x", "y", "z"]);
+    guards.cover(&binding(), names(&["x", "y"]), Wish::Suspended, at(1));
+    assert_eq!(kept(&guards), ["z"]);
+    assert!(look(&mut guards, "y", Some(&facts("ap")), at(2)).kept[0].held);
+    assert!(look(&mut guards, "y", Some(&facts("ap")), at(100)).kept[0].held);
+}
+
+#[test]
 fn labels_that_go_one_by_one_within_seconds_are_one_loss() {
     let mut guards = covering(&["x", "y", "z"]);
     for (namespace, second) in [("x", 0), ("y", 2)] {

@@ -11,11 +11,15 @@ mod dry_run;
 #[cfg(test)]
 mod fence;
 #[cfg(test)]
+mod guard;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod identities;
 #[cfg(test)]
 mod invalid;
+#[cfg(test)]
+mod leave;
 #[cfg(test)]
 mod migration;
 #[cfg(test)]
@@ -30,6 +34,8 @@ mod secrecy;
 mod serve;
 #[cfg(test)]
 mod start;
+#[cfg(test)]
+mod uninstall;
 #[cfg(test)]
 mod verify;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use acr_credential_binding::cli::document::{self, Document};
 use acr_credential_binding::cli::live;
@@ -43,8 +44,19 @@ pub(crate) fn text(file: &Path) -> anyhow::Result<(String, String)> {
     Ok((name, text))
 }
 
+/// Thousands of namespaces take their time.
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
 /// Asks the cluster that the user's kubeconfig names, for half a minute at most.
 pub(crate) fn with_cluster<T>(ask: impl AsyncFnOnce(Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    with_cluster_for(Duration::from_secs(30), ask)
+}
+
+/// The same, for as long as that.
+pub(crate) fn with_cluster_for<T>(
+    limit: Duration,
+    ask: impl AsyncFnOnce(Client) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     // Both kube and reqwest bring a provider along; without a default, building the client panics. That there is one
     // already is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -52,8 +64,7 @@ pub(crate) fn with_cluster<T>(ask: impl AsyncFnOnce(Client) -> anyhow::Result<T>
     runtime.block_on(async {
         let config = kube::Config::infer().await.context("no kubeconfig")?;
         let asked = ask(connect(&config)?);
-        tokio::time::timeout(std::time::Duration::from_secs(30), asked)
-            .await
+        tokio::time::timeout(limit, asked).await
             .context("the API server does not answer")?
     })
 }
