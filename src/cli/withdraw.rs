@@ -63,12 +63,12 @@ pub enum Error {
     #[error(transparent)]
     Unreadable(#[from] preview::Error),
     /// The same, of one thing.
-    #[error("{what}: {source}")]
+    #[error("{what}: {why}")]
     Call {
         /// What was asked for.
         what: &'static str,
         /// Why not.
-        source: CallError,
+        why: CallError,
     },
 }
 
@@ -150,7 +150,7 @@ pub async fn withdraw(client: &Client, options: &Options, act: bool) -> Result<W
 }
 
 fn of(what: &'static str) -> impl Fn(CallError) -> Error {
-    move |source| Error::Call { what, source }
+    move |why| Error::Call { what, why }
 }
 
 /// Who renews the Lease, if anybody does. This machine's clock says nothing about that, so it is watched for as long as
@@ -182,7 +182,7 @@ async fn bindings(client: &Client) -> Result<Vec<AcrCredentialBinding>, Error> {
     match call(api.list(&ListParams::default())).await {
         Ok(list) => Ok(list.items),
         Err(CallError::NotFound) => Ok(Vec::new()),
-        Err(source) => Err(Error::Call { what: "the bindings cannot be read", source }),
+        Err(why) => Err(Error::Call { what: "the bindings cannot be read", why }),
     }
 }
 
