@@ -71,8 +71,11 @@ async fn a_typo_in_the_spec_is_held_told_and_given_back_without_a_write() {
     let ready = lab.until_ready_says("typo", "False", "CoverageLost", "2 of 2").await;
     assert!(ready.contains("typo-a"), "{ready}");
     assert!(lab.condition("typo", "Stalled").await.is_some(), "a human must look");
-    let events = lab.plane.kubectl_ok(&["get", "events", "-A", "-o", "json"]).await.unwrap();
-    assert!(events.contains("WithdrawalHeld"), "{events}");
+    lab.until("an Event tells of it", async || {
+        let events = lab.plane.kubectl_ok(&["get", "events", "-A", "-o", "json"]).await.unwrap();
+        events.contains("WithdrawalHeld")
+    })
+    .await;
     // Others' changes there are answered as ever: nothing is taken back by them.
     lab.create_account("typo-a", "late", &[]).await;
     lab.until_settled().await;
@@ -125,7 +128,7 @@ async fn a_grace_outlives_restarts_whether_the_labels_went_before_or_while_nobod
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_its_grace_it_is_withdrawn_after_a_crash_too() {
-    let lab = Lab::start_with(|options| options.arg("--withdrawal-grace=8s")).await;
+    let lab = Lab::start_with(|options| options.arg("--withdrawal-grace=12s")).await;
     lab.create_namespace("end-a").await;
     lab.create_namespace("end-b").await;
     lab.bind("end", spec(&["end-*"])).await;

@@ -13,8 +13,9 @@ use crate::harness::{DOMAIN, Lab, SECRET, root, spec};
 const CRD: &str = "crd/acrcredentialbindings.acrcredential.dev";
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Writes that went through, to Secrets and ServiceAccounts of any namespace but the controller's.
 fn tenant_writes(lab: &Lab, since: Mark) -> Vec<String> {
-    let writes = lab.requests(since).writes().filter(|e| {
+    let writes = lab.requests(since).writes().filter(|e| e.code < 400).filter(|e| {
         (e.resource == "secrets" || e.resource == "serviceaccounts") && e.namespace != "acr-credential-system"
     });
     writes.iter().map(|e| format!("{} {}/{} {}", e.verb, e.namespace, e.target(), e.code)).collect()
