@@ -19,7 +19,9 @@ use crate::cluster::keys::KeySecrets;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::{Applier, Index, Outcome};
 use crate::model::Binding;
-use crate::plan::{self, Bound, Change, Issue, Phase, SecretView, ServiceAccountView, Snapshot, Template, change};
+use crate::plan::{
+    self, Bound, Change, Issue, Phase, SecretView, ServiceAccountView, Snapshot, Template, change,
+};
 
 /// Plans and applies until nothing is left, at most this often.
 const ROUNDS: usize = 6;
@@ -293,7 +295,9 @@ impl Withdrawal {
         for (namespace, why) in &self.failed {
             writeln!(to, "{namespace}: failed: {why}")?;
         }
-        self.bindings.iter().try_for_each(|name| writeln!(to, "binding {name}: {would}take our finalizer off"))?;
+        self.bindings
+            .iter()
+            .try_for_each(|name| writeln!(to, "binding {name}: {would}take our finalizer off"))?;
         self.secrets.iter().try_for_each(|name| writeln!(to, "Secret {name}: {would}delete it"))?;
         if !self.retained.is_empty() {
             let all = self.retained.iter().map(|n| &**n).collect::<Vec<_>>().join(", ");

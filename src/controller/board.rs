@@ -16,8 +16,8 @@ use crate::api::{AcrCredentialBinding, ConditionType};
 use crate::cluster::Index;
 use crate::cluster::named_secret::Seen;
 use crate::model::identity::Base;
-use crate::plan::tally::Tallies;
 use crate::plan::guard::{Guards, STRAY};
+use crate::plan::tally::Tallies;
 use crate::plan::view::NamespaceFacts;
 use crate::plan::{Bound, Failure, Kept, NamespaceView, Phase, Snapshot, Standing, Template};
 
@@ -273,7 +273,8 @@ impl Board {
             .with_our_secret()
             .into_iter()
             .filter(|name| {
-                let nobodys = |facts: &NamespaceFacts| stands(facts) && snapshot.covering(name, facts).is_empty();
+                let nobodys =
+                    |facts: &NamespaceFacts| stands(facts) && snapshot.covering(name, facts).is_empty();
                 self.index.read(name, |view| view.facts.as_ref().is_some_and(nobodys)).unwrap_or_default()
             })
             .collect();

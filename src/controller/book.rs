@@ -78,7 +78,10 @@ impl Entry {
     pub fn held_since(&self) -> Option<Timestamp> {
         let conditions = self.object.status.iter().flat_map(|status| &status.conditions);
         let held = ConditionType::WithdrawalHeld.as_str();
-        conditions.into_iter().find(|c| c.type_ == held && c.status == "True").map(|c| c.last_transition_time.0)
+        conditions
+            .into_iter()
+            .find(|c| c.type_ == held && c.status == "True")
+            .map(|c| c.last_transition_time.0)
     }
 
     /// Namespaces that its status names.
@@ -117,7 +120,10 @@ impl Book {
     pub fn put(&mut self, object: AcrCredentialBinding, cluster_region: &str) -> News {
         let name: Arc<str> = object.name_any().into();
         let readable_again = self.unreadable.remove(&name);
-        let before = self.entries.get(&name).map(|e| (e.in_force(), e.invalid.clone(), e.refreshing.clone(), e.wish()));
+        let before = self
+            .entries
+            .get(&name)
+            .map(|e| (e.in_force(), e.invalid.clone(), e.refreshing.clone(), e.wish()));
         let same_object = |e: &&Entry| e.object.metadata.uid == object.metadata.uid;
         let earlier = self.entries.remove(&name).filter(|e| same_object(&e));
         let (good, invalid) = match Binding::parse(&object, cluster_region) {
@@ -135,8 +141,7 @@ impl Book {
             good,
             handled_refresh,
         };
-        let after =
-            Some((entry.in_force(), entry.invalid.clone(), entry.refreshing.clone(), entry.wish()));
+        let after = Some((entry.in_force(), entry.invalid.clone(), entry.refreshing.clone(), entry.wish()));
         let refresh = entry.refreshing.is_some() && before.as_ref().map(|b| &b.2) != Some(&entry.refreshing);
         self.entries.insert(name, entry);
         News { changed: readable_again || before != after, refresh }

@@ -212,7 +212,11 @@ fn what_is_told_names_the_namespaces_the_end_and_the_cure_and_no_more_of_them_th
     guards.cover(&binding(), names(&[]), Wish::Guarded, at(5));
     let (since, why) = guards.told("b", 7).unwrap();
     assert_eq!(since, at(5));
-    for words in ["(5: a, b, c and 2 more)", "acrcredential.dev/confirm-withdrawal: \"7\"", "until 2027-01-15T08:10:05Z"] {
+    for words in [
+        "(5: a, b, c and 2 more)",
+        "acrcredential.dev/confirm-withdrawal: \"7\"",
+        "until 2027-01-15T08:10:05Z",
+    ] {
         assert!(why.message.contains(words), "{words} in {}", why.message);
     }
 }

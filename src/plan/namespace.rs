@@ -69,8 +69,12 @@ pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept
         kept.iter().copied().filter(|(i, _)| snapshot.bound(*i).phase == Phase::Active).collect();
     let abandoned = of_phase(Phase::Abandoning);
     let leaving = [of_phase(Phase::Withdrawing), of_phase(Phase::Retaining)].concat();
-    let still: Vec<usize> =
-        suspended.iter().copied().chain(held.iter().map(|(i, _)| *i)).chain(abandoned.iter().copied()).collect();
+    let still: Vec<usize> = suspended
+        .iter()
+        .copied()
+        .chain(held.iter().map(|(i, _)| *i))
+        .chain(abandoned.iter().copied())
+        .collect();
     let mut plan = if !active.is_empty() {
         serve(view, snapshot, &active, &still)
     } else if still.len() > abandoned.len() || snapshot.coverage_unknown() {

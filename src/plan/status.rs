@@ -226,7 +226,8 @@ fn verdict(facts: &Facts<'_>, issued: usize, now: Timestamp) -> Verdict {
 fn withdrawing(facts: &Facts<'_>, why: &Failure, blocked: Option<&Failure>) -> Failure {
     let (done, all) = (facts.tally.ready(), facts.tally.matched());
     let blocked = blocked.filter(|failure| failure.reason != why.reason);
-    let blocked = blocked.map(|failure| format!("; {}: {}", failure.reason, failure.message)).unwrap_or_default();
+    let blocked =
+        blocked.map(|failure| format!("; {}: {}", failure.reason, failure.message)).unwrap_or_default();
     Failure::new(why.reason, format!("{}; {done} of {all} namespaces are done{blocked}", why.message))
 }
 

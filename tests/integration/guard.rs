@@ -30,7 +30,8 @@ async fn until_held(lab: &Lab, binding: &str, words: &str) -> String {
     let mut message = String::new();
     lab.until(&format!("{binding} says that its withdrawal of {words} is held"), async || {
         let held = lab.condition(binding, "WithdrawalHeld").await;
-        message = held.filter(|(status, ..)| status == "True").map(|(.., message)| message).unwrap_or_default();
+        message =
+            held.filter(|(status, ..)| status == "True").map(|(.., message)| message).unwrap_or_default();
         message.contains(words)
     })
     .await;

@@ -33,8 +33,10 @@ fn retaining(namespaces: &[&str]) -> Value {
 }
 
 async fn until_gone(lab: &Lab, binding: &str) {
-    lab.until(&format!("{binding} is gone"), async || lab.bindings().get_opt(binding).await.unwrap().is_none())
-        .await;
+    lab.until(&format!("{binding} is gone"), async || {
+        lab.bindings().get_opt(binding).await.unwrap().is_none()
+    })
+    .await;
 }
 
 async fn recreate_crd(lab: &Lab) {
@@ -162,7 +164,10 @@ async fn opting_out_is_followed_within_a_second_and_so_is_coming_back() {
     for value in [json!("true"), Value::Null, json!("true"), json!("false")] {
         let out = value == json!("true");
         let begun = Instant::now();
-        namespaces.patch("skip-a", &PatchParams::default(), &Patch::Merge(&skip(value.clone()))).await.unwrap();
+        namespaces
+            .patch("skip-a", &PatchParams::default(), &Patch::Merge(&skip(value.clone())))
+            .await
+            .unwrap();
         lab.until("the namespace is as it wants to be", async || match out {
             true => is_clean(&lab, "skip-a").await,
             false => {
@@ -282,7 +287,8 @@ async fn a_withdrawal_that_is_refused_says_by_whom_and_goes_on_when_it_may() {
     .await;
     lab.bindings().delete("block", &DeleteParams::default()).await.unwrap();
     let said = async |kind: &str| {
-        let status = lab.bindings().get_opt("block").await.unwrap().and_then(|b| b.status).unwrap_or_default();
+        let status =
+            lab.bindings().get_opt("block").await.unwrap().and_then(|b| b.status).unwrap_or_default();
         let found = status.conditions.into_iter().find(|c| c.type_ == kind);
         found.map(|c| format!("{} {}", c.reason, c.message)).unwrap_or_default()
     };

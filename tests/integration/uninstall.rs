@@ -30,8 +30,10 @@ async fn dump(plane: &Plane) -> BTreeMap<String, Value> {
         for volatile in ["resourceVersion", "uid", "creationTimestamp", "generation", "managedFields"] {
             metadata.remove(volatile);
         }
-        let part = |name: &str| metadata.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        (format!("{} {}/{}", object["kind"].as_str().unwrap(), part("namespace"), part("name")), object.clone())
+        let part = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
+        let kind = object["kind"].as_str().unwrap();
+        let key = format!("{kind} {}/{}", part("namespace"), part("name"));
+        (key, object)
     };
     all["items"].as_array().unwrap().iter().map(mask).collect()
 }
@@ -129,7 +131,10 @@ async fn after_the_readmes_steps_the_cluster_is_what_it_was() {
     assert!(before.len() > 60 && before.contains_key("ServiceAccount home-a/own"), "{:?}", before.keys());
     let lab = install(plane).await;
     let installed = differing(&before, &dump(&lab.plane).await);
-    assert!(installed.iter().any(|name| name.starts_with("Deployment acr-credential-system/")), "{installed:?}");
+    assert!(
+        installed.iter().any(|name| name.starts_with("Deployment acr-credential-system/")),
+        "{installed:?}"
+    );
     for step in steps("README.md", "### Uninstalling") {
         let args: Vec<&str> = step.iter().map(String::as_str).collect();
         if args[0] == "acr" {
@@ -221,7 +226,9 @@ async fn a_killed_controller_leaves_nothing_that_the_plugin_does_not_take_back()
     lab.plane.kubectl_ok(&["delete", "namespace", "foreign"]).await.unwrap();
     // Nothing holds a binding any more.
     lab.plane.kubectl_ok(&["delete", "acrcredentialbindings", "--all", "--timeout=20s"]).await.unwrap();
-    for step in steps("README.md", "### Uninstalling").iter().filter(|step| step[0] == "delete" && step[1] == "-f") {
+    for step in
+        steps("README.md", "### Uninstalling").iter().filter(|step| step[0] == "delete" && step[1] == "-f")
+    {
         lab.plane.kubectl_ok(&step.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
     }
     until_equal(&lab, &before).await;

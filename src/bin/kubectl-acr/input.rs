@@ -64,7 +64,6 @@ pub(crate) fn with_cluster_for<T>(
     runtime.block_on(async {
         let config = kube::Config::infer().await.context("no kubeconfig")?;
         let asked = ask(connect(&config)?);
-        tokio::time::timeout(limit, asked).await
-            .context("the API server does not answer")?
+        tokio::time::timeout(limit, asked).await.context("the API server does not answer")?
     })
 }
