@@ -6,6 +6,7 @@ pub mod change;
 pub(crate) mod fixture;
 pub mod namespace;
 pub mod refresh;
+pub mod rights;
 pub mod rivalry;
 pub mod secret;
 pub mod service_account;

@@ -1,6 +1,10 @@
 //! The controller as a process on a real control plane, against the simulated cloud.
 
 #[cfg(test)]
+mod bystanders;
+#[cfg(test)]
+mod caller;
+#[cfg(test)]
 mod config_map;
 #[cfg(test)]
 mod conflict;
@@ -14,6 +18,8 @@ mod fence;
 mod harness;
 #[cfg(test)]
 mod identities;
+#[cfg(test)]
+mod intruder;
 #[cfg(test)]
 mod invalid;
 #[cfg(test)]
