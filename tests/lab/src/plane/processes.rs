@@ -116,6 +116,7 @@ impl Setup<'_> {
             .arg(format!("--service-account-private-key-file={}", file("service-account.key")))
             .arg(format!("--root-ca-file={}", file("ca.crt")))
             .args(["--leader-elect=false", "--secure-port=0"])
+            .arg(format!("--use-service-account-credentials={}", self.options.controllers_as_themselves))
             .args(["--kube-api-qps=2000", "--kube-api-burst=4000"])
             .args(["--concurrent-namespace-syncs=50", "--concurrent-resource-quota-syncs=10"])
             .start()
