@@ -51,6 +51,10 @@ pub const DEFAULT_NAMESPACE: &str = "acr-credential-system";
 /// Secret in the controller's own namespace that keeps minted tokens across restarts.
 pub const CACHE_SECRET_NAME: &str = "acr-credential-cache";
 
+/// ConfigMap in the controller's own namespace that tells our `MutatingAdmissionPolicy` which ServiceAccounts to serve.
+/// The policy and its binding have the same name.
+pub const ADMISSION_NAME: &str = "acr-credential-admission";
+
 /// Where registered clusters keep an AccessKey for add-ons: namespace and name.
 pub const REGISTERED_CLUSTER_SECRET: (&str, &str) = ("kube-system", "alibaba-addon-secret");
 

@@ -8,6 +8,7 @@ pub mod keys;
 pub mod named_secret;
 pub mod objects;
 pub mod oidc_token;
+pub mod parameters;
 pub mod policy;
 pub mod report;
 pub mod rival;

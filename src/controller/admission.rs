@@ -1,8 +1,11 @@
 //! Which way serves ServiceAccounts while they are created, and what a binding that asks for that is told.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use crate::api::binding::FailurePolicy;
 use crate::api::{ConditionType, Reason};
-use crate::model::binding::Admission;
+use crate::model::Binding;
 use crate::plan::Failure;
 
 /// How ServiceAccounts get their entry while they are created.
@@ -25,8 +28,33 @@ pub type Served = Result<(), Box<str>>;
 pub struct Ways {
     /// Our `MutatingAdmissionPolicy`.
     pub policy: Option<Served>,
+    /// Bindings that are more than our policy has room for.
+    pub left_out: BTreeSet<Arc<str>>,
     /// Our webhook.
     pub webhook: Option<Served>,
+}
+
+/// What the API server adds by itself, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Adds {
+    /// Nobody has looked yet.
+    #[default]
+    Unknown,
+    /// Nothing.
+    Nothing,
+    /// What these data of our ConfigMap say.
+    By(BTreeMap<String, String>),
+}
+
+impl Adds {
+    /// Whether it may add what is not wanted.
+    pub fn differ_from(&self, wanted: &BTreeMap<String, String>) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Nothing => false,
+            Self::By(data) => data != wanted,
+        }
+    }
 }
 
 impl Ways {
@@ -39,9 +67,22 @@ impl Ways {
         }
     }
 
-    /// What a binding that asks for it is told; `None` before anything is known.
-    pub fn condition(&self, asked: Admission) -> Option<(ConditionType, bool, Failure)> {
+    /// Whether it was looked which way serves.
+    pub fn are_known(&self) -> bool {
+        self.policy.is_some()
+    }
+
+    /// What a binding that asks for it is told; `None` where it does not ask, or nothing is known.
+    pub fn condition(&self, binding: &Binding) -> Option<(ConditionType, bool, Failure)> {
+        let asked = binding.admission?;
         let (holds, reason, message) = match self.in_force() {
+            Way::MutatingAdmissionPolicy if self.left_out.contains(&binding.name) => {
+                let message = "ServiceAccounts are served right after their creation, not during it: names and labels \
+                               of all bindings that ask for it are more than the API server evaluates; say them \
+                               shorter, with globs"
+                    .to_owned();
+                (false, Reason::AdmissionMissing, message)
+            }
             Way::MutatingAdmissionPolicy => {
                 let fail = match asked.failure_policy {
                     FailurePolicy::Fail => "; failurePolicy Fail asks for nothing more: nobody is waited for",

@@ -162,7 +162,9 @@ impl BindingLoop {
         }
         // After a start or a refresh, what was reported holds until every namespace was looked at.
         let unsettled = !tally.is_settled() && !tally.is_converging() && entry.is_observed();
-        if unsettled || state.awaits_config_map(name) {
+        let asks = entry.asks_admission();
+        let awaits_admission = asks.is_some() && !self.board.ways().borrow().are_known();
+        if unsettled || awaits_admission || state.awaits_config_map(name) {
             return Step::Rest(Some(SETTLE));
         }
         let wants = state.book.wants();
@@ -179,7 +181,7 @@ impl BindingLoop {
             registries.iter().filter_map(|r| r.held).map(|(_, end)| end).filter(|end| *end > now).min();
         let wait = next_end.map(|end| clock::until(end, now) + Duration::from_secs(1));
         let mut others = [state.notes.get(name).cloned().unwrap_or_default(), state.common.clone()].concat();
-        others.extend(entry.asks_admission().and_then(|asked| self.board.ways().borrow().condition(asked)));
+        others.extend(asks.and_then(|binding| self.board.ways().borrow().condition(&binding)));
         // The tally is read where it is: a copy would cost the size of the cluster at every look.
         let facts = Facts {
             name,

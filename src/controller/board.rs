@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use super::admission::Ways;
+use super::admission::{Adds, Ways};
 use super::book::Book;
 use super::ledger::Ledger;
 use super::queue::{Lane, Queue};
@@ -14,6 +14,7 @@ use crate::api::{AcrCredentialBinding, ConditionType};
 use crate::cluster::Index;
 use crate::cluster::named_secret::Seen;
 use crate::model::identity::Base;
+use crate::plan::admission::parameters;
 use crate::plan::tally::Tallies;
 use crate::plan::{Bound, Failure, Snapshot, Standing, Template};
 
@@ -63,6 +64,10 @@ pub struct State {
     pub notes: HashMap<Arc<str>, Vec<(ConditionType, bool, Failure)>>,
     /// Conditions that hold for every binding.
     pub common: Vec<(ConditionType, bool, Failure)>,
+    /// What the API server adds by itself.
+    adds: Adds,
+    /// Namespaces that were looked at while nothing could be taken back, for that reason.
+    held: HashSet<Arc<str>>,
     /// Whether the ConfigMap is looked at.
     config_map: bool,
     /// Whether all caches are full: before that, no list of namespaces means anything.
@@ -200,7 +205,9 @@ impl Board {
     /// Shows the namespaces what the named bindings ask now, and sends workers to those that they cover or covered.
     pub fn publish(&self, state: &mut State, changed: &[Arc<str>], cause: Cause) {
         let unknown = !state.live || state.book.coverage_unknown();
-        let next = Arc::new(Snapshot::new(self.template.clone(), state.book.bounds(&state.ledger), unknown));
+        let next = Snapshot::new(self.template.clone(), state.book.bounds(&state.ledger), unknown);
+        let held = state.adds.differ_from(&parameters(&next).data);
+        let next = Arc::new(next.held(held));
         let before = self.snapshot.send_replace(next.clone());
         if !state.live {
             return;
@@ -221,8 +228,33 @@ impl Board {
         if before.coverage_unknown() && !unknown {
             dirty.extend(self.index.with_our_secret());
         }
+        if !held {
+            dirty.extend(std::mem::take(&mut state.held));
+        }
         for name in dirty {
             self.namespaces.add(name, Lane::Bulk);
+        }
+    }
+
+    /// Takes in what the API server adds by itself. What waited for it to add less goes on.
+    pub fn set_adds(&self, adds: Adds) {
+        let mut state = self.state();
+        state.adds = adds;
+        let snapshot = self.snapshot();
+        if state.adds.differ_from(&parameters(&snapshot).data) != snapshot.is_held() {
+            self.publish(&mut state, &[], Cause::Same);
+        }
+    }
+
+    /// A namespace was looked at while nothing could be taken back: it is looked at again when that is over.
+    pub fn look_again_after(&self, snapshot: &Snapshot, namespace: &Arc<str>) {
+        if !snapshot.is_held() {
+            return;
+        }
+        let mut state = self.state();
+        match self.snapshot().is_held() {
+            true => drop(state.held.insert(namespace.clone())),
+            false => self.namespaces.add(namespace.clone(), Lane::Urgent),
         }
     }
 

@@ -9,7 +9,6 @@ use super::ledger::{Ledger, Want};
 use crate::api::binding::DeletionPolicy;
 use crate::api::{AcrCredentialBinding, names};
 use crate::model::identity::Base;
-use crate::model::binding::Admission;
 use crate::model::{Binding, Invalid, RegistryKey};
 use crate::plan::{Bound, Phase};
 
@@ -48,10 +47,10 @@ impl Entry {
         self.object.finalizers().iter().any(|f| f == names::FINALIZER)
     }
 
-    /// How it asks to serve ServiceAccounts while they are created, where it is in force and asks for that.
-    pub fn asks_admission(&self) -> Option<Admission> {
+    /// The binding, where it is in force and asks to serve ServiceAccounts while they are created.
+    pub fn asks_admission(&self) -> Option<Arc<Binding>> {
         let (binding, phase) = self.in_force()?;
-        binding.admission.filter(|_| phase == Phase::Active)
+        (phase == Phase::Active && binding.admission.is_some()).then_some(binding)
     }
 
     /// Whether its status speaks of its present spec.

@@ -8,6 +8,7 @@
 //! ```
 
 mod admission;
+mod admission_policy;
 mod binding;
 mod board;
 mod book;
@@ -30,8 +31,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
+use tokio::sync::watch as channel;
 use tracing::{error, info, warn};
 
+use self::admission_policy::PolicyLoop;
 use self::binding::BindingLoop;
 use self::board::{Board, WORKERS};
 use self::config_map::{ConfigMapLoop, ConfigMapSink};
@@ -47,9 +50,10 @@ use crate::cloud::{Alibaba, SetupError, Sources};
 use crate::cluster::Applier;
 use crate::cluster::error::CallError;
 use crate::cluster::keys::KeySecrets;
+use crate::cluster::parameters::{Parameters, Seen};
 use crate::cluster::report::BindingWriter;
 use crate::cluster::store::Store;
-use crate::cluster::watch::{self, watch};
+use crate::cluster::watch::{config as watch_config, watch};
 use crate::plan::Template;
 use crate::server::Metrics;
 use crate::server::admin::{self, Readiness};
@@ -104,7 +108,8 @@ pub struct Clients {
 }
 
 /// What must be known before anything is written: whether the policies stand is a part of every status.
-const AWAITED: [&str; 5] = ["namespaces", "service accounts", "secrets", "bindings", "policies"];
+const AWAITED: [&str; 6] =
+    ["namespaces", "service accounts", "secrets", "bindings", "policies", "admission parameters"];
 
 /// Runs until `stop` is ready, or until something that must never end ends.
 ///
@@ -126,7 +131,7 @@ pub async fn run(
     let sources = Arc::new(sources);
     let cloud = cloud(sources.clone())?;
     serve_admin(&mut tasks, &config, &readiness, &metrics, &board);
-    watches::spawn_all(&mut tasks, &config, &clients, &readiness, &board);
+    let seen = watches::spawn_all(&mut tasks, &config, &clients, &readiness, &board);
     let fence = FenceLoop {
         client: clients.write.clone(),
         board: board.clone(),
@@ -140,7 +145,7 @@ pub async fn run(
             tasks.shutdown().await;
             Ok(())
         }
-        ended = supervise(&mut tasks, &config, &clients, Parts { board, readiness, metrics, store, cloud, sources }) => Err(ended),
+        ended = supervise(&mut tasks, &config, &clients, Parts { board, readiness, metrics, store, cloud, sources, seen }) => Err(ended),
     }
 }
 
@@ -151,6 +156,7 @@ struct Parts {
     store: Store,
     cloud: Alibaba,
     sources: Arc<ClusterSources>,
+    seen: Arc<channel::Sender<Option<Seen>>>,
 }
 
 /// Starts the loops once the caches are full, and waits for any task to end.
@@ -207,7 +213,7 @@ fn serve_admin(
 }
 
 fn spawn_loops(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: Parts) {
-    let Parts { board, metrics, store, cloud, sources, .. } = parts;
+    let Parts { board, metrics, store, cloud, sources, seen, .. } = parts;
     let applier = Applier::new(clients.write.clone(), board.index.clone(), board.template().clone());
     let worker = NamespaceLoop {
         board: board.clone(),
@@ -235,10 +241,18 @@ fn spawn_loops(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: Par
         "the credential loop",
         CredentialLoop { board: board.clone(), cloud, sources, store, metrics: metrics.clone() }.run(),
     );
+    let policy = PolicyLoop {
+        board: board.clone(),
+        parameters: Parameters::new(clients.write.clone(), &config.namespace),
+        seen,
+        namespace: config.namespace.clone(),
+        dry_run: config.dry_run,
+    };
+    spawn(tasks, "the admission policy loop", policy.run());
     if let Some(namespace) = &config.config_map_namespace {
         let seen = Arc::default();
         let api: Api<ConfigMap> = Api::namespaced(clients.watch.clone(), namespace);
-        let fields = watch::config().fields(&format!("metadata.name={}", names::LEGACY_NAME));
+        let fields = watch_config().fields(&format!("metadata.name={}", names::LEGACY_NAME));
         let sink = ConfigMapSink { seen: Arc::clone(&seen), board: board.clone() };
         spawn(tasks, "the watch on the ConfigMap", watch(api, fields, sink));
         let keys = KeySecrets::new(clients.write.clone(), &config.namespace);

@@ -85,6 +85,7 @@ impl NamespaceLoop {
                 self.board.record(namespace, &[]);
                 return Next::Settled;
             };
+            self.board.look_again_after(&snapshot, namespace);
             if let Some(served) = plan.served {
                 self.board.index.set_served(namespace, served);
             }

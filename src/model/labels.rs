@@ -31,11 +31,16 @@ struct Requirement {
     test: Test,
 }
 
+/// What is asked of the label of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Test {
+pub enum Test {
+    /// It is there, with one of these values.
     In(Vec<String>),
+    /// It is not there, or has another value.
     NotIn(Vec<String>),
+    /// It is there.
     Exists,
+    /// It is not there.
     DoesNotExist,
 }
 
@@ -81,6 +86,11 @@ impl Selector {
             );
         }
         Ok(Self(requirements))
+    }
+
+    /// The requirements, all of which must hold: a key and what is asked of its label.
+    pub fn requirements(&self) -> impl Iterator<Item = (&str, &Test)> {
+        self.0.iter().map(|requirement| (requirement.key.as_str(), &requirement.test))
     }
 
     /// Whether all requirements hold.

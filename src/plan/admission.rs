@@ -1,6 +1,10 @@
 //! ServiceAccounts that get their entry while they are created. The namespace loop would attach it an instant later;
 //! a Pod that is created in that instant would wait for ever.
 
+mod parameters;
+
+pub use self::parameters::{Parameters, parameters};
+
 use super::service_account::{Want, pull_secrets};
 use super::snapshot::{Phase, Snapshot};
 use super::view::{NamespaceFacts, ServiceAccountView};

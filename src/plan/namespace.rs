@@ -54,7 +54,7 @@ pub fn namespace(view: &NamespaceView, snapshot: &Snapshot) -> Plan {
     let leaving = [of_phase(Phase::Withdrawing), of_phase(Phase::Retaining)].concat();
     let mut plan = if !active.is_empty() {
         serve(view, snapshot, &active, &suspended)
-    } else if !suspended.is_empty() || snapshot.coverage_unknown() {
+    } else if !suspended.is_empty() || snapshot.keeps_all() {
         Plan::default()
     } else if !of_phase(Phase::Retaining).is_empty() {
         retain(view)
@@ -66,7 +66,7 @@ pub fn namespace(view: &NamespaceView, snapshot: &Snapshot) -> Plan {
     for (index, reason, message) in suspended.chain(leaving) {
         let mut standing = standing(view, snapshot, index, &Arc::from([]));
         // While nobody knows what is wanted nothing is taken back, and so no binding may go.
-        let unknown = active.is_empty() && snapshot.coverage_unknown();
+        let unknown = active.is_empty() && snapshot.keeps_all();
         if !plan.changes.is_empty() || reason == Reason::Suspended || unknown {
             standing.secret = Err(Failure::new(reason, message));
         }
@@ -133,7 +133,7 @@ fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], suspended:
             (true, _) if attach => Want::Attached,
             (true, _) | (_, true) => Want::AsIs,
             // Who cannot be read may cover it; what opts out is wanted by nobody.
-            _ if snapshot.coverage_unknown() && !account.skip => Want::AsIs,
+            _ if snapshot.keeps_all() && !account.skip => Want::AsIs,
             (false, false) => Want::Detached,
         };
         if let Some(pull_secrets) = pull_secrets(&account.pull_secrets, snapshot.secret_name(), want) {

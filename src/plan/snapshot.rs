@@ -61,6 +61,8 @@ pub struct Snapshot {
     bindings: Vec<Bound>,
     /// Whether some binding could not be read: then nobody can say what is not wanted.
     coverage_unknown: bool,
+    /// Whether the API server may still add entries that are not wanted any more.
+    held: bool,
     template: Arc<Template>,
     /// Contents by the set of bindings that they are made of, so that a thousand namespaces share one.
     contents: Mutex<HashMap<Vec<usize>, Arc<Content>>>,
@@ -73,7 +75,24 @@ impl Snapshot {
             let age = |bound: &Bound| (bound.binding.created_at, bound.binding.name.clone());
             age(a).cmp(&age(b))
         });
-        Self { bindings, coverage_unknown, template, contents: Mutex::default() }
+        Self { bindings, coverage_unknown, held: false, template, contents: Mutex::default() }
+    }
+
+    /// The same, where the API server may still add entries that are not wanted any more. One that is detached before
+    /// it knows better could come back by anybody's write, when nobody looks any more.
+    #[must_use]
+    pub fn held(self, held: bool) -> Self {
+        Self { held, ..self }
+    }
+
+    /// Whether the API server may still add entries that are not wanted any more.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Whether nothing may be taken back now.
+    pub fn keeps_all(&self) -> bool {
+        self.coverage_unknown || self.held
     }
 
     /// Name of the Secret.

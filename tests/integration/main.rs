@@ -1,6 +1,8 @@
 //! The controller as a process on a real control plane, against the simulated cloud.
 
 #[cfg(test)]
+mod admission_policy;
+#[cfg(test)]
 mod config_map;
 #[cfg(test)]
 mod conflict;
