@@ -112,3 +112,61 @@ impl Ways {
         Some((ConditionType::ServedAtCreation, holds, Failure::new(reason, message)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::{Adds, Way, Ways};
+    use crate::model::Binding;
+    use crate::plan::fixture::bound_with;
+
+    fn asking(policy: &str) -> Arc<Binding> {
+        bound_with("a", json!({ "webhook": { "enable": true, "failurePolicy": policy } })).binding
+    }
+
+    fn said(ways: &Ways, binding: &Binding) -> Option<(bool, &'static str, String)> {
+        let (_, holds, why) = ways.condition(binding)?;
+        Some((holds, why.reason.as_str(), why.message))
+    }
+
+    #[test]
+    fn the_policy_serves_before_the_webhook_and_a_binding_is_told_which_one() {
+        let both = Ways { policy: Some(Ok(())), webhook: Some(Ok(())), ..Ways::default() };
+        let webhook = Ways { policy: Some(Err("p".into())), ..both.clone() };
+        let none = Ways { webhook: Some(Err("w".into())), ..webhook.clone() };
+        assert_eq!(both.in_force(), Way::MutatingAdmissionPolicy);
+        assert_eq!(webhook.in_force(), Way::Webhook);
+        assert_eq!(none.in_force(), Way::None);
+        for (ways, holds, reason, words) in [
+            (&both, true, "MutatingAdmissionPolicy", "adds the entry itself"),
+            (&webhook, true, "MutatingWebhook", "webhook"),
+            (&none, false, "AdmissionMissing", "p; w"),
+        ] {
+            let (is, why, message) = said(ways, &asking("Ignore")).unwrap();
+            assert_eq!((is, why), (holds, reason));
+            assert!(message.contains(words) && !message.contains("Fail"), "{message}");
+        }
+        assert!(said(&both, &asking("Fail")).unwrap().2.contains("failurePolicy Fail"));
+    }
+
+    #[test]
+    fn a_binding_that_has_no_room_says_so_and_one_that_does_not_ask_says_nothing() {
+        let ways = Ways { policy: Some(Ok(())), left_out: ["a".into()].into(), ..Ways::default() };
+        let (holds, reason, message) = said(&ways, &asking("Ignore")).unwrap();
+        assert!(!holds && reason == "AdmissionMissing" && message.contains("shorter"), "{message}");
+        assert_eq!(said(&ways, &bound_with("b", json!({})).binding), None);
+        assert_eq!(said(&Ways::default(), &asking("Ignore")), None, "before anything is known");
+    }
+
+    #[test]
+    fn only_what_is_known_to_add_nothing_else_lets_entries_go() {
+        let data = |key: &str| [(key.to_owned(), String::new())].into();
+        assert!(Adds::Unknown.differ_from(&data("a")));
+        assert!(!Adds::Nothing.differ_from(&data("a")));
+        assert!(!Adds::By(data("a")).differ_from(&data("a")));
+        assert!(Adds::By(data("a")).differ_from(&data("b")));
+    }
+}

@@ -118,6 +118,7 @@ async fn a_tool_that_states_the_list_without_our_entry_changes_nothing() {
     let lab = lab().await;
     lab.create_namespace("gitops").await;
     lab.bind_and_serve("gitops", spec(&["gitops"])).await;
+    lab.until_attached("gitops", "default").await;
     let accounts = lab.namespaced::<ServiceAccount>("gitops");
     let stated = json!({
         "apiVersion": "v1",
@@ -218,9 +219,8 @@ async fn coverage_is_that_of_the_bindings_each_by_itself_and_labels_count() {
         let metadata = json!({ "name": "by-label", "labels": labels });
         assert_eq!(served("labelled", metadata).await, expected, "{labels}");
     }
-    let narrow = json!({ "key": "off", "operator": "Exists" });
     lab.annotate_namespace("labelled", json!({ "labels": { "off": "1" } })).await;
-    lab.until(&format!("{narrow} counts at once"), async || !served("labelled", named("by-name")).await).await;
+    lab.until("a new label of the namespace counts", async || !served("labelled", named("by-name")).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -438,7 +438,7 @@ async fn the_most_that_is_told_is_within_what_the_api_server_evaluates() {
     let told = lab.told().await.unwrap().data.unwrap();
     let last = told.keys().last().unwrap().trim_start_matches("big-").to_owned();
     assert_eq!(lab.created(&namespace, named(&format!("account-{last}-255-is-of-many")), &[]).await, [SECRET]);
-    let left_out = format!("account-23-255-is-of-many");
-    lab.create_account(&namespace, &left_out, &[]).await;
-    lab.until_attached(&namespace, &left_out).await;
+    let left_out = "account-23-255-is-of-many";
+    lab.create_account(&namespace, left_out, &[]).await;
+    lab.until_attached(&namespace, left_out).await;
 }
