@@ -44,7 +44,10 @@ const ABSENT: [(&str, &[&str], &str); 3] = [
 const WRITERS: [(&str, &str); 8] = [
     ("src/cli/preview.rs", "deletes what the documented component left, on request"),
     ("src/cluster/apply.rs", "executes changes: the one place that writes what tenants see"),
-    ("src/cluster/parameters.rs", "which ServiceAccounts the API server serves by itself; the rest are dry runs"),
+    (
+        "src/cluster/parameters.rs",
+        "which ServiceAccounts the API server serves by itself; the rest are dry runs",
+    ),
     ("src/cluster/policy.rs", "dry runs and reviews only"),
     ("src/cluster/oidc_token.rs", "tokens of the account that trust policies name"),
     ("src/cluster/keys.rs", "the ConfigMap's key pairs in the controller's own namespace"),
@@ -308,7 +311,8 @@ fn the_other_writers_write_no_secret_of_a_tenant_and_no_service_account() {
     assert_eq!(policy.words().windows(2).filter(|w| w[0] == "." && w[1] == "patch").count(), 1);
     let parameters = of("src/cluster/parameters.rs");
     let writes = parameters.words().windows(3).filter(|w| w[..2] == ["maps", "."] && w[2] == "patch").count();
-    let looks = parameters.words().windows(3).filter(|w| w[..2] == ["accounts", "."] && w[2] == "patch").count();
+    let looks =
+        parameters.words().windows(3).filter(|w| w[..2] == ["accounts", "."] && w[2] == "patch").count();
     assert!((writes, looks) == (2, 1) && parameters.names("dry_run: true") && !parameters.names("Secret"));
     let store = of("src/cluster/store.rs");
     let verbs = |verb: &str| store.names(&format!(".{verb}("));

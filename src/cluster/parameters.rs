@@ -94,7 +94,12 @@ impl Parameters {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn in_force(&self, version: &str, secret: &str, others: &[Box<str>]) -> Result<bool, CallError> {
+    pub async fn in_force(
+        &self,
+        version: &str,
+        secret: &str,
+        others: &[Box<str>],
+    ) -> Result<bool, CallError> {
         let accounts: Api<WatchedServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
         let manager = Some(format!("{}-{version}", names::ADMISSION_NAME));
         let params = PatchParams { dry_run: true, field_manager: manager, ..PatchParams::default() };

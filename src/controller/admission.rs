@@ -88,11 +88,13 @@ impl Ways {
                     FailurePolicy::Fail => "; failurePolicy Fail asks for nothing more: nobody is waited for",
                     FailurePolicy::Ignore => "",
                 };
-                let message = format!("the API server adds the entry itself, by a MutatingAdmissionPolicy{fail}");
+                let message =
+                    format!("the API server adds the entry itself, by a MutatingAdmissionPolicy{fail}");
                 (true, Reason::MutatingAdmissionPolicy, message)
             }
             Way::Webhook => {
-                let message = "the API server asks this controller's webhook for each ServiceAccount".to_owned();
+                let message =
+                    "the API server asks this controller's webhook for each ServiceAccount".to_owned();
                 (true, Reason::MutatingWebhook, message)
             }
             Way::None => {
@@ -129,7 +131,7 @@ mod tests {
 
     fn said(ways: &Ways, binding: &Binding) -> Option<(bool, &'static str, String)> {
         let (_, holds, why) = ways.condition(binding)?;
-        Some((holds, why.reason.as_str(), why.message))
+        Some((holds, why.reason.as_str(), why.message.to_string()))
     }
 
     #[test]

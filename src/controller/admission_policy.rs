@@ -15,9 +15,9 @@ use super::board::Board;
 use crate::api::names;
 use crate::cluster::error::CallError;
 use crate::cluster::parameters::{Parameters, Seen};
+use crate::plan::Snapshot;
 use crate::plan::admission::{self, parameters};
 use crate::plan::refresh::backoff;
-use crate::plan::Snapshot;
 
 /// How long the API server may take to go by what was written, where it went by it before. Some milliseconds are usual.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -166,9 +166,11 @@ impl PolicyLoop {
 
     async fn why_not(&self) -> Box<str> {
         match self.parameters.can_exist().await {
-            Ok(false) => "this API server knows no MutatingAdmissionPolicy v1, which came with Kubernetes 1.36; apply \
+            Ok(false) => {
+                "this API server knows no MutatingAdmissionPolicy v1, which came with Kubernetes 1.36; apply \
                           deploy/webhook.yaml instead"
-                .into(),
+                    .into()
+            }
             Ok(true) | Err(_) => format!(
                 "the MutatingAdmissionPolicy {} is not in force: apply deploy/admission.yaml",
                 names::ADMISSION_NAME

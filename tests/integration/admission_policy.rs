@@ -89,7 +89,8 @@ async fn a_covered_account_has_the_entry_in_the_answer_to_its_creation_and_no_ot
     for name in ["served-a", "served-skipped", "elsewhere"] {
         lab.create_namespace(name).await;
     }
-    lab.annotate_namespace("served-skipped", json!({ "annotations": { "acrcredential.dev/skip": "true" } })).await;
+    lab.annotate_namespace("served-skipped", json!({ "annotations": { "acrcredential.dev/skip": "true" } }))
+        .await;
     let mut covered = spec(&["served-*"]);
     covered["serviceAccounts"] = json!({ "names": ["app-*"] });
     lab.bind_and_serve("served", covered).await;
@@ -181,8 +182,7 @@ async fn coverage_is_that_of_the_bindings_each_by_itself_and_labels_count() {
         ])
     };
     labelled["watchNamespaces"] = json!({ "selector": { "matchExpressions": expressions("off") } });
-    labelled["serviceAccounts"] =
-        json!({ "names": ["by-name"], "selector": { "matchLabels": { "tier": "web" }, "matchExpressions": expressions("no/no") } });
+    labelled["serviceAccounts"] = json!({ "names": ["by-name"], "selector": { "matchLabels": { "tier": "web" }, "matchExpressions": expressions("no/no") } });
     lab.bind("a", asking(pair("pair-a", "of-a"))).await;
     lab.bind("b", asking(pair("pair-b", "of-b"))).await;
     lab.bind_and_serve("labelled", labelled).await;
@@ -190,7 +190,8 @@ async fn coverage_is_that_of_the_bindings_each_by_itself_and_labels_count() {
         lab.until_served_at_creation_is(binding, "True", "").await;
     }
     let served = async |namespace: &str, metadata: Value| {
-        lab.created_with(namespace, metadata, &[], &PostParams { dry_run: true, ..PostParams::default() }).await
+        lab.created_with(namespace, metadata, &[], &PostParams { dry_run: true, ..PostParams::default() })
+            .await
             == [SECRET]
     };
     for (namespace, account, expected) in [
@@ -220,7 +221,8 @@ async fn coverage_is_that_of_the_bindings_each_by_itself_and_labels_count() {
         assert_eq!(served("labelled", metadata).await, expected, "{labels}");
     }
     lab.annotate_namespace("labelled", json!({ "labels": { "off": "1" } })).await;
-    lab.until("a new label of the namespace counts", async || !served("labelled", named("by-name")).await).await;
+    lab.until("a new label of the namespace counts", async || !served("labelled", named("by-name")).await)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,7 +245,9 @@ async fn what_is_not_wanted_any_more_is_added_by_nobody_before_it_is_taken_back(
                 let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
                 let touch = json!({ "metadata": { "annotations": { "round": round.to_string() } } });
                 for i in 0..4 {
-                    let _ = accounts.patch(&format!("app-{i}"), &PatchParams::default(), &Patch::Merge(&touch)).await;
+                    let _ = accounts
+                        .patch(&format!("app-{i}"), &PatchParams::default(), &Patch::Merge(&touch))
+                        .await;
                 }
             }
         }
@@ -261,19 +265,31 @@ async fn what_is_not_wanted_any_more_is_added_by_nobody_before_it_is_taken_back(
             "narrowed" => drop(lab.bind("narrow", asking(spec(&["narrow-b"]))).await),
             _ => drop(lab.bindings().delete("narrow", &DeleteParams::default()).await.unwrap()),
         }
-        lab.until(&format!("{namespace} is clean after the binding was {what}"), async || clean(namespace).await).await;
+        lab.until(&format!("{namespace} is clean after the binding was {what}"), async || {
+            clean(namespace).await
+        })
+        .await;
         let writes = lab.requests(mark).writes();
-        let told = writes.of("configmaps").iter().map(|e| e.completed).next().expect("the API server is told");
+        let told =
+            writes.of("configmaps").iter().map(|e| e.completed).next().expect("the API server is told");
         let detached = writes.filter(|e| e.namespace == namespace).of("serviceaccounts");
-        assert!(detached.len() >= 4 && detached.iter().all(|e| e.timestamp >= told), "{what}: told at {told}, {detached:?}");
+        assert!(
+            detached.len() >= 4 && detached.iter().all(|e| e.timestamp >= told),
+            "{what}: told at {told}, {detached:?}"
+        );
         // Every account was detached once: none came back.
         let succeeded = detached.filter(|e| e.code == 200);
         assert_eq!(succeeded.iter().filter(|e| e.name != "default").count(), 4, "{what}: {succeeded:?}");
     }
-    lab.until("the binding is gone", async || lab.bindings().get_opt("narrow").await.unwrap().is_none()).await;
+    lab.until("the binding is gone", async || lab.bindings().get_opt("narrow").await.unwrap().is_none())
+        .await;
     rival.abort();
     assert!(clean("narrow-a").await && clean("narrow-b").await, "and none comes back");
-    assert_eq!(lab.told().await.unwrap().data.unwrap_or_default(), Default::default(), "nobody asks any more");
+    assert_eq!(
+        lab.told().await.unwrap().data.unwrap_or_default(),
+        Default::default(),
+        "nobody asks any more"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,8 +302,10 @@ async fn a_suspended_binding_is_served_by_nobody_and_its_entries_stay() {
     suspended["suspend"] = json!(true);
     lab.bind("rests", suspended).await;
     lab.until_ready_is("rests", "False", "Suspended").await;
-    lab.until("the API server adds nothing", async || lab.created("rests", json!({ "generateName": "a-" }), &[]).await.is_empty())
-        .await;
+    lab.until("the API server adds nothing", async || {
+        lab.created("rests", json!({ "generateName": "a-" }), &[]).await.is_empty()
+    })
+    .await;
     assert_eq!(lab.condition("rests", "ServedAtCreation").await, None);
     assert_eq!(lab.pull_secrets("rests", "default").await, [SECRET]);
     lab.bind_and_serve("rests", spec(&["rests"])).await;
@@ -360,7 +378,8 @@ async fn the_parameters_are_kept_and_written_only_when_they_change() {
         lab.told().await.is_some_and(|map| map.data.unwrap_or_default().is_empty())
     })
     .await;
-    lab.until("nothing is said of it", async || lab.condition("kept", "ServedAtCreation").await.is_none()).await;
+    lab.until("nothing is said of it", async || lab.condition("kept", "ServedAtCreation").await.is_none())
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -437,7 +456,10 @@ async fn the_most_that_is_told_is_within_what_the_api_server_evaluates() {
     assert_eq!(lab.created(&namespace, named(&"a".repeat(253)), &["x"]).await, ["x"]);
     let told = lab.told().await.unwrap().data.unwrap();
     let last = told.keys().last().unwrap().trim_start_matches("big-").to_owned();
-    assert_eq!(lab.created(&namespace, named(&format!("account-{last}-255-is-of-many")), &[]).await, [SECRET]);
+    assert_eq!(
+        lab.created(&namespace, named(&format!("account-{last}-255-is-of-many")), &[]).await,
+        [SECRET]
+    );
     let left_out = "account-23-255-is-of-many";
     lab.create_account(&namespace, left_out, &[]).await;
     lab.until_attached(&namespace, left_out).await;

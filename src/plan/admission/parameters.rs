@@ -85,8 +85,11 @@ impl Rule {
 
     /// The most that it costs: a match costs a tenth of the text times a quarter of the expression.
     fn cost(&self) -> usize {
-        let matching = |text: usize, expression: &str| (text + 1).div_ceil(10) * expression.len().div_ceil(4) + 8;
-        let names = matching(LABEL, &self.namespaces) + matching(LABEL, &self.excluded) + matching(NAME, &self.accounts);
+        let matching =
+            |text: usize, expression: &str| (text + 1).div_ceil(10) * expression.len().div_ceil(4) + 8;
+        let names = matching(LABEL, &self.namespaces)
+            + matching(LABEL, &self.excluded)
+            + matching(NAME, &self.accounts);
         let labels = self.namespace_labels.iter().chain(&self.account_labels);
         // Beside the match: the split of the requirement, and what each step of a loop costs.
         let labels: usize = labels.map(|label| matching(LABEL, label) + label.len().div_ceil(5) + 40).sum();
@@ -104,7 +107,8 @@ fn any(patterns: &[Pattern]) -> String {
 /// Requirements of which every one must be met.
 fn all(selector: Option<&Selector>) -> Vec<String> {
     let Some(selector) = selector else { return vec![NEVER.to_owned()] };
-    let requirements: Vec<String> = selector.requirements().map(|(key, test)| requirement(key, test)).collect();
+    let requirements: Vec<String> =
+        selector.requirements().map(|(key, test)| requirement(key, test)).collect();
     match requirements.iter().any(|requirement| requirement == NEVER) {
         true => vec![NEVER.to_owned()],
         false => requirements,
@@ -115,7 +119,8 @@ fn all(selector: Option<&Selector>) -> Vec<String> {
 /// decided here, and what is written holds no blank, no line end and no other equals sign.
 fn requirement(key: &str, test: &Test) -> String {
     let one_of = |values: &[String]| {
-        let possible = values.iter().filter(|value| is_word(value)).map(|value| Pattern::new(value.as_str()).to_regex());
+        let possible =
+            values.iter().filter(|value| is_word(value)).map(|value| Pattern::new(value.as_str()).to_regex());
         possible.collect::<Vec<_>>().join("|")
     };
     let (expression, verdict) = match test {

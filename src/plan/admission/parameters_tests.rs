@@ -25,7 +25,11 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
 }
 
 /// What the expression `covered` of `deploy/admission.yaml` says, in its own order.
-fn covered(data: &BTreeMap<String, String>, (ns, ns_labels): (&str, &Labels), (sa, sa_labels): (&str, &Labels)) -> bool {
+fn covered(
+    data: &BTreeMap<String, String>,
+    (ns, ns_labels): (&str, &Labels),
+    (sa, sa_labels): (&str, &Labels),
+) -> bool {
     let matches = |text: &str, expression: &str| Regex::new(expression).unwrap().is_match(text);
     let all = |line: &str, labels: &Labels| {
         line.split(' ').all(|label| {
@@ -79,7 +83,8 @@ fn only_active_bindings_that_ask_for_it_are_told() {
 #[test]
 fn keys_and_values_that_no_label_can_have_are_decided_and_not_written() {
     let expression = |operator: &str, key: &str, values: Value| {
-        let selector = json!({ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] });
+        let selector =
+            json!({ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] });
         let spec = json!({ "watchNamespaces": { "selector": selector } });
         let told = parameters(&snapshot(vec![asks("a", spec)]));
         told.data["a"].split('\n').nth(2).unwrap().to_owned()
@@ -103,7 +108,11 @@ fn what_is_too_much_for_the_api_server_is_left_out_and_said() {
     let bounds: Vec<Bound> = (0..64).map(|i| many(&format!("many-{i:02}"))).collect();
     let told = parameters(&snapshot(bounds));
     assert_eq!(told.data.len() + told.left_out.len(), 64);
-    assert!(!told.left_out.is_empty() && told.data.contains_key("many-00") && told.data.len() > 5, "{}", told.data.len());
+    assert!(
+        !told.left_out.is_empty() && told.data.contains_key("many-00") && told.data.len() > 5,
+        "{}",
+        told.data.len()
+    );
     assert!(told.left_out.contains("many-63"), "the bindings with precedence come first");
     let small = (0..64).map(|i| asks(&format!("small-{i}"), json!({}))).collect();
     assert!(parameters(&snapshot(small)).left_out.is_empty());
@@ -142,7 +151,8 @@ fn side() -> impl Strategy<Value = Value> {
 fn some_labels() -> impl Strategy<Value = Labels> {
     let value = || prop::option::of(prop::sample::select(vec!["v", "w", ""]));
     (value(), value()).prop_map(|(k, l)| {
-        let pairs: Vec<_> = [("k", k), ("x.y/l", l)].into_iter().filter_map(|(key, v)| Some((key, v?))).collect();
+        let pairs: Vec<_> =
+            [("k", k), ("x.y/l", l)].into_iter().filter_map(|(key, v)| Some((key, v?))).collect();
         labels(&pairs)
     })
 }
