@@ -137,14 +137,24 @@ async fn a_tool_that_states_the_list_without_our_entry_changes_nothing() {
         assert_eq!(again.metadata.managed_fields, first.metadata.managed_fields);
         assert_eq!(entries(&again), ["mine", SECRET]);
     }
-    // Tools that write the whole object, or patch the list, change nothing either.
-    let merge = json!({ "imagePullSecrets": [{ "name": "mine" }] });
-    let merged = accounts.patch("deployer", &PatchParams::default(), &Patch::Merge(&merge)).await.unwrap();
-    assert_eq!(merged.metadata.resource_version, first.metadata.resource_version);
-    let mut whole = merged.clone();
-    whole.image_pull_secrets = Some(vec![serde_json::from_value(named("mine")).unwrap()]);
-    let replaced = accounts.replace("deployer", &PostParams::default(), &whole).await.unwrap();
-    assert_eq!(replaced.metadata.resource_version, first.metadata.resource_version);
+    // Tools that write the whole object, or patch the list, become known as its writers, and change nothing more.
+    let merge = Patch::Merge(json!({ "imagePullSecrets": [{ "name": "mine" }] }));
+    let params = PatchParams { field_manager: Some("patcher".to_owned()), ..PatchParams::default() };
+    let known = accounts.patch("deployer", &params, &merge).await.unwrap();
+    assert_eq!(entries(&known), ["mine", SECRET]);
+    let again = accounts.patch("deployer", &params, &merge).await.unwrap();
+    assert_eq!(again.metadata.resource_version, known.metadata.resource_version);
+    let replace = async |mut whole: ServiceAccount| {
+        whole.image_pull_secrets = Some(vec![serde_json::from_value(named("mine")).unwrap()]);
+        let params = PostParams { field_manager: Some("writer".to_owned()), ..PostParams::default() };
+        accounts.replace("deployer", &params, &whole).await.unwrap()
+    };
+    let known = replace(again).await;
+    assert_eq!(entries(&known), ["mine", SECRET]);
+    let again = replace(known.clone()).await;
+    assert_eq!(again.metadata.resource_version, known.metadata.resource_version);
+    let again = accounts.patch("deployer", &apply, &Patch::Apply(&stated)).await.unwrap();
+    assert_eq!(again.metadata.resource_version, known.metadata.resource_version);
     // What it does change is taken, with our entry beside it.
     let merge = json!({ "imagePullSecrets": [{ "name": "new" }] });
     let changed = accounts.patch("deployer", &PatchParams::default(), &Patch::Merge(&merge)).await.unwrap();
@@ -394,6 +404,12 @@ async fn a_policy_that_comes_or_goes_is_told_without_a_restart() {
     lab.until_served_at_creation_is("comes", "True", "MutatingAdmissionPolicy").await;
     assert_eq!(lab.created("comes", named("early"), &[]).await, [SECRET]);
     lab.plane.kubectl_ok(&["delete", "mutatingadmissionpolicybindings", MAP]).await.unwrap();
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    lab.until("the API server has dropped the policy", async || {
+        lab.created_with("comes", named("dry"), &[], &dry).await.is_empty()
+    })
+    .await;
+    // The controller looks at the latest in a minute, and at once when it has something new to tell.
     lab.bind("comes", asking(spec(&["comes", "other"]))).await;
     lab.until_served_at_creation_is("comes", "False", "is not in force").await;
 }
