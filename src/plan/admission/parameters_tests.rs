@@ -116,7 +116,7 @@ fn what_is_too_much_for_the_api_server_is_left_out_and_said() {
     assert!(told.left_out.contains("many-63"), "the bindings with precedence come first");
     let small = (0..64).map(|i| asks(&format!("small-{i}"), json!({}))).collect();
     assert!(parameters(&snapshot(small)).left_out.is_empty());
-    assert!(BUDGET < 1_000_000);
+    const { assert!(BUDGET < 1_000_000) };
 }
 
 fn word() -> impl Strategy<Value = String> {
