@@ -71,3 +71,13 @@ pub const LEGACY_NAME: &str = "acr-configuration";
 
 /// Namespace of the legacy ConfigMap.
 pub const LEGACY_NAMESPACE: &str = "kube-system";
+
+/// Name of the MutatingWebhookConfiguration, and of the Secret in the controller's own namespace that holds the
+/// webhook's certificates.
+pub const WEBHOOK_NAME: &str = "acr-credential-webhook";
+
+/// Where the webhook is served.
+pub const WEBHOOK_PATH: &str = "/mutate";
+
+/// The label that every Namespace carries, with its name.
+pub const LABEL_NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";

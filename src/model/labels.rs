@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 /// The labels of one object, sorted by key. A flat slice: thousands are kept, and most are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,6 +83,21 @@ impl Selector {
         Ok(Self(requirements))
     }
 
+    /// The same as the API server reads it, by expressions alone.
+    pub fn to_label_selector(&self) -> LabelSelector {
+        let expression = |requirement: &Requirement| {
+            let (operator, values) = match &requirement.test {
+                Test::In(values) => ("In", Some(values.clone())),
+                Test::NotIn(values) => ("NotIn", Some(values.clone())),
+                Test::Exists => ("Exists", None),
+                Test::DoesNotExist => ("DoesNotExist", None),
+            };
+            LabelSelectorRequirement { key: requirement.key.clone(), operator: operator.to_owned(), values }
+        };
+        let expressions = self.0.iter().map(expression).collect();
+        LabelSelector { match_expressions: Some(expressions), match_labels: None }
+    }
+
     /// Whether all requirements hold.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.0.iter().all(|requirement| {
@@ -137,6 +152,7 @@ mod tests {
         ] {
             let parsed = selector(value.clone()).unwrap();
             assert_eq!((parsed.matches(&app), parsed.matches(&none)), (on_app, on_none), "{value}");
+            assert_eq!(Selector::parse(&parsed.to_label_selector()), Ok(parsed), "{value}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Pure decisions: `(model, view, now) → data`. Nothing here does IO or reads a clock.
 
 pub mod admission;
+pub mod certificates;
 pub mod change;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -13,6 +14,7 @@ pub mod snapshot;
 pub mod status;
 pub mod tally;
 pub mod view;
+pub mod webhook;
 
 pub use change::Change;
 pub use namespace::{Plan, Standing, namespace};

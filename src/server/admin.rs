@@ -30,14 +30,19 @@ impl Readiness {
     pub fn done(&self, part: &'static str) {
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
         if missing.remove(part) && missing.is_empty() {
-            self.complete.notify_one();
+            self.complete.notify_waiters();
         }
     }
 
-    /// Waits until nothing is missing. For one waiter.
+    /// Waits until nothing is missing.
     pub async fn complete(&self) {
-        while !self.missing().is_empty() {
-            self.complete.notified().await;
+        loop {
+            // Made before the look, so that it hears of whatever happens after it.
+            let completed = self.complete.notified();
+            if self.missing().is_empty() {
+                return;
+            }
+            completed.await;
         }
     }
 

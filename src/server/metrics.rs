@@ -53,6 +53,26 @@ pub struct QueueLabel {
     pub name: &'static str,
 }
 
+/// What became of a ServiceAccount that the API server asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Admitted {
+    /// It gets our entry.
+    Attached,
+    /// It is as it should be.
+    Unchanged,
+    /// Its namespace was not known yet, and its name alone does not cover it.
+    Unseen,
+    /// The question could not be understood.
+    Misunderstood,
+}
+
+/// Label `outcome`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AdmittedLabel {
+    /// What became of it.
+    pub outcome: Admitted,
+}
+
 /// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -77,6 +97,10 @@ pub struct Metrics {
     pub legacy_config_valid: Gauge,
     /// Whether the admission policies stand: 1, or 0 where they are missing.
     pub fenced: Gauge,
+    /// ServiceAccounts that the API server asked about.
+    pub admissions: Family<AdmittedLabel, Counter>,
+    /// From a question of the API server to its answer.
+    pub admission_duration: Histogram,
 }
 
 impl Default for Metrics {
@@ -95,6 +119,8 @@ impl Default for Metrics {
             status_writes: Family::default(),
             legacy_config_valid: Gauge::default(),
             fenced: Gauge::default(),
+            admissions: Family::default(),
+            admission_duration: Histogram::new(exponential_buckets(0.000_05, 2.0, 14)),
             registry: Registry::default(),
         };
         registry.register(
@@ -132,6 +158,17 @@ impl Default for Metrics {
             "acr_admission_policies_standing",
             "Whether the policies that fence this controller stand",
             metrics.fenced.clone(),
+        );
+        registry.register(
+            "acr_admission_requests",
+            "ServiceAccounts that the API server asked about",
+            metrics.admissions.clone(),
+        );
+        registry.register_with_unit(
+            "acr_admission_duration",
+            "From a question of the API server to its answer",
+            Unit::Seconds,
+            metrics.admission_duration.clone(),
         );
         Self { registry, ..metrics }
     }
