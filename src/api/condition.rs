@@ -17,6 +17,8 @@ pub enum ConditionType {
     LegacyConfigValid,
     /// On the binding, `False` where the API server cannot hold our admission policies.
     Fenced,
+    /// On a binding that asks for it: whether ServiceAccounts get their entry while they are created.
+    ServedAtCreation,
 }
 
 impl ConditionType {
@@ -29,6 +31,7 @@ impl ConditionType {
             Self::Issued => "Issued",
             Self::LegacyConfigValid => "LegacyConfigValid",
             Self::Fenced => "Fenced",
+            Self::ServedAtCreation => "ServedAtCreation",
         }
     }
 }
@@ -116,6 +119,12 @@ pub enum Reason {
     PoliciesEnforced,
     /// Our admission policies are missing, or cannot exist on this API server.
     PoliciesMissing,
+    /// The API server adds our entry to ServiceAccounts itself, by our `MutatingAdmissionPolicy`.
+    MutatingAdmissionPolicy,
+    /// The API server asks our webhook for each ServiceAccount.
+    MutatingWebhook,
+    /// Nobody serves ServiceAccounts while they are created: they are served right afterwards.
+    AdmissionMissing,
 }
 
 impl Reason {
@@ -162,6 +171,9 @@ impl Reason {
             Self::LegacyConfigMissing => "LegacyConfigMissing",
             Self::PoliciesEnforced => "PoliciesEnforced",
             Self::PoliciesMissing => "PoliciesMissing",
+            Self::MutatingAdmissionPolicy => "MutatingAdmissionPolicy",
+            Self::MutatingWebhook => "MutatingWebhook",
+            Self::AdmissionMissing => "AdmissionMissing",
         }
     }
 

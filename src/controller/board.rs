@@ -1,10 +1,11 @@
 //! What the loops share: the bindings, what is held for them, what stands, and who must look next.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
+use super::admission::Ways;
 use super::book::Book;
 use super::ledger::Ledger;
 use super::queue::{Lane, Queue};
@@ -44,7 +45,8 @@ pub struct Board {
     pub config_map: Notify,
     cluster_region: Box<str>,
     template: Arc<Template>,
-    snapshot: RwLock<Arc<Snapshot>>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    ways: watch::Sender<Ways>,
     state: Mutex<State>,
 }
 
@@ -86,7 +88,8 @@ impl Board {
             credentials: Notify::new(),
             config_map: Notify::new(),
             cluster_region: cluster_region.into(),
-            snapshot: RwLock::new(Arc::new(Snapshot::new(template.clone(), Vec::new(), true))),
+            snapshot: watch::Sender::new(Arc::new(Snapshot::new(template.clone(), Vec::new(), true))),
+            ways: watch::Sender::default(),
             template,
             state: Mutex::new(State { ledger, ..State::default() }),
         })
@@ -99,7 +102,31 @@ impl Board {
 
     /// All bindings as the namespaces see them now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.snapshot.borrow().clone()
+    }
+
+    /// Told of each change of the bindings.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.subscribe()
+    }
+
+    /// How ServiceAccounts are served while they are created.
+    pub fn ways(&self) -> watch::Receiver<Ways> {
+        self.ways.subscribe()
+    }
+
+    /// Takes in what became of one way, and has the bindings that ask for it say so.
+    pub fn change_ways(&self, change: impl FnOnce(&mut Ways)) {
+        let changed = self.ways.send_if_modified(|ways| {
+            let before = ways.clone();
+            change(ways);
+            *ways != before
+        });
+        if changed {
+            for name in self.state().book.names() {
+                self.bindings.add(name, Lane::Urgent);
+            }
+        }
     }
 
     /// How our Secrets look.
@@ -174,10 +201,7 @@ impl Board {
     pub fn publish(&self, state: &mut State, changed: &[Arc<str>], cause: Cause) {
         let unknown = !state.live || state.book.coverage_unknown();
         let next = Arc::new(Snapshot::new(self.template.clone(), state.book.bounds(&state.ledger), unknown));
-        let before = {
-            let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *snapshot, next.clone())
-        };
+        let before = self.snapshot.send_replace(next.clone());
         if !state.live {
             return;
         }

@@ -9,6 +9,7 @@ use super::ledger::{Ledger, Want};
 use crate::api::binding::DeletionPolicy;
 use crate::api::{AcrCredentialBinding, names};
 use crate::model::identity::Base;
+use crate::model::binding::Admission;
 use crate::model::{Binding, Invalid, RegistryKey};
 use crate::plan::{Bound, Phase};
 
@@ -45,6 +46,12 @@ impl Entry {
     /// deletion that we do not see.
     pub fn is_held(&self) -> bool {
         self.object.finalizers().iter().any(|f| f == names::FINALIZER)
+    }
+
+    /// How it asks to serve ServiceAccounts while they are created, where it is in force and asks for that.
+    pub fn asks_admission(&self) -> Option<Admission> {
+        let (binding, phase) = self.in_force()?;
+        binding.admission.filter(|_| phase == Phase::Active)
     }
 
     /// Whether its status speaks of its present spec.

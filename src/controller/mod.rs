@@ -7,6 +7,7 @@
 //! ConfigMap → config_map loop → binding
 //! ```
 
+mod admission;
 mod binding;
 mod board;
 mod book;
