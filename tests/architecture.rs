@@ -41,7 +41,7 @@ const ABSENT: [(&str, &[&str], &str); 3] = [
 ];
 
 /// Files that may write to the API server: every verb of `kube::Api` that writes takes one of [`WRITE_PARAMS`].
-const WRITERS: [(&str, &str); 7] = [
+const WRITERS: [(&str, &str); 9] = [
     ("src/cli/preview.rs", "deletes what the documented component left, on request"),
     ("src/cluster/apply.rs", "executes changes: the one place that writes what tenants see"),
     ("src/cluster/policy.rs", "dry runs and reviews only"),
@@ -49,6 +49,8 @@ const WRITERS: [(&str, &str); 7] = [
     ("src/cluster/keys.rs", "the ConfigMap's key pairs in the controller's own namespace"),
     ("src/cluster/store.rs", "the token cache in the controller's own namespace"),
     ("src/cluster/report.rs", "bindings and Events"),
+    ("src/cluster/certificates.rs", "the webhook's certificates in the controller's own namespace"),
+    ("src/cluster/webhook.rs", "the webhook's configuration, by its name"),
 ];
 
 const WRITE_PARAMS: [&str; 3] = ["PatchParams", "PostParams", "DeleteParams"];

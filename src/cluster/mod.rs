@@ -1,6 +1,7 @@
 //! Kubernetes: what is watched, and how changes are written. Never the cloud.
 
 pub mod apply;
+pub mod certificates;
 pub mod client;
 pub mod error;
 pub mod index;
@@ -13,6 +14,7 @@ pub mod report;
 pub mod rival;
 pub mod store;
 pub mod watch;
+pub mod webhook;
 
 pub use apply::{Applier, Outcome};
 pub use index::Index;

@@ -22,6 +22,7 @@ mod rivals;
 mod sources;
 mod tasks;
 mod watches;
+pub mod webhook;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -42,6 +43,7 @@ use self::namespace::NamespaceLoop;
 use self::sources::ClusterSources;
 pub use self::sources::Places;
 use self::tasks::{Tasks, name_of, spawn};
+use self::webhook::{Webhook, WebhookLoop};
 use crate::api::names;
 use crate::cloud::{Alibaba, SetupError, Sources};
 use crate::cluster::Applier;
@@ -73,6 +75,8 @@ pub struct Config {
     pub places: Places,
     /// Where health and metrics are served.
     pub listen_address: SocketAddr,
+    /// How ServiceAccounts are served by webhook.
+    pub webhook: webhook::Settings,
 }
 
 /// Why the controller ended.
@@ -117,7 +121,9 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::default());
-    let readiness = Readiness::awaiting(AWAITED);
+    let webhook = Webhook::new(config.webhook.clone());
+    let awaited = AWAITED.into_iter().chain(webhook.is_on().then_some(webhook::PART));
+    let readiness = Readiness::awaiting(awaited);
     let mut tasks = Tasks::new();
     let store = Store::new(clients.write.clone(), &config.namespace);
     let kept = load(&store, &config.namespace).await?;
@@ -134,13 +140,24 @@ pub async fn run(
         readiness: readiness.clone(),
     };
     spawn(&mut tasks, "the fence", fence.run(config.clone()));
+    if webhook.is_on() {
+        let parts = webhook::Parts {
+            client: clients.watch.clone(),
+            namespace: config.namespace.clone(),
+            board: board.clone(),
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+        };
+        spawn(&mut tasks, "the webhook", webhook.clone().serve(parts));
+    }
     tokio::select! {
         () = stop => {
             info!("stopping");
+            webhook.drain().await;
             tasks.shutdown().await;
             Ok(())
         }
-        ended = supervise(&mut tasks, &config, &clients, Parts { board, readiness, metrics, store, cloud, sources }) => Err(ended),
+        ended = supervise(&mut tasks, &config, &clients, Parts { board, readiness, metrics, store, cloud, sources, webhook: webhook.clone() }) => Err(ended),
     }
 }
 
@@ -151,6 +168,7 @@ struct Parts {
     store: Store,
     cloud: Alibaba,
     sources: Arc<ClusterSources>,
+    webhook: Webhook,
 }
 
 /// Starts the loops once the caches are full, and waits for any task to end.
@@ -207,7 +225,7 @@ fn serve_admin(
 }
 
 fn spawn_loops(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: Parts) {
-    let Parts { board, metrics, store, cloud, sources, .. } = parts;
+    let Parts { board, metrics, store, cloud, sources, webhook, .. } = parts;
     let applier = Applier::new(clients.write.clone(), board.index.clone(), board.template().clone());
     let worker = NamespaceLoop {
         board: board.clone(),
@@ -235,6 +253,17 @@ fn spawn_loops(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: Par
         "the credential loop",
         CredentialLoop { board: board.clone(), cloud, sources, store, metrics: metrics.clone() }.run(),
     );
+    // A dry run tells the API server nothing.
+    if !config.dry_run {
+        let keeper = WebhookLoop {
+            webhook,
+            board: board.clone(),
+            write: clients.write.clone(),
+            watch: clients.watch.clone(),
+            namespace: config.namespace.clone(),
+        };
+        spawn(tasks, "the webhook's loop", keeper.run());
+    }
     if let Some(namespace) = &config.config_map_namespace {
         let seen = Arc::default();
         let api: Api<ConfigMap> = Api::namespaced(clients.watch.clone(), namespace);

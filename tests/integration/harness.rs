@@ -41,7 +41,7 @@ const FILES: [&str; 4] =
     ["crds/acrcredentialbindings.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
 
 /// A control plane with the CRD, the rights and the policies, and no controller yet.
-async fn installed_without(left_out: &[&str], options: Options) -> Plane {
+pub async fn installed_without(left_out: &[&str], options: Options) -> Plane {
     let plane = Plane::start(options).await.unwrap();
     for file in FILES.iter().filter(|file| !left_out.contains(file)) {
         plane.apply_file(root().join(file)).await.unwrap();
@@ -51,13 +51,13 @@ async fn installed_without(left_out: &[&str], options: Options) -> Plane {
     plane
 }
 
-fn options(kubeconfig: PathBuf, cloud: &Cloud) -> ControllerOptions {
+pub fn options(kubeconfig: PathBuf, cloud: &Cloud) -> ControllerOptions {
     ControllerOptions::new(env!("CARGO_BIN_EXE_acr-credential-controller"), kubeconfig, cloud.address())
         .log_level("info,acr_credential_binding=trace")
 }
 
 /// A cloud that has the cluster's OIDC provider registered, as a cluster with RRSA enabled has.
-async fn cloud_of(plane: &Plane) -> Cloud {
+pub async fn cloud_of(plane: &Plane) -> Cloud {
     let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
     plane.enable_rrsa(&cloud).await.unwrap();
     cloud
@@ -116,7 +116,7 @@ impl Lab {
         (Self { client: plane.client(), plane, cloud, controller }, Arc::new(proxy))
     }
 
-    async fn start_on(
+    pub async fn start_on(
         plane: Plane,
         change: impl FnOnce(&Cloud, ControllerOptions) -> ControllerOptions,
     ) -> Self {

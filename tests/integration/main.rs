@@ -35,4 +35,6 @@ mod verify;
 #[cfg(test)]
 mod ways;
 #[cfg(test)]
+mod webhook;
+#[cfg(test)]
 mod withdraw;

@@ -16,6 +16,7 @@ use acr_credential_binding::model::duration;
 use acr_credential_binding::plan::Template;
 
 use crate::identity::IdentityArgs;
+use crate::webhook::WebhookArgs;
 
 /// Keeps Alibaba Cloud Container Registry pull credentials fresh in every namespace that a binding covers.
 #[derive(Debug, Parser)]
@@ -71,6 +72,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+
+    #[command(flatten)]
+    pub(crate) webhook: WebhookArgs,
 
     /// Show each new credential to the registry before it is used: not at all, tell a rejection, or keep the last
     /// good credential on a rejection
@@ -184,6 +188,7 @@ impl Args {
             dry_run: self.dry_run,
             places: self.identity.places(),
             listen_address: self.listen_address,
+            webhook: self.webhook.settings(),
         }
     }
 }

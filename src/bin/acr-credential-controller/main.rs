@@ -2,6 +2,7 @@
 
 mod args;
 mod identity;
+mod webhook;
 
 use std::io::IsTerminal;
 

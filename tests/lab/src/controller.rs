@@ -34,6 +34,8 @@ pub struct ControllerOptions {
     pub by_https: bool,
     /// The region that it takes for the cluster's.
     pub region: String,
+    /// Where its webhook listens; empty: it has none. Several controllers on one machine cannot share its default.
+    pub webhook_address: String,
     /// Further flags.
     pub args: Vec<OsString>,
     /// Further environment variables.
@@ -61,6 +63,7 @@ impl ControllerOptions {
             cloud_address: cloud_address.into(),
             by_https: false,
             region: "cn-hangzhou".to_owned(),
+            webhook_address: String::new(),
             args: Vec::new(),
             env: Vec::new(),
             log_level: "info".to_owned(),
@@ -73,6 +76,16 @@ impl ControllerOptions {
     pub fn arg(mut self, arg: impl Into<OsString>) -> ControllerOptions {
         self.args.push(arg.into());
         self
+    }
+
+    /// Serves its webhook at a port of loopback, where the API server shall ask another address or, if none is given,
+    /// this one.
+    #[must_use]
+    pub fn webhook(mut self, port: u16, asked: Option<&str>) -> ControllerOptions {
+        self.webhook_address = format!("127.0.0.1:{port}");
+        let asked = asked.unwrap_or(&self.webhook_address);
+        let url = format!("--webhook-url=https://{asked}/mutate");
+        self.arg(url)
     }
 
     /// Reaches API hosts by HTTPS through a proxy, and trusts the certificates of a file besides the system's. What
@@ -263,6 +276,7 @@ fn spawn(options: &ControllerOptions, port: u16) -> anyhow::Result<Child> {
         .arg(format!("--region={}", options.region))
         .arg(format!("--metadata-endpoint={}", options.cloud_address))
         .arg(format!("--listen-address=127.0.0.1:{port}"))
+        .arg(format!("--webhook-address={}", options.webhook_address))
         .arg(format!("--log-format={}", options.log_format))
         .arg(format!("--log-level={}", options.log_level))
         .args(&options.args)
