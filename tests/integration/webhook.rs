@@ -563,10 +563,8 @@ async fn the_webhooks_rights_allow_no_other_webhook() {
         let refused = apply(webhook(change.clone())).await.unwrap_err().to_string();
         assert!(refused.contains("ValidatingAdmissionPolicy"), "{change}: {refused}");
     }
-    let other = configurations.patch("other", &dry, &Patch::Apply(&{
-        let mut object = webhook(json!({}));
-        object["metadata"]["name"] = "other".into();
-        object
-    }));
-    assert!(other.await.unwrap_err().to_string().contains("forbidden"));
+    let mut object = webhook(json!({}));
+    object["metadata"]["name"] = "other".into();
+    let refused = configurations.patch("other", &dry, &Patch::Apply(&object)).await.unwrap_err().to_string();
+    assert!(refused.contains("forbidden"), "{refused}");
 }

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use k8s_openapi::jiff::SignedDuration;
 
 use acr_credential_binding::api::names;
 use acr_credential_binding::controller::webhook::Settings;
@@ -53,7 +55,7 @@ fn listen(text: &str) -> Result<Listen, String> {
 fn lives(text: &str) -> Result<Lives, String> {
     let parts: Vec<_> = text.split(',').map(duration::parse).collect::<Result<_, _>>()?;
     let [authority, leaf, settle] = parts[..] else { return Err("write three durations".to_owned()) };
-    let signed = |duration| k8s_openapi::jiff::SignedDuration::try_from(duration).map_err(|e| e.to_string());
+    let signed = |duration: Duration| SignedDuration::try_from(duration).map_err(|error| error.to_string());
     Ok(Lives { authority: signed(authority)?, leaf: signed(leaf)?, settle: signed(settle)? })
 }
 

@@ -1,7 +1,7 @@
 //! What the leader does: the configuration by which the API server asks, and our own certificates.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::jiff::Timestamp;
@@ -28,6 +28,9 @@ const NOT_GRANTED: &str = "this controller may not keep a webhook: apply deploy/
 /// Why the webhook is not used although it could be.
 const OFF: &str = "the webhook is off: --webhook-address is empty";
 
+/// How long the other way has to be looked at first: a webhook that is not needed should not stand for a moment.
+const OTHER_WAY: Duration = Duration::from_secs(3);
+
 /// Keeps the configuration while some binding asks for it and no MutatingAdmissionPolicy serves.
 pub struct WebhookLoop {
     /// What is served.
@@ -44,6 +47,7 @@ pub struct WebhookLoop {
 
 /// What is remembered between two looks.
 struct Memory {
+    began: Instant,
     configuration: Configuration,
     store: CertificateStore,
     seen: watch::Sender<Seen>,
@@ -65,6 +69,7 @@ impl WebhookLoop {
         let (mut snapshots, mut ways) = (self.board.snapshots(), self.board.ways());
         let (mut known, mut configuration) = (self.webhook.known.subscribe(), seen.subscribe());
         let mut memory = Memory {
+            began: Instant::now(),
             configuration: Configuration::new(self.write.clone()),
             store: CertificateStore::new(self.write.clone(), &self.namespace),
             seen,
@@ -108,7 +113,12 @@ impl WebhookLoop {
     async fn look(&self, memory: &mut Memory) -> Looked {
         let snapshot = self.board.snapshot();
         let asked = asking(&snapshot).next().is_some();
-        let served_otherwise = matches!(self.board.ways().borrow().policy, Some(Ok(())));
+        let policy = self.board.ways().borrow().policy.clone();
+        let left = OTHER_WAY.saturating_sub(memory.began.elapsed());
+        if policy.is_none() && !left.is_zero() {
+            return Ok(Some(left));
+        }
+        let served_otherwise = matches!(policy, Some(Ok(())));
         if !asked || served_otherwise || !self.webhook.is_on() {
             let told = (asked && !served_otherwise).then(|| Err(OFF.into()));
             self.board.change_ways(|ways| ways.webhook = told);
