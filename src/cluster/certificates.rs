@@ -87,7 +87,13 @@ impl Kept {
     ///
     /// # Errors
     /// [`NotMade`].
-    pub fn take(&mut self, step: Step, names: &[String], lives: &Lives, now: Timestamp) -> Result<(), NotMade> {
+    pub fn take(
+        &mut self,
+        step: Step,
+        names: &[String],
+        lives: &Lives,
+        now: Timestamp,
+    ) -> Result<(), NotMade> {
         match step {
             Step::Keep(_) => {}
             Step::Found => {
@@ -279,7 +285,8 @@ impl CertificateStore {
                     "type": "Opaque",
                     "data": data,
                 });
-                call(self.secrets.patch(name, &PatchParams::apply(names::MANAGER), &Patch::Apply(&object))).await
+                call(self.secrets.patch(name, &PatchParams::apply(names::MANAGER), &Patch::Apply(&object)))
+                    .await
             }
         };
         written.map(drop)
@@ -338,7 +345,10 @@ mod tests {
             "{\"authorities\":[],\"leaf\":null}".to_owned(),
         ] {
             let error = read(&secret(broken.into_bytes())).unwrap_err().to_string();
-            assert!(error.contains("acr-credential-webhook") && error.contains("delete the Secret"), "{error}");
+            assert!(
+                error.contains("acr-credential-webhook") && error.contains("delete the Secret"),
+                "{error}"
+            );
             assert!(!error.contains("secret words") && !error.contains("PRIVATE KEY-----\n"), "{error}");
         }
         assert!(!format!("{kept:?}").contains("PRIVATE"));

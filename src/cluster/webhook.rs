@@ -70,7 +70,8 @@ impl Configuration {
                     "metadata": { "name": name, "labels": labels },
                     "webhooks": webhooks,
                 });
-                call(self.api().patch(name, &PatchParams::apply(names::MANAGER), &Patch::Apply(&object))).await
+                call(self.api().patch(name, &PatchParams::apply(names::MANAGER), &Patch::Apply(&object)))
+                    .await
             }
         };
         written.map(drop)

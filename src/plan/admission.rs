@@ -110,7 +110,8 @@ mod tests {
             "labels",
             json!({ "webhook": webhook, "watchNamespaces": { "names": ["other"], "selector": by_absence } }),
         );
-        let named = bound_with("named", json!({ "webhook": webhook, "watchNamespaces": { "names": ["n?"] } }));
+        let named =
+            bound_with("named", json!({ "webhook": webhook, "watchNamespaces": { "names": ["n?"] } }));
         let snapshot = snapshot(vec![labelled, named]);
         let answer = |namespace| super::attached_unseen(&snapshot, namespace, &account("default", &[]));
         assert_eq!(answer("n1"), Some(vec![OURS.into()]));

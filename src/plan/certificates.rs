@@ -94,13 +94,7 @@ fn due(since: Timestamp, until: Timestamp) -> Timestamp {
 }
 
 /// The next step, of which there is at most one at a time.
-pub fn next(
-    standing: &Certificates,
-    names: &[String],
-    trust: Trust,
-    lives: &Lives,
-    now: Timestamp,
-) -> Step {
+pub fn next(standing: &Certificates, names: &[String], trust: Trust, lives: &Lives, now: Timestamp) -> Step {
     let Some(newest) = standing.authorities.last().filter(|newest| now < newest.until) else {
         return Step::Found;
     };

@@ -206,15 +206,15 @@ fn namespace_selector(selector: Option<&Selector>, own: &str) -> LabelSelector {
         operator: "NotIn".to_owned(),
         values: Some(never),
     }];
-    expressions.extend(selector.and_then(|selector| selector.to_label_selector().match_expressions).into_iter().flatten());
+    expressions.extend(
+        selector.and_then(|selector| selector.to_label_selector().match_expressions).into_iter().flatten(),
+    );
     LabelSelector { match_expressions: Some(expressions), match_labels: None }
 }
 
 fn conditions(group: &Group<'_>, own_namespace: &str) -> Vec<MatchCondition> {
-    let ourselves = format!(
-        "request.userInfo.username != 'system:serviceaccount:{own_namespace}:{}'",
-        names::MANAGER
-    );
+    let ourselves =
+        format!("request.userInfo.username != 'system:serviceaccount:{own_namespace}:{}'", names::MANAGER);
     let skip = names::ANNOTATION_SKIP;
     let not_skipped = format!(
         "!(has(object.metadata.annotations) && '{skip}' in object.metadata.annotations && \

@@ -36,11 +36,20 @@ fn one_binding_by_names_is_one_webhook_with_one_regular_expression() {
     assert_eq!(condition(&rendered[0], "covered").as_deref(), Some(expected));
     let whole = serde_json::to_value(&rendered[0]).unwrap();
     assert!(!whole.to_string().contains("namespaceObject"));
-    assert_eq!(whole["namespaceSelector"]["matchExpressions"], json!([
-        { "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "own"] }
-    ]));
-    assert_eq!(whole["clientConfig"]["service"], json!({ "name": "hook", "namespace": "own", "path": "/mutate", "port": 443 }));
-    assert_eq!((&whole["sideEffects"], &whole["failurePolicy"], &whole["timeoutSeconds"]), (&json!("None"), &json!("Ignore"), &json!(10)));
+    assert_eq!(
+        whole["namespaceSelector"]["matchExpressions"],
+        json!([
+            { "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "own"] }
+        ])
+    );
+    assert_eq!(
+        whole["clientConfig"]["service"],
+        json!({ "name": "hook", "namespace": "own", "path": "/mutate", "port": 443 })
+    );
+    assert_eq!(
+        (&whole["sideEffects"], &whole["failurePolicy"], &whole["timeoutSeconds"]),
+        (&json!("None"), &json!("Ignore"), &json!(10))
+    );
     assert_eq!(whole["rules"][0]["operations"], json!(["CREATE"]));
 }
 
@@ -61,12 +70,18 @@ fn who_excludes_everything_asks_about_nothing() {
 #[test]
 fn bindings_share_a_webhook_by_policy_and_time_and_keep_their_pairs_apart() {
     let named = |name: &str, namespace: &str, account: &str| {
-        asks(name, json!({ "watchNamespaces": { "names": [namespace], "exclude": [] }, "serviceAccounts": { "names": [account] } }))
+        asks(
+            name,
+            json!({ "watchNamespaces": { "names": [namespace], "exclude": [] }, "serviceAccounts": { "names": [account] } }),
+        )
     };
-    let fail = asks("f", json!({
-        "webhook": { "enable": true, "failurePolicy": "Fail", "timeoutSeconds": 15 },
-        "watchNamespaces": { "names": ["c"], "exclude": [] },
-    }));
+    let fail = asks(
+        "f",
+        json!({
+            "webhook": { "enable": true, "failurePolicy": "Fail", "timeoutSeconds": 15 },
+            "watchNamespaces": { "names": ["c"], "exclude": [] },
+        }),
+    );
     let rendered = rendered(&[named("a", "a", "x"), named("b", "b", "y"), fail, named("a2", "a", "x")]);
     assert_eq!(rendered.len(), 2);
     let covered = condition(&rendered[0], "covered").unwrap();
@@ -74,7 +89,10 @@ fn bindings_share_a_webhook_by_policy_and_time_and_keep_their_pairs_apart() {
     let (a, b) = covered.split_once(" || (request.namespace").unwrap();
     assert!(a.contains("'^a$'") && a.contains("'^x$'") && !a.contains("'^y$'"), "{covered}");
     assert!(b.contains("'^b$'") && b.contains("'^y$'"), "{covered}");
-    assert_eq!((rendered[1].failure_policy.as_deref(), rendered[1].timeout_seconds), (Some("Fail"), Some(15)));
+    assert_eq!(
+        (rendered[1].failure_policy.as_deref(), rendered[1].timeout_seconds),
+        (Some("Fail"), Some(15))
+    );
     assert_ne!(rendered[0].name, rendered[1].name);
 }
 
@@ -88,7 +106,10 @@ fn labels_are_selectors_and_names_beside_them_a_webhook_of_their_own() {
     assert_eq!(rendered.len(), 2);
     let value = |i: usize| serde_json::to_value(&rendered[i]).unwrap();
     for i in 0..2 {
-        assert_eq!(value(i)["objectSelector"]["matchExpressions"], json!([{ "key": "pull", "operator": "Exists" }]));
+        assert_eq!(
+            value(i)["objectSelector"]["matchExpressions"],
+            json!([{ "key": "pull", "operator": "Exists" }])
+        );
     }
     assert_eq!(condition(&rendered[0], "covered").as_deref(), Some("(request.namespace.matches(r'^a$'))"));
     assert_eq!(condition(&rendered[1], "covered"), None);
@@ -100,8 +121,9 @@ fn labels_are_selectors_and_names_beside_them_a_webhook_of_their_own() {
 #[test]
 fn expressions_that_would_cost_too_much_are_spread() {
     let names = |i: usize| (0..200).map(|n| format!("{}-{i}-{n:03}", "n".repeat(40))).collect::<Vec<_>>();
-    let bounds: Vec<Bound> =
-        (0..12).map(|i| asks(&format!("b{i}"), json!({ "watchNamespaces": { "names": names(i) } }))).collect();
+    let bounds: Vec<Bound> = (0..12)
+        .map(|i| asks(&format!("b{i}"), json!({ "watchNamespaces": { "names": names(i) } })))
+        .collect();
     let rendered = rendered(&bounds);
     assert!(rendered.len() > 1);
     for webhook in &rendered {

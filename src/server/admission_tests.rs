@@ -45,7 +45,8 @@ fn review(namespace: &str, object: Value) -> Value {
 }
 
 async fn post(answers: &Answers, body: impl Into<Body>) -> (StatusCode, Vec<u8>) {
-    let request = Request::post("/mutate").header("content-type", "application/json").body(body.into()).unwrap();
+    let request =
+        Request::post("/mutate").header("content-type", "application/json").body(body.into()).unwrap();
     let response = router(answers.clone()).oneshot(request).await.unwrap();
     let status = response.status();
     (status, axum::body::to_bytes(response.into_body(), MAX_BODY).await.unwrap().to_vec())
@@ -102,7 +103,8 @@ async fn what_nobody_asked_for_is_left_alone() {
     let mut delete = review("n", Value::Null);
     delete["request"]["operation"] = "DELETE".into();
     assert_eq!(patched(&answers, delete).await, None);
-    let skipped = json!({ "metadata": { "name": "default", "annotations": { "acrcredential.dev/skip": "true" } } });
+    let skipped =
+        json!({ "metadata": { "name": "default", "annotations": { "acrcredential.dev/skip": "true" } } });
     assert_eq!(patched(&answers, review("n", skipped)).await, None);
     let facts = NamespaceFacts { skip: true, ..NamespaceFacts::default() };
     answers.index.put_namespace("n", facts);
@@ -127,7 +129,8 @@ async fn a_namespace_that_is_not_seen_yet_is_waited_for_a_moment_and_its_name_ma
     tokio::spawn(async move {
         tokio::time::sleep(super::UNSEEN / 2).await;
         let labels = std::collections::BTreeMap::from([("tier".to_owned(), "app".to_owned())]);
-        index.put_namespace("labelled", NamespaceFacts { labels: labels.into(), ..NamespaceFacts::default() });
+        index
+            .put_namespace("labelled", NamespaceFacts { labels: labels.into(), ..NamespaceFacts::default() });
     });
     assert!(patched(&answers, review("labelled", account("default"))).await.is_some());
     let text = answers.metrics.render();

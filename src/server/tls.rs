@@ -79,9 +79,8 @@ impl ResolvesServerCert for Presented {
 /// # Errors
 /// [`Unusable`].
 pub fn certified(chain: &[u8], key: &SecretString) -> Result<CertifiedKey, Unusable> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<_, _>>()
-        .map_err(|_| Unusable::Certificate)?;
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|_| Unusable::Certificate)?;
     if chain.is_empty() {
         return Err(Unusable::Certificate);
     }
@@ -189,7 +188,10 @@ mod tests {
         let refused = |chain: &str, key: &SecretString| certified(chain.as_bytes(), key).unwrap_err();
         assert_eq!(refused(&a, &key_b), Unusable::Mismatch);
         assert_eq!(refused("", &key_a), Unusable::Certificate);
-        assert_eq!(refused("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key_a), Unusable::Certificate);
+        assert_eq!(
+            refused("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key_a),
+            Unusable::Certificate
+        );
         assert_eq!(refused(&a, &SecretString::from(a.clone())), Unusable::Key);
     }
 

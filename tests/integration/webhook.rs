@@ -25,8 +25,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A plane that serves no MutatingAdmissionPolicy, and has the webhook granted. The lab's API server reaches no
 /// Service, so the policy allows an address of loopback here, and nothing else that it forbids.
 async fn plane() -> Plane {
-    let off = "--runtime-config=admissionregistration.k8s.io/v1/mutatingadmissionpolicies=false";
-    let options = Options { extra_api_server_args: vec![off.to_owned()], ..Options::default() };
+    let off = [
+        "--runtime-config=admissionregistration.k8s.io/v1/mutatingadmissionpolicies=false,admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings=false",
+        // It would wait for what is not served.
+        "--disable-admission-plugins=MutatingAdmissionPolicy",
+    ];
+    let off = off.map(str::to_owned).to_vec();
+    let options = Options { extra_api_server_args: off, ..Options::default() };
     installed_without(&[], options).await
 }
 
@@ -148,16 +153,19 @@ async fn a_service_account_has_its_entry_from_the_first_moment_on_and_others_are
     assert_eq!(created(&lab.client, "hook-b", "new").await.unwrap(), [SECRET]);
 
     // Others' entries stay before ours; ours is not added twice; a dry run is answered the same way.
-    let object = json!({ "metadata": { "name": "listed" }, "imagePullSecrets": [{ "name": "b" }, { "name": "a" }] });
+    let object =
+        json!({ "metadata": { "name": "listed" }, "imagePullSecrets": [{ "name": "b" }, { "name": "a" }] });
     let dry = PostParams { dry_run: true, ..PostParams::default() };
     for params in [&dry, &PostParams::default()] {
         let list = created_as(&lab.client, "hook-a", object.clone(), params).await.unwrap();
         assert_eq!(list, ["b", "a", SECRET]);
     }
-    let twice = json!({ "metadata": { "name": "twice" }, "imagePullSecrets": [{ "name": SECRET }, { "name": "b" }] });
+    let twice =
+        json!({ "metadata": { "name": "twice" }, "imagePullSecrets": [{ "name": SECRET }, { "name": "b" }] });
     let list = created_as(&lab.client, "hook-a", twice, &PostParams::default()).await.unwrap();
     assert_eq!(list, [SECRET, "b"]);
-    let skipped = json!({ "metadata": { "name": "skipped", "annotations": { "acrcredential.dev/skip": "true" } } });
+    let skipped =
+        json!({ "metadata": { "name": "skipped", "annotations": { "acrcredential.dev/skip": "true" } } });
     assert!(created_as(&lab.client, "hook-a", skipped, &PostParams::default()).await.unwrap().is_empty());
     let generated = json!({ "metadata": { "generateName": "job-" } });
     let list = created_as(&lab.client, "hook-a", generated, &PostParams::default()).await.unwrap();
@@ -179,7 +187,8 @@ async fn a_service_account_has_its_entry_from_the_first_moment_on_and_others_are
     assert!(lab.requests(mark).writes().is_empty(), "{:?}", lab.requests(mark).writes().counts());
     lab.bind("hook", spec(&["hook-*"])).await;
     lab.until("the configuration is gone", async || configuration(&lab).await.is_none()).await;
-    lab.until("the condition is gone", async || lab.condition("hook", "ServedAtCreation").await.is_none()).await;
+    lab.until("the condition is gone", async || lab.condition("hook", "ServedAtCreation").await.is_none())
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,7 +238,8 @@ async fn when_nobody_serves_fail_refuses_and_ignore_does_not() {
     created(&lab.client, "outside", "new").await.unwrap();
     created(&lab.client, "kube-system", "new").await.unwrap();
     created(&lab.client, NAMESPACE, "new").await.unwrap();
-    let skipped = json!({ "metadata": { "name": "skipped", "annotations": { "acrcredential.dev/skip": "true" } } });
+    let skipped =
+        json!({ "metadata": { "name": "skipped", "annotations": { "acrcredential.dev/skip": "true" } } });
     created_as(&lab.client, "strict", skipped, &PostParams::default()).await.unwrap();
 
     lab.controller.restart().unwrap();
@@ -254,7 +264,8 @@ async fn selectors_of_namespaces_and_service_accounts_decide_whom_it_is_asked_ab
     lab.create_namespace_with("other", json!({ "tier": "db" })).await;
     let mut spec = asking(&[], "Fail", 10);
     spec["watchNamespaces"] = json!({ "selector": { "matchLabels": { "tier": "app" } } });
-    spec["serviceAccounts"] = json!({ "selector": { "matchExpressions": [{ "key": "pull", "operator": "Exists" }] } });
+    spec["serviceAccounts"] =
+        json!({ "selector": { "matchExpressions": [{ "key": "pull", "operator": "Exists" }] } });
     lab.bind("labels", spec).await;
     until_served_by_webhook(&lab, "labels").await;
     let labelled = |name: &str| json!({ "metadata": { "name": name, "labels": { "pull": "" } } });
@@ -288,9 +299,9 @@ async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a
     lab.create_namespace("waits").await;
     lab.bind("waits", asking(&["waits"], "Fail", 15)).await;
     lab.until("the condition says the cure", async || {
-        lab.condition("waits", "ServedAtCreation").await.is_some_and(|(status, _, message)| {
-            status == "False" && message.contains("deploy/webhook.yaml")
-        })
+        lab.condition("waits", "ServedAtCreation")
+            .await
+            .is_some_and(|(status, _, message)| status == "False" && message.contains("deploy/webhook.yaml"))
     })
     .await;
     assert!(configuration(&lab).await.is_none());
@@ -410,8 +421,7 @@ async fn files_of_cert_manager_are_taken_as_the_kubelet_swaps_them() {
     let authority = Authority::new().unwrap();
     project(&mount, &authority, 1);
     let flag = format!("--webhook-cert-dir={}", mount.display());
-    let lab =
-        Lab::start_on(plane, |_, options| options.webhook(free_port().unwrap(), None).arg(flag)).await;
+    let lab = Lab::start_on(plane, |_, options| options.webhook(free_port().unwrap(), None).arg(flag)).await;
     lab.create_namespace("files").await;
     lab.bind("files", asking(&["files"], "Fail", 15)).await;
     until_served_by_webhook(&lab, "files").await;
@@ -538,9 +548,7 @@ async fn the_webhooks_rights_allow_no_other_webhook() {
     };
     let dry = PatchParams { dry_run: true, ..PatchParams::apply("thief") };
     let apply = async |object: Value| configurations.patch(NAME, &dry, &Patch::Apply(&object)).await;
-    let rule = |resources: Value, operations: Value| {
-        json!({ "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": resources, "operations": operations }] })
-    };
+    let rule = |resources: Value, operations: Value| json!({ "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": resources, "operations": operations }] });
     let evil = [
         json!({ "clientConfig": { "url": "https://127.0.0.1:1/" } }),
         json!({ "clientConfig": { "service": { "namespace": "default", "name": NAME } } }),

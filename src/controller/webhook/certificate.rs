@@ -107,7 +107,9 @@ impl Webhook {
 fn told(folder: &Path, why: Unusable) -> String {
     let file = if why == Unusable::Certificate { "tls.crt" } else { "tls.key" };
     let folder = folder.display();
-    format!("--webhook-cert-dir: {folder}/{file} {why}; mount a Secret of type kubernetes.io/tls as cert-manager makes it")
+    format!(
+        "--webhook-cert-dir: {folder}/{file} {why}; mount a Secret of type kubernetes.io/tls as cert-manager makes it"
+    )
 }
 
 /// What a folder holds.

@@ -43,7 +43,8 @@ impl Settings {
         match &self.address {
             Address::Service(name) => vec![format!("{name}.{namespace}.svc")],
             Address::Url(url) => {
-                let host = url.split("://").nth(1).unwrap_or(url).split(['/', ':']).next().unwrap_or_default();
+                let host =
+                    url.split("://").nth(1).unwrap_or(url).split(['/', ':']).next().unwrap_or_default();
                 vec![host.to_owned()]
             }
         }

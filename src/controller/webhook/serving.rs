@@ -57,7 +57,8 @@ impl Webhook {
             if self.is_asked(&parts.board) {
                 let mut known = self.known.subscribe();
                 // An answer that never comes must not keep a replica from working.
-                let look = known.wait_for(|known| known.bundle.is_some() || known.absent || known.fault.is_some());
+                let look =
+                    known.wait_for(|known| known.bundle.is_some() || known.absent || known.fault.is_some());
                 let _ = tokio::time::timeout(crate::cluster::error::DEADLINE, look).await;
             }
             parts.readiness.done(PART);

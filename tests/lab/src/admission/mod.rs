@@ -168,14 +168,21 @@ impl Bench {
     async fn set_up(way: Way, seconds: u32, binary: &Path) -> anyhow::Result<Bench> {
         let mut options = Options::default();
         if way == Way::Webhook {
-            let off = "--runtime-config=admissionregistration.k8s.io/v1/mutatingadmissionpolicies=false";
-            options.extra_api_server_args.push(off.to_owned());
+            let off = [
+                "--runtime-config=admissionregistration.k8s.io/v1/mutatingadmissionpolicies=false,admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings=false",
+                // It would wait for what is not served.
+                "--disable-admission-plugins=MutatingAdmissionPolicy",
+            ];
+            options.extra_api_server_args.extend(off.map(str::to_owned));
         }
         let plane = Plane::start(options).await?;
         let cloud = Cloud::start(CloudConfig::demo()).await?;
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for manifest in MANIFESTS {
-            plane.apply_file(root.join(manifest)).await.with_context(|| format!("{manifest} was not applied"))?;
+            plane
+                .apply_file(root.join(manifest))
+                .await
+                .with_context(|| format!("{manifest} was not applied"))?;
         }
         match way {
             Way::Policy => plane.apply_file(root.join("deploy/admission.yaml")).await?,
@@ -285,7 +292,8 @@ impl Bench {
         halfway: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<Outcome> {
         let namespace = self.namespace(kind).await?;
-        let rate = load.rate.map_or_else(|| "as fast as it goes".to_owned(), |rate| format!("{rate} a second"));
+        let rate =
+            load.rate.map_or_else(|| "as fast as it goes".to_owned(), |rate| format!("{rate} a second"));
         println!("   {namespace}: {rate} for {} s", load.seconds);
         let half = Duration::from_millis(u64::from(load.seconds) * 500);
         let (outcome, happened) = tokio::join!(load::run(&self.transport, &namespace, load), async {
@@ -302,9 +310,8 @@ impl Bench {
         let (stopped, killed) = (load(), load());
         let changing = Load { rate, seconds: self.seconds.max(20) };
 
-        let outcome = self.phase("asked", stopped, async |bench| {
-            bench.replicas[1].terminate(PATIENCE).await.map(drop)
-        });
+        let outcome =
+            self.phase("asked", stopped, async |bench| bench.replicas[1].terminate(PATIENCE).await.map(drop));
         let outcome = outcome.await?;
         rows.push(row("webhook, a replica is stopped", rate, &outcome, Some(floor)));
         self.replicas[1].restart()?;
@@ -338,7 +345,8 @@ impl Bench {
 /// deploy/webhook.yaml, but that the API server may ask an address of loopback: the lab has no network of Services.
 fn grant(plane: &Plane, root: &Path) -> anyhow::Result<PathBuf> {
     let text = std::fs::read_to_string(root.join("deploy/webhook.yaml"))?;
-    let (before, rest) = text.split_once("has(webhook.clientConfig.service)").context("no rule on the Service")?;
+    let (before, rest) =
+        text.split_once("has(webhook.clientConfig.service)").context("no rule on the Service")?;
     let (_, after) = rest.split_once("== 'acr-credential-webhook')").context("no end of that rule")?;
     let url = "webhook.clientConfig.url.startsWith('https://127.0.0.1:'))";
     let path = plane.dir().join("webhook.yaml");
