@@ -47,13 +47,11 @@ impl Ways {
                     FailurePolicy::Fail => "; failurePolicy Fail asks for nothing more: nobody is waited for",
                     FailurePolicy::Ignore => "",
                 };
-                let message =
-                    format!("the API server adds the entry itself, by a MutatingAdmissionPolicy{fail}");
+                let message = format!("the API server adds the entry itself, by a MutatingAdmissionPolicy{fail}");
                 (true, Reason::MutatingAdmissionPolicy, message)
             }
             Way::Webhook => {
-                let message =
-                    "the API server asks this controller's webhook for each ServiceAccount".to_owned();
+                let message = "the API server asks this controller's webhook for each ServiceAccount".to_owned();
                 (true, Reason::MutatingWebhook, message)
             }
             Way::None => {

@@ -8,8 +8,8 @@ use kube::ResourceExt;
 use super::ledger::{Ledger, Want};
 use crate::api::binding::DeletionPolicy;
 use crate::api::{AcrCredentialBinding, names};
-use crate::model::binding::Admission;
 use crate::model::identity::Base;
+use crate::model::binding::Admission;
 use crate::model::{Binding, Invalid, RegistryKey};
 use crate::plan::{Bound, Phase};
 

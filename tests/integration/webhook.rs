@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use acr_lab::certificates::Authority;
@@ -109,12 +109,14 @@ struct Stream {
 
 impl Stream {
     fn start(lab: &Lab, namespace: &str) -> Stream {
+        static STREAMS: AtomicUsize = AtomicUsize::new(0);
+        let stream = STREAMS.fetch_add(1, Ordering::Relaxed);
         let stop = Arc::new(AtomicBool::new(false));
         let (client, namespace, ended) = (lab.client.clone(), namespace.to_owned(), stop.clone());
         let task = tokio::spawn(async move {
             let (mut number, mut wrong) = (0, Vec::new());
             while !ended.load(Ordering::Relaxed) {
-                match created(&client, &namespace, &format!("stream-{number}")).await {
+                match created(&client, &namespace, &format!("stream-{stream}-{number}")).await {
                     Ok(list) if list == [SECRET] => {}
                     Ok(list) => wrong.push(format!("{number} created with {list:?}")),
                     Err(error) => wrong.push(format!("{number}: {error}")),
