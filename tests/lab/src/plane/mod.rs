@@ -54,6 +54,8 @@ pub struct Options {
     pub service_account_issuer: String,
     /// Admission plugins beside those that are on by default.
     pub admission_plugins: Vec<String>,
+    /// Controllers of kube-controller-manager beside those that always run.
+    pub controllers: Vec<String>,
     /// Further flags of kube-apiserver, as written on its command line.
     pub extra_api_server_args: Vec<String>,
 }
@@ -63,6 +65,7 @@ impl Default for Options {
         Options {
             service_account_issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             admission_plugins: Vec::new(),
+            controllers: Vec::new(),
             extra_api_server_args: Vec::new(),
         }
     }

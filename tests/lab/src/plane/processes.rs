@@ -110,9 +110,11 @@ impl Setup<'_> {
     pub(super) fn controller_manager(&self) -> anyhow::Result<Child> {
         let file = |name: &str| self.dir.join(name).display().to_string();
         let log = self.dir.join("kube-controller-manager.log");
+        let more = self.options.controllers.iter().map(String::as_str);
+        let controllers: Vec<&str> = CONTROLLERS.into_iter().chain(more).collect();
         Program::new(self.binaries.path("kube-controller-manager"), log)
             .arg(format!("--kubeconfig={}", file("kube-controller-manager.kubeconfig")))
-            .arg(format!("--controllers={}", CONTROLLERS.join(",")))
+            .arg(format!("--controllers={}", controllers.join(",")))
             .arg(format!("--service-account-private-key-file={}", file("service-account.key")))
             .arg(format!("--root-ca-file={}", file("ca.crt")))
             .args(["--leader-elect=false", "--secure-port=0"])
