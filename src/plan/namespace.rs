@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::change::Change;
-use super::secret::{Contest, MAX_BYTES};
+use super::secret::Contest;
 use super::service_account::{Want, pull_secrets};
 use super::snapshot::{Phase, Snapshot};
 use super::tally::Failure;
@@ -90,14 +90,8 @@ fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], suspended:
         found.and_then(|secret| conflict(view, secret, adopt, snapshot.secret_name()))
     {
         Err(failure)
-    } else if content.size > MAX_BYTES {
-        Err(Failure::new(
-            Reason::SecretTooLarge,
-            format!(
-                "the Secret would hold {} bytes of at most {MAX_BYTES}: cover the namespace by fewer registries or domains",
-                content.size
-            ),
-        ))
+    } else if let Some(why) = content.too_large() {
+        Err(Failure::new(Reason::SecretTooLarge, why))
     } else {
         match found {
             None if pending => Err(waiting()),
