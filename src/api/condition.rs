@@ -17,6 +17,8 @@ pub enum ConditionType {
     LegacyConfigValid,
     /// On the binding, `False` where the API server cannot hold our admission policies.
     Fenced,
+    /// On the binding, only while true: somebody undoes what is written, and it is brought back each time.
+    Contended,
 }
 
 impl ConditionType {
@@ -29,6 +31,7 @@ impl ConditionType {
             Self::Issued => "Issued",
             Self::LegacyConfigValid => "LegacyConfigValid",
             Self::Fenced => "Fenced",
+            Self::Contended => "Contended",
         }
     }
 }

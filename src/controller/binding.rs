@@ -178,7 +178,8 @@ impl BindingLoop {
         let next_end =
             registries.iter().filter_map(|r| r.held).map(|(_, end)| end).filter(|end| *end > now).min();
         let wait = next_end.map(|end| clock::until(end, now) + Duration::from_secs(1));
-        let others = [state.notes.get(name).cloned().unwrap_or_default(), state.common.clone()].concat();
+        let mut others = [state.notes.get(name).cloned().unwrap_or_default(), state.common.clone()].concat();
+        others.extend(state.tallies.of(name).and_then(|tally| state.contended_for(tally)));
         // The tally is read where it is: a copy would cost the size of the cluster at every look.
         let facts = Facts {
             name,

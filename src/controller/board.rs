@@ -1,6 +1,6 @@
 //! What the loops share: the bindings, what is held for them, what stands, and who must look next.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::Notify;
@@ -14,7 +14,7 @@ use crate::cluster::Index;
 use crate::cluster::named_secret::Seen;
 use crate::model::identity::Base;
 use crate::plan::tally::Tallies;
-use crate::plan::{Bound, Failure, Snapshot, Standing, Template};
+use crate::plan::{Bound, Failure, Snapshot, Standing, Tally, Template};
 
 /// Workers that may be busy with bulk work, of all.
 pub const WORKERS: usize = 20;
@@ -59,6 +59,8 @@ pub struct State {
     pub tallies: Tallies,
     /// Conditions that hold for one binding, decided elsewhere.
     pub notes: HashMap<Arc<str>, Vec<(ConditionType, bool, Failure)>>,
+    /// Namespaces in which somebody undoes what is written there, and what is to be said of it.
+    pub contended: BTreeMap<Arc<str>, Failure>,
     /// Conditions that hold for every binding.
     pub common: Vec<(ConditionType, bool, Failure)>,
     /// Whether the ConfigMap is looked at.
@@ -68,6 +70,13 @@ pub struct State {
 }
 
 impl State {
+    /// Who undoes what is written in a namespace that a binding covers, if anybody does.
+    pub fn contended_for(&self, tally: &Tally) -> Option<(ConditionType, bool, Failure)> {
+        let mut all = self.contended.iter();
+        let (_, why) = all.find(|(namespace, _)| tally.covers(namespace))?;
+        Some((ConditionType::Contended, true, why.clone()))
+    }
+
     /// Whether a converted binding's status must wait for the first look at the ConfigMap.
     pub fn awaits_config_map(&self, name: &str) -> bool {
         let converted =
@@ -224,6 +233,29 @@ impl Board {
         }
         drop(state);
         self.credentials.notify_one();
+    }
+
+    /// Says of a namespace that somebody undoes what is written there, or that nobody does any more.
+    pub fn set_contended(&self, namespace: &Arc<str>, why: Option<Failure>) {
+        let mut state = self.state();
+        let before = state.contended.get(namespace).cloned();
+        if before == why {
+            return;
+        }
+        match why {
+            Some(why) => drop(state.contended.insert(namespace.clone(), why)),
+            None => drop(state.contended.remove(namespace)),
+        }
+        let names = state.book.names();
+        drop(state);
+        for name in names {
+            self.bindings.add_after(name, super::binding::SETTLE);
+        }
+    }
+
+    /// Whether somebody was said to undo what is written in a namespace.
+    pub fn is_contended(&self, namespace: &str) -> bool {
+        self.state().contended.contains_key(namespace)
     }
 
     /// Records what stands in a namespace.
