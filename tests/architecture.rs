@@ -41,13 +41,14 @@ const ABSENT: [(&str, &[&str], &str); 3] = [
 ];
 
 /// Files that may write to the API server: every verb of `kube::Api` that writes takes one of [`WRITE_PARAMS`].
-const WRITERS: [(&str, &str); 7] = [
+const WRITERS: [(&str, &str); 8] = [
     ("src/cli/preview.rs", "deletes what the documented component left, on request"),
     ("src/cluster/apply.rs", "executes changes: the one place that writes what tenants see"),
     ("src/cluster/policy.rs", "dry runs and reviews only"),
     ("src/cluster/oidc_token.rs", "tokens of the account that trust policies name"),
     ("src/cluster/keys.rs", "the ConfigMap's key pairs in the controller's own namespace"),
     ("src/cluster/store.rs", "the token cache in the controller's own namespace"),
+    ("src/cluster/pods.rs", "deletes Pods that are stuck, where the installer granted it"),
     ("src/cluster/report.rs", "bindings and Events"),
 ];
 

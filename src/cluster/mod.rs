@@ -8,6 +8,7 @@ pub mod keys;
 pub mod named_secret;
 pub mod objects;
 pub mod oidc_token;
+pub mod pods;
 pub mod policy;
 pub mod report;
 pub mod rival;

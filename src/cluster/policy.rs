@@ -39,13 +39,16 @@ pub async fn probe(client: &Client, namespace: &str, secret_name: &str) -> Fence
     let params = PatchParams { dry_run: true, ..PatchParams::apply(names::MANAGER) };
     match call(secrets.patch(secret_name, &params, &Patch::Apply(&object))).await {
         Ok(_) => Fence::Missing,
-        Err(CallError::Forbidden(message) | CallError::Invalid(message))
-            if message.contains(MARK) && message.contains("ValidatingAdmissionPolicy") =>
-        {
+        Err(CallError::Forbidden(message) | CallError::Invalid(message)) if is_ours(&message) => {
             Fence::Standing
         }
         Err(_) => Fence::Unknown,
     }
+}
+
+/// Whether these words of the API server are a refusal by one of our policies.
+pub fn is_ours(message: &str) -> bool {
+    message.contains(MARK) && message.contains("ValidatingAdmissionPolicy")
 }
 
 /// Rights that this controller has and does not need, as sentences.

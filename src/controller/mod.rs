@@ -14,6 +14,7 @@ mod clock;
 mod config_map;
 mod credential;
 mod fence;
+mod heal;
 mod ledger;
 mod namespace;
 mod queue;
@@ -68,6 +69,8 @@ pub struct Config {
     pub config_map_grace: Duration,
     /// Nothing is written to any covered namespace: statuses say what would be.
     pub dry_run: bool,
+    /// Whether Pods that were created too early are replaced.
+    pub heal_stuck_pods: bool,
     /// Where identities begin.
     pub places: Places,
     /// Where health and metrics are served.
@@ -218,6 +221,9 @@ fn spawn_loops(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: Par
     };
     for _ in 0..WORKERS {
         spawn(tasks, "a namespace worker", worker.clone().run());
+    }
+    if config.heal_stuck_pods {
+        heal::spawn_all(tasks, clients, (&board, &metrics), config.dry_run);
     }
     let writer = BindingWriter::new(clients.write.clone());
     let reporter = BindingLoop {

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod change;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod heal;
 pub mod namespace;
 pub mod refresh;
 pub mod rivalry;

@@ -73,6 +73,8 @@ pub struct Metrics {
     pub queue_depth: Family<QueueLabel, Gauge>,
     /// Status writes.
     pub status_writes: Family<ResultLabel, Counter>,
+    /// Deletions of stuck Pods.
+    pub stuck_pods: Family<ResultLabel, Counter>,
     /// Whether the ConfigMap has no errors: 1, or 0 where it has, or is gone while its binding stands.
     pub legacy_config_valid: Gauge,
     /// Whether the admission policies stand: 1, or 0 where they are missing.
@@ -93,6 +95,7 @@ impl Default for Metrics {
             ready: Family::default(),
             queue_depth: Family::default(),
             status_writes: Family::default(),
+            stuck_pods: Family::default(),
             legacy_config_valid: Gauge::default(),
             fenced: Gauge::default(),
             registry: Registry::default(),
@@ -123,6 +126,11 @@ impl Default for Metrics {
         registry.register("acr_binding_ready_status", "Whether the binding is ready", metrics.ready.clone());
         registry.register("workqueue_depth", "Keys that wait", metrics.queue_depth.clone());
         registry.register("acr_status_writes", "Writes of statuses", metrics.status_writes.clone());
+        registry.register(
+            "acr_stuck_pods_replaced",
+            "Deletions of Pods that were created before their ServiceAccount was served",
+            metrics.stuck_pods.clone(),
+        );
         registry.register(
             "acr_legacy_config_valid",
             "Whether the ConfigMap acr-configuration has no errors",

@@ -41,7 +41,7 @@ const FILES: [&str; 4] =
     ["crds/acrcredentialbindings.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
 
 /// A control plane with the CRD, the rights and the policies, and no controller yet.
-async fn installed_without(left_out: &[&str], options: Options) -> Plane {
+pub async fn installed_without(left_out: &[&str], options: Options) -> Plane {
     let plane = Plane::start(options).await.unwrap();
     for file in FILES.iter().filter(|file| !left_out.contains(file)) {
         plane.apply_file(root().join(file)).await.unwrap();
@@ -116,7 +116,8 @@ impl Lab {
         (Self { client: plane.client(), plane, cloud, controller }, Arc::new(proxy))
     }
 
-    async fn start_on(
+    /// A cloud and a ready controller, its options changed, on a plane that has everything installed.
+    pub async fn start_on(
         plane: Plane,
         change: impl FnOnce(&Cloud, ControllerOptions) -> ControllerOptions,
     ) -> Self {

@@ -11,7 +11,11 @@ mod dry_run;
 #[cfg(test)]
 mod fence;
 #[cfg(test)]
+mod guards;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod heal;
 #[cfg(test)]
 mod identities;
 #[cfg(test)]

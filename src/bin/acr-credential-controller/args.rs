@@ -49,6 +49,11 @@ pub(crate) struct Args {
     #[arg(long, env = "ACR_DRY_RUN")]
     pub(crate) dry_run: bool,
 
+    /// Replace Pods that were created before their ServiceAccount was served and wait for an image that is refused to
+    /// them; needs the rights and the policy of deploy/heal.yaml
+    #[arg(long, env = "ACR_HEAL_STUCK_PODS")]
+    pub(crate) heal_stuck_pods: bool,
+
     /// How long that ConfigMap may be gone before its binding goes too, such as 60s or 5m
     #[arg(long, env = "ACR_CONFIG_MAP_GRACE", default_value = "60s", value_parser = parse_duration)]
     pub(crate) config_map_grace: Duration,
@@ -182,6 +187,7 @@ impl Args {
                 .map(Into::into),
             config_map_grace: self.config_map_grace,
             dry_run: self.dry_run,
+            heal_stuck_pods: self.heal_stuck_pods,
             places: self.identity.places(),
             listen_address: self.listen_address,
         }
