@@ -1,5 +1,6 @@
 //! What a command looks at.
 
+use std::error::Error as _;
 use std::io::Read;
 use std::path::Path;
 
@@ -39,8 +40,19 @@ pub(crate) fn text(file: &Path) -> anyhow::Result<(String, String)> {
         std::fs::File::open(file).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes))
     };
     read.with_context(|| name.clone())?;
-    let text = String::from_utf8(bytes).ok().with_context(|| format!("{name}: is no text in UTF-8"))?;
+    let text =
+        String::from_utf8(bytes).map_err(|error| anyhow::anyhow!("{name}: {}", no_text(error.as_bytes())))?;
     Ok((name, text))
+}
+
+/// Why some bytes are no text, and what to do.
+fn no_text(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            "is UTF-16, as PowerShell's > writes it, and kubectl reads UTF-8 only: save it as UTF-8"
+        }
+        _ => "is no text in UTF-8: save it as UTF-8, or name the right file",
+    }
 }
 
 /// Asks the cluster that the user's kubeconfig names, for half a minute at most.
@@ -50,7 +62,11 @@ pub(crate) fn with_cluster<T>(ask: impl AsyncFnOnce(Client) -> anyhow::Result<T>
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let config = kube::Config::infer().await.context("no kubeconfig")?;
+        // Outside of a cluster, why the cluster's own way failed helps nobody.
+        let config = kube::Config::infer().await.map_err(|error| {
+            let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            anyhow::anyhow!("no kubeconfig: {why}")
+        })?;
         let asked = ask(connect(&config)?);
         tokio::time::timeout(std::time::Duration::from_secs(30), asked)
             .await
