@@ -89,8 +89,13 @@ impl Scalar {
 
     /// The same changes, of the file. They do not overlap. `None`: they cannot be made without writing the whole anew.
     pub fn edits(&self, edits: &[Edit]) -> Option<Vec<Edit>> {
-        if edits.len() > 1 && self.manner == Manner::Plain && !edits.iter().all(|edit| self.stays_plain(edit))
-        {
+        let anew = match self.manner {
+            Manner::Plain => edits.len() > 1 && !edits.iter().all(|edit| self.stays_plain(edit)),
+            // Single quotes hold no line break as it is.
+            Manner::Single => edits.iter().any(|edit| edit.text.contains(char::is_control)),
+            _ => false,
+        };
+        if anew {
             let text = Draft::new(&self.value, edits).text;
             return Some(vec![Edit { span: self.whole(), text: format!("\"{}\"", escaped(&text)) }]);
         }

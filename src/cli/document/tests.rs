@@ -324,6 +324,8 @@ fn lines_put_into_a_block_take_its_indent_and_lines_taken_out_leave_none() {
         Draft::new(file, &[moved]).text
     };
     assert_eq!(changed(2..4, ""), "data:\r\n  notify-email: |\r\n    a\r\n    c\r\n");
+    // The last line takes its own indent along.
+    assert_eq!(changed(4..6, ""), "data:\r\n  notify-email: |\r\n    a\r\n    b\r\n");
     assert_eq!(changed(2..4, "x\ny\n"), "data:\r\n  notify-email: |\r\n    a\r\n    x\r\n    y\r\n    c\r\n");
     assert_eq!(changed(2..3, "x\ny"), "data:\r\n  notify-email: |\r\n    a\r\n    x\r\n    y\r\n    c\r\n");
 }

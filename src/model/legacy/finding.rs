@@ -21,9 +21,6 @@ const MAX_EDIT_BYTES: usize = 64 * 1024;
 /// The most bytes of all edits' texts.
 const MAX_EDITS_BYTES: usize = 256 * 1024;
 
-/// The most edits of all findings.
-const MAX_EDITS: usize = 2_048;
-
 /// The most bytes of a summary: conditions are read by people.
 const MAX_SUMMARY_BYTES: usize = 1024;
 
@@ -137,7 +134,6 @@ pub(super) type Span = Option<Range<usize>>;
 pub(super) struct Findings {
     found: Vec<Finding>,
     left_out: usize,
-    edits: usize,
     edit_bytes: usize,
     /// The worst severity of those left out.
     worst: Option<Severity>,
@@ -166,11 +162,10 @@ impl Findings {
         let room = MAX_EDITS_BYTES.saturating_sub(self.edit_bytes).min(MAX_EDIT_BYTES);
         let mut edits: Vec<Edit> = instead.into_iter().collect();
         let bytes: usize = edits.iter().map(|edit| edit.text.len()).sum();
-        if bytes > room || self.edits + edits.len() > MAX_EDITS {
+        if bytes > room {
             edits.clear();
         } else {
             self.edit_bytes += bytes;
-            self.edits += edits.len();
         }
         let (key, message) = (clip(key, 100), clip(message.as_ref(), MAX_MESSAGE_CHARS));
         self.found.push(Finding { code, severity, key, span, line: None, column: None, message, edits });

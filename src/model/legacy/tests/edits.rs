@@ -60,6 +60,8 @@ fn what_can_be_written_by_machine_is() {
             "- instanceId: cri-a\n  domains: \"a.com,b.com\" # x\n  regionId: cn-beijing\n",
         ),
         // An entry, and a key, that stand twice.
+        // Of an entry for several, only the instance that repeats.
+        ("- instanceId: cri-a\n- instanceId: cri-a,cri-b\n", "- instanceId: cri-a\n- instanceId: cri-b\n"),
         (
             "- instanceId: cri-a\n- instanceId: \"cri-a\"\n  domains: \"\" # again\n- instanceId: cri-b\n",
             "- instanceId: cri-a\n- instanceId: cri-b\n",
@@ -169,9 +171,13 @@ fn json_stays_json() {
 /// A thousand findings help nobody.
 #[test]
 fn findings_and_their_edits_are_bounded() {
-    let many = (0..5_000).map(|i| format!("- instanceId: x{i}\n")).collect::<String>();
+    let many = (0..1_500).map(|i| format!("- instanceId: x{i}\n")).collect::<String>();
     let conversion = convert(&data(&[(INFO, &many)]));
-    assert!(conversion.findings.len() <= 201, "{}", conversion.findings.len());
+    assert!(
+        codes(&conversion).contains(&"ACR907") && conversion.findings.len() <= 201,
+        "{}",
+        conversion.findings.len()
+    );
     let brackets = format!("[{}]", vec!["{instanceId: cri-a, regionId: cn-a}"; 900].join(", "));
     let edits: usize = of(INFO, &brackets).findings.iter().map(|finding| finding.edits.len()).sum();
     assert!(edits <= 2_048, "{edits}");
