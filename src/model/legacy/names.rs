@@ -140,9 +140,10 @@ impl Written<'_> {
 
 /// Names are lower case throughout Kubernetes, so that `Default` can mean nothing but `default`.
 fn lower(name: &str) -> Cow<'_, str> {
-    match name.contains(|c: char| c.is_ascii_uppercase()) {
-        true => name.to_ascii_lowercase().into(),
-        false => name.into(),
+    if name.contains(|c: char| c.is_ascii_uppercase()) {
+        name.to_ascii_lowercase().into()
+    } else {
+        name.into()
     }
 }
 
