@@ -41,14 +41,22 @@ const ABSENT: [(&str, &[&str], &str); 3] = [
 ];
 
 /// Files that may write to the API server: every verb of `kube::Api` that writes takes one of [`WRITE_PARAMS`].
-const WRITERS: [(&str, &str); 7] = [
+const WRITERS: [(&str, &str); 12] = [
     ("src/cli/preview.rs", "deletes what the documented component left, on request"),
     ("src/cluster/apply.rs", "executes changes: the one place that writes what tenants see"),
+    ("src/cluster/lease.rs", "the Lease, without which the others write nothing"),
+    (
+        "src/cluster/parameters.rs",
+        "which ServiceAccounts the API server serves by itself; the rest are dry runs",
+    ),
     ("src/cluster/policy.rs", "dry runs and reviews only"),
     ("src/cluster/oidc_token.rs", "tokens of the account that trust policies name"),
     ("src/cluster/keys.rs", "the ConfigMap's key pairs in the controller's own namespace"),
     ("src/cluster/store.rs", "the token cache in the controller's own namespace"),
+    ("src/cluster/pods.rs", "deletes Pods that are stuck, where the installer granted it"),
     ("src/cluster/report.rs", "bindings and Events"),
+    ("src/cluster/certificates.rs", "the webhook's certificates in the controller's own namespace"),
+    ("src/cluster/webhook.rs", "the webhook's configuration, by its name"),
 ];
 
 const WRITE_PARAMS: [&str; 3] = ["PatchParams", "PostParams", "DeleteParams"];
@@ -305,6 +313,11 @@ fn the_other_writers_write_no_secret_of_a_tenant_and_no_service_account() {
     let policy = of("src/cluster/policy.rs");
     assert!(policy.names("dry_run: true") && !policy.names("ServiceAccount"));
     assert_eq!(policy.words().windows(2).filter(|w| w[0] == "." && w[1] == "patch").count(), 1);
+    let parameters = of("src/cluster/parameters.rs");
+    let writes = parameters.words().windows(3).filter(|w| w[..2] == ["maps", "."] && w[2] == "patch").count();
+    let looks =
+        parameters.words().windows(3).filter(|w| w[..2] == ["accounts", "."] && w[2] == "patch").count();
+    assert!((writes, looks) == (2, 1) && parameters.names("dry_run: true") && !parameters.names("Secret"));
     let store = of("src/cluster/store.rs");
     let verbs = |verb: &str| store.names(&format!(".{verb}("));
     assert!(!store.names("ServiceAccount") && !verbs("create") && !verbs("delete") && !verbs("replace"));

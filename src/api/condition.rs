@@ -17,6 +17,12 @@ pub enum ConditionType {
     LegacyConfigValid,
     /// On the binding, `False` where the API server cannot hold our admission policies.
     Fenced,
+    /// On the binding, only while true: it covers nothing any more, and what it made stays for a while.
+    WithdrawalHeld,
+    /// On a binding that asks for it: whether ServiceAccounts get their entry while they are created.
+    ServedAtCreation,
+    /// On the binding, only while true: somebody undoes what is written, and it is brought back each time.
+    Contended,
 }
 
 impl ConditionType {
@@ -29,6 +35,9 @@ impl ConditionType {
             Self::Issued => "Issued",
             Self::LegacyConfigValid => "LegacyConfigValid",
             Self::Fenced => "Fenced",
+            Self::WithdrawalHeld => "WithdrawalHeld",
+            Self::ServedAtCreation => "ServedAtCreation",
+            Self::Contended => "Contended",
         }
     }
 }
@@ -50,6 +59,8 @@ pub enum Reason {
     Withdrawing,
     /// No namespace is covered.
     NothingCovered,
+    /// The binding covered namespaces and covers none any more; what it made there stays for a while.
+    CoverageLost,
     /// The spec says what cannot be.
     InvalidSpec,
     /// A refresh failed while the credential still lives.
@@ -116,6 +127,12 @@ pub enum Reason {
     PoliciesEnforced,
     /// Our admission policies are missing, or cannot exist on this API server.
     PoliciesMissing,
+    /// The API server adds our entry to ServiceAccounts itself, by our `MutatingAdmissionPolicy`.
+    MutatingAdmissionPolicy,
+    /// The API server asks our webhook for each ServiceAccount.
+    MutatingWebhook,
+    /// Nobody serves ServiceAccounts while they are created: they are served right afterwards.
+    AdmissionMissing,
 }
 
 impl Reason {
@@ -129,6 +146,7 @@ impl Reason {
             Self::Suspended => "Suspended",
             Self::Withdrawing => "Withdrawing",
             Self::NothingCovered => "NothingCovered",
+            Self::CoverageLost => "CoverageLost",
             Self::InvalidSpec => "InvalidSpec",
             Self::RefreshFailing => "RefreshFailing",
             Self::CredentialExpired => "CredentialExpired",
@@ -162,6 +180,9 @@ impl Reason {
             Self::LegacyConfigMissing => "LegacyConfigMissing",
             Self::PoliciesEnforced => "PoliciesEnforced",
             Self::PoliciesMissing => "PoliciesMissing",
+            Self::MutatingAdmissionPolicy => "MutatingAdmissionPolicy",
+            Self::MutatingWebhook => "MutatingWebhook",
+            Self::AdmissionMissing => "AdmissionMissing",
         }
     }
 
@@ -169,7 +190,8 @@ impl Reason {
     pub const fn needs_human(self) -> bool {
         matches!(
             self,
-            Self::InvalidSpec
+            Self::CoverageLost
+                | Self::InvalidSpec
                 | Self::AccessDenied
                 | Self::TrustPolicyDenies
                 | Self::OIDCTokenRejected

@@ -24,6 +24,9 @@ pub const ANNOTATION_SKIP: &str = "acrcredential.dev/skip";
 /// On a binding: a new value asks for fresh credentials at once.
 pub const ANNOTATION_REFRESH_AT: &str = "acrcredential.dev/refresh-at";
 
+/// On a binding, its `metadata.generation`: that it covers no namespace any more is meant so.
+pub const ANNOTATION_CONFIRM_WITHDRAWAL: &str = "acrcredential.dev/confirm-withdrawal";
+
 /// `"true"` on a binding: a Secret of our name and type that others made is taken over in place.
 pub const ANNOTATION_ADOPT: &str = "acrcredential.dev/adopt";
 
@@ -51,6 +54,13 @@ pub const DEFAULT_NAMESPACE: &str = "acr-credential-system";
 /// Secret in the controller's own namespace that keeps minted tokens across restarts.
 pub const CACHE_SECRET_NAME: &str = "acr-credential-cache";
 
+/// Lease in the controller's own namespace: only who holds it writes.
+pub const LEASE_NAME: &str = "acr-credential-controller";
+
+/// ConfigMap in the controller's own namespace that tells our `MutatingAdmissionPolicy` which ServiceAccounts to serve.
+/// The policy and its binding have the same name.
+pub const ADMISSION_NAME: &str = "acr-credential-admission";
+
 /// Where registered clusters keep an AccessKey for add-ons: namespace and name.
 pub const REGISTERED_CLUSTER_SECRET: (&str, &str) = ("kube-system", "alibaba-addon-secret");
 
@@ -71,3 +81,13 @@ pub const LEGACY_NAME: &str = "acr-configuration";
 
 /// Namespace of the legacy ConfigMap.
 pub const LEGACY_NAMESPACE: &str = "kube-system";
+
+/// Name of the MutatingWebhookConfiguration, and of the Secret in the controller's own namespace that holds the
+/// webhook's certificates.
+pub const WEBHOOK_NAME: &str = "acr-credential-webhook";
+
+/// Where the webhook is served.
+pub const WEBHOOK_PATH: &str = "/mutate";
+
+/// The label that every Namespace carries, with its name.
+pub const LABEL_NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";

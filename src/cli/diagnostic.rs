@@ -32,10 +32,30 @@ pub struct Position {
     pub column: usize,
 }
 
-/// The position of a byte of a text. A byte order mark is no character to whoever edits the file.
-pub fn position(text: &str, at: usize) -> Position {
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.rfind('\n').map_or(0, |end| end + 1);
-    let column = before[line..].trim_start_matches('\u{feff}').chars().count();
-    Position { line: before.matches('\n').count() + 1, column: column + 1 }
+/// The lines of a text, found once however many places are asked for.
+#[derive(Clone, Debug)]
+pub struct Lines {
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    /// Those of a text.
+    pub fn of(text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self { starts: std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect() }
+    }
+
+    /// The number of the line that a byte is in, from 1.
+    pub fn line(&self, at: usize) -> usize {
+        self.starts.partition_point(|start| *start <= at)
+    }
+
+    /// The position of a byte of the same text. A byte order mark is no character to whoever edits the file.
+    pub fn position(&self, text: &str, at: usize) -> Position {
+        let at = at.min(text.len());
+        let line = self.line(at);
+        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let before = text.get(start..at).unwrap_or_default();
+        Position { line, column: before.trim_start_matches('\u{feff}').chars().count() + 1 }
+    }
 }

@@ -10,3 +10,4 @@ mod manifest;
 pub mod preview;
 pub mod reverse;
 mod secrecy;
+pub mod withdraw;

@@ -142,7 +142,11 @@ fn bound(object: &AcrCredentialBinding, region: &str) -> Result<Bound, Error> {
     Ok(Bound { binding: Arc::new(binding), phase, registries })
 }
 
-async fn read(client: &Client, template: &Template) -> Result<Index, Error> {
+/// What stands in a cluster, as the controller's watches would tell it.
+///
+/// # Errors
+/// [`Error`]
+pub(super) async fn read(client: &Client, template: &Template) -> Result<Index, Error> {
     let index = Index::default();
     let named = format!("metadata.name={}", template.name);
     let namespaces: Api<WatchedNamespace> = Api::all(client.clone());

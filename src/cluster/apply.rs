@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::error::{CallError, call};
 use super::index::Index;
 use super::objects::{WatchedSecret, WatchedServiceAccount};
-use super::rival::last_writer;
+use super::rival::{LastWrite, last_writer};
 use crate::api::names;
 use crate::plan::Change;
 use crate::plan::secret::{Content, Template};
@@ -76,11 +76,14 @@ impl Applier {
         }
     }
 
-    /// Who wrote an object of a change last, in words.
-    pub async fn last_writer(&self, namespace: &str, service_account: Option<&str>) -> String {
+    /// Who wrote an object of a change last.
+    pub async fn last_writer(&self, namespace: &str, service_account: Option<&str>) -> LastWrite {
         let object = (&*self.template.name, service_account);
         let written = last_writer(&self.client, namespace, object).await;
-        written.unwrap_or_else(|error| format!("somebody (it cannot be read who: {error})"))
+        written.unwrap_or_else(|error| LastWrite {
+            by: format!("somebody (it cannot be read who: {error})"),
+            created_at: None,
+        })
     }
 
     fn secrets(&self, namespace: &str) -> Api<WatchedSecret> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -9,6 +11,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
 use kube::{Client, Config};
 use tower::{BoxError, ServiceBuilder};
+
+use super::claim::{Claim, ClaimLayer};
 
 /// Why no client could be built.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +25,14 @@ pub enum Error {
     ServerName(String),
 }
 
+/// Has every request say which replica sent it, for the API server's audit log.
+pub fn set_user_agent(config: &mut Config, replica: &str) {
+    let agent = format!(concat!("acr-credential-controller/", env!("CARGO_PKG_VERSION"), " ({})"), replica);
+    if let Ok(agent) = HeaderValue::try_from(agent) {
+        config.headers.push((USER_AGENT, agent));
+    }
+}
+
 /// A client with one connection of its own.
 ///
 /// kube's default stack speaks HTTP/1.1 with Nagle's algorithm on, and sends a refused request again up to 15
@@ -31,6 +43,18 @@ pub enum Error {
 /// # Errors
 /// [`Error`], with the part that cannot be used.
 pub fn connect(config: &Config) -> Result<Client, Error> {
+    build(config, None)
+}
+
+/// As [`connect`], for a client that writes only under a claim.
+///
+/// # Errors
+/// [`Error`], with the part that cannot be used.
+pub fn connect_under(config: &Config, claim: &Claim) -> Result<Client, Error> {
+    build(config, Some(ClaimLayer(claim.clone())))
+}
+
+fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, Error> {
     let boxed = |e: kube::Error| Error::Config(Box::new(e));
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -59,6 +83,8 @@ pub fn connect(config: &Config) -> Result<Client, Error> {
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer().map_err(boxed)?)
         .layer(config.extra_headers_layer().map_err(boxed)?)
+        // Innermost: whatever stands before it may take its time.
+        .option_layer(claim)
         .map_err(BoxError::from)
         .service(http);
     Ok(Client::new(service, config.default_namespace.clone()))

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use kube::core::Status;
 
+use super::claim::NotHeld;
+
 /// No call takes longer: a silent API server would hang it for ever.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -85,12 +87,15 @@ pub fn describe(error: &kube::Error) -> String {
     while let Some(source) = deepest.source() {
         deepest = source;
     }
+    if deepest.is::<NotHeld>() {
+        return deepest.to_string();
+    }
     format!("the API server cannot be reached: {deepest}")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CallError, classify};
+    use super::{CallError, NotHeld, classify};
     use kube::core::Status;
     use serde_json::json;
 
@@ -107,6 +112,13 @@ mod tests {
         assert!(matches!(of(quota), CallError::Quota(_)));
         let rbac = json!({"code": 403, "reason": "Forbidden", "message": "User \"x\" cannot patch"});
         assert!(matches!(of(rbac), CallError::Forbidden(_)));
+    }
+
+    #[test]
+    fn a_write_without_the_lease_is_said_to_be_one() {
+        let error = classify(&kube::Error::Service(NotHeld.into()));
+        let words = "this replica does not hold the lease, so it writes nothing";
+        assert_eq!(error, CallError::Later(words.to_owned(), None));
     }
 
     #[test]

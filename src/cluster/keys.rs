@@ -1,4 +1,5 @@
-//! The Secrets in the controller's own namespace into which the ConfigMap's AccessKey pairs are moved.
+//! The Secrets in the controller's own namespace into which the ConfigMap's AccessKey pairs are moved, and what becomes
+//! of all that it made there.
 
 use std::collections::BTreeSet;
 
@@ -59,14 +60,42 @@ impl KeySecrets {
     /// # Errors
     /// [`CallError`] of the first that cannot be deleted.
     pub async fn delete_all_but(&self, wanted: &BTreeSet<String>) -> Result<(), CallError> {
-        for name in (0..MAX_KEY_PAIRS).map(key_secret_name).filter(|name| !wanted.contains(name)) {
-            let Some(secret) = call(self.secrets.get_opt(&name)).await? else { continue };
-            if secret.labels().get(names::LABEL_MANAGED_BY).is_none_or(|by| by != names::MANAGER) {
-                continue;
-            }
+        let unwanted = (0..MAX_KEY_PAIRS).map(key_secret_name).filter(|name| !wanted.contains(name));
+        let unwanted = self.made(unwanted).await?;
+        self.delete(&unwanted).await
+    }
+
+    /// All that the controller made in its own namespace: the key pairs and the token cache.
+    ///
+    /// # Errors
+    /// [`CallError`] of the first that cannot be read.
+    pub async fn all(&self) -> Result<Vec<Secret>, CallError> {
+        let cache = [names::CACHE_SECRET_NAME.to_owned()];
+        self.made((0..MAX_KEY_PAIRS).map(key_secret_name).chain(cache)).await
+    }
+
+    /// Those of these names that stand and were made by the controller.
+    async fn made(&self, named: impl Iterator<Item = String>) -> Result<Vec<Secret>, CallError> {
+        let mut made = Vec::new();
+        for name in named {
+            let standing = call(self.secrets.get_opt(&name)).await?;
+            let ours = |secret: &Secret| {
+                secret.labels().get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::MANAGER)
+            };
+            made.extend(standing.filter(ours));
+        }
+        Ok(made)
+    }
+
+    /// Deletes these, unless others stand in their place by now.
+    ///
+    /// # Errors
+    /// [`CallError`] of the first that cannot be deleted.
+    pub async fn delete(&self, secrets: &[Secret]) -> Result<(), CallError> {
+        for secret in secrets {
             let preconditions = Preconditions { uid: secret.uid(), resource_version: None };
             let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-            match call(self.secrets.delete(&name, &params)).await {
+            match call(self.secrets.delete(&secret.name_any(), &params)).await {
                 Ok(_) | Err(CallError::NotFound) => {}
                 Err(error) => return Err(error),
             }

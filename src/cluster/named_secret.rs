@@ -134,7 +134,8 @@ impl<F: Fn(&Seen)> Sink<Secret> for Told<F> {
     }
 }
 
-fn refused(error: &watcher::Error) -> CallError {
+/// What an error of a watch means.
+pub(super) fn refused(error: &watcher::Error) -> CallError {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)

@@ -1,80 +1,176 @@
 //! Looks whether the admission policies that fence this controller are in force.
 
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-};
+use k8s_openapi::api::authorization::v1::{ResourceRule, SelfSubjectRulesReview, SelfSubjectRulesReviewSpec};
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams, PostParams};
-use serde_json::json;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
 
 use super::error::{CallError, call};
-use super::objects::WatchedSecret;
 use crate::api::names;
-
-/// The word that every denial of ours carries.
-const MARK: &str = "acr-credential-";
+use crate::plan::rights::excess;
 
 /// What stands between this controller and every Secret of the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fence {
-    /// A dry run that must be refused was refused by our policy.
+    /// Each policy refused a dry run that it must refuse.
     Standing,
-    /// It was let through: RBAC alone lets the controller make a Secret of its name and another type, which the
+    /// These let theirs through. RBAC alone lets the controller make a Secret of its name and another type, which the
     /// cluster would fill with a token.
-    Missing,
+    Missing(Vec<&'static str>),
+    /// The API server serves no policies, so none can stand.
+    Unserved,
     /// Nobody could tell.
     Unknown,
 }
 
-/// Asks for what the policies must refuse, as a dry run: a Secret of our name and another type.
-pub async fn probe(client: &Client, namespace: &str, secret_name: &str) -> Fence {
-    let secrets: Api<WatchedSecret> = Api::namespaced(client.clone(), namespace);
-    let object = json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": { "name": secret_name, "namespace": namespace },
-        "type": "Opaque",
-        "data": { "probe": "" },
+/// A write that one policy must refuse, and nothing else would.
+struct Probe {
+    policy: &'static str,
+    kind: GroupVersionKind,
+    namespace: Option<String>,
+    name: String,
+    /// What is applied, without its kind and name.
+    object: Value,
+}
+
+/// A value that no policy lets through, as a finalizer, an annotation or a controller's name.
+const PROBE: &str = "acrcredential.dev/probe";
+
+fn probes(namespace: &str, secret_name: &str) -> [Probe; 5] {
+    let here = || Some(namespace.to_owned());
+    let blocked = || json!({ "metadata": { "finalizers": [PROBE] } });
+    let marked = json!({ "metadata": { "annotations": { PROBE: "" } } });
+    let mut binding = marked.clone();
+    binding["spec"] = json!({ "registries": [{}] });
+    let event = json!({
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "reportingController": PROBE,
+        "reportingInstance": names::MANAGER,
+        "action": "Probe",
+        "reason": "Probe",
+        "type": "Normal",
+        "regarding": { "namespace": namespace },
     });
-    let params = PatchParams { dry_run: true, ..PatchParams::apply(names::MANAGER) };
-    match call(secrets.patch(secret_name, &params, &Patch::Apply(&object))).await {
-        Ok(_) => Fence::Missing,
-        Err(CallError::Forbidden(message) | CallError::Invalid(message))
-            if message.contains(MARK) && message.contains("ValidatingAdmissionPolicy") =>
-        {
-            Fence::Standing
+    [
+        Probe {
+            policy: "acr-credential-secrets",
+            kind: GroupVersionKind::gvk("", "v1", "Secret"),
+            namespace: here(),
+            name: secret_name.to_owned(),
+            object: blocked(),
+        },
+        Probe {
+            policy: "acr-credential-serviceaccounts",
+            kind: GroupVersionKind::gvk("", "v1", "ServiceAccount"),
+            namespace: here(),
+            name: "default".to_owned(),
+            object: marked,
+        },
+        Probe {
+            policy: "acr-credential-bindings",
+            kind: GroupVersionKind::gvk(names::GROUP, "v1alpha1", "AcrCredentialBinding"),
+            namespace: None,
+            name: names::LEGACY_NAME.to_owned(),
+            object: binding,
+        },
+        Probe {
+            policy: "acr-credential-events",
+            kind: GroupVersionKind::gvk("events.k8s.io", "v1", "Event"),
+            namespace: here(),
+            name: "acr-credential-probe".to_owned(),
+            object: event,
+        },
+        Probe {
+            policy: "acr-credential-objects",
+            kind: GroupVersionKind::gvk("coordination.k8s.io", "v1", "Lease"),
+            namespace: here(),
+            name: names::MANAGER.to_owned(),
+            object: blocked(),
+        },
+    ]
+}
+
+/// What a probe showed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Refused,
+    LetThrough,
+    /// RBAC refuses it already: there is nothing to fence.
+    NoRight,
+    Nothing,
+}
+
+/// Asks for what each policy must refuse, as dry runs: a request a policy.
+pub async fn probe(client: &Client, namespace: &str, secret_name: &str) -> Fence {
+    let mut shown = Vec::new();
+    for probe in probes(namespace, secret_name) {
+        shown.push((probe.policy, probe.ask(client).await));
+    }
+    let missing: Vec<&str> =
+        shown.iter().filter(|(_, shown)| *shown == Shown::LetThrough).map(|(policy, _)| *policy).collect();
+    let refused = shown.iter().filter(|(_, shown)| *shown == Shown::Refused).count();
+    if !missing.is_empty() {
+        return if refused == 0 && !served(client).await { Fence::Unserved } else { Fence::Missing(missing) };
+    }
+    let unknown = shown.iter().any(|(_, shown)| *shown == Shown::Nothing);
+    if unknown || refused == 0 { Fence::Unknown } else { Fence::Standing }
+}
+
+impl Probe {
+    async fn ask(self, client: &Client) -> Shown {
+        let resource = ApiResource::from_gvk(&self.kind);
+        let api: Api<DynamicObject> = match &self.namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        let mut object = self.object;
+        object["apiVersion"] = json!(resource.api_version);
+        object["kind"] = json!(resource.kind);
+        object["metadata"]["name"] = json!(self.name);
+        let params = PatchParams { dry_run: true, ..PatchParams::apply(names::MANAGER).force() };
+        match call(api.patch(&self.name, &params, &Patch::Apply(&object))).await {
+            Ok(_) => Shown::LetThrough,
+            Err(CallError::Forbidden(message) | CallError::Invalid(message))
+                if message.contains(&format!("ValidatingAdmissionPolicy '{}'", self.policy)) =>
+            {
+                Shown::Refused
+            }
+            Err(CallError::Forbidden(message)) if !message.contains("AdmissionPolicy") => Shown::NoRight,
+            Err(_) => Shown::Nothing,
         }
-        Err(_) => Fence::Unknown,
     }
 }
 
-/// Rights that this controller has and does not need, as sentences.
+/// Whether these words of the API server are a refusal by one of our policies.
+pub fn is_ours(message: &str) -> bool {
+    message.contains("ValidatingAdmissionPolicy 'acr-credential-")
+}
+
+/// Whether the API server knows of such policies at all. One that does not say counts as one that does.
+async fn served(client: &Client) -> bool {
+    match call(client.list_api_group_resources("admissionregistration.k8s.io/v1")).await {
+        Ok(list) => list.resources.iter().any(|resource| resource.name == "validatingadmissionpolicies"),
+        Err(error) => error != CallError::NotFound,
+    }
+}
+
+/// Rights that this controller has and nobody should have given it, as sentences. Two requests: the rights that hold in
+/// every namespace, asked for where no Role gives it more, and those in its own.
 ///
 /// # Errors
 /// [`CallError`].
-pub async fn excess_rights(client: &Client) -> Result<Vec<String>, CallError> {
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let mut excess = Vec::new();
-    for (verb, resource) in
-        [("list", "secrets"), ("get", "secrets"), ("create", "pods"), ("delete", "serviceaccounts")]
-    {
-        let attributes = ResourceAttributes {
-            verb: Some(verb.to_owned()),
-            resource: Some(resource.to_owned()),
-            version: Some("v1".to_owned()),
-            ..ResourceAttributes::default()
-        };
-        let review = SelfSubjectAccessReview {
-            spec: SelfSubjectAccessReviewSpec {
-                resource_attributes: Some(attributes),
-                non_resource_attributes: None,
-            },
-            ..SelfSubjectAccessReview::default()
-        };
-        let answer = call(reviews.create(&PostParams::default(), &review)).await?;
-        if answer.status.is_some_and(|status| status.allowed) {
-            excess.push(format!("{verb} {resource} in every namespace, of any name"));
-        }
-    }
-    Ok(excess)
+pub async fn excess_rights(client: &Client, namespace: &str) -> Result<Vec<String>, CallError> {
+    let everywhere = rules(client, "default").await?;
+    let at_home = rules(client, namespace).await?;
+    Ok(excess(&everywhere, &at_home))
+}
+
+async fn rules(client: &Client, namespace: &str) -> Result<Vec<ResourceRule>, CallError> {
+    let reviews: Api<SelfSubjectRulesReview> = Api::all(client.clone());
+    let review = SelfSubjectRulesReview {
+        spec: SelfSubjectRulesReviewSpec { namespace: Some(namespace.to_owned()) },
+        ..SelfSubjectRulesReview::default()
+    };
+    let answer = call(reviews.create(&PostParams::default(), &review)).await?;
+    Ok(answer.status.unwrap_or_default().resource_rules)
 }

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt};
@@ -76,13 +77,15 @@ impl BindingWriter {
         call(self.bindings().patch(&object.name_any(), &params, &Patch::Merge(&patch))).await
     }
 
-    /// Whether the CRD itself is being deleted, which deletes every binding.
+    /// When the CRD was made. `None`: it is not there, or is being deleted, which deletes every binding.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn crd_is_terminating(&self) -> Result<bool, CallError> {
+    pub async fn defined_at(&self) -> Result<Option<Timestamp>, CallError> {
         let crds: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-        Ok(call(crds.get_opt(CRD)).await?.is_none_or(|crd| crd.metadata.deletion_timestamp.is_some()))
+        let standing = call(crds.get_opt(CRD)).await?;
+        let standing = standing.filter(|crd| crd.metadata.deletion_timestamp.is_none());
+        Ok(standing.map(|crd| crd.metadata.creation_timestamp.map_or(Timestamp::UNIX_EPOCH, |time| time.0)))
     }
 
     /// Makes the converted binding.

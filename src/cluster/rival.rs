@@ -1,14 +1,24 @@
 //! Who wrote an object last, as far as the API server recorded it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Client};
 
 use super::error::{CallError, call};
 use super::objects::{WatchedSecret, WatchedServiceAccount};
 use crate::api::names;
 
-/// The field manager of the last write that was not ours and its time, as a phrase. `unknown` where none is recorded,
-/// as on most ServiceAccounts.
+/// An object's last writer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastWrite {
+    /// The field manager of the last write that was not ours and its time, as a phrase. `unknown` where none is recorded,
+    /// as on most ServiceAccounts.
+    pub by: String,
+    /// When the object was created.
+    pub created_at: Option<Timestamp>,
+}
+
+/// Who wrote an object last but us.
 ///
 /// # Errors
 /// [`CallError`].
@@ -16,7 +26,7 @@ pub async fn last_writer(
     client: &Client,
     namespace: &str,
     (secret, service_account): (&str, Option<&str>),
-) -> Result<String, CallError> {
+) -> Result<LastWrite, CallError> {
     let metadata = match service_account {
         Some(name) => {
             let accounts: Api<WatchedServiceAccount> = Api::namespaced(client.clone(), namespace);
@@ -27,7 +37,7 @@ pub async fn last_writer(
             call(secrets.get(secret)).await?.metadata
         }
     };
-    Ok(describe(&metadata))
+    Ok(LastWrite { by: describe(&metadata), created_at: metadata.creation_timestamp.map(|time| time.0) })
 }
 
 fn describe(metadata: &ObjectMeta) -> String {

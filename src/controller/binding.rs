@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use kube::{Resource, ResourceExt};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -12,7 +13,7 @@ use super::book::Entry;
 use super::clock;
 use super::ledger::Want;
 use crate::api::binding::DeletionPolicy;
-use crate::api::{AcrCredentialBindingStatus, Reason};
+use crate::api::{AcrCredentialBinding, AcrCredentialBindingStatus, ConditionType, Reason};
 use crate::cluster::error::CallError;
 use crate::cluster::report::BindingWriter;
 use crate::model::Registry;
@@ -83,6 +84,9 @@ impl BindingLoop {
                 Step::Write(entry, status, wait) => {
                     let result = self.writer.set_status(&entry.object, *status).await;
                     Metrics::count(&self.metrics.status_writes, result.is_ok());
+                    if let Ok(written) = &result {
+                        self.tell_held(&entry.object, written).await;
+                    }
                     self.remember(name, Instant::now());
                     if let Some(wait) = wait {
                         self.board.bindings.add_after(name.clone(), wait);
@@ -97,7 +101,20 @@ impl BindingLoop {
         }
     }
 
-    fn take_in(&self, result: Result<crate::api::AcrCredentialBinding, CallError>) -> Option<CallError> {
+    /// Publishes an Event where a withdrawal is held that was not before.
+    async fn tell_held(&self, before: &AcrCredentialBinding, now: &AcrCredentialBinding) {
+        let held = |object: &AcrCredentialBinding| {
+            let conditions = object.status.iter().flat_map(|status| status.conditions.clone());
+            conditions.into_iter().find(|c| c.type_ == ConditionType::WithdrawalHeld.as_str())
+        };
+        if let (None, Some(condition)) = (held(before), held(now)) {
+            warn!(binding = %now.name_any(), message = %condition.message, "withdrawal held");
+            let (about, reason) = (now.object_ref(&()), condition.type_.as_str());
+            self.writer.event(&about, true, reason, condition.message).await;
+        }
+    }
+
+    fn take_in(&self, result: Result<AcrCredentialBinding, CallError>) -> Option<CallError> {
         match result {
             Ok(object) => {
                 self.board.put_binding(object);
@@ -155,6 +172,9 @@ impl BindingLoop {
             (true, true) if entry.leaving.is_none() => return Step::AskForCrd(entry),
             _ => {}
         }
+        if self.board.release_due(&mut state, name) {
+            info!(binding = %name, "nobody confirmed or corrected it: what is covered no more is withdrawn");
+        }
         let nothing = Tally::default();
         let tally = state.tallies.of(name).unwrap_or(&nothing);
         if deleting && tally.is_settled() && tally.ready() == tally.matched() {
@@ -162,7 +182,9 @@ impl BindingLoop {
         }
         // After a start or a refresh, what was reported holds until every namespace was looked at.
         let unsettled = !tally.is_settled() && !tally.is_converging() && entry.is_observed();
-        if unsettled || state.awaits_config_map(name) {
+        let asks = entry.asks_admission();
+        let awaits_admission = asks.is_some() && !self.board.ways().borrow().are_known();
+        if unsettled || awaits_admission || state.awaits_config_map(name) {
             return Step::Rest(Some(SETTLE));
         }
         let wants = state.book.wants();
@@ -177,16 +199,21 @@ impl BindingLoop {
         let registries = registries(&state, &entry, &wants);
         let next_end =
             registries.iter().filter_map(|r| r.held).map(|(_, end)| end).filter(|end| *end > now).min();
-        let wait = next_end.map(|end| clock::until(end, now) + Duration::from_secs(1));
-        let others = [state.notes.get(name).cloned().unwrap_or_default(), state.common.clone()].concat();
+        let next = next_end.into_iter().chain(state.guards.until(name)).min();
+        let wait = next.map(|at| clock::until(at, now) + Duration::from_secs(1));
+        let mut others = [state.notes.get(name).cloned().unwrap_or_default(), state.common.clone()].concat();
+        others.extend(asks.and_then(|binding| self.board.ways().borrow().condition(&binding)));
+        others.extend(state.tallies.of(name).and_then(|tally| state.contended_for(tally)));
+        let generation = entry.object.metadata.generation.unwrap_or_default();
         // The tally is read where it is: a copy would cost the size of the cluster at every look.
         let facts = Facts {
             name,
-            generation: entry.object.metadata.generation.unwrap_or_default(),
+            generation,
             standstill: standstill(&entry),
             registries,
             tally: state.tallies.of(name).unwrap_or(&nothing),
             handled_refresh_at: entry.handled_refresh.clone(),
+            held: state.guards.told(name, generation),
             others,
         };
         let next = status(&facts, entry.object.status.as_ref(), now);
@@ -207,15 +234,22 @@ impl BindingLoop {
     /// the worst mistake that could be made.
     async fn leave(&self, entry: &Entry) -> Option<CallError> {
         let Some(binding) = &entry.good else { return None };
-        let crd_goes = match self.writer.crd_is_terminating().await {
-            Ok(goes) => goes,
+        let crd_goes = match self.writer.defined_at().await {
+            Ok(defined_at) => defined_at.is_none(),
             Err(error) => return Some(error),
         };
-        let retain = crd_goes || binding.deletion_policy == DeletionPolicy::Retain;
-        info!(binding = %binding.name, retain, crd_goes, "the binding is being deleted");
+        let leaving = match binding.deletion_policy {
+            _ if crd_goes => Phase::Abandoning,
+            DeletionPolicy::Retain => Phase::Retaining,
+            DeletionPolicy::Delete => Phase::Withdrawing,
+        };
+        info!(binding = %binding.name, ?leaving, "the binding is being deleted");
         let mut state = self.board.state();
+        if crd_goes {
+            state.guards.define(None);
+        }
         if let Some(entry) = state.book.get_mut(&binding.name) {
-            entry.leaving = Some(if retain { Phase::Retaining } else { Phase::Withdrawing });
+            entry.leaving = Some(leaving);
         }
         self.board.publish(&mut state, std::slice::from_ref(&binding.name), Cause::Spec);
         drop(state);

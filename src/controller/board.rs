@@ -1,20 +1,25 @@
 //! What the loops share: the bindings, what is held for them, what stands, and who must look next.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
+use super::admission::{Adds, Ways};
 use super::book::Book;
+use super::clock;
 use super::ledger::Ledger;
 use super::queue::{Lane, Queue};
 use super::sources;
 use crate::api::{AcrCredentialBinding, ConditionType};
 use crate::cluster::Index;
 use crate::cluster::named_secret::Seen;
+use crate::cluster::store::Tokens;
 use crate::model::identity::Base;
+use crate::plan::admission::parameters;
+use crate::plan::guard::Guards;
 use crate::plan::tally::Tallies;
-use crate::plan::{Bound, Failure, Snapshot, Standing, Template};
+use crate::plan::{Failure, Phase, Snapshot, Standing, Tally, Template};
 
 /// Workers that may be busy with bulk work, of all.
 pub const WORKERS: usize = 20;
@@ -42,14 +47,17 @@ pub struct Board {
     pub credentials: Notify,
     /// Told when the ConfigMap or its binding changed.
     pub config_map: Notify,
+    /// Told when the CustomResourceDefinition may have changed.
+    pub definition: Notify,
     cluster_region: Box<str>,
     template: Arc<Template>,
-    snapshot: RwLock<Arc<Snapshot>>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    ways: watch::Sender<Ways>,
     state: Mutex<State>,
 }
 
 /// What is behind the lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct State {
     /// The bindings.
     pub book: Book,
@@ -57,17 +65,48 @@ pub struct State {
     pub ledger: Ledger,
     /// What stands.
     pub tallies: Tallies,
+    /// What is covered, and what is not taken back though it is covered no more.
+    pub guards: Guards,
     /// Conditions that hold for one binding, decided elsewhere.
     pub notes: HashMap<Arc<str>, Vec<(ConditionType, bool, Failure)>>,
+    /// Namespaces in which somebody undoes what is written there, and what is to be said of it.
+    pub contended: BTreeMap<Arc<str>, Failure>,
     /// Conditions that hold for every binding.
     pub common: Vec<(ConditionType, bool, Failure)>,
+    /// What the API server adds by itself.
+    adds: Adds,
+    /// Namespaces that were looked at while nothing could be taken back, for that reason.
+    held: HashSet<Arc<str>>,
     /// Whether the ConfigMap is looked at.
     config_map: bool,
-    /// Whether all caches are full: before that, no list of namespaces means anything.
+    /// Whether the work has begun: before that, no list of namespaces means anything.
     live: bool,
 }
 
 impl State {
+    fn new(guards: Guards) -> Self {
+        Self {
+            book: Book::default(),
+            ledger: Ledger::default(),
+            tallies: Tallies::default(),
+            guards,
+            notes: HashMap::new(),
+            contended: BTreeMap::new(),
+            common: Vec::new(),
+            adds: Adds::default(),
+            held: HashSet::new(),
+            config_map: false,
+            live: false,
+        }
+    }
+
+    /// Who undoes what is written in a namespace that a binding covers, if anybody does.
+    pub fn contended_for(&self, tally: &Tally) -> Option<(ConditionType, bool, Failure)> {
+        let mut all = self.contended.iter();
+        let (_, why) = all.find(|(namespace, _)| tally.covers(namespace))?;
+        Some((ConditionType::Contended, true, why.clone()))
+    }
+
     /// Whether a converted binding's status must wait for the first look at the ConfigMap.
     pub fn awaits_config_map(&self, name: &str) -> bool {
         let converted =
@@ -78,17 +117,19 @@ impl State {
 
 impl Board {
     /// A board that knows nothing yet.
-    pub fn new(cluster_region: &str, template: Arc<Template>, ledger: Ledger) -> Arc<Self> {
+    pub fn new(cluster_region: &str, template: Arc<Template>, guards: Guards) -> Arc<Self> {
         Arc::new(Self {
             index: Arc::default(),
             namespaces: Queue::new(BULK_WORKERS),
             bindings: Queue::new(BULK_WORKERS),
             credentials: Notify::new(),
             config_map: Notify::new(),
+            definition: Notify::new(),
             cluster_region: cluster_region.into(),
-            snapshot: RwLock::new(Arc::new(Snapshot::new(template.clone(), Vec::new(), true))),
+            snapshot: watch::Sender::new(Arc::new(Snapshot::new(template.clone(), Vec::new(), true))),
+            ways: watch::Sender::default(),
             template,
-            state: Mutex::new(State { ledger, ..State::default() }),
+            state: Mutex::new(State::new(guards)),
         })
     }
 
@@ -99,7 +140,31 @@ impl Board {
 
     /// All bindings as the namespaces see them now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.snapshot.borrow().clone()
+    }
+
+    /// Told of each change of the bindings.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.subscribe()
+    }
+
+    /// How ServiceAccounts are served while they are created.
+    pub fn ways(&self) -> watch::Receiver<Ways> {
+        self.ways.subscribe()
+    }
+
+    /// Takes in what became of one way, and has the bindings that ask for it say so.
+    pub fn change_ways(&self, change: impl FnOnce(&mut Ways)) {
+        let changed = self.ways.send_if_modified(|ways| {
+            let before = ways.clone();
+            change(ways);
+            *ways != before
+        });
+        if changed {
+            for name in self.state().book.names() {
+                self.bindings.add(name, Lane::Urgent);
+            }
+        }
     }
 
     /// How our Secrets look.
@@ -124,6 +189,9 @@ impl Board {
                 state.ledger.force(binding.registries.iter().map(|registry| registry.key.clone()));
             }
             self.publish(&mut state, std::slice::from_ref(&name), Cause::Spec);
+        }
+        if state.guards.is_undefined() {
+            self.definition.notify_one();
         }
         drop(state);
         self.bindings.add(name, Lane::Urgent);
@@ -161,50 +229,96 @@ impl Board {
         self.credentials.notify_one();
     }
 
-    /// All caches are full: from here on, what is not listed does not exist.
-    pub fn go_live(&self, config_map: bool) {
+    /// The work begins: all caches are full, so from here on what is not listed does not exist, and this replica holds
+    /// the lease. What it made up while it stood by is forgotten: it begins as a process that starts now, with what
+    /// the one before it kept and reported.
+    pub fn begin(&self, kept: Tokens, config_map: bool) {
         let mut state = self.state();
         state.live = true;
         state.config_map = config_map;
+        state.ledger = Ledger::new(kept);
+        let asking = state.book.begin();
+        self.refresh_wants(&mut state);
+        for binding in asking {
+            state.ledger.force(binding.registries.iter().map(|registry| registry.key.clone()));
+        }
+        self.namespaces.clear();
         let names = state.book.names();
         self.publish(&mut state, &names, Cause::Same);
+        drop(state);
+        for name in names {
+            self.bindings.add(name, Lane::Urgent);
+        }
     }
 
     /// Shows the namespaces what the named bindings ask now, and sends workers to those that they cover or covered.
     pub fn publish(&self, state: &mut State, changed: &[Arc<str>], cause: Cause) {
+        let now = clock::now();
         let unknown = !state.live || state.book.coverage_unknown();
-        let next = Arc::new(Snapshot::new(self.template.clone(), state.book.bounds(&state.ledger), unknown));
-        let before = {
-            let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *snapshot, next.clone())
-        };
+        let mut bounds = state.book.bounds(&state.ledger);
+        if state.guards.is_undefined() {
+            // Bindings go one by one, and none of them by a wish.
+            bounds.iter_mut().filter(|b| b.phase == Phase::Active).for_each(|b| b.phase = Phase::Suspended);
+        }
+        let next = Snapshot::new(self.template.clone(), bounds, unknown);
+        let held = state.adds.differ_from(&parameters(&next).data);
+        let next = next.held(held).keeping_strangers(now < state.guards.strangers_until());
+        let next = Arc::new(next);
+        let before = self.snapshot.send_replace(next.clone());
         if !state.live {
             return;
         }
         let mut dirty: HashSet<Arc<str>> = HashSet::new();
+        self.remember(state, &next, changed);
         for name in changed {
-            let of = |snapshot: &Arc<Snapshot>| {
-                snapshot.bindings().iter().find(|b| b.binding.name == *name).cloned()
+            let of = |snapshot: &Snapshot| {
+                snapshot.index_of(name).map(|i| self.covered_by(snapshot.bound(i))).unwrap_or_default()
             };
-            let covered: HashSet<Arc<str>> =
-                [of(&before), of(&next)].iter().flatten().flat_map(|b| self.covered_by(b)).collect();
+            let (covered_before, mut covered) = (of(&before), of(&next));
+            dirty.extend(covered_before);
             if let Some(entry) = state.book.get(name) {
-                let new = cause == Cause::Spec || !entry.is_observed();
-                state.tallies.expect(name, covered.clone(), new);
+                let (wish, new) = (entry.wish(), cause == Cause::Spec || !entry.is_observed());
+                dirty.extend(state.guards.cover(name, covered.clone(), wish, now));
+                covered.extend(state.guards.namespaces(name).cloned());
+                dirty.extend(covered.iter().cloned());
+                state.tallies.expect(name, covered, new);
+            } else {
+                dirty.extend(state.guards.namespaces(name).cloned());
+                state.guards.forget(name);
             }
-            dirty.extend(covered);
         }
-        if before.coverage_unknown() && !unknown {
+        let settled = before.coverage_unknown() && !unknown;
+        if settled || before.strangers_kept() && !next.strangers_kept() {
             dirty.extend(self.index.with_our_secret());
+        }
+        if !held {
+            dirty.extend(std::mem::take(&mut state.held));
         }
         for name in dirty {
             self.namespaces.add(name, Lane::Bulk);
         }
     }
 
-    fn covered_by(&self, bound: &Bound) -> Vec<Arc<str>> {
-        let selection = &bound.binding.namespaces;
-        self.index.matching(|name, facts| !facts.terminating && selection.covers(name, &facts.labels))
+    /// Takes in what the API server adds by itself. What waited for it to add less goes on.
+    pub fn set_adds(&self, adds: Adds) {
+        let mut state = self.state();
+        state.adds = adds;
+        let snapshot = self.snapshot();
+        if state.adds.differ_from(&parameters(&snapshot).data) != snapshot.is_held() {
+            self.publish(&mut state, &[], Cause::Same);
+        }
+    }
+
+    /// A namespace was looked at while nothing could be taken back: it is looked at again when that is over.
+    pub fn look_again_after(&self, snapshot: &Snapshot, namespace: &Arc<str>) {
+        if !snapshot.is_held() {
+            return;
+        }
+        let mut state = self.state();
+        match self.snapshot().is_held() {
+            true => drop(state.held.insert(namespace.clone())),
+            false => self.namespaces.add(namespace.clone(), Lane::Urgent),
+        }
     }
 
     /// A Secret that identities begin with changed. `pair`: it is a key pair of the controller's namespace, not a
@@ -224,6 +338,29 @@ impl Board {
         }
         drop(state);
         self.credentials.notify_one();
+    }
+
+    /// Says of a namespace that somebody undoes what is written there, or that nobody does any more.
+    pub fn set_contended(&self, namespace: &Arc<str>, why: Option<Failure>) {
+        let mut state = self.state();
+        let before = state.contended.get(namespace).cloned();
+        if before == why {
+            return;
+        }
+        match why {
+            Some(why) => drop(state.contended.insert(namespace.clone(), why)),
+            None => drop(state.contended.remove(namespace)),
+        }
+        let names = state.book.names();
+        drop(state);
+        for name in names {
+            self.bindings.add_after(name, super::binding::SETTLE);
+        }
+    }
+
+    /// Whether somebody was said to undo what is written in a namespace.
+    pub fn is_contended(&self, namespace: &str) -> bool {
+        self.state().contended.contains_key(namespace)
     }
 
     /// Records what stands in a namespace.

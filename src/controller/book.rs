@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::ledger::{Ledger, Want};
-use crate::api::binding::DeletionPolicy;
-use crate::api::{AcrCredentialBinding, names};
+use crate::api::{AcrCredentialBinding, ConditionType, names};
 use crate::model::identity::Base;
 use crate::model::{Binding, Invalid, RegistryKey};
+use crate::plan::guard::Wish;
 use crate::plan::{Bound, Phase};
 
 /// One binding.
@@ -33,7 +34,6 @@ impl Entry {
     fn phase(&self, binding: &Binding) -> Phase {
         match (self.object.metadata.deletion_timestamp.is_some(), self.leaving) {
             (true, Some(phase)) => phase,
-            (true, None) if binding.deletion_policy == DeletionPolicy::Retain => Phase::Retaining,
             // Until it is known whether the CRD itself is going, nothing is touched.
             (true, None) => Phase::Suspended,
             (false, _) if binding.suspend => Phase::Suspended,
@@ -47,10 +47,53 @@ impl Entry {
         self.object.finalizers().iter().any(|f| f == names::FINALIZER)
     }
 
+    /// The binding, where it is in force and asks to serve ServiceAccounts while they are created.
+    pub fn asks_admission(&self) -> Option<Arc<Binding>> {
+        let (binding, phase) = self.in_force()?;
+        (phase == Phase::Active && binding.admission.is_some()).then_some(binding)
+    }
+
     /// Whether its status speaks of its present spec.
     pub fn is_observed(&self) -> bool {
         let observed = self.object.status.as_ref().and_then(|status| status.observed_generation);
         observed.is_some() && observed == self.object.metadata.generation
+    }
+
+    /// What it says about what it covers no more.
+    pub fn wish(&self) -> Wish {
+        let metadata = &self.object.metadata;
+        let confirmed = self.object.annotations().get(names::ANNOTATION_CONFIRM_WITHDRAWAL);
+        let confirmed = confirmed.and_then(|value| value.trim().parse::<i64>().ok());
+        match self.good.as_ref().is_some_and(|binding| binding.suspend) {
+            _ if metadata.deletion_timestamp.is_some() => Wish::Leaving,
+            _ if confirmed.is_some() && confirmed == metadata.generation => Wish::Confirmed,
+            true => Wish::Suspended,
+            false => Wish::Guarded,
+        }
+    }
+
+    /// Whether it covered namespaces when its status was last written, or may have, since it was held and never was.
+    pub fn may_have_covered(&self) -> bool {
+        let status = self.object.status.as_ref();
+        let observed = status.and_then(|status| status.observed_generation).is_some_and(|g| g >= 0);
+        let matched = status.and_then(|status| status.namespaces.as_ref()).is_some_and(|n| n.matched > 0);
+        self.is_held() && (matched || !observed)
+    }
+
+    /// Since when its status says that a withdrawal is held.
+    pub fn held_since(&self) -> Option<Timestamp> {
+        let conditions = self.object.status.iter().flat_map(|status| &status.conditions);
+        let held = ConditionType::WithdrawalHeld.as_str();
+        conditions
+            .into_iter()
+            .find(|c| c.type_ == held && c.status == "True")
+            .map(|c| c.last_transition_time.0)
+    }
+
+    /// Namespaces that its status names.
+    pub fn told_namespaces(&self) -> BTreeSet<&str> {
+        let pairs = self.object.status.iter().flat_map(|status| &status.pairs);
+        pairs.map(|pair| pair.namespace.as_str()).collect()
     }
 
     /// The binding in force, with what it asks.
@@ -83,7 +126,10 @@ impl Book {
     pub fn put(&mut self, object: AcrCredentialBinding, cluster_region: &str) -> News {
         let name: Arc<str> = object.name_any().into();
         let readable_again = self.unreadable.remove(&name);
-        let before = self.entries.get(&name).map(|e| (e.in_force(), e.invalid.clone(), e.refreshing.clone()));
+        let before = self
+            .entries
+            .get(&name)
+            .map(|e| (e.in_force(), e.invalid.clone(), e.refreshing.clone(), e.wish()));
         let same_object = |e: &&Entry| e.object.metadata.uid == object.metadata.uid;
         let earlier = self.entries.remove(&name).filter(|e| same_object(&e));
         let (good, invalid) = match Binding::parse(&object, cluster_region) {
@@ -101,10 +147,24 @@ impl Book {
             good,
             handled_refresh,
         };
-        let after = Some((entry.in_force(), entry.invalid.clone(), entry.refreshing.clone()));
+        let after = Some((entry.in_force(), entry.invalid.clone(), entry.refreshing.clone(), entry.wish()));
         let refresh = entry.refreshing.is_some() && before.as_ref().map(|b| &b.2) != Some(&entry.refreshing);
         self.entries.insert(name, entry);
         News { changed: readable_again || before != after, refresh }
+    }
+
+    /// Begins anew with what the objects say: a refresh that was asked for meanwhile may have been another's to make.
+    /// Returns the bindings for which one is still to be made.
+    pub fn begin(&mut self) -> Vec<Arc<Binding>> {
+        let mut asking = Vec::new();
+        for entry in self.entries.values_mut() {
+            entry.handled_refresh =
+                entry.object.status.as_ref().and_then(|status| status.last_handled_refresh_at.clone());
+            let asked = entry.object.annotations().get(names::ANNOTATION_REFRESH_AT).cloned();
+            entry.refreshing = asked.filter(|asked| entry.handled_refresh.as_ref() != Some(asked));
+            asking.extend(entry.good.clone().filter(|_| entry.refreshing.is_some()));
+        }
+        asking
     }
 
     /// Forgets a binding. Returns whether there was one.

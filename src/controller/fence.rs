@@ -16,7 +16,10 @@ use crate::plan::refresh::backoff;
 use crate::server::Metrics;
 use crate::server::admin::Readiness;
 
-/// Looks whether the admission policies stand, at the start and for as long as they do not.
+/// A fence that stands is looked at again after this long: somebody may take it down.
+const REST: Duration = Duration::from_secs(600);
+
+/// Looks whether the admission policies stand, at the start, soon again for as long as they do not, and now and then.
 pub struct FenceLoop {
     /// Asks.
     pub client: Client,
@@ -31,7 +34,7 @@ pub struct FenceLoop {
 impl FenceLoop {
     /// Works for ever.
     pub async fn run(self, config: Config) {
-        match policy::excess_rights(&self.client).await {
+        match policy::excess_rights(&self.client, &config.namespace).await {
             Ok(excess) if excess.is_empty() => {}
             Ok(excess) => {
                 warn!(
@@ -41,32 +44,43 @@ impl FenceLoop {
             }
             Err(error) => warn!(%error, "own rights cannot be looked up"),
         }
-        let mut attempt = 0;
+        let (mut attempt, mut stands) = (0, false);
         loop {
             let fence = policy::probe(&self.client, &config.namespace, &config.template.name).await;
-            self.take_in(fence);
+            self.take_in(&fence);
             self.readiness.done("policies");
-            if fence == Fence::Standing {
-                info!("admission policies fence this controller");
-                return std::future::pending().await;
-            }
-            // A policy that was applied a moment ago is not in force yet.
-            attempt += 1;
-            tokio::time::sleep(backoff(attempt, Duration::from_secs(2), Duration::from_secs(60), "fence"))
-                .await;
+            let stood = std::mem::replace(&mut stands, fence == Fence::Standing);
+            let wait = if stands {
+                if !stood {
+                    info!("admission policies fence this controller");
+                }
+                attempt = 0;
+                REST
+            } else {
+                // A policy that was applied a moment ago is not in force yet.
+                attempt += 1;
+                backoff(attempt, Duration::from_secs(2), Duration::from_secs(60), "fence")
+            };
+            tokio::time::sleep(wait).await;
         }
     }
 
-    fn take_in(&self, fence: Fence) {
-        self.metrics.fenced.set((fence == Fence::Standing).into());
-        let why = "no ValidatingAdmissionPolicy fences this controller: apply deploy/policies.yaml (Kubernetes 1.30 or newer)";
-        let missing = (ConditionType::Fenced, false, Failure::new(Reason::PoliciesMissing, why));
-        let next = if fence == Fence::Missing { vec![missing] } else { Vec::new() };
+    /// Tells what was found. Where nobody could tell, what was found before holds.
+    fn take_in(&self, fence: &Fence) {
+        if *fence == Fence::Unknown {
+            return;
+        }
+        self.metrics.fenced.set((*fence == Fence::Standing).into());
+        let why = why(fence);
+        let missing = |why: &String| {
+            (ConditionType::Fenced, false, Failure::new(Reason::PoliciesMissing, why.as_str()))
+        };
+        let next: Vec<_> = why.iter().map(missing).collect();
         let mut state = self.board.state();
         if state.common == next {
             return;
         }
-        if fence == Fence::Missing {
+        if let Some(why) = why {
             warn!("{why}; RBAC alone lets it make a Secret that the cluster fills with a token");
         }
         state.common = next;
@@ -75,5 +89,36 @@ impl FenceLoop {
         for name in names {
             self.board.bindings.add(name, Lane::Urgent);
         }
+    }
+}
+
+/// What is missing and its cure.
+fn why(fence: &Fence) -> Option<String> {
+    match fence {
+        Fence::Standing | Fence::Unknown => None,
+        Fence::Missing(policies) => Some(format!(
+            "no ValidatingAdmissionPolicy fences this controller where {} should: apply deploy/policies.yaml",
+            policies.join(", ")
+        )),
+        Fence::Unserved => Some(
+            "no ValidatingAdmissionPolicy fences this controller, since this API server serves none: Kubernetes 1.30 \
+             does, and then apply deploy/policies.yaml"
+                .to_owned(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::why;
+    use crate::cluster::policy::Fence;
+
+    #[test]
+    fn what_is_missing_is_named_with_its_cure() {
+        let missing = why(&Fence::Missing(vec!["acr-credential-secrets", "acr-credential-events"])).unwrap();
+        assert!(missing.contains("acr-credential-secrets, acr-credential-events"), "{missing}");
+        assert!(missing.contains("deploy/policies.yaml"), "{missing}");
+        assert!(why(&Fence::Unserved).unwrap().contains("Kubernetes 1.30"));
+        assert_eq!((why(&Fence::Standing), why(&Fence::Unknown)), (None, None));
     }
 }

@@ -6,50 +6,61 @@
 //! credential loop → ledger ────┘
 //! ConfigMap → config_map loop → binding
 //! ```
+//!
+//! Every replica watches and answers probes; the loops run in the one that holds the lease, and what they write goes
+//! out under its claim.
 
+mod admission;
+mod admission_policy;
 mod binding;
 mod board;
 mod book;
 mod clock;
 mod config_map;
 mod credential;
+mod definition;
 mod fence;
+mod guard;
+mod heal;
 mod ledger;
+mod loops;
 mod namespace;
 mod queue;
 mod rivals;
 mod sources;
 mod tasks;
 mod watches;
+pub mod webhook;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, Client};
+use k8s_openapi::jiff::SignedDuration;
+use kube::Client;
+use tokio::sync::{Notify, watch as channel};
 use tracing::{error, info, warn};
 
-use self::binding::BindingLoop;
-use self::board::{Board, WORKERS};
-use self::config_map::{ConfigMapLoop, ConfigMapSink};
-use self::credential::CredentialLoop;
+use self::board::Board;
+use self::definition::DefinitionLoop;
 use self::fence::FenceLoop;
-use self::ledger::Ledger;
-use self::namespace::NamespaceLoop;
 use self::sources::ClusterSources;
 pub use self::sources::Places;
 use self::tasks::{Tasks, name_of, spawn};
+use self::webhook::Webhook;
 use crate::api::names;
 use crate::cloud::{Alibaba, SetupError, Sources};
-use crate::cluster::Applier;
+use crate::cluster::claim::Claim;
+use crate::cluster::client;
 use crate::cluster::error::CallError;
-use crate::cluster::keys::KeySecrets;
+use crate::cluster::lease::{Keeper, Seat, Told, Watched};
+use crate::cluster::parameters::Seen;
 use crate::cluster::report::BindingWriter;
-use crate::cluster::store::Store;
-use crate::cluster::watch::{self, watch};
+use crate::cluster::store::{Store, Tokens};
 use crate::plan::Template;
+use crate::plan::guard::Guards;
+use crate::plan::lease::{Election, Loss, Terms};
 use crate::server::Metrics;
 use crate::server::admin::{self, Readiness};
 
@@ -66,12 +77,22 @@ pub struct Config {
     pub config_map_namespace: Option<Box<str>>,
     /// How long the legacy ConfigMap may be gone before its binding goes too.
     pub config_map_grace: Duration,
+    /// How long what a binding made stays, after the binding suddenly covers nothing; zero: not at all.
+    pub withdrawal_grace: Duration,
     /// Nothing is written to any covered namespace: statuses say what would be.
     pub dry_run: bool,
+    /// Whether Pods that were created too early are replaced.
+    pub heal_stuck_pods: bool,
     /// Where identities begin.
     pub places: Places,
     /// Where health and metrics are served.
     pub listen_address: SocketAddr,
+    /// This replica's name in the lease: no other that runs at the same time has it.
+    pub replica: Box<str>,
+    /// How long the lease lasts after a renewal.
+    pub lease: Duration,
+    /// How ServiceAccounts are served by webhook.
+    pub webhook: webhook::Settings,
 }
 
 /// Why the controller ended.
@@ -80,6 +101,12 @@ pub enum Error {
     /// What must never end has ended.
     #[error("{0} ended, and the controller cannot work without it")]
     Ended(&'static str),
+    /// Another replica may hold the lease now, so this one stops. It is started again as a standby.
+    #[error("the lease {lease} is lost: {0}", lease = names::LEASE_NAME)]
+    Lost(Loss),
+    /// A client of the API server cannot be built.
+    #[error(transparent)]
+    Client(#[from] client::Error),
     /// The client of the cloud cannot be built.
     #[error(transparent)]
     Cloud(#[from] SetupError),
@@ -98,12 +125,40 @@ pub enum Error {
 pub struct Clients {
     /// For watches.
     pub watch: Client,
-    /// For everything else.
+    /// For everything else. It writes only while this replica holds the lease.
     pub write: Client,
+    claim: Claim,
+    config: kube::Config,
 }
 
-/// What must be known before anything is written: whether the policies stand is a part of every status.
-const AWAITED: [&str; 5] = ["namespaces", "service accounts", "secrets", "bindings", "policies"];
+impl Clients {
+    /// Connects nothing yet.
+    ///
+    /// # Errors
+    /// What of the configuration cannot be used.
+    pub fn new(config: kube::Config) -> Result<Self, client::Error> {
+        let claim = Claim::default();
+        let (watch, write) = (client::connect(&config)?, client::connect_under(&config, &claim)?);
+        Ok(Self { watch, write, claim, config })
+    }
+}
+
+/// What must be known before anything is written: whether the policies stand is a part of every status, without the
+/// CustomResourceDefinition no absence of a binding is a wish, and a replica that cannot look at the lease is of no use,
+/// so an upgrade without its RBAC halts.
+const AWAITED: [&str; 8] = [
+    "namespaces",
+    "service accounts",
+    "secrets",
+    "bindings",
+    "policies",
+    "definition",
+    "admission parameters",
+    "the lease",
+];
+
+/// How long writes that are under way may take at the end.
+const LAST_WRITES: Duration = Duration::from_secs(3);
 
 /// Runs until `stop` is ready, or until something that must never end ends.
 ///
@@ -116,16 +171,19 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::default());
-    let readiness = Readiness::awaiting(AWAITED);
+    let webhook = Webhook::new(config.webhook.clone());
+    let awaited = AWAITED.into_iter().chain(webhook.is_on().then_some(webhook::PART));
+    let readiness = Readiness::awaiting(awaited);
     let mut tasks = Tasks::new();
     let store = Store::new(clients.write.clone(), &config.namespace);
-    let kept = load(&store, &config.namespace).await?;
-    let board = Board::new(&config.region, Arc::new(config.template.clone()), Ledger::new(kept));
+    let worked_before = !load(&store, &config.namespace).await?.is_empty();
+    let grace = SignedDuration::try_from(config.withdrawal_grace).unwrap_or(SignedDuration::MAX);
+    let board = Board::new(&config.region, Arc::new(config.template.clone()), Guards::new(grace));
     let sources = ClusterSources::new(&clients, &config.namespace, config.places.clone(), board.clone());
     let sources = Arc::new(sources);
     let cloud = cloud(sources.clone())?;
     serve_admin(&mut tasks, &config, &readiness, &metrics, &board);
-    watches::spawn_all(&mut tasks, &config, &clients, &readiness, &board);
+    let seen = watches::spawn_all(&mut tasks, &config, &clients, &readiness, &board);
     let fence = FenceLoop {
         client: clients.write.clone(),
         board: board.clone(),
@@ -133,14 +191,49 @@ pub async fn run(
         readiness: readiness.clone(),
     };
     spawn(&mut tasks, "the fence", fence.run(config.clone()));
-    tokio::select! {
-        () = stop => {
-            info!("stopping");
-            tasks.shutdown().await;
-            Ok(())
-        }
-        ended = supervise(&mut tasks, &config, &clients, Parts { board, readiness, metrics, store, cloud, sources }) => Err(ended),
+    if webhook.is_on() {
+        let parts = webhook::Parts {
+            client: clients.watch.clone(),
+            namespace: config.namespace.clone(),
+            board: board.clone(),
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+        };
+        spawn(&mut tasks, "the webhook", webhook.clone().serve(parts));
     }
+    let writer = BindingWriter::new(clients.write.clone());
+    let definition = DefinitionLoop { board: board.clone(), writer, readiness: readiness.clone() };
+    spawn(&mut tasks, "the definition loop", definition.run());
+    let watched = Watched::default();
+    let lease_watch = watched.watch(clients.watch.clone(), &config.namespace);
+    spawn(&mut tasks, "the watch on the lease", lease_watch);
+    let mut keeper = keeper(&config, &clients, &watched, worked_before)?;
+    let (full, ours) = (Notify::new(), Notify::new());
+    let told = Told {
+        looked: || readiness.done("the lease"),
+        acquired: || {
+            metrics.leader.set(1);
+            ours.notify_one();
+        },
+    };
+    let parts =
+        Parts { board, readiness: readiness.clone(), metrics: metrics.clone(), store, cloud, sources, seen, webhook: webhook.clone() };
+    let ended = tokio::select! {
+        () = stop => Ok(()),
+        loss = keeper.keep(full.notified(), told) => Err(Error::Lost(loss)),
+        ended = supervise(&mut tasks, &config, &clients, (parts, &full, &ours)) => Err(ended),
+    };
+    if let Err(lost @ Error::Lost(_)) = ended {
+        return Err(lost);
+    }
+    info!("stopping");
+    webhook.drain().await;
+    if tokio::time::timeout(LAST_WRITES, clients.claim.close()).await.is_err() {
+        warn!("writes that were under way are given up");
+    }
+    tasks.shutdown().await;
+    keeper.release().await;
+    ended
 }
 
 struct Parts {
@@ -150,24 +243,60 @@ struct Parts {
     store: Store,
     cloud: Alibaba,
     sources: Arc<ClusterSources>,
+    seen: Arc<channel::Sender<Option<Seen>>>,
+    webhook: Webhook,
 }
 
-/// Starts the loops once the caches are full, and waits for any task to end.
-async fn supervise(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: Parts) -> Error {
-    tokio::select! {
-        () = parts.readiness.complete() => {}
+fn keeper(
+    config: &Config,
+    clients: &Clients,
+    watched: &Watched,
+    worked_before: bool,
+) -> Result<Keeper, client::Error> {
+    let terms = Terms { lease: config.lease };
+    let begin = if config.dry_run { Election::watching } else { Election::new };
+    let election = begin(&config.replica, terms, worked_before, Instant::now());
+    let seat = Seat {
+        config: clients.config.clone(),
+        namespace: config.namespace.clone(),
+        name: config.replica.clone(),
+        terms,
+        clock: clock::now,
+    };
+    Keeper::new(seat, election, clients.claim.clone(), watched)
+}
+
+/// Starts the loops once the caches are full and the lease is ours, and waits for any task to end.
+async fn supervise(
+    tasks: &mut Tasks,
+    config: &Config,
+    clients: &Clients,
+    (parts, full, ours): (Parts, &Notify, &Notify),
+) -> Error {
+    let begin = async {
+        parts.readiness.complete().await;
+        info!("caches are full");
+        full.notify_one();
+        ours.notified().await;
+        // Whoever held the lease before may have minted until a moment ago.
+        load(&parts.store, &config.namespace).await
+    };
+    let kept = tokio::select! {
+        kept = begin => kept,
         Some(ended) = tasks.join_next() => return Error::Ended(name_of(ended)),
+    };
+    match kept {
+        Ok(kept) => parts.board.begin(kept, config.config_map_namespace.is_some()),
+        Err(error) => return error,
     }
-    info!("caches are full");
-    parts.board.go_live(config.config_map_namespace.is_some());
-    spawn_loops(tasks, config, clients, parts);
+    loops::spawn_all(tasks, config, clients, parts);
     match tasks.join_next().await {
         Some(ended) => Error::Ended(name_of(ended)),
         None => Error::Ended("everything"),
     }
 }
 
-async fn load(store: &Store, namespace: &str) -> Result<crate::cluster::store::Tokens, Error> {
+async fn load(store: &Store, namespace: &str) -> Result<Tokens, Error> {
     let mut wait = Duration::from_millis(250);
     for _ in 0..5 {
         match store.load().await {
@@ -203,45 +332,4 @@ fn serve_admin(
             error!(%error, %address, "the admin server cannot serve; choose another --listen-address");
         }
     });
-}
-
-fn spawn_loops(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: Parts) {
-    let Parts { board, metrics, store, cloud, sources, .. } = parts;
-    let applier = Applier::new(clients.write.clone(), board.index.clone(), board.template().clone());
-    let worker = NamespaceLoop {
-        board: board.clone(),
-        applier,
-        metrics: metrics.clone(),
-        attempts: Arc::default(),
-        rivals: Arc::default(),
-        dry_run: config.dry_run,
-    };
-    for _ in 0..WORKERS {
-        spawn(tasks, "a namespace worker", worker.clone().run());
-    }
-    let writer = BindingWriter::new(clients.write.clone());
-    let reporter = BindingLoop {
-        board: board.clone(),
-        writer: writer.clone(),
-        metrics: metrics.clone(),
-        pace: Arc::default(),
-    };
-    for _ in 0..4 {
-        spawn(tasks, "a binding worker", reporter.clone().run());
-    }
-    spawn(
-        tasks,
-        "the credential loop",
-        CredentialLoop { board: board.clone(), cloud, sources, store, metrics: metrics.clone() }.run(),
-    );
-    if let Some(namespace) = &config.config_map_namespace {
-        let seen = Arc::default();
-        let api: Api<ConfigMap> = Api::namespaced(clients.watch.clone(), namespace);
-        let fields = watch::config().fields(&format!("metadata.name={}", names::LEGACY_NAME));
-        let sink = ConfigMapSink { seen: Arc::clone(&seen), board: board.clone() };
-        spawn(tasks, "the watch on the ConfigMap", watch(api, fields, sink));
-        let keys = KeySecrets::new(clients.write.clone(), &config.namespace);
-        let grace = config.config_map_grace;
-        spawn(tasks, "the ConfigMap loop", ConfigMapLoop { board, writer, keys, grace, metrics, seen }.run());
-    }
 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::StreamExt;
+use futures::stream;
 use k8s_openapi::jiff::Timestamp;
 use tracing::{debug, info, trace, warn};
 
@@ -16,12 +17,19 @@ use crate::api::Reason;
 use crate::cluster::error::CallError;
 use crate::cluster::{Applier, Outcome};
 use crate::plan::refresh::backoff;
-use crate::plan::{self, Change, Failure, Plan, Standing};
+use crate::plan::rivalry::{self, Undone};
+use crate::plan::{self, Change, Failure, NamespaceView, Plan, Standing};
 use crate::server::Metrics;
 
 /// Plans and applies until nothing is left to write, at most this often in a row: what moves faster than that
 /// waits for its back-off.
 const ROUNDS: usize = 6;
+
+/// Writes of one namespace that are under way at once. Each has a deadline, which thousands side by side would miss.
+const SIDE_BY_SIDE: usize = 64;
+
+/// The bounds of the back-off after a refusal that only a human can mend.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
 /// What every worker needs.
 #[derive(Clone)]
@@ -43,12 +51,8 @@ pub struct NamespaceLoop {
 /// Whether a namespace is done for now.
 enum Next {
     Settled,
-    /// Look again after a back-off between these bounds, or no sooner than asked.
-    Again {
-        first: Duration,
-        most: Duration,
-        at_least: Option<Duration>,
-    },
+    /// Look again then.
+    After(Duration),
 }
 
 impl NamespaceLoop {
@@ -62,17 +66,12 @@ impl NamespaceLoop {
     }
 
     fn schedule(&self, namespace: &Arc<str>, next: Next) {
-        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         match next {
             Next::Settled => {
-                attempts.remove(namespace);
+                self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+                self.rivals.accept(namespace);
             }
-            Next::Again { first, most, at_least } => {
-                let attempt = attempts.entry(namespace.clone()).or_insert(0);
-                *attempt = attempt.saturating_add(1);
-                let wait = backoff(*attempt, first, most, namespace).max(at_least.unwrap_or_default());
-                self.board.namespaces.add_after(namespace.clone(), wait);
-            }
+            Next::After(wait) => self.board.namespaces.add_after(namespace.clone(), wait),
         }
     }
 
@@ -80,16 +79,21 @@ impl NamespaceLoop {
         let namespace = &job.key;
         trace!(%namespace, "looked at");
         for _ in 0..ROUNDS {
-            let snapshot = self.board.snapshot();
-            let Some(plan) = self.board.index.read(namespace, |view| plan::namespace(view, &snapshot)) else {
+            let (snapshot, kept) = self.board.look(namespace);
+            let planned = |view: &NamespaceView| plan::namespace_keeping(view, &snapshot, &kept);
+            let Some(plan) = self.board.index.read(namespace, planned) else {
                 self.board.record(namespace, &[]);
                 return Next::Settled;
             };
+            self.board.look_again_after(&snapshot, namespace);
             if let Some(served) = plan.served {
                 self.board.index.set_served(namespace, served);
             }
             if plan.changes.is_empty() {
                 self.board.record(namespace, &plan.standings);
+                if self.board.is_contended(namespace) {
+                    self.still_contended(namespace);
+                }
                 return Next::Settled;
             }
             if self.dry_run {
@@ -98,7 +102,15 @@ impl NamespaceLoop {
                 return Next::Settled;
             }
             let (changes, left_alone) = self.split(namespace, &plan);
-            let outcomes = join_all(changes.iter().map(|change| self.applier.apply(namespace, change))).await;
+            if let (true, None, Some(until)) =
+                (changes.is_empty(), &left_alone, self.rivals.refused_until(namespace))
+            {
+                self.board.record(namespace, &plan.standings);
+                return Next::After(clock::until(until, clock::now()));
+            }
+            self.tell_slow_rivals(namespace, &changes).await;
+            let writes: Vec<_> = changes.iter().map(|change| self.applier.apply(namespace, change)).collect();
+            let outcomes = stream::iter(writes).buffered(SIDE_BY_SIDE).collect().await;
             let failures = self.take_in(job, &changes, outcomes);
             if !failures.is_empty() {
                 return self.fail(namespace, failures);
@@ -108,7 +120,7 @@ impl NamespaceLoop {
             }
         }
         warn!(%namespace, "the namespace keeps changing under our hands; looking again later");
-        Next::Again { first: Duration::from_secs(1), most: Duration::from_secs(60), at_least: None }
+        Next::After(self.back_off(namespace, (Duration::from_secs(1), Duration::from_secs(60))))
     }
 
     /// The changes to make, and an object that is fought over, with the time until which it is left alone.
@@ -122,12 +134,14 @@ impl NamespaceLoop {
             let object = Object::of(namespace, change)?;
             self.rivals.quiet_until(&object).map(|until| (object, until))
         };
+        let refused = self.rivals.refused_until(namespace).is_some();
         let changes = plan.changes.iter().filter(|change| match quiet(change) {
             Some(quiet) => {
                 left_alone = Some(quiet);
                 false
             }
-            None => true,
+            // A quota stays full, whatever else happens in its namespace.
+            None => !(refused && matches!(change, Change::CreateSecret { .. })),
         });
         (changes.collect(), left_alone)
     }
@@ -137,28 +151,65 @@ impl NamespaceLoop {
         let failure = match self.rivals.told(&object, until) {
             Some(failure) => failure,
             None => {
-                let failure = self.contended(namespace, object.service_account.as_deref()).await;
+                let changes = plan.changes.iter();
+                let undone = changes.filter(|change| Object::of(namespace, change).as_ref() == Some(&object));
+                let undone = undone.map(|change| Undone::of(change, &self.board.template().name)).next();
+                let failure = self.contended(namespace, &object, undone.unwrap_or(Undone::Secret)).await;
                 self.rivals.tell(object, until, failure.clone());
                 failure
             }
         };
         self.board.record(namespace, &refused(plan, &failure));
-        let wait = clock::until(until, clock::now());
-        Next::Again { first: wait, most: wait, at_least: Some(wait) }
+        Next::After(clock::until(until, clock::now()))
     }
 
-    async fn contended(&self, namespace: &str, service_account: Option<&str>) -> Failure {
-        let writer = self.applier.last_writer(namespace, service_account).await;
-        let what = match service_account {
+    async fn contended(&self, namespace: &str, object: &Object, undone: Undone) -> Failure {
+        let account = object.service_account.as_deref();
+        let writer = self.applier.last_writer(namespace, account).await.by;
+        let failure = rivalry::left_alone(&self.what(namespace, account), &writer, undone);
+        warn!(%namespace, message = %failure.message, "contended");
+        failure
+    }
+
+    fn what(&self, namespace: &str, service_account: Option<&str>) -> String {
+        match service_account {
             Some(name) => format!("imagePullSecrets of the ServiceAccount {namespace}/{name}"),
             None => format!("the Secret {namespace}/{}", self.board.template().name),
+        }
+    }
+
+    /// Says who undoes what is written, before it is written once more: afterwards the last writer is us.
+    async fn tell_slow_rivals(&self, namespace: &Arc<str>, changes: &[&Change]) {
+        let to_be_told = |change: &&Change| {
+            let object = Object::of(namespace, change)?;
+            Some((
+                self.rivals.is_to_be_told(&object)?,
+                object,
+                Undone::of(change, &self.board.template().name),
+            ))
         };
-        let message = format!(
-            "{what} is written again and again by {writer}; it is left alone for a while: stop that writer, or have it \
-             keep our part"
-        );
-        warn!(%namespace, message, "contended");
-        Failure::new(Reason::Contended, message)
+        for (began, object, undone) in changes.iter().filter_map(to_be_told).collect::<Vec<_>>() {
+            let account = object.service_account.as_deref();
+            let last = self.applier.last_writer(namespace, account).await;
+            // A ServiceAccount that is deleted and made anew is served anew: nobody undoes anything.
+            if account.is_some() && last.created_at.is_some_and(|at| at > began) {
+                self.rivals.forget(&object);
+                continue;
+            }
+            let failure = rivalry::brought_back(&self.what(namespace, account), &last.by, undone);
+            warn!(%namespace, message = %failure.message, "contended");
+            self.rivals.tell_slow(object, failure);
+            self.still_contended(namespace);
+        }
+    }
+
+    /// Says of a namespace whether somebody undoes what is written there, and looks again when that may be over.
+    fn still_contended(&self, namespace: &Arc<str>) {
+        let slow = self.rivals.slow_in(namespace);
+        if let Some(rest) = slow.as_ref().and_then(|_| Duration::try_from(rivalry::FORGOTTEN).ok()) {
+            self.board.namespaces.add_after(namespace.clone(), rest + Duration::from_secs(1));
+        }
+        self.board.set_contended(namespace, slow);
     }
 
     /// Counts what became of the changes, and returns those that failed.
@@ -173,7 +224,8 @@ impl NamespaceLoop {
             self.metrics.count_change(change, &outcome);
             // What a rival undoes comes back by an event. A fill or a refresh of thousands is not remembered for it.
             if job.is_urgent()
-                && let (Outcome::Done, Some(object)) = (&outcome, Object::of(&job.key, change))
+                && let (Outcome::Done | Outcome::Stale, Some(object)) =
+                    (&outcome, Object::of(&job.key, change))
             {
                 self.rivals.wrote(object);
             }
@@ -197,27 +249,27 @@ impl NamespaceLoop {
     fn fail(&self, namespace: &Arc<str>, failures: Vec<(Change, CallError)>) -> Next {
         let (mut first, mut most) = (Duration::from_millis(500), Duration::from_secs(60));
         let mut at_least = None;
-        let mut why = None;
+        let (mut why, mut refused_create) = (None, false);
         for (change, error) in failures {
             let failure = match error {
                 // Everything in it goes by itself.
                 CallError::Terminating | CallError::NotFound | CallError::Conflict => continue,
                 CallError::Quota(message) => {
-                    (first, most) = (Duration::from_secs(5), Duration::from_secs(300));
+                    (first, most) = REFUSED;
                     Failure::new(
                         Reason::QuotaExceeded,
                         format!("{message}: raise the quota for secrets, or cover the namespace no more"),
                     )
                 }
                 CallError::Forbidden(message) => {
-                    (first, most) = (Duration::from_secs(5), Duration::from_secs(300));
+                    (first, most) = REFUSED;
                     Failure::new(
                         Reason::Forbidden,
                         format!("{message}: apply the RBAC and policies of this version"),
                     )
                 }
                 CallError::Invalid(message) => {
-                    (first, most) = (Duration::from_secs(5), Duration::from_secs(300));
+                    (first, most) = REFUSED;
                     Failure::new(Reason::WriteFailing, message)
                 }
                 CallError::Later(message, wait) => {
@@ -228,17 +280,31 @@ impl NamespaceLoop {
             warn!(%namespace, change = label(&change), reason = %failure.reason, message = %failure.message, "write failed");
             if matches!(change, Change::CreateSecret { .. }) && failure.reason.needs_human() {
                 self.board.index.set_refused(namespace, Some(failure.clone()));
+                refused_create = true;
             }
             why = Some(failure);
         }
-        let snapshot = self.board.snapshot();
-        let plan =
-            self.board.index.read(namespace, |view| plan::namespace(view, &snapshot)).unwrap_or_default();
+        let (snapshot, kept) = self.board.look(namespace);
+        let planned = |view: &NamespaceView| plan::namespace_keeping(view, &snapshot, &kept);
+        let plan = self.board.index.read(namespace, planned).unwrap_or_default();
         match why {
             Some(why) => self.board.record(namespace, &refused(plan, &why)),
             None => self.board.record(namespace, &plan.standings),
         }
-        Next::Again { first, most, at_least }
+        let wait = self.back_off(namespace, (first, most)).max(at_least.unwrap_or_default());
+        let now = clock::now();
+        if let (true, Ok(until)) = (refused_create, now.checked_add(wait)) {
+            self.rivals.refuse(namespace, until);
+        }
+        Next::After(wait)
+    }
+
+    /// Counts a failed attempt, and says how long to wait for the next.
+    fn back_off(&self, namespace: &Arc<str>, (first, most): (Duration, Duration)) -> Duration {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let attempt = attempts.entry(namespace.clone()).or_insert(0);
+        *attempt = attempt.saturating_add(1);
+        backoff(*attempt, first, most, namespace)
     }
 }
 

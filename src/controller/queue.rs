@@ -101,6 +101,14 @@ impl<K: Eq + Hash + Clone> Queue<K> {
         self.wake.notify_one();
     }
 
+    /// Forgets the keys that wait. For a queue that nobody works on yet.
+    pub fn clear(&self) {
+        let mut inner = self.lock();
+        inner.urgent.clear();
+        inner.bulk.clear();
+        inner.entries.clear();
+    }
+
     /// How many keys wait.
     pub fn depth(&self) -> usize {
         self.lock().entries.values().filter(|entry| entry.queued.is_some()).count()

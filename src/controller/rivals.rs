@@ -34,6 +34,8 @@ struct Fight {
     rivalry: Rivalry,
     /// What was said of it, and until when that holds: a rival that goes on writing is not asked for at each write.
     told: Option<(Timestamp, Failure)>,
+    /// What was said of a rival whose writes are undone each time, for as long as it goes on.
+    slow: Option<Failure>,
 }
 
 /// The rivalries that are remembered.
@@ -45,6 +47,8 @@ pub struct Rivals {
 #[derive(Debug, Default)]
 struct Known {
     rivalries: HashMap<Object, Fight>,
+    /// Namespaces that refused our Secret, and until when it is not tried again.
+    refused: HashMap<Arc<str>, Timestamp>,
     /// At this size those that are over are dropped.
     sweep_at: usize,
 }
@@ -56,7 +60,11 @@ impl Rivals {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.sweep(now);
         let seed = object.namespace.clone();
-        known.rivalries.entry(object).or_default().rivalry.wrote(now, &seed);
+        let fight = known.rivalries.entry(object).or_default();
+        if fight.rivalry.is_over(now) {
+            fight.slow = None;
+        }
+        fight.rivalry.wrote(now, &seed);
     }
 
     /// What was said already of an object that is left alone until then.
@@ -70,6 +78,52 @@ impl Rivals {
     pub fn tell(&self, object: Object, until: Timestamp, failure: Failure) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.rivalries.entry(object).or_default().told = Some((until, failure));
+    }
+
+    /// Remembers that a namespace refused our Secret, and until when it is not tried again, whatever happens there.
+    pub fn refuse(&self, namespace: &Arc<str>, until: Timestamp) {
+        let now = clock::now();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.refused.retain(|_, until| *until > now);
+        known.refused.insert(namespace.clone(), until);
+    }
+
+    /// Forgets that a namespace refused our Secret: nothing is left to write there.
+    pub fn accept(&self, namespace: &str) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).refused.remove(namespace);
+    }
+
+    /// Until when our Secret is not tried in a namespace that refused it.
+    pub fn refused_until(&self, namespace: &str) -> Option<Timestamp> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.refused.get(namespace).copied().filter(|until| *until > clock::now())
+    }
+
+    /// When the writes of an object began, if somebody is to be said to undo them and was not yet.
+    pub fn is_to_be_told(&self, object: &Object) -> Option<Timestamp> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let fight = known.rivalries.get(object).filter(|fight| fight.slow.is_none())?;
+        fight.rivalry.is_to_be_told(clock::now())
+    }
+
+    /// Remembers what was said of a rival whose writes are undone each time.
+    pub fn tell_slow(&self, object: Object, failure: Failure) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.rivalries.entry(object).or_default().slow = Some(failure);
+    }
+
+    /// What is said of rivals in a namespace and not over yet. Walks what is remembered: only where somebody was told
+    /// of is it asked for.
+    pub fn slow_in(&self, namespace: &str) -> Option<Failure> {
+        let now = clock::now();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut here = known.rivalries.iter().filter(|(object, _)| &*object.namespace == namespace);
+        here.find_map(|(_, fight)| fight.slow.clone().filter(|_| !fight.rivalry.is_over(now)))
+    }
+
+    /// Forgets an object that was made anew: others' writes before that are another's story.
+    pub fn forget(&self, object: &Object) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).rivalries.remove(object);
     }
 
     /// Until when an object is left alone.

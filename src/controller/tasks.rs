@@ -23,3 +23,18 @@ pub fn spawn<T>(tasks: &mut Tasks, name: &'static str, task: impl Future<Output 
         name
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Tasks, name_of, spawn};
+
+    #[tokio::test]
+    async fn a_task_that_returns_and_one_that_breaks_off_are_told() {
+        let mut tasks = Tasks::new();
+        spawn(&mut tasks, "one that waits", std::future::pending::<()>());
+        spawn(&mut tasks, "one that returns", async {});
+        assert_eq!(name_of(tasks.join_next().await.unwrap()), "one that returns");
+        spawn(&mut tasks, "one that breaks off", async { panic!("on purpose") });
+        assert_eq!(name_of(tasks.join_next().await.unwrap()), "a task that broke off");
+    }
+}

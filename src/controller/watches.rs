@@ -3,26 +3,31 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt};
+use tokio::sync::watch as channel;
 use tracing::error;
 
+use super::admission::Adds;
 use super::board::Board;
 use super::tasks::{Tasks, spawn};
 use super::{Clients, Config};
-use crate::api::AcrCredentialBinding;
+use crate::api::{AcrCredentialBinding, names};
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
+use crate::cluster::parameters::{ParametersSink, Seen};
 use crate::cluster::watch::{self, IndexSink, Sink, watch};
 use crate::server::admin::Readiness;
 
-/// Starts the watches on namespaces, ServiceAccounts, our Secrets and the bindings.
+/// Starts the watches on namespaces, ServiceAccounts, our Secrets, the bindings, and the ConfigMap that our admission
+/// policy reads. Returns where that one is kept.
 pub fn spawn_all(
     tasks: &mut Tasks,
     config: &Config,
     clients: &Clients,
     readiness: &Arc<Readiness>,
     board: &Arc<Board>,
-) {
+) -> Arc<channel::Sender<Option<Seen>>> {
     let client = &clients.watch;
     let index_sink = |part: &'static str| {
         let (wake, readiness) = (board.clone(), readiness.clone());
@@ -55,6 +60,20 @@ pub fn spawn_all(
     );
     let bindings = BindingSink { board: board.clone(), readiness: readiness.clone() };
     spawn(tasks, "the watch on bindings", watch(Api::all(client.clone()), watch::config(), bindings));
+    let seen = Arc::new(channel::Sender::new(None));
+    let (first, ready) = (board.clone(), readiness.clone());
+    let known = move |seen: &Seen| {
+        first.set_adds(match seen {
+            Seen::Present { data, .. } => Adds::By(data.clone()),
+            Seen::Absent | Seen::Refused(_) => Adds::Nothing,
+        });
+        ready.done("admission parameters");
+    };
+    let sink = ParametersSink { seen: seen.clone(), known };
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &config.namespace);
+    let parameters = watch::config().fields(&format!("metadata.name={}", names::ADMISSION_NAME));
+    spawn(tasks, "the watch on the admission parameters", watch(maps, parameters, sink));
+    seen
 }
 
 /// Takes bindings in. One that cannot be read does not stall the watch.
@@ -86,6 +105,7 @@ impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
                 self.board.remove_binding(&name);
             }
         }
+        self.board.definition.notify_one();
         self.readiness.done("bindings");
     }
 }

@@ -84,6 +84,11 @@ impl NamespaceSelection {
         &self.exclude
     }
 
+    /// Whether a namespace is covered by its name alone, whatever its labels are.
+    pub fn covers_name(&self, name: &str) -> bool {
+        self.names.iter().any(|p| p.matches(name)) && !self.exclude.iter().any(|p| p.matches(name))
+    }
+
     /// Whether a namespace is covered.
     pub fn covers(&self, name: &str, labels: &Labels) -> bool {
         let named = self.names.iter().any(|p| p.matches(name));

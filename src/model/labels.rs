@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 /// The labels of one object, sorted by key. A flat slice: thousands are kept, and most are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,11 +31,16 @@ struct Requirement {
     test: Test,
 }
 
+/// What is asked of the label of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Test {
+pub enum Test {
+    /// It is there, with one of these values.
     In(Vec<String>),
+    /// It is not there, or has another value.
     NotIn(Vec<String>),
+    /// It is there.
     Exists,
+    /// It is not there.
     DoesNotExist,
 }
 
@@ -81,6 +86,26 @@ impl Selector {
             );
         }
         Ok(Self(requirements))
+    }
+
+    /// The requirements, all of which must hold: a key and what is asked of its label.
+    pub fn requirements(&self) -> impl Iterator<Item = (&str, &Test)> {
+        self.0.iter().map(|requirement| (requirement.key.as_str(), &requirement.test))
+    }
+
+    /// The same as the API server reads it, by expressions alone.
+    pub fn to_label_selector(&self) -> LabelSelector {
+        let expression = |requirement: &Requirement| {
+            let (operator, values) = match &requirement.test {
+                Test::In(values) => ("In", Some(values.clone())),
+                Test::NotIn(values) => ("NotIn", Some(values.clone())),
+                Test::Exists => ("Exists", None),
+                Test::DoesNotExist => ("DoesNotExist", None),
+            };
+            LabelSelectorRequirement { key: requirement.key.clone(), operator: operator.to_owned(), values }
+        };
+        let expressions = self.0.iter().map(expression).collect();
+        LabelSelector { match_expressions: Some(expressions), match_labels: None }
     }
 
     /// Whether all requirements hold.
@@ -137,6 +162,7 @@ mod tests {
         ] {
             let parsed = selector(value.clone()).unwrap();
             assert_eq!((parsed.matches(&app), parsed.matches(&none)), (on_app, on_none), "{value}");
+            assert_eq!(Selector::parse(&parsed.to_label_selector()), Ok(parsed), "{value}");
         }
     }
 

@@ -1,6 +1,10 @@
 //! ServiceAccounts that get their entry while they are created. The namespace loop would attach it an instant later;
 //! a Pod that is created in that instant would wait for ever.
 
+mod parameters;
+
+pub use self::parameters::{Parameters, parameters};
+
 use super::service_account::{Want, pull_secrets};
 use super::snapshot::{Phase, Snapshot};
 use super::view::{NamespaceFacts, ServiceAccountView};
@@ -20,11 +24,29 @@ pub fn attached(
     facts: &NamespaceFacts,
     account: &ServiceAccountView,
 ) -> Option<Vec<Box<str>>> {
+    let covers = |binding: &Binding| binding.namespaces.covers(namespace, &facts.labels);
+    if facts.skip { None } else { answer(snapshot, account, covers) }
+}
+
+/// The same in a namespace of which nothing is known yet but its name: labels decide nothing then. What they would
+/// have decided, the namespace loop does an instant later.
+pub fn attached_unseen(
+    snapshot: &Snapshot,
+    namespace: &str,
+    account: &ServiceAccountView,
+) -> Option<Vec<Box<str>>> {
+    answer(snapshot, account, |binding| binding.namespaces.covers_name(namespace))
+}
+
+fn answer(
+    snapshot: &Snapshot,
+    account: &ServiceAccountView,
+    covers_namespace: impl Fn(&Binding) -> bool,
+) -> Option<Vec<Box<str>>> {
     let covers = |binding: &Binding| {
-        binding.namespaces.covers(namespace, &facts.labels)
-            && binding.service_accounts.covers(&account.name, &account.labels)
+        covers_namespace(binding) && binding.service_accounts.covers(&account.name, &account.labels)
     };
-    let wanted = !facts.skip && !account.skip && asking(snapshot).any(covers);
+    let wanted = !account.skip && asking(snapshot).any(covers);
     let want = if wanted { Want::Attached } else { Want::AsIs };
     pull_secrets(&account.pull_secrets, snapshot.secret_name(), want)
 }
@@ -82,6 +104,23 @@ mod tests {
         assert_eq!(answer(&snapshot, &skipped, &account("default", &[])), None);
         let account = ServiceAccountView { skip: true, ..account("default", &[]) };
         assert_eq!(answer(&snapshot, &NamespaceFacts::default(), &account), None);
+    }
+
+    #[test]
+    fn where_only_the_name_is_known_labels_decide_nothing() {
+        let webhook = json!({ "enable": true });
+        let by_absence = json!({ "matchExpressions": [{ "key": "closed", "operator": "DoesNotExist" }] });
+        let labelled = bound_with(
+            "labels",
+            json!({ "webhook": webhook, "watchNamespaces": { "names": ["other"], "selector": by_absence } }),
+        );
+        let named =
+            bound_with("named", json!({ "webhook": webhook, "watchNamespaces": { "names": ["n?"] } }));
+        let snapshot = snapshot(vec![labelled, named]);
+        let answer = |namespace| super::attached_unseen(&snapshot, namespace, &account("default", &[]));
+        assert_eq!(answer("n1"), Some(vec![OURS.into()]));
+        assert_eq!(answer("other"), Some(vec![OURS.into()]));
+        assert_eq!(answer("unnamed"), None);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::change::Change;
-use super::secret::{Contest, MAX_BYTES};
+use super::guard::Kept;
+use super::secret::Contest;
 use super::service_account::{Want, pull_secrets};
 use super::snapshot::{Phase, Snapshot};
 use super::tally::Failure;
@@ -44,30 +45,60 @@ pub struct Standing {
 /// - ServiceAccounts are attached whether or not the Secret stands, and detached before it goes.
 /// - A Secret of our name that is not ours is left alone, and so are the entries beside it.
 pub fn namespace(view: &NamespaceView, snapshot: &Snapshot) -> Plan {
+    namespace_keeping(view, snapshot, &[])
+}
+
+/// The same, where the part of some bindings stays, though they do not cover the namespace.
+pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept]) -> Plan {
     let Some(facts) = view.facts.as_ref().filter(|facts| !facts.terminating) else { return Plan::default() };
     let covering = snapshot.covering(&view.name, facts);
+    let kept: Vec<(usize, bool)> = kept
+        .iter()
+        .filter(|_| !facts.skip)
+        .filter_map(|kept| Some((snapshot.index_of(&kept.binding)?, kept.held)))
+        .filter(|(index, _)| !covering.contains(index))
+        .collect();
     let of_phase = |phase: Phase| {
-        covering.iter().copied().filter(|&i| snapshot.bound(i).phase == phase).collect::<Vec<_>>()
+        let kept = kept.iter().map(|(index, _)| *index).filter(|_| phase != Phase::Active);
+        let all = covering.iter().copied().chain(kept);
+        all.filter(|&i| snapshot.bound(i).phase == phase).collect::<Vec<_>>()
     };
     let active = of_phase(Phase::Active);
     let suspended = of_phase(Phase::Suspended);
+    let held: Vec<(usize, bool)> =
+        kept.iter().copied().filter(|(i, _)| snapshot.bound(*i).phase == Phase::Active).collect();
+    let abandoned = of_phase(Phase::Abandoning);
     let leaving = [of_phase(Phase::Withdrawing), of_phase(Phase::Retaining)].concat();
+    let still: Vec<usize> = suspended
+        .iter()
+        .copied()
+        .chain(held.iter().map(|(i, _)| *i))
+        .chain(abandoned.iter().copied())
+        .collect();
     let mut plan = if !active.is_empty() {
-        serve(view, snapshot, &active, &suspended)
-    } else if !suspended.is_empty() || snapshot.coverage_unknown() {
+        serve(view, snapshot, &active, &still)
+    } else if still.len() > abandoned.len() || snapshot.keeps_all() {
         Plan::default()
+    } else if !abandoned.is_empty() {
+        // Nothing of it is this process's any more: what stands there is found again by a binding that comes back.
+        Plan { served: Some(false), ..Plan::default() }
     } else if !of_phase(Phase::Retaining).is_empty() {
         retain(view)
+    } else if leaving.is_empty() && !view.served && !facts.skip && snapshot.strangers_kept() {
+        Plan::default()
     } else {
         withdraw(view, snapshot, !leaving.is_empty())
     };
     let suspended = suspended.iter().map(|&i| (i, Reason::Suspended, "the binding is suspended"));
-    let leaving = leaving.iter().map(|&i| (i, Reason::Withdrawing, "the binding is being deleted"));
-    for (index, reason, message) in suspended.chain(leaving) {
+    let held = held.iter().filter(|(_, told)| *told);
+    let held = held.map(|&(i, _)| (i, Reason::CoverageLost, "covered no more; the withdrawal is held"));
+    let leaving = leaving.iter().chain(&abandoned);
+    let leaving = leaving.map(|&i| (i, Reason::Withdrawing, "the binding is being deleted"));
+    for (index, reason, message) in suspended.chain(held).chain(leaving) {
         let mut standing = standing(view, snapshot, index, &Arc::from([]));
         // While nobody knows what is wanted nothing is taken back, and so no binding may go.
-        let unknown = active.is_empty() && snapshot.coverage_unknown();
-        if !plan.changes.is_empty() || reason == Reason::Suspended || unknown {
+        let unknown = active.is_empty() && snapshot.keeps_all();
+        if !plan.changes.is_empty() || reason != Reason::Withdrawing || unknown {
             standing.secret = Err(Failure::new(reason, message));
         }
         plan.standings.push(standing);
@@ -75,9 +106,10 @@ pub fn namespace(view: &NamespaceView, snapshot: &Snapshot) -> Plan {
     plan
 }
 
-fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], suspended: &[usize]) -> Plan {
-    // What is held for a suspended binding stays in the Secret: it must not lose by another's refresh.
-    let mut set = [active, suspended].concat();
+fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], still: &[usize]) -> Plan {
+    // What is held for a suspended binding, or for one whose withdrawal waits, stays in the Secret: it must not lose by
+    // another's refresh.
+    let mut set = [active, still].concat();
     set.sort_unstable();
     let content = snapshot.content(&set);
     let adopt = active.iter().any(|&i| snapshot.bound(i).binding.adopt);
@@ -90,14 +122,8 @@ fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], suspended:
         found.and_then(|secret| conflict(view, secret, adopt, snapshot.secret_name()))
     {
         Err(failure)
-    } else if content.size > MAX_BYTES {
-        Err(Failure::new(
-            Reason::SecretTooLarge,
-            format!(
-                "the Secret would hold {} bytes of at most {MAX_BYTES}: cover the namespace by fewer registries or domains",
-                content.size
-            ),
-        ))
+    } else if let Some(why) = content.too_large() {
+        Err(Failure::new(Reason::SecretTooLarge, why))
     } else {
         match found {
             None if pending => Err(waiting()),
@@ -128,12 +154,12 @@ fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], suspended:
     for account in &view.service_accounts {
         let covers =
             |i: &usize| snapshot.bound(*i).binding.service_accounts.covers(&account.name, &account.labels);
-        let want = match (active.iter().any(covers) && !account.skip, suspended.iter().any(covers)) {
+        let want = match (active.iter().any(covers) && !account.skip, still.iter().any(covers)) {
             _ if conflict => Want::AsIs,
             (true, _) if attach => Want::Attached,
             (true, _) | (_, true) => Want::AsIs,
             // Who cannot be read may cover it; what opts out is wanted by nobody.
-            _ if snapshot.coverage_unknown() && !account.skip => Want::AsIs,
+            _ if snapshot.keeps_all() && !account.skip => Want::AsIs,
             (false, false) => Want::Detached,
         };
         if let Some(pull_secrets) = pull_secrets(&account.pull_secrets, snapshot.secret_name(), want) {

@@ -298,3 +298,6 @@ fn the_model_sees_a_fresh_token() {
         plan.changes.iter().for_each(|change| world.apply(change));
     }
 }
+
+#[path = "guard_model_tests.rs"]
+mod guarded;

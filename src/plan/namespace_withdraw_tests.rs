@@ -4,7 +4,7 @@ use crate::api::Reason;
 use crate::plan::fixture::{
     account, bound, bound_with, foreign, outdated, snapshot, snapshot_beside_unreadable, told, view,
 };
-use crate::plan::{Bound, NamespaceView, Phase, SecretView, Snapshot};
+use crate::plan::{Bound, Kept, NamespaceView, Phase, SecretView, Snapshot, namespace_keeping};
 use serde_json::json;
 
 use super::{namespace, reasons, settled};
@@ -38,6 +38,23 @@ fn ends() -> [(&'static str, Snapshot, Mutation); 4] {
         ("another namespace is covered", snapshot([elsewhere()]), |_| {}),
         ("the namespace opts out", snapshot([bound("a")]), |v| v.facts.as_mut().unwrap().skip = true),
     ]
+}
+
+#[test]
+fn nothing_goes_while_the_api_server_may_add_it_again_and_no_binding_is_let_go() {
+    for (end, snapshot, mutate) in ends() {
+        let mut view = with_secret(Some(outdated()), &[("default", "x ours"), ("other", "x")]);
+        mutate(&mut view);
+        let plan = namespace(&view, &snapshot.held(true));
+        assert_eq!(told(&plan.changes), NOTHING, "{end}");
+        assert!(plan.standings.iter().all(|standing| standing.secret.is_err()), "{end}");
+    }
+    // What is wanted is attached meanwhile, and what opts out is added by nobody.
+    let mut view = with_secret(Some(outdated()), &[("default", ""), ("other", "ours"), ("skipped", "ours")]);
+    view.service_accounts[2].skip = true;
+    let changes = told(&namespace(&view, &snapshot([bound("a")]).held(true)).changes);
+    let accounts: Vec<&String> = changes.iter().filter(|change| change.contains(" at 7")).collect();
+    assert_eq!(accounts, ["default at 7: ours", "skipped at 7: "]);
 }
 
 #[test]
@@ -212,4 +229,90 @@ fn a_namespace_that_was_left_is_not_ours_any_more() {
         account.pull_secrets = Box::from([]);
     }
     assert_eq!(namespace(&view, &snapshot(Vec::new())).served, Some(false));
+}
+
+fn kept(held: bool) -> [Kept; 1] {
+    [Kept { binding: "b".into(), held }]
+}
+
+/// What stands there may be missing, outdated or doubled: it stays, and only a hold is told.
+#[test]
+fn nothing_is_taken_back_or_written_where_a_withdrawal_is_held() {
+    for (held, told_of) in [(true, vec![("b", Some(Reason::CoverageLost))]), (false, vec![])] {
+        for secret in [None, Some(outdated())] {
+            for list in ["", "ours", "x ours ours"] {
+                let mut view = with_secret(secret.clone(), &[("default", list)]);
+                view.served = true;
+                let plan = namespace_keeping(&view, &snapshot([elsewhere()]), &kept(held));
+                assert_eq!(told(&plan.changes), NOTHING);
+                assert_eq!(reasons(&plan), told_of);
+                let idle = list.is_empty() && secret.is_none();
+                assert_eq!(namespace(&view, &snapshot([elsewhere()])).changes.is_empty(), idle);
+            }
+        }
+    }
+}
+
+#[test]
+fn beside_another_binding_the_held_ones_part_stays_in_the_secret_and_in_the_lists() {
+    let both = [bound("a"), bound_with("b", json!({"serviceAccounts": {"names": ["web"]}}))];
+    let view = settled(&snapshot(both), &[("default", "ours"), ("web", "ours")]);
+    let now = snapshot([bound("a"), elsewhere()]);
+    for held in [true, false] {
+        assert_eq!(told(&namespace_keeping(&view, &now, &kept(held)).changes), NOTHING);
+    }
+    assert_eq!(told(&namespace(&view, &now).changes), ["update at 3", "web at 7: "]);
+}
+
+#[test]
+fn what_was_held_goes_with_its_binding_by_its_policy_and_where_the_namespace_opts_out() {
+    let view = with_secret(Some(outdated()), &[("default", "")]);
+    for (phase, expected) in [
+        (Phase::Withdrawing, &["delete u at 3"][..]),
+        (Phase::Retaining, &["retain at 3"]),
+        (Phase::Suspended, &[]),
+        (Phase::Abandoning, &[]),
+    ] {
+        let plan = namespace_keeping(&view, &snapshot([elsewhere().phased(phase)]), &kept(true));
+        assert_eq!(told(&plan.changes), expected, "{phase:?}");
+    }
+    let mut out = view;
+    out.facts.as_mut().unwrap().skip = true;
+    assert_eq!(
+        told(&namespace_keeping(&out, &snapshot([elsewhere()]), &kept(true)).changes),
+        ["delete u at 3"]
+    );
+}
+
+/// The definition goes, and every binding with it: nothing of it was wished.
+#[test]
+fn an_abandoning_binding_writes_nothing_may_go_at_once_and_leaves_nothing_of_this_process_behind() {
+    let leaving = || bound("a").phased(Phase::Abandoning);
+    for beside in
+        [vec![], vec![bound("b").phased(Phase::Withdrawing)], vec![bound("b").phased(Phase::Retaining)]]
+    {
+        let view = with_secret(Some(outdated()), &[("default", "ours")]);
+        let plan = namespace(&view, &snapshot([leaving()].into_iter().chain(beside)));
+        assert_eq!((told(&plan.changes), plan.served), (vec![], Some(false)));
+        assert!(reasons(&plan).contains(&("a", None)));
+    }
+    // One that is not known to be deleted yet must not lose it its part.
+    let both = [bound("a"), bound("b")];
+    let view = settled(&snapshot(both), &[("default", "ours")]);
+    assert_eq!(told(&namespace(&view, &snapshot([leaving(), bound("b")])).changes), NOTHING);
+}
+
+#[test]
+fn what_nobody_covers_and_this_process_never_served_is_left_alone_while_bindings_may_come_back() {
+    let keeping = || snapshot([elsewhere()]).keeping_strangers(true);
+    let mut view = with_secret(Some(outdated()), &[("default", "")]);
+    assert_eq!(told(&namespace(&view, &keeping()).changes), NOTHING);
+    view.served = true;
+    assert_eq!(told(&namespace(&view, &keeping()).changes), ["delete u at 3"], "a label was taken off here");
+    view.served = false;
+    view.facts.as_mut().unwrap().skip = true;
+    assert_eq!(told(&namespace(&view, &keeping()).changes), ["delete u at 3"], "it says so itself");
+    view.facts.as_mut().unwrap().skip = false;
+    let leaving = snapshot([bound("a").phased(Phase::Withdrawing)]).keeping_strangers(true);
+    assert_eq!(told(&namespace(&view, &leaving).changes), ["delete u at 3"], "a binding is deleted");
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use super::change::Change;
 use super::refresh::backoff;
+use super::tally::Failure;
+use crate::api::Reason;
 
 /// Repairs of one object within [`WINDOW`] that are no fight yet. An edit by hand, a rollout or a refresh takes a few.
 const MOST: usize = 10;
@@ -13,13 +16,21 @@ const MOST: usize = 10;
 /// The span that repairs are counted over.
 const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
-/// A fight that rested for so long is over.
-const FORGOTTEN: SignedDuration = SignedDuration::from_mins(15);
+/// A fight that rested for so long is over. A GitOps tool that states its list every ten minutes does not rest.
+pub const FORGOTTEN: SignedDuration = SignedDuration::from_mins(15);
+
+/// The write of one object at which somebody is said to undo them, however slowly: the first attached, one repair may be
+/// of an edit by hand.
+const TOLD: u32 = 3;
 
 /// The writes of one object.
 #[derive(Clone, Debug, Default)]
 pub struct Rivalry {
+    /// Those of the last [`WINDOW`].
     writes: VecDeque<Timestamp>,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+    count: u32,
     lost: u32,
     quiet_until: Option<Timestamp>,
 }
@@ -34,6 +45,9 @@ impl Rivalry {
             self.writes.pop_front();
         }
         self.writes.push_back(now);
+        self.first.get_or_insert(now);
+        self.last = Some(now);
+        self.count = self.count.saturating_add(1);
         // Who has lost once is given one more try at a time.
         let most = if self.lost == 0 { MOST } else { 1 };
         if self.writes.len() > most {
@@ -52,17 +66,90 @@ impl Rivalry {
 
     /// Whether there is nothing to remember.
     pub fn is_over(&self, now: Timestamp) -> bool {
-        let last = self.writes.back().copied().max(self.quiet_until);
-        let rest = if self.lost == 0 { WINDOW } else { FORGOTTEN };
-        last.is_none_or(|last| now.duration_since(last) > rest)
+        self.last.max(self.quiet_until).is_none_or(|last| now.duration_since(last) > FORGOTTEN)
     }
+
+    /// When it began, if the next write is the one at which somebody is said to undo them.
+    pub fn is_to_be_told(&self, now: Timestamp) -> Option<Timestamp> {
+        self.first.filter(|_| self.count + 1 >= TOLD && !self.is_over(now))
+    }
+}
+
+/// What of ours a rival undoes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// What our Secret holds.
+    Secret,
+    /// Our entry of a list.
+    Entry,
+    /// That our entry was taken out of a list.
+    Withdrawal,
+}
+
+impl Undone {
+    /// What a rival undoes that comes after a change, where `ours` is the name of our Secret.
+    pub fn of(change: &Change, ours: &str) -> Self {
+        match change {
+            Change::SetPullSecrets { pull_secrets, .. }
+                if pull_secrets.iter().any(|name| &**name == ours) =>
+            {
+                Self::Entry
+            }
+            Change::SetPullSecrets { .. } => Self::Withdrawal,
+            _ => Self::Secret,
+        }
+    }
+
+    fn cure(self) -> &'static str {
+        match self {
+            Self::Secret => {
+                "have it leave this Secret alone, as the documented component does once its add-on is uninstalled"
+            }
+            Self::Entry => {
+                "state our entry in its manifest, or set spec.webhook.enable so that admission adds it to what is written, \
+                 or have it ignore the field (Argo CD: ignoreDifferences for /imagePullSecrets with \
+                 RespectIgnoreDifferences=true)"
+            }
+            Self::Withdrawal => {
+                "take our entry out of its manifest, or cover the ServiceAccount by a binding"
+            }
+        }
+    }
+}
+
+/// What a rival does to an object that is written faster than it can be held.
+pub fn left_alone(what: &str, writer: &str, undone: Undone) -> Failure {
+    let cure = undone.cure();
+    Failure::new(
+        Reason::Contended,
+        format!(
+            "{what} is written again and again by {writer}; it is left alone for a while: stop that writer, or {cure}"
+        ),
+    )
+}
+
+/// What a rival does to an object that is brought back each time.
+pub fn brought_back(what: &str, writer: &str, undone: Undone) -> Failure {
+    let harm = match undone {
+        Undone::Secret => "without our part, which is brought back each time, but a pull in between fails",
+        Undone::Entry => {
+            "without our entry, which is brought back each time, but a Pod that is created in between cannot pull"
+        }
+        Undone::Withdrawal => "with our entry, though no binding covers it, and it is taken out each time",
+    };
+    let cure = undone.cure();
+    Failure::new(
+        Reason::Contended,
+        format!("{what} is written again and again by {writer} {harm}: stop that writer, or {cure}"),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use k8s_openapi::jiff::Timestamp;
 
-    use super::{MOST, Rivalry};
+    use super::{MOST, Rivalry, Undone, brought_back, left_alone};
+    use crate::plan::Change;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -103,6 +190,42 @@ mod tests {
             assert_eq!(rivalry.quiet_until(at(now)), None);
             rivalry.wrote(at(now), "ns");
         }
+    }
+
+    #[test]
+    fn a_slow_fight_is_told_at_the_third_write_and_goes_on_being_written() {
+        for step in [5, 180, 600] {
+            let (rivalry, now) = after(1, step);
+            assert_eq!(rivalry.is_to_be_told(at(now)), None, "the first write attaches");
+            let (rivalry, now) = after(2, step);
+            assert_eq!(rivalry.is_to_be_told(at(now + step)), Some(at(step)), "{step} s");
+            let (rivalry, now) = after(200, step.max(7));
+            assert_eq!(rivalry.quiet_until(at(now)), None);
+        }
+        let (rivalry, now) = after(2, 1000);
+        assert_eq!(rivalry.is_to_be_told(at(now + 1000)), None, "that rested in between");
+    }
+
+    #[test]
+    fn the_cure_is_that_of_what_is_undone() {
+        let set = |list: &[&str]| Change::SetPullSecrets {
+            service_account: "default".into(),
+            resource_version: "1".into(),
+            pull_secrets: list.iter().map(|name| (*name).into()).collect(),
+        };
+        let told = |change: &Change| {
+            brought_back("it", "the field manager flux", Undone::of(change, "ours")).message
+        };
+        let entry = told(&set(&["theirs", "ours"]));
+        assert!(
+            entry.contains("by the field manager flux") && entry.contains("spec.webhook.enable"),
+            "{entry}"
+        );
+        let withdrawn = told(&set(&["theirs"]));
+        assert!(withdrawn.contains("out of its manifest") && !withdrawn.contains("webhook"), "{withdrawn}");
+        let delete = Change::DeleteSecret { uid: "u".into(), resource_version: "1".into() };
+        assert!(told(&delete).contains("leave this Secret alone"));
+        assert!(left_alone("it", "x", Undone::Entry).message.contains("RespectIgnoreDifferences"));
     }
 
     #[test]

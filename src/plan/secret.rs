@@ -16,6 +16,9 @@ use crate::api::names;
 /// Kubernetes refuses a Secret whose data is larger, in bytes before base64.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
+/// Kubernetes refuses an object whose annotations are larger, in bytes with their keys.
+const MAX_ANNOTATION_BYTES: usize = 256 * 1024;
+
 /// The digest of one value of a Secret's data, taken over its base64 text while it is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ValueDigest([u8; 32]);
@@ -106,6 +109,45 @@ pub struct Content {
     pub is_empty: bool,
     /// Bytes of the data.
     pub size: usize,
+    /// Bytes of the annotations.
+    annotation_size: usize,
+    /// Bytes of each domain's part of the data and of the annotation, those with precedence first.
+    parts: Vec<(u32, u32)>,
+}
+
+impl Content {
+    /// Why Kubernetes would refuse a Secret with this content, if it is too large: how large it would be, and how many
+    /// of its domains fit.
+    pub fn too_large(&self) -> Option<String> {
+        let (what, size, most) = match (self.size > MAX_BYTES, self.annotation_size > MAX_ANNOTATION_BYTES) {
+            (true, _) => ("the Secret would hold", self.size, MAX_BYTES),
+            (false, true) => {
+                ("the Secret's annotations would take", self.annotation_size, MAX_ANNOTATION_BYTES)
+            }
+            (false, false) => return None,
+        };
+        Some(format!(
+            "{what} {size} bytes of at most {most}: {} of its {} domains fit; have the bindings of this namespace name \
+             fewer registries or domains",
+            self.fitting(),
+            self.parts.len()
+        ))
+    }
+
+    /// How many domains fit, those with precedence first.
+    fn fitting(&self) -> usize {
+        let sum = |part: fn(&(u32, u32)) -> u32| self.parts.iter().map(|p| part(p) as usize).sum::<usize>();
+        let rest =
+            (self.size.saturating_sub(sum(|p| p.0)), self.annotation_size.saturating_sub(sum(|p| p.1)));
+        let grown = self.parts.iter().scan(rest, |(data, annotation), part| {
+            *data += part.0 as usize;
+            *annotation += part.1 as usize;
+            Some((*data, *annotation))
+        });
+        grown
+            .take_while(|(data, annotation)| *data <= MAX_BYTES && *annotation <= MAX_ANNOTATION_BYTES)
+            .count()
+    }
 }
 
 /// A registry that does not get a domain which it claims.
@@ -130,13 +172,17 @@ struct Listed<'a> {
 /// Renders the content for a set of bindings, which come in the order of their precedence.
 pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
     let mut owners: BTreeMap<&str, (&Bound, usize)> = BTreeMap::new();
+    let mut in_order: Vec<&str> = Vec::new();
     let mut contests = Vec::new();
     for bound in bindings {
         for (index, issue) in bound.registries.iter().enumerate() {
             let Issue::Held { domains, .. } = issue else { continue };
             let mut lost = Vec::new();
             for domain in domains.iter() {
-                let (owner, at) = *owners.entry(domain.as_str()).or_insert((*bound, index));
+                let (owner, at) = *owners.entry(domain.as_str()).or_insert_with(|| {
+                    in_order.push(domain);
+                    (*bound, index)
+                });
                 // The same token under two bindings is no contest.
                 if owner.binding.registries[at].key != bound.binding.registries[index].key {
                     lost.push(format!(
@@ -173,6 +219,13 @@ pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
             .push(domain);
     }
     let is_empty = auths.is_empty();
+    let parts =
+        in_order.iter().filter_map(|domain| Some((*domain, auths.get(domain)?))).map(|(domain, auth)| {
+            // "domain":{…}, and "domain",
+            let entry = serde_json::to_vec(auth).map_or(0, |json| json.len());
+            (short(domain.len() + entry + 4), short(domain.len() + 3))
+        });
+    let parts = parts.collect();
     // Strings and maps of strings always serialize.
     let json = serde_json::to_vec(&DockerConfig { auths }).unwrap_or_default();
     let registries = serde_json::to_string(&listed.into_values().collect::<Vec<_>>()).unwrap_or_default();
@@ -186,8 +239,14 @@ pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
         registries,
         contests: contests.into(),
         is_empty,
+        annotation_size: annotations.iter().map(|(key, value)| key.len() + value.len()).sum(),
         size: json.len(),
+        parts,
     }
+}
+
+fn short(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// The file `config.json` of Docker, as far as the kubelet reads it.

@@ -165,3 +165,32 @@ fn a_flags_label_cannot_take_the_place_of_ours() {
     let template = Template { name: "s".into(), labels, annotations: BTreeMap::new() };
     assert_eq!(template.all_labels()[MANAGED.0], MANAGED.1);
 }
+
+/// One registry with that many domains and a token of that many bytes.
+fn sized(domains: usize, token: usize) -> std::sync::Arc<Content> {
+    let domains: Vec<String> =
+        (0..domains).map(|n| format!("{}-{n:04}.example.com", "d".repeat(200))).collect();
+    content([bound("a").with(|b| b.registries[0] = held(&"t".repeat(token), &domains))])
+}
+
+/// The number of domains that fit, as the message says it.
+fn fitting(content: &Content) -> Option<usize> {
+    let message = content.too_large()?;
+    message.split(" of its ").next()?.rsplit(' ').next()?.parse().ok()
+}
+
+#[test]
+fn what_does_not_fit_is_told_with_the_domains_that_do() {
+    // The data is too large first, or with short tokens the annotation.
+    for (token, what) in [(4096, "the Secret would hold"), (1, "annotations would take")] {
+        let all = sized(2048, token);
+        let message = all.too_large().unwrap();
+        assert!(message.contains(what) && message.contains("of its 2048 domains"), "{message}");
+        let fit = fitting(&all).unwrap();
+        assert!((50..2048).contains(&fit), "{fit}");
+        assert_eq!(sized(fit, token).too_large(), None, "{fit} with tokens of {token}");
+        assert_eq!(fitting(&sized(fit + 1, token)), Some(fit), "tokens of {token}");
+    }
+    assert_eq!(sized(1, 4096).too_large(), None);
+    assert_eq!(fitting(&sized(1, 1024 * 1024)), Some(0));
+}

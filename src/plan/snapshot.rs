@@ -18,6 +18,8 @@ pub enum Phase {
     Withdrawing,
     /// Leave all behind, marked.
     Retaining,
+    /// Leave all as it is: the CustomResourceDefinition goes, and every binding with it.
+    Abandoning,
 }
 
 /// One registry of a binding, with what is held for it.
@@ -61,6 +63,10 @@ pub struct Snapshot {
     bindings: Vec<Bound>,
     /// Whether some binding could not be read: then nobody can say what is not wanted.
     coverage_unknown: bool,
+    /// Whether what no binding covers may belong to one that comes back.
+    strangers_kept: bool,
+    /// Whether the API server may still add entries that are not wanted any more.
+    held: bool,
     template: Arc<Template>,
     /// Contents by the set of bindings that they are made of, so that a thousand namespaces share one.
     contents: Mutex<HashMap<Vec<usize>, Arc<Content>>>,
@@ -73,7 +79,42 @@ impl Snapshot {
             let age = |bound: &Bound| (bound.binding.created_at, bound.binding.name.clone());
             age(a).cmp(&age(b))
         });
-        Self { bindings, coverage_unknown, template, contents: Mutex::default() }
+        let contents = Mutex::default();
+        Self { bindings, coverage_unknown, strangers_kept: false, held: false, template, contents }
+    }
+
+    /// The same, where what no binding covers and this process never served is left as it is.
+    #[must_use]
+    pub fn keeping_strangers(mut self, kept: bool) -> Self {
+        self.strangers_kept = kept;
+        self
+    }
+
+    /// Whether what no binding covers may belong to one that comes back.
+    pub fn strangers_kept(&self) -> bool {
+        self.strangers_kept
+    }
+
+    /// The index of a binding.
+    pub fn index_of(&self, binding: &str) -> Option<usize> {
+        self.bindings.iter().position(|bound| *bound.binding.name == *binding)
+    }
+
+    /// The same, where the API server may still add entries that are not wanted any more. One that is detached before
+    /// it knows better could come back by anybody's write, when nobody looks any more.
+    #[must_use]
+    pub fn held(self, held: bool) -> Self {
+        Self { held, ..self }
+    }
+
+    /// Whether the API server may still add entries that are not wanted any more.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Whether nothing may be taken back now.
+    pub fn keeps_all(&self) -> bool {
+        self.coverage_unknown || self.held
     }
 
     /// Name of the Secret.

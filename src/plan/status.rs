@@ -53,6 +53,8 @@ pub struct Facts<'a> {
     pub tally: &'a Tally,
     /// The refresh request that was acted upon.
     pub handled_refresh_at: Option<String>,
+    /// Since when and why the withdrawal of what it covered is held.
+    pub held: Option<(Timestamp, Failure)>,
     /// Conditions that others decide: `LegacyConfigValid`, `Fenced`. Status, then why.
     pub others: Vec<(ConditionType, bool, Failure)>,
 }
@@ -91,6 +93,11 @@ pub fn status(
     }
     if let Some(stalled) = &verdict.stalled {
         conditions.push(writer.condition(ConditionType::Stalled, true, stalled, earlier));
+    }
+    if let Some((since, why)) = &facts.held {
+        // The grace runs from this time, after a restart too.
+        let held = writer.condition(ConditionType::WithdrawalHeld, true, why, earlier);
+        conditions.push(Condition { last_transition_time: time(*since), ..held });
     }
     for (kind, holds, why) in &facts.others {
         conditions.push(writer.condition(*kind, *holds, why, earlier));
@@ -181,7 +188,8 @@ fn verdict(facts: &Facts<'_>, issued: usize, now: Timestamp) -> Verdict {
         .cloned();
     if let Some(why) = &facts.standstill {
         let reconciling = why.reason == Reason::Withdrawing;
-        return Verdict { ready: false, reconciling, why: why.clone(), stalled };
+        let why = if reconciling { withdrawing(facts, why, unserved.as_ref()) } else { why.clone() };
+        return Verdict { ready: false, reconciling, why, stalled };
     }
     let reconciling = progressing && stalled.is_none();
     if let Some(why) = failed.or(unserved) {
@@ -212,6 +220,15 @@ fn verdict(facts: &Facts<'_>, issued: usize, now: Timestamp) -> Verdict {
         ),
     };
     Verdict { ready: true, reconciling, why, stalled }
+}
+
+/// How far a withdrawal has come, and what keeps it.
+fn withdrawing(facts: &Facts<'_>, why: &Failure, blocked: Option<&Failure>) -> Failure {
+    let (done, all) = (facts.tally.ready(), facts.tally.matched());
+    let blocked = blocked.filter(|failure| failure.reason != why.reason);
+    let blocked =
+        blocked.map(|failure| format!("; {}: {}", failure.reason, failure.message)).unwrap_or_default();
+    Failure::new(why.reason, format!("{}; {done} of {all} namespaces are done{blocked}", why.message))
 }
 
 /// What needs a human, or else what comes first: a failure that mends itself must not hide one that does not.

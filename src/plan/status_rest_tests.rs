@@ -22,6 +22,7 @@ fn equal_facts_at_a_later_time_give_an_equal_status() {
         |s| s.standstill = Some(failure(Reason::Suspended)),
         |s| s.standstill = Some(failure(Reason::InvalidSpec)),
         |s| s.others = vec![(ConditionType::Fenced, false, failure(Reason::PoliciesMissing))],
+        |s| s.held = Some((at(50), failure(Reason::CoverageLost))),
         |s| s.standings = (0..300).map(|i| (format!("n{i:03}"), standing())).collect(),
     ];
     for (i, mutate) in cases.iter().enumerate() {
@@ -156,4 +157,41 @@ fn pairs_that_are_not_ready_come_first_and_what_is_left_out_is_counted() {
         let distinct: std::collections::HashSet<_> = status.pairs.iter().map(pair).collect();
         assert_eq!(distinct.len(), status.pairs.len());
     }
+}
+
+/// The grace runs from this time: it must be that of the loss, whenever the status is written.
+#[test]
+fn a_held_withdrawal_has_the_time_at_which_it_began() {
+    let scene = good().with(|s| {
+        s.held = Some((at(50), failure(Reason::CoverageLost)));
+        s.fail_secret(0, Reason::CoverageLost);
+    });
+    let first = scene.status(None, at(60));
+    let expected =
+        ["Ready=False CoverageLost", "Stalled=True CoverageLost", "WithdrawalHeld=True CoverageLost"];
+    assert_eq!(said(&first), expected);
+    assert_eq!(moved_at(&first.conditions, "WithdrawalHeld"), Some(at(50)));
+    // Lost again, before anybody wrote that it had come back.
+    let again = scene.with(|s| s.held = Some((at(500), failure(Reason::CoverageLost))));
+    assert_eq!(moved_at(&again.status(Some(&first), at(501)).conditions, "WithdrawalHeld"), Some(at(500)));
+    assert_eq!(moved_at(&good().status(Some(&first), at(502)).conditions, "WithdrawalHeld"), None);
+}
+
+#[test]
+fn a_withdrawal_says_how_far_it_is_and_what_keeps_it() {
+    let leaving = |reason: Reason| {
+        good().with(|s| {
+            s.standstill = Some(failure(Reason::Withdrawing));
+            s.fail_secret(0, reason);
+        })
+    };
+    let quiet = leaving(Reason::Withdrawing).status(None, at(0));
+    assert_eq!(message(&quiet), "why Withdrawing; 1 of 2 namespaces are done");
+    let refused = leaving(Reason::Forbidden).status(None, at(0));
+    assert_eq!(
+        said(&refused),
+        ["Ready=False Withdrawing", "Reconciling=True Withdrawing", "Stalled=True Forbidden"]
+    );
+    let expected = "why Withdrawing; 1 of 2 namespaces are done; Forbidden: 1 of 2 namespaces not ready; n1: why Forbidden";
+    assert_eq!(message(&refused), expected);
 }

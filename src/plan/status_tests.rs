@@ -20,6 +20,7 @@ struct Scene {
     awaited: Vec<&'static str>,
     /// Namespaces that were not looked at since the credentials changed.
     refreshing: Vec<&'static str>,
+    held: Option<(Timestamp, Failure)>,
     others: Vec<(ConditionType, bool, Failure)>,
 }
 
@@ -53,6 +54,7 @@ fn good() -> Scene {
         standings: ["n1", "n2"].map(|n| (n.to_owned(), standing())).into(),
         awaited: vec![],
         refreshing: vec![],
+        held: None,
         others: vec![],
     }
 }
@@ -94,6 +96,7 @@ impl Scene {
             registries: self.registries.clone(),
             tally: tallies.of("a").unwrap(),
             handled_refresh_at: Some("once".into()),
+            held: self.held.clone(),
             others: self.others.clone(),
         };
         status(&facts, previous, now)

@@ -49,6 +49,11 @@ impl Tally {
         self.namespaces.keys()
     }
 
+    /// Whether a namespace is covered and was looked at.
+    pub fn covers(&self, namespace: &str) -> bool {
+        self.namespaces.contains_key(namespace)
+    }
+
     /// How many namespaces are covered.
     pub fn matched(&self) -> usize {
         self.namespaces.len()

@@ -17,27 +17,41 @@ use super::metrics::Metrics;
 #[derive(Debug, Default)]
 pub struct Readiness {
     missing: Mutex<BTreeSet<&'static str>>,
-    complete: Notify,
+    changed: Notify,
 }
 
 impl Readiness {
     /// Waits for these.
     pub fn awaiting(parts: impl IntoIterator<Item = &'static str>) -> Arc<Self> {
-        Arc::new(Self { missing: Mutex::new(parts.into_iter().collect()), complete: Notify::new() })
+        Arc::new(Self { missing: Mutex::new(parts.into_iter().collect()), changed: Notify::new() })
     }
 
     /// One of them is there.
     pub fn done(&self, part: &'static str) {
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
-        if missing.remove(part) && missing.is_empty() {
-            self.complete.notify_one();
+        if missing.remove(part) {
+            self.changed.notify_waiters();
         }
     }
 
-    /// Waits until nothing is missing. For one waiter.
+    /// Waits until nothing is missing.
     pub async fn complete(&self) {
-        while !self.missing().is_empty() {
-            self.complete.notified().await;
+        self.until(|missing| missing.is_empty()).await;
+    }
+
+    /// Waits until nothing is missing but this part.
+    pub async fn complete_but(&self, part: &'static str) {
+        self.until(|missing| missing.iter().all(|missing| *missing == part)).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&[&'static str]) -> bool) {
+        loop {
+            // Made before the look, so that it hears of whatever happens after it.
+            let changed = self.changed.notified();
+            if holds(&self.missing()) {
+                return;
+            }
+            changed.await;
         }
     }
 

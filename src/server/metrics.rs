@@ -53,6 +53,26 @@ pub struct QueueLabel {
     pub name: &'static str,
 }
 
+/// What became of a ServiceAccount that the API server asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Admitted {
+    /// It gets our entry.
+    Attached,
+    /// It is as it should be.
+    Unchanged,
+    /// Its namespace was not known yet, and its name alone does not cover it.
+    Unseen,
+    /// The question could not be understood.
+    Misunderstood,
+}
+
+/// Label `outcome`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AdmittedLabel {
+    /// What became of it.
+    pub outcome: Admitted,
+}
+
 /// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -73,10 +93,18 @@ pub struct Metrics {
     pub queue_depth: Family<QueueLabel, Gauge>,
     /// Status writes.
     pub status_writes: Family<ResultLabel, Counter>,
+    /// Deletions of stuck Pods.
+    pub stuck_pods: Family<ResultLabel, Counter>,
     /// Whether the ConfigMap has no errors: 1, or 0 where it has, or is gone while its binding stands.
     pub legacy_config_valid: Gauge,
     /// Whether the admission policies stand: 1, or 0 where they are missing.
     pub fenced: Gauge,
+    /// Whether this replica holds the lease: 1, or 0 where it stands by.
+    pub leader: Gauge,
+    /// ServiceAccounts that the API server asked about.
+    pub admissions: Family<AdmittedLabel, Counter>,
+    /// From a question of the API server to its answer.
+    pub admission_duration: Histogram,
 }
 
 impl Default for Metrics {
@@ -93,8 +121,12 @@ impl Default for Metrics {
             ready: Family::default(),
             queue_depth: Family::default(),
             status_writes: Family::default(),
+            stuck_pods: Family::default(),
             legacy_config_valid: Gauge::default(),
             fenced: Gauge::default(),
+            leader: Gauge::default(),
+            admissions: Family::default(),
+            admission_duration: Histogram::new(exponential_buckets(0.000_05, 2.0, 14)),
             registry: Registry::default(),
         };
         registry.register(
@@ -124,6 +156,11 @@ impl Default for Metrics {
         registry.register("workqueue_depth", "Keys that wait", metrics.queue_depth.clone());
         registry.register("acr_status_writes", "Writes of statuses", metrics.status_writes.clone());
         registry.register(
+            "acr_stuck_pods_replaced",
+            "Deletions of Pods that were created before their ServiceAccount was served",
+            metrics.stuck_pods.clone(),
+        );
+        registry.register(
             "acr_legacy_config_valid",
             "Whether the ConfigMap acr-configuration has no errors",
             metrics.legacy_config_valid.clone(),
@@ -132,6 +169,22 @@ impl Default for Metrics {
             "acr_admission_policies_standing",
             "Whether the policies that fence this controller stand",
             metrics.fenced.clone(),
+        );
+        registry.register(
+            "acr_leader",
+            "Whether this replica holds the lease and does the work",
+            metrics.leader.clone(),
+        );
+        registry.register(
+            "acr_admission_requests",
+            "ServiceAccounts that the API server asked about",
+            metrics.admissions.clone(),
+        );
+        registry.register_with_unit(
+            "acr_admission_duration",
+            "From a question of the API server to its answer",
+            Unit::Seconds,
+            metrics.admission_duration.clone(),
         );
         Self { registry, ..metrics }
     }

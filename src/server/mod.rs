@@ -1,6 +1,8 @@
-//! What this process serves: health and metrics.
+//! What this process serves: health, metrics and admission.
 
 pub mod admin;
+pub mod admission;
 pub mod metrics;
+pub mod tls;
 
 pub use metrics::Metrics;

@@ -126,3 +126,73 @@ fn the_managed_add_on_is_read_too_also_as_terraform_carries_it() {
         Some(2)
     );
 }
+
+#[test]
+fn what_is_no_configuration_is_told_in_a_line_with_its_cure() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let utf16: Vec<u8> = "\u{feff}data:\r\n".encode_utf16().flat_map(|unit| unit.to_le_bytes()).collect();
+    for (path, words) in [
+        (file("utf16.yaml", &utf16), "is UTF-16, as PowerShell's > writes it"),
+        (file("binary", &[0xc3, 0x28, 0, 1]), "is no text in UTF-8"),
+        (file("empty.yaml", b""), "name the right file"),
+        (file("service.yaml", b"kind: Service\nmetadata: {name: a}\n"), "has Service, but no ConfigMap"),
+        (file("chart.yaml", b"data:\n  watch-namespace: {{ .Values.a }}\n"), "helm template"),
+        (file("binding.yaml", b"kind: AcrCredentialBinding\n"), "--dry-run=server"),
+        (folder.path().display().to_string(), "s a directory"),
+        ("no-such-file.yaml".to_owned(), "No such file"),
+    ] {
+        for verb in ["lint", "convert"] {
+            let done = acr(&[verb, &path], "");
+            let said = format!("{}{}", done.out, done.err);
+            assert_eq!(done.code, Some(2), "{verb} {path}: {said}");
+            assert!(said.contains(words), "{verb} {path}: {said}");
+            assert!(!said.contains("panicked") && said.lines().count() < 12, "{verb} {path}: {said}");
+        }
+    }
+}
+
+#[test]
+fn the_configuration_is_found_in_lists_and_among_documents_of_any_line_end() {
+    let map = "kind: ConfigMap\nmetadata: {name: acr-configuration}\ndata:\n  acr-registry-info: |\n    - instanceId: cri-a1b2c3\n";
+    let listed = format!("kind: List\nitems:\n- kind: Service\n- {}", map.replace('\n', "\n  ").trim_end());
+    let among = format!("kind: Service\n---\n{map}---\nkind: Deployment\n");
+    for file in [map.to_owned(), listed, among.clone(), among.replace('\n', "\r\n"), format!("\u{feff}{map}")]
+    {
+        assert_eq!(acr(&["lint", "--strict", "-"], &file).code, Some(0), "{file}");
+        assert!(acr(&["convert", "-"], &file).out.contains("instanceId: cri-a1b2c3"), "{file}");
+    }
+}
+
+/// What SARIF 2.1.0 requires of each object that is written.
+#[test]
+fn sarif_has_all_that_its_schema_requires() {
+    for input in SAMPLES.map(sample).into_iter().chain([String::new(), "data: [".to_owned()]) {
+        let log: serde_json::Value =
+            serde_json::from_str(&acr(&["lint", "-o", "sarif", "-"], &input).out).unwrap();
+        assert_eq!(log["version"], "2.1.0");
+        let run = &log["runs"][0];
+        assert!(run["tool"]["driver"]["name"].is_string());
+        let rules: Vec<_> =
+            run["tool"]["driver"]["rules"].as_array().unwrap().iter().map(|r| &r["id"]).collect();
+        for result in run["results"].as_array().unwrap() {
+            assert!(result["message"]["text"].as_str().is_some_and(|text| !text.is_empty()));
+            assert!(rules.contains(&&result["ruleId"]));
+            assert!(["error", "warning", "note"].contains(&result["level"].as_str().unwrap()));
+            let fixes = result["fixes"].as_array().into_iter().flatten();
+            for change in fixes.flat_map(|fix| fix["artifactChanges"].as_array().unwrap()) {
+                assert!(change["artifactLocation"]["uri"].is_string());
+                for replacement in change["replacements"].as_array().unwrap() {
+                    let region = &replacement["deletedRegion"];
+                    let of = |key: &str| region[key].as_u64().unwrap();
+                    assert!(of("startLine") >= 1 && of("startColumn") >= 1);
+                    assert!((of("endLine"), of("endColumn")) >= (of("startLine"), of("startColumn")));
+                }
+            }
+        }
+    }
+}

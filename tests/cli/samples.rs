@@ -94,3 +94,47 @@ fn a_sample_as_printed_comes_to_a_binding_or_says_why_not() {
         assert!(!converted.err.is_empty());
     }
 }
+
+/// Shapes of older pages and of users' files. What is printed for programs mends each, in a few rounds where one
+/// change stands in another's way.
+#[test]
+fn older_shapes_are_clean_once_what_is_printed_is_applied() {
+    let head = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: acr-configuration\n  namespace: kube-system\ndata:\n";
+    for (shape, expected) in [
+        (
+            "  acr-registry-info: |\n    - instanceId: cri-a1b2c3,cri-d4e5f6\n      regionId: cn-beijing\n  rrsa: \"\"\n",
+            "  acr-registry-info: |\n    - instanceId: cri-a1b2c3\n      regionId: cn-beijing\n    - instanceId: cri-d4e5f6\n      regionId: cn-beijing\n  rrsa: \"\"\n",
+        ),
+        (
+            "  acr-registry-info: |\n    [{\"instanceId\": \"cri-a1b2c3\", \"regionId\": \"cn-beijing\"}, {\"instanceId\": \"\"}]\n",
+            "  acr-registry-info: |\n    - \"instanceId\": \"cri-a1b2c3\"\n      \"regionId\": \"cn-beijing\"\n    - \"instanceId\": \"\"\n",
+        ),
+        (
+            "  acr-registry-info: \"[{\\\"instanceId\\\": \\\"cri-a1b2c3\\\", \\\"domains\\\": [\\\"a.com\\\"]}]\"\n",
+            "  acr-registry-info: \"- \\\"instanceId\\\": \\\"cri-a1b2c3\\\"\\n  \\\"domains\\\": \\\"a.com\\\"\"\n",
+        ),
+        (
+            "  acr-registry-info: |\n    - instanceId: cri-a1b2c3\n    - instanceId: cri-a1b2c3\n  rrsa: \"\"\n",
+            "  acr-registry-info: |\n    - instanceId: cri-a1b2c3\n  rrsa: \"\"\n",
+        ),
+        (
+            "  Acr-Registry-Info: |\n    - InstanceId: cri-a1b2c3\n  \"WATCH-NAMESPACE\": prod\n",
+            "  acr-registry-info: |\n    - instanceId: cri-a1b2c3\n  \"watch-namespace\": prod\n",
+        ),
+        (
+            "  acr-registry-info: |\n    - instanceId: cri-a1b2c3\n      domains:\n        - a.com\n        - b.com\n",
+            "  acr-registry-info: |\n    - instanceId: cri-a1b2c3\n      domains: \"a.com,b.com\"\n",
+        ),
+        (
+            "  acr-registry-info: [{instanceId: cri-a1b2c3, regionId: CN-BEIJING}]\n",
+            "  acr-registry-info: \"- instanceId: cri-a1b2c3\\n  regionId: cn-beijing\"\n",
+        ),
+    ] {
+        let mut file = format!("{head}{shape}");
+        for _ in 0..4 {
+            file = mended(&file);
+        }
+        assert_eq!(file, format!("{head}{expected}"), "{shape}");
+        assert_eq!(acr(&["lint", "--strict", "-"], &file).code, Some(0), "{file}");
+    }
+}

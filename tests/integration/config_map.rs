@@ -1,13 +1,27 @@
 //! The legacy ConfigMap.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use acr_lab::cloud::world::{Domain, DomainKind};
 use acr_lab::plane::Mark;
+use acr_lab::registry::{Access, Registry, usable};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::harness::{DOMAIN, Lab, NAMESPACE, SECRET, root};
+use crate::migration::Pulling;
 
 const NAME: &str = "acr-configuration";
+const IMAGE: &str = "team/app";
+
+/// Kind, reason and message of each Event, a line each.
+async fn events(lab: &Lab) -> String {
+    let line =
+        "jsonpath={range .items[*]}{.involvedObject.kind}{\" \"}{.reason}{\" \"}{.message}{\"\\n\"}{end}";
+    lab.plane.kubectl_ok(&["get", "events", "-A", "-o", line]).await.unwrap()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
@@ -33,23 +47,12 @@ async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
         lab.bindings().get(NAME).await.unwrap().spec.watch_namespaces.names == ["default", "apps"]
     })
     .await;
-    let events = async || {
-        lab.plane
-            .kubectl_ok(&[
-                "get",
-                "events",
-                "-A",
-                "-o",
-                "jsonpath={range .items[*]}{.reason}{\" \"}{.message}{\"\\n\"}{end}",
-            ])
-            .await
-            .unwrap()
-    };
     lab.until("an Event names the ConfigMap", async || {
-        events()
-            .await
-            .lines()
-            .any(|l| l.starts_with("HandEditReverted") && l.contains("kube-system/acr-configuration"))
+        let told = |l: &str| {
+            l.starts_with("AcrCredentialBinding HandEditReverted")
+                && l.contains("kube-system/acr-configuration")
+        };
+        events(&lab).await.lines().any(told)
     })
     .await;
 
@@ -58,6 +61,16 @@ async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
         lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(s, r, m)| {
             s == "False" && r == "LegacyConfigInvalid" && m.contains("acr-registry-info")
         })
+    })
+    .await;
+    lab.until("an Event on the ConfigMap tells it too", async || {
+        let told =
+            |l: &str| l.starts_with("ConfigMap LegacyConfigInvalid") && l.contains("acr-registry-info");
+        events(&lab).await.lines().any(told)
+    })
+    .await;
+    lab.until("the metric says so", async || {
+        lab.controller.metrics().await.unwrap().contains("acr_legacy_config_valid 0")
     })
     .await;
     lab.until_settled().await;
@@ -77,7 +90,7 @@ async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn graduation_makes_the_binding_its_users_own_with_no_write_to_any_namespace() {
-    let lab = Lab::start().await;
+    let lab = Lab::start_with(|options| options.arg("--config-map-grace=1s")).await;
     lab.plane.apply_file(root().join("examples/acr-configuration.yaml")).await.unwrap();
     lab.until_ready_is(NAME, "True", "Succeeded").await;
     lab.until_settled().await;
@@ -105,16 +118,49 @@ async fn graduation_makes_the_binding_its_users_own_with_no_write_to_any_namespa
     .await;
     lab.namespaced::<ConfigMap>("kube-system").delete(NAME, &DeleteParams::default()).await.unwrap();
     lab.until_settled().await;
-    assert!(lab.bindings().get_opt(NAME).await.unwrap().is_some());
+    // Its grace is long over.
+    let graduated = lab.bindings().get(NAME).await.unwrap();
+    assert_eq!(graduated.metadata.annotations.unwrap()["acrcredential.dev/adopt"], "true");
+    let status = graduated.status.unwrap();
+    assert!(status.conditions.iter().all(|c| c.type_ != "LegacyConfigValid"), "{:?}", status.conditions);
     let writes = lab.requests(mark).writes().filter(|e| !e.namespace.is_empty());
     assert_eq!(writes.counts(), Default::default());
     assert!(lab.mark() > Mark::default());
 }
 
-/// What is covered follows the ConfigMap, and what stays covered is not touched meanwhile.
+/// Whoever wrote a binding of that name keeps it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_binding_of_the_same_name_that_somebody_else_made_is_not_overwritten() {
+    let lab = Lab::start().await;
+    let theirs = json!({ "registries": [{ "instanceId": "cri-demo0002", "regionId": "cn-beijing" }] });
+    let theirs = lab.bind(NAME, theirs).await;
+    lab.put_config_map(json!({ "acr-registry-info": "- instanceId: cri-demo0001\n" })).await;
+    lab.until("an Event on the ConfigMap says what stands in its way", async || {
+        let told = |l: &str| {
+            l.starts_with("ConfigMap BindingNotConverted") && l.contains("acrcredential.dev/authoritative")
+        };
+        events(&lab).await.lines().any(told)
+    })
+    .await;
+    lab.until_settled().await;
+    assert_eq!(lab.bindings().get(NAME).await.unwrap().spec, theirs.spec);
+}
+
+/// What is covered follows the ConfigMap, and what stays covered is not touched meanwhile: an image is pulled there all
+/// the time, by a real client from a real registry.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_config_map_names_no_more_is_released_and_what_is_new_is_served() {
+    if !usable().unwrap() {
+        return;
+    }
     let lab = Lab::start().await;
+    let registry = Registry::start(&lab.cloud, Access::enterprise("cri-demo0001")).await.unwrap();
+    registry.push(IMAGE).await.unwrap();
+    let registry = Arc::new(registry);
+    let domain = Domain { domain: registry.domain(), kind: DomainKind::User };
+    lab.cloud.world(|world| {
+        world.instances.get_mut("cri-demo0001").unwrap().endpoints[0].domains.push(domain);
+    });
     for namespace in ["apps", "web", "late"] {
         lab.create_namespace(namespace).await;
         lab.create_account(namespace, "builder", &[]).await;
@@ -133,17 +179,21 @@ async fn what_the_config_map_names_no_more_is_released_and_what_is_new_is_served
     lab.until_served("web", DOMAIN).await;
     lab.until_attached("web", "default").await;
     let kept = lab.secret("apps").await.unwrap().metadata.resource_version;
+    let pulling = Pulling::start(&registry, lab.namespaced("apps"), IMAGE);
+    registry.pull(&lab.docker_config("web").await, IMAGE).await.unwrap();
 
     put("apps", "default").await;
     lab.until("the namespace is released", async || {
         lab.secret("web").await.is_none() && lab.pull_secrets("web", "default").await.is_empty()
     })
     .await;
+    lab.until_attached("apps", "default").await;
     put("apps,late", "default,builder").await;
     lab.until_served("late", DOMAIN).await;
     for namespace in ["apps", "late"] {
         lab.until_attached(namespace, "builder").await;
     }
+    registry.pull(&lab.docker_config("late").await, IMAGE).await.unwrap();
     put("apps,late", "builder").await;
     lab.until("the ServiceAccount is released", async || {
         lab.pull_secrets("apps", "default").await.is_empty()
@@ -152,35 +202,48 @@ async fn what_the_config_map_names_no_more_is_released_and_what_is_new_is_served
     lab.until_attached("apps", "builder").await;
     put("all", "*").await;
     lab.until_served("web", DOMAIN).await;
-    lab.until_attached("web", "builder").await;
+    for account in ["builder", "default"] {
+        lab.until_attached("web", account).await;
+        lab.until_attached("apps", account).await;
+    }
+    registry.pull(&lab.docker_config("web").await, IMAGE).await.unwrap();
+    lab.until_settled().await;
     assert_eq!(lab.secret("apps").await.unwrap().metadata.resource_version, kept);
+    pulling.never_failed().await;
 }
 
 /// A GitOps tool may replace the ConfigMap by deleting it and making it again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_config_map_that_comes_back_in_time_was_never_gone() {
-    let lab = Lab::start().await;
+    const GRACE: Duration = Duration::from_secs(12);
+    let grace = format!("--config-map-grace={}s", GRACE.as_secs());
+    let lab = Lab::start_with(|options| options.arg(grace)).await;
     let data = json!({ "acr-registry-info": "- instanceId: cri-demo0001\n" });
     lab.put_config_map(data.clone()).await;
     lab.until_ready_is(NAME, "True", "Succeeded").await;
     let uid = lab.bindings().get(NAME).await.unwrap().metadata.uid;
     let mark = lab.mark();
-    lab.namespaced::<ConfigMap>("kube-system").delete(NAME, &DeleteParams::default()).await.unwrap();
-    lab.until("the condition states the grace", async || {
-        lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(status, reason, message)| {
-            status == "False" && reason == "LegacyConfigMissing" && message.contains("within 60 s")
+    // Each time it is gone counts by itself.
+    for _ in 0..2 {
+        let since = Instant::now();
+        lab.namespaced::<ConfigMap>("kube-system").delete(NAME, &DeleteParams::default()).await.unwrap();
+        lab.until("the condition states the grace", async || {
+            lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(status, reason, message)| {
+                status == "False" && reason == "LegacyConfigMissing" && message.contains("within 12 s")
+            })
         })
-    })
-    .await;
-    lab.until("the metric says so", async || {
-        lab.controller.metrics().await.unwrap().contains("acr_legacy_config_valid 0")
-    })
-    .await;
-    lab.put_config_map(data).await;
-    lab.until("all is well again", async || {
-        lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(status, ..)| status == "True")
-    })
-    .await;
+        .await;
+        lab.until("the metric says so", async || {
+            lab.controller.metrics().await.unwrap().contains("acr_legacy_config_valid 0")
+        })
+        .await;
+        lab.put_config_map(data.clone()).await;
+        lab.until("all is well again", async || {
+            lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(status, ..)| status == "True")
+        })
+        .await;
+        lab.until("the grace would be over", async || since.elapsed() > GRACE).await;
+    }
     assert_eq!(lab.bindings().get(NAME).await.unwrap().metadata.uid, uid);
     let writes = lab.requests(mark).writes().filter(|e| e.namespace == "default");
     assert_eq!(writes.counts(), Default::default());
@@ -190,21 +253,43 @@ async fn a_config_map_that_comes_back_in_time_was_never_gone() {
 async fn key_pairs_are_moved_to_secrets_rotated_with_the_config_map_and_gone_with_it() {
     const PARTNER: &str = "partner-registry.cn-hangzhou.cr.aliyuncs.com";
     let lab = Lab::start_with(|options| options.arg("--config-map-grace=1s")).await;
-    let put = async || {
+    let put = async |threshold: &str, entries: usize| {
         let (id, secret) = lab.key_of("2", "partner-puller");
-        let info = format!(
-            "- instanceId: cri-demo0003\n  customAccessKey: {id}\n  customAccessKeySecret: {secret}\n"
-        );
-        lab.put_config_map(json!({ "acr-registry-info": info })).await;
+        let pair = format!("  customAccessKey: {id}\n  customAccessKeySecret: {secret}\n");
+        let entry = |domains: &str| format!("- instanceId: cri-demo0003\n{domains}{pair}");
+        let info: String =
+            [entry(""), entry("  domains: second.example.com\n")].into_iter().take(entries).collect();
+        lab.put_config_map(json!({ "acr-registry-info": info, "expiring-threshold": threshold })).await;
     };
-    put().await;
+    put("15m", 1).await;
     lab.until_ready_is(NAME, "True", "Succeeded").await;
     let first = lab.token("default", PARTNER).await.unwrap();
     let secrets = lab.namespaced::<Secret>(NAMESPACE);
     assert!(secrets.get_opt("acr-configuration-0").await.unwrap().is_some());
+    // A Secret of such a name that somebody else keeps there is theirs.
+    lab.put_secret(NAMESPACE, "acr-configuration-7", json!({ "accessKeyId": "theirs" })).await;
+
+    // An edit that leaves the pair as it is does not write it.
+    lab.until_settled().await;
+    let mark = lab.mark();
+    put("20m", 1).await;
+    lab.until("the edit is taken in", async || {
+        lab.bindings().get(NAME).await.unwrap().spec.expiring_threshold == "20m"
+    })
+    .await;
+    lab.until_settled().await;
+    let writes = lab.requests(mark).writes().filter(|e| e.name.starts_with("acr-configuration-"));
+    assert_eq!(writes.counts(), Default::default());
+
+    // A pair more, and one less: its Secret comes and goes.
+    let second = async || secrets.get_opt("acr-configuration-1").await.unwrap().is_some();
+    put("15m", 2).await;
+    lab.until("the second pair stands", second).await;
+    put("15m", 1).await;
+    lab.until("it is gone with its entry", async || !second().await).await;
 
     lab.give_second_key("2", "partner-puller");
-    put().await;
+    put("15m", 1).await;
     lab.until("another pair means another token", async || {
         lab.token("default", PARTNER).await.is_some_and(|token| token != first)
     })
@@ -218,6 +303,19 @@ async fn key_pairs_are_moved_to_secrets_rotated_with_the_config_map_and_gone_wit
     assert!(lab.bindings().get_opt(NAME).await.unwrap().is_none());
     let (_, secret) = lab.key_of("2", "partner-puller");
     assert!(!lab.controller.log().contains(&secret));
+
+    // A controller that was stopped before it had swept does it at its next start.
+    let left = json!({
+        "metadata": { "name": "acr-configuration-3", "labels": { "app.kubernetes.io/managed-by": "acr-credential-controller" } },
+        "stringData": { "accessKeyId": "left" },
+    });
+    secrets.create(&PostParams::default(), &serde_json::from_value(left).unwrap()).await.unwrap();
+    lab.controller.restart().unwrap();
+    lab.until("what was left is swept", async || {
+        secrets.get_opt("acr-configuration-3").await.unwrap().is_none()
+    })
+    .await;
+    assert!(secrets.get_opt("acr-configuration-7").await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,11 @@
-//! Others' Secrets, full quotas, namespaces that go away.
+//! Others' Secrets and lists, full quotas, namespaces that go away.
+
+use std::time::Duration;
 
 use acr_lab::plane::Mark;
-use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, Secret};
+use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, Secret, ServiceAccount};
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::harness::{DOMAIN, Lab, SECRET, spec};
@@ -144,4 +146,54 @@ async fn a_namespace_that_terminates_is_neither_held_up_nor_written_to() {
     lab.until_ready_is("ending", "True", "Succeeded").await;
     assert!(lab.token("ending", DOMAIN).await.is_some());
     assert!(lab.mark() > Mark::default());
+}
+
+/// A GitOps tool that states a list of its own undoes ours each time: the list is left alone, and the Secret stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rival_that_empties_the_list_is_not_fought_and_costs_nobody_else_anything() {
+    let lab = Lab::start().await;
+    for namespace in ["emptied", "calm"] {
+        lab.create_namespace(namespace).await;
+    }
+    lab.create_account("emptied", "other", &[]).await;
+    lab.bind("emptied", spec(&["emptied", "calm"])).await;
+    lab.until_ready_is("emptied", "True", "Succeeded").await;
+    let accounts = lab.namespaced::<ServiceAccount>("emptied");
+    let theirs = json!({ "imagePullSecrets": null });
+    let params = PatchParams { field_manager: Some("gitops".to_owned()), ..Default::default() };
+    let mut emptied = 0;
+    let message = loop {
+        let ready = lab.condition("emptied", "Ready").await.unwrap();
+        if ready.1 == "Contended" {
+            break ready.2;
+        }
+        assert!(emptied < 2_000, "{ready:?}");
+        accounts.patch("default", &params, &Patch::Merge(&theirs)).await.unwrap();
+        emptied += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(
+        message.contains("imagePullSecrets of the ServiceAccount emptied/default is written again"),
+        "{message}"
+    );
+    let mark = lab.mark();
+    for _ in 0..20 {
+        accounts.patch("default", &params, &Patch::Merge(&theirs)).await.unwrap();
+    }
+    let asked = lab.requests(mark);
+    let written = asked.writes().filter(|e| e.resource == "serviceaccounts" && e.name == "default");
+    assert_eq!(written.len(), 0);
+    // Who writes is asked once, whatever it goes on writing.
+    let asked = asked.filter(|e| e.verb == "get" && e.resource == "serviceaccounts");
+    assert!(asked.len() <= 1, "{:?}", asked.counts());
+    // Beside the list that is fought over all goes on.
+    lab.delete_secret("emptied").await;
+    lab.until_served("emptied", DOMAIN).await;
+    lab.create_account("emptied", "later", &[]).await;
+    for account in ["other", "later"] {
+        lab.until_attached("emptied", account).await;
+    }
+    lab.until_served("calm", DOMAIN).await;
+    lab.until_ready_is("emptied", "True", "Succeeded").await;
+    lab.until_attached("emptied", "default").await;
 }

@@ -1,114 +1,141 @@
-//! Rights: what the controller may do, tried with its own token.
+//! What the controller says of its own fence and of its own rights.
 
 use acr_lab::plane::Options;
-use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
-use kube::Api;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use serde_json::json;
 
-use crate::harness::{CONTROLLER, Lab, NAMESPACE, SECRET, spec};
+use crate::harness::{Lab, root, spec};
 
-fn refused<T>(what: &str, result: kube::Result<T>) {
-    match result {
-        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422) => {}
-        Err(error) => panic!("{what}: {error}"),
-        Ok(_) => panic!("{what} was let through"),
-    }
+const POLICIES: [&str; 5] = ["secrets", "serviceaccounts", "bindings", "events", "objects"];
+
+/// What the condition `Fenced` of a binding says, where it says no.
+async fn missing(lab: &Lab, binding: &str) -> Option<String> {
+    let (status, reason, message) = lab.condition(binding, "Fenced").await?;
+    ((status.as_str(), reason.as_str()) == ("False", "PoliciesMissing")).then_some(message)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stolen_token_reads_and_makes_no_other_secret() {
-    let lab = Lab::start().await;
-    lab.create_namespace("victim").await;
-    lab.bind("victim", spec(&["victim"])).await;
-    lab.until_ready_is("victim", "True", "Succeeded").await;
-    lab.until_fenced().await;
-    lab.controller.terminate(std::time::Duration::from_secs(20)).await.unwrap();
-    lab.create_namespace("elsewhere").await;
-    let thief = lab.plane.service_account_client(NAMESPACE, CONTROLLER).await.unwrap();
-    let all: Api<Secret> = Api::all(thief.clone());
-    refused("a list of all Secrets", all.list(&ListParams::default()).await);
-    let named = ListParams::default().fields(&format!("metadata.name={SECRET}"));
-    assert_eq!(all.list(&named).await.unwrap().items.len(), 1);
-    let own: Api<Secret> = Api::namespaced(thief.clone(), NAMESPACE);
-    refused("another Secret of its own namespace", own.get("other").await);
-    let there: Api<Secret> = Api::namespaced(thief.clone(), "elsewhere");
-    let apply = PatchParams::apply("thief").force();
-    let secret = |type_: &str, metadata: serde_json::Value, data: serde_json::Value| {
-        let mut object = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": SECRET,
-            "labels": { "app.kubernetes.io/managed-by": CONTROLLER } }, "type": type_, "data": data });
-        let target = object["metadata"].as_object_mut().unwrap();
-        target.extend(metadata.as_object().unwrap().clone());
-        object
-    };
-    let docker = json!({ ".dockerconfigjson": "e30=" });
-    let kind = "kubernetes.io/dockerconfigjson";
-    let token = secret(
-        "kubernetes.io/service-account-token",
-        json!({ "annotations": { "kubernetes.io/service-account.name": "default" } }),
-        json!({}),
-    );
-    let attacks = [
-        ("a token Secret", token),
-        ("an opaque Secret", secret("Opaque", json!({}), docker.clone())),
-        ("a Secret without our label", secret(kind, json!({ "labels": {} }), docker.clone())),
-        ("a second key", secret(kind, json!({}), json!({ ".dockerconfigjson": "e30=", "more": "eA==" }))),
-        ("a finalizer", secret(kind, json!({ "finalizers": ["a.example.com/b"] }), docker.clone())),
-        (
-            "an owner",
-            secret(
-                kind,
-                json!({ "ownerReferences": [{ "apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x" }] }),
-                docker.clone(),
-            ),
-        ),
-    ];
-    for (what, object) in attacks {
-        refused(what, there.patch(SECRET, &apply, &Patch::Apply(&object)).await);
-    }
-    assert!(
-        there.patch(SECRET, &apply, &Patch::Apply(&secret(kind, json!({}), docker))).await.is_ok(),
-        "its job is let through"
-    );
-    refused("a delete of many", all.delete_collection(&DeleteParams::default(), &named).await);
-
-    let accounts: Api<ServiceAccount> = Api::namespaced(thief, "victim");
-    for (what, patch) in [
-        ("another's entry", json!({ "imagePullSecrets": [{ "name": SECRET }, { "name": "evil" }] })),
-        (
-            "an annotation",
-            json!({ "metadata": { "annotations": { "pod-identity.alibabacloud.com/role-name": "admin" } } }),
-        ),
-        ("a label", json!({ "metadata": { "labels": { "a": "b" } } })),
-        ("a mounted secret", json!({ "secrets": [{ "name": "evil" }] })),
-    ] {
-        refused(what, accounts.patch("default", &PatchParams::default(), &Patch::Merge(&patch)).await);
-    }
-    let object = serde_json::from_value(json!({ "metadata": { "name": "evil" } })).unwrap();
-    refused("a new ServiceAccount", accounts.create(&PostParams::default(), &object).await);
-
-    // Everybody else still works.
-    let mine: Api<Secret> = lab.namespaced("elsewhere");
-    let object =
-        serde_json::from_value(json!({ "metadata": { "name": "mine" }, "stringData": { "a": "b" } }))
-            .unwrap();
-    mine.create(&PostParams::default(), &object).await.unwrap();
-    lab.plane.kubectl_ok(&["delete", "namespace", "elsewhere", "--timeout=20s"]).await.unwrap();
+async fn standing(lab: &Lab) -> bool {
+    lab.controller.metrics().await.unwrap().contains("acr_admission_policies_standing 1")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_fence_is_told_and_a_new_one_is_noticed() {
     let lab = Lab::start_without(&["deploy/policies.yaml"], Options::default()).await;
+    // The policy of the Lease fences what is granted by name.
+    lab.plane
+        .apply(
+            r#"{"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "lease",
+              "namespace": "acr-credential-system"}, "rules": [{"apiGroups": ["coordination.k8s.io"],
+              "resources": ["leases"], "resourceNames": ["acr-credential-controller"], "verbs": ["create", "patch"]}]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "lease",
+              "namespace": "acr-credential-system"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role",
+              "name": "lease"}, "subjects": [{"kind": "ServiceAccount", "name": "acr-credential-controller",
+              "namespace": "acr-credential-system"}]}]}"#,
+        )
+        .await
+        .unwrap();
     lab.create_namespace("unfenced").await;
     lab.bind("unfenced", spec(&["unfenced"])).await;
     lab.until_ready_is("unfenced", "True", "Succeeded").await;
-    lab.until("the condition says so", async || {
-        lab.condition("unfenced", "Fenced").await.is_some_and(|(status, reason, message)| {
-            (status.as_str(), reason.as_str()) == ("False", "PoliciesMissing")
+    lab.until("the condition names every policy", async || {
+        missing(&lab, "unfenced").await.is_some_and(|message| {
+            POLICIES.iter().all(|policy| message.contains(&format!("acr-credential-{policy}")))
                 && message.contains("deploy/policies.yaml")
         })
     })
     .await;
-    assert!(lab.controller.metrics().await.unwrap().contains("acr_admission_policies_standing 0"));
+    assert!(!standing(&lab).await);
     assert!(lab.controller.log().contains("no ValidatingAdmissionPolicy fences this controller"));
+    assert!(!lab.controller.log().contains("has rights that it does not need"), "the RBAC is what it needs");
+
+    lab.plane.apply_file(root().join("deploy/policies.yaml")).await.unwrap();
+    lab.until_fenced().await;
+    lab.until("the condition goes", async || lab.condition("unfenced", "Fenced").await.is_none()).await;
+
+    // One that is taken away alone is named alone.
+    for policy in POLICIES {
+        let name = format!("acr-credential-{policy}");
+        lab.plane.kubectl_ok(&["delete", "validatingadmissionpolicybinding", &name]).await.unwrap();
+        lab.until("the policy that was taken away is named", async || {
+            if standing(&lab).await {
+                lab.controller.restart().unwrap();
+                lab.controller.until_ready(std::time::Duration::from_secs(30)).await.unwrap();
+            }
+            !standing(&lab).await
+        })
+        .await;
+        lab.until("it is the only one", async || {
+            missing(&lab, "unfenced").await.is_some_and(|message| {
+                POLICIES
+                    .iter()
+                    .all(|other| message.contains(&format!("acr-credential-{other}")) == (*other == policy))
+            })
+        })
+        .await;
+        lab.plane.apply_file(root().join("deploy/policies.yaml")).await.unwrap();
+        lab.until_fenced().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_nobody_should_have_given_are_told_by_name() {
+    let lab = Lab::start().await;
+    lab.plane
+        .apply(
+            r#"{"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "wide"},
+              "rules": [{"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create"]},
+                {"apiGroups": [""], "resources": ["users", "groups"], "verbs": ["impersonate"]}]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "wide"},
+              "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "wide"},
+              "subjects": [{"kind": "ServiceAccount", "name": "acr-credential-controller",
+                "namespace": "acr-credential-system"}]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "wide",
+              "namespace": "acr-credential-system"},
+              "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+              "subjects": [{"kind": "ServiceAccount", "name": "acr-credential-controller",
+                "namespace": "acr-credential-system"}]}]}"#,
+        )
+        .await
+        .unwrap();
+    lab.controller.restart().unwrap();
+    lab.until("each is named with its place", async || {
+        let log = lab.controller.log();
+        [
+            "create pods/exec of any name in every namespace",
+            "impersonate users of any name in every namespace",
+            "get, list, watch secrets of any name in the controller's own namespace",
+        ]
+        .iter()
+        .all(|right| log.contains(right))
+    })
+    .await;
+}
+
+/// Kubernetes before 1.30, and clusters that have them switched off.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_without_policies_is_told_apart_and_served_all_the_same() {
+    let without = Options {
+        extra_api_server_args: vec![
+            "--disable-admission-plugins=ValidatingAdmissionPolicy".to_owned(),
+            "--runtime-config=admissionregistration.k8s.io/v1/validatingadmissionpolicies=false,\
+             admissionregistration.k8s.io/v1/validatingadmissionpolicybindings=false"
+                .to_owned(),
+        ],
+        ..Options::default()
+    };
+    let lab = Lab::start_without(&["deploy/policies.yaml"], without).await;
+    let refused = lab.plane.apply_file(root().join("deploy/policies.yaml")).await.unwrap_err();
+    assert!(format!("{refused:#}").contains("ValidatingAdmissionPolicy"), "{refused:#}");
+    lab.create_namespace("old").await;
+    lab.bind("old", spec(&["old"])).await;
+    lab.until_ready_is("old", "True", "Succeeded").await;
+    lab.until_attached("old", "default").await;
+    lab.until("the condition says that none can stand", async || {
+        missing(&lab, "old").await.is_some_and(|message| {
+            message.contains("this API server serves none") && message.contains("Kubernetes 1.30")
+        })
+    })
+    .await;
+    assert!(!standing(&lab).await);
+    assert!(lab.controller.log().contains("this API server serves none"));
 }

@@ -41,7 +41,7 @@ const FILES: [&str; 4] =
     ["crds/acrcredentialbindings.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
 
 /// A control plane with the CRD, the rights and the policies, and no controller yet.
-async fn installed_without(left_out: &[&str], options: Options) -> Plane {
+pub async fn installed_without(left_out: &[&str], options: Options) -> Plane {
     let plane = Plane::start(options).await.unwrap();
     for file in FILES.iter().filter(|file| !left_out.contains(file)) {
         plane.apply_file(root().join(file)).await.unwrap();
@@ -51,13 +51,13 @@ async fn installed_without(left_out: &[&str], options: Options) -> Plane {
     plane
 }
 
-fn options(kubeconfig: PathBuf, cloud: &Cloud) -> ControllerOptions {
+pub fn options(kubeconfig: PathBuf, cloud: &Cloud) -> ControllerOptions {
     ControllerOptions::new(env!("CARGO_BIN_EXE_acr-credential-controller"), kubeconfig, cloud.address())
         .log_level("info,acr_credential_binding=trace")
 }
 
 /// A cloud that has the cluster's OIDC provider registered, as a cluster with RRSA enabled has.
-async fn cloud_of(plane: &Plane) -> Cloud {
+pub async fn cloud_of(plane: &Plane) -> Cloud {
     let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
     plane.enable_rrsa(&cloud).await.unwrap();
     cloud
@@ -108,15 +108,24 @@ impl Lab {
 
     /// Everything, with a proxy between the controller and the API server.
     pub async fn proxied() -> (Self, Arc<FaultProxy>) {
+        Self::proxied_with(|options| options).await
+    }
+
+    /// Everything, with a proxy before the API server and the controller's options changed.
+    pub async fn proxied_with(
+        change: impl FnOnce(ControllerOptions) -> ControllerOptions,
+    ) -> (Self, Arc<FaultProxy>) {
         let plane = installed_without(&[], Options::default()).await;
         let cloud = cloud_of(&plane).await;
         let proxy = FaultProxy::start(&plane).await.unwrap();
         let kubeconfig = proxy.kubeconfig_for(NAMESPACE, CONTROLLER).await.unwrap();
-        let controller = Controller::start_ready(options(kubeconfig, &cloud), PATIENCE).await.unwrap();
+        let options = change(options(kubeconfig, &cloud));
+        let controller = Controller::start_ready(options, PATIENCE).await.unwrap();
         (Self { client: plane.client(), plane, cloud, controller }, Arc::new(proxy))
     }
 
-    async fn start_on(
+    /// A cloud and a ready controller, its options changed, on a plane that has everything installed.
+    pub async fn start_on(
         plane: Plane,
         change: impl FnOnce(&Cloud, ControllerOptions) -> ControllerOptions,
     ) -> Self {
@@ -358,9 +367,10 @@ impl Lab {
         self.plane.audit().mark().unwrap()
     }
 
-    /// What the controller asked of the API server since a mark.
+    /// What the controller asked of the API server since a mark, all replicas of it. The Lease is left out: it is
+    /// renewed by the clock.
     pub fn requests(&self, since: Mark) -> AuditEvents {
-        self.plane.audit().since(since).unwrap().by_service_account(NAMESPACE, CONTROLLER)
+        self.plane.audit().since(since).unwrap().by_service_account(NAMESPACE, CONTROLLER).without("leases")
     }
 }
 

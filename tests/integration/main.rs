@@ -1,6 +1,12 @@
 //! The controller as a process on a real control plane, against the simulated cloud.
 
 #[cfg(test)]
+mod admission_policy;
+#[cfg(test)]
+mod bystanders;
+#[cfg(test)]
+mod caller;
+#[cfg(test)]
 mod config_map;
 #[cfg(test)]
 mod conflict;
@@ -11,11 +17,23 @@ mod dry_run;
 #[cfg(test)]
 mod fence;
 #[cfg(test)]
+mod guard;
+#[cfg(test)]
+mod guards;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod heal;
 #[cfg(test)]
 mod identities;
 #[cfg(test)]
+mod intruder;
+#[cfg(test)]
 mod invalid;
+#[cfg(test)]
+mod leader;
+#[cfg(test)]
+mod leave;
 #[cfg(test)]
 mod migration;
 #[cfg(test)]
@@ -31,8 +49,12 @@ mod serve;
 #[cfg(test)]
 mod start;
 #[cfg(test)]
+mod uninstall;
+#[cfg(test)]
 mod verify;
 #[cfg(test)]
 mod ways;
+#[cfg(test)]
+mod webhook;
 #[cfg(test)]
 mod withdraw;

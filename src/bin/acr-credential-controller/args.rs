@@ -16,6 +16,7 @@ use acr_credential_binding::model::duration;
 use acr_credential_binding::plan::Template;
 
 use crate::identity::IdentityArgs;
+use crate::webhook::WebhookArgs;
 
 /// Keeps Alibaba Cloud Container Registry pull credentials fresh in every namespace that a binding covers.
 #[derive(Debug, Parser)]
@@ -49,13 +50,34 @@ pub(crate) struct Args {
     #[arg(long, env = "ACR_DRY_RUN")]
     pub(crate) dry_run: bool,
 
+    /// Replace Pods that were created before their ServiceAccount was served and wait for an image that is refused to
+    /// them; needs the rights and the policy of deploy/heal.yaml
+    #[arg(long, env = "ACR_HEAL_STUCK_PODS")]
+    pub(crate) heal_stuck_pods: bool,
+
     /// How long that ConfigMap may be gone before its binding goes too, such as 60s or 5m
     #[arg(long, env = "ACR_CONFIG_MAP_GRACE", default_value = "60s", value_parser = parse_duration)]
     pub(crate) config_map_grace: Duration,
 
+    /// How long what a binding made stays after the binding suddenly covers no namespace any more, such as 10m; 0s: it is
+    /// withdrawn at once. No credential is renewed there meanwhile: a time shorter than expiringThreshold is of use
+    #[arg(long, env = "ACR_WITHDRAWAL_GRACE", default_value = "10m", value_parser = parse_duration)]
+    pub(crate) withdrawal_grace: Duration,
+
     /// Where /livez, /readyz and /metrics are served
     #[arg(long, env = "ACR_LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
     pub(crate) listen_address: SocketAddr,
+
+    /// How long the lease lasts that one replica holds: after a crash another takes over within this time and two seconds
+    #[arg(long, env = "ACR_LEASE_DURATION", default_value = "15s", value_parser = lease_duration)]
+    pub(crate) lease_duration: Duration,
+
+    /// Name of this replica in the lease, no other's: that of its Pod [default: the host's, and a random part]
+    #[arg(long, env = "POD_NAME")]
+    pub(crate) pod_name: Option<String>,
+
+    #[arg(long, env = "POD_UID", hide = true)]
+    pub(crate) pod_uid: Option<String>,
 
     /// Form of the log
     #[arg(long, env = "ACR_LOG_FORMAT", value_enum, default_value = "text")]
@@ -71,6 +93,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+
+    #[command(flatten)]
+    pub(crate) webhook: WebhookArgs,
 
     /// Show each new credential to the registry before it is used: not at all, tell a rejection, or keep the last
     /// good credential on a rejection
@@ -167,7 +192,7 @@ impl Args {
     }
 
     /// What the controller is told.
-    pub(crate) fn controller_config(&self, region: &str) -> Config {
+    pub(crate) fn controller_config(&self, region: &str, replica: &str) -> Config {
         let map = |pairs: &[(String, String)]| pairs.iter().cloned().collect::<BTreeMap<_, _>>();
         Config {
             region: region.into(),
@@ -181,11 +206,36 @@ impl Args {
                 .filter(|n| !n.is_empty())
                 .map(Into::into),
             config_map_grace: self.config_map_grace,
+            withdrawal_grace: self.withdrawal_grace,
             dry_run: self.dry_run,
+            heal_stuck_pods: self.heal_stuck_pods,
             places: self.identity.places(),
             listen_address: self.listen_address,
+            replica: replica.into(),
+            lease: self.lease_duration,
+            webhook: self.webhook.settings(),
         }
     }
+
+    /// The name of this replica. A container that restarts in its Pod has the same name again, and takes its own lease
+    /// up at once: the kubelet starts it when the one before it has ended.
+    pub(crate) fn replica(&self) -> String {
+        match (&self.pod_name, &self.pod_uid) {
+            (Some(name), Some(uid)) => format!("{name}_{uid}"),
+            (Some(name), None) => name.clone(),
+            (None, _) => {
+                let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+                format!("{}_{:016x}", host.trim(), rand::random::<u64>())
+            }
+        }
+    }
+}
+
+/// A shorter lease would be lost to a slow API server, and a longer one leaves a crash unnoticed.
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let lease = duration::parse(text)?;
+    let bounds = Duration::from_secs(3)..=Duration::from_secs(300);
+    if bounds.contains(&lease) { Ok(lease) } else { Err("write a duration between 3s and 5m".to_owned()) }
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

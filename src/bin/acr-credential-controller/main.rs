@@ -2,6 +2,7 @@
 
 mod args;
 mod identity;
+mod webhook;
 
 use std::io::IsTerminal;
 
@@ -11,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 use acr_credential_binding::cloud::{self, Alibaba};
-use acr_credential_binding::cluster::client::connect;
+use acr_credential_binding::cluster::client::set_user_agent;
 use acr_credential_binding::controller::{self, Clients};
 
 use self::args::{Args, LogFormat};
@@ -38,15 +39,18 @@ fn main() -> anyhow::Result<()> {
 async fn run(args: Args) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let kubernetes = kube::Config::infer().await.context("no kubeconfig and no mounted ServiceAccount")?;
-    let clients = Clients { watch: connect(&kubernetes)?, write: connect(&kubernetes)? };
+    let mut kubernetes =
+        kube::Config::infer().await.context("no kubeconfig and no mounted ServiceAccount")?;
+    let replica = args.replica();
+    set_user_agent(&mut kubernetes, &replica);
+    let clients = Clients::new(kubernetes)?;
     let region = match &args.region {
         Some(region) => region.clone(),
         None => cloud::node_region(&args.metadata_endpoint)
             .await
             .context("the region is given by neither --region nor the node's metadata")?,
     };
-    info!(version = env!("CARGO_PKG_VERSION"), %region, "starting");
+    info!(version = env!("CARGO_PKG_VERSION"), %region, %replica, "starting");
     let reach = args.reach()?;
     let stop = async {
         tokio::select! {
@@ -55,6 +59,6 @@ async fn run(args: Args) -> anyhow::Result<()> {
         }
     };
     let cloud = |sources| Alibaba::new(args.cloud_settings(&region, reach, sources));
-    controller::run(args.controller_config(&region), clients, cloud, stop).await?;
+    controller::run(args.controller_config(&region, &replica), clients, cloud, stop).await?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use acr_credential_binding::api::names;
 use clap::{Parser, Subcommand, ValueEnum};
 
 /// Checks and converts the configuration of ACR's pull credentials
@@ -26,6 +27,29 @@ pub(crate) enum Command {
     ///
     /// Ends with 2 where there is no binding to plan for.
     Plan(Plan),
+    /// Take back all that the controller made, where it runs no more: Secrets, entries, finalizers, its own Secrets
+    ///
+    /// Says what that would be; --yes does it. Ends with 2 where something could not be taken back.
+    Withdraw(Withdraw),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Withdraw {
+    /// Do it
+    #[arg(long)]
+    pub(crate) yes: bool,
+
+    /// Also what bindings with `deletionPolicy: Retain` left behind, or would
+    #[arg(long)]
+    pub(crate) retained: bool,
+
+    /// Namespace that the controller ran in
+    #[arg(short, long, default_value = names::DEFAULT_NAMESPACE)]
+    pub(crate) namespace: String,
+
+    /// Name of the Secret in every covered namespace, if a flag changed it
+    #[arg(long, default_value = names::DEFAULT_SECRET_NAME)]
+    pub(crate) secret_name: String,
 }
 
 #[derive(clap::Args)]

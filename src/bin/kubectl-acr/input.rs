@@ -1,7 +1,9 @@
 //! What a command looks at.
 
+use std::error::Error as _;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use acr_credential_binding::cli::document::{self, Document};
 use acr_credential_binding::cli::live;
@@ -39,21 +41,45 @@ pub(crate) fn text(file: &Path) -> anyhow::Result<(String, String)> {
         std::fs::File::open(file).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes))
     };
     read.with_context(|| name.clone())?;
-    let text = String::from_utf8(bytes).ok().with_context(|| format!("{name}: is no text in UTF-8"))?;
+    let text =
+        String::from_utf8(bytes).map_err(|error| anyhow::anyhow!("{name}: {}", no_text(error.as_bytes())))?;
     Ok((name, text))
+}
+
+/// Thousands of namespaces take their time.
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
+/// Why some bytes are no text, and what to do.
+fn no_text(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            "is UTF-16, as PowerShell's > writes it, and kubectl reads UTF-8 only: save it as UTF-8"
+        }
+        _ => "is no text in UTF-8: save it as UTF-8, or name the right file",
+    }
 }
 
 /// Asks the cluster that the user's kubeconfig names, for half a minute at most.
 pub(crate) fn with_cluster<T>(ask: impl AsyncFnOnce(Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    with_cluster_for(Duration::from_secs(30), ask)
+}
+
+/// The same, for as long as that.
+pub(crate) fn with_cluster_for<T>(
+    limit: Duration,
+    ask: impl AsyncFnOnce(Client) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     // Both kube and reqwest bring a provider along; without a default, building the client panics. That there is one
     // already is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let config = kube::Config::infer().await.context("no kubeconfig")?;
+        // Outside of a cluster, why the cluster's own way failed helps nobody.
+        let config = kube::Config::infer().await.map_err(|error| {
+            let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            anyhow::anyhow!("no kubeconfig: {why}")
+        })?;
         let asked = ask(connect(&config)?);
-        tokio::time::timeout(std::time::Duration::from_secs(30), asked)
-            .await
-            .context("the API server does not answer")?
+        tokio::time::timeout(limit, asked).await.context("the API server does not answer")?
     })
 }

@@ -8,11 +8,11 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use acr_credential_binding::cli::lint::{Format, Report, check};
-use acr_credential_binding::cli::{convert, preview, reverse};
+use acr_credential_binding::cli::{convert, preview, reverse, withdraw};
 use anyhow::Context;
 use clap::Parser;
 
-use self::args::{Args, Command, Convert, Input, Lint, Output, Plan};
+use self::args::{Args, Command, Convert, Input, Lint, Output, Plan, Withdraw};
 
 /// What cannot be served, or could not be looked at.
 const FAILED: u8 = 2;
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Convert(convert) if convert.reverse => run_reverse(&convert),
         Command::Convert(convert) => run_convert(&convert),
         Command::Plan(plan) => run_plan(&plan),
+        Command::Withdraw(withdraw) => run_withdraw(&withdraw),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -110,6 +111,19 @@ fn run_plan(args: &Plan) -> anyhow::Result<u8> {
         planned.leavings.iter().try_for_each(|name| writeln!(err.lock(), "deleted {name}"))?;
     }
     Ok(0)
+}
+
+fn run_withdraw(args: &Withdraw) -> anyhow::Result<u8> {
+    let options = withdraw::Options {
+        namespace: args.namespace.as_str().into(),
+        secret_name: args.secret_name.as_str().into(),
+        retained: args.retained,
+    };
+    let done = input::with_cluster_for(input::HOUR, async |client| {
+        Ok(withdraw::withdraw(&client, &options, args.yes).await?)
+    })?;
+    done.write(&mut io::stdout().lock())?;
+    Ok(if done.failed.is_empty() { 0 } else { FAILED })
 }
 
 fn run_reverse(args: &Convert) -> anyhow::Result<u8> {

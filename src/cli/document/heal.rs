@@ -18,6 +18,9 @@ pub(super) struct Slip {
     pub(super) edits: Vec<Edit>,
 }
 
+/// The most slips that are looked for: a file with more is no configuration that somebody typed.
+const MAX_SLIPS: usize = 1_000;
+
 /// The keys whose text is YAML of its own, so that a list or a map beneath them lacks its `|`.
 const NESTED: [&str; 3] = [legacy::ACR_REGISTRY_INFO, legacy::RRSA, legacy::WEBHOOK_CONFIGURATION];
 
@@ -41,7 +44,7 @@ pub(super) fn meant_otherwise(text: &str) -> Vec<Slip> {
 }
 
 /// One of the legacy ConfigMap's own keys, as documented.
-pub(super) fn data_key(name: &str) -> Option<&'static str> {
+pub fn data_key(name: &str) -> Option<&'static str> {
     legacy::KEYS.into_iter().find(|known| known.eq_ignore_ascii_case(name))
 }
 
@@ -148,6 +151,9 @@ impl<'a> Scan<'a> {
 
     fn run(mut self) -> Vec<Slip> {
         for index in 0..self.lines.len() {
+            if self.slips.len() >= MAX_SLIPS {
+                break;
+            }
             let line = self.lines[index];
             if line.is_blank() {
                 // Within a block an empty line may have blanks, but no tab.

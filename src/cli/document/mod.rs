@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
+pub use heal::data_key;
 pub use read::read;
 pub use scalar::Scalar;
 

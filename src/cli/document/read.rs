@@ -6,14 +6,21 @@ use granit_parser::ScalarStyle;
 
 use super::draft::Draft;
 use super::heal::{self, Slip};
-use super::locate::{Located, locate};
+use super::locate::{Located, kinds, locate};
 use super::tree::{self, Fault, Kind, Node};
 use super::{Document, Scalar, Source, Value};
+use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
 use crate::cli::diagnostic::Diagnostic;
 use crate::model::legacy::{Code, Edit};
 
 /// The most bytes of a file: a ConfigMap may have 1 MiB, and its JSON twice that.
 const MAX_BYTES: usize = 4 << 20;
+
+/// The most findings of the outer document: nobody reads on from there.
+const MAX_TOLD: usize = 200;
+
+/// The most changes that are told of one slip. What must change in more places is told in words.
+const MAX_CHANGES: usize = 2_048;
 
 /// Reads a file.
 pub fn read(name: &str, text: &str) -> Document {
@@ -22,6 +29,11 @@ pub fn read(name: &str, text: &str) -> Document {
     if text.len() > MAX_BYTES {
         let message = format!("has {} bytes, more than a ConfigMap can: write less", text.len());
         document.diagnostics.push(whole(Code::OuterNotYaml, None, message));
+        return document;
+    }
+    if let Some(at) = template(text) {
+        let message = "begins what a template fills in: render it first, as helm template or kustomize build does, and look at what comes out".to_owned();
+        document.diagnostics.push(whole(Code::OuterTemplate, Some(at..at + 2), message));
         return document;
     }
     let (roots, fault) = tree::parse(text);
@@ -37,6 +49,7 @@ pub fn read(name: &str, text: &str) -> Document {
         let (roots, fault) = tree::parse(&draft.text);
         Reader { draft: &draft, document: &mut document }.read(&roots, fault);
     }
+    bound(&mut document.diagnostics);
     document
 }
 
@@ -69,7 +82,20 @@ fn long_texts(node: &Node, text: &str, spans: &mut Vec<Range<usize>>) {
     }
 }
 
-fn told(slip: Slip) -> Diagnostic {
+/// Keeps the first findings, and says how many there were.
+fn bound(diagnostics: &mut Vec<Diagnostic>) {
+    let more = diagnostics.len().saturating_sub(MAX_TOLD);
+    if more > 0 {
+        diagnostics.truncate(MAX_TOLD);
+        let message = format!("{more} more findings are not listed: mend the first ones and look again");
+        diagnostics.push(whole(Code::MoreErrors, None, message));
+    }
+}
+
+fn told(mut slip: Slip) -> Diagnostic {
+    if slip.edits.len() > MAX_CHANGES {
+        slip.edits.clear();
+    }
     Diagnostic {
         code: slip.code,
         severity: slip.code.severity(),
@@ -94,8 +120,9 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read(mut self, roots: &[Node], fault: Option<Fault>) {
         match locate(roots) {
-            Some(Located::Data(data)) => {
+            Some(Located::Data(data, metadata)) => {
                 self.document.found = true;
+                metadata.into_iter().for_each(|metadata| self.elsewhere(metadata));
                 for (key, value) in data.map(Node::pairs).unwrap_or_default() {
                     self.pair(key, value);
                 }
@@ -108,8 +135,7 @@ impl Reader<'_> {
                 self.document.addon = Some(scalar);
             }
             None if fault.is_none() => {
-                let message = "has no ConfigMap acr-configuration, no map data with one of its keys, and no configuration of the managed add-on: name the right file".to_owned();
-                self.document.diagnostics.push(whole(Code::OuterNoConfiguration, None, message));
+                self.document.diagnostics.push(whole(Code::OuterNoConfiguration, None, nothing_in(roots)));
             }
             None => {}
         }
@@ -145,6 +171,19 @@ impl Reader<'_> {
             edits: edits.iter().map(moved).collect(),
         };
         self.document.diagnostics.push(diagnostic);
+    }
+
+    /// A ConfigMap by another name, or in another namespace, is read by nobody.
+    fn elsewhere(&mut self, metadata: &Node) {
+        for (field, wanted) in [("name", LEGACY_NAME), ("namespace", LEGACY_NAMESPACE)] {
+            let Some(node) = metadata.get(field) else { continue };
+            if node.text().is_some_and(|text| text != wanted) {
+                let edit = Edit { span: node.span.clone(), text: format!("{wanted:?}") };
+                let message =
+                    format!("is not {wanted}: the ConfigMap {LEGACY_NAMESPACE}/{LEGACY_NAME} alone is read");
+                self.tell(Code::OuterElsewhere, &format!("metadata.{field}"), &node.span, &message, &[edit]);
+            }
+        }
     }
 
     fn pair(&mut self, key: &Node, node: &Node) {
@@ -187,18 +226,41 @@ impl Reader<'_> {
             let edit = Edit { span: from..node.span.end, text };
             let message = "is a list, and the API server takes only texts here: write its items with a comma between each two";
             self.tell(Code::OuterBlockMissing, name, &key.span, message, &[edit]);
-            return Some(self.scalar(&list, ScalarStyle::Plain, node.span.clone()));
+            return Some(self.scalar(&list, ScalarStyle::Plain, node.span.clone()).as_it_stands());
         }
         let source = self.draft.text.get(node.span.clone()).unwrap_or_default();
         if flow && !source.contains(['\'', '\n']) {
             let source = source.to_owned();
             let message = "is a list or a map, and the API server takes only texts here: put it in quotes";
             self.tell(Code::OuterBlockMissing, name, &key.span, message, &quotes(&node.span, "'"));
-            return Some(self.scalar(&source, ScalarStyle::Plain, node.span.clone()));
+            return Some(self.scalar(&source, ScalarStyle::Plain, node.span.clone()).as_it_stands());
         }
         let message = "is a list or a map, and the API server takes only texts here: write | after the colon, and what it says beneath";
         self.tell(Code::OuterBlockMissing, name, &key.span, message, &[]);
         None
+    }
+}
+
+/// Where a template's `{{` stands, which neither YAML nor JSON needs. One in a comment does no harm.
+fn template(text: &str) -> Option<usize> {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let (found, comment) = (line.find("{{"), line.trim_start().starts_with('#'));
+        if let Some(found) = found.filter(|found| !comment && line[*found..].contains("}}")) {
+            return Some(at + found);
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// What a file has in place of a configuration.
+fn nothing_in(roots: &[Node]) -> String {
+    const NEITHER: &str = "no ConfigMap acr-configuration, no map data with one of its keys, and no configuration of the managed add-on";
+    match kinds(roots).as_slice() {
+        [] => format!("has {NEITHER}: name the right file"),
+        ["AcrCredentialBinding"] => "has an AcrCredentialBinding, which the API server checks: kubectl apply --server-side --dry-run=server -f; convert --reverse prints the ConfigMap that says the same".to_owned(),
+        kinds => format!("has {}, but {NEITHER}: name the right file", kinds.iter().take(5).copied().collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use granit_parser::ScalarStyle;
 
 use super::align;
+use super::draft::Draft;
 use crate::model::legacy::Edit;
 
 /// A text as Kubernetes would hold it, and a map from each of its bytes to the file. It may hold a key pair, hence
@@ -86,6 +87,27 @@ impl Scalar {
         start..end.max(start)
     }
 
+    /// The same changes, of the file. They do not overlap. `None`: they cannot be made without writing the whole anew.
+    pub fn edits(&self, edits: &[Edit]) -> Option<Vec<Edit>> {
+        let anew = match self.manner {
+            Manner::Plain => edits.len() > 1 && !edits.iter().all(|edit| self.stays_plain(edit)),
+            // Single quotes hold no line break as it is.
+            Manner::Single => edits.iter().any(|edit| edit.text.contains(char::is_control)),
+            _ => false,
+        };
+        if anew {
+            let text = Draft::new(&self.value, edits).text;
+            return Some(vec![Edit { span: self.whole(), text: format!("\"{}\"", escaped(&text)) }]);
+        }
+        edits.iter().map(|edit| self.edit(edit)).collect()
+    }
+
+    /// The same text, whose places are known and in which nothing may be changed: what is around it will be.
+    pub(super) fn as_it_stands(mut self) -> Self {
+        self.manner = Manner::Unknown;
+        self
+    }
+
     /// The same change, of the file. `None`: it cannot be made without writing the whole anew.
     pub fn edit(&self, edit: &Edit) -> Option<Edit> {
         let text = edit.text.as_str();
@@ -101,6 +123,12 @@ impl Scalar {
                     span.end = next.max(span.start);
                 }
                 let last = edit.span.end >= self.value.len();
+                // The last lines go with their indent, which there is no next one to take.
+                let begins =
+                    |at: usize| self.value.get(..at).is_some_and(|b| b.is_empty() || b.ends_with('\n'));
+                if last && text.is_empty() && begins(edit.span.start) && begins(self.value.len()) {
+                    span.start = span.start.saturating_sub(indent);
+                }
                 let mut written = String::new();
                 let mut lines = text.split('\n').peekable();
                 while let Some(line) = lines.next() {

@@ -177,7 +177,8 @@ fn apply(file: &str) -> String {
 
 fn told(file: &str) -> Vec<String> {
     let place = |d: &Diagnostic| {
-        let at = crate::cli::diagnostic::position(file, d.span.clone().unwrap_or_default().start);
+        let at =
+            crate::cli::diagnostic::Lines::of(file).position(file, d.span.clone().unwrap_or_default().start);
         format!("{} {} {}:{}", d.code, d.key, at.line, at.column)
     };
     read("file", file).diagnostics.iter().map(place).collect()
@@ -323,6 +324,8 @@ fn lines_put_into_a_block_take_its_indent_and_lines_taken_out_leave_none() {
         Draft::new(file, &[moved]).text
     };
     assert_eq!(changed(2..4, ""), "data:\r\n  notify-email: |\r\n    a\r\n    c\r\n");
+    // The last line takes its own indent along.
+    assert_eq!(changed(4..6, ""), "data:\r\n  notify-email: |\r\n    a\r\n    b\r\n");
     assert_eq!(changed(2..4, "x\ny\n"), "data:\r\n  notify-email: |\r\n    a\r\n    x\r\n    y\r\n    c\r\n");
     assert_eq!(changed(2..3, "x\ny"), "data:\r\n  notify-email: |\r\n    a\r\n    x\r\n    y\r\n    c\r\n");
 }
@@ -340,4 +343,54 @@ fn a_plain_text_is_quoted_when_it_would_be_something_else() {
         let file = changed("notify-email: a # c\n", text);
         assert_eq!(read("file", &file).values["notify-email"].scalar.value(), text, "{file}");
     }
+}
+
+#[test]
+fn a_template_is_not_looked_into_but_named() {
+    for file in [
+        "data:\n  watch-namespace: {{ .Values.namespaces }}\n",
+        "data:\n  watch-namespace: \"{{ .Values.namespaces }}\"\n",
+        "{{- if .Values.enabled }}\ndata:\n  service-account: *\n{{- end }}\n",
+    ] {
+        let document = read("file", file);
+        let codes: Vec<&str> = document.diagnostics.iter().map(|d| d.code.as_str()).collect();
+        assert_eq!((codes, document.holds_nothing()), (vec!["ACR713"], true), "{file}");
+        assert!(document.diagnostics[0].message.contains("helm template"));
+    }
+    assert_eq!(told("# {{ rendered }} by hand\ndata:\n  service-account: a\n"), [""; 0]);
+}
+
+#[test]
+fn a_config_map_that_nobody_reads_is_told() {
+    let file =
+        "kind: ConfigMap\nmetadata:\n  name: acr-config\n  namespace: default\ndata:\n  service-account: a\n";
+    assert_eq!(told(file), ["ACR714 metadata.name 3:9", "ACR714 metadata.namespace 4:14"]);
+    assert_eq!(
+        apply(file),
+        file.replace("acr-config\n", "\"acr-configuration\"\n").replace("default", "\"kube-system\"")
+    );
+    assert_eq!(told(&apply(file)), [""; 0]);
+    // A base that an overlay completes has no namespace.
+    assert_eq!(
+        told("kind: ConfigMap\nmetadata:\n  name: acr-configuration\ndata:\n  service-account: a\n"),
+        [""; 0]
+    );
+}
+
+#[test]
+fn what_a_file_has_in_place_of_a_configuration_is_named() {
+    let message = |file: &str| read("file", file).diagnostics[0].message.clone();
+    assert!(
+        message("kind: Deployment\n---\nkind: Service\n---\nkind: Service\n")
+            .starts_with("has Deployment, Service, but no")
+    );
+    assert!(message("kind: AcrCredentialBinding\nspec: {}\n").contains("--dry-run=server"));
+    assert!(message("").starts_with("has no ConfigMap"));
+}
+
+#[test]
+fn what_is_told_of_the_outer_document_is_bounded() {
+    let document = read("file", &format!("data:\n{}", "\twatch-namespace：x\n".repeat(5_000)));
+    assert!(document.diagnostics.len() <= 202, "{}", document.diagnostics.len());
+    assert!(document.diagnostics.iter().any(|d| d.code.as_str() == "ACR907"));
 }

@@ -6,7 +6,8 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Patch, Renderer, Snippet};
 
 use super::Report;
-use crate::cli::diagnostic::{Diagnostic, position};
+use crate::cli::diagnostic::{Diagnostic, Lines};
+use crate::cli::document::Source;
 use crate::model::legacy::Severity;
 
 /// The most lines that are drawn of one finding.
@@ -49,15 +50,15 @@ fn level(severity: Severity) -> Level<'static> {
 fn groups<'a>(report: &'a Report, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> {
     let title = format!("{}: {}", diagnostic.key, diagnostic.code.title().replace('`', ""));
     let title = level(diagnostic.severity).primary_title(title).id(diagnostic.code.as_str());
-    let Some(source) = report.sources.get(diagnostic.source) else {
+    let Some((source, lines)) = report.sources.get(diagnostic.source) else {
         return vec![title.element(Level::HELP.message(diagnostic.message.as_str()))];
     };
     let window =
-        diagnostic.span.as_ref().and_then(|span| Window::around(&source.text, span.clone(), MAX_LINES));
+        diagnostic.span.as_ref().and_then(|span| Window::around(source, lines, span.clone(), MAX_LINES));
     let (Some(span), Some(window)) = (&diagnostic.span, window) else {
         let mut origin = Origin::path(source.name.as_str());
         if let Some(span) = &diagnostic.span {
-            let at = position(&source.text, span.start);
+            let at = lines.position(&source.text, span.start);
             origin = origin.line(at.line).char_column(at.column);
         }
         return vec![title.element(origin).element(Level::HELP.message(diagnostic.message.as_str()))];
@@ -67,7 +68,8 @@ fn groups<'a>(report: &'a Report, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> 
     let mut groups = vec![title.element(snippet.annotation(annotation))];
     if let (Some(first), Some(last)) = (diagnostic.edits.first(), diagnostic.edits.last())
         && let Some(window) = Window::around(
-            &source.text,
+            source,
+            lines,
             first.span.start..last.span.end.max(first.span.start),
             MAX_CHANGED_LINES,
         )
@@ -89,7 +91,8 @@ struct Window<'a> {
 
 impl<'a> Window<'a> {
     /// `None`: the place has too many lines, or too long ones.
-    fn around(text: &'a str, span: Range<usize>, lines: usize) -> Option<Self> {
+    fn around(source: &'a Source, at: &Lines, span: Range<usize>, lines: usize) -> Option<Self> {
+        let text = source.text.as_str();
         let start = text.get(..span.start)?.rfind('\n').map_or(0, |end| end + 1);
         let end = text.get(span.end..)?.find('\n').map_or(text.len(), |end| span.end + end);
         let start = if start == 0 && text.starts_with('\u{feff}') {
@@ -99,7 +102,7 @@ impl<'a> Window<'a> {
         };
         let shown = text.get(start..end)?.trim_end_matches('\r');
         let fits = shown.lines().count() <= lines && shown.lines().all(|line| line.len() <= MAX_LINE_BYTES);
-        fits.then(|| Self { text: shown, start, line: position(text, start).line })
+        fits.then(|| Self { text: shown, start, line: at.line(start) })
     }
 
     fn span(&self, span: &Range<usize>) -> Range<usize> {

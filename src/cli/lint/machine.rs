@@ -7,7 +7,7 @@ use std::ops::Range;
 use serde_json::{Value, json};
 
 use super::Report;
-use crate::cli::diagnostic::{Diagnostic, position};
+use crate::cli::diagnostic::Diagnostic;
 use crate::model::legacy::{Code, Severity};
 
 /// One object: the findings in their order, and how many of each severity.
@@ -104,12 +104,11 @@ fn line(value: &Value, to: &mut dyn io::Write) -> io::Result<()> {
 }
 
 fn name<'a>(report: &'a Report, diagnostic: &Diagnostic) -> &'a str {
-    report.sources.get(diagnostic.source).map_or("", |source| source.name.as_str())
+    report.sources.get(diagnostic.source).map_or("", |(source, _)| source.name.as_str())
 }
 
 fn region(report: &Report, source: usize, span: &Range<usize>) -> Value {
-    let text = report.sources.get(source).map_or("", |source| source.text.as_str());
-    let (start, end) = (position(text, span.start), position(text, span.end));
+    let (start, end) = (report.position(source, span.start), report.position(source, span.end));
     json!({ "startLine": start.line, "startColumn": start.column, "endLine": end.line, "endColumn": end.column })
 }
 

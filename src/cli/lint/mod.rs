@@ -7,10 +7,10 @@ mod tests;
 
 use std::io;
 
-use super::diagnostic::Diagnostic;
-use super::document::{Document, Source};
+use super::diagnostic::{Diagnostic, Lines, Position};
+use super::document::{Document, Source, data_key};
 use super::secrecy::{masked, tellable};
-use crate::model::legacy::{Conversion, Finding, Severity, convert, from_addon_config};
+use crate::model::legacy::{Code, Conversion, Edit, Finding, Severity, convert, from_addon_config, part};
 
 /// How findings are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +32,8 @@ pub struct Report {
     pub diagnostics: Vec<Diagnostic>,
     /// What the configuration comes to. None where the document has none.
     pub conversion: Option<Conversion>,
-    /// The sources without their keys.
-    sources: Vec<Source>,
+    /// The sources without their keys, and their lines.
+    sources: Vec<(Source, Lines)>,
 }
 
 /// Looks at a document.
@@ -53,9 +53,17 @@ pub fn check(document: &Document) -> Report {
             diagnostic.edits.clear();
         }
     }
+    // A text that must be written anew for one change cannot be changed for another as well.
+    for source in 0..document.sources.len() {
+        part(diagnostics.iter_mut().filter(|d| d.source == source).map(|d| &mut d.edits));
+    }
     // The outer document first: mending it may move everything else.
     diagnostics.sort_by_key(|d| (d.source, d.span.as_ref().map(|span| span.start)));
-    let source = |source: &Source| Source { name: source.name.clone(), text: masked(&source.text, pairs) };
+    let source = |source: &Source| {
+        let text = masked(&source.text, pairs);
+        let lines = Lines::of(&text);
+        (Source { name: source.name.clone(), text }, lines)
+    };
     let sources = document.sources.iter().map(source).collect();
     Report { diagnostics, conversion, sources }
 }
@@ -68,7 +76,10 @@ fn placed(document: &Document, finding: &Finding) -> Diagnostic {
         (Some(span), Some(scalar)) => Some(scalar.place(span)),
         _ => value.and_then(|value| value.key.clone()),
     };
-    let edit = finding.instead.as_ref().zip(scalar).and_then(|(edit, scalar)| scalar.edit(edit));
+    let edits = match finding.code {
+        Code::DataKeySpelling => key_as_documented(document, finding).into_iter().collect(),
+        _ => scalar.and_then(|scalar| scalar.edits(&finding.edits)).unwrap_or_default(),
+    };
     Diagnostic {
         code: finding.code,
         severity: finding.severity,
@@ -76,14 +87,29 @@ fn placed(document: &Document, finding: &Finding) -> Diagnostic {
         source: value.map_or(0, |value| value.source),
         span,
         message: finding.message.clone(),
-        edits: edit.into_iter().collect(),
+        edits,
     }
+}
+
+/// The key itself, which no value's edit can change. A live object's keys stand in no text.
+fn key_as_documented(document: &Document, finding: &Finding) -> Option<Edit> {
+    let value = document.values.get(finding.data_key())?;
+    let (name, span) = (data_key(finding.data_key().trim())?, value.key.clone()?);
+    let written = document.sources.get(value.source)?.text.get(span.clone())?;
+    let quote = written.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let text = quote.map_or_else(|| name.to_owned(), |quote| format!("{quote}{name}{quote}"));
+    Some(Edit { span, text })
 }
 
 impl Report {
     /// How many are of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+    }
+
+    fn position(&self, source: usize, at: usize) -> Position {
+        let place = self.sources.get(source).map(|(source, lines)| lines.position(&source.text, at));
+        place.unwrap_or(Position { line: 1, column: 1 })
     }
 
     /// 0: clean. 1: warnings, where they count. 2: errors.

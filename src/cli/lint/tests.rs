@@ -67,6 +67,35 @@ fn a_live_object_is_named_by_its_key() {
 }
 
 #[test]
+fn a_key_of_data_is_renamed_where_it_stands() {
+    for (written, renamed) in
+        [("Watch-Namespace", "watch-namespace"), ("'WATCH-NAMESPACE'", "'watch-namespace'")]
+    {
+        let file = format!("data:\n  {written}: a\n");
+        let report = check(&read("a", &file));
+        let found = report.diagnostics.iter().find(|d| d.code == Code::DataKeySpelling).unwrap();
+        let edit = &found.edits[0];
+        assert_eq!((&file[edit.span.clone()], edit.text.as_str()), (written, renamed));
+    }
+}
+
+/// What is put in quotes is changed afterwards, when its own quotes are known.
+#[test]
+fn no_two_changes_are_made_to_the_same_text() {
+    let file = "data:\n  acr-registry-info: [{instanceId: cri-a, regionId: CN-A}]\n";
+    let report = check(&read("a", file));
+    let edits: Vec<&str> =
+        report.diagnostics.iter().flat_map(|d| &d.edits).map(|edit| edit.text.as_str()).collect();
+    assert_eq!(edits, ["'", "'"]);
+    // A text without quotes is written anew for one of its changes at a time.
+    let file = "service-account: Default，b\nacr-registry-info: '[{instanceId: cri-a, regionId: CN-A}]'\n";
+    let report = check(&read("a", file));
+    let edits: Vec<&str> =
+        report.diagnostics.iter().flat_map(|d| &d.edits).map(|edit| edit.text.as_str()).collect();
+    assert_eq!(edits, ["default,b", "\"- instanceId: cri-a\\n  regionId: CN-A\""]);
+}
+
+#[test]
 fn no_format_shows_a_key() {
     for file in [
         "data:\n  service-account: *\n  acr-registry-info: |\n    - instanceId: CRI-a\n      customAccessKey: \"SECRETSECRET\"//SECRETSECRET\n      customAccessKeySecret: “SECRETSECRET2”\n",

@@ -7,7 +7,7 @@
 use serde_json::Value as Json;
 
 use super::code::Code;
-use super::fields::{Fields, Told};
+use super::fields::{Fields, Sort, Told};
 use super::finding::{Findings, Span};
 use super::{Conversion, KeyPair, MAX_VALUE_BYTES, Parts, Written, entries};
 use crate::api::binding::{AcrCredentialBindingSpec, Webhook};
@@ -43,7 +43,7 @@ fn read(json: &str, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec
                     if text != json {
                         places_unknown(&mut node);
                     }
-                    return spec(&node, findings);
+                    return spec(&node, &text, findings);
                 }
                 None => unescaped(&text),
                 inner => inner,
@@ -96,8 +96,13 @@ fn places_unknown(node: &mut Node) {
     super::repair::shift(node, &|span: &mut Span| *span = None);
 }
 
-fn spec(node: &Node, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
-    let fields = Fields::read("", node, &addon::KEYS, Code::AddonKeyUnknown, findings)?;
+fn spec(
+    node: &Node,
+    text: &str,
+    findings: &mut Findings,
+) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
+    let sort = Sort { at: "", text, known: &addon::KEYS, unknown: Code::AddonKeyUnknown };
+    let fields = Fields::read(&sort, node, findings)?;
     let rrsa = fields.boolean(addon::ENABLE_RRSA, false, findings).ok();
     if fields.node(addon::TOKEN_MODE).is_some() {
         let message = "is the controller's flag --token-mode: set it there";
@@ -114,7 +119,8 @@ fn spec(node: &Node, findings: &mut Findings) -> Option<(AcrCredentialBindingSpe
         _ => None,
     };
     let list = inner.as_ref().unwrap_or(written_list);
-    let entries = entries::read(addon::INSTANCES, (list, &[]), rrsa.unwrap_or(true), findings);
+    let list = entries::Listed { key: addon::INSTANCES, text, node: list, unreadable: &[] };
+    let entries = list.read(rrsa.unwrap_or(true), findings);
     let service_accounts = written(&fields, addon::SERVICE_ACCOUNT, findings);
     let namespaces = written(&fields, addon::WATCH_NAMESPACE, findings);
     let threshold = written(&fields, addon::EXPIRING_THRESHOLD, findings);

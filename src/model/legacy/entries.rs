@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use super::code::Code;
 use super::entry;
 use super::finding::{Findings, Span};
+use super::rewrite;
 use super::source::{self, Expected, Parsed, is_blank, starts_with_key};
 use super::{KeyPair, MAX_KEY_PAIRS, Written, key_secret_name};
 use crate::api::binding::{AccessKeySecretRef, RegistryEntry};
@@ -26,7 +27,20 @@ pub(super) struct Entries {
 /// The list as it stands in the ConfigMap.
 pub(super) struct List<'a> {
     key: &'a str,
+    text: &'a str,
     pub(super) parsed: Parsed,
+}
+
+/// A list that is YAML or JSON, but for those of its entries that could not be read.
+pub(super) struct Listed<'a> {
+    /// The key that it stands under.
+    pub(super) key: &'a str,
+    /// The text that its nodes have their places in.
+    pub(super) text: &'a str,
+    /// All of it.
+    pub(super) node: &'a Node,
+    /// The numbers of the entries that could not be read.
+    pub(super) unreadable: &'a [usize],
 }
 
 /// Reads the text of the list. `None`: it cannot be read, which is told.
@@ -34,7 +48,7 @@ pub(super) fn parse<'a>(value: Option<&Written<'a>>, findings: &mut Findings) ->
     let Some(value) = value else {
         let node = Node { span: None, style: Style::Other, value: Value::Null };
         let parsed = Parsed { node, unreadable: Vec::new(), beneath: Vec::new() };
-        return Some(List { key: ACR_REGISTRY_INFO, parsed });
+        return Some(List { key: ACR_REGISTRY_INFO, text: "", parsed });
     };
     let parsed = source::parse(value, &Expected { keys: &KEYS, list: true }, findings)?;
     comments(value, &parsed.node, findings);
@@ -43,25 +57,29 @@ pub(super) fn parse<'a>(value: Option<&Written<'a>>, findings: &mut Findings) ->
     {
         let message =
             "is a list in brackets: write each entry on lines of its own, \"- instanceId: …\" first";
-        findings.add(Code::ListInBrackets, value.key, parsed.node.span.clone(), message);
+        let edits = rewrite::opened(value.value, &parsed.node);
+        findings.edit(Code::ListInBrackets, value.key, parsed.node.span.clone(), message, edits);
     }
-    Some(List { key: value.key, parsed })
+    Some(List { key: value.key, text: value.value, parsed })
 }
 
 impl List<'_> {
     /// The entries. `None`: it is no list, or no entry of it can be kept; which is told.
     pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<Entries> {
-        read(self.key, (&self.parsed.node, &self.parsed.unreadable), rrsa, findings)
+        let Parsed { node, unreadable, .. } = &self.parsed;
+        Listed { key: self.key, text: self.text, node, unreadable }.read(rrsa, findings)
     }
 }
 
-/// Reads a list that is YAML or JSON, but for those of its entries that could not be read.
-pub(super) fn read(
-    key: &str,
-    (node, unreadable): (&Node, &[usize]),
-    rrsa: bool,
-    findings: &mut Findings,
-) -> Option<Entries> {
+impl Listed<'_> {
+    /// The entries. `None`: it is no list, or no entry of it can be kept; which is told.
+    pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<Entries> {
+        read(self, rrsa, findings)
+    }
+}
+
+fn read(list: &Listed<'_>, rrsa: bool, findings: &mut Findings) -> Option<Entries> {
+    let Listed { key, text, node, unreadable } = *list;
     let span = node.span.clone();
     let items = match &node.value {
         Value::Null => return Some(personal(key, span, findings)),
@@ -81,9 +99,9 @@ pub(super) fn read(
     };
     let mut kept = Kept::default();
     for (index, item) in items.iter().enumerate().filter(|(index, _)| !unreadable.contains(index)) {
-        let place = entry::Place { list: key, index, rrsa };
+        let place = entry::Place { list: key, text, index, rrsa };
         if let Some(read) = entry::read(&place, item, findings) {
-            kept.add(read, findings);
+            kept.add(read, (text, item), findings);
         }
     }
     if kept.left_out > 0 {
@@ -154,7 +172,8 @@ struct Kept {
 }
 
 impl Kept {
-    fn add(&mut self, mut read: entry::Read, findings: &mut Findings) {
+    fn add(&mut self, mut read: entry::Read, (text, node): (&str, &Node), findings: &mut Findings) {
+        let alone = read.registries.len() == 1;
         let mut pair = read.pair.take();
         if let Some(pair) = &mut pair {
             if self.entries.key_pairs.len() == MAX_KEY_PAIRS {
@@ -174,7 +193,9 @@ impl Kept {
         for registry in read.registries {
             if self.entries.registries.iter().any(|kept| self.repeats(kept, &registry, pair.as_ref())) {
                 let message = "repeats an earlier entry and is left out: delete it";
-                findings.add(Code::EntryRepeated, &read.at, read.span.clone(), message);
+                // One that lists several instances is to be told apart first.
+                let edit = rewrite::without_entry(text, node).filter(|_| alone);
+                findings.edit(Code::EntryRepeated, &read.at, read.span.clone(), message, edit);
             } else if self.entries.registries.len() == MAX_REGISTRIES {
                 self.left_out += 1;
             } else {

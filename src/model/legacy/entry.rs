@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::code::Code;
-use super::fields::{Fields, Told};
+use super::fields::{Fields, Sort, Told};
 use super::finding::{Edit, Findings, Span};
+use super::rewrite;
 use super::text::{Item, Items, joined, list, placeholder, plain, shown, spelling, tellable};
 use super::{KeyPair, validate};
 use crate::api::binding::{AccessKeySecretRef, AcrCredentialBindingSpec, RegistryEntry};
@@ -34,6 +35,8 @@ pub(super) struct Read {
 pub(super) struct Place<'a> {
     /// The key of the list as written.
     pub(super) list: &'a str,
+    /// The text that its nodes have their places in.
+    pub(super) text: &'a str,
     /// Its number in the list, from 0.
     pub(super) index: usize,
     /// Whether RRSA is on.
@@ -57,8 +60,9 @@ pub(super) fn read(place: &Place<'_>, node: &Node, findings: &mut Findings) -> O
         findings.add(code, &at, node.span.clone(), message);
         return None;
     }
-    let fields = Fields::read(&at, node, &KEYS, Code::EntryKeyUnknown, findings)?;
-    let entry = Entry { index: place.index, fields, rrsa: place.rrsa };
+    let sort = Sort { at: &at, text: place.text, known: &KEYS, unknown: Code::EntryKeyUnknown };
+    let fields = Fields::read(&sort, node, findings)?;
+    let entry = Entry { index: place.index, node, fields, rrsa: place.rrsa };
     let (ids, shared, pair) = entry.parts(findings)?;
     let registries = entry.valid(ids, &shared, findings);
     (!registries.is_empty()).then_some(Read { at, span: node.span.clone(), registries, pair })
@@ -66,6 +70,7 @@ pub(super) fn read(place: &Place<'_>, node: &Node, findings: &mut Findings) -> O
 
 struct Entry<'a> {
     index: usize,
+    node: &'a Node,
     fields: Fields<'a>,
     rrsa: bool,
 }
@@ -167,8 +172,12 @@ impl Entry<'_> {
             return Err(Told);
         }
         if ids.len() > 1 {
-            let message = "lists several instances: write one entry for each";
-            self.tell(Code::SeveralInstances, INSTANCE_ID, message, findings);
+            let texts: Vec<&str> = ids.iter().map(|id| id.text.as_str()).collect();
+            let edit = rewrite::apart(self.fields.text, self.node, &texts);
+            let why = edit.as_ref().err().map(|why| format!(", {why}")).unwrap_or_default();
+            let message = format!("lists several instances: write one entry for each{why}");
+            let (path, span) = (self.fields.path(INSTANCE_ID), self.fields.span(INSTANCE_ID));
+            findings.edit(Code::SeveralInstances, &path, span, message, edit.ok());
         }
         for id in ids.iter().filter(|id| shape_of_a_placeholder(&id.text)) {
             self.tell_placeholder(INSTANCE_ID, &id.text, findings);
@@ -332,7 +341,7 @@ impl Entry<'_> {
     fn code_of(&self, field: &str) -> Code {
         let name = field.split('[').next().unwrap_or(field);
         let text = self.fields.node(name).map(|node| &node.value);
-        if matches!(text, Some(Value::Text(text)) if placeholder(plain(text).text.as_str())) {
+        if matches!(text, Some(Value::Text(text)) if placeholder(plain(text).text)) {
             return Code::Placeholder;
         }
         match name {
@@ -370,15 +379,15 @@ struct Placed {
     exact: bool,
 }
 
-fn placed(read: Items, node: &Node) -> Vec<Placed> {
+fn placed(read: Items<'_>, node: &Node) -> Vec<Placed> {
     let start = node.text_start();
-    let place = |item: Item| Placed {
+    let place = |item: Item<'_>| Placed {
         span: match start {
             Some(start) => Some(start + item.range.start..start + item.range.end),
             None => node.span.clone(),
         },
         exact: start.is_some() && item.range.len() == item.text.len(),
-        text: item.text,
+        text: item.text.to_owned(),
     };
     read.items.into_iter().map(place).collect()
 }

@@ -2,27 +2,37 @@
 
 use super::code::Code;
 use super::finding::{Edit, Findings, Span};
+use super::rewrite;
 use super::text::{Plain, boolean, placeholder, plain, shown, shown_key, spelling, tellable};
-use crate::api::legacy::{Node, Style, Value, addon};
+use crate::api::legacy::{Node, Pair, Style, Value, addon};
+
+/// Where a map stands, and what it may hold.
+pub(super) struct Sort<'a> {
+    /// Its path: `acr-registry-info[1]`.
+    pub(super) at: &'a str,
+    /// The text that its nodes have their places in.
+    pub(super) text: &'a str,
+    /// The keys that have a meaning.
+    pub(super) known: &'a [&'static str],
+    /// What it is called that a key has none.
+    pub(super) unknown: Code,
+}
 
 /// The fields of one map, under the names that are documented.
 pub(super) struct Fields<'a> {
     at: String,
+    /// The text that the nodes have their places in.
+    pub(super) text: &'a str,
     span: Span,
-    found: Vec<(&'static str, &'a Node)>,
+    found: Vec<(&'static str, &'a Pair)>,
 }
 
 impl<'a> Fields<'a> {
     /// Sorts the pairs of a map. `None`: a key stands twice with different values, which is told.
-    pub(super) fn read(
-        at: &str,
-        node: &'a Node,
-        known: &[&'static str],
-        unknown: Code,
-        findings: &mut Findings,
-    ) -> Option<Self> {
+    pub(super) fn read(sort: &Sort<'a>, node: &'a Node, findings: &mut Findings) -> Option<Self> {
         let Value::Map(pairs) = &node.value else { return None };
-        let mut fields = Self { at: at.to_owned(), span: node.span.clone(), found: Vec::new() };
+        let Sort { at, text, known, unknown } = *sort;
+        let mut fields = Self { at: at.to_owned(), text, span: node.span.clone(), found: Vec::new() };
         let mut contradictory = false;
         for pair in pairs {
             let (written, value) = (&pair.key, &pair.value);
@@ -43,9 +53,10 @@ impl<'a> Fields<'a> {
                 findings.edit(Code::EntryKeySpelling, &path, span.clone(), message, edit);
             }
             match fields.node(name) {
-                None => fields.found.push((name, value)),
+                None => fields.found.push((name, pair)),
                 Some(first) if same_text(first, value) => {
-                    findings.add(Code::KeyTwice, &path, span, "stands twice: delete one")
+                    let edit = rewrite::without_pair(text, pair);
+                    findings.edit(Code::KeyTwice, &path, span, "stands twice: delete one", edit);
                 }
                 Some(_) => {
                     contradictory = true;
@@ -74,12 +85,17 @@ impl<'a> Fields<'a> {
 
     /// What stands under a name.
     pub(super) fn node(&self, name: &str) -> Option<&'a Node> {
-        self.found.iter().find(|(n, _)| *n == name).map(|(_, node)| *node)
+        self.pair(name).map(|pair| &pair.value)
+    }
+
+    fn pair(&self, name: &str) -> Option<&'a Pair> {
+        self.found.iter().find(|(n, _)| *n == name).map(|(_, pair)| *pair)
     }
 
     /// The edit that gives a field another text.
     pub(super) fn instead(&self, name: &str, text: &str) -> Option<Edit> {
-        scalar(self.node(name)?, text)
+        let pair = self.pair(name)?;
+        scalar(&pair.value, text).or_else(|| rewrite::joined(self.text, pair, text))
     }
 
     /// A text that a message may tell. Empty is absent.
@@ -88,8 +104,8 @@ impl<'a> Fields<'a> {
     /// It is no text, or one with another key's in it; which is told.
     pub(super) fn text(&self, name: &str, findings: &mut Findings) -> Result<Option<String>, Told> {
         let Some(read) = self.any_text(name, findings)? else { return Ok(None) };
-        if !tellable(&read.text) {
-            if read.text.starts_with(['<', '＜', '《']) && placeholder(&read.text) {
+        if !tellable(read.text) {
+            if read.text.starts_with(['<', '＜', '《']) && placeholder(read.text) {
                 let message = "is a placeholder: write the text that it stands for, without < and >";
                 findings.add(Code::Placeholder, &self.path(name), self.span(name), message);
                 return Err(Told);
@@ -100,10 +116,10 @@ impl<'a> Fields<'a> {
         }
         if read.odd {
             let message = format!("is read as {0}: write {0}", spelling(std::slice::from_ref(&read.text)));
-            let edit = self.instead(name, &read.text);
+            let edit = self.instead(name, read.text);
             findings.edit(Code::TextSpelling, &self.path(name), self.span(name), message, edit);
         }
-        Ok(Some(read.text))
+        Ok(Some(read.text.to_owned()))
     }
 
     /// A text that neither a message nor an edit may tell. Empty is absent.
@@ -114,9 +130,11 @@ impl<'a> Fields<'a> {
         let Some(read) = self.any_text(name, findings)? else { return Ok(None) };
         if read.odd {
             let message = "has full-width or doubled quotes, which are left out: write plain ones";
-            findings.add(Code::KeyPairSpelling, &self.path(name), self.span(name), message);
+            let edits =
+                self.node(name).map(|node| rewrite::plain_quotes(node, &read.range)).unwrap_or_default();
+            findings.edit(Code::KeyPairSpelling, &self.path(name), self.span(name), message, edits);
         }
-        Ok(Some(read.text))
+        Ok(Some(read.text.to_owned()))
     }
 
     /// A boolean, or the default.
@@ -129,7 +147,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn any_text(&self, name: &str, findings: &mut Findings) -> Result<Option<Plain>, Told> {
+    fn any_text(&self, name: &str, findings: &mut Findings) -> Result<Option<Plain<'a>>, Told> {
         match self.node(name).map(|node| &node.value) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Text(text)) => Ok(Some(plain(text)).filter(|read| !read.text.is_empty())),

@@ -8,8 +8,9 @@ use std::ops::Range;
 use super::code::{Code, Severity};
 use crate::api::legacy::webhook;
 
-/// The most findings of one conversion: a hostile ConfigMap must not fill the memory.
-const MAX_FINDINGS: usize = 1000;
+/// The most findings of one conversion: sixty-four entries with a few each. Nobody reads on from there, and a hostile
+/// ConfigMap must fill neither the memory nor the screen.
+const MAX_FINDINGS: usize = 200;
 
 /// The most characters of one message.
 const MAX_MESSAGE_CHARS: usize = 400;
@@ -18,7 +19,7 @@ const MAX_MESSAGE_CHARS: usize = 400;
 const MAX_EDIT_BYTES: usize = 64 * 1024;
 
 /// The most bytes of all edits' texts.
-const MAX_EDITS_BYTES: usize = 1 << 20;
+const MAX_EDITS_BYTES: usize = 256 * 1024;
 
 /// The most bytes of a summary: conditions are read by people.
 const MAX_SUMMARY_BYTES: usize = 1024;
@@ -40,8 +41,9 @@ pub struct Finding {
     pub column: Option<u32>,
     /// What is wrong and what to write instead.
     pub message: String,
-    /// The text to write instead. The edits of one value do not overlap: apply them from the last to the first.
-    pub instead: Option<Edit>,
+    /// The text to write instead, where it is known to the letter: all of them or none. The edits of one value do not
+    /// overlap: apply them from the last to the first.
+    pub edits: Vec<Edit>,
 }
 
 /// A change to the value that a finding is about.
@@ -77,7 +79,7 @@ impl fmt::Display for Finding {
 /// The value with the edits of its findings applied.
 pub fn apply_edits(value: &str, key: &str, findings: &[Finding]) -> String {
     let mut edits: Vec<&Edit> =
-        findings.iter().filter(|f| f.data_key() == key).filter_map(|f| f.instead.as_ref()).collect();
+        findings.iter().filter(|f| f.data_key() == key).flat_map(|f| &f.edits).collect();
     edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
     let mut edited = String::with_capacity(value.len());
     let mut done = 0;
@@ -139,7 +141,7 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn add(&mut self, code: Code, key: &str, span: Span, message: impl AsRef<str>) {
-        self.edit(code, key, span, message, None);
+        self.edit(code, key, span, message, None::<Edit>);
     }
 
     /// A finding whose cure is known to the letter.
@@ -149,7 +151,7 @@ impl Findings {
         key: &str,
         span: Span,
         message: impl AsRef<str>,
-        instead: Option<Edit>,
+        instead: impl IntoIterator<Item = Edit>,
     ) {
         let severity = code.severity();
         if self.found.len() >= MAX_FINDINGS {
@@ -158,10 +160,15 @@ impl Findings {
             return;
         }
         let room = MAX_EDITS_BYTES.saturating_sub(self.edit_bytes).min(MAX_EDIT_BYTES);
-        let instead = instead.filter(|edit| edit.text.len() <= room);
-        self.edit_bytes += instead.as_ref().map_or(0, |edit| edit.text.len());
+        let mut edits: Vec<Edit> = instead.into_iter().collect();
+        let bytes: usize = edits.iter().map(|edit| edit.text.len()).sum();
+        if bytes > room {
+            edits.clear();
+        } else {
+            self.edit_bytes += bytes;
+        }
         let (key, message) = (clip(key, 100), clip(message.as_ref(), MAX_MESSAGE_CHARS));
-        self.found.push(Finding { code, severity, key, span, line: None, column: None, message, instead });
+        self.found.push(Finding { code, severity, key, span, line: None, column: None, message, edits });
     }
 
     /// All of them, with their lines and columns in the values of `data`.
@@ -188,8 +195,8 @@ impl Findings {
             let message =
                 format!("{} more findings are not listed: mend the first ones and look again", self.left_out);
             let (severity, key) = (code.severity(), "data".to_owned());
-            let (span, line, column, instead) = (None, None, None, None);
-            self.found.push(Finding { code, severity, key, span, line, column, message, instead });
+            let (span, line, column, edits) = (None, None, None, Vec::new());
+            self.found.push(Finding { code, severity, key, span, line, column, message, edits });
         }
         self.found
     }
@@ -197,7 +204,12 @@ impl Findings {
 
 fn settle(value: &str, mut findings: Vec<&mut Finding>) {
     place(value, &mut findings);
-    part(value, findings);
+    for finding in &mut findings {
+        if finding.edits.iter().any(|edit| value.get(edit.span.clone()).is_none()) {
+            finding.edits.clear();
+        }
+    }
+    part(findings.into_iter().map(|finding| &mut finding.edits));
 }
 
 /// Gives each its line and column, in one walk through the value however many they are.
@@ -223,26 +235,29 @@ fn place(value: &str, findings: &mut [&mut Finding]) {
     }
 }
 
-/// Takes away edits that overlap an earlier one: what they cure is found again once that one is applied.
-fn part(value: &str, findings: Vec<&mut Finding>) {
-    let mut edits: Vec<&mut Option<Edit>> =
-        findings.into_iter().map(|finding| &mut finding.instead).filter(|edit| edit.is_some()).collect();
+/// Takes away the edits of a finding of which one overlaps an earlier finding's: what they cure is found again once
+/// that one is applied.
+pub(crate) fn part<'a>(found: impl Iterator<Item = &'a mut Vec<Edit>>) {
+    let mut found: Vec<&mut Vec<Edit>> = found.filter(|edits| !edits.is_empty()).collect();
     // What is put in before some bytes goes before what replaces them, and of two that replace the same first
     // byte the longer cures more.
-    let order = |edit: &Option<Edit>| {
-        edit.as_ref().map(|edit| (edit.span.start, !edit.span.is_empty(), Reverse(edit.span.end)))
-    };
-    edits.sort_by_key(|edit| order(edit));
-    let mut last: Option<Range<usize>> = None;
-    for edit in edits {
-        let Some(span) = edit.as_ref().map(|edit| edit.span.clone()) else { continue };
-        let clear = last.as_ref().is_none_or(|last| last.end <= span.start && *last != span);
-        if clear && value.get(span.clone()).is_some() {
-            last = Some(span);
+    found.sort_by_key(|edits| {
+        edits.first().map(|edit| (edit.span.start, !edit.span.is_empty(), Reverse(edit.span.end)))
+    });
+    let mut taken: Vec<Range<usize>> = Vec::new();
+    for edits in found {
+        let clear = |edit: &Edit| !taken.iter().any(|taken| overlap(taken, &edit.span));
+        if edits.iter().all(clear) {
+            taken.extend(edits.iter().map(|edit| edit.span.clone()));
         } else {
-            *edit = None;
+            edits.clear();
         }
     }
+}
+
+/// Whether two changes cannot both be made. What is put in may touch what is replaced.
+fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
+    a == b || (a.start < b.end && b.start < a.end)
 }
 
 /// One line of at most so many characters.

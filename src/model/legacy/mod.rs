@@ -17,6 +17,7 @@ mod finding;
 mod names;
 mod repair;
 mod reverse;
+mod rewrite;
 mod settings;
 mod slips;
 mod source;
@@ -30,6 +31,7 @@ use secrecy::SecretString;
 
 pub use addon::from_addon_config;
 pub use code::{Code, Severity};
+pub(crate) use finding::part;
 pub use finding::{Edit, Finding, apply_edits, summarize};
 pub use reverse::to_data;
 

@@ -1,5 +1,6 @@
 //! `service-account` and `watch-namespace`.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::Written;
@@ -16,6 +17,7 @@ const DEFAULT: &str = "default";
 /// One of the two keys.
 struct Rule {
     what: &'static str,
+    /// Whether an item is a name once it is in lower case.
     valid: fn(&str) -> bool,
     /// Whether an item alone stands for all, and how that is spelt.
     everything: fn(&str) -> bool,
@@ -60,7 +62,7 @@ impl Rule {
             findings.edit(Code::NamesEmpty, value.key, value.all(), message, edit);
             return Some(vec![DEFAULT.to_owned()]);
         }
-        if let Some(item) = written.items.iter().find(|item| (self.everything)(&item.text)) {
+        if let Some(item) = written.items.iter().find(|item| (self.everything)(item.text)) {
             if written.odd || written.items.len() > 1 || item.text != self.everything_spelt {
                 let message = format!("means every {}: write only {:?}", self.what, self.everything_spelt);
                 let edit = value.instead(self.everything_spelt);
@@ -68,17 +70,14 @@ impl Rule {
             }
             return Some(vec!["*".to_owned()]);
         }
-        let mut names: Vec<String> = Vec::new();
+        let mut names: Vec<Cow<'_, str>> = Vec::new();
         let mut odd = written.odd;
         let mut seen = HashSet::new();
-        for item in &written.items {
-            // Names are lower case throughout Kubernetes, so that `Default` can mean nothing but `default`.
-            let name = item.text.to_ascii_lowercase();
-            if (self.valid)(&name) {
-                odd |= name != item.text || seen.contains(&name);
-                if seen.insert(name.clone()) {
-                    names.push(name);
-                }
+        for item in written.items.iter().filter(|item| (self.valid)(item.text)) {
+            let name = lower(item.text);
+            odd |= name != item.text || seen.contains(&name);
+            if seen.insert(name.clone()) {
+                names.push(name);
             }
         }
         self.tell_invalid(value, &written, findings);
@@ -95,16 +94,15 @@ impl Rule {
             let edit = self.respelt(&written).and_then(|text| value.instead(&text));
             findings.edit(Code::NamesSpelling, value.key, value.all(), message, edit);
         }
-        (!names.is_empty()).then_some(names)
+        (!names.is_empty()).then(|| names.into_iter().map(Cow::into_owned).collect())
     }
 
     /// The list spelt plainly. What is no name stays in it, since only its user knows what was meant.
-    fn respelt(&self, written: &Items) -> Option<String> {
+    fn respelt(&self, written: &Items<'_>) -> Option<String> {
         let mut seen = HashSet::new();
         let mut items = Vec::new();
         for item in &written.items {
-            let name = item.text.to_ascii_lowercase();
-            let text = if (self.valid)(&name) { name } else { item.text.clone() };
+            let text = if (self.valid)(item.text) { lower(item.text) } else { item.text.into() };
             if seen.insert(text.clone()) {
                 items.push(text);
             }
@@ -112,9 +110,9 @@ impl Rule {
         joined(&items)
     }
 
-    fn tell_invalid(&self, value: &Written<'_>, written: &Items, findings: &mut Findings) {
-        let wrong = |item: &&super::text::Item| !(self.valid)(&item.text.to_ascii_lowercase());
-        let invalid: Vec<&str> = written.items.iter().filter(wrong).map(|item| item.text.as_str()).collect();
+    fn tell_invalid(&self, value: &Written<'_>, written: &Items<'_>, findings: &mut Findings) {
+        let wrong = |item: &&super::text::Item<'_>| !(self.valid)(item.text);
+        let invalid: Vec<&str> = written.items.iter().filter(wrong).map(|item| item.text).collect();
         let Some(first) = written.items.iter().find(wrong) else { return };
         let (code, cure) = if invalid.iter().any(|item| item.contains(['*', '?'])) {
             (
@@ -140,7 +138,17 @@ impl Written<'_> {
     }
 }
 
+/// Names are lower case throughout Kubernetes, so that `Default` can mean nothing but `default`.
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.contains(|c: char| c.is_ascii_uppercase()) {
+        name.to_ascii_lowercase().into()
+    } else {
+        name.into()
+    }
+}
+
+/// Whether it is a name once it is in lower case.
 fn name_of(name: &str, inner: impl Fn(char) -> bool) -> bool {
-    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let edge = |c: char| c.is_ascii_alphanumeric();
     name.starts_with(edge) && name.ends_with(edge) && name.chars().all(|c| edge(c) || inner(c))
 }

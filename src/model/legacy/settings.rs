@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::code::Code;
-use super::fields::{Fields, scalar};
+use super::fields::{Fields, Sort, scalar};
 use super::finding::{Edit, Findings};
 use super::source::{Expected, parse};
 use super::text::{boolean, list, plain, shown};
@@ -31,18 +31,18 @@ pub(super) fn threshold(value: Option<&Written<'_>>, findings: &mut Findings) ->
         findings.add(Code::ThresholdInvalid, value.key, span.clone(), message);
         DEFAULT_THRESHOLD.to_owned()
     };
-    let (duration, odd) = match duration::parse(&written.text) {
+    let (duration, odd) = match duration::parse(written.text) {
         Ok(duration) => (duration, written.odd),
         // The page itself recommends `15min`, which Go does not read.
-        Err(message) => match duration::parse(&short_units(&written.text)) {
+        Err(message) => match duration::parse(&short_units(written.text)) {
             Ok(duration) => (duration, true),
             Err(_) if written.text.chars().all(|c| c.is_ascii_digit()) => {
                 return refuse(format!(
                     "{} has no unit: write {DEFAULT_THRESHOLD} or 900s",
-                    shown(&written.text)
+                    shown(written.text)
                 ));
             }
-            Err(_) if super::text::tellable(&written.text) => return refuse(message),
+            Err(_) if super::text::tellable(written.text) => return refuse(message),
             Err(_) => return refuse(format!("is not a duration: write {DEFAULT_THRESHOLD}")),
         },
     };
@@ -107,7 +107,7 @@ pub(super) fn notify_email(value: Option<&Written<'_>>, findings: &mut Findings)
         findings.add(Code::EmailTooLong, value.key, value.all(), message);
         return None;
     }
-    (!email.is_empty()).then_some(email)
+    (!email.is_empty()).then(|| email.to_owned())
 }
 
 /// What is read and has no effect.
@@ -126,7 +126,7 @@ pub(super) fn rrsa(value: Option<&Written<'_>>, findings: &mut Findings) -> Opti
         Value::Null => Some(false),
         Value::Text(text) if plain(text).text.is_empty() => Some(false),
         Value::Text(text) => {
-            let on = boolean(&plain(text).text);
+            let on = boolean(plain(text).text);
             match on {
                 Some(on) => {
                     let message = format!("is read as enable: {on}: write \"enable: {on}\"");
@@ -152,11 +152,14 @@ pub(super) fn rrsa(value: Option<&Written<'_>>, findings: &mut Findings) -> Opti
             None
         }
         Value::Map(_) => {
-            Fields::read(value.key, &node, &[webhook::ENABLE], Code::SettingKeyUnknown, findings)?
-                .boolean(webhook::ENABLE, false, findings)
-                .ok()
+            let sort = settings_of(value, &[webhook::ENABLE]);
+            Fields::read(&sort, &node, findings)?.boolean(webhook::ENABLE, false, findings).ok()
         }
     }
+}
+
+fn settings_of<'a>(value: &Written<'a>, known: &'a [&'static str]) -> Sort<'a> {
+    Sort { at: value.key, text: value.value, known, unknown: Code::SettingKeyUnknown }
 }
 
 /// The webhook. `None`: it cannot be read, which is told. A field that is wrong costs only itself.
@@ -174,7 +177,7 @@ pub(super) fn webhook(value: Option<&Written<'_>>, findings: &mut Findings) -> O
         }
         Value::Map(_) => {}
     }
-    let fields = Fields::read(value.key, &node, &webhook::KEYS, Code::SettingKeyUnknown, findings)?;
+    let fields = Fields::read(&settings_of(value, &webhook::KEYS), &node, findings)?;
     result.enable = fields.boolean(webhook::ENABLE, false, findings).unwrap_or(false);
     if let Some(policy) = failure_policy(&fields, findings) {
         result.failure_policy = policy;
@@ -235,7 +238,7 @@ pub(super) fn registry_of_2019(
     }
     let code = if info.is_some() { Code::RegistryOf2019Beside } else { Code::RegistryOf2019 };
     let message = format!(
-        "is the spelling of 2019 and is not read: write in {ACR_REGISTRY_INFO} one entry an instance, such as {}",
+        "is the spelling of 2019 and is not read: write in {ACR_REGISTRY_INFO} one entry an instance, whose id only you know, such as {}",
         entries_of_2019(&hosts.texts())
     );
     findings.add(code, value.key, value.all(), message);

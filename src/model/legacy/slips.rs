@@ -257,7 +257,7 @@ impl<'a> Walk<'a> {
             _ => {
                 let value = rest[key.len()..].trim_start_matches(is_blank).trim_start_matches([':', '：']);
                 let end = comment_at(value).unwrap_or(value.len());
-                self.beneath.push((key, plain(&value[..end]).text));
+                self.beneath.push((key, plain(&value[..end]).text.to_owned()));
             }
         }
     }

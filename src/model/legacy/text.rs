@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::finding::clip;
 
 /// A text, and whether it was typed plainly.
-pub(super) struct Plain {
-    pub(super) text: String,
+pub(super) struct Plain<'a> {
+    pub(super) text: &'a str,
     /// The bytes where it stands in what was read.
     pub(super) range: Range<usize>,
     /// Whether quotes or full-width characters had to go.
@@ -15,7 +15,7 @@ pub(super) struct Plain {
 }
 
 /// Takes blanks and stray quotes off a text, whichever width they have.
-pub(super) fn plain(text: &str) -> Plain {
+pub(super) fn plain(text: &str) -> Plain<'_> {
     let mut range = trim(text, 0..text.len());
     let mut odd = false;
     loop {
@@ -29,9 +29,9 @@ pub(super) fn plain(text: &str) -> Plain {
     }
     let rest = &text[range.clone()];
     if rest == "＊" {
-        return Plain { text: "*".to_owned(), range, odd: true };
+        return Plain { text: "*", range, odd: true };
     }
-    Plain { text: rest.to_owned(), range, odd }
+    Plain { text: rest, range, odd }
 }
 
 /// Any quote that a keyboard or an input method makes.
@@ -49,29 +49,29 @@ fn trim(text: &str, range: Range<usize>) -> Range<usize> {
 
 /// A comma list.
 #[derive(Default)]
-pub(super) struct Items {
+pub(super) struct Items<'a> {
     /// The items, plain, none of them empty, each once, in their order.
-    pub(super) items: Vec<Item>,
+    pub(super) items: Vec<Item<'a>>,
     /// Whether it should be written otherwise.
     pub(super) odd: bool,
 }
 
 /// An item of a comma list.
-pub(super) struct Item {
-    pub(super) text: String,
+pub(super) struct Item<'a> {
+    pub(super) text: &'a str,
     /// The bytes where it stands in the list.
     pub(super) range: Range<usize>,
 }
 
-impl Items {
+impl<'a> Items<'a> {
     /// The texts alone.
-    pub(super) fn texts(&self) -> Vec<&str> {
-        self.items.iter().map(|item| item.text.as_str()).collect()
+    pub(super) fn texts(&self) -> Vec<&'a str> {
+        self.items.iter().map(|item| item.text).collect()
     }
 }
 
 /// Reads a comma list. The commas may be full-width ones, and the whole or each item may stand in quotes.
-pub(super) fn list(text: &str) -> Items {
+pub(super) fn list(text: &str) -> Items<'_> {
     const COMMAS: [char; 3] = [',', '，', '、'];
     let whole = trim(text, 0..text.len());
     let mut result = Items::default();
@@ -100,10 +100,10 @@ pub(super) fn list(text: &str) -> Items {
         if bare.is_empty() {
             continue;
         }
-        if seen.insert(bare.to_owned()) {
+        if seen.insert(bare) {
             // A text that stands for another, as `＊` does, has that one's length only by chance.
             let end = if item.range.len() == item.text.len() { start + bare.len() } else { at - comma };
-            result.items.push(Item { text: bare.to_owned(), range: start..end });
+            result.items.push(Item { text: bare, range: start..end });
         } else {
             result.odd = true;
         }

@@ -40,6 +40,15 @@ impl Authority {
         &self.certificate
     }
 
+    /// Writes a certificate for a server, its key and this authority as the files of a mounted Secret:
+    /// `tls.crt`, `tls.key` and `ca.crt`.
+    pub fn write_server(&self, folder: &Path, names: &[&str]) -> anyhow::Result<()> {
+        let identity = self.server(names)?;
+        write_private(&folder.join("tls.crt"), &identity.certificate)?;
+        write_private(&folder.join("tls.key"), &identity.key)?;
+        write_private(&folder.join("ca.crt"), self.pem())
+    }
+
     /// A certificate for a server that is reached by these names or addresses.
     pub(crate) fn server(&self, names: &[&str]) -> anyhow::Result<Identity> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();

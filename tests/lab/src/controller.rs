@@ -34,6 +34,8 @@ pub struct ControllerOptions {
     pub by_https: bool,
     /// The region that it takes for the cluster's.
     pub region: String,
+    /// Where its webhook listens; empty: it has none. Several controllers on one machine cannot share its default.
+    pub webhook_address: String,
     /// Further flags.
     pub args: Vec<OsString>,
     /// Further environment variables.
@@ -44,6 +46,8 @@ pub struct ControllerOptions {
     pub log_format: String,
     /// The file that gets its log.
     pub log: PathBuf,
+    /// The name of its Pod: a restart has the same again. Two that run at the same time need two.
+    pub pod: String,
 }
 
 impl ControllerOptions {
@@ -61,10 +65,12 @@ impl ControllerOptions {
             cloud_address: cloud_address.into(),
             by_https: false,
             region: "cn-hangzhou".to_owned(),
+            webhook_address: String::new(),
             args: Vec::new(),
             env: Vec::new(),
             log_level: "info".to_owned(),
             log_format: "text".to_owned(),
+            pod: "controller-0".to_owned(),
         }
     }
 
@@ -73,6 +79,16 @@ impl ControllerOptions {
     pub fn arg(mut self, arg: impl Into<OsString>) -> ControllerOptions {
         self.args.push(arg.into());
         self
+    }
+
+    /// Serves its webhook at a port of loopback, where the API server shall ask another address or, if none is given,
+    /// this one.
+    #[must_use]
+    pub fn webhook(mut self, port: u16, asked: Option<&str>) -> ControllerOptions {
+        self.webhook_address = format!("127.0.0.1:{port}");
+        let asked = asked.unwrap_or(&self.webhook_address);
+        let url = format!("--webhook-url=https://{asked}/mutate");
+        self.arg(url)
     }
 
     /// Reaches API hosts by HTTPS through a proxy, and trusts the certificates of a file besides the system's. What
@@ -96,6 +112,13 @@ impl ControllerOptions {
     pub fn log(mut self, log: impl Into<PathBuf>) -> ControllerOptions {
         self.log = log.into();
         self
+    }
+
+    /// Runs as another Pod, with a log of its own.
+    #[must_use]
+    pub fn pod(self, name: &str) -> ControllerOptions {
+        let log = self.log.with_file_name(format!("{name}.log"));
+        ControllerOptions { pod: name.to_owned(), ..self.log(log) }
     }
 
     /// Logs at another level.
@@ -263,10 +286,13 @@ fn spawn(options: &ControllerOptions, port: u16) -> anyhow::Result<Child> {
         .arg(format!("--region={}", options.region))
         .arg(format!("--metadata-endpoint={}", options.cloud_address))
         .arg(format!("--listen-address=127.0.0.1:{port}"))
+        .arg(format!("--webhook-address={}", options.webhook_address))
         .arg(format!("--log-format={}", options.log_format))
         .arg(format!("--log-level={}", options.log_level))
         .args(&options.args)
         .env("KUBECONFIG", &options.kubeconfig)
+        .env("POD_NAME", &options.pod)
+        .env_remove("POD_UID")
         // A log that tests search has no escape codes.
         .env("NO_COLOR", "1")
         // A cluster's own variables and the developer's proxy would lead it past the lab.

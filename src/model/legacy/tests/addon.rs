@@ -66,7 +66,7 @@ fn json_in_a_string_is_unwrapped() {
         assert_eq!(conversion.spec, same().spec, "{form}: {}", told(&conversion));
         assert_eq!(codes(&conversion), ["ACR115"], "{form}");
         // Only what stands in no string has bytes of its own.
-        let placed = conversion.findings.iter().any(|f| f.span.is_some() || f.instead.is_some());
+        let placed = conversion.findings.iter().any(|f| f.span.is_some() || !f.edits.is_empty());
         assert_eq!(placed, form.contains('\t'), "{form}");
     }
 }
@@ -102,7 +102,7 @@ fn slips_in_the_json_are_told_where_they_stand_and_healed() {
         ]
     );
     let mut healed = json.to_owned();
-    let mut edits: Vec<_> = conversion.findings.iter().filter_map(|f| f.instead.clone()).collect();
+    let mut edits: Vec<_> = conversion.findings.iter().flat_map(|f| f.edits.clone()).collect();
     edits.sort_by_key(|edit| std::cmp::Reverse((edit.span.start, edit.span.end)));
     for edit in edits {
         healed.replace_range(edit.span, &edit.text);

@@ -41,7 +41,7 @@ fn placed(data: &BTreeMap<String, String>, conversion: &Conversion) {
                 let column = 1 + before.rsplit('\n').next().unwrap().replace('\u{feff}', "").chars().count();
                 assert_eq!((finding.line, finding.column), (Some(line as u32), Some(column as u32)));
             }
-            edits.extend(finding.instead.as_ref().map(|edit| edit.span.clone()));
+            edits.extend(finding.edits.iter().map(|edit| edit.span.clone()));
         }
         edits.sort_by_key(|span| (span.start, span.end));
         for pair in edits.windows(2) {
@@ -144,14 +144,14 @@ fn what_is_meant_to_hurt_is_answered() {
             placed(&map, &conversion);
         }
         assert!(!conversion.findings.is_empty(), "{key} {value:.20}");
-        assert!(conversion.findings.len() <= 1001);
+        assert!(conversion.findings.len() <= 201);
         let grown: usize =
-            conversion.findings.iter().flat_map(|f| &f.instead).map(|edit| edit.text.len()).sum();
-        assert!(grown <= 1 << 20);
+            conversion.findings.iter().flat_map(|f| &f.edits).map(|edit| edit.text.len()).sum();
+        assert!(grown <= 256 * 1024);
         sound(&convert(&data(&[(key, &apply_edits(&value, key, &conversion.findings))])));
         let addon = from_addon_config(&value);
         sound(&addon);
-        assert!(!addon.findings.is_empty() && addon.findings.len() <= 1001);
+        assert!(!addon.findings.is_empty() && addon.findings.len() <= 201);
     }
 }
 
@@ -171,7 +171,7 @@ fn what_is_meant_to_hurt_in_an_add_ons_json_is_answered() {
     ] {
         let conversion = from_addon_config(&json);
         sound(&conversion);
-        assert!(!conversion.findings.is_empty() && conversion.findings.len() <= 1001, "{json:.30}");
+        assert!(!conversion.findings.is_empty() && conversion.findings.len() <= 201, "{json:.30}");
     }
 }
 
@@ -201,6 +201,9 @@ fn no_edit_holds_a_key_pair() {
         format!("- instanceId: cri-a\n  domains: “a.com，{pair}"),
         format!("- instanceId: *{pair}"),
         format!("- instanceId: “{SECRET} x”\n"),
+        format!("- instanceId: cri-a,cri-b\n  {pair}"),
+        format!("- instanceId: cri-a,cri-b\n  secret: {SECRET}\n"),
+        format!("- instanceId: cri-a,cri-b\n  regionId: customAccessKeySecret:{SECRET}\n"),
         format!("[{{InstanceId: cri-a, CustomAccessKey: {ID}, CUSTOMACCESSKEYSECRET: “{SECRET}”}}]"),
     ] {
         for conversion in [info(&text), from_addon_config(&format!("{{AcrInstanceInfo: {text}}}"))] {
@@ -304,7 +307,7 @@ fn finding(code: Code, message: &str) -> Finding {
         line: Some(4),
         column: Some(2),
         message: message.to_owned(),
-        instead: None,
+        edits: Vec::new(),
     }
 }
 

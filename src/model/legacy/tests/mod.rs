@@ -1,6 +1,7 @@
 //! The ConfigMap as people write it.
 
 mod addon;
+mod edits;
 mod entries;
 mod hostile;
 mod quirks;

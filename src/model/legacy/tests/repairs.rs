@@ -79,7 +79,7 @@ fn a_slip_is_read_as_meant_and_its_edit_heals_it() {
         let mut kinds = codes(&conversion);
         kinds.sort_unstable();
         assert_eq!(kinds, found, "{value}: {}", told(&conversion));
-        assert!(conversion.findings.iter().all(|f| f.severity == Severity::Warning && f.instead.is_some()));
+        assert!(conversion.findings.iter().all(|f| f.severity == Severity::Warning && !f.edits.is_empty()));
         let healed = apply_edits(value, "acr-registry-info", &conversion.findings);
         let again = info(&healed);
         assert_eq!(codes(&again), [""; 0], "{value} became {healed}: {}", told(&again));
@@ -159,7 +159,7 @@ fn keys_of_data_beneath_the_list_are_read_as_if_they_stood_beside_it() {
     let text = "service-account: \"default\"\nwatch-namespace: \"all\" # every one\nrrsa:\n  enable: true\nacr-registry-info:\n  - instanceId: cri-a\n    rrsaRoleARN: acs:ram::1:role/a\n    rrsaOIDCProviderRoleARN: acs:ram::1:oidc-provider/p\n";
     let conversion = info(text);
     assert_eq!(codes(&conversion), ["ACR114"], "{}", told(&conversion));
-    assert_eq!(conversion.findings[0].instead, None);
+    assert_eq!(conversion.findings[0].edits, []);
     assert_eq!(spec(&conversion).watch_namespaces.names, ["*"]);
     assert!(only(&conversion).rrsa_role_arn.is_some());
     // What stands in its right place wins.
@@ -225,7 +225,7 @@ fn a_finding_knows_its_line_its_column_in_characters_and_its_bytes() {
     assert_eq!((found.line, found.column, found.span.clone()), (Some(1), Some(3), Some(5..15)));
     let found = of("service-account", "“默认”,Default");
     assert_eq!(found[0].span, Some(3..9), "{found:?}");
-    assert_eq!(found[1].instead.as_ref().unwrap().text, "默认,default");
+    assert_eq!(found[1].edits[0].text, "默认,default");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn an_edit_keeps_the_way_a_text_was_written() {
         ("- instanceId: cri-a\n  domains: A.com,b.com\n", "- instanceId: cri-a\n  domains: a.com,b.com\n"),
         (
             "- instanceId: cri-a\n  domains: [A.com, 'b.com']\n",
-            "- instanceId: cri-a\n  domains: [a.com, 'b.com']\n",
+            "- instanceId: cri-a\n  domains: \"a.com,b.com\"\n",
         ),
     ] {
         let conversion = info(value);
@@ -273,7 +273,7 @@ fn of_two_edits_of_the_same_bytes_one_is_kept() {
     let text = "- instanceId: cri-a\n  domains: A.com，B.com\n";
     let conversion = info(text);
     assert_eq!(codes(&conversion), ["ACR131", "ACR120", "ACR120"]);
-    let edits = conversion.findings.iter().filter(|f| f.instead.is_some()).count();
+    let edits = conversion.findings.iter().filter(|f| !f.edits.is_empty()).count();
     assert_eq!(edits, 1, "{:?}", conversion.findings);
     let healed = apply_edits(text, "acr-registry-info", &conversion.findings);
     assert_eq!(healed, "- instanceId: cri-a\n  domains: \"a.com,b.com\"\n");

@@ -4,8 +4,11 @@
 //! product -> [proxy]: CONNECT host:443 -> [HttpsFront]: TLS for that host -> cloud: plain HTTP, same `Host`
 //! ```
 //!
+//! A [`Balancer`] is what a Service is: several servers behind one address.
+//!
 //! So a product that is told `HTTPS_PROXY` and whom to trust talks to the simulator as it talks to Alibaba Cloud.
 
+mod balancer;
 mod proxy;
 
 use std::{
@@ -28,7 +31,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 
-pub use self::proxy::ConnectProxy;
+pub use self::{balancer::Balancer, proxy::ConnectProxy};
 use crate::{certificates::Authority, cloud::Cloud, listen::Listening, process::lock, tls};
 
 type Reply = Response<Either<Incoming, Empty<Bytes>>>;

@@ -54,8 +54,13 @@ pub struct Options {
     pub service_account_issuer: String,
     /// Admission plugins beside those that are on by default.
     pub admission_plugins: Vec<String>,
+    /// Controllers of kube-controller-manager beside those that always run.
+    pub controllers: Vec<String>,
     /// Further flags of kube-apiserver, as written on its command line.
     pub extra_api_server_args: Vec<String>,
+    /// Whether each loop of kube-controller-manager runs as a ServiceAccount of kube-system, as in most clusters, and
+    /// not as one user who may do everything. Its accounts then stand among kube-system's.
+    pub controllers_as_themselves: bool,
 }
 
 impl Default for Options {
@@ -63,7 +68,9 @@ impl Default for Options {
         Options {
             service_account_issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             admission_plugins: Vec::new(),
+            controllers: Vec::new(),
             extra_api_server_args: Vec::new(),
+            controllers_as_themselves: false,
         }
     }
 }
@@ -125,10 +132,17 @@ impl Plane {
         keys::service_accounts(path)?;
         write_private(&path.join("audit-policy.yaml"), audit::POLICY)?;
         let server = Server { url: &url, authority: Some(authority.pem()) };
-        for user in ["admin", "kube-controller-manager"] {
-            // All of the controller manager's loops run as one user here, so it needs what all of them need.
-            let identity = authority.client(user, "system:masters")?;
-            let file = access::kubeconfig_path(path, user);
+        let managers = if options.controllers_as_themselves {
+            ("system:kube-controller-manager", "lab")
+        } else {
+            // All of the controller manager's loops run as one user, so it needs what all of them need.
+            ("kube-controller-manager", "system:masters")
+        };
+        for (name, (user, group)) in
+            [("admin", ("admin", "system:masters")), ("kube-controller-manager", managers)]
+        {
+            let identity = authority.client(user, group)?;
+            let file = access::kubeconfig_path(path, name);
             access::write_kubeconfig(&file, &server, user, &Credential::Certificate(&identity))?;
         }
         let kubeconfig = access::kubeconfig_path(path, "admin");

@@ -110,12 +110,15 @@ impl Setup<'_> {
     pub(super) fn controller_manager(&self) -> anyhow::Result<Child> {
         let file = |name: &str| self.dir.join(name).display().to_string();
         let log = self.dir.join("kube-controller-manager.log");
+        let more = self.options.controllers.iter().map(String::as_str);
+        let controllers: Vec<&str> = CONTROLLERS.into_iter().chain(more).collect();
         Program::new(self.binaries.path("kube-controller-manager"), log)
             .arg(format!("--kubeconfig={}", file("kube-controller-manager.kubeconfig")))
-            .arg(format!("--controllers={}", CONTROLLERS.join(",")))
+            .arg(format!("--controllers={}", controllers.join(",")))
             .arg(format!("--service-account-private-key-file={}", file("service-account.key")))
             .arg(format!("--root-ca-file={}", file("ca.crt")))
             .args(["--leader-elect=false", "--secure-port=0"])
+            .arg(format!("--use-service-account-credentials={}", self.options.controllers_as_themselves))
             .args(["--kube-api-qps=2000", "--kube-api-burst=4000"])
             .args(["--concurrent-namespace-syncs=50", "--concurrent-resource-quota-syncs=10"])
             .start()

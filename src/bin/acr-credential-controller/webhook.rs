@@ -1,0 +1,77 @@
+//! How ServiceAccounts are served by webhook.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use k8s_openapi::jiff::SignedDuration;
+
+use acr_credential_binding::api::names;
+use acr_credential_binding::controller::webhook::Settings;
+use acr_credential_binding::model::duration;
+use acr_credential_binding::plan::certificates::Lives;
+use acr_credential_binding::plan::webhook::Address;
+
+/// The flags.
+#[derive(Debug, Args)]
+pub(crate) struct WebhookArgs {
+    /// Where the webhook listens; empty: there is none
+    #[arg(long, env = "ACR_WEBHOOK_ADDRESS", default_value = "0.0.0.0:9443", value_parser = listen)]
+    webhook_address: Listen,
+
+    /// Service in the controller's own namespace by which the API server reaches the webhook
+    #[arg(long, env = "ACR_WEBHOOK_SERVICE", default_value = names::WEBHOOK_NAME)]
+    webhook_service: String,
+
+    /// Folder with tls.crt, tls.key and ca.crt, such as a mounted Secret of cert-manager [default: the webhook makes
+    /// its own certificates]
+    #[arg(long, env = "ACR_WEBHOOK_CERT_DIR")]
+    webhook_cert_dir: Option<PathBuf>,
+
+    /// Have the API server ask about updates of ServiceAccounts too: an update that drops the entry keeps it
+    #[arg(long, env = "ACR_WEBHOOK_ON_UPDATE")]
+    webhook_on_update: bool,
+
+    /// For a lab: the URL by which the API server reaches the webhook, instead of the Service
+    #[arg(long, hide = true)]
+    webhook_url: Option<String>,
+
+    /// For a lab: how long an authority and a certificate live and a new authority waits, as 300s,90s,3s
+    #[arg(long, hide = true, value_parser = lives)]
+    webhook_lives: Option<Lives>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Listen(Option<SocketAddr>);
+
+fn listen(text: &str) -> Result<Listen, String> {
+    if text.is_empty() {
+        return Ok(Listen(None));
+    }
+    text.parse().map(|address| Listen(Some(address))).map_err(|_| "write address:port, or nothing".to_owned())
+}
+
+fn lives(text: &str) -> Result<Lives, String> {
+    let parts: Vec<_> = text.split(',').map(duration::parse).collect::<Result<_, _>>()?;
+    let [authority, leaf, settle] = parts[..] else { return Err("write three durations".to_owned()) };
+    let signed = |duration: Duration| SignedDuration::try_from(duration).map_err(|error| error.to_string());
+    Ok(Lives { authority: signed(authority)?, leaf: signed(leaf)?, settle: signed(settle)? })
+}
+
+impl WebhookArgs {
+    /// What they say.
+    pub(crate) fn settings(&self) -> Settings {
+        let address = match &self.webhook_url {
+            Some(url) => Address::Url(url.as_str().into()),
+            None => Address::Service(self.webhook_service.as_str().into()),
+        };
+        Settings {
+            listen: self.webhook_address.0,
+            address,
+            certificates: self.webhook_cert_dir.clone(),
+            on_update: self.webhook_on_update,
+            lives: self.webhook_lives.unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! `kubectl acr withdraw`: takes back what the controller made, where it runs no more. By the same decisions and the same
+//! writes as its own.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+
+use super::preview;
+use crate::api::binding::{AcrCredentialBinding, DeletionPolicy};
+use crate::api::names;
+use crate::cluster::error::{CallError, call};
+use crate::cluster::keys::KeySecrets;
+use crate::cluster::report::BindingWriter;
+use crate::cluster::{Applier, Index, Outcome};
+use crate::model::Binding;
+use crate::plan::{
+    self, Bound, Change, Issue, Phase, SecretView, ServiceAccountView, Snapshot, Template, change,
+};
+
+/// Plans and applies until nothing is left, at most this often.
+const ROUNDS: usize = 6;
+
+/// Namespaces that are worked on side by side.
+const WORKERS: usize = 16;
+
+/// Entries that name no region are read all the same: nothing is minted for them.
+const ANY_REGION: &str = "cn-hangzhou";
+
+/// A controller that holds the Lease renews it within this many seconds, unless the Lease says otherwise.
+const LEASE_SECONDS: u64 = 15;
+
+/// What to take back.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The namespace that the controller ran in.
+    pub namespace: Box<str>,
+    /// Name of the Secret in every covered namespace.
+    pub secret_name: Box<str>,
+    /// Also what bindings with `deletionPolicy: Retain` left behind, or would.
+    pub retained: bool,
+}
+
+/// Why nothing was taken back, or not all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Two would write the same objects.
+    #[error(
+        "the controller {holder} runs: it renews the Lease {namespace}/{}. Delete its Deployment first, or delete the \
+         bindings and let it withdraw them",
+        names::MANAGER
+    )]
+    Running {
+        /// Who holds the Lease.
+        holder: String,
+        /// Where it is.
+        namespace: Box<str>,
+    },
+    /// The API server refuses, or cannot be asked.
+    #[error(transparent)]
+    Unreadable(#[from] preview::Error),
+    /// The same, of one thing.
+    #[error("{what}: {why}")]
+    Call {
+        /// What was asked for.
+        what: &'static str,
+        /// Why not.
+        why: CallError,
+    },
+}
+
+/// What was taken back, or would be.
+#[derive(Debug, Default)]
+pub struct Withdrawal {
+    /// Whether it was.
+    pub done: bool,
+    /// Namespaces, and what of ours went there.
+    pub namespaces: Vec<(Arc<str>, String)>,
+    /// Namespaces where that failed, and why.
+    pub failed: Vec<(Arc<str>, String)>,
+    /// Namespaces where a Secret of ours stays, since it was left behind on purpose.
+    pub retained: Vec<Arc<str>>,
+    /// Bindings that were let go.
+    pub bindings: Vec<String>,
+    /// Secrets of the controller's own namespace.
+    pub secrets: Vec<String>,
+}
+
+/// Takes everything back, or says what that would be.
+///
+/// # Guarantees
+/// - Entries go before the Secret that they name, and bindings are let go after all of it.
+/// - What others made stays, whatever its name.
+/// - Run again after it was interrupted, it does the rest.
+///
+/// # Errors
+/// [`Error`]. What fails in a namespace is told in [`Withdrawal::failed`], and then no binding is let go.
+pub async fn withdraw(client: &Client, options: &Options, act: bool) -> Result<Withdrawal, Error> {
+    if act && let Some(holder) = running(client, &options.namespace).await? {
+        return Err(Error::Running { holder, namespace: options.namespace.clone() });
+    }
+    let template = Arc::new(Template {
+        name: options.secret_name.clone(),
+        labels: Default::default(),
+        annotations: Default::default(),
+    });
+    let bindings = bindings(client).await?;
+    let bounds = bindings.iter().filter_map(|object| leaving(object, options.retained)).collect();
+    let snapshot = Snapshot::new(template.clone(), bounds, false);
+    let index = Arc::new(preview::read(client, &template).await?);
+    if options.retained {
+        forget_marks(&index);
+    }
+    let applier = act.then(|| Applier::new(client.clone(), index.clone(), template));
+    let mut all = index.matching(|_, _| true);
+    all.sort();
+    let work = all.iter().map(|namespace| take_back(namespace, &index, &snapshot, applier.as_ref()));
+    let results: Vec<_> = stream::iter(work).buffered(WORKERS).collect().await;
+    let mut withdrawal = Withdrawal { done: act, ..Withdrawal::default() };
+    for (namespace, (changes, failure)) in all.into_iter().zip(results) {
+        let left = |secret: &SecretView| secret.ours && secret.retained;
+        if index.read(&namespace, |view| view.secret.as_ref().is_some_and(left)).unwrap_or_default() {
+            withdrawal.retained.push(namespace.clone());
+        }
+        if !changes.is_empty() {
+            withdrawal.namespaces.push((namespace.clone(), change::describe(&changes)));
+        }
+        withdrawal.failed.extend(failure.map(|error| (namespace, error.to_string())));
+    }
+    if withdrawal.failed.is_empty() {
+        let held = bindings.into_iter().filter(|b| b.finalizers().iter().any(|f| f == names::FINALIZER));
+        for binding in held {
+            withdrawal.bindings.push(binding.name_any());
+            if act {
+                let_go(client, binding).await.map_err(of("a binding cannot be let go"))?;
+            }
+        }
+        let keys = KeySecrets::new(client.clone(), &options.namespace);
+        let own = keys.all().await.map_err(of("the controller's own Secrets cannot be read"))?;
+        if act {
+            keys.delete(&own).await.map_err(of("a Secret of the controller's own cannot be deleted"))?;
+        }
+        let place = |secret: &Secret| format!("{}/{}", options.namespace, secret.name_any());
+        withdrawal.secrets = own.iter().map(place).collect();
+    }
+    Ok(withdrawal)
+}
+
+fn of(what: &'static str) -> impl Fn(CallError) -> Error {
+    move |why| Error::Call { what, why }
+}
+
+/// Who renews the Lease, if anybody does. This machine's clock says nothing about that, so it is watched for as long as
+/// it holds.
+async fn running(client: &Client, namespace: &str) -> Result<Option<String>, Error> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+    let read = async || {
+        let lease = call(leases.get_opt(names::MANAGER)).await.map_err(of("the Lease cannot be read"))?;
+        let spec = lease.and_then(|lease| lease.spec);
+        let held = spec.filter(|spec| spec.holder_identity.as_ref().is_some_and(|holder| !holder.is_empty()));
+        Ok::<_, Error>(held)
+    };
+    let Some(first) = read().await? else { return Ok(None) };
+    let seconds = first.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(LEASE_SECONDS);
+    for _ in 0..=seconds.clamp(1, 60) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        match read().await? {
+            None => return Ok(None),
+            Some(now) if now != first => return Ok(now.holder_identity),
+            Some(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// All bindings; none where the CustomResourceDefinition is gone.
+async fn bindings(client: &Client) -> Result<Vec<AcrCredentialBinding>, Error> {
+    let api: Api<AcrCredentialBinding> = Api::all(client.clone());
+    match call(api.list(&ListParams::default())).await {
+        Ok(list) => Ok(list.items),
+        Err(CallError::NotFound) => Ok(Vec::new()),
+        Err(why) => Err(Error::Call { what: "the bindings cannot be read", why }),
+    }
+}
+
+/// A binding as if it were deleted. One that is not valid was never served by what it says now.
+fn leaving(object: &AcrCredentialBinding, retained: bool) -> Option<Bound> {
+    let binding = Binding::parse(object, ANY_REGION).ok()?;
+    let phase = match binding.deletion_policy {
+        DeletionPolicy::Retain if !retained => Phase::Retaining,
+        DeletionPolicy::Retain | DeletionPolicy::Delete => Phase::Withdrawing,
+    };
+    let registries = vec![Issue::Missing; binding.registries.len()];
+    Some(Bound { binding: Arc::new(binding), phase, registries })
+}
+
+/// What was left behind on purpose is like everything else from here on.
+fn forget_marks(index: &Index) {
+    for namespace in index.with_our_secret() {
+        let secret = index.read(&namespace, |view| view.secret.clone()).flatten();
+        if let Some(secret) = secret {
+            index.put_secret(&namespace, SecretView { retained: false, ..secret });
+        }
+    }
+}
+
+/// What was written in a namespace, or would be, and why it went no further.
+async fn take_back(
+    namespace: &Arc<str>,
+    index: &Index,
+    snapshot: &Snapshot,
+    applier: Option<&Applier>,
+) -> (Vec<Change>, Option<CallError>) {
+    let mut made = Vec::new();
+    for _ in 0..ROUNDS {
+        let plan = index.read(namespace, |view| plan::namespace(view, snapshot)).unwrap_or_default();
+        if plan.changes.is_empty() {
+            return (made, None);
+        }
+        for change in plan.changes {
+            match applier {
+                Some(applier) => match applier.apply(namespace, &change).await {
+                    Outcome::Done => made.push(change),
+                    // Everything in it goes by itself.
+                    Outcome::Failed(CallError::Terminating | CallError::NotFound) => return (made, None),
+                    Outcome::Failed(error) => return (made, Some(error)),
+                    Outcome::Stale => {}
+                },
+                None => {
+                    rehearse(index, namespace, &change);
+                    made.push(change);
+                }
+            }
+        }
+    }
+    (made, Some(CallError::Conflict))
+}
+
+/// What the index would hold after a change, so that what follows it is told too.
+fn rehearse(index: &Index, namespace: &str, change: &Change) {
+    match change {
+        Change::SetPullSecrets { service_account, pull_secrets, .. } => {
+            let account = index.read(namespace, |view| {
+                view.service_accounts.iter().find(|account| account.name == *service_account).cloned()
+            });
+            if let Some(account) = account.flatten() {
+                let pull_secrets = pull_secrets.as_slice().into();
+                index.put_service_account(namespace, ServiceAccountView { pull_secrets, ..account });
+            }
+        }
+        Change::RetainSecret { .. } => {
+            if let Some(secret) = index.read(namespace, |view| view.secret.clone()).flatten() {
+                index.put_secret(namespace, SecretView { retained: true, ..secret });
+            }
+        }
+        Change::DeleteSecret { resource_version, .. } => {
+            index.remove_secret(namespace, resource_version);
+        }
+        // Nothing is served here.
+        Change::CreateSecret { .. } | Change::UpdateSecret { .. } => {}
+    }
+}
+
+/// Takes our finalizer off.
+async fn let_go(client: &Client, mut binding: AcrCredentialBinding) -> Result<(), CallError> {
+    let writer = BindingWriter::new(client.clone());
+    for _ in 0..ROUNDS {
+        match writer.set_finalizer(&binding, false).await {
+            Ok(_) | Err(CallError::NotFound) => return Ok(()),
+            Err(CallError::Conflict) => match writer.read(&binding.name_any()).await? {
+                Some(now) => binding = now,
+                None => return Ok(()),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+    Err(CallError::Conflict)
+}
+
+impl Withdrawal {
+    /// Writes it for people.
+    ///
+    /// # Errors
+    /// What is written to cannot be.
+    pub fn write(&self, to: &mut dyn io::Write) -> io::Result<()> {
+        let would = if self.done { "" } else { "would " };
+        for (namespace, what) in &self.namespaces {
+            writeln!(to, "{namespace}: {would}{}", what.trim_start_matches("would "))?;
+        }
+        for (namespace, why) in &self.failed {
+            writeln!(to, "{namespace}: failed: {why}")?;
+        }
+        self.bindings
+            .iter()
+            .try_for_each(|name| writeln!(to, "binding {name}: {would}take our finalizer off"))?;
+        self.secrets.iter().try_for_each(|name| writeln!(to, "Secret {name}: {would}delete it"))?;
+        if !self.retained.is_empty() {
+            let all = self.retained.iter().map(|n| &**n).collect::<Vec<_>>().join(", ");
+            writeln!(to, "left behind by deletionPolicy Retain, --retained takes them back too: {all}")?;
+        }
+        let end = match (self.done, self.failed.is_empty()) {
+            (true, true) => "done",
+            (true, false) => "the bindings still hold what is left: mend what failed and run it again",
+            (false, _) => "nothing was written; --yes does it",
+        };
+        writeln!(to, "{} namespaces, {} bindings; {end}", self.namespaces.len(), self.bindings.len())
+    }
+}

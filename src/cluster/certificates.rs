@@ -1,0 +1,356 @@
+//! The webhook's own certificates, in one Secret of the controller's own namespace. Every replica reads it; the
+//! leader alone writes it.
+
+use std::fmt;
+use std::time::Duration;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, ResourceExt};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::error::{CallError, call};
+use super::named_secret::Data;
+use crate::api::names;
+use crate::plan::certificates::{Authority, Certificates, Leaf, Lives, Step, end};
+use crate::server::tls;
+
+/// Key of the Secret's data.
+pub const KEY: &str = "certificates.json";
+
+/// Clocks of API servers may be this much behind ours.
+const BACKDATED: Duration = Duration::from_secs(300);
+
+/// A certificate and its key in PEM. Its `Debug` shows no key.
+#[derive(Clone)]
+struct Pair {
+    certificate: String,
+    key: SecretString,
+}
+
+/// What is kept.
+#[derive(Clone, Default)]
+pub struct Kept {
+    authorities: Vec<(Authority, Pair)>,
+    leaf: Option<(Leaf, Pair)>,
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.standing(), f)
+    }
+}
+
+/// Why the Secret's content cannot be used, in words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Secret {name}: its key {KEY} {0}; delete the Secret, and the controller makes it anew", name = names::WEBHOOK_NAME)]
+pub struct Broken(String);
+
+/// No certificate could be made.
+#[derive(Debug, thiserror::Error)]
+#[error("no certificate could be made: {0}")]
+pub struct NotMade(#[from] rcgen::Error);
+
+impl Kept {
+    /// What stands, for the plan.
+    pub fn standing(&self) -> Certificates {
+        Certificates {
+            authorities: self.authorities.iter().map(|(authority, _)| authority.clone()).collect(),
+            leaf: self.leaf.as_ref().map(|(leaf, _)| leaf.clone()),
+        }
+    }
+
+    /// The authorities to believe, in PEM, oldest first.
+    pub fn bundle(&self) -> Vec<u8> {
+        self.authorities.iter().flat_map(|(_, pair)| pair.certificate.bytes()).collect()
+    }
+
+    /// The newest authority's id and certificate.
+    pub fn newest(&self) -> Option<(u64, &str)> {
+        self.authorities.last().map(|(authority, pair)| (authority.id, pair.certificate.as_str()))
+    }
+
+    /// What is served: certificate and key.
+    pub fn served(&self) -> Option<(&str, &SecretString)> {
+        self.leaf.as_ref().map(|(_, pair)| (pair.certificate.as_str(), &pair.key))
+    }
+
+    /// Does what the plan says.
+    ///
+    /// # Errors
+    /// [`NotMade`].
+    pub fn take(
+        &mut self,
+        step: Step,
+        names: &[String],
+        lives: &Lives,
+        now: Timestamp,
+    ) -> Result<(), NotMade> {
+        match step {
+            Step::Keep(_) => {}
+            Step::Found => {
+                let id = self.authorities.last().map_or(1, |(authority, _)| authority.id + 1);
+                let until = end(now, lives.authority, None);
+                let authority = Authority { id, since: now, until, needed_until: now };
+                let key = KeyPair::generate()?;
+                let certificate = authority_params(&authority).self_signed(&key)?.pem();
+                self.authorities.push((authority, Pair { certificate, key: key.serialize_pem().into() }));
+            }
+            Step::Sign(id) => {
+                let found = self.authorities.iter_mut().find(|(authority, _)| authority.id == id);
+                let Some((authority, pair)) = found else { return Ok(()) };
+                let until = end(now, lives.leaf, Some(authority));
+                let issuer =
+                    Issuer::new(authority_params(authority), KeyPair::from_pem(pair.key.expose_secret())?);
+                let mut params = CertificateParams::new(names)?;
+                params.distinguished_name.push(DnType::CommonName, names::WEBHOOK_NAME);
+                params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+                params.use_authority_key_identifier_extension = true;
+                valid(&mut params, now, until);
+                let key = KeyPair::generate()?;
+                let certificate = params.signed_by(&key, &issuer)?.pem();
+                authority.needed_until = authority.needed_until.max(until);
+                let leaf = Leaf { authority: id, since: now, until, names: names.to_vec() };
+                self.leaf = Some((leaf, Pair { certificate, key: key.serialize_pem().into() }));
+            }
+            Step::Forget(id) => self.authorities.retain(|(authority, _)| authority.id != id),
+        }
+        Ok(())
+    }
+}
+
+/// All that tells one authority from another; its key signs by what these say.
+fn authority_params(authority: &Authority) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    let name = format!("{} authority {}", names::WEBHOOK_NAME, authority.id);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    valid(&mut params, authority.since, authority.until);
+    params
+}
+
+fn valid(params: &mut CertificateParams, since: Timestamp, until: Timestamp) {
+    let date = |at: Timestamp| {
+        let seconds = u64::try_from(at.as_second()).unwrap_or_default();
+        date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds)
+    };
+    (params.not_before, params.not_after) = (date(since) - BACKDATED, date(until));
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored {
+    authorities: Vec<StoredAuthority>,
+    leaf: Option<StoredLeaf>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredAuthority {
+    id: u64,
+    since: Timestamp,
+    until: Timestamp,
+    needed_until: Timestamp,
+    certificate: String,
+    key: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredLeaf {
+    authority: u64,
+    since: Timestamp,
+    until: Timestamp,
+    names: Vec<String>,
+    certificate: String,
+    key: String,
+}
+
+/// Reads what a Secret keeps, and tries whether it can be served.
+///
+/// # Errors
+/// [`Broken`]. Its words hold nothing of the content.
+pub fn read(data: &Data) -> Result<Kept, Broken> {
+    let text = data.get(KEY).ok_or_else(|| Broken("is missing, empty or no text".to_owned()))?;
+    let stored: Stored = serde_json::from_str(text.expose_secret()).map_err(|error| {
+        // serde's own words would quote what it found.
+        Broken(format!("cannot be read at line {} column {}", error.line(), error.column()))
+    })?;
+    let leaf = stored.leaf.map(|s| {
+        let leaf = Leaf { authority: s.authority, since: s.since, until: s.until, names: s.names };
+        (leaf, Pair { certificate: s.certificate, key: s.key.into() })
+    });
+    let authorities = stored.authorities.into_iter().map(|s| {
+        let authority = Authority { id: s.id, since: s.since, until: s.until, needed_until: s.needed_until };
+        (authority, Pair { certificate: s.certificate, key: s.key.into() })
+    });
+    let kept = Kept { authorities: authorities.collect(), leaf };
+    let pairs = kept.authorities.iter().map(|(_, pair)| pair).chain(kept.leaf.iter().map(|(_, pair)| pair));
+    for pair in pairs {
+        tls::certified(pair.certificate.as_bytes(), &pair.key).map_err(|why| Broken(why.to_string()))?;
+    }
+    if kept.leaf.is_none() || kept.authorities.is_empty() {
+        return Err(Broken("has no certificate to serve".to_owned()));
+    }
+    Ok(kept)
+}
+
+fn render(kept: &Kept) -> Vec<u8> {
+    let authorities = kept.authorities.iter().map(|(authority, pair)| StoredAuthority {
+        id: authority.id,
+        since: authority.since,
+        until: authority.until,
+        needed_until: authority.needed_until,
+        certificate: pair.certificate.clone(),
+        key: pair.key.expose_secret().to_owned(),
+    });
+    let leaf = kept.leaf.as_ref().map(|(leaf, pair)| StoredLeaf {
+        authority: leaf.authority,
+        since: leaf.since,
+        until: leaf.until,
+        names: leaf.names.clone(),
+        certificate: pair.certificate.clone(),
+        key: pair.key.expose_secret().to_owned(),
+    });
+    let stored = Stored { authorities: authorities.collect(), leaf };
+    // Strings and times always serialize.
+    serde_json::to_vec(&stored).unwrap_or_default()
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The precondition of the next write; `None` where no Secret stands.
+    pub resource_version: Option<String>,
+    /// Its content; nothing where no Secret stands.
+    pub kept: Option<Result<Kept, Broken>>,
+}
+
+/// The Secret.
+#[derive(Clone)]
+pub struct CertificateStore {
+    secrets: Api<Secret>,
+    namespace: Box<str>,
+}
+
+impl CertificateStore {
+    /// The Secret in a namespace.
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self { secrets: Api::namespaced(client, namespace), namespace: namespace.into() }
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn load(&self) -> Result<Loaded, CallError> {
+        let secret = call(self.secrets.get_opt(names::WEBHOOK_NAME)).await?;
+        let resource_version = secret.as_ref().and_then(ResourceExt::resource_version);
+        Ok(Loaded { resource_version, kept: secret.map(|secret| read(&secret.into())) })
+    }
+
+    /// Writes it, if it is still the one that was read.
+    ///
+    /// # Errors
+    /// [`CallError`]; `Conflict` where it is another by now.
+    pub async fn save(&self, kept: &Kept, resource_version: Option<&str>) -> Result<(), CallError> {
+        let data = json!({ KEY: ByteString(render(kept)) });
+        let labels = json!({ names::LABEL_MANAGED_BY: names::MANAGER });
+        let manager = Some(names::MANAGER.to_owned());
+        let name = names::WEBHOOK_NAME;
+        let written = match resource_version {
+            Some(version) => {
+                let patch = json!({
+                    "metadata": { "resourceVersion": version, "labels": labels },
+                    "data": data,
+                });
+                let params = PatchParams { field_manager: manager, ..PatchParams::default() };
+                call(self.secrets.patch(name, &params, &Patch::Merge(&patch))).await
+            }
+            None => {
+                let object = json!({
+                    "apiVersion": "v1",
+                    "kind": "Secret",
+                    "metadata": { "name": name, "namespace": self.namespace, "labels": labels },
+                    "type": "Opaque",
+                    "data": data,
+                });
+                call(self.secrets.patch(name, &PatchParams::apply(names::MANAGER), &Patch::Apply(&object)))
+                    .await
+            }
+        };
+        written.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::ByteString;
+    use k8s_openapi::api::core::v1::Secret;
+    use secrecy::ExposeSecret;
+
+    use super::{KEY, Kept, read, render};
+    use crate::plan::certificates::{Lives, Step};
+    use crate::plan::fixture::at;
+    use crate::server::tls::certified;
+
+    fn secret(bytes: Vec<u8>) -> super::Data {
+        Secret { data: Some([(KEY.to_owned(), ByteString(bytes))].into()), ..Secret::default() }.into()
+    }
+
+    fn kept() -> Kept {
+        let (names, lives) = (["hook.own.svc".to_owned()], Lives::default());
+        let mut kept = Kept::default();
+        for step in [Step::Found, Step::Sign(1), Step::Found] {
+            kept.take(step, &names, &lives, at(0)).unwrap();
+        }
+        kept
+    }
+
+    #[test]
+    fn what_was_made_comes_back_and_can_be_served() {
+        let kept = kept();
+        let back = read(&secret(render(&kept))).unwrap();
+        assert_eq!(back.standing(), kept.standing());
+        assert_eq!(back.bundle(), kept.bundle());
+        assert_eq!(String::from_utf8(back.bundle()).unwrap().matches("BEGIN CERTIFICATE").count(), 2);
+        let (certificate, key) = back.served().unwrap();
+        assert!(certified(certificate.as_bytes(), key).is_ok());
+        assert_eq!(back.newest().map(|(id, _)| id), Some(2));
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_told_without_its_content() {
+        let kept = kept();
+        let stored = String::from_utf8(render(&kept)).unwrap();
+        let key = kept.served().unwrap().1.expose_secret().to_owned();
+        let escaped = key.replace('\n', "\\n");
+        let other = kept.authorities[0].1.key.expose_secret().replace('\n', "\\n");
+        for broken in [
+            String::new(),
+            "{".to_owned(),
+            stored.replace(&escaped, &other),
+            stored.replace(&escaped, "secret words"),
+            stored.replace("\"authority\":1", "\"authority\":\"secret words\""),
+            "{\"authorities\":[],\"leaf\":null}".to_owned(),
+        ] {
+            let error = read(&secret(broken.into_bytes())).unwrap_err().to_string();
+            assert!(
+                error.contains("acr-credential-webhook") && error.contains("delete the Secret"),
+                "{error}"
+            );
+            assert!(!error.contains("secret words") && !error.contains("PRIVATE KEY-----\n"), "{error}");
+        }
+        assert!(!format!("{kept:?}").contains("PRIVATE"));
+    }
+}

@@ -1,0 +1,285 @@
+//! Pods that wait for an image: what is read of them, and how one is replaced.
+
+use k8s_openapi::api::core::v1::{LocalObjectReference, ObjectReference, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::api::{Api, DeleteParams, Preconditions};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource};
+use serde::Deserialize;
+use tracing::debug;
+
+use super::error::{CallError, call};
+use super::policy::is_ours;
+use crate::api::names;
+use crate::plan::heal::{Owner, StuckPod, is_refusal};
+
+/// On the Pod that stands for a static one.
+const ANNOTATION_MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// A Pod, as far as it is read. Nothing of it is kept unless it is stuck.
+#[derive(Resource, Deserialize, Clone, Debug)]
+#[resource(inherit = Pod)]
+pub struct WatchedPod {
+    /// Its metadata.
+    pub metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Deserialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    service_account_name: String,
+    image_pull_secrets: Vec<LocalObjectReference>,
+    containers: Vec<Container>,
+    init_containers: Vec<Container>,
+}
+
+#[derive(Deserialize, Clone, Debug, Default)]
+#[serde(default)]
+struct Container {
+    name: String,
+    image: String,
+}
+
+#[derive(Deserialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    container_statuses: Vec<ContainerStatus>,
+    init_container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Deserialize, Clone, Debug, Default)]
+#[serde(default)]
+struct ContainerStatus {
+    name: String,
+    state: State,
+}
+
+#[derive(Deserialize, Clone, Debug, Default)]
+#[serde(default)]
+struct State {
+    waiting: Option<Waiting>,
+}
+
+#[derive(Deserialize, Clone, Debug, Default)]
+#[serde(default)]
+struct Waiting {
+    reason: String,
+    message: String,
+}
+
+/// How a Pod fares with its images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Its registry refuses it an image.
+    Stuck(StuckPod),
+    /// It backs off, and its kubelet does not repeat why, as those before 1.32: what was seen last holds.
+    BackingOff,
+    /// Anything else.
+    Other,
+}
+
+impl WatchedPod {
+    /// How it fares.
+    pub fn sight(self) -> Sight {
+        let metadata = self.metadata;
+        let mirror = metadata.annotations.iter().any(|a| a.contains_key(ANNOTATION_MIRROR));
+        if mirror || metadata.deletion_timestamp.is_some() {
+            return Sight::Other;
+        }
+        let (mut images, mut backing_off) = (Vec::new(), false);
+        let of = |name: &str| {
+            let mut all = self.spec.init_containers.iter().chain(&self.spec.containers);
+            all.find(|container| container.name == name).map_or("", |container| &*container.image)
+        };
+        for status in self.status.init_container_statuses.iter().chain(&self.status.container_statuses) {
+            let Some(Waiting { reason, message }) = &status.state.waiting else { continue };
+            match reason.as_str() {
+                "ErrImagePull" | "ImagePullBackOff" if is_refusal(message, of(&status.name)) => {
+                    images.push(of(&status.name).into());
+                }
+                "ImagePullBackOff" if !message.contains("ErrImagePull") => backing_off = true,
+                // One that waits for an image for another reason would wait in a new Pod as well.
+                "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => {
+                    return Sight::Other;
+                }
+                _ => {}
+            }
+        }
+        if images.is_empty() {
+            return if backing_off { Sight::BackingOff } else { Sight::Other };
+        }
+        let text = |text: Option<String>| text.unwrap_or_default().into();
+        let owner =
+            metadata.owner_references.unwrap_or_default().into_iter().find(|o| o.controller == Some(true));
+        let owner = owner.map(|owner| Owner {
+            api_version: owner.api_version.into(),
+            kind: owner.kind.into(),
+            name: owner.name.into(),
+            uid: owner.uid.into(),
+        });
+        Sight::Stuck(StuckPod {
+            namespace: text(metadata.namespace),
+            name: text(metadata.name),
+            uid: text(metadata.uid),
+            resource_version: text(metadata.resource_version),
+            created_at: metadata.creation_timestamp.map(|time| time.0).unwrap_or_default(),
+            service_account: self.spec.service_account_name.into(),
+            pull_secrets: self.spec.image_pull_secrets.into_iter().map(|entry| entry.name.into()).collect(),
+            owner,
+            images: images.into(),
+        })
+    }
+}
+
+/// Why a Pod was not replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No policy confines what this controller may delete.
+    Unfenced,
+    /// The API server's answer.
+    Call(CallError),
+}
+
+/// Deletes Pods that are stuck.
+#[derive(Clone)]
+pub struct PodWriter {
+    client: Client,
+    recorder: Recorder,
+}
+
+impl PodWriter {
+    /// A writer over a connection.
+    pub fn new(client: Client) -> Self {
+        let reporter = Reporter { controller: names::MANAGER.to_owned(), instance: None };
+        Self { recorder: Recorder::new(client.clone(), reporter), client }
+    }
+
+    /// Deletes a Pod as it was last seen, so that its owner makes a new one. Returns the API server's time.
+    ///
+    /// A deletion and no eviction: a disruption budget does not count a Pod that is pending, and a policy sees the Pod
+    /// that is deleted, but not the one that is evicted. So the policy can hold this controller to Pods that are
+    /// stuck, and is asked to prove first that it does.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing is deleted where the policy does not stand.
+    pub async fn delete(&self, pod: &StuckPod, now: Timestamp) -> Result<Timestamp, Refusal> {
+        let pods: Api<WatchedPod> = Api::namespaced(self.client.clone(), &pod.namespace);
+        // The policy lets nothing be deleted that is not told by its UID and version.
+        let probe = DeleteParams { dry_run: true, ..DeleteParams::default() };
+        match call(pods.delete(&pod.name, &probe)).await {
+            Err(CallError::Forbidden(message) | CallError::Invalid(message)) if is_ours(&message) => {}
+            Ok(_) => return Err(Refusal::Unfenced),
+            Err(error) => return Err(Refusal::Call(error)),
+        }
+        let preconditions = Preconditions {
+            uid: Some(pod.uid.to_string()),
+            resource_version: Some(pod.resource_version.to_string()),
+        };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let answer = call(pods.delete(&pod.name, &params)).await.map_err(Refusal::Call)?;
+        let at = answer.left().and_then(|pod| {
+            let grace =
+                SignedDuration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or_default());
+            pod.metadata.deletion_timestamp?.0.checked_sub(grace).ok()
+        });
+        Ok(at.unwrap_or(now))
+    }
+
+    /// Publishes an Event about a Pod's owner, which outlives the Pod. One that cannot be published is no reason to
+    /// stop.
+    pub async fn event(&self, pod: &StuckPod, reason: &str, note: String) {
+        let about = |api_version: &str, kind: &str, name: &str, uid: &str| ObjectReference {
+            api_version: Some(api_version.to_owned()),
+            kind: Some(kind.to_owned()),
+            name: Some(name.to_owned()),
+            namespace: Some(pod.namespace.to_string()),
+            uid: Some(uid.to_owned()),
+            ..ObjectReference::default()
+        };
+        let Some(owner) = &pod.owner else { return };
+        let event = Event {
+            type_: EventType::Normal,
+            reason: reason.to_owned(),
+            note: Some(note.chars().take(1000).collect()),
+            action: "Delete".to_owned(),
+            secondary: Some(about("v1", "Pod", &pod.name, &pod.uid)),
+        };
+        let owner = about(&owner.api_version, &owner.kind, &owner.name, &owner.uid);
+        if let Err(error) = call(self.recorder.publish(&event, &owner)).await {
+            debug!(%error, reason, "event not published");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sight, WatchedPod};
+    use serde_json::{Value, json};
+
+    fn pod(statuses: Value) -> Value {
+        json!({
+            "metadata": {
+                "name": "p", "namespace": "n", "uid": "u", "resourceVersion": "5",
+                "creationTimestamp": "2026-11-20T10:00:00Z",
+                "ownerReferences": [
+                    {"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "c"},
+                    {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "r", "controller": true},
+                ],
+            },
+            "spec": {
+                "serviceAccountName": "default",
+                "imagePullSecrets": [{"name": "theirs"}],
+                "containers": [
+                    {"name": "app", "image": "img.example.com/app:1"}, {"name": "side", "image": "img.example.com/side:1"},
+                ],
+            },
+            "status": {"phase": "Pending", "containerStatuses": statuses},
+        })
+    }
+
+    fn waiting(name: &str, reason: &str, message: &str) -> Value {
+        json!({"name": name, "state": {"waiting": {"reason": reason, "message": message}}})
+    }
+
+    fn sight(object: Value) -> Sight {
+        serde_json::from_value::<WatchedPod>(object).unwrap().sight()
+    }
+
+    #[test]
+    fn a_pod_whose_image_is_refused_is_stuck() {
+        let refused = waiting("app", "ErrImagePull", "401 Unauthorized");
+        let running = json!({"name": "side", "state": {"running": {"startedAt": "2026-11-20T10:00:00Z"}}});
+        let Sight::Stuck(pod) = sight(pod(json!([refused, running]))) else { panic!("not seen") };
+        assert_eq!((&*pod.name, &*pod.namespace, &*pod.service_account), ("p", "n", "default"));
+        assert_eq!(*pod.images, ["img.example.com/app:1".into()]);
+        assert_eq!(*pod.pull_secrets, ["theirs".into()]);
+        assert_eq!(&*pod.owner.unwrap().kind, "ReplicaSet");
+    }
+
+    #[test]
+    fn a_kubelet_that_does_not_repeat_the_cause_changes_nothing() {
+        let bare = waiting("app", "ImagePullBackOff", "Back-off pulling image \"img.example.com/app:1\"");
+        assert_eq!(sight(pod(json!([bare]))), Sight::BackingOff);
+    }
+
+    #[test]
+    fn anything_else_is_not_our_business() {
+        let missing = waiting("app", "ErrImagePull", "img.example.com/app:1: not found");
+        let refused = waiting("side", "ErrImagePull", "401 Unauthorized");
+        let crashing = waiting("app", "CrashLoopBackOff", "401 Unauthorized");
+        for statuses in [json!([missing, refused]), json!([crashing]), json!([])] {
+            assert_eq!(sight(pod(statuses.clone())), Sight::Other, "{statuses}");
+        }
+        let mut mirror = pod(json!([refused]));
+        mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+        assert_eq!(sight(mirror), Sight::Other);
+        let mut going = pod(json!([refused]));
+        going["metadata"]["deletionTimestamp"] = json!("2026-11-20T10:00:00Z");
+        assert_eq!(sight(going), Sight::Other);
+    }
+}

@@ -1,0 +1,140 @@
+//! The `MutatingWebhookConfiguration` by which the API server asks us, and the rights that it takes to keep it.
+
+use std::collections::HashSet;
+
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Client, ResourceExt};
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::error::{CallError, call};
+use super::watch::Sink;
+use crate::api::names;
+
+/// What is known of the configuration: `None` before the first look, `Some(None)` where none stands.
+pub type Seen = Option<Option<MutatingWebhookConfiguration>>;
+
+/// Keeps the configuration.
+#[derive(Clone)]
+pub struct Configuration {
+    client: Client,
+}
+
+impl Configuration {
+    /// Over a connection.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    fn api(&self) -> Api<MutatingWebhookConfiguration> {
+        Api::all(self.client.clone())
+    }
+
+    /// The configuration as it is now.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn read(&self) -> Result<Option<MutatingWebhookConfiguration>, CallError> {
+        call(self.api().get_opt(names::WEBHOOK_NAME)).await
+    }
+
+    /// Makes these webhooks stand, over the configuration as it was read.
+    ///
+    /// # Errors
+    /// [`CallError`]; `Conflict` where it is another by now.
+    pub async fn write(
+        &self,
+        standing: Option<&MutatingWebhookConfiguration>,
+        webhooks: &[MutatingWebhook],
+    ) -> Result<(), CallError> {
+        let labels = json!({ names::LABEL_MANAGED_BY: names::MANAGER });
+        let name = names::WEBHOOK_NAME;
+        let written = match standing {
+            Some(standing) => {
+                let patch = json!({
+                    "metadata": { "resourceVersion": standing.resource_version(), "labels": labels },
+                    "webhooks": webhooks,
+                });
+                let manager = Some(names::MANAGER.to_owned());
+                let params = PatchParams { field_manager: manager, ..PatchParams::default() };
+                call(self.api().patch(name, &params, &Patch::Merge(&patch))).await
+            }
+            None => {
+                let object = json!({
+                    "apiVersion": "admissionregistration.k8s.io/v1",
+                    "kind": "MutatingWebhookConfiguration",
+                    "metadata": { "name": name, "labels": labels },
+                    "webhooks": webhooks,
+                });
+                call(self.api().patch(name, &PatchParams::apply(names::MANAGER), &Patch::Apply(&object)))
+                    .await
+            }
+        };
+        written.map(drop)
+    }
+
+    /// Removes the configuration that was read.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn remove(&self, standing: &MutatingWebhookConfiguration) -> Result<(), CallError> {
+        let preconditions = Preconditions { uid: standing.uid(), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match call(self.api().delete(names::WEBHOOK_NAME, &params)).await {
+            Ok(_) | Err(CallError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the installer granted the webhook, as deploy/webhook.yaml does all at once.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn is_granted(&self) -> Result<bool, CallError> {
+        let reviews: Api<SelfSubjectAccessReview> = Api::all(self.client.clone());
+        let attributes = ResourceAttributes {
+            group: Some("admissionregistration.k8s.io".to_owned()),
+            resource: Some("mutatingwebhookconfigurations".to_owned()),
+            name: Some(names::WEBHOOK_NAME.to_owned()),
+            verb: Some("create".to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let review = SelfSubjectAccessReview {
+            spec: SelfSubjectAccessReviewSpec {
+                resource_attributes: Some(attributes),
+                non_resource_attributes: None,
+            },
+            ..SelfSubjectAccessReview::default()
+        };
+        let answer = call(reviews.create(&PostParams::default(), &review)).await?;
+        Ok(answer.status.is_some_and(|status| status.allowed))
+    }
+
+    /// Watches it for ever.
+    pub async fn watch(self, seen: watch::Sender<Seen>) {
+        let config = super::watch::config().fields(&format!("metadata.name={}", names::WEBHOOK_NAME));
+        super::watch::watch(self.api(), config, Told(seen)).await;
+    }
+}
+
+struct Told(watch::Sender<Seen>);
+
+impl Sink<MutatingWebhookConfiguration> for Told {
+    fn put(&mut self, object: MutatingWebhookConfiguration) {
+        self.0.send_replace(Some(Some(object)));
+    }
+
+    fn remove(&mut self, _: MutatingWebhookConfiguration) {
+        self.0.send_replace(Some(None));
+    }
+
+    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
+        if seen.is_empty() {
+            self.0.send_replace(Some(None));
+        }
+    }
+}

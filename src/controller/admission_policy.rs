@@ -1,0 +1,210 @@
+//! Keeps what our `MutatingAdmissionPolicy` goes by, and knows what the API server goes by.
+//!
+//! Guarantees: an entry is detached only after the API server is known not to add it again; where that cannot be known,
+//! after [`PATIENCE`]. Nothing is written where it would change nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::admission::{Adds, Served};
+use super::board::Board;
+use crate::api::names;
+use crate::cluster::error::CallError;
+use crate::cluster::parameters::{Parameters, Seen};
+use crate::plan::Snapshot;
+use crate::plan::admission::{self, parameters};
+use crate::plan::refresh::backoff;
+
+/// How long the API server may take to go by what was written, where it went by it before. Some milliseconds are usual.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The same where nothing says that the policy stands.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The policy may be deleted while all is well.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// What the loop needs.
+pub struct PolicyLoop {
+    /// The shared state.
+    pub board: Arc<Board>,
+    /// Writes and looks.
+    pub parameters: Parameters,
+    /// The ConfigMap as its watch brings it.
+    pub seen: Arc<watch::Sender<Option<Seen>>>,
+    /// The controller's own namespace.
+    pub namespace: Box<str>,
+    /// Nothing is written: nothing may be added by the API server either.
+    pub dry_run: bool,
+}
+
+/// What is known of the API server.
+#[derive(Debug, Default)]
+struct Proof {
+    /// Whether it may go by some version of the ConfigMap.
+    in_force: bool,
+    /// The version that it was seen to go by, and when.
+    of: Option<(Box<str>, Instant)>,
+    /// Failed looks in a row.
+    attempts: u32,
+}
+
+impl PolicyLoop {
+    /// Works for ever.
+    pub async fn run(self) {
+        let (mut snapshots, mut seen) = (self.board.snapshots(), self.seen.subscribe());
+        // Who was here before may have left what the API server goes by.
+        let in_force = matches!(&*seen.borrow(), Some(Seen::Present { data, .. }) if !data.is_empty());
+        let mut proof = Proof { in_force, ..Proof::default() };
+        loop {
+            let snapshot = snapshots.borrow_and_update().clone();
+            let now = seen.borrow_and_update().clone();
+            let again = match now {
+                Some(now) => self.look(&snapshot, now, &mut proof).await,
+                None => None,
+            };
+            let due = async {
+                match again {
+                    Some(wait) => sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = snapshots.changed() => {}
+                _ = seen.changed() => {}
+                () = due => {}
+            }
+        }
+    }
+
+    /// One look. Returns when the next one is due, if by nobody's change.
+    async fn look(&self, snapshot: &Snapshot, seen: Seen, proof: &mut Proof) -> Option<Duration> {
+        let wanted = parameters(snapshot);
+        let asked = !wanted.data.is_empty() || !wanted.left_out.is_empty();
+        self.board.change_ways(|ways| ways.left_out.clone_from(&wanted.left_out));
+        if self.dry_run {
+            let why = "nothing is added to any ServiceAccount while the controller runs with --dry-run";
+            self.tell(asked.then(|| Err(why.into())), Adds::Nothing);
+            return None;
+        }
+        let version = match self.keep(&wanted, seen).await {
+            Ok(Seen::Present { resource_version, .. }) => resource_version,
+            Ok(Seen::Absent | Seen::Refused(_)) => {
+                *proof = Proof::default();
+                self.tell(None, Adds::Nothing);
+                return None;
+            }
+            Err(error) => return self.failed(error, asked, proof),
+        };
+        if let Some((of, at)) = &proof.of
+            && *of == version
+            && at.elapsed() < LOOK_EVERY
+        {
+            return asked.then(|| LOOK_EVERY.saturating_sub(at.elapsed()));
+        }
+        if !asked && !proof.in_force {
+            self.tell(None, Adds::Nothing);
+            return None;
+        }
+        let patience = if proof.in_force { PATIENCE } else { FIRST_PATIENCE };
+        match self.prove(&version, patience).await {
+            Ok(true) => {
+                if self.board.ways().borrow().policy != Some(Ok(())) && asked {
+                    info!("the API server adds the entry to new ServiceAccounts itself");
+                }
+                *proof = Proof { in_force: asked, of: asked.then(|| (version, Instant::now())), attempts: 0 };
+                self.tell(asked.then_some(Ok(())), Adds::By(wanted.data));
+                asked.then_some(LOOK_EVERY)
+            }
+            Ok(false) => {
+                let why = self.why_not().await;
+                *proof = Proof { attempts: proof.attempts.saturating_add(1), ..Proof::default() };
+                self.tell(asked.then_some(Err(why)), Adds::Nothing);
+                asked.then(|| Self::pause(proof, FIRST_PATIENCE))
+            }
+            Err(error) => self.failed(error, asked, proof),
+        }
+    }
+
+    /// Has the ConfigMap say what is wanted. Nothing is written where it does, nor where there is nothing to say.
+    async fn keep(&self, wanted: &admission::Parameters, seen: Seen) -> Result<Seen, CallError> {
+        match &seen {
+            Seen::Refused(error) if !wanted.data.is_empty() => return Err(error.clone()),
+            Seen::Present { data, .. } if *data == wanted.data => return Ok(seen),
+            Seen::Absent | Seen::Refused(_) if wanted.data.is_empty() => return Ok(seen),
+            _ => {}
+        }
+        let written = self.parameters.write(&wanted.data, &seen).await?;
+        info!(bindings = wanted.data.len(), "the API server is told which new ServiceAccounts to serve");
+        self.seen.send_replace(Some(written.clone()));
+        Ok(written)
+    }
+
+    /// Looks until the API server goes by a version, or for as long as that may take.
+    async fn prove(&self, version: &str, patience: Duration) -> Result<bool, CallError> {
+        let secret = self.board.template().name.clone();
+        let end = Instant::now() + patience;
+        loop {
+            let others = self.board.index.read(&self.namespace, |view| {
+                let own = view.service_accounts.iter().find(|account| &*account.name == names::MANAGER);
+                let entries = own.map(|account| account.pull_secrets.to_vec()).unwrap_or_default();
+                entries.into_iter().filter(|entry| **entry != *secret).collect::<Vec<_>>()
+            });
+            if self.parameters.in_force(version, &secret, &others.unwrap_or_default()).await? {
+                return Ok(true);
+            }
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn why_not(&self) -> Box<str> {
+        match self.parameters.can_exist().await {
+            Ok(false) => {
+                "this API server knows no MutatingAdmissionPolicy v1, which came with Kubernetes 1.36; apply \
+                          deploy/webhook.yaml instead"
+                    .into()
+            }
+            Ok(true) | Err(_) => format!(
+                "the MutatingAdmissionPolicy {} is not in force: apply deploy/admission.yaml",
+                names::ADMISSION_NAME
+            )
+            .into(),
+        }
+    }
+
+    /// What did not work is tried again. A passing failure changes nothing of what is known.
+    fn failed(&self, error: CallError, asked: bool, proof: &mut Proof) -> Option<Duration> {
+        proof.attempts = proof.attempts.saturating_add(1);
+        let passing = matches!(error, CallError::Conflict | CallError::Later(..));
+        if error != CallError::Conflict {
+            warn!(%error, "the API server cannot be told which new ServiceAccounts to serve");
+        }
+        if !passing || proof.attempts > 5 {
+            (proof.in_force, proof.of) = (false, None);
+            let cure = match &error {
+                CallError::Forbidden(_) => ": apply deploy/rbac.yaml of this version",
+                _ => "",
+            };
+            let why = format!("the ConfigMap {}/{}: {error}{cure}", self.namespace, names::ADMISSION_NAME);
+            self.tell(asked.then(|| Err(why.into())), Adds::Nothing);
+        }
+        let first = if passing { Duration::from_millis(200) } else { Duration::from_secs(2) };
+        (asked || passing).then(|| Self::pause(proof, first))
+    }
+
+    fn pause(proof: &Proof, first: Duration) -> Duration {
+        backoff(proof.attempts, first, Duration::from_secs(60), names::ADMISSION_NAME)
+    }
+
+    fn tell(&self, policy: Option<Served>, adds: Adds) {
+        self.board.change_ways(|ways| ways.policy = policy);
+        self.board.set_adds(adds);
+    }
+}

@@ -1,0 +1,108 @@
+//! What bindings cover, and what is not taken back though it is covered no more: the board's side of [`crate::plan::guard`].
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::board::{Board, Cause, State};
+use super::clock;
+use super::queue::Lane;
+use crate::plan::guard::STRAY;
+use crate::plan::view::NamespaceFacts;
+use crate::plan::{Bound, Kept, NamespaceView, Snapshot};
+
+impl Board {
+    pub(super) fn covered_by(&self, bound: &Bound) -> HashSet<Arc<str>> {
+        let selection = &bound.binding.namespaces;
+        let covered = |name: &str, facts: &NamespaceFacts| {
+            !facts.terminating && !facts.skip && selection.covers(name, &facts.labels)
+        };
+        self.index.matching(covered).into_iter().collect()
+    }
+
+    /// What bindings covered before this process began: a grace outlives a restart. Their status tells it, and so does
+    /// each Secret of ours that nobody covers.
+    pub(super) fn remember(&self, state: &mut State, snapshot: &Snapshot, names: &[Arc<str>]) {
+        let unknown = names.iter().filter_map(|name| Some((name, state.book.get(name)?)));
+        let unknown = unknown.filter(|(name, entry)| !state.guards.knows(name) && entry.may_have_covered());
+        let unknown: Vec<_> = unknown
+            .map(|(name, entry)| {
+                let told: Vec<Arc<str>> = entry.told_namespaces().into_iter().map(Arc::from).collect();
+                let since = entry.held_since();
+                let covers = |i: usize| !self.covered_by(snapshot.bound(i)).is_empty();
+                let lost_all = since.is_some() || !snapshot.index_of(name).is_some_and(covers);
+                (name.clone(), told, lost_all, since)
+            })
+            .collect();
+        if unknown.is_empty() {
+            return;
+        }
+        let stands = |facts: &NamespaceFacts| !facts.terminating && !facts.skip;
+        let strangers: Vec<Arc<str>> = self
+            .index
+            .with_our_secret()
+            .into_iter()
+            .filter(|name| {
+                let nobodys =
+                    |facts: &NamespaceFacts| stands(facts) && snapshot.covering(name, facts).is_empty();
+                self.index.read(name, |view| view.facts.as_ref().is_some_and(nobodys)).unwrap_or_default()
+            })
+            .collect();
+        for (binding, told, lost_all, since) in unknown {
+            let told = told.into_iter().filter(|name| {
+                let served = |view: &NamespaceView| {
+                    view.facts.as_ref().is_some_and(stands) && view.secret.as_ref().is_some_and(|s| s.ours)
+                };
+                self.index.read(name, served).unwrap_or_default()
+            });
+            let strangers = strangers.iter().filter(|_| lost_all).cloned();
+            let covered = told.chain(strangers).collect();
+            state.guards.remember(&binding, covered, since);
+        }
+    }
+
+    /// The snapshot for a look at a namespace, and whose part stays in it though it is covered no more.
+    pub fn look(&self, namespace: &Arc<str>) -> (Arc<Snapshot>, Vec<Kept>) {
+        let mut state = self.state();
+        let snapshot = self.snapshot();
+        let facts = self.index.read(namespace, |view| view.facts.clone()).flatten();
+        let look = state.guards.look(namespace, facts.as_ref(), &snapshot, clock::now());
+        for binding in look.changed {
+            // The others that strayed with this one are held from now on, and told.
+            let others = state.guards.namespaces(&binding).filter(|name| *name != namespace).cloned();
+            others.for_each(|name| self.namespaces.add(name, Lane::Bulk));
+            self.bindings.add_after(binding, super::binding::SETTLE);
+        }
+        drop(state);
+        if look.kept.iter().any(|kept| !kept.held) {
+            self.namespaces.add_after(namespace.clone(), Duration::try_from(STRAY).unwrap_or_default());
+        }
+        (snapshot, look.kept)
+    }
+
+    /// Takes in when the CustomResourceDefinition was made, or that it is going. Returns until when what nobody covers
+    /// is left as it is.
+    pub fn define(&self, created: Option<Timestamp>) -> Timestamp {
+        let mut state = self.state();
+        let was_undefined = state.guards.is_undefined();
+        state.guards.define(created);
+        let changed = if was_undefined == created.is_none() { Vec::new() } else { state.book.names() };
+        self.publish(&mut state, &changed, Cause::Same);
+        state.guards.strangers_until()
+    }
+
+    /// A binding's grace may be over: what was held of it is taken back then.
+    pub fn release_due(&self, state: &mut State, binding: &Arc<str>) -> bool {
+        let over = state.guards.release_due(binding, clock::now());
+        for name in &over {
+            self.namespaces.add(name.clone(), Lane::Bulk);
+        }
+        if over.is_empty() {
+            return false;
+        }
+        self.publish(state, std::slice::from_ref(binding), Cause::Spec);
+        true
+    }
+}

@@ -1,0 +1,86 @@
+//! What runs in the replica that holds the lease, and in no other.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+
+use super::admission_policy::PolicyLoop;
+use super::binding::BindingLoop;
+use super::board::WORKERS;
+use super::config_map::{ConfigMapLoop, ConfigMapSink};
+use super::credential::CredentialLoop;
+use super::namespace::NamespaceLoop;
+use super::tasks::{Tasks, spawn};
+use super::webhook::WebhookLoop;
+use super::{Clients, Config, Parts, heal};
+use crate::api::names;
+use crate::cluster::Applier;
+use crate::cluster::keys::KeySecrets;
+use crate::cluster::parameters::Parameters;
+use crate::cluster::report::BindingWriter;
+use crate::cluster::watch::{self, watch};
+
+/// Starts the loops.
+pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: Parts) {
+    let Parts { board, metrics, store, cloud, sources, seen, webhook, .. } = parts;
+    let applier = Applier::new(clients.write.clone(), board.index.clone(), board.template().clone());
+    let worker = NamespaceLoop {
+        board: board.clone(),
+        applier,
+        metrics: metrics.clone(),
+        attempts: Arc::default(),
+        rivals: Arc::default(),
+        dry_run: config.dry_run,
+    };
+    for _ in 0..WORKERS {
+        spawn(tasks, "a namespace worker", worker.clone().run());
+    }
+    if config.heal_stuck_pods {
+        heal::spawn_all(tasks, clients, (&board, &metrics), config.dry_run);
+    }
+    let writer = BindingWriter::new(clients.write.clone());
+    let reporter = BindingLoop {
+        board: board.clone(),
+        writer: writer.clone(),
+        metrics: metrics.clone(),
+        pace: Arc::default(),
+    };
+    for _ in 0..4 {
+        spawn(tasks, "a binding worker", reporter.clone().run());
+    }
+    spawn(
+        tasks,
+        "the credential loop",
+        CredentialLoop { board: board.clone(), cloud, sources, store, metrics: metrics.clone() }.run(),
+    );
+    let policy = PolicyLoop {
+        board: board.clone(),
+        parameters: Parameters::new(clients.write.clone(), &config.namespace),
+        seen,
+        namespace: config.namespace.clone(),
+        dry_run: config.dry_run,
+    };
+    spawn(tasks, "the admission policy loop", policy.run());
+    // A dry run tells the API server nothing.
+    if !config.dry_run {
+        let keeper = WebhookLoop {
+            webhook,
+            board: board.clone(),
+            write: clients.write.clone(),
+            watch: clients.watch.clone(),
+            namespace: config.namespace.clone(),
+        };
+        spawn(tasks, "the webhook's loop", keeper.run());
+    }
+    if let Some(namespace) = &config.config_map_namespace {
+        let seen = Arc::default();
+        let api: Api<ConfigMap> = Api::namespaced(clients.watch.clone(), namespace);
+        let fields = watch::config().fields(&format!("metadata.name={}", names::LEGACY_NAME));
+        let sink = ConfigMapSink { seen: Arc::clone(&seen), board: board.clone() };
+        spawn(tasks, "the watch on the ConfigMap", watch(api, fields, sink));
+        let keys = KeySecrets::new(clients.write.clone(), &config.namespace);
+        let grace = config.config_map_grace;
+        spawn(tasks, "the ConfigMap loop", ConfigMapLoop { board, writer, keys, grace, metrics, seen }.run());
+    }
+}

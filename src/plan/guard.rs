@@ -1,0 +1,295 @@
+//! The guard against the worst mistake: one edit that takes back everything everywhere.
+//!
+//! A binding that covered namespaces and suddenly covers none is more often a typo in a label than a wish, and a pull
+//! that fails is found out late. What it made there stays for a grace; its status says so. Confirming, or deleting the
+//! binding, takes it back at once. Also held where it was a single namespace: a typo looks the same there, and whoever
+//! has one namespace loses all of it.
+//!
+//! ```text
+//! covered ──relabelled──► straying ──others are covered still──► withdrawn
+//!    │                       │ none is covered any more
+//!    └──the spec is edited───┴──────► held ──grace over, confirmed, binding deleted──► withdrawn
+//! ```
+//!
+//! A namespace that is deleted or opts out says itself what is wanted of it, and is never held.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::snapshot::Snapshot;
+use super::tally::Failure;
+use super::view::NamespaceFacts;
+use crate::api::{Reason, names};
+
+/// How long a namespace that lost its label is left as it is, to see whether the others lose theirs too: a tool that
+/// relabels a thousand of them takes seconds.
+pub const STRAY: SignedDuration = SignedDuration::from_secs(5);
+
+/// What a binding says about what it covers no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing: it is guarded.
+    #[default]
+    Guarded,
+    /// Nothing is to be taken back while it is suspended, all or in part: no grace runs.
+    Suspended,
+    /// It is meant so.
+    Confirmed,
+    /// The binding is being deleted: what is held goes with the rest, by its `deletionPolicy`.
+    Leaving,
+}
+
+/// Namespaces in which a binding's part stays, though it covers them no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    namespaces: BTreeSet<Arc<str>>,
+    since: Timestamp,
+}
+
+/// That a binding's part stays in the namespace that was asked about, though it does not cover it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The binding.
+    pub binding: Arc<str>,
+    /// Whether it is held and told in the status, or merely not taken back yet.
+    pub held: bool,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    covered: HashSet<Arc<str>>,
+    /// Lost a moment ago, and when that began.
+    straying: HashMap<Arc<str>, Timestamp>,
+    held: Option<Hold>,
+    wish: Wish,
+}
+
+/// What every binding covers, and what is held of it.
+#[derive(Debug)]
+pub struct Guards {
+    grace: SignedDuration,
+    known: HashMap<Arc<str>, Known>,
+    /// When the CustomResourceDefinition was made. Nothing: it is going, gone, or was not looked at yet.
+    defined_at: Option<Timestamp>,
+}
+
+/// What a look at a namespace came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Whose part stays.
+    pub kept: Vec<Kept>,
+    /// Bindings of which something is held now that was not, or the other way round.
+    pub changed: Vec<Arc<str>>,
+}
+
+impl Guards {
+    /// A guard of this grace; none where it is nothing.
+    pub fn new(grace: SignedDuration) -> Self {
+        Self { grace, known: HashMap::new(), defined_at: None }
+    }
+
+    /// Whether the binding was ever told of.
+    pub fn knows(&self, binding: &str) -> bool {
+        self.known.contains_key(binding)
+    }
+
+    /// Forgets a binding that is gone.
+    pub fn forget(&mut self, binding: &str) {
+        self.known.remove(binding);
+    }
+
+    /// After a start: what a binding covered, as far as its status and our Secrets tell, and since when that is held.
+    pub fn remember(&mut self, binding: &Arc<str>, covered: HashSet<Arc<str>>, since: Option<Timestamp>) {
+        let known = self.known.entry(binding.clone()).or_default();
+        match since {
+            // Some may have come back: those that did not are held still.
+            Some(since) => known.held = Some(Hold { namespaces: covered.into_iter().collect(), since }),
+            None => known.covered = covered,
+        }
+    }
+
+    /// Takes in what a binding covers and says now, after an edit or a start. Returns the namespaces in which nothing of
+    /// it is held any more.
+    pub fn cover(
+        &mut self,
+        binding: &Arc<str>,
+        covered: HashSet<Arc<str>>,
+        wish: Wish,
+        now: Timestamp,
+    ) -> Vec<Arc<str>> {
+        let guarded = self.grace.is_positive();
+        let known = self.known.entry(binding.clone()).or_default();
+        let before: Vec<Arc<str>> = known.namespaces().cloned().collect();
+        let resumed = known.wish == Wish::Suspended && wish == Wish::Guarded;
+        let lost = std::mem::replace(&mut known.covered, covered);
+        known.wish = wish;
+        known.straying.retain(|name, _| !known.covered.contains(name));
+        match wish {
+            Wish::Confirmed => known.held = None,
+            Wish::Guarded | Wish::Suspended if guarded => {
+                if known.covered.is_empty() || wish == Wish::Suspended {
+                    known.hold(lost, now);
+                }
+                if let (true, Some(hold)) = (resumed, &mut known.held) {
+                    hold.since = whole(now);
+                }
+            }
+            Wish::Guarded | Wish::Suspended => known.held = None,
+            Wish::Leaving => {}
+        }
+        if let Some(hold) = &mut known.held {
+            hold.namespaces.retain(|name| !known.covered.contains(name));
+        }
+        known.held = known.held.take().filter(|hold| !hold.namespaces.is_empty());
+        before.into_iter().filter(|name| !known.keeps(name)).collect()
+    }
+
+    /// Takes in a namespace as it is now, and says whose part stays in it. `None`: it is not there.
+    pub fn look(
+        &mut self,
+        namespace: &Arc<str>,
+        facts: Option<&NamespaceFacts>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Look {
+        let facts = facts.filter(|facts| !facts.skip && !facts.terminating);
+        let mut look = Look::default();
+        for bound in snapshot.bindings() {
+            let Some(known) = self.known.get_mut(&bound.binding.name) else { continue };
+            let held_before = known.holds(namespace);
+            let guarded = self.grace.is_positive() && matches!(known.wish, Wish::Guarded | Wish::Suspended);
+            match facts {
+                Some(facts) if bound.binding.namespaces.covers(namespace, &facts.labels) => {
+                    known.covered.insert(namespace.clone());
+                    known.release(namespace);
+                }
+                Some(_) => {
+                    if known.covered.remove(namespace) && guarded {
+                        known.straying.insert(namespace.clone(), now);
+                    }
+                    known.straying.retain(|_, since| now.duration_since(*since) < STRAY);
+                }
+                None => {
+                    known.covered.remove(namespace);
+                    known.release(namespace);
+                }
+            }
+            if guarded && (known.covered.is_empty() || known.wish == Wish::Suspended) {
+                known.hold(HashSet::new(), now);
+            }
+            if known.holds(namespace) != held_before {
+                look.changed.push(bound.binding.name.clone());
+            }
+            if known.keeps(namespace) {
+                let binding = bound.binding.name.clone();
+                look.kept.push(Kept { binding, held: known.holds(namespace) });
+            }
+        }
+        look
+    }
+
+    /// Ends a hold whose grace is over. Returns the namespaces of which nothing is held any more.
+    pub fn release_due(&mut self, binding: &str, now: Timestamp) -> Vec<Arc<str>> {
+        let due = self.until(binding).is_some_and(|until| until <= now);
+        let known = self.known.get_mut(binding).filter(|_| due);
+        let over = known.and_then(|known| known.held.take());
+        over.into_iter().flat_map(|hold| hold.namespaces).collect()
+    }
+
+    /// Until when a binding's part stays. `None`: nothing is held, or no grace runs.
+    pub fn until(&self, binding: &str) -> Option<Timestamp> {
+        let known = self.known.get(binding).filter(|known| known.wish == Wish::Guarded)?;
+        Some(known.held.as_ref()?.since.checked_add(self.grace).unwrap_or(Timestamp::MAX))
+    }
+
+    /// Namespaces in which a binding's part stays, though it covers them no more.
+    pub fn namespaces(&self, binding: &str) -> impl Iterator<Item = &Arc<str>> {
+        self.known.get(binding).into_iter().flat_map(Known::namespaces)
+    }
+
+    /// Since when a binding's part is held, and why, with the cure.
+    pub fn told(&self, binding: &str, generation: i64) -> Option<(Timestamp, Failure)> {
+        let until = whole(self.until(binding)?);
+        let hold = self.known.get(binding)?.held.as_ref()?;
+        let count = hold.namespaces.len();
+        let mut listed = hold.namespaces.iter().take(3).map(|n| &**n).collect::<Vec<_>>().join(", ");
+        if count > 3 {
+            listed = format!("{listed} and {} more", count - 3);
+        }
+        let message = format!(
+            "namespaces that this binding covered are covered no more ({count}: {listed}); what stands \
+             there stays as it is until {until}, and is withdrawn then. If that is a mistake, correct \
+             spec.watchNamespaces or the labels; if it is meant, annotate the binding with {}: \"{generation}\", or \
+             delete it",
+            names::ANNOTATION_CONFIRM_WITHDRAWAL
+        );
+        Some((hold.since, Failure::new(Reason::CoverageLost, message)))
+    }
+
+    /// Takes in when the CustomResourceDefinition was made. `None`: it is going, or gone.
+    pub fn define(&mut self, created: Option<Timestamp>) {
+        self.defined_at = created;
+    }
+
+    /// Until when nothing is taken back in a namespace that no binding covers and this process never served. Where the
+    /// CustomResourceDefinition was deleted, the bindings went with it, and no wish did: they may be on their way back
+    /// while it is young.
+    pub fn strangers_until(&self) -> Timestamp {
+        match self.defined_at {
+            Some(created) => created.checked_add(self.grace).unwrap_or(Timestamp::MAX),
+            None => Timestamp::MAX,
+        }
+    }
+
+    /// Whether the CustomResourceDefinition is going, gone, or was not looked at yet.
+    pub fn is_undefined(&self) -> bool {
+        self.defined_at.is_none()
+    }
+}
+
+impl Known {
+    fn namespaces(&self) -> impl Iterator<Item = &Arc<str>> {
+        let held = self.held.iter().flat_map(|hold| &hold.namespaces);
+        held.chain(self.straying.keys())
+    }
+
+    fn holds(&self, namespace: &str) -> bool {
+        self.held.as_ref().is_some_and(|hold| hold.namespaces.contains(namespace))
+    }
+
+    fn keeps(&self, namespace: &str) -> bool {
+        self.straying.contains_key(namespace) || self.holds(namespace)
+    }
+
+    fn release(&mut self, namespace: &str) {
+        self.straying.remove(namespace);
+        if let Some(hold) = &mut self.held {
+            hold.namespaces.remove(namespace);
+        }
+        self.held = self.held.take().filter(|hold| !hold.namespaces.is_empty());
+    }
+
+    /// Holds what was lost and what strays; a grace that is told of already goes on where nothing is added.
+    fn hold(&mut self, lost: HashSet<Arc<str>>, now: Timestamp) {
+        let strayed = std::mem::take(&mut self.straying).into_keys();
+        let lost: Vec<Arc<str>> = lost.into_iter().chain(strayed).filter(|name| !self.holds(name)).collect();
+        if lost.is_empty() {
+            return;
+        }
+        let since = whole(now);
+        let hold = self.held.get_or_insert_with(|| Hold { namespaces: BTreeSet::new(), since });
+        hold.since = since;
+        hold.namespaces.extend(lost);
+    }
+}
+
+/// A time as the API server stores it, in whole seconds: it is the same after a restart.
+fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

@@ -1,0 +1,206 @@
+//! HTTPS whose certificate can be replaced at any moment: a connection that stands keeps the one it began with, and
+//! the next one sees the new one, so that no request is dropped.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+/// A client that takes longer for its handshake is none.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// What is under way when the server is stopped may take so long.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Connections at a time. An API server holds a few.
+const CONNECTIONS: usize = 512;
+
+/// Why a certificate cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// There is no PEM certificate.
+    #[error("holds no PEM certificate")]
+    Certificate,
+    /// There is no PEM private key that can be used.
+    #[error("holds no private key in PEM that can be used")]
+    Key,
+    /// The two belong to different pairs.
+    #[error("holds a private key that is not the certificate's")]
+    Mismatch,
+}
+
+/// The certificate that is shown to clients.
+#[derive(Default)]
+pub struct Presented(RwLock<Option<Arc<CertifiedKey>>>);
+
+impl fmt::Debug for Presented {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Presented").field(&self.stands()).finish()
+    }
+}
+
+impl Presented {
+    /// Shows this certificate from now on.
+    pub fn replace(&self, key: CertifiedKey) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
+    }
+
+    /// Whether there is one to show.
+    pub fn stands(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
+impl ResolvesServerCert for Presented {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Reads a certificate with its chain, and its key.
+///
+/// # Errors
+/// [`Unusable`].
+pub fn certified(chain: &[u8], key: &SecretString) -> Result<CertifiedKey, Unusable> {
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|_| Unusable::Certificate)?;
+    if chain.is_empty() {
+        return Err(Unusable::Certificate);
+    }
+    let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()).map_err(|_| Unusable::Key)?;
+    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|_| Unusable::Key)?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Ok(()) => Ok(certified),
+        Err(rustls::Error::InconsistentKeys(_)) => Err(Unusable::Mismatch),
+        Err(_) => Err(Unusable::Certificate),
+    }
+}
+
+/// Serves until it is stopped; what is under way then is answered first, for a moment.
+///
+/// HTTP/2 is offered: the API server then holds one connection, which a stopping server can tell to go elsewhere
+/// with nothing lost.
+///
+/// # Errors
+/// The versions of TLS are not what this build knows.
+pub async fn serve(
+    listener: TcpListener,
+    presented: Arc<Presented>,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<(), rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_cert_resolver(presented);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(permit) = room.clone().acquire_owned().await else { break };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let (acceptor, router, stop) = (acceptor.clone(), router.clone(), stop.clone());
+                    connections.spawn(async move {
+                        connection(stream, acceptor, router, stop).await;
+                        drop(permit);
+                    });
+                }
+                // The machine has no file descriptor left; connections that end free some.
+                Err(error) => {
+                    debug!(%error, "a connection cannot be taken");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+        }
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    let rest = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(DRAIN, rest).await;
+    Ok(())
+}
+
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router, stop: CancellationToken) {
+    // A socket that will not take the option is only slower.
+    let _ = stream.set_nodelay(true);
+    let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return debug!(%error, "a handshake failed"),
+        Err(_) => return debug!("a handshake took too long"),
+    };
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new());
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(250);
+    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(served);
+    let result = tokio::select! {
+        result = served.as_mut() => result,
+        () = stop.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = result {
+        debug!(%error, "a connection broke");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+    use secrecy::SecretString;
+
+    use super::{Presented, Unusable, certified};
+
+    fn pair() -> (String, SecretString) {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["a".to_owned()]).unwrap().self_signed(&key).unwrap();
+        (certificate.pem(), key.serialize_pem().into())
+    }
+
+    #[test]
+    fn a_certificate_is_taken_with_its_own_key_only() {
+        let ((a, key_a), (b, key_b)) = (pair(), pair());
+        assert!(certified(a.as_bytes(), &key_a).is_ok());
+        assert!(certified(b.as_bytes(), &key_b).is_ok());
+        let refused = |chain: &str, key: &SecretString| certified(chain.as_bytes(), key).unwrap_err();
+        assert_eq!(refused(&a, &key_b), Unusable::Mismatch);
+        assert_eq!(refused("", &key_a), Unusable::Certificate);
+        assert_eq!(
+            refused("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key_a),
+            Unusable::Certificate
+        );
+        assert_eq!(refused(&a, &SecretString::from(a.clone())), Unusable::Key);
+    }
+
+    #[test]
+    fn no_key_shows_in_debug() {
+        let (certificate, key) = pair();
+        let presented = Presented::default();
+        assert!(!presented.stands());
+        presented.replace(certified(certificate.as_bytes(), &key).unwrap());
+        assert_eq!(format!("{presented:?}"), "Presented(true)");
+    }
+}

@@ -1,0 +1,249 @@
+//! A binding that suddenly covers nothing: what it made is held, told, and given back or withdrawn.
+
+use std::time::Duration;
+
+use acr_lab::plane::Mark;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::harness::{DOMAIN, Lab, SECRET, spec};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const CONFIRM: &str = "acrcredential.dev/confirm-withdrawal";
+
+async fn relabel(lab: &Lab, namespace: &str, tier: Value) {
+    let namespaces: Api<Namespace> = Api::all(lab.client.clone());
+    let patch = json!({ "metadata": { "labels": { "tier": tier } } });
+    namespaces.patch(namespace, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+}
+
+fn selecting(tier: &str) -> Value {
+    let mut selected = spec(&[]);
+    selected["watchNamespaces"] = json!({ "selector": { "matchLabels": { "tier": tier } } });
+    selected
+}
+
+/// The message of the hold, once it is told.
+async fn until_held(lab: &Lab, binding: &str, words: &str) -> String {
+    let mut message = String::new();
+    lab.until(&format!("{binding} says that its withdrawal of {words} is held"), async || {
+        let held = lab.condition(binding, "WithdrawalHeld").await;
+        message =
+            held.filter(|(status, ..)| status == "True").map(|(.., message)| message).unwrap_or_default();
+        message.contains(words)
+    })
+    .await;
+    message
+}
+
+async fn until_clean(lab: &Lab, namespaces: &[&str]) {
+    for namespace in namespaces {
+        lab.until(&format!("{namespace} is clean"), async || {
+            lab.secret(namespace).await.is_none()
+                && !lab.pull_secrets(namespace, "default").await.contains(&SECRET.to_owned())
+        })
+        .await;
+    }
+}
+
+/// Writes to Secrets and ServiceAccounts of any namespace but the controller's.
+fn tenant_writes(lab: &Lab, since: Mark) -> Vec<String> {
+    let writes = lab.requests(since).writes().filter(|e| {
+        (e.resource == "secrets" || e.resource == "serviceaccounts") && e.namespace != "acr-credential-system"
+    });
+    writes.iter().map(|e| format!("{} {}/{}", e.verb, e.namespace, e.target())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_typo_in_the_spec_is_held_told_and_given_back_without_a_write() {
+    let lab = Lab::start().await;
+    for name in ["typo-a", "typo-b"] {
+        lab.create_namespace_with(name, json!({ "tier": "app" })).await;
+    }
+    lab.bind("typo", selecting("app")).await;
+    lab.until_ready_says("typo", "True", "Succeeded", "2 namespaces").await;
+    lab.until_settled().await;
+    let mark = lab.mark();
+    lab.bind("typo", selecting("ap")).await;
+    let message = until_held(&lab, "typo", "(2: typo-a, typo-b)").await;
+    assert!(message.contains(&format!("{CONFIRM}: \"2\"")), "{message}");
+    let ready = lab.until_ready_says("typo", "False", "CoverageLost", "2 of 2").await;
+    assert!(ready.contains("typo-a"), "{ready}");
+    assert!(lab.condition("typo", "Stalled").await.is_some(), "a human must look");
+    lab.until("an Event tells of it", async || {
+        let events = lab.plane.kubectl_ok(&["get", "events", "-A", "-o", "json"]).await.unwrap();
+        events.contains("WithdrawalHeld")
+    })
+    .await;
+    // Others' changes there are answered as ever: nothing is taken back by them.
+    lab.create_account("typo-a", "late", &[]).await;
+    lab.until_settled().await;
+    assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
+    let mark = lab.mark();
+    lab.bind("typo", selecting("app")).await;
+    lab.until_ready_says("typo", "True", "Succeeded", "2 namespaces").await;
+    assert_eq!(lab.condition("typo", "WithdrawalHeld").await, None);
+    lab.until_settled().await;
+    let writes = tenant_writes(&lab, mark);
+    assert!(writes.len() == 1 && writes[0].contains("typo-a"), "the new account alone: {writes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grace_outlives_restarts_whether_the_labels_went_before_or_while_nobody_looked() {
+    let lab = Lab::start().await;
+    for name in ["label-a", "label-b", "label-c"] {
+        lab.create_namespace_with(name, json!({ "tier": "app" })).await;
+    }
+    lab.bind("label", selecting("app")).await;
+    lab.until_ready_says("label", "True", "Succeeded", "3 namespaces").await;
+    lab.until_settled().await;
+    let mark = lab.mark();
+    for name in ["label-a", "label-b", "label-c"] {
+        relabel(&lab, name, Value::Null).await;
+    }
+    let told = until_held(&lab, "label", "(3: label-a, label-b, label-c)").await;
+    // A crash in the middle: the grace goes on from where it was.
+    lab.controller.kill();
+    lab.controller.restart().unwrap();
+    lab.controller.until_ready(PATIENCE).await.unwrap();
+    lab.until_settled().await;
+    assert_eq!(until_held(&lab, "label", "(3:").await, told);
+    for name in ["label-a", "label-b", "label-c"] {
+        relabel(&lab, name, json!("app")).await;
+    }
+    lab.until_ready_says("label", "True", "Succeeded", "3 namespaces").await;
+    // And now with nobody there to see it: the status tells that it covered them.
+    lab.until_settled().await;
+    lab.controller.kill();
+    lab.bind("label", selecting("nothing")).await;
+    lab.controller.restart().unwrap();
+    until_held(&lab, "label", "(3:").await;
+    lab.until_settled().await;
+    lab.bind("label", selecting("app")).await;
+    lab.until_ready_says("label", "True", "Succeeded", "3 namespaces").await;
+    lab.until_settled().await;
+    assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_its_grace_it_is_withdrawn_after_a_crash_too() {
+    let lab = Lab::start_with(|options| options.arg("--withdrawal-grace=12s")).await;
+    lab.create_namespace("end-a").await;
+    lab.create_namespace("end-b").await;
+    lab.bind("end", spec(&["end-*"])).await;
+    lab.until_ready_says("end", "True", "Succeeded", "2 namespaces").await;
+    lab.bind("end", spec(&["nothing"])).await;
+    until_held(&lab, "end", "(2: end-a, end-b)").await;
+    assert!(lab.token("end-a", DOMAIN).await.is_some());
+    lab.controller.kill();
+    lab.controller.restart().unwrap();
+    until_clean(&lab, &["end-a", "end-b"]).await;
+    lab.until_ready_is("end", "True", "NothingCovered").await;
+    assert_eq!(lab.condition("end", "WithdrawalHeld").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmation_or_a_deletion_withdraws_at_once_and_opting_out_is_not_held() {
+    let lab = Lab::start().await;
+    for name in ["yes-a", "yes-b", "yes-c", "yes-d"] {
+        lab.create_namespace(name).await;
+    }
+    lab.bind("yes", spec(&["yes-a"])).await;
+    lab.bind("del", spec(&["yes-b"])).await;
+    lab.bind("out", spec(&["yes-c"])).await;
+    let mut retaining = spec(&["yes-d"]);
+    retaining["deletionPolicy"] = json!("Retain");
+    lab.bind("keep", retaining.clone()).await;
+    for binding in ["yes", "del", "out", "keep"] {
+        lab.until_ready_is(binding, "True", "Succeeded").await;
+    }
+    lab.bind("yes", spec(&["nothing"])).await;
+    lab.bind("del", spec(&["nothing"])).await;
+    retaining["watchNamespaces"]["names"] = json!(["nothing"]);
+    lab.bind("keep", retaining).await;
+    until_held(&lab, "yes", "(1: yes-a)").await;
+    until_held(&lab, "del", "(1: yes-b)").await;
+    until_held(&lab, "keep", "(1: yes-d)").await;
+    // A confirmation of another generation is none.
+    lab.annotate("yes", CONFIRM, "1").await;
+    lab.until_settled().await;
+    assert!(lab.secret("yes-a").await.is_some());
+    lab.annotate("yes", CONFIRM, "2").await;
+    until_clean(&lab, &["yes-a"]).await;
+    lab.bindings().delete("del", &DeleteParams::default()).await.unwrap();
+    lab.until("the binding is gone", async || lab.bindings().get_opt("del").await.unwrap().is_none()).await;
+    // It stayed until what was held was withdrawn.
+    assert!(lab.secret("yes-b").await.is_none());
+    assert_eq!(lab.pull_secrets("yes-b", "default").await, [] as [&str; 0]);
+    lab.bindings().delete("keep", &DeleteParams::default()).await.unwrap();
+    lab.until("the binding is gone", async || lab.bindings().get_opt("keep").await.unwrap().is_none()).await;
+    let kept = lab.secret("yes-d").await.unwrap().metadata.annotations.unwrap();
+    assert_eq!(kept["acrcredential.dev/retained"], "true");
+    // A namespace that says it of itself is no typo, though it was the last one.
+    let namespaces: Api<Namespace> = Api::all(lab.client.clone());
+    let skip = json!({ "metadata": { "annotations": { "acrcredential.dev/skip": "true" } } });
+    namespaces.patch("yes-c", &PatchParams::default(), &Patch::Merge(&skip)).await.unwrap();
+    until_clean(&lab, &["yes-c"]).await;
+}
+
+/// Only what would be withdrawn counts: one binding's part of a Secret that another fills too.
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_another_binding_the_part_of_the_one_that_lost_its_coverage_stays() {
+    let lab = Lab::start().await;
+    lab.create_namespace("both").await;
+    lab.create_account("both", "web", &[]).await;
+    let of = |namespace: &str, domain: &str, account: &str| {
+        json!({
+            "registries": [{ "instanceId": "cri-demo0001", "domains": [domain] }],
+            "watchNamespaces": { "names": [namespace] },
+            "serviceAccounts": { "names": [account] },
+        })
+    };
+    lab.bind("one", of("both", "one.example.com", "default")).await;
+    lab.bind("two", of("both", "two.example.com", "web")).await;
+    lab.until_served("both", "one.example.com").await;
+    lab.until_served("both", "two.example.com").await;
+    lab.until_attached("both", "web").await;
+    lab.until_ready_is("two", "True", "Succeeded").await;
+    lab.until_settled().await;
+    let mark = lab.mark();
+    lab.bind("two", of("nowhere", "two.example.com", "web")).await;
+    until_held(&lab, "two", "(1: both)").await;
+    lab.controller.restart().unwrap();
+    lab.controller.until_ready(PATIENCE).await.unwrap();
+    lab.until_settled().await;
+    assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
+    lab.annotate("two", CONFIRM, "2").await;
+    lab.until("only the other's part is left", async || {
+        lab.auths("both").await.unwrap().keys().eq(["one.example.com"])
+            && lab.pull_secrets("both", "web").await.is_empty()
+    })
+    .await;
+    lab.until_attached("both", "default").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_config_maps_binding_is_guarded_too() {
+    let lab = Lab::start().await;
+    lab.create_namespace("legacy-a").await;
+    let map = |namespaces: &str| {
+        json!({
+            "watch-namespace": namespaces,
+            "service-account": "*",
+            "acr-registry-info": "- instanceId: cri-demo0001\n  regionId: cn-hangzhou\n",
+        })
+    };
+    lab.put_config_map(map("legacy-a")).await;
+    lab.until_ready_is("acr-configuration", "True", "Succeeded").await;
+    lab.until_served("legacy-a", DOMAIN).await;
+    lab.until_settled().await;
+    let mark = lab.mark();
+    lab.put_config_map(map("legacy-b")).await;
+    until_held(&lab, "acr-configuration", "(1: legacy-a)").await;
+    lab.put_config_map(map("legacy-a")).await;
+    lab.until_ready_is("acr-configuration", "True", "Succeeded").await;
+    lab.until_settled().await;
+    assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
+}

@@ -1,0 +1,246 @@
+//! Uninstalling by the README's own steps: the cluster is what it was before.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use acr_lab::plane::{Options, Plane};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::harness::{DOMAIN, Lab, SECRET, root, spec};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// All that is stated of a cluster. Leases and Events are no state of ours: they change by themselves.
+const KINDS: &str = "namespaces,serviceaccounts,secrets,configmaps,services,deployments,customresourcedefinitions,\
+                     clusterroles,clusterrolebindings,roles,rolebindings,validatingadmissionpolicies,\
+                     validatingadmissionpolicybindings,mutatingwebhookconfigurations,validatingwebhookconfigurations,\
+                     networkpolicies,poddisruptionbudgets,priorityclasses";
+
+/// Everything by kind, namespace and name, without what changes at every write.
+async fn dump(plane: &Plane) -> BTreeMap<String, Value> {
+    let text = plane.kubectl_ok(&["get", KINDS, "-A", "-o", "json"]).await.unwrap();
+    let all: Value = serde_json::from_str(&text).unwrap();
+    let mask = |object: &Value| {
+        let mut object = object.clone();
+        let metadata = object["metadata"].as_object_mut().unwrap();
+        for volatile in ["resourceVersion", "uid", "creationTimestamp", "generation", "managedFields"] {
+            metadata.remove(volatile);
+        }
+        let part = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
+        let kind = object["kind"].as_str().unwrap();
+        let key = format!("{kind} {}/{}", part("namespace"), part("name"));
+        (key, object)
+    };
+    all["items"].as_array().unwrap().iter().map(mask).collect()
+}
+
+/// Names of what is not equal.
+fn differing(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> Vec<String> {
+    let names = before.keys().chain(after.keys());
+    let mut all: Vec<String> = names.filter(|name| before.get(*name) != after.get(*name)).cloned().collect();
+    all.dedup();
+    all
+}
+
+/// The `kubectl` lines of the README under a heading, as they stand there.
+fn steps(readme: &str, heading: &str) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(root().join(readme)).unwrap();
+    let section = text.split(heading).nth(1).unwrap().split("\n## ").next().unwrap();
+    let commands = section.lines().filter_map(|line| line.trim().strip_prefix("kubectl "));
+    commands.map(|command| command.split(' ').map(str::to_owned).collect()).collect()
+}
+
+/// What a cluster looks like that somebody lives in.
+async fn live_in(plane: &Plane) {
+    for name in ["home-a", "home-b", "home-c"] {
+        plane.kubectl_ok(&["create", "namespace", name]).await.unwrap();
+        let client = plane.client();
+        let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::namespaced(client, name);
+        let own = json!({ "metadata": { "name": "own" }, "imagePullSecrets": [{ "name": "mine" }] });
+        accounts.create(&PostParams::default(), &serde_json::from_value(own).unwrap()).await.unwrap();
+        for _ in 0..1000 {
+            if accounts.get_opt("default").await.unwrap().is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let info = "- instanceId: cri-demo0001\n  regionId: cn-hangzhou\n";
+    let map = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": { "name": "acr-configuration", "namespace": "kube-system" },
+        "data": { "acr-registry-info": info, "watch-namespace": "home-c", "service-account": "*" },
+    });
+    let maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(plane.client(), "kube-system");
+    maps.patch("acr-configuration", &PatchParams::apply("user").force(), &Patch::Apply(&map)).await.unwrap();
+}
+
+/// Installs, with the controller started where the README applies its Deployment: no node runs it in the lab.
+async fn install(plane: Plane) -> Lab {
+    for step in steps("README.md", "### Moving").iter().filter(|step| step[0] == "apply") {
+        plane.kubectl_ok(&step.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
+    }
+    let crd = "crd/acrcredentialbindings.acrcredential.dev";
+    plane.kubectl_ok(&["wait", "--for=condition=Established", crd, "--timeout=20s"]).await.unwrap();
+    let lab = Lab::start_on_installed(plane).await;
+    lab.bind("goes", spec(&["home-a"])).await;
+    let mut retain = spec(&["home-b"]);
+    retain["deletionPolicy"] = json!("Retain");
+    lab.bind("stays", retain).await;
+    for binding in ["goes", "stays", "acr-configuration"] {
+        lab.until_ready_is(binding, "True", "Succeeded").await;
+    }
+    for namespace in ["home-a", "home-b", "home-c"] {
+        lab.until_served(namespace, DOMAIN).await;
+        assert_eq!(lab.pull_secrets(namespace, "own").await, ["mine", SECRET]);
+    }
+    lab
+}
+
+/// The plugin, as kubectl would start it.
+fn acr(lab: &Lab, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-acr"));
+    command.args(args).env("KUBECONFIG", lab.plane.kubeconfig()).env_remove("KUBERNETES_SERVICE_HOST");
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+async fn until_equal(lab: &Lab, before: &BTreeMap<String, Value>) {
+    let mut differing_now = Vec::new();
+    for _ in 0..200 {
+        differing_now = differing(before, &dump(&lab.plane).await);
+        if differing_now.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("not as before: {differing_now:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_readmes_steps_the_cluster_is_what_it_was() {
+    let plane = Plane::start(Options::default()).await.unwrap();
+    live_in(&plane).await;
+    let before = dump(&plane).await;
+    assert!(before.len() > 60 && before.contains_key("ServiceAccount home-a/own"), "{:?}", before.keys());
+    let lab = install(plane).await;
+    let installed = differing(&before, &dump(&lab.plane).await);
+    assert!(
+        installed.iter().any(|name| name.starts_with("Deployment acr-credential-system/")),
+        "{installed:?}"
+    );
+    for step in steps("README.md", "### Uninstalling") {
+        let args: Vec<&str> = step.iter().map(String::as_str).collect();
+        if args[0] == "acr" {
+            let (code, out, err) = acr(&lab, &args[1..]);
+            assert_eq!(code, Some(0), "{out}{err}");
+            assert!(out.contains("home-b") && !out.contains("home-a"), "{out}");
+            continue;
+        }
+        lab.plane.kubectl_ok(&args).await.unwrap();
+        if args.contains(&"deploy/controller.yaml") {
+            lab.controller.terminate(PATIENCE).await.unwrap();
+        }
+    }
+    until_equal(&lab, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_controller_leaves_nothing_that_the_plugin_does_not_take_back() {
+    let plane = Plane::start(Options::default()).await.unwrap();
+    live_in(&plane).await;
+    let before = dump(&plane).await;
+    let lab = install(plane).await;
+    // An entry of our name that was never ours.
+    lab.create_namespace("foreign").await;
+    lab.create_account("foreign", "old", &[SECRET]).await;
+    lab.controller.kill();
+
+    let mark = lab.mark();
+    let (code, out, _) = acr(&lab, &["withdraw"]);
+    assert_eq!(code, Some(0));
+    for line in [
+        "home-a: would delete the Secret and set imagePullSecrets of default, own",
+        "home-b: would mark the Secret as left behind",
+        "binding goes: would take our finalizer off",
+        "Secret acr-credential-system/acr-credential-cache: would delete it",
+        "nothing was written; --yes does it",
+    ] {
+        assert!(out.contains(line), "{line} in {out}");
+    }
+    let writes = lab.plane.audit().since(mark).unwrap().writes();
+    let writes = writes.filter(|e| e.user_agent.is_empty() || !e.user_agent.starts_with("kube-"));
+    assert_eq!(writes.filter(|e| e.resource == "secrets" || e.resource == "serviceaccounts").len(), 0);
+
+    // A controller that renews its Lease is at work, and two must not write.
+    let renewed = |second: u8| {
+        json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": { "name": "acr-credential-controller", "namespace": "acr-credential-system" },
+            "spec": {
+                "holderIdentity": "pod-a",
+                "leaseDurationSeconds": 3,
+                "renewTime": format!("2026-01-01T00:00:{second:02}.000000Z"),
+            },
+        })
+    };
+    let leases: Api<k8s_openapi::api::coordination::v1::Lease> =
+        Api::namespaced(lab.client.clone(), "acr-credential-system");
+    let renewing = {
+        let leases = leases.clone();
+        tokio::spawn(async move {
+            for second in 0..=59 {
+                let params = PatchParams::apply("test").force();
+                let lease = renewed(second);
+                leases.patch("acr-credential-controller", &params, &Patch::Apply(&lease)).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        })
+    };
+    lab.until("the Lease is held", async || {
+        leases.get_opt("acr-credential-controller").await.unwrap().is_some()
+    })
+    .await;
+    let (code, out, err) = acr(&lab, &["withdraw", "--yes", "--retained"]);
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(err.contains("the controller pod-a runs"), "{err}");
+    assert!(lab.secret("home-a").await.is_some());
+    renewing.abort();
+
+    // It was killed: nobody renews it. First what the policies say, then all.
+    let (code, out, err) = acr(&lab, &["withdraw", "--yes"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("left behind by deletionPolicy Retain") && out.contains("home-b"), "{out}");
+    assert!(lab.secret("home-a").await.is_none() && lab.secret("home-b").await.is_some());
+    assert_eq!(lab.pull_secrets("home-a", "own").await, ["mine"]);
+    let (code, out, err) = acr(&lab, &["withdraw", "--yes", "--retained"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert_eq!(lab.pull_secrets("foreign", "old").await, [SECRET], "it was never ours");
+    lab.plane.kubectl_ok(&["delete", "namespace", "foreign"]).await.unwrap();
+    // Nothing holds a binding any more.
+    lab.plane.kubectl_ok(&["delete", "acrcredentialbindings", "--all", "--timeout=20s"]).await.unwrap();
+    for step in
+        steps("README.md", "### Uninstalling").iter().filter(|step| step[0] == "delete" && step[1] == "-f")
+    {
+        lab.plane.kubectl_ok(&step.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
+    }
+    until_equal(&lab, &before).await;
+    let (code, out, err) = acr(&lab, &["withdraw", "--yes"]);
+    assert_eq!(code, Some(0), "without the API there is nothing to do: {err}");
+    assert!(out.starts_with("0 namespaces, 0 bindings; done"), "{out}");
+}
+
+#[test]
+fn both_readmes_give_the_same_steps_to_uninstall() {
+    let all = [steps("README.md", "### Uninstalling"), steps("README.zh-CN.md", "### 卸载")];
+    assert_eq!(all[0], all[1]);
+    assert!(all[0].len() >= 5, "{all:?}");
+    assert!(Path::new(&root().join("deploy/controller.yaml")).exists());
+}

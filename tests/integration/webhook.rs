@@ -1,0 +1,580 @@
+//! ServiceAccounts served at their creation by webhook, on an API server that serves no MutatingAdmissionPolicy.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use acr_lab::certificates::Authority;
+use acr_lab::controller::{Controller, ControllerOptions};
+use acr_lab::front::Balancer;
+use acr_lab::plane::{Options, Plane, free_port};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::Client;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use super::harness::{CONTROLLER, Lab, NAMESPACE, SECRET, cloud_of, installed_without, options, root, spec};
+
+const NAME: &str = "acr-credential-webhook";
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A plane that serves no MutatingAdmissionPolicy, and has the webhook granted. The lab's API server reaches no
+/// Service, so the policy allows an address of loopback here, and nothing else that it forbids.
+async fn plane() -> Plane {
+    let off = [
+        "--runtime-config=admissionregistration.k8s.io/v1/mutatingadmissionpolicies=false,admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings=false",
+        // It would wait for what is not served.
+        "--disable-admission-plugins=MutatingAdmissionPolicy",
+    ];
+    let off = off.map(str::to_owned).to_vec();
+    let options = Options { extra_api_server_args: off, ..Options::default() };
+    installed_without(&[], options).await
+}
+
+async fn grant(plane: &Plane) {
+    let text = std::fs::read_to_string(root().join("deploy/webhook.yaml")).unwrap();
+    let service = "!has(webhook.clientConfig.url) && has(webhook.clientConfig.service) &&\n      webhook.clientConfig.service.namespace == 'acr-credential-system' &&\n      webhook.clientConfig.service.name == 'acr-credential-webhook'";
+    assert!(text.contains(service), "the lab no longer knows what to replace");
+    let text = text.replace(service, "webhook.clientConfig.url.startsWith('https://127.0.0.1:')");
+    let path = plane.dir().join("webhook.yaml");
+    std::fs::write(&path, text).unwrap();
+    plane.apply_file(path).await.unwrap();
+}
+
+/// A controller with its webhook, and everything granted.
+async fn start(change: impl FnOnce(ControllerOptions) -> ControllerOptions) -> Lab {
+    let plane = plane().await;
+    grant(&plane).await;
+    Lab::start_on(plane, |_, options| change(options.webhook(free_port().unwrap(), None))).await
+}
+
+fn asking(namespaces: &[&str], policy: &str, seconds: u32) -> Value {
+    let mut spec = spec(namespaces);
+    spec["webhook"] = json!({ "enable": true, "failurePolicy": policy, "timeoutSeconds": seconds });
+    spec
+}
+
+fn configurations(lab: &Lab) -> Api<MutatingWebhookConfiguration> {
+    Api::all(lab.client.clone())
+}
+
+async fn configuration(lab: &Lab) -> Option<MutatingWebhookConfiguration> {
+    configurations(lab).get_opt(NAME).await.unwrap()
+}
+
+/// Creates a ServiceAccount and gives what the API server answered: nothing can have changed it in between.
+async fn created(client: &Client, namespace: &str, name: &str) -> kube::Result<Vec<String>> {
+    created_as(client, namespace, json!({ "metadata": { "name": name } }), &PostParams::default()).await
+}
+
+async fn created_as(
+    client: &Client,
+    namespace: &str,
+    object: Value,
+    params: &PostParams,
+) -> kube::Result<Vec<String>> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+    let account = accounts.create(params, &serde_json::from_value(object).unwrap()).await?;
+    Ok(account.image_pull_secrets.unwrap_or_default().into_iter().map(|s| s.name).collect())
+}
+
+/// Waits until new ServiceAccounts are served at their creation: an API server learns of a configuration by a watch.
+async fn until_asked(lab: &Lab, namespace: &str) {
+    let mut number = 0;
+    lab.until(&format!("{namespace} is served at creation"), async || {
+        number += 1;
+        created(&lab.client, namespace, &format!("probe-{number}")).await.is_ok_and(|list| list == [SECRET])
+    })
+    .await;
+}
+
+async fn until_served_by_webhook(lab: &Lab, binding: &str) {
+    lab.until(&format!("{binding} says that the webhook serves"), async || {
+        lab.condition(binding, "ServedAtCreation")
+            .await
+            .is_some_and(|(status, reason, _)| status == "True" && reason == "MutatingWebhook")
+    })
+    .await;
+}
+
+/// Creates ServiceAccounts without a break until it is told to stop; gives their number and what was refused.
+struct Stream {
+    stop: Arc<AtomicBool>,
+    task: tokio::task::JoinHandle<(usize, Vec<String>)>,
+}
+
+impl Stream {
+    fn start(lab: &Lab, namespace: &str) -> Stream {
+        static STREAMS: AtomicUsize = AtomicUsize::new(0);
+        let stream = STREAMS.fetch_add(1, Ordering::Relaxed);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (client, namespace, ended) = (lab.client.clone(), namespace.to_owned(), stop.clone());
+        let task = tokio::spawn(async move {
+            let (mut number, mut wrong) = (0, Vec::new());
+            while !ended.load(Ordering::Relaxed) {
+                match created(&client, &namespace, &format!("stream-{stream}-{number}")).await {
+                    Ok(list) if list == [SECRET] => {}
+                    Ok(list) => wrong.push(format!("{number} created with {list:?}")),
+                    Err(error) => wrong.push(format!("{number}: {error}")),
+                }
+                number += 1;
+            }
+            (number, wrong)
+        });
+        Stream { stop, task }
+    }
+
+    async fn end_without_a_refusal(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let (number, wrong) = self.task.await.unwrap();
+        assert!(number > 10, "only {number} were created");
+        assert!(wrong.is_empty(), "of {number}: {wrong:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_account_has_its_entry_from_the_first_moment_on_and_others_are_not_asked_about() {
+    let lab = start(|options| options).await;
+    for namespace in ["hook-a", "hook-b", "outside"] {
+        lab.create_namespace(namespace).await;
+    }
+    lab.until_settled().await;
+    assert!(configuration(&lab).await.is_none(), "nobody asked");
+    lab.bind("plain", spec(&["outside"])).await;
+    lab.until_ready_is("plain", "True", "Succeeded").await;
+    assert!(configuration(&lab).await.is_none(), "nobody asked");
+    assert!(lab.condition("plain", "ServedAtCreation").await.is_none());
+
+    lab.bind("hook", asking(&["hook-*"], "Ignore", 10)).await;
+    until_served_by_webhook(&lab, "hook").await;
+    until_asked(&lab, "hook-a").await;
+    assert_eq!(created(&lab.client, "hook-b", "new").await.unwrap(), [SECRET]);
+
+    // Others' entries stay before ours; ours is not added twice; a dry run is answered the same way.
+    let object =
+        json!({ "metadata": { "name": "listed" }, "imagePullSecrets": [{ "name": "b" }, { "name": "a" }] });
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    for params in [&dry, &PostParams::default()] {
+        let list = created_as(&lab.client, "hook-a", object.clone(), params).await.unwrap();
+        assert_eq!(list, ["b", "a", SECRET]);
+    }
+    let twice =
+        json!({ "metadata": { "name": "twice" }, "imagePullSecrets": [{ "name": SECRET }, { "name": "b" }] });
+    let list = created_as(&lab.client, "hook-a", twice, &PostParams::default()).await.unwrap();
+    assert_eq!(list, [SECRET, "b"]);
+    let skipped =
+        json!({ "metadata": { "name": "skipped", "annotations": { "acrcredential.dev/skip": "true" } } });
+    assert!(created_as(&lab.client, "hook-a", skipped, &PostParams::default()).await.unwrap().is_empty());
+    let generated = json!({ "metadata": { "generateName": "job-" } });
+    let list = created_as(&lab.client, "hook-a", generated, &PostParams::default()).await.unwrap();
+    assert_eq!(list, [SECRET]);
+
+    let attached = lab.controller.metric("acr_admission_requests_total", &["Attached"]).await.unwrap();
+    assert!(attached >= 4.0, "{attached}");
+    let asked = lab.controller.metric("acr_admission_requests_total", &[]).await.unwrap();
+    created(&lab.client, "outside", "new").await.unwrap();
+    created(&lab.client, "kube-system", "new").await.unwrap();
+    created(&lab.client, NAMESPACE, "new").await.unwrap();
+    let now = lab.controller.metric("acr_admission_requests_total", &[]).await.unwrap();
+    assert_eq!(asked, now, "nobody is asked about what no binding covers");
+
+    // At rest nothing is written, and the end of the asking is the end of the configuration.
+    lab.until_settled().await;
+    let mark = lab.mark();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(lab.requests(mark).writes().is_empty(), "{:?}", lab.requests(mark).writes().counts());
+    lab.bind("hook", spec(&["hook-*"])).await;
+    lab.until("the configuration is gone", async || configuration(&lab).await.is_none()).await;
+    lab.until("the condition is gone", async || lab.condition("hook", "ServedAtCreation").await.is_none())
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_hand_changes_is_put_right_and_a_restart_writes_nothing() {
+    let lab = start(|options| options).await;
+    lab.create_namespace("kept").await;
+    lab.bind("kept", asking(&["kept"], "Fail", 15)).await;
+    until_served_by_webhook(&lab, "kept").await;
+    let stands = configuration(&lab).await.unwrap();
+    let webhook = &stands.webhooks.as_ref().unwrap()[0];
+    assert_eq!((webhook.failure_policy.as_deref(), webhook.timeout_seconds), (Some("Fail"), Some(15)));
+    let patch = json!({ "webhooks": null });
+    let params = PatchParams::default();
+    configurations(&lab).patch(NAME, &params, &Patch::Merge(&patch)).await.unwrap();
+    let same = async || configuration(&lab).await.is_some_and(|now| now.webhooks == stands.webhooks);
+    lab.until("the webhooks are back", same).await;
+    configurations(&lab).delete(NAME, &DeleteParams::default()).await.unwrap();
+    lab.until("the configuration is back", same).await;
+
+    lab.until_settled().await;
+    let mark = lab.mark();
+    lab.controller.restart().unwrap();
+    lab.controller.until_ready(PATIENCE).await.unwrap();
+    until_served_by_webhook(&lab, "kept").await;
+    lab.until_settled().await;
+    let writes = lab.requests(mark).writes();
+    let kept = |event: &acr_lab::plane::AuditEvent| event.target().contains(NAME);
+    assert!(!writes.iter().any(kept), "{:?}", writes.counts());
+    assert_eq!(created(&lab.client, "kept", "after").await.unwrap(), [SECRET]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_nobody_serves_fail_refuses_and_ignore_does_not() {
+    let lab = start(|options| options).await;
+    for namespace in ["strict", "lax", "outside"] {
+        lab.create_namespace(namespace).await;
+    }
+    lab.bind("strict", asking(&["strict"], "Fail", 2)).await;
+    lab.bind("lax", asking(&["lax"], "Ignore", 2)).await;
+    until_asked(&lab, "strict").await;
+    until_asked(&lab, "lax").await;
+    lab.controller.kill();
+    let refused = created(&lab.client, "strict", "new").await.unwrap_err().to_string();
+    assert!(refused.contains("failed calling webhook") && refused.contains("acrcredential.dev"), "{refused}");
+    assert!(created(&lab.client, "lax", "new").await.unwrap().is_empty());
+    // One that is not covered, opted out, of the system or of the controller is never held up.
+    created(&lab.client, "outside", "new").await.unwrap();
+    created(&lab.client, "kube-system", "new").await.unwrap();
+    created(&lab.client, NAMESPACE, "new").await.unwrap();
+    let skipped =
+        json!({ "metadata": { "name": "skipped", "annotations": { "acrcredential.dev/skip": "true" } } });
+    created_as(&lab.client, "strict", skipped, &PostParams::default()).await.unwrap();
+
+    lab.controller.restart().unwrap();
+    lab.controller.until_ready(PATIENCE).await.unwrap();
+    lab.until_attached("lax", "new").await;
+    // A server that neither answers nor ends is waited for as long as the binding says.
+    lab.controller.signal(acr_lab::process::Signal::STOP).unwrap();
+    let began = Instant::now();
+    let late = created(&lab.client, "strict", "late").await.unwrap_err().to_string();
+    assert!(late.contains("failed calling webhook"), "{late}");
+    assert!(began.elapsed() >= Duration::from_millis(1900), "{:?}", began.elapsed());
+    assert!(created(&lab.client, "lax", "late").await.unwrap().is_empty());
+    lab.controller.signal(acr_lab::process::Signal::CONT).unwrap();
+    lab.until_attached("lax", "late").await;
+    until_asked(&lab, "strict").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn selectors_of_namespaces_and_service_accounts_decide_whom_it_is_asked_about() {
+    let lab = start(|options| options).await;
+    lab.create_namespace_with("by-label", json!({ "tier": "app" })).await;
+    lab.create_namespace_with("other", json!({ "tier": "db" })).await;
+    let mut spec = asking(&[], "Fail", 10);
+    spec["watchNamespaces"] = json!({ "selector": { "matchLabels": { "tier": "app" } } });
+    spec["serviceAccounts"] =
+        json!({ "selector": { "matchExpressions": [{ "key": "pull", "operator": "Exists" }] } });
+    lab.bind("labels", spec).await;
+    until_served_by_webhook(&lab, "labels").await;
+    let labelled = |name: &str| json!({ "metadata": { "name": name, "labels": { "pull": "" } } });
+    let mut number = 0;
+    lab.until("what is labelled is served", async || {
+        number += 1;
+        let object = labelled(&format!("probe-{number}"));
+        created_as(&lab.client, "by-label", object, &PostParams::default()).await.is_ok_and(|l| l == [SECRET])
+    })
+    .await;
+    assert!(created(&lab.client, "by-label", "plain").await.unwrap().is_empty());
+    let list = created_as(&lab.client, "other", labelled("x"), &PostParams::default()).await.unwrap();
+    assert!(list.is_empty());
+    // A namespace of this moment, whose labels the controller may not have seen yet.
+    let namespace = json!({ "metadata": { "name": "fresh", "labels": { "tier": "app" } } });
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(lab.client.clone());
+    namespaces.create(&PostParams::default(), &serde_json::from_value(namespace).unwrap()).await.unwrap();
+    created_as(&lab.client, "fresh", labelled("x"), &PostParams::default()).await.unwrap();
+    lab.until_attached("fresh", "x").await;
+    // Only with the controller gone it shows whom the API server asks about.
+    lab.controller.kill();
+    created(&lab.client, "by-label", "plain-too").await.unwrap();
+    created_as(&lab.client, "other", labelled("y"), &PostParams::default()).await.unwrap();
+    created_as(&lab.client, "by-label", labelled("y"), &PostParams::default()).await.unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a_grant_is_noticed() {
+    let plane = plane().await;
+    let lab = Lab::start_on(plane, |_, options| options.webhook(free_port().unwrap(), None)).await;
+    lab.create_namespace("waits").await;
+    lab.bind("waits", asking(&["waits"], "Fail", 15)).await;
+    lab.until("the condition says the cure", async || {
+        lab.condition("waits", "ServedAtCreation")
+            .await
+            .is_some_and(|(status, _, message)| status == "False" && message.contains("deploy/webhook.yaml"))
+    })
+    .await;
+    assert!(configuration(&lab).await.is_none());
+    created(&lab.client, "waits", "new").await.unwrap();
+    lab.until_attached("waits", "new").await;
+    grant(&lab.plane).await;
+    until_served_by_webhook(&lab, "waits").await;
+    until_asked(&lab, "waits").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_webhook_configuration_works_through_the_config_map() {
+    let lab = start(|options| options).await;
+    lab.create_namespace("from-map").await;
+    lab.put_config_map(json!({
+        "acr-registry-info": "- instanceId: \"cri-demo0001\"\n  regionId: \"cn-hangzhou\"\n",
+        "watch-namespace": "from-map",
+        "service-account": "*",
+        "expiring-threshold": "15m",
+        "webhook-configuration": "enable: true\nfailure-policy: Ignore\ntimeout-seconds: 10\n",
+    }))
+    .await;
+    until_served_by_webhook(&lab, "acr-configuration").await;
+    until_asked(&lab, "from-map").await;
+    let stands = configuration(&lab).await.unwrap().webhooks.unwrap();
+    assert_eq!((stands[0].failure_policy.as_deref(), stands[0].timeout_seconds), (Some("Ignore"), Some(10)));
+}
+
+/// The authorities in the configuration, and the serial part of our Secret's certificate.
+async fn trusted(lab: &Lab) -> usize {
+    let stands = configuration(lab).await.and_then(|c| c.webhooks).unwrap_or_default();
+    let bundle = stands.first().and_then(|w| w.client_config.ca_bundle.clone()).unwrap_or(ByteString(vec![]));
+    String::from_utf8(bundle.0).unwrap().matches("BEGIN CERTIFICATE").count()
+}
+
+async fn certificates(lab: &Lab) -> Value {
+    let secret = lab.namespaced::<Secret>(NAMESPACE).get(NAME).await.unwrap();
+    serde_json::from_slice(&secret.data.unwrap()["certificates.json"].0).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_and_their_authority_change_without_a_refusal() {
+    let lab = start(|options| options.arg("--webhook-lives=30s,9s,3s")).await;
+    lab.create_namespace("rotating").await;
+    lab.bind("rotating", asking(&["rotating"], "Fail", 15)).await;
+    until_served_by_webhook(&lab, "rotating").await;
+    until_asked(&lab, "rotating").await;
+    let stream = Stream::start(&lab, "rotating");
+    let first = certificates(&lab).await;
+    lab.until("a certificate is renewed", async || {
+        certificates(&lab).await["leaf"]["certificate"] != first["leaf"]["certificate"]
+    })
+    .await;
+    lab.until("two authorities are trusted", async || trusted(&lab).await == 2).await;
+    let both = certificates(&lab).await;
+    assert_eq!(both["authorities"].as_array().unwrap().len(), 2);
+    lab.until("the new authority signs", async || certificates(&lab).await["leaf"]["authority"] == 2).await;
+    lab.until("the old authority is gone", async || {
+        trusted(&lab).await == 1 && certificates(&lab).await["authorities"][0]["id"] == 2
+    })
+    .await;
+    stream.end_without_a_refusal().await;
+    let log = lab.controller.log();
+    assert!(!log.contains("PRIVATE KEY"), "a key is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_cannot_be_used_is_told_and_the_last_good_certificate_stays() {
+    let lab = start(|options| options).await;
+    lab.create_namespace("broken").await;
+    lab.bind("broken", asking(&["broken"], "Fail", 15)).await;
+    until_asked(&lab, "broken").await;
+    until_served_by_webhook(&lab, "broken").await;
+    let secrets = lab.namespaced::<Secret>(NAMESPACE);
+    let patch = json!({ "stringData": { "certificates.json": "{\"leaf\": \"canary\"" } });
+    secrets.patch(NAME, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    lab.until("the log says the cure", async || {
+        lab.controller.log().contains("delete the Secret, and the controller makes it anew")
+    })
+    .await;
+    assert!(!lab.controller.log().contains("canary"));
+    assert_eq!(created(&lab.client, "broken", "still").await.unwrap(), [SECRET]);
+    let stands = configuration(&lab).await.unwrap().webhooks;
+    secrets.delete(NAME, &DeleteParams::default()).await.unwrap();
+    lab.until("the Secret is whole again", async || {
+        secrets.get_opt(NAME).await.unwrap().is_some_and(|s| {
+            s.data.is_some_and(|d| serde_json::from_slice::<Value>(&d["certificates.json"].0).is_ok())
+        })
+    })
+    .await;
+    assert_eq!(created(&lab.client, "broken", "after").await.unwrap(), [SECRET]);
+    assert_eq!(configuration(&lab).await.unwrap().webhooks, stands, "nobody's trust changed");
+}
+
+/// Does as the kubelet does: a new folder, and a link that is replaced at once.
+fn project(mount: &Path, authority: &Authority, number: usize) {
+    let version = mount.join(format!("..version-{number}"));
+    std::fs::create_dir(&version).unwrap();
+    authority.write_server(&version, &["127.0.0.1"]).unwrap();
+    let fresh = mount.join("..data_tmp");
+    std::os::unix::fs::symlink(version.file_name().unwrap(), &fresh).unwrap();
+    std::fs::rename(&fresh, mount.join("..data")).unwrap();
+    for file in ["tls.crt", "tls.key", "ca.crt"] {
+        let link = mount.join(file);
+        if !link.is_symlink() {
+            std::os::unix::fs::symlink(Path::new("..data").join(file), link).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_cert_manager_are_taken_as_the_kubelet_swaps_them() {
+    let plane = plane().await;
+    grant(&plane).await;
+    let mount = plane.dir().join("certificates");
+    std::fs::create_dir(&mount).unwrap();
+    let authority = Authority::new().unwrap();
+    project(&mount, &authority, 1);
+    let flag = format!("--webhook-cert-dir={}", mount.display());
+    let lab = Lab::start_on(plane, |_, options| options.webhook(free_port().unwrap(), None).arg(flag)).await;
+    lab.create_namespace("files").await;
+    lab.bind("files", asking(&["files"], "Fail", 15)).await;
+    until_served_by_webhook(&lab, "files").await;
+    until_asked(&lab, "files").await;
+    let secret = lab.namespaced::<Secret>(NAMESPACE).get_opt(NAME).await.unwrap();
+    assert!(secret.is_none(), "no certificates of its own are made");
+    let bundle = async || {
+        let webhooks = configuration(&lab).await.unwrap().webhooks.unwrap();
+        String::from_utf8(webhooks[0].client_config.ca_bundle.clone().unwrap().0).unwrap()
+    };
+    assert_eq!(bundle().await, authority.pem());
+
+    let stream = Stream::start(&lab, "files");
+    let taken = || lab.controller.log().matches("certificate is taken from files").count();
+    assert_eq!(taken(), 1);
+    project(&mount, &authority, 2);
+    lab.until("the renewed certificate is taken", async || taken() == 2).await;
+    // Half a swap, and a key that is not the certificate's: told once, and the last good one stays.
+    let broken = mount.join("..version-3");
+    std::fs::create_dir(&broken).unwrap();
+    authority.write_server(&broken, &["127.0.0.1"]).unwrap();
+    std::fs::copy(mount.join("..version-1/tls.key"), broken.join("tls.key")).unwrap();
+    std::os::unix::fs::symlink("..version-3", mount.join("..data_tmp")).unwrap();
+    std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
+    lab.until("the mismatch is told", async || {
+        lab.controller.log().contains("a private key that is not the certificate's")
+    })
+    .await;
+    stream.end_without_a_refusal().await;
+    let other = Authority::new().unwrap();
+    project(&mount, &other, 4);
+    lab.until("the new authority is trusted", async || bundle().await == other.pem()).await;
+    until_asked(&lab, "files").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_replicas_one_may_go_without_a_refusal() {
+    let plane = plane().await;
+    grant(&plane).await;
+    let cloud = cloud_of(&plane).await;
+    let ports = [free_port().unwrap(), free_port().unwrap()];
+    let servers = ports.map(|port| std::net::SocketAddr::from(([127, 0, 0, 1], port)));
+    let balancer = Balancer::start(servers.to_vec()).await.unwrap();
+    let asked = balancer.address().to_string();
+    let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap();
+    let replica = |number: usize| {
+        let log = kubeconfig.with_file_name(format!("controller-{number}.log"));
+        let options = options(kubeconfig.clone(), &cloud).webhook(ports[number], Some(&asked)).log(log);
+        options.env("POD_NAME", format!("replica-{number}"))
+    };
+    let first = Controller::start_ready(replica(0), PATIENCE).await.unwrap();
+    let second = Controller::start_ready(replica(1), PATIENCE).await.unwrap();
+    let lab = Lab { client: plane.client(), plane, cloud, controller: first };
+    lab.create_namespace("replicas").await;
+    lab.bind("replicas", asking(&["replicas"], "Fail", 15)).await;
+    until_asked(&lab, "replicas").await;
+    until_served_by_webhook(&lab, "replicas").await;
+
+    // The second one ends, the way that a Pod does, and comes again; then the first.
+    for controller in [&second, &lab.controller] {
+        let stream = Stream::start(&lab, "replicas");
+        let begun = lab.mark();
+        lab.until("the stream flows", async || lab.plane.audit().since(begun).unwrap().len() > 20).await;
+        controller.terminate(PATIENCE).await.unwrap();
+        let gone = lab.mark();
+        lab.until("the stream goes on", async || lab.plane.audit().since(gone).unwrap().len() > 20).await;
+        controller.restart().unwrap();
+        controller.until_ready(PATIENCE).await.unwrap();
+        stream.end_without_a_refusal().await;
+    }
+    // One that dies takes what it was just asked with it, and nothing after that.
+    lab.controller.kill();
+    until_asked(&lab, "replicas").await;
+    drop(balancer);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_drops_the_entry_keeps_it_where_updates_are_asked_about() {
+    let lab = start(|options| options.arg("--webhook-on-update")).await;
+    lab.create_namespace("updates").await;
+    lab.bind("updates", asking(&["updates"], "Fail", 15)).await;
+    until_asked(&lab, "updates").await;
+    created(&lab.client, "updates", "tool").await.unwrap();
+    let accounts = lab.namespaced::<ServiceAccount>("updates");
+    let before = accounts.get("tool").await.unwrap();
+    let patch = json!({ "imagePullSecrets": null });
+    let after = accounts.patch("tool", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    assert_eq!(after.image_pull_secrets.as_ref().map(Vec::len), Some(1));
+    assert_eq!(after.metadata.resource_version, before.metadata.resource_version, "nothing changed");
+    // Our own detaching is not undone.
+    let mut spec = asking(&["elsewhere"], "Fail", 15);
+    spec["serviceAccounts"] = json!({ "names": ["*"] });
+    lab.bind("updates", spec).await;
+    lab.until("the entry is withdrawn", async || lab.pull_secrets("updates", "tool").await.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_webhooks_rights_allow_no_other_webhook() {
+    let plane = plane().await;
+    let text = root().join("deploy/webhook.yaml");
+    plane.apply_file(text).await.unwrap();
+    let thief = plane.service_account_client(NAMESPACE, CONTROLLER).await.unwrap();
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(thief);
+    let webhook = |change: Value| {
+        let mut webhook = json!({
+            "name": "a.acrcredential.dev",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "clientConfig": { "service": { "namespace": NAMESPACE, "name": NAME } },
+            "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": ["serviceaccounts"], "operations": ["CREATE"] }],
+            "namespaceSelector": { "matchExpressions": [{
+                "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", NAMESPACE],
+            }] },
+        });
+        for (key, value) in change.as_object().unwrap() {
+            webhook[key] = value.clone();
+        }
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": { "name": NAME },
+            "webhooks": [webhook],
+        })
+    };
+    let dry = PatchParams { dry_run: true, ..PatchParams::apply("thief") };
+    let apply = async |object: Value| configurations.patch(NAME, &dry, &Patch::Apply(&object)).await;
+    let rule = |resources: Value, operations: Value| json!({ "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": resources, "operations": operations }] });
+    let evil = [
+        json!({ "clientConfig": { "url": "https://127.0.0.1:1/" } }),
+        json!({ "clientConfig": { "service": { "namespace": "default", "name": NAME } } }),
+        json!({ "clientConfig": { "service": { "namespace": NAMESPACE, "name": "other" } } }),
+        rule(json!(["secrets"]), json!(["CREATE"])),
+        rule(json!(["*"]), json!(["CREATE"])),
+        rule(json!(["serviceaccounts", "pods"]), json!(["CREATE"])),
+        rule(json!(["serviceaccounts"]), json!(["*"])),
+        rule(json!(["serviceaccounts"]), json!(["DELETE"])),
+        json!({ "namespaceSelector": {} }),
+    ];
+    // The policies take a moment to be in force.
+    let end = Instant::now() + PATIENCE;
+    while apply(webhook(evil[0].clone())).await.is_ok() {
+        assert!(Instant::now() < end, "the policy never came into force");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    apply(webhook(json!({}))).await.unwrap();
+    for change in evil {
+        let refused = apply(webhook(change.clone())).await.unwrap_err().to_string();
+        assert!(refused.contains("ValidatingAdmissionPolicy"), "{change}: {refused}");
+    }
+    let mut object = webhook(json!({}));
+    object["metadata"]["name"] = "other".into();
+    let refused = configurations.patch("other", &dry, &Patch::Apply(&object)).await.unwrap_err().to_string();
+    assert!(refused.contains("forbidden"), "{refused}");
+}
