@@ -257,7 +257,8 @@ fn nothing_is_taken_back_or_written_where_a_withdrawal_is_held() {
 fn beside_another_binding_the_held_ones_part_stays_in_the_secret_and_in_the_lists() {
     let both = [bound("a"), bound_with("b", json!({"serviceAccounts": {"names": ["web"]}}))];
     let view = settled(&snapshot(both), &[("default", "ours"), ("web", "ours")]);
-    let now = snapshot([bound("a"), elsewhere()]);
+    let spec = json!({"watchNamespaces": {"names": ["elsewhere"]}, "serviceAccounts": {"names": ["web"]}});
+    let now = snapshot([bound("a"), bound_with("b", spec)]);
     for held in [true, false] {
         assert_eq!(told(&namespace_keeping(&view, &now, &kept(held)).changes), NOTHING);
     }
