@@ -38,13 +38,12 @@ impl Webhook {
                 return;
             }
         };
-        let taken = read(data).and_then(|kept| {
+        let taken = read(data).inspect(|kept| {
             if let Some((chain, key)) = kept.served()
                 && let Ok(key) = certified(chain.as_bytes(), key)
             {
                 self.presented.replace(key);
             }
-            Ok(kept)
         });
         self.known.send_modify(|known| {
             known.absent = false;
