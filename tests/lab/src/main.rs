@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is what it is for")]
 
+mod admission;
 mod bench;
 mod demo;
 mod economy;
@@ -38,6 +39,8 @@ enum Command {
     Bench(bench::Args),
     /// Count the cloud calls that keep fifty registries' tokens fresh, against the fewest that would do.
     Economy(economy::Args),
+    /// Create ServiceAccounts at rates, and measure what serving them at their creation adds and refuses.
+    Admission(admission::Args),
     /// Start the control plane and the cloud alone, for any client to be pointed at.
     Up(CloudArgs),
     /// Start the cloud alone.
@@ -73,6 +76,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo { once } => demo::run(once).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Economy(args) => economy::run(args).await,
+        Command::Admission(args) => admission::run(args).await,
         Command::Up(args) => {
             let plane = Plane::start(Options::default()).await?;
             let cloud = args.start().await?;

@@ -99,7 +99,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 /// A debug build of the bare client would be a soft floor: becomes `cargo run --release` of the same command, and
 /// returns only if that cannot be started.
-fn again_in_release() -> anyhow::Error {
+pub(crate) fn again_in_release() -> anyhow::Error {
     println!("Build the bench itself in release: a slow floor would flatter the product");
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let error = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
