@@ -216,17 +216,12 @@ impl Keeper {
         self.election.failed(Instant::now());
     }
 
-    fn patch<'a>(
-        &'a self,
-        patch: &'a Patch<serde_json::Value>,
-    ) -> impl Future<Output = kube::Result<Lease>> + 'a {
-        async move {
-            let params = match patch {
-                Patch::Apply(_) => PatchParams::apply(names::MANAGER),
-                _ => PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() },
-            };
-            self.leases.patch(names::LEASE_NAME, &params, patch).await
-        }
+    async fn patch(&self, patch: &Patch<serde_json::Value>) -> kube::Result<Lease> {
+        let params = match patch {
+            Patch::Apply(_) => PatchParams::apply(names::MANAGER),
+            _ => PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() },
+        };
+        self.leases.patch(names::LEASE_NAME, &params, patch).await
     }
 
     /// One call, for as long as it may take and never beyond the claim. Nothing is sent twice.
