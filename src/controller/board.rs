@@ -76,7 +76,7 @@ pub struct State {
     /// What the API server adds by itself.
     adds: Adds,
     /// Namespaces that were looked at while nothing could be taken back, for that reason.
-    held: HashSet<Arc<str>>,
+    awaiting: HashSet<Arc<str>>,
     /// Whether the ConfigMap is looked at.
     config_map: bool,
     /// Whether the work has begun: before that, no list of namespaces means anything.
@@ -94,7 +94,7 @@ impl State {
             contended: BTreeMap::new(),
             common: Vec::new(),
             adds: Adds::default(),
-            held: HashSet::new(),
+            awaiting: HashSet::new(),
             config_map: false,
             live: false,
         }
@@ -261,8 +261,8 @@ impl Board {
             bounds.iter_mut().filter(|b| b.phase == Phase::Active).for_each(|b| b.phase = Phase::Suspended);
         }
         let next = Snapshot::new(self.template.clone(), bounds, unknown);
-        let held = state.adds.differ_from(&parameters(&next).data);
-        let next = next.held(held).keeping_strangers(now < state.guards.strangers_until());
+        let awaiting = state.adds.differ_from(&parameters(&next).data);
+        let next = next.awaiting_admission(awaiting).keeping_strangers(now < state.guards.strangers_until());
         let next = Arc::new(next);
         let before = self.snapshot.send_replace(next.clone());
         if !state.live {
@@ -291,8 +291,8 @@ impl Board {
         if settled || before.strangers_kept() && !next.strangers_kept() {
             dirty.extend(self.index.with_our_secret());
         }
-        if !held {
-            dirty.extend(std::mem::take(&mut state.held));
+        if !awaiting {
+            dirty.extend(std::mem::take(&mut state.awaiting));
         }
         for name in dirty {
             self.namespaces.add(name, Lane::Bulk);
@@ -304,19 +304,19 @@ impl Board {
         let mut state = self.state();
         state.adds = adds;
         let snapshot = self.snapshot();
-        if state.adds.differ_from(&parameters(&snapshot).data) != snapshot.is_held() {
+        if state.adds.differ_from(&parameters(&snapshot).data) != snapshot.awaits_admission() {
             self.publish(&mut state, &[], Cause::Same);
         }
     }
 
     /// A namespace was looked at while nothing could be taken back: it is looked at again when that is over.
     pub fn look_again_after(&self, snapshot: &Snapshot, namespace: &Arc<str>) {
-        if !snapshot.is_held() {
+        if !snapshot.awaits_admission() {
             return;
         }
         let mut state = self.state();
-        match self.snapshot().is_held() {
-            true => drop(state.held.insert(namespace.clone())),
+        match self.snapshot().awaits_admission() {
+            true => drop(state.awaiting.insert(namespace.clone())),
             false => self.namespaces.add(namespace.clone(), Lane::Urgent),
         }
     }

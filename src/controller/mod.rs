@@ -216,8 +216,16 @@ pub async fn run(
             ours.notify_one();
         },
     };
-    let parts =
-        Parts { board, readiness: readiness.clone(), metrics: metrics.clone(), store, cloud, sources, seen, webhook: webhook.clone() };
+    let parts = Parts {
+        board,
+        readiness: readiness.clone(),
+        metrics: metrics.clone(),
+        store,
+        cloud,
+        sources,
+        seen,
+        webhook: webhook.clone(),
+    };
     let ended = tokio::select! {
         () = stop => Ok(()),
         loss = keeper.keep(full.notified(), told) => Err(Error::Lost(loss)),

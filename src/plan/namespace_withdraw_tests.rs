@@ -45,14 +45,14 @@ fn nothing_goes_while_the_api_server_may_add_it_again_and_no_binding_is_let_go()
     for (end, snapshot, mutate) in ends() {
         let mut view = with_secret(Some(outdated()), &[("default", "x ours"), ("other", "x")]);
         mutate(&mut view);
-        let plan = namespace(&view, &snapshot.held(true));
+        let plan = namespace(&view, &snapshot.awaiting_admission(true));
         assert_eq!(told(&plan.changes), NOTHING, "{end}");
         assert!(plan.standings.iter().all(|standing| standing.secret.is_err()), "{end}");
     }
     // What is wanted is attached meanwhile, and what opts out is added by nobody.
     let mut view = with_secret(Some(outdated()), &[("default", ""), ("other", "ours"), ("skipped", "ours")]);
     view.service_accounts[2].skip = true;
-    let changes = told(&namespace(&view, &snapshot([bound("a")]).held(true)).changes);
+    let changes = told(&namespace(&view, &snapshot([bound("a")]).awaiting_admission(true)).changes);
     let accounts: Vec<&String> = changes.iter().filter(|change| change.contains(" at 7")).collect();
     assert_eq!(accounts, ["default at 7: ours", "skipped at 7: "]);
 }

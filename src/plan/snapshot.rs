@@ -66,7 +66,7 @@ pub struct Snapshot {
     /// Whether what no binding covers may belong to one that comes back.
     strangers_kept: bool,
     /// Whether the API server may still add entries that are not wanted any more.
-    held: bool,
+    awaits_admission: bool,
     template: Arc<Template>,
     /// Contents by the set of bindings that they are made of, so that a thousand namespaces share one.
     contents: Mutex<HashMap<Vec<usize>, Arc<Content>>>,
@@ -80,7 +80,14 @@ impl Snapshot {
             age(a).cmp(&age(b))
         });
         let contents = Mutex::default();
-        Self { bindings, coverage_unknown, strangers_kept: false, held: false, template, contents }
+        Self {
+            bindings,
+            coverage_unknown,
+            strangers_kept: false,
+            awaits_admission: false,
+            template,
+            contents,
+        }
     }
 
     /// The same, where what no binding covers and this process never served is left as it is.
@@ -103,18 +110,18 @@ impl Snapshot {
     /// The same, where the API server may still add entries that are not wanted any more. One that is detached before
     /// it knows better could come back by anybody's write, when nobody looks any more.
     #[must_use]
-    pub fn held(self, held: bool) -> Self {
-        Self { held, ..self }
+    pub fn awaiting_admission(self, awaiting: bool) -> Self {
+        Self { awaits_admission: awaiting, ..self }
     }
 
     /// Whether the API server may still add entries that are not wanted any more.
-    pub fn is_held(&self) -> bool {
-        self.held
+    pub fn awaits_admission(&self) -> bool {
+        self.awaits_admission
     }
 
     /// Whether nothing may be taken back now.
     pub fn keeps_all(&self) -> bool {
-        self.coverage_unknown || self.held
+        self.coverage_unknown || self.awaits_admission
     }
 
     /// Name of the Secret.

@@ -8,7 +8,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::harness::{Lab, NAMESPACE, SECRET, root, spec};
+use crate::harness::{CONTROLLER, Lab, NAMESPACE, SECRET, root, spec};
 
 const POLICY: &str = "deploy/admission.yaml";
 const MAP: &str = "acr-credential-admission";
@@ -298,6 +298,24 @@ async fn what_is_not_wanted_any_more_is_added_by_nobody_before_it_is_taken_back(
         Default::default(),
         "nobody asks any more"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_controller_detaches_is_detached_and_what_others_detach_comes_back() {
+    let lab = lab().await;
+    lab.create_namespace("exempt").await;
+    lab.bind_and_serve("exempt", spec(&["exempt"])).await;
+    lab.until_attached("exempt", "default").await;
+    lab.controller.terminate(PATIENCE).await.unwrap();
+    let detach = async |client: kube::Client| {
+        let accounts: Api<ServiceAccount> = Api::namespaced(client, "exempt");
+        let patch = Patch::Merge(json!({ "imagePullSecrets": [] }));
+        entries(&accounts.patch("default", &PatchParams::default(), &patch).await.unwrap())
+    };
+    assert_eq!(detach(lab.client.clone()).await, [SECRET]);
+    let controller = lab.plane.service_account_client(NAMESPACE, CONTROLLER).await.unwrap();
+    assert_eq!(detach(controller).await, Vec::<String>::new());
+    assert!(lab.pull_secrets("exempt", "default").await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -226,14 +226,14 @@ impl Reader<'_> {
             let edit = Edit { span: from..node.span.end, text };
             let message = "is a list, and the API server takes only texts here: write its items with a comma between each two";
             self.tell(Code::OuterBlockMissing, name, &key.span, message, &[edit]);
-            return Some(self.scalar(&list, ScalarStyle::Plain, node.span.clone()).as_it_stands());
+            return Some(self.scalar(&list, ScalarStyle::Plain, node.span.clone()).left_as_it_is());
         }
         let source = self.draft.text.get(node.span.clone()).unwrap_or_default();
         if flow && !source.contains(['\'', '\n']) {
             let source = source.to_owned();
             let message = "is a list or a map, and the API server takes only texts here: put it in quotes";
             self.tell(Code::OuterBlockMissing, name, &key.span, message, &quotes(&node.span, "'"));
-            return Some(self.scalar(&source, ScalarStyle::Plain, node.span.clone()).as_it_stands());
+            return Some(self.scalar(&source, ScalarStyle::Plain, node.span.clone()).left_as_it_is());
         }
         let message = "is a list or a map, and the API server takes only texts here: write | after the colon, and what it says beneath";
         self.tell(Code::OuterBlockMissing, name, &key.span, message, &[]);

@@ -103,7 +103,7 @@ impl Scalar {
     }
 
     /// The same text, whose places are known and in which nothing may be changed: what is around it will be.
-    pub(super) fn as_it_stands(mut self) -> Self {
+    pub(super) fn left_as_it_is(mut self) -> Self {
         self.manner = Manner::Unknown;
         self
     }

@@ -90,7 +90,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for way in [Way::Policy, Way::Webhook] {
         if args.way.is_none_or(|only| only == way) {
-            measure(way, &args, &binary, &mut rows).await.with_context(|| format!("{}", way.reason()))?;
+            measure(way, &args, &binary, &mut rows).await.context(way.reason())?;
         }
     }
     let text = table(&HEAD, &rows);
@@ -116,7 +116,7 @@ struct Bench {
     binary: PathBuf,
     kubeconfig: PathBuf,
     cloud: Cloud,
-    plane: Plane,
+    _plane: Plane,
     phases: usize,
     seconds: u32,
 }
@@ -199,7 +199,7 @@ impl Bench {
             binary: binary.to_owned(),
             kubeconfig,
             cloud,
-            plane,
+            _plane: plane,
             phases: 0,
             seconds,
         };
