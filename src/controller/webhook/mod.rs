@@ -1,7 +1,7 @@
 //! The webhook way to serve ServiceAccounts while they are created.
 //!
-//! Every replica answers, from its own memory, with a certificate that it reads or watches ([`serving`]). The leader
-//! alone keeps the configuration by which the API server asks, and makes the certificates ([`keeping`]).
+//! Every replica answers, from its own memory, with a certificate that it reads or watches (`serving`). The leader
+//! alone keeps the configuration by which the API server asks, and makes the certificates (`keeping`).
 
 mod certificate;
 mod keeping;
