@@ -502,7 +502,7 @@ async fn of_two_replicas_one_may_go_without_a_refusal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_that_drops_the_entry_keeps_it_where_updates_are_asked_about() {
-    let lab = start(|options| options.arg("--webhook-on-update")).await;
+    let lab = start(|options| options.arg("--webhook-on-update").arg("--withdrawal-grace=0s")).await;
     lab.create_namespace("updates").await;
     lab.bind("updates", asking(&["updates"], "Fail", 15)).await;
     until_asked(&lab, "updates").await;
