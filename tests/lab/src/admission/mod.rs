@@ -345,8 +345,9 @@ impl Bench {
 /// deploy/webhook.yaml, but that the API server may ask an address of loopback: the lab has no network of Services.
 fn grant(plane: &Plane, root: &Path) -> anyhow::Result<PathBuf> {
     let text = std::fs::read_to_string(root.join("deploy/webhook.yaml"))?;
-    let (before, rest) =
-        text.split_once("!has(webhook.clientConfig.url) && has(webhook.clientConfig.service)").context("no rule on the Service")?;
+    let (before, rest) = text
+        .split_once("!has(webhook.clientConfig.url) && has(webhook.clientConfig.service)")
+        .context("no rule on the Service")?;
     let (_, after) = rest.split_once("== 'acr-credential-webhook')").context("no end of that rule")?;
     let url = "webhook.clientConfig.url.startsWith('https://127.0.0.1:'))";
     let path = plane.dir().join("webhook.yaml");
