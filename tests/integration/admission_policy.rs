@@ -432,13 +432,7 @@ async fn a_policy_that_comes_or_goes_is_told_without_a_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_that_knows_no_such_policy_is_told_of_and_the_loop_serves() {
-    let args = vec![
-        "--feature-gates=MutatingAdmissionPolicy=false".to_owned(),
-        "--runtime-config=admissionregistration.k8s.io/v1/mutatingadmissionpolicies=false,\
-         admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings=false"
-            .to_owned(),
-    ];
-    let lab = Lab::start_without(&[], Options { extra_api_server_args: args, ..Options::default() }).await;
+    let lab = Lab::start_without(&[], Options::default().without_mutating_policies()).await;
     lab.create_namespace("older").await;
     lab.bind("older", asking(spec(&["older"]))).await;
     lab.until_served_at_creation_is("older", "False", "deploy/webhook.yaml").await;

@@ -22,27 +22,13 @@ const NAME: &str = "acr-credential-webhook";
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A plane that serves no MutatingAdmissionPolicy, and has the webhook granted. The lab's API server reaches no
-/// Service, so the policy allows an address of loopback here, and nothing else that it forbids.
+/// A plane that serves no MutatingAdmissionPolicy, and does not grant the webhook yet.
 async fn plane() -> Plane {
-    let off = [
-        "--runtime-config=admissionregistration.k8s.io/v1/mutatingadmissionpolicies=false,admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings=false",
-        // It would wait for what is not served.
-        "--disable-admission-plugins=MutatingAdmissionPolicy",
-    ];
-    let off = off.map(str::to_owned).to_vec();
-    let options = Options { extra_api_server_args: off, ..Options::default() };
-    installed_without(&[], options).await
+    installed_without(&[], Options::default().without_mutating_policies()).await
 }
 
 async fn grant(plane: &Plane) {
-    let text = std::fs::read_to_string(root().join("deploy/webhook.yaml")).unwrap();
-    let service = "!has(webhook.clientConfig.url) && has(webhook.clientConfig.service) &&\n      webhook.clientConfig.service.namespace == 'acr-credential-system' &&\n      webhook.clientConfig.service.name == 'acr-credential-webhook'";
-    assert!(text.contains(service), "the lab no longer knows what to replace");
-    let text = text.replace(service, "webhook.clientConfig.url.startsWith('https://127.0.0.1:')");
-    let path = plane.dir().join("webhook.yaml");
-    std::fs::write(&path, text).unwrap();
-    plane.apply_file(path).await.unwrap();
+    plane.grant_webhook(root().join("deploy/webhook.yaml")).await.unwrap();
 }
 
 /// A controller with its webhook, and everything granted.

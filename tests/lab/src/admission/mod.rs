@@ -166,15 +166,10 @@ fn row(what: &str, rate: Option<u32>, outcome: &Outcome, floor: Option<&Outcome>
 
 impl Bench {
     async fn set_up(way: Way, seconds: u32, binary: &Path) -> anyhow::Result<Bench> {
-        let mut options = Options::default();
-        if way == Way::Webhook {
-            let off = [
-                "--runtime-config=admissionregistration.k8s.io/v1/mutatingadmissionpolicies=false,admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings=false",
-                // It would wait for what is not served.
-                "--disable-admission-plugins=MutatingAdmissionPolicy",
-            ];
-            options.extra_api_server_args.extend(off.map(str::to_owned));
-        }
+        let options = match way {
+            Way::Policy => Options::default(),
+            Way::Webhook => Options::default().without_mutating_policies(),
+        };
         let plane = Plane::start(options).await?;
         let cloud = Cloud::start(CloudConfig::demo()).await?;
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -185,9 +180,9 @@ impl Bench {
                 .with_context(|| format!("{manifest} was not applied"))?;
         }
         match way {
-            Way::Policy => plane.apply_file(root.join("deploy/admission.yaml")).await?,
-            Way::Webhook => plane.apply_file(grant(&plane, &root)?).await?,
-        };
+            Way::Policy => plane.apply_file(root.join("deploy/admission.yaml")).await.map(drop)?,
+            Way::Webhook => plane.grant_webhook(root.join("deploy/webhook.yaml")).await?,
+        }
         let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await?;
         let ports = vec![free_port()?, free_port()?];
         let servers = ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect();
@@ -340,17 +335,4 @@ impl Bench {
         rows.push(row(&what, rate, &outcome, Some(floor)));
         Ok(())
     }
-}
-
-/// deploy/webhook.yaml, but that the API server may ask an address of loopback: the lab has no network of Services.
-fn grant(plane: &Plane, root: &Path) -> anyhow::Result<PathBuf> {
-    let text = std::fs::read_to_string(root.join("deploy/webhook.yaml"))?;
-    let (before, rest) = text
-        .split_once("!has(webhook.clientConfig.url) && has(webhook.clientConfig.service)")
-        .context("no rule on the Service")?;
-    let (_, after) = rest.split_once("== 'acr-credential-webhook')").context("no end of that rule")?;
-    let url = "webhook.clientConfig.url.startsWith('https://127.0.0.1:'))";
-    let path = plane.dir().join("webhook.yaml");
-    std::fs::write(&path, format!("{before}{url}{after}"))?;
-    Ok(path)
 }

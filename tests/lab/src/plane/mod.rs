@@ -75,6 +75,21 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// An API server that knows no MutatingAdmissionPolicy, as those before Kubernetes 1.36.
+    #[must_use]
+    pub fn without_mutating_policies(mut self) -> Options {
+        let off = [
+            "--runtime-config=admissionregistration.k8s.io/v1/mutatingadmissionpolicies=false,\
+             admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings=false",
+            // It would wait for what is not served.
+            "--disable-admission-plugins=MutatingAdmissionPolicy",
+        ];
+        self.extra_api_server_args.extend(off.map(str::to_owned));
+        self
+    }
+}
+
 /// A running control plane; gone when dropped.
 pub struct Plane {
     // Fields drop in this order: the clients of a program before the program, the directory last.
@@ -203,6 +218,19 @@ impl Plane {
     pub async fn service_account_client(&self, namespace: &str, name: &str) -> anyhow::Result<Client> {
         let path = self.service_account_kubeconfig(namespace, name).await?;
         access::client(&access::read_kubeconfig(&path).await?)
+    }
+
+    /// Grants the webhook as the installer's manifest does, but that the API server may ask an address of loopback in
+    /// place of the Service: there is no network of Services here.
+    pub async fn grant_webhook(&self, manifest: impl AsRef<Path>) -> anyhow::Result<()> {
+        let text = tokio::fs::read_to_string(manifest).await?;
+        let first = "!has(webhook.clientConfig.url) && has(webhook.clientConfig.service)";
+        let (before, rest) = text.split_once(first).context("no rule on the Service")?;
+        let last = "webhook.clientConfig.service.name == 'acr-credential-webhook'";
+        let (_, after) = rest.split_once(last).context("no end of that rule")?;
+        let loopback = "webhook.clientConfig.url.startsWith('https://127.0.0.1:')";
+        self.apply(&format!("{before}{loopback}{after}")).await?;
+        Ok(())
     }
 
     /// The keys that ServiceAccount tokens are checked with, as the API server publishes them.
