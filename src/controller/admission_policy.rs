@@ -12,11 +12,12 @@ use tracing::{info, warn};
 
 use super::admission::{Adds, Served};
 use super::board::Board;
+use super::clock;
 use crate::api::names;
 use crate::cluster::error::CallError;
 use crate::cluster::parameters::{Parameters, Seen};
 use crate::plan::Snapshot;
-use crate::plan::admission::{self, parameters};
+use crate::plan::admission;
 use crate::plan::refresh::backoff;
 
 /// How long the API server may take to go by what was written, where it went by it before. Some milliseconds are usual.
@@ -67,23 +68,17 @@ impl PolicyLoop {
                 Some(now) => self.look(&snapshot, now, &mut proof).await,
                 None => None,
             };
-            let due = async {
-                match again {
-                    Some(wait) => sleep(wait).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 _ = snapshots.changed() => {}
                 _ = seen.changed() => {}
-                () = due => {}
+                () = clock::rest(again) => {}
             }
         }
     }
 
     /// One look. Returns when the next one is due, if by nobody's change.
     async fn look(&self, snapshot: &Snapshot, seen: Seen, proof: &mut Proof) -> Option<Duration> {
-        let wanted = parameters(snapshot);
+        let wanted = snapshot.parameters();
         let asked = !wanted.data.is_empty() || !wanted.left_out.is_empty();
         self.board.change_ways(|ways| ways.left_out.clone_from(&wanted.left_out));
         if self.dry_run {
@@ -91,7 +86,7 @@ impl PolicyLoop {
             self.tell(asked.then(|| Err(why.into())), Adds::Nothing);
             return None;
         }
-        let version = match self.keep(&wanted, seen).await {
+        let version = match self.keep(wanted, seen).await {
             Ok(Seen::Present { resource_version, .. }) => resource_version,
             Ok(Seen::Absent | Seen::Refused(_)) => {
                 *proof = Proof::default();
@@ -117,7 +112,7 @@ impl PolicyLoop {
                     info!("the API server adds the entry to new ServiceAccounts itself");
                 }
                 *proof = Proof { in_force: asked, of: asked.then(|| (version, Instant::now())), attempts: 0 };
-                self.tell(asked.then_some(Ok(())), Adds::By(wanted.data));
+                self.tell(asked.then_some(Ok(())), Adds::By(wanted.data.clone()));
                 asked.then_some(LOOK_EVERY)
             }
             Ok(false) => {

@@ -16,7 +16,6 @@ use crate::cluster::Index;
 use crate::cluster::named_secret::Seen;
 use crate::cluster::store::Tokens;
 use crate::model::identity::Base;
-use crate::plan::admission::parameters;
 use crate::plan::guard::Guards;
 use crate::plan::tally::Tallies;
 use crate::plan::{Failure, Phase, Snapshot, Standing, Tally, Template};
@@ -261,7 +260,7 @@ impl Board {
             bounds.iter_mut().filter(|b| b.phase == Phase::Active).for_each(|b| b.phase = Phase::Suspended);
         }
         let next = Snapshot::new(self.template.clone(), bounds, unknown);
-        let awaiting = state.adds.differ_from(&parameters(&next).data);
+        let awaiting = state.adds.differ_from(&next.parameters().data);
         let next = next.awaiting_admission(awaiting).keeping_strangers(now < state.guards.strangers_until());
         let next = Arc::new(next);
         let before = self.snapshot.send_replace(next.clone());
@@ -304,7 +303,7 @@ impl Board {
         let mut state = self.state();
         state.adds = adds;
         let snapshot = self.snapshot();
-        if state.adds.differ_from(&parameters(&snapshot).data) != snapshot.awaits_admission() {
+        if state.adds.differ_from(&snapshot.parameters().data) != snapshot.awaits_admission() {
             self.publish(&mut state, &[], Cause::Same);
         }
     }

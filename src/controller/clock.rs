@@ -14,3 +14,11 @@ pub fn now() -> Timestamp {
 pub fn until(at: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(now)).unwrap_or_default()
 }
+
+/// Rests for this long; without a time, for ever.
+pub async fn rest(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}

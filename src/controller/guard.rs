@@ -16,9 +16,8 @@ use crate::plan::{Bound, Kept, NamespaceView, Snapshot};
 impl Board {
     pub(super) fn covered_by(&self, bound: &Bound) -> HashSet<Arc<str>> {
         let selection = &bound.binding.namespaces;
-        let covered = |name: &str, facts: &NamespaceFacts| {
-            !facts.terminating && !facts.skip && selection.covers(name, &facts.labels)
-        };
+        let covered =
+            |name: &str, facts: &NamespaceFacts| facts.is_open() && selection.covers(name, &facts.labels);
         self.index.matching(covered).into_iter().collect()
     }
 
@@ -39,21 +38,21 @@ impl Board {
         if unknown.is_empty() {
             return;
         }
-        let stands = |facts: &NamespaceFacts| !facts.terminating && !facts.skip;
         let strangers: Vec<Arc<str>> = self
             .index
             .with_our_secret()
             .into_iter()
             .filter(|name| {
                 let nobodys =
-                    |facts: &NamespaceFacts| stands(facts) && snapshot.covering(name, facts).is_empty();
+                    |facts: &NamespaceFacts| facts.is_open() && snapshot.covering(name, facts).is_empty();
                 self.index.read(name, |view| view.facts.as_ref().is_some_and(nobodys)).unwrap_or_default()
             })
             .collect();
         for (binding, told, lost_all, since) in unknown {
             let told = told.into_iter().filter(|name| {
                 let served = |view: &NamespaceView| {
-                    view.facts.as_ref().is_some_and(stands) && view.secret.as_ref().is_some_and(|s| s.ours)
+                    view.facts.as_ref().is_some_and(NamespaceFacts::is_open)
+                        && view.secret.as_ref().is_some_and(|s| s.ours)
                 };
                 self.index.read(name, served).unwrap_or_default()
             });

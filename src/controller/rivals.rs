@@ -1,7 +1,7 @@
 //! Which objects are fought over, as far as anything was written there lately.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -54,10 +54,14 @@ struct Known {
 }
 
 impl Rivals {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes a write in.
     pub fn wrote(&self, object: Object) {
         let now = clock::now();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.lock();
         known.sweep(now);
         let seed = object.namespace.clone();
         let fight = known.rivalries.entry(object).or_default();
@@ -69,46 +73,46 @@ impl Rivals {
 
     /// What was said already of an object that is left alone until then.
     pub fn told(&self, object: &Object, until: Timestamp) -> Option<Failure> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.lock();
         let (told_until, failure) = known.rivalries.get(object)?.told.as_ref()?;
         (*told_until == until).then(|| failure.clone())
     }
 
     /// Remembers what was said.
     pub fn tell(&self, object: Object, until: Timestamp, failure: Failure) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.lock();
         known.rivalries.entry(object).or_default().told = Some((until, failure));
     }
 
     /// Remembers that a namespace refused our Secret, and until when it is not tried again, whatever happens there.
     pub fn refuse(&self, namespace: &Arc<str>, until: Timestamp) {
         let now = clock::now();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.lock();
         known.refused.retain(|_, until| *until > now);
         known.refused.insert(namespace.clone(), until);
     }
 
     /// Forgets that a namespace refused our Secret: nothing is left to write there.
     pub fn accept(&self, namespace: &str) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).refused.remove(namespace);
+        self.lock().refused.remove(namespace);
     }
 
     /// Until when our Secret is not tried in a namespace that refused it.
     pub fn refused_until(&self, namespace: &str) -> Option<Timestamp> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.lock();
         known.refused.get(namespace).copied().filter(|until| *until > clock::now())
     }
 
     /// When the writes of an object began, if somebody is to be said to undo them and was not yet.
     pub fn is_to_be_told(&self, object: &Object) -> Option<Timestamp> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.lock();
         let fight = known.rivalries.get(object).filter(|fight| fight.slow.is_none())?;
         fight.rivalry.is_to_be_told(clock::now())
     }
 
     /// Remembers what was said of a rival whose writes are undone each time.
     pub fn tell_slow(&self, object: Object, failure: Failure) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.lock();
         known.rivalries.entry(object).or_default().slow = Some(failure);
     }
 
@@ -116,19 +120,19 @@ impl Rivals {
     /// of is it asked for.
     pub fn slow_in(&self, namespace: &str) -> Option<Failure> {
         let now = clock::now();
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.lock();
         let mut here = known.rivalries.iter().filter(|(object, _)| &*object.namespace == namespace);
         here.find_map(|(_, fight)| fight.slow.clone().filter(|_| !fight.rivalry.is_over(now)))
     }
 
     /// Forgets an object that was made anew: others' writes before that are another's story.
     pub fn forget(&self, object: &Object) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).rivalries.remove(object);
+        self.lock().rivalries.remove(object);
     }
 
     /// Until when an object is left alone.
     pub fn quiet_until(&self, object: &Object) -> Option<Timestamp> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.lock();
         known.rivalries.get(object)?.rivalry.quiet_until(clock::now())
     }
 }

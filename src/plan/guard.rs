@@ -154,7 +154,7 @@ impl Guards {
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> Look {
-        let facts = facts.filter(|facts| !facts.skip && !facts.terminating);
+        let facts = facts.filter(|facts| facts.is_open());
         let mut look = Look::default();
         for bound in snapshot.bindings() {
             let Some(known) = self.known.get_mut(&bound.binding.name) else { continue };

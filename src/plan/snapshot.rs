@@ -1,8 +1,9 @@
 //! All bindings at one moment, as the namespaces see them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::admission::{Parameters, parameters};
 use super::secret::{Content, Template, render};
 use super::view::NamespaceFacts;
 use crate::model::{Binding, Credential};
@@ -70,6 +71,8 @@ pub struct Snapshot {
     template: Arc<Template>,
     /// Contents by the set of bindings that they are made of, so that a thousand namespaces share one.
     contents: Mutex<HashMap<Vec<usize>, Arc<Content>>>,
+    /// What the API server should be told, once somebody asked.
+    parameters: OnceLock<Parameters>,
 }
 
 impl Snapshot {
@@ -87,6 +90,7 @@ impl Snapshot {
             awaits_admission: false,
             template,
             contents,
+            parameters: OnceLock::new(),
         }
     }
 
@@ -117,6 +121,11 @@ impl Snapshot {
     /// Whether the API server may still add entries that are not wanted any more.
     pub fn awaits_admission(&self) -> bool {
         self.awaits_admission
+    }
+
+    /// What the API server should be told of the bindings that ask for it.
+    pub fn parameters(&self) -> &Parameters {
+        self.parameters.get_or_init(|| parameters(self))
     }
 
     /// Whether nothing may be taken back now.

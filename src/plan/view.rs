@@ -41,6 +41,13 @@ pub struct NamespaceFacts {
     pub terminating: bool,
 }
 
+impl NamespaceFacts {
+    /// Whether it may be covered: it neither opts out nor goes.
+    pub fn is_open(&self) -> bool {
+        !self.skip && !self.terminating
+    }
+}
+
 /// What matters of the Secret of our name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretView {

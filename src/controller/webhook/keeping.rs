@@ -93,19 +93,13 @@ impl WebhookLoop {
                     Some(backoff(attempt, Duration::from_secs(2), Duration::from_secs(60), "webhook"))
                 }
             };
-            let timer = async {
-                match wait {
-                    Some(wait) => tokio::time::sleep(wait).await,
-                    None => std::future::pending().await,
-                }
-            };
             // The senders live as long as this process.
             tokio::select! {
                 _ = snapshots.changed() => {}
                 _ = ways.changed() => {}
                 _ = known.changed() => {}
                 _ = configuration.changed() => {}
-                () = timer => {}
+                () = clock::rest(wait) => {}
             }
         }
     }
