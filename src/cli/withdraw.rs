@@ -53,7 +53,7 @@ pub enum Error {
     #[error(
         "the controller {holder} runs: it renews the Lease {namespace}/{}. Delete its Deployment first, or delete the \
          bindings and let it withdraw them",
-        names::MANAGER
+        names::LEASE_NAME
     )]
     Running {
         /// Who holds the Lease.
@@ -160,7 +160,7 @@ fn of(what: &'static str) -> impl Fn(CallError) -> Error {
 async fn running(client: &Client, namespace: &str) -> Result<Option<String>, Error> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let read = async || {
-        let lease = call(leases.get_opt(names::MANAGER)).await.map_err(of("the Lease cannot be read"))?;
+        let lease = call(leases.get_opt(names::LEASE_NAME)).await.map_err(of("the Lease cannot be read"))?;
         let spec = lease.and_then(|lease| lease.spec);
         let held = spec.filter(|spec| spec.holder_identity.as_ref().is_some_and(|holder| !holder.is_empty()));
         Ok::<_, Error>(held)

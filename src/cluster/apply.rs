@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::error::{CallError, call};
 use super::index::Index;
 use super::objects::{WatchedSecret, WatchedServiceAccount};
+use super::own::merging;
 use super::rival::{LastWrite, last_writer};
 use crate::api::names;
 use crate::plan::Change;
@@ -139,9 +140,8 @@ impl Applier {
     }
 
     async fn patch_secret(&self, namespace: &str, patch: &Value) -> Result<(), CallError> {
-        let params = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
         let secrets = self.secrets(namespace);
-        let now = call(secrets.patch(&self.template.name, &params, &Patch::Merge(patch))).await?;
+        let now = call(secrets.patch(&self.template.name, &merging(), &Patch::Merge(patch))).await?;
         self.index.put_secret(namespace, now.view(&self.template));
         Ok(())
     }
@@ -166,9 +166,8 @@ impl Applier {
         name: &str,
         patch: &Value,
     ) -> Result<(), CallError> {
-        let params = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
         let accounts = self.service_accounts(namespace);
-        let now = call(accounts.patch(name, &params, &Patch::Merge(patch))).await?;
+        let now = call(accounts.patch(name, &merging(), &Patch::Merge(patch))).await?;
         self.index.put_service_account(namespace, now.view());
         Ok(())
     }

@@ -7,8 +7,7 @@ use std::time::Duration;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, Patch, PatchParams};
-use kube::{Client, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
@@ -19,6 +18,7 @@ use serde_json::json;
 
 use super::error::{CallError, call};
 use super::named_secret::Data;
+use super::own;
 use crate::api::names;
 use crate::plan::certificates::{Authority, Certificates, Leaf, Lives, Step, end};
 use crate::server::tls;
@@ -264,32 +264,18 @@ impl CertificateStore {
     /// # Errors
     /// [`CallError`]; `Conflict` where it is another by now.
     pub async fn save(&self, kept: &Kept, resource_version: Option<&str>) -> Result<(), CallError> {
-        let data = json!({ KEY: ByteString(render(kept)) });
-        let labels = json!({ names::LABEL_MANAGED_BY: names::MANAGER });
-        let manager = Some(names::MANAGER.to_owned());
-        let name = names::WEBHOOK_NAME;
-        let written = match resource_version {
-            Some(version) => {
-                let patch = json!({
-                    "metadata": { "resourceVersion": version, "labels": labels },
-                    "data": data,
-                });
-                let params = PatchParams { field_manager: manager, ..PatchParams::default() };
-                call(self.secrets.patch(name, &params, &Patch::Merge(&patch))).await
-            }
-            None => {
-                let object = json!({
-                    "apiVersion": "v1",
-                    "kind": "Secret",
-                    "metadata": { "name": name, "namespace": self.namespace, "labels": labels },
-                    "type": "Opaque",
-                    "data": data,
-                });
-                call(self.secrets.patch(name, &PatchParams::apply(names::MANAGER), &Patch::Apply(&object)))
-                    .await
-            }
-        };
-        written.map(drop)
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": names::WEBHOOK_NAME,
+                "namespace": self.namespace,
+                "labels": { names::LABEL_MANAGED_BY: names::MANAGER },
+            },
+            "type": "Opaque",
+            "data": { KEY: ByteString(render(kept)) },
+        });
+        own::put(&self.secrets, names::WEBHOOK_NAME, resource_version, object).await.map(drop)
     }
 }
 

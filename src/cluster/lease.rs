@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 use super::claim::Claim;
 use super::client;
 use super::error::{CallError, classify};
+use super::own::merging;
 use super::watch::Sink;
 use crate::api::names;
 use crate::plan::lease::{Draft, Election, Holder, Loss, Record, Step, Terms};
@@ -219,7 +220,7 @@ impl Keeper {
     async fn patch(&self, patch: &Patch<serde_json::Value>) -> kube::Result<Lease> {
         let params = match patch {
             Patch::Apply(_) => PatchParams::apply(names::MANAGER),
-            _ => PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() },
+            _ => merging(),
         };
         self.leases.patch(names::LEASE_NAME, &params, patch).await
     }

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 use super::error::{CallError, call};
 use super::named_secret::refused;
 use super::objects::WatchedServiceAccount;
+use super::own::merging;
+use super::policy::serves;
 use super::watch::Sink;
 use crate::api::names;
 
@@ -64,9 +66,7 @@ impl Parameters {
                 let mut patch: Map<String, Value> = gone.map(|key| (key.clone(), Value::Null)).collect();
                 patch.extend(data.iter().map(|(key, value)| (key.clone(), json!(value))));
                 let patch = json!({ "metadata": { "resourceVersion": resource_version }, "data": patch });
-                let manager = Some(names::MANAGER.to_owned());
-                let params = PatchParams { field_manager: manager, ..PatchParams::default() };
-                call(maps.patch(names::ADMISSION_NAME, &params, &Patch::Merge(&patch))).await
+                call(maps.patch(names::ADMISSION_NAME, &merging(), &Patch::Merge(&patch))).await
             }
             Seen::Absent | Seen::Refused(_) => {
                 let object = json!({
@@ -114,8 +114,7 @@ impl Parameters {
     /// # Errors
     /// [`CallError`].
     pub async fn can_exist(&self) -> Result<bool, CallError> {
-        let served = call(self.client.list_api_group_resources("admissionregistration.k8s.io/v1")).await?;
-        Ok(served.resources.iter().any(|resource| resource.name == "mutatingadmissionpolicies"))
+        serves(&self.client, "mutatingadmissionpolicies").await
     }
 }
 

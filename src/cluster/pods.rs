@@ -4,14 +4,13 @@ use k8s_openapi::api::core::v1::{LocalObjectReference, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, DeleteParams, Preconditions};
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::events::{Event, EventType};
 use kube::{Client, Resource};
 use serde::Deserialize;
-use tracing::debug;
 
 use super::error::{CallError, call};
+use super::events::Events;
 use super::policy::is_ours;
-use crate::api::names;
 use crate::plan::heal::{Owner, StuckPod, is_refusal};
 
 /// On the Pod that stands for a static one.
@@ -149,14 +148,13 @@ pub enum Refusal {
 #[derive(Clone)]
 pub struct PodWriter {
     client: Client,
-    recorder: Recorder,
+    events: Events,
 }
 
 impl PodWriter {
     /// A writer over a connection.
     pub fn new(client: Client) -> Self {
-        let reporter = Reporter { controller: names::MANAGER.to_owned(), instance: None };
-        Self { recorder: Recorder::new(client.clone(), reporter), client }
+        Self { events: Events::new(client.clone()), client }
     }
 
     /// Deletes a Pod as it was last seen, so that its owner makes a new one. Returns the API server's time.
@@ -205,14 +203,12 @@ impl PodWriter {
         let event = Event {
             type_: EventType::Normal,
             reason: reason.to_owned(),
-            note: Some(note.chars().take(1000).collect()),
+            note: Some(note),
             action: "Delete".to_owned(),
             secondary: Some(about("v1", "Pod", &pod.name, &pod.uid)),
         };
         let owner = about(&owner.api_version, &owner.kind, &owner.name, &owner.uid);
-        if let Err(error) = call(self.recorder.publish(&event, &owner)).await {
-            debug!(%error, reason, "event not published");
-        }
+        self.events.publish(&owner, event).await;
     }
 }
 

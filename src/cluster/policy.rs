@@ -84,7 +84,7 @@ fn probes(namespace: &str, secret_name: &str) -> [Probe; 5] {
             policy: "acr-credential-objects",
             kind: GroupVersionKind::gvk("coordination.k8s.io", "v1", "Lease"),
             namespace: here(),
-            name: names::MANAGER.to_owned(),
+            name: names::LEASE_NAME.to_owned(),
             object: blocked(),
         },
     ]
@@ -146,12 +146,18 @@ pub fn is_ours(message: &str) -> bool {
     message.contains("ValidatingAdmissionPolicy 'acr-credential-")
 }
 
+/// Whether the API server serves a resource of `admissionregistration.k8s.io/v1`.
+///
+/// # Errors
+/// [`CallError`].
+pub async fn serves(client: &Client, resource: &str) -> Result<bool, CallError> {
+    let served = call(client.list_api_group_resources("admissionregistration.k8s.io/v1")).await?;
+    Ok(served.resources.iter().any(|served| served.name == resource))
+}
+
 /// Whether the API server knows of such policies at all. One that does not say counts as one that does.
 async fn served(client: &Client) -> bool {
-    match call(client.list_api_group_resources("admissionregistration.k8s.io/v1")).await {
-        Ok(list) => list.resources.iter().any(|resource| resource.name == "validatingadmissionpolicies"),
-        Err(error) => error != CallError::NotFound,
-    }
+    serves(client, "validatingadmissionpolicies").await.unwrap_or_else(|error| error != CallError::NotFound)
 }
 
 /// Rights that this controller has and nobody should have given it, as sentences. Two requests: the rights that hold in

@@ -4,12 +4,13 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::events::{Event, EventType};
 use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
-use tracing::debug;
 
 use super::error::{CallError, call};
+use super::events::Events;
+use super::own::merging;
 use crate::api::{AcrCredentialBinding, AcrCredentialBindingSpec, AcrCredentialBindingStatus, names};
 
 /// Name of the CustomResourceDefinition.
@@ -19,14 +20,13 @@ const CRD: &str = "acrcredentialbindings.acrcredential.dev";
 #[derive(Clone)]
 pub struct BindingWriter {
     client: Client,
-    recorder: Recorder,
+    events: Events,
 }
 
 impl BindingWriter {
     /// A writer over a connection.
     pub fn new(client: Client) -> Self {
-        let reporter = Reporter { controller: names::MANAGER.to_owned(), instance: None };
-        Self { recorder: Recorder::new(client.clone(), reporter), client }
+        Self { events: Events::new(client.clone()), client }
     }
 
     fn bindings(&self) -> Api<AcrCredentialBinding> {
@@ -73,7 +73,7 @@ impl BindingWriter {
         }
         let patch =
             json!({ "metadata": { "resourceVersion": object.resource_version(), "finalizers": finalizers } });
-        let params = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
+        let params = merging();
         call(self.bindings().patch(&object.name_any(), &params, &Patch::Merge(&patch))).await
     }
 
@@ -137,7 +137,7 @@ impl BindingWriter {
             "labels": { names::LABEL_CONVERTED: null, names::LABEL_MANAGED_BY: null },
             "annotations": { names::ANNOTATION_CONVERTED_FROM: null, names::ANNOTATION_ADOPT: "true" },
         } });
-        let params = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
+        let params = merging();
         call(self.bindings().patch(&object.name_any(), &params, &Patch::Merge(&patch))).await.map(drop)
     }
 
@@ -156,12 +156,10 @@ impl BindingWriter {
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: reason.to_owned(),
-            note: Some(note.chars().take(1000).collect()),
+            note: Some(note),
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        if let Err(error) = call(self.recorder.publish(&event, about)).await {
-            debug!(%error, reason, "event not published");
-        }
+        self.events.publish(about, event).await;
     }
 }

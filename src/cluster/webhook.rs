@@ -6,12 +6,13 @@ use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebho
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 use tokio::sync::watch;
 
 use super::error::{CallError, call};
+use super::own;
 use super::watch::Sink;
 use crate::api::names;
 
@@ -51,30 +52,17 @@ impl Configuration {
         standing: Option<&MutatingWebhookConfiguration>,
         webhooks: &[MutatingWebhook],
     ) -> Result<(), CallError> {
-        let labels = json!({ names::LABEL_MANAGED_BY: names::MANAGER });
-        let name = names::WEBHOOK_NAME;
-        let written = match standing {
-            Some(standing) => {
-                let patch = json!({
-                    "metadata": { "resourceVersion": standing.resource_version(), "labels": labels },
-                    "webhooks": webhooks,
-                });
-                let manager = Some(names::MANAGER.to_owned());
-                let params = PatchParams { field_manager: manager, ..PatchParams::default() };
-                call(self.api().patch(name, &params, &Patch::Merge(&patch))).await
-            }
-            None => {
-                let object = json!({
-                    "apiVersion": "admissionregistration.k8s.io/v1",
-                    "kind": "MutatingWebhookConfiguration",
-                    "metadata": { "name": name, "labels": labels },
-                    "webhooks": webhooks,
-                });
-                call(self.api().patch(name, &PatchParams::apply(names::MANAGER), &Patch::Apply(&object)))
-                    .await
-            }
-        };
-        written.map(drop)
+        let object = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": {
+                "name": names::WEBHOOK_NAME,
+                "labels": { names::LABEL_MANAGED_BY: names::MANAGER },
+            },
+            "webhooks": webhooks,
+        });
+        let version = standing.and_then(ResourceExt::resource_version);
+        own::put(&self.api(), names::WEBHOOK_NAME, version.as_deref(), object).await.map(drop)
     }
 
     /// Removes the configuration that was read.

@@ -1,0 +1,31 @@
+//! Events, as `kubectl describe` shows them.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, Recorder, Reporter};
+use tracing::debug;
+
+use super::error::call;
+use crate::api::names;
+
+/// The API server takes no longer note.
+const NOTE: usize = 1000;
+
+/// Publishes Events in the controller's name.
+#[derive(Clone)]
+pub struct Events(Recorder);
+
+impl Events {
+    /// Over a connection.
+    pub fn new(client: Client) -> Self {
+        Self(Recorder::new(client, Reporter { controller: names::MANAGER.to_owned(), instance: None }))
+    }
+
+    /// Publishes an Event, its note cut to what is taken. One that cannot be published is no reason to stop.
+    pub async fn publish(&self, about: &ObjectReference, mut event: Event) {
+        event.note = event.note.map(|note| note.chars().take(NOTE).collect());
+        if let Err(error) = call(self.0.publish(&event, about)).await {
+            debug!(%error, reason = event.reason, "event not published");
+        }
+    }
+}
