@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::service_account::Want;
 use super::snapshot::{Issue, Phase, Snapshot};
 use super::view::NamespaceView;
+use crate::model::pattern::Pattern;
 
 /// A Pod that waits for an image which its registry refuses to give it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +126,7 @@ pub fn is_for(key: &str, image: &str) -> bool {
     let labels = |host: &str| host.split('.').count();
     port == of_port
         && labels(host) == labels(of_host)
-        && host.split('.').zip(of_host.split('.')).all(|(glob, label)| glob_matches(glob, label))
+        && host.split('.').zip(of_host.split('.')).all(|(glob, label)| Pattern::new(glob).matches(label))
         && repository(of_path).starts_with(path)
 }
 
@@ -133,15 +134,6 @@ pub fn is_for(key: &str, image: &str) -> bool {
 fn repository(path: &str) -> &str {
     let named = path.split_once('@').map_or(path, |(name, _)| name);
     named.rsplit_once(':').map_or(named, |(name, _)| name)
-}
-
-fn glob_matches(glob: &str, label: &str) -> bool {
-    match glob.split_once('*') {
-        None => glob == label,
-        Some((before, after)) => label.strip_prefix(before).is_some_and(|rest| {
-            (0..=rest.len()).any(|n| rest.is_char_boundary(n) && glob_matches(after, &rest[n..]))
-        }),
-    }
 }
 
 /// What container runtimes say of a pull for want of a credential, in lower case: containerd, CRI-O and Docker, each
