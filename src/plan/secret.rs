@@ -109,44 +109,14 @@ pub struct Content {
     pub is_empty: bool,
     /// Bytes of the data.
     pub size: usize,
-    /// Bytes of the annotations.
-    annotation_size: usize,
-    /// Bytes of each domain's part of the data and of the annotation, those with precedence first.
-    parts: Vec<(u32, u32)>,
+    too_large: Option<String>,
 }
 
 impl Content {
     /// Why Kubernetes would refuse a Secret with this content, if it is too large: how large it would be, and how many
     /// of its domains fit.
-    pub fn too_large(&self) -> Option<String> {
-        let (what, size, most) = match (self.size > MAX_BYTES, self.annotation_size > MAX_ANNOTATION_BYTES) {
-            (true, _) => ("the Secret would hold", self.size, MAX_BYTES),
-            (false, true) => {
-                ("the Secret's annotations would take", self.annotation_size, MAX_ANNOTATION_BYTES)
-            }
-            (false, false) => return None,
-        };
-        Some(format!(
-            "{what} {size} bytes of at most {most}: {} of its {} domains fit; have the bindings of this namespace name \
-             fewer registries or domains",
-            self.fitting(),
-            self.parts.len()
-        ))
-    }
-
-    /// How many domains fit, those with precedence first.
-    fn fitting(&self) -> usize {
-        let sum = |part: fn(&(u32, u32)) -> u32| self.parts.iter().map(|p| part(p) as usize).sum::<usize>();
-        let rest =
-            (self.size.saturating_sub(sum(|p| p.0)), self.annotation_size.saturating_sub(sum(|p| p.1)));
-        let grown = self.parts.iter().scan(rest, |(data, annotation), part| {
-            *data += part.0 as usize;
-            *annotation += part.1 as usize;
-            Some((*data, *annotation))
-        });
-        grown
-            .take_while(|(data, annotation)| *data <= MAX_BYTES && *annotation <= MAX_ANNOTATION_BYTES)
-            .count()
+    pub fn too_large(&self) -> Option<&str> {
+        self.too_large.as_deref()
     }
 }
 
@@ -219,34 +189,63 @@ pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
             .push(domain);
     }
     let is_empty = auths.is_empty();
-    let parts =
-        in_order.iter().filter_map(|domain| Some((*domain, auths.get(domain)?))).map(|(domain, auth)| {
-            // "domain":{…}, and "domain",
-            let entry = serde_json::to_vec(auth).map_or(0, |json| json.len());
-            (short(domain.len() + entry + 4), short(domain.len() + 3))
-        });
-    let parts = parts.collect();
+    let config = DockerConfig { auths };
     // Strings and maps of strings always serialize.
-    let json = serde_json::to_vec(&DockerConfig { auths }).unwrap_or_default();
+    let json = serde_json::to_vec(&config).unwrap_or_default();
     let registries = serde_json::to_string(&listed.into_values().collect::<Vec<_>>()).unwrap_or_default();
     let data = STANDARD.encode(&json);
     let values = BTreeMap::from([(names::SECRET_KEY.to_owned(), ValueDigest::of(&data))]);
     let mut annotations = template.annotations.clone();
     annotations.insert(names::ANNOTATION_REGISTRIES.to_owned(), registries.clone());
+    let sizes = (json.len(), annotations.iter().map(|(key, value)| key.len() + value.len()).sum());
     Content {
         fingerprint: template.fingerprint(&values, &template.all_labels(), &annotations),
         data: data.into(),
         registries,
         contests: contests.into(),
         is_empty,
-        annotation_size: annotations.iter().map(|(key, value)| key.len() + value.len()).sum(),
         size: json.len(),
-        parts,
+        too_large: too_large(sizes, || parts(&config, &in_order)),
     }
 }
 
-fn short(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
+/// Bytes of each domain's part of the data and of the annotation, those with precedence first.
+fn parts(config: &DockerConfig<'_>, in_order: &[&str]) -> Vec<(usize, usize)> {
+    let held = in_order.iter().filter_map(|domain| Some((domain, config.auths.get(domain)?)));
+    let part = |(domain, auth): (&&str, &Auth<'_>)| {
+        // "domain":{…}, and "domain",
+        let entry = serde_json::to_vec(auth).map_or(0, |json| json.len());
+        (domain.len() + entry + 4, domain.len() + 3)
+    };
+    held.map(part).collect()
+}
+
+/// Why data and annotations of these sizes are refused, if they are. Their parts are asked for only then.
+fn too_large(
+    (size, annotation_size): (usize, usize),
+    parts: impl FnOnce() -> Vec<(usize, usize)>,
+) -> Option<String> {
+    let (what, taken, most) = match (size > MAX_BYTES, annotation_size > MAX_ANNOTATION_BYTES) {
+        (true, _) => ("the Secret would hold", size, MAX_BYTES),
+        (false, true) => ("the Secret's annotations would take", annotation_size, MAX_ANNOTATION_BYTES),
+        (false, false) => return None,
+    };
+    let parts = parts();
+    let sum = |part: fn(&(usize, usize)) -> usize| parts.iter().map(part).sum::<usize>();
+    let rest = (size.saturating_sub(sum(|p| p.0)), annotation_size.saturating_sub(sum(|p| p.1)));
+    let grown = parts.iter().scan(rest, |(data, annotation), part| {
+        *data += part.0;
+        *annotation += part.1;
+        Some((*data, *annotation))
+    });
+    let fit = grown
+        .take_while(|(data, annotation)| *data <= MAX_BYTES && *annotation <= MAX_ANNOTATION_BYTES)
+        .count();
+    Some(format!(
+        "{what} {taken} bytes of at most {most}: {fit} of its {} domains fit; have the bindings of this namespace name \
+         fewer registries or domains",
+        parts.len()
+    ))
 }
 
 /// The file `config.json` of Docker, as far as the kubelet reads it.
