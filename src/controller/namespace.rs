@@ -18,7 +18,7 @@ use crate::cluster::error::CallError;
 use crate::cluster::{Applier, Outcome};
 use crate::plan::refresh::backoff;
 use crate::plan::rivalry::{self, Undone};
-use crate::plan::{self, Change, Failure, NamespaceView, Plan, Standing};
+use crate::plan::{self, Change, Failure, NamespaceView, Plan, Snapshot, Standing};
 use crate::server::Metrics;
 
 /// Plans and applies until nothing is left to write, at most this often in a row: what moves faster than that
@@ -79,9 +79,8 @@ impl NamespaceLoop {
         let namespace = &job.key;
         trace!(%namespace, "looked at");
         for _ in 0..ROUNDS {
-            let (snapshot, kept) = self.board.look(namespace);
-            let planned = |view: &NamespaceView| plan::namespace_keeping(view, &snapshot, &kept);
-            let Some(plan) = self.board.index.read(namespace, planned) else {
+            let (snapshot, plan) = self.plan(namespace);
+            let Some(plan) = plan else {
                 self.board.record(namespace, &[]);
                 return Next::Settled;
             };
@@ -121,6 +120,14 @@ impl NamespaceLoop {
         }
         warn!(%namespace, "the namespace keeps changing under our hands; looking again later");
         Next::After(self.back_off(namespace, (Duration::from_secs(1), Duration::from_secs(60))))
+    }
+
+    /// What should be written now, by which bindings; `None` where nothing is known of the namespace.
+    fn plan(&self, namespace: &Arc<str>) -> (Arc<Snapshot>, Option<Plan>) {
+        let (snapshot, kept) = self.board.look(namespace);
+        let planned = |view: &NamespaceView| plan::namespace_keeping(view, &snapshot, &kept);
+        let plan = self.board.index.read(namespace, planned);
+        (snapshot, plan)
     }
 
     /// The changes to make, and an object that is fought over, with the time until which it is left alone.
@@ -284,9 +291,7 @@ impl NamespaceLoop {
             }
             why = Some(failure);
         }
-        let (snapshot, kept) = self.board.look(namespace);
-        let planned = |view: &NamespaceView| plan::namespace_keeping(view, &snapshot, &kept);
-        let plan = self.board.index.read(namespace, planned).unwrap_or_default();
+        let plan = self.plan(namespace).1.unwrap_or_default();
         match why {
             Some(why) => self.board.record(namespace, &refused(plan, &why)),
             None => self.board.record(namespace, &plan.standings),
