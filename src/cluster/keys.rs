@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::error::{CallError, call};
+use super::own::is_labelled;
 use crate::api::names;
 use crate::model::legacy::{KeyPair, MAX_KEY_PAIRS, key_secret_name};
 
@@ -79,10 +80,7 @@ impl KeySecrets {
         let mut made = Vec::new();
         for name in named {
             let standing = call(self.secrets.get_opt(&name)).await?;
-            let ours = |secret: &Secret| {
-                secret.labels().get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::MANAGER)
-            };
-            made.extend(standing.filter(ours));
+            made.extend(standing.filter(is_labelled));
         }
         Ok(made)
     }
@@ -108,5 +106,5 @@ fn holds(secret: &Secret, pair: &KeyPair) -> bool {
     let value = |key: &str| secret.data.as_ref()?.get(key).map(|bytes| bytes.0.as_slice());
     value("accessKeyId") == Some(pair.access_key_id.expose_secret().as_bytes())
         && value("accessKeySecret") == Some(pair.access_key_secret.expose_secret().as_bytes())
-        && secret.labels().get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::MANAGER)
+        && is_labelled(secret)
 }

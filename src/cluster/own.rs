@@ -2,13 +2,18 @@
 
 use std::fmt::Debug;
 
-use kube::Api;
 use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::error::{CallError, call};
 use crate::api::names;
+
+/// Whether an object says that this controller made it.
+pub fn is_labelled(object: &impl ResourceExt) -> bool {
+    object.labels().get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::MANAGER)
+}
 
 /// How a change of an object that stands is sent.
 pub fn merging() -> PatchParams {

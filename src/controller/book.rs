@@ -59,6 +59,11 @@ impl Entry {
         observed.is_some() && observed == self.object.metadata.generation
     }
 
+    /// All that it asks of the cluster or the cloud.
+    fn asks(&self) -> (Option<(Arc<Binding>, Phase)>, Vec<Invalid>, Option<String>, Wish) {
+        (self.in_force(), self.invalid.clone(), self.refreshing.clone(), self.wish())
+    }
+
     /// What it says about what it covers no more.
     pub fn wish(&self) -> Wish {
         let metadata = &self.object.metadata;
@@ -104,6 +109,16 @@ impl Entry {
     }
 }
 
+/// The refresh request that a binding's status says was acted upon.
+fn reported_refresh(object: &AcrCredentialBinding) -> Option<String> {
+    object.status.as_ref()?.last_handled_refresh_at.clone()
+}
+
+/// The refresh request that is still to be acted upon.
+fn refresh_to_make(object: &AcrCredentialBinding, handled: Option<&String>) -> Option<String> {
+    object.annotations().get(names::ANNOTATION_REFRESH_AT).filter(|asked| handled != Some(*asked)).cloned()
+}
+
 /// What a look at an object brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct News {
@@ -126,28 +141,24 @@ impl Book {
     pub fn put(&mut self, object: AcrCredentialBinding, cluster_region: &str) -> News {
         let name: Arc<str> = object.name_any().into();
         let readable_again = self.unreadable.remove(&name);
-        let before = self
-            .entries
-            .get(&name)
-            .map(|e| (e.in_force(), e.invalid.clone(), e.refreshing.clone(), e.wish()));
+        let before = self.entries.get(&name).map(Entry::asks);
         let same_object = |e: &&Entry| e.object.metadata.uid == object.metadata.uid;
         let earlier = self.entries.remove(&name).filter(|e| same_object(&e));
         let (good, invalid) = match Binding::parse(&object, cluster_region) {
             Ok(binding) => (Some(Arc::new(binding)), Vec::new()),
             Err(invalid) => (earlier.as_ref().and_then(|e| e.good.clone()), invalid),
         };
-        let stored = object.status.as_ref().and_then(|s| s.last_handled_refresh_at.clone());
-        let handled_refresh = earlier.as_ref().and_then(|e| e.handled_refresh.clone()).or(stored);
-        let asked = object.annotations().get(names::ANNOTATION_REFRESH_AT).cloned();
+        let handled_refresh =
+            earlier.as_ref().and_then(|e| e.handled_refresh.clone()).or_else(|| reported_refresh(&object));
         let entry = Entry {
-            refreshing: asked.filter(|asked| handled_refresh.as_ref() != Some(asked)),
+            refreshing: refresh_to_make(&object, handled_refresh.as_ref()),
             leaving: earlier.and_then(|e| e.leaving),
             object: Arc::new(object),
             invalid,
             good,
             handled_refresh,
         };
-        let after = Some((entry.in_force(), entry.invalid.clone(), entry.refreshing.clone(), entry.wish()));
+        let after = Some(entry.asks());
         let refresh = entry.refreshing.is_some() && before.as_ref().map(|b| &b.2) != Some(&entry.refreshing);
         self.entries.insert(name, entry);
         News { changed: readable_again || before != after, refresh }
@@ -158,10 +169,8 @@ impl Book {
     pub fn begin(&mut self) -> Vec<Arc<Binding>> {
         let mut asking = Vec::new();
         for entry in self.entries.values_mut() {
-            entry.handled_refresh =
-                entry.object.status.as_ref().and_then(|status| status.last_handled_refresh_at.clone());
-            let asked = entry.object.annotations().get(names::ANNOTATION_REFRESH_AT).cloned();
-            entry.refreshing = asked.filter(|asked| entry.handled_refresh.as_ref() != Some(asked));
+            entry.handled_refresh = reported_refresh(&entry.object);
+            entry.refreshing = refresh_to_make(&entry.object, entry.handled_refresh.as_ref());
             asking.extend(entry.good.clone().filter(|_| entry.refreshing.is_some()));
         }
         asking

@@ -14,6 +14,7 @@ use super::Webhook;
 use crate::api::names;
 use crate::cluster::certificates::{CertificateStore, Kept};
 use crate::cluster::error::CallError;
+use crate::cluster::own::is_labelled;
 use crate::cluster::webhook::{Configuration, Seen};
 use crate::controller::board::Board;
 use crate::controller::clock;
@@ -139,10 +140,7 @@ impl WebhookLoop {
         };
         let wanted = webhooks(asking(&snapshot), &target);
         let ours = |standing: &&MutatingWebhookConfiguration| {
-            let labels = standing.metadata.labels.as_ref();
-            let labelled = labels.and_then(|labels| labels.get(names::LABEL_MANAGED_BY));
-            labelled.is_some_and(|by| by == names::MANAGER)
-                && standing.webhooks.as_deref().unwrap_or_default() == wanted
+            is_labelled(*standing) && standing.webhooks.as_deref().unwrap_or_default() == wanted
         };
         if standing.as_ref().filter(ours).is_some() {
             self.board.change_ways(|ways| ways.webhook = Some(Ok(())));
