@@ -59,9 +59,13 @@ impl Entry {
         observed.is_some() && observed == self.object.metadata.generation
     }
 
-    /// All that it asks of the cluster or the cloud.
-    fn asks(&self) -> (Option<(Arc<Binding>, Phase)>, Vec<Invalid>, Option<String>, Wish) {
-        (self.in_force(), self.invalid.clone(), self.refreshing.clone(), self.wish())
+    fn asks(&self) -> Asks {
+        Asks {
+            in_force: self.in_force(),
+            invalid: self.invalid.clone(),
+            refreshing: self.refreshing.clone(),
+            wish: self.wish(),
+        }
     }
 
     /// What it says about what it covers no more.
@@ -107,6 +111,15 @@ impl Entry {
         let phase = self.phase(&binding);
         Some((binding, phase))
     }
+}
+
+/// All that a binding asks of the cluster or the cloud.
+#[derive(PartialEq)]
+struct Asks {
+    in_force: Option<(Arc<Binding>, Phase)>,
+    invalid: Vec<Invalid>,
+    refreshing: Option<String>,
+    wish: Wish,
 }
 
 /// The refresh request that a binding's status says was acted upon.
@@ -159,7 +172,8 @@ impl Book {
             handled_refresh,
         };
         let after = Some(entry.asks());
-        let refresh = entry.refreshing.is_some() && before.as_ref().map(|b| &b.2) != Some(&entry.refreshing);
+        let refresh = entry.refreshing.is_some()
+            && before.as_ref().map(|asked| &asked.refreshing) != Some(&entry.refreshing);
         self.entries.insert(name, entry);
         News { changed: readable_again || before != after, refresh }
     }
