@@ -49,7 +49,7 @@ impl Applier {
     pub async fn apply(&self, namespace: &str, change: &Change) -> Outcome {
         let result = match change {
             Change::CreateSecret { content } => self.create_secret(namespace, content).await,
-            Change::UpdateSecret { content, resource_version, extra_keys } => {
+            Change::UpdateSecret { content, resource_version, extra_keys, .. } => {
                 self.patch_secret(namespace, &self.update(content, resource_version, extra_keys)).await
             }
             Change::RetainSecret { resource_version } => {

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::plan::secret::Fingerprint;
 use crate::plan::tally::Failure;
 use crate::plan::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
 
@@ -102,6 +103,14 @@ impl Index {
     pub fn set_refused(&self, namespace: &str, refused: Option<Failure>) {
         self.change(namespace, |view| {
             view.refused = refused;
+            false
+        });
+    }
+
+    /// Remembers what our Secret holds since this process wrote it.
+    pub fn set_written(&self, namespace: &str, written: Fingerprint) {
+        self.change(namespace, |view| {
+            view.written = Some(written);
             false
         });
     }

@@ -188,7 +188,7 @@ impl NamespaceLoop {
     /// Says who undoes what is written, before it is written once more: afterwards the last writer is us.
     async fn tell_slow_rivals(&self, namespace: &Arc<str>, changes: &[&Change]) {
         let to_be_told = |change: &&Change| {
-            let object = Object::of(namespace, change)?;
+            let object = Object::of(namespace, change).filter(|_| change.may_repair())?;
             Some((
                 self.rivals.is_to_be_told(&object)?,
                 object,
@@ -231,10 +231,14 @@ impl NamespaceLoop {
             self.metrics.count_change(change, &outcome);
             // What a rival undoes comes back by an event. A fill or a refresh of thousands is not remembered for it.
             if job.is_urgent()
+                && change.may_repair()
                 && let (Outcome::Done | Outcome::Stale, Some(object)) =
                     (&outcome, Object::of(&job.key, change))
             {
                 self.rivals.wrote(object);
+            }
+            if let (Outcome::Done, Some(content)) = (&outcome, change.content()) {
+                self.board.index.set_written(&job.key, content.fingerprint);
             }
             match (&outcome, change) {
                 (Outcome::Done, Change::SetPullSecrets { service_account, .. }) => {

@@ -20,6 +20,8 @@ pub enum Change {
         resource_version: Box<str>,
         /// Keys of its data that must go.
         extra_keys: Box<[Box<str>]>,
+        /// Whether somebody changed what this process wrote. A renewal replaces what it wrote itself.
+        undoes: bool,
     },
     /// Mark the Secret as left behind on purpose.
     RetainSecret {
@@ -42,6 +44,25 @@ pub enum Change {
         /// The whole list.
         pull_secrets: Vec<Box<str>>,
     },
+}
+
+impl Change {
+    /// Whether it may answer to somebody who undoes what this process writes.
+    pub fn may_repair(&self) -> bool {
+        match self {
+            Self::UpdateSecret { undoes, .. } => *undoes,
+            Self::CreateSecret { .. } | Self::SetPullSecrets { .. } => true,
+            Self::RetainSecret { .. } | Self::DeleteSecret { .. } => false,
+        }
+    }
+
+    /// What our Secret holds after it, if it writes that.
+    pub fn content(&self) -> Option<&Content> {
+        match self {
+            Self::CreateSecret { content } | Self::UpdateSecret { content, .. } => Some(content),
+            Self::RetainSecret { .. } | Self::DeleteSecret { .. } | Self::SetPullSecrets { .. } => None,
+        }
+    }
 }
 
 /// What changes would do, as a sentence. No byte of a Secret is in it.

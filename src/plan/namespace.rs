@@ -142,6 +142,7 @@ fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], still: &[u
                     content: content.clone(),
                     resource_version: secret.resource_version.clone(),
                     extra_keys: secret.extra_keys.clone(),
+                    undoes: view.written.is_some_and(|written| written != secret.fingerprint),
                 });
                 Err(Failure::new(Reason::Progressing, "the Secret is being brought up to date"))
             }

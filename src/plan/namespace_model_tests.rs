@@ -82,7 +82,7 @@ impl World {
                 made.put(content);
                 self.secret = Some(made);
             }
-            Change::UpdateSecret { content, resource_version, extra_keys } => {
+            Change::UpdateSecret { content, resource_version, extra_keys, .. } => {
                 let secret = self.at(resource_version);
                 secret.put(content);
                 secret.data.retain(|key, _| !extra_keys.iter().any(|extra| **extra == **key));

@@ -9,6 +9,7 @@ use crate::plan::fixture::{
     snapshot_beside_unreadable, told, view,
 };
 use crate::plan::secret::MAX_BYTES;
+use crate::plan::view::SecretView;
 use crate::plan::{Bound, Change, Failure, Issue, NamespaceView, Phase, Plan, Snapshot};
 
 #[path = "namespace_model_tests.rs"]
@@ -53,6 +54,22 @@ fn a_settled_namespace_is_left_alone() {
     assert_eq!(reasons(&plan), [("a", None)]);
     let standing = &plan.standings[0];
     assert_eq!((standing.matched, standing.bound, standing.contests.len()), (1, 1, 0));
+}
+
+#[test]
+fn only_a_secret_that_is_not_as_it_was_written_last_was_changed_by_somebody() {
+    let (snapshot, two) = (snapshot([bound("a")]), snapshot([bound("a"), bound("b")]));
+    let undoes = |standing: &SecretView, written: Option<&SecretView>| {
+        let secret = Some(standing.clone());
+        let view = NamespaceView { secret, written: written.map(|s| s.fingerprint), ..view(&[]) };
+        let changes = namespace(&view, &snapshot).changes;
+        assert_eq!(told(&changes), ["update at 3"]);
+        changes[0].may_repair()
+    };
+    let (earlier, other) = (outdated(), holding(&two.content(&[0, 1])));
+    assert!(!undoes(&earlier, Some(&earlier)), "a renewal");
+    assert!(!undoes(&earlier, None), "by an earlier process, or by somebody: nobody knows");
+    assert!(undoes(&other, Some(&earlier)), "somebody wrote since");
 }
 
 /// A Pod copies the list once: a missing Secret heals at the kubelet's next try, a missing entry never does.

@@ -19,6 +19,8 @@ pub struct NamespaceView {
     pub service_accounts: Vec<ServiceAccountView>,
     /// Why the API server refused to let our Secret be made, the last time it was tried.
     pub refused: Option<Failure>,
+    /// What our Secret held when this process wrote it last.
+    pub written: Option<Fingerprint>,
     /// Whether this process served it: an entry of our name is ours then, even with no Secret beside it.
     pub served: bool,
 }
@@ -26,7 +28,15 @@ pub struct NamespaceView {
 impl NamespaceView {
     /// A namespace of which nothing is known yet.
     pub fn new(name: Arc<str>) -> Self {
-        Self { name, facts: None, secret: None, service_accounts: Vec::new(), refused: None, served: false }
+        Self {
+            name,
+            facts: None,
+            secret: None,
+            service_accounts: Vec::new(),
+            refused: None,
+            written: None,
+            served: false,
+        }
     }
 }
 

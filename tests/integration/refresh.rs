@@ -132,3 +132,28 @@ async fn a_throttled_call_waits_as_long_as_the_cloud_asks_and_holds_up_no_other_
     assert_eq!(times.len(), 2, "{times:?}");
     assert!(times[1] - times[0] >= 5_000, "{times:?}");
 }
+
+/// A renewal that goes out together with a new account's entry replaces what the controller wrote itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn renewals_beside_new_accounts_and_a_deleted_secret_are_no_rivals_work() {
+    let lab = Lab::start().await;
+    lab.create_namespace("busy").await;
+    lab.bind("busy", spec(&["busy"])).await;
+    lab.until_ready_is("busy", "True", "Succeeded").await;
+    for round in 0..8 {
+        let token = lab.token("busy", DOMAIN).await.unwrap();
+        lab.annotate("busy", "acrcredential.dev/refresh-at", &round.to_string()).await;
+        let mut number = 0;
+        lab.until("the token is another one", async || {
+            number += 1;
+            lab.create_account("busy", &format!("new-{round}-{number}"), &[]).await;
+            lab.token("busy", DOMAIN).await.is_some_and(|now| now != token)
+        })
+        .await;
+    }
+    lab.delete_secret("busy").await;
+    lab.until_served("busy", DOMAIN).await;
+    lab.until_settled().await;
+    assert_eq!(lab.condition("busy", "Contended").await, None);
+    assert!(!lab.controller.log().contains("contended"), "{}", lab.controller.log_tail(20));
+}
