@@ -148,3 +148,26 @@ impl Known {
         self.sweep_at = self.rivalries.len() * 2;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Object, Rivals};
+    use crate::api::Reason;
+    use crate::controller::clock;
+    use crate::plan::Failure;
+
+    #[test]
+    fn what_was_said_holds_for_the_rest_it_was_said_of() {
+        let (rivals, first) = (Rivals::default(), clock::now());
+        let object = Object { namespace: "n".into(), service_account: None };
+        assert!(rivals.told(&object, first).is_none());
+        rivals.tell(object.clone(), first, Failure::new(Reason::Contended, "by a tool"));
+        assert_eq!(rivals.told(&object, first).map(|told| told.reason), Some(Reason::Contended));
+        assert!(
+            rivals.told(&object, first + Duration::from_secs(60)).is_none(),
+            "somebody else may write by now"
+        );
+    }
+}
