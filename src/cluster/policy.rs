@@ -106,14 +106,23 @@ pub async fn probe(client: &Client, namespace: &str, secret_name: &str) -> Fence
     for probe in probes(namespace, secret_name) {
         shown.push((probe.policy, probe.ask(client).await));
     }
-    let missing: Vec<&str> =
-        shown.iter().filter(|(_, shown)| *shown == Shown::LetThrough).map(|(policy, _)| *policy).collect();
-    let refused = shown.iter().filter(|(_, shown)| *shown == Shown::Refused).count();
-    if !missing.is_empty() {
-        return if refused == 0 && !served(client).await { Fence::Unserved } else { Fence::Missing(missing) };
+    let refused = shown.iter().any(|(_, shown)| *shown == Shown::Refused);
+    match conclude(&shown) {
+        Fence::Missing(_) if !refused && !served(client).await => Fence::Unserved,
+        fence => fence,
     }
-    let unknown = shown.iter().any(|(_, shown)| *shown == Shown::Nothing);
-    if unknown || refused == 0 { Fence::Unknown } else { Fence::Standing }
+}
+
+/// What the probes say together, where policies are served.
+fn conclude(shown: &[(&'static str, Shown)]) -> Fence {
+    let that = |what: Shown| shown.iter().filter(move |(_, shown)| *shown == what).map(|(policy, _)| *policy);
+    let missing: Vec<_> = that(Shown::LetThrough).collect();
+    if !missing.is_empty() {
+        return Fence::Missing(missing);
+    }
+    // Where RBAC alone refuses, or an answer is missing, no policy has shown that it stands.
+    let told = that(Shown::Nothing).next().is_none() && that(Shown::Refused).next().is_some();
+    if told { Fence::Standing } else { Fence::Unknown }
 }
 
 impl Probe {
@@ -179,4 +188,25 @@ async fn rules(client: &Client, namespace: &str) -> Result<Vec<ResourceRule>, Ca
     };
     let answer = call(reviews.create(&PostParams::default(), &review)).await?;
     Ok(answer.status.unwrap_or_default().resource_rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fence, Shown, conclude};
+
+    #[test]
+    fn a_fence_stands_where_a_policy_refused_and_nobody_let_through_or_said_nothing() {
+        use Shown::{LetThrough, NoRight, Nothing, Refused};
+        for (shown, fence) in [
+            ([Refused, Refused, Refused], Fence::Standing),
+            ([Refused, NoRight, NoRight], Fence::Standing),
+            ([NoRight, NoRight, NoRight], Fence::Unknown),
+            ([Refused, Nothing, Refused], Fence::Unknown),
+            ([Nothing, LetThrough, Refused], Fence::Missing(vec!["b"])),
+            ([LetThrough, LetThrough, LetThrough], Fence::Missing(vec!["a", "b", "c"])),
+        ] {
+            let probes: Vec<_> = ["a", "b", "c"].into_iter().zip(shown).collect();
+            assert_eq!(conclude(&probes), fence);
+        }
+    }
 }

@@ -169,14 +169,22 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router, st
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use axum::Router;
+    use axum::routing::get;
     use rcgen::{CertificateParams, KeyPair};
     use secrecy::SecretString;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::Notify;
+    use tokio_util::sync::CancellationToken;
 
-    use super::{Presented, Unusable, certified};
+    use super::{Presented, Unusable, certified, serve};
 
     fn pair() -> (String, SecretString) {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(["a".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let certificate =
+            CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
         (certificate.pem(), key.serialize_pem().into())
     }
 
@@ -202,5 +210,38 @@ mod tests {
         assert!(!presented.stands());
         presented.replace(certified(certificate.as_bytes(), &key).unwrap());
         assert_eq!(format!("{presented:?}"), "Presented(true)");
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_is_answered_before_the_server_ends() {
+        let (certificate, key) = pair();
+        let presented = Arc::new(Presented::default());
+        presented.replace(certified(certificate.as_bytes(), &key).unwrap());
+        let root = reqwest::Certificate::from_pem(certificate.as_bytes()).unwrap();
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([root]).build().unwrap();
+        let (asked, release, stop) =
+            (Arc::new(Notify::new()), Arc::new(Notify::new()), CancellationToken::new());
+        let handler = {
+            let (asked, release) = (asked.clone(), release.clone());
+            async move || {
+                asked.notify_one();
+                release.notified().await;
+                "answered"
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(handler));
+        let server = tokio::spawn(serve(listener, presented.clone(), router, stop.clone()));
+        let answer = tokio::spawn(client.get(format!("https://{address}/")).send());
+        asked.notified().await;
+        stop.cancel();
+        // Nobody new is taken any more, and who asked before is not forgotten.
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        release.notify_one();
+        assert_eq!(answer.await.unwrap().unwrap().text().await.unwrap(), "answered");
+        server.await.unwrap().unwrap();
     }
 }
