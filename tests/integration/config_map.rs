@@ -240,6 +240,7 @@ async fn a_config_map_that_comes_back_in_time_was_never_gone() {
         lab.put_config_map(data.clone()).await;
         lab.until("all is well again", async || {
             lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(status, ..)| status == "True")
+                && lab.controller.metrics().await.unwrap().contains("acr_legacy_config_valid 1")
         })
         .await;
         lab.until("the grace would be over", async || since.elapsed() > GRACE).await;
@@ -247,6 +248,11 @@ async fn a_config_map_that_comes_back_in_time_was_never_gone() {
     assert_eq!(lab.bindings().get(NAME).await.unwrap().metadata.uid, uid);
     let writes = lab.requests(mark).writes().filter(|e| e.namespace == "default");
     assert_eq!(writes.counts(), Default::default());
+    // Gone for good, its binding goes when the grace is over, though nothing else happens.
+    let since = Instant::now();
+    lab.namespaced::<ConfigMap>("kube-system").delete(NAME, &DeleteParams::default()).await.unwrap();
+    lab.until("the binding goes", async || lab.bindings().get_opt(NAME).await.unwrap().is_none()).await;
+    assert!(since.elapsed() >= GRACE, "{:?}", since.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -136,6 +136,15 @@ async fn after_its_grace_it_is_withdrawn_after_a_crash_too() {
     lab.until_ready_says("end", "True", "Succeeded", "2 namespaces").await;
     lab.bind("end", spec(&["nothing"])).await;
     until_held(&lab, "end", "(2: end-a, end-b)").await;
+    // Nobody writes anything meanwhile: the end of the grace alone withdraws.
+    until_clean(&lab, &["end-a", "end-b"]).await;
+    lab.until_ready_is("end", "True", "NothingCovered").await;
+    assert_eq!(lab.condition("end", "WithdrawalHeld").await, None);
+
+    lab.bind("end", spec(&["end-*"])).await;
+    lab.until_ready_says("end", "True", "Succeeded", "2 namespaces").await;
+    lab.bind("end", spec(&["nothing"])).await;
+    until_held(&lab, "end", "(2: end-a, end-b)").await;
     assert!(lab.token("end-a", DOMAIN).await.is_some());
     lab.controller.kill();
     lab.controller.restart().unwrap();

@@ -273,7 +273,7 @@ async fn a_secret_that_would_be_too_large_is_refused_before_it_is_written_with_t
     assert!(message.contains(" of its 2048 domains fit"), "{message}");
     assert!(lab.secret("large").await.is_none());
     lab.until_settled().await;
-    let refused = lab.requests(mark).filter(|e| e.code >= 400 && e.namespace == "large");
+    let refused = lab.requests(mark).of("secrets").filter(|e| e.code >= 400 && e.namespace == "large");
     assert_eq!(refused.len(), 0, "{:?}", refused.counts());
     // As many registries as it says do fit.
     let fit: usize = message.split(" of its ").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use acr_lab::plane::Mark;
+use acr_lab::plane::{Mark, Target};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -98,6 +98,29 @@ async fn a_deleted_crd_lets_all_bindings_go_and_writes_nothing_while_the_control
     assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
     assert_eq!((uid("crd-a").await, uid("crd-b").await), before);
     assert_eq!(lab.pull_secrets("crd-a", "default").await, [SECRET]);
+}
+
+/// Until it is known whether the definition stays, its bindings may be going one by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_definition_was_looked_at_nothing_is_written() {
+    let (lab, proxy) = Lab::proxied().await;
+    lab.create_namespace("early").await;
+    lab.bind("early", spec(&["early"])).await;
+    lab.until_ready_is("early", "True", "Succeeded").await;
+    lab.controller.terminate(PATIENCE).await.unwrap();
+    lab.delete_secret("early").await;
+    let mark = lab.mark();
+    let mut held = proxy.hold(Target::new("get", "customresourcedefinitions"));
+    lab.controller.restart().unwrap();
+    tokio::time::timeout(PATIENCE, held.until_caught(1)).await.unwrap().unwrap();
+    lab.until("only that is missing", async || {
+        matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == "waiting for definition")
+    })
+    .await;
+    lab.until_settled().await;
+    assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
+    drop(held);
+    lab.until_served("early", DOMAIN).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::harness::{DOMAIN, Lab, SECRET, root, spec};
+use crate::harness::{DOMAIN, Lab, NAMESPACE, SECRET, root, spec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -220,6 +220,8 @@ async fn a_killed_controller_leaves_nothing_that_the_plugin_does_not_take_back()
     assert!(out.contains("left behind by deletionPolicy Retain") && out.contains("home-b"), "{out}");
     assert!(lab.secret("home-a").await.is_none() && lab.secret("home-b").await.is_some());
     assert_eq!(lab.pull_secrets("home-a", "own").await, ["mine"]);
+    let cache = lab.namespaced::<k8s_openapi::api::core::v1::Secret>(NAMESPACE);
+    assert!(cache.get_opt("acr-credential-cache").await.unwrap().is_none(), "no token outlives it");
     let (code, out, err) = acr(&lab, &["withdraw", "--yes", "--retained"]);
     assert_eq!(code, Some(0), "{out}{err}");
     assert_eq!(lab.pull_secrets("foreign", "old").await, [SECRET], "it was never ours");
