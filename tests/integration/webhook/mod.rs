@@ -1,22 +1,22 @@
 //! ServiceAccounts served at their creation by webhook, on an API server that serves no MutatingAdmissionPolicy.
 
-use std::path::Path;
+mod certificates;
+mod rights;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use acr_lab::certificates::Authority;
 use acr_lab::controller::{Controller, ControllerOptions};
 use acr_lab::front::Balancer;
 use acr_lab::plane::{Options, Plane, free_port};
-use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::harness::{CONTROLLER, Lab, NAMESPACE, SECRET, cloud_of, installed_without, options, root, spec};
+use crate::harness::{CONTROLLER, Lab, NAMESPACE, SECRET, cloud_of, installed_without, options, root, spec};
 
 const NAME: &str = "acr-credential-webhook";
 
@@ -281,26 +281,6 @@ async fn selectors_of_namespaces_and_service_accounts_decide_whom_it_is_asked_ab
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a_grant_is_noticed() {
-    let plane = plane().await;
-    let lab = Lab::start_on(plane, |_, options| options.webhook(free_port().unwrap(), None)).await;
-    lab.create_namespace("waits").await;
-    lab.bind("waits", asking(&["waits"], "Fail", 15)).await;
-    lab.until("the condition says the cure", async || {
-        lab.condition("waits", "ServedAtCreation")
-            .await
-            .is_some_and(|(status, _, message)| status == "False" && message.contains("deploy/webhook.yaml"))
-    })
-    .await;
-    assert!(configuration(&lab).await.is_none());
-    created(&lab.client, "waits", "new").await.unwrap();
-    lab.until_attached("waits", "new").await;
-    grant(&lab.plane).await;
-    until_served_by_webhook(&lab, "waits").await;
-    until_asked(&lab, "waits").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn the_documented_webhook_configuration_works_through_the_config_map() {
     let lab = start(|options| options).await;
     lab.create_namespace("from-map").await;
@@ -316,133 +296,6 @@ async fn the_documented_webhook_configuration_works_through_the_config_map() {
     until_asked(&lab, "from-map").await;
     let stands = configuration(&lab).await.unwrap().webhooks.unwrap();
     assert_eq!((stands[0].failure_policy.as_deref(), stands[0].timeout_seconds), (Some("Ignore"), Some(10)));
-}
-
-/// The authorities in the configuration, and the serial part of our Secret's certificate.
-async fn trusted(lab: &Lab) -> usize {
-    let stands = configuration(lab).await.and_then(|c| c.webhooks).unwrap_or_default();
-    let bundle = stands.first().and_then(|w| w.client_config.ca_bundle.clone()).unwrap_or(ByteString(vec![]));
-    String::from_utf8(bundle.0).unwrap().matches("BEGIN CERTIFICATE").count()
-}
-
-async fn certificates(lab: &Lab) -> Value {
-    let secret = lab.namespaced::<Secret>(NAMESPACE).get(NAME).await.unwrap();
-    serde_json::from_slice(&secret.data.unwrap()["certificates.json"].0).unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn certificates_and_their_authority_change_without_a_refusal() {
-    let lab = start(|options| options.arg("--webhook-lives=30s,9s,3s")).await;
-    lab.create_namespace("rotating").await;
-    lab.bind("rotating", asking(&["rotating"], "Fail", 15)).await;
-    until_served_by_webhook(&lab, "rotating").await;
-    until_asked(&lab, "rotating").await;
-    let stream = Stream::start(&lab, "rotating");
-    let first = certificates(&lab).await;
-    lab.until("a certificate is renewed", async || {
-        certificates(&lab).await["leaf"]["certificate"] != first["leaf"]["certificate"]
-    })
-    .await;
-    lab.until("two authorities are trusted", async || trusted(&lab).await == 2).await;
-    let both = certificates(&lab).await;
-    assert_eq!(both["authorities"].as_array().unwrap().len(), 2);
-    lab.until("the new authority signs", async || certificates(&lab).await["leaf"]["authority"] == 2).await;
-    lab.until("the old authority is gone", async || {
-        trusted(&lab).await == 1 && certificates(&lab).await["authorities"][0]["id"] == 2
-    })
-    .await;
-    stream.end_without_a_refusal().await;
-    let log = lab.controller.log();
-    assert!(!log.contains("PRIVATE KEY"), "a key is in the log");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_cannot_be_used_is_told_and_the_last_good_certificate_stays() {
-    let lab = start(|options| options).await;
-    lab.create_namespace("broken").await;
-    lab.bind("broken", asking(&["broken"], "Fail", 15)).await;
-    until_asked(&lab, "broken").await;
-    until_served_by_webhook(&lab, "broken").await;
-    let secrets = lab.namespaced::<Secret>(NAMESPACE);
-    let patch = json!({ "stringData": { "certificates.json": "{\"leaf\": \"canary\"" } });
-    secrets.patch(NAME, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
-    lab.until("the log says the cure", async || {
-        lab.controller.log().contains("delete the Secret, and the controller makes it anew")
-    })
-    .await;
-    assert!(!lab.controller.log().contains("canary"));
-    assert_eq!(created(&lab.client, "broken", "still").await.unwrap(), [SECRET]);
-    let stands = configuration(&lab).await.unwrap().webhooks;
-    secrets.delete(NAME, &DeleteParams::default()).await.unwrap();
-    lab.until("the Secret is whole again", async || {
-        secrets.get_opt(NAME).await.unwrap().is_some_and(|s| {
-            s.data.is_some_and(|d| serde_json::from_slice::<Value>(&d["certificates.json"].0).is_ok())
-        })
-    })
-    .await;
-    assert_eq!(created(&lab.client, "broken", "after").await.unwrap(), [SECRET]);
-    assert_eq!(configuration(&lab).await.unwrap().webhooks, stands, "nobody's trust changed");
-}
-
-/// Does as the kubelet does: a new folder, and a link that is replaced at once.
-fn project(mount: &Path, authority: &Authority, number: usize) {
-    let version = mount.join(format!("..version-{number}"));
-    std::fs::create_dir(&version).unwrap();
-    authority.write_server(&version, &["127.0.0.1"]).unwrap();
-    let fresh = mount.join("..data_tmp");
-    std::os::unix::fs::symlink(version.file_name().unwrap(), &fresh).unwrap();
-    std::fs::rename(&fresh, mount.join("..data")).unwrap();
-    for file in ["tls.crt", "tls.key", "ca.crt"] {
-        let link = mount.join(file);
-        if !link.is_symlink() {
-            std::os::unix::fs::symlink(Path::new("..data").join(file), link).unwrap();
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn files_of_cert_manager_are_taken_as_the_kubelet_swaps_them() {
-    let plane = plane().await;
-    grant(&plane).await;
-    let mount = plane.dir().join("certificates");
-    std::fs::create_dir(&mount).unwrap();
-    let authority = Authority::new().unwrap();
-    project(&mount, &authority, 1);
-    let flag = format!("--webhook-cert-dir={}", mount.display());
-    let lab = Lab::start_on(plane, |_, options| options.webhook(free_port().unwrap(), None).arg(flag)).await;
-    lab.create_namespace("files").await;
-    lab.bind("files", asking(&["files"], "Fail", 15)).await;
-    until_served_by_webhook(&lab, "files").await;
-    until_asked(&lab, "files").await;
-    let secret = lab.namespaced::<Secret>(NAMESPACE).get_opt(NAME).await.unwrap();
-    assert!(secret.is_none(), "no certificates of its own are made");
-    let bundle = async || {
-        let webhooks = configuration(&lab).await.unwrap().webhooks.unwrap();
-        String::from_utf8(webhooks[0].client_config.ca_bundle.clone().unwrap().0).unwrap()
-    };
-    assert_eq!(bundle().await, authority.pem());
-
-    let stream = Stream::start(&lab, "files");
-    let taken = || lab.controller.log().matches("certificate is taken from files").count();
-    assert_eq!(taken(), 1);
-    project(&mount, &authority, 2);
-    lab.until("the renewed certificate is taken", async || taken() == 2).await;
-    // Half a swap, and a key that is not the certificate's: told once, and the last good one stays.
-    let broken = mount.join("..version-3");
-    std::fs::create_dir(&broken).unwrap();
-    authority.write_server(&broken, &["127.0.0.1"]).unwrap();
-    std::fs::copy(mount.join("..version-1/tls.key"), broken.join("tls.key")).unwrap();
-    std::os::unix::fs::symlink("..version-3", mount.join("..data_tmp")).unwrap();
-    std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
-    lab.until("the mismatch is told", async || {
-        lab.controller.log().contains("a private key that is not the certificate's")
-    })
-    .await;
-    stream.end_without_a_refusal().await;
-    let other = Authority::new().unwrap();
-    project(&mount, &other, 4);
-    lab.until("the new authority is trusted", async || bundle().await == other.pem()).await;
-    until_asked(&lab, "files").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -506,61 +359,52 @@ async fn an_update_that_drops_the_entry_keeps_it_where_updates_are_asked_about()
     lab.until("the entry is withdrawn", async || lab.pull_secrets("updates", "tool").await.is_empty()).await;
 }
 
+/// Another admission changes the list after the webhook did, so that the API server asks the webhook once more about
+/// its own answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_webhooks_rights_allow_no_other_webhook() {
-    let plane = plane().await;
-    let text = root().join("deploy/webhook.yaml");
-    plane.apply_file(text).await.unwrap();
-    let thief = plane.service_account_client(NAMESPACE, CONTROLLER).await.unwrap();
-    let configurations: Api<MutatingWebhookConfiguration> = Api::all(thief);
-    let webhook = |change: Value| {
-        let mut webhook = json!({
-            "name": "a.acrcredential.dev",
-            "admissionReviewVersions": ["v1"],
-            "sideEffects": "None",
-            "clientConfig": { "service": { "namespace": NAMESPACE, "name": NAME } },
-            "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": ["serviceaccounts"], "operations": ["CREATE"] }],
-            "namespaceSelector": { "matchExpressions": [{
-                "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", NAMESPACE],
-            }] },
-        });
-        for (key, value) in change.as_object().unwrap() {
-            webhook[key] = value.clone();
-        }
-        json!({
+async fn asked_again_about_its_own_answer_it_adds_nothing() {
+    let plane = installed_without(&["deploy/admission.yaml"], Options::default()).await;
+    grant(&plane).await;
+    let expression = format!(
+        "[JSONPatch{{op: 'add', path: '/imagePullSecrets/0', value: Object{{name: 'first'}}}}].filter(p, \
+         has(object.imagePullSecrets) && object.imagePullSecrets.exists(s, s.name == '{SECRET}') && \
+         !object.imagePullSecrets.exists(s, s.name == 'first'))"
+    );
+    let policy = json!({
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [{
             "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingWebhookConfiguration",
-            "metadata": { "name": NAME },
-            "webhooks": [webhook],
-        })
-    };
-    let dry = PatchParams { dry_run: true, ..PatchParams::apply("thief") };
-    let apply = async |object: Value| configurations.patch(NAME, &dry, &Patch::Apply(&object)).await;
-    let rule = |resources: Value, operations: Value| json!({ "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": resources, "operations": operations }] });
-    let evil = [
-        json!({ "clientConfig": { "url": "https://127.0.0.1:1/" } }),
-        json!({ "clientConfig": { "service": { "namespace": "default", "name": NAME } } }),
-        json!({ "clientConfig": { "service": { "namespace": NAMESPACE, "name": "other" } } }),
-        rule(json!(["secrets"]), json!(["CREATE"])),
-        rule(json!(["*"]), json!(["CREATE"])),
-        rule(json!(["serviceaccounts", "pods"]), json!(["CREATE"])),
-        rule(json!(["serviceaccounts"]), json!(["*"])),
-        rule(json!(["serviceaccounts"]), json!(["DELETE"])),
-        json!({ "namespaceSelector": {} }),
-    ];
-    // The policies take a moment to be in force.
-    let end = Instant::now() + PATIENCE;
-    while apply(webhook(evil[0].clone())).await.is_ok() {
-        assert!(Instant::now() < end, "the policy never came into force");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    apply(webhook(json!({}))).await.unwrap();
-    for change in evil {
-        let refused = apply(webhook(change.clone())).await.unwrap_err().to_string();
-        assert!(refused.contains("ValidatingAdmissionPolicy"), "{change}: {refused}");
-    }
-    let mut object = webhook(json!({}));
-    object["metadata"]["name"] = "other".into();
-    let refused = configurations.patch("other", &dry, &Patch::Apply(&object)).await.unwrap_err().to_string();
-    assert!(refused.contains("forbidden"), "{refused}");
+            "kind": "MutatingAdmissionPolicy",
+            "metadata": { "name": "after" },
+            "spec": {
+                "failurePolicy": "Fail",
+                "reinvocationPolicy": "IfNeeded",
+                "matchConstraints": { "resourceRules": [{
+                    "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["serviceaccounts"],
+                }] },
+                "mutations": [{ "patchType": "JSONPatch", "jsonPatch": { "expression": expression } }],
+            },
+        }, {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingAdmissionPolicyBinding",
+            "metadata": { "name": "after" },
+            "spec": { "policyName": "after" },
+        }],
+    });
+    plane.apply(&policy.to_string()).await.unwrap();
+    let lab = Lab::start_on(plane, |_, options| options.webhook(free_port().unwrap(), None)).await;
+    lab.create_namespace("twice").await;
+    lab.bind("twice", asking(&["twice"], "Fail", 15)).await;
+    let mut number = 0;
+    lab.until("both admissions are in force", async || {
+        number += 1;
+        created(&lab.client, "twice", &format!("probe-{number}")).await.is_ok_and(|list| list.len() > 1)
+    })
+    .await;
+    let asked =
+        async |outcome| lab.controller.metric("acr_admission_requests_total", &[outcome]).await.unwrap();
+    let before = (asked("Attached").await, asked("Unchanged").await);
+    assert_eq!(created(&lab.client, "twice", "new").await.unwrap(), ["first", SECRET]);
+    assert_eq!((asked("Attached").await, asked("Unchanged").await), (before.0 + 1.0, before.1 + 1.0));
 }

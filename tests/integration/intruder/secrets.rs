@@ -1,0 +1,235 @@
+//! What a thief would do with Secrets.
+
+use serde_json::json;
+
+use super::{Attack, Fence, SECRETS, attack, ours, rbac, secret};
+use crate::caller::Body;
+use crate::harness::SECRET;
+
+/// Writing Secrets that RBAC does not name.
+pub fn other_secrets() -> Vec<Attack> {
+    let all = "/api/v1/namespaces/victim/secrets";
+    let by_name = format!("{all}?fieldSelector=metadata.name%3D{SECRET}");
+    let generated = json!({ "metadata": { "name": null, "generateName": SECRET } });
+    vec![
+        rbac(
+            "post a Secret of our name",
+            "POST",
+            "/api/v1/namespaces/elsewhere/secrets",
+            Body::Json(secret(SECRET, json!({}))),
+        ),
+        rbac("post a Secret with a generated name", "POST", all, Body::Json(secret(SECRET, generated))),
+        rbac(
+            "apply a Secret of another name",
+            "PATCH",
+            &format!("{all}/evil"),
+            Body::Apply(secret("evil", json!({}))),
+        ),
+        rbac("replace our Secret", "PUT", &ours("victim"), Body::Json(secret(SECRET, json!({})))),
+        rbac(
+            "patch a tenant's Secret",
+            "PATCH",
+            &format!("{all}/other"),
+            Body::Merge(json!({ "data": null })),
+        ),
+        rbac("delete a tenant's Secret", "DELETE", &format!("{all}/other"), Body::None),
+        rbac("delete all Secrets of a namespace", "DELETE", all, Body::None),
+        rbac("delete all Secrets of our name", "DELETE", &by_name, Body::None),
+        rbac(
+            "delete the token cache, to make it anew with another type",
+            "DELETE",
+            "/api/v1/namespaces/acr-credential-system/secrets/acr-credential-cache",
+            Body::None,
+        ),
+        rbac(
+            "make a key pair in a tenant's namespace",
+            "PATCH",
+            &format!("{all}/acr-configuration-0"),
+            Body::Apply(secret("acr-configuration-0", json!({}))),
+        ),
+        rbac(
+            "make a cache in a tenant's namespace",
+            "PATCH",
+            &format!("{all}/acr-credential-cache"),
+            Body::Apply(secret("acr-credential-cache", json!({}))),
+        ),
+    ]
+}
+
+/// Making a Secret of our name that is none of ours.
+pub fn made_secrets() -> Vec<Attack> {
+    let make = |what, words, change| {
+        let fence = Fence::Policy(SECRETS, words);
+        attack(what, fence, "PATCH", &ours("elsewhere"), Body::Apply(secret(SECRET, change)))
+    };
+    let owner = |blocks: bool| {
+        json!({ "metadata": { "ownerReferences": [{ "apiVersion": "v1", "kind": "ConfigMap", "name": "x",
+            "uid": "00000000-0000-0000-0000-000000000001", "blockOwnerDeletion": blocks }] } })
+    };
+    let token = json!({ "type": "kubernetes.io/service-account-token", "data": { ".dockerconfigjson": null },
+        "metadata": { "annotations": { "kubernetes.io/service-account.name": "default" } } });
+    let mut made = vec![
+        make("have the cluster fill a Secret with a token", "have the type", token.clone()),
+        make("make an opaque Secret", "have the type", json!({ "type": "Opaque" })),
+        make(
+            "make a bootstrap token",
+            "have the type",
+            json!({ "type": "bootstrap.kubernetes.io/token",
+            "data": { "token-id": "YWJjZGVm", "token-secret": "MDEyMzQ1Njc4OWFiY2RlZg==" } }),
+        ),
+        make("make a Secret without our label", "carry its label", json!({ "metadata": { "labels": null } })),
+        make(
+            "make a Secret with another's label",
+            "carry its label",
+            json!({ "metadata": { "labels": { "app.kubernetes.io/managed-by": "Helm" } } }),
+        ),
+        make("add a key", "and nothing else", json!({ "data": { "more": "eA==" } })),
+        make("add a key as text", "and nothing else", json!({ "stringData": { "more": "x" } })),
+        make(
+            "add a finalizer",
+            "no finalizers",
+            json!({ "metadata": { "finalizers": ["a.example.com/b"] } }),
+        ),
+        make("add an owner", "no owners", owner(false)),
+        make("add an owner that it would block", "no owners", owner(true)),
+        make("make a Secret that cannot be refreshed", "can be refreshed", json!({ "immutable": true })),
+        make(
+            "have a replicator copy another Secret into ours",
+            "others' annotations",
+            json!({ "metadata": { "annotations": { "replicator.v1.mittwald.de/replicate-from": "kube-system/bound" } } }),
+        ),
+        make(
+            "have a reflector copy another Secret into ours",
+            "others' annotations",
+            json!({ "metadata": { "annotations": { "reflector.v1.k8s.emberstack.com/reflects": "kube-system/bound" } } }),
+        ),
+        make(
+            "have ours copied elsewhere by label",
+            "others' labels",
+            json!({ "metadata": { "labels": { "kubed.appscode.com/sync": "" } } }),
+        ),
+        make(
+            "pass for another tool's Secret",
+            "others' labels",
+            json!({ "metadata": { "labels": { "argocd.argoproj.io/secret-type": "repository" } } }),
+        ),
+    ];
+    let fence = Fence::Policy(SECRETS, "have the type");
+    let key_pair = "/api/v1/namespaces/acr-credential-system/secrets/acr-configuration-7";
+    made.push(attack(
+        "have the cluster fill a key pair with a token",
+        fence,
+        "PATCH",
+        key_pair,
+        Body::Apply(secret("acr-configuration-7", token)),
+    ));
+    made
+}
+
+/// Changing Secrets that stand.
+pub fn standing_secrets() -> Vec<Attack> {
+    let patch =
+        |what, words, body| attack(what, Fence::Policy(SECRETS, words), "PATCH", &ours("victim"), body);
+    let home = |what, words, name: &str, body| {
+        let path = format!("/api/v1/namespaces/acr-credential-system/secrets/{name}");
+        attack(what, Fence::Policy(SECRETS, words), "PATCH", &path, body)
+    };
+    let blocked = || json!({ "metadata": { "finalizers": ["a.example.com/b"] } });
+    vec![
+        patch("patch a finalizer in", "no finalizers", Body::Merge(blocked())),
+        patch("patch a finalizer in, strategically", "no finalizers", Body::Strategic(blocked())),
+        patch(
+            "patch a key in",
+            "and nothing else",
+            Body::JsonPatch(json!([
+            { "op": "add", "path": "/data/more", "value": "eA==" }])),
+        ),
+        patch("freeze ours", "can be refreshed", Body::Merge(json!({ "immutable": true }))),
+        patch(
+            "take our label off",
+            "carry its label",
+            Body::Merge(json!({ "metadata": { "labels": null } })),
+        ),
+        patch(
+            "take a user's label off",
+            "others' labels",
+            Body::Merge(json!({ "metadata": { "labels": { "team": null } } })),
+        ),
+        patch(
+            "change a user's annotation",
+            "others' annotations",
+            Body::Merge(json!({ "metadata": { "annotations": { "note": "x" } } })),
+        ),
+        patch(
+            "patch a copy order in",
+            "others' annotations",
+            Body::Merge(
+                json!({ "metadata": { "annotations": { "replicator.v1.mittwald.de/replicate-from": "a/b" } } }),
+            ),
+        ),
+        attack(
+            "delete a user's own Secret of our name",
+            Fence::Policy(SECRETS, "only the Secret that it made"),
+            "DELETE",
+            &ours("owner"),
+            Body::None,
+        ),
+        home(
+            "block its namespace by the cache",
+            "no finalizers",
+            "acr-credential-cache",
+            Body::Merge(blocked()),
+        ),
+        home(
+            "keep more in the cache",
+            "and nothing else",
+            "acr-credential-cache",
+            Body::Merge(json!({ "data": { "more": "eA==" } })),
+        ),
+        home(
+            "keep more in a key pair",
+            "and nothing else",
+            "acr-configuration-0",
+            Body::Apply(secret("acr-configuration-0", json!({ "type": "Opaque" }))),
+        ),
+    ]
+}
+
+/// What more RBAC than ours would open, if somebody gave it: all Secrets of one namespace.
+pub fn if_rbac_were_wide() -> Vec<Attack> {
+    let all = "/api/v1/namespaces/wide/secrets";
+    let deny = |what, words, method, path: &str, body| {
+        attack(what, Fence::Policy(SECRETS, words), method, path, body)
+    };
+    vec![
+        deny(
+            "post another Secret where RBAC lets it",
+            "one Secret name",
+            "POST",
+            all,
+            Body::Json(secret("evil", json!({}))),
+        ),
+        deny(
+            "post a Secret with a generated name where RBAC lets it",
+            "one Secret name",
+            "POST",
+            all,
+            Body::Json(secret("", json!({ "metadata": { "name": null, "generateName": SECRET } }))),
+        ),
+        deny(
+            "replace another Secret where RBAC lets it",
+            "one Secret name",
+            "PUT",
+            &format!("{all}/other"),
+            Body::Json(secret("other", json!({ "type": "Opaque" }))),
+        ),
+        deny("delete all Secrets where RBAC lets it", "one Secret name", "DELETE", all, Body::None),
+        deny(
+            "delete all Secrets of one name where RBAC lets it",
+            "one Secret name",
+            "DELETE",
+            &format!("{all}?fieldSelector=metadata.name%3Dother"),
+            Body::None,
+        ),
+    ]
+}

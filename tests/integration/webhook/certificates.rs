@@ -1,0 +1,152 @@
+//! Its certificates, own ones and those of cert-manager.
+
+use std::path::Path;
+
+use acr_lab::certificates::Authority;
+use acr_lab::plane::free_port;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::{
+    NAME, Stream, asking, configuration, configurations, created, grant, plane, start, until_asked,
+    until_served_by_webhook,
+};
+use crate::harness::{Lab, NAMESPACE, SECRET};
+
+/// The authorities in the configuration, and the serial part of our Secret's certificate.
+async fn trusted(lab: &Lab) -> usize {
+    let stands = configuration(lab).await.and_then(|c| c.webhooks).unwrap_or_default();
+    let bundle = stands.first().and_then(|w| w.client_config.ca_bundle.clone()).unwrap_or(ByteString(vec![]));
+    String::from_utf8(bundle.0).unwrap().matches("BEGIN CERTIFICATE").count()
+}
+
+async fn certificates(lab: &Lab) -> Value {
+    let secret = lab.namespaced::<Secret>(NAMESPACE).get(NAME).await.unwrap();
+    serde_json::from_slice(&secret.data.unwrap()["certificates.json"].0).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_and_their_authority_change_without_a_refusal() {
+    let lab = start(|options| options.arg("--webhook-lives=30s,9s,3s")).await;
+    lab.create_namespace("rotating").await;
+    lab.bind("rotating", asking(&["rotating"], "Fail", 15)).await;
+    until_served_by_webhook(&lab, "rotating").await;
+    until_asked(&lab, "rotating").await;
+    let stream = Stream::start(&lab, "rotating");
+    let first = certificates(&lab).await;
+    lab.until("a certificate is renewed", async || {
+        certificates(&lab).await["leaf"]["certificate"] != first["leaf"]["certificate"]
+    })
+    .await;
+    lab.until("two authorities are trusted", async || trusted(&lab).await == 2).await;
+    let both = certificates(&lab).await;
+    assert_eq!(both["authorities"].as_array().unwrap().len(), 2);
+    lab.until("the new authority signs", async || certificates(&lab).await["leaf"]["authority"] == 2).await;
+    lab.until("the old authority is gone", async || {
+        trusted(&lab).await == 1 && certificates(&lab).await["authorities"][0]["id"] == 2
+    })
+    .await;
+    stream.end_without_a_refusal().await;
+    let log = lab.controller.log();
+    assert!(!log.contains("PRIVATE KEY"), "a key is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_cannot_be_used_is_told_and_the_last_good_certificate_stays() {
+    // Nobody waits for a certificate to be due by its own time: with these lives it is after 24 s.
+    let lab = start(|options| options.arg("--webhook-lives=3600s,36s,2s")).await;
+    lab.create_namespace("broken").await;
+    lab.bind("broken", asking(&["broken"], "Fail", 15)).await;
+    until_asked(&lab, "broken").await;
+    until_served_by_webhook(&lab, "broken").await;
+    let secrets = lab.namespaced::<Secret>(NAMESPACE);
+    let patch = json!({ "stringData": { "certificates.json": "{\"leaf\": \"canary\"" } });
+    secrets.patch(NAME, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    lab.until("the log says the cure", async || {
+        lab.controller.log().contains("delete the Secret, and the controller makes it anew")
+    })
+    .await;
+    assert!(!lab.controller.log().contains("canary"));
+    assert_eq!(created(&lab.client, "broken", "still").await.unwrap(), [SECRET]);
+    let stands = configuration(&lab).await.unwrap().webhooks;
+    // It cannot be renewed, and for as long as it is good everything else goes on.
+    lab.until("the certificate is due", async || lab.controller.log().contains("cannot be renewed")).await;
+    configurations(&lab).delete(NAME, &DeleteParams::default()).await.unwrap();
+    lab.until("the configuration is back", async || {
+        configuration(&lab).await.is_some_and(|now| now.webhooks == stands)
+    })
+    .await;
+    until_asked(&lab, "broken").await;
+    secrets.delete(NAME, &DeleteParams::default()).await.unwrap();
+    lab.until("the Secret is whole again", async || {
+        secrets.get_opt(NAME).await.unwrap().is_some_and(|s| {
+            s.data.is_some_and(|d| serde_json::from_slice::<Value>(&d["certificates.json"].0).is_ok())
+        })
+    })
+    .await;
+    assert_eq!(created(&lab.client, "broken", "after").await.unwrap(), [SECRET]);
+    assert_eq!(configuration(&lab).await.unwrap().webhooks, stands, "nobody's trust changed");
+}
+
+/// Does as the kubelet does: a new folder, and a link that is replaced at once.
+fn project(mount: &Path, authority: &Authority, number: usize) {
+    let version = mount.join(format!("..version-{number}"));
+    std::fs::create_dir(&version).unwrap();
+    authority.write_server(&version, &["127.0.0.1"]).unwrap();
+    let fresh = mount.join("..data_tmp");
+    std::os::unix::fs::symlink(version.file_name().unwrap(), &fresh).unwrap();
+    std::fs::rename(&fresh, mount.join("..data")).unwrap();
+    for file in ["tls.crt", "tls.key", "ca.crt"] {
+        let link = mount.join(file);
+        if !link.is_symlink() {
+            std::os::unix::fs::symlink(Path::new("..data").join(file), link).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_cert_manager_are_taken_as_the_kubelet_swaps_them() {
+    let plane = plane().await;
+    grant(&plane).await;
+    let mount = plane.dir().join("certificates");
+    std::fs::create_dir(&mount).unwrap();
+    let authority = Authority::new().unwrap();
+    project(&mount, &authority, 1);
+    let flag = format!("--webhook-cert-dir={}", mount.display());
+    let lab = Lab::start_on(plane, |_, options| options.webhook(free_port().unwrap(), None).arg(flag)).await;
+    lab.create_namespace("files").await;
+    lab.bind("files", asking(&["files"], "Fail", 15)).await;
+    until_served_by_webhook(&lab, "files").await;
+    until_asked(&lab, "files").await;
+    let secret = lab.namespaced::<Secret>(NAMESPACE).get_opt(NAME).await.unwrap();
+    assert!(secret.is_none(), "no certificates of its own are made");
+    let bundle = async || {
+        let webhooks = configuration(&lab).await.unwrap().webhooks.unwrap();
+        String::from_utf8(webhooks[0].client_config.ca_bundle.clone().unwrap().0).unwrap()
+    };
+    assert_eq!(bundle().await, authority.pem());
+
+    let stream = Stream::start(&lab, "files");
+    let taken = || lab.controller.log().matches("certificate is taken from files").count();
+    assert_eq!(taken(), 1);
+    project(&mount, &authority, 2);
+    lab.until("the renewed certificate is taken", async || taken() == 2).await;
+    // Half a swap, and a key that is not the certificate's: told once, and the last good one stays.
+    let broken = mount.join("..version-3");
+    std::fs::create_dir(&broken).unwrap();
+    authority.write_server(&broken, &["127.0.0.1"]).unwrap();
+    std::fs::copy(mount.join("..version-1/tls.key"), broken.join("tls.key")).unwrap();
+    std::os::unix::fs::symlink("..version-3", mount.join("..data_tmp")).unwrap();
+    std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
+    lab.until("the mismatch is told", async || {
+        lab.controller.log().contains("a private key that is not the certificate's")
+    })
+    .await;
+    stream.end_without_a_refusal().await;
+    let other = Authority::new().unwrap();
+    project(&mount, &other, 4);
+    lab.until("the new authority is trusted", async || bundle().await == other.pem()).await;
+    until_asked(&lab, "files").await;
+}

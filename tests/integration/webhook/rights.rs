@@ -1,0 +1,92 @@
+//! What it may do, and what it says where it may not.
+
+use std::time::{Duration, Instant};
+
+use acr_lab::plane::free_port;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::{
+    NAME, PATIENCE, asking, configuration, created, grant, plane, until_asked, until_served_by_webhook,
+};
+use crate::harness::{CONTROLLER, Lab, NAMESPACE, root};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a_grant_is_noticed() {
+    let plane = plane().await;
+    let lab = Lab::start_on(plane, |_, options| options.webhook(free_port().unwrap(), None)).await;
+    lab.create_namespace("waits").await;
+    lab.bind("waits", asking(&["waits"], "Fail", 15)).await;
+    lab.until("the condition says the cure", async || {
+        lab.condition("waits", "ServedAtCreation")
+            .await
+            .is_some_and(|(status, _, message)| status == "False" && message.contains("deploy/webhook.yaml"))
+    })
+    .await;
+    assert!(configuration(&lab).await.is_none());
+    created(&lab.client, "waits", "new").await.unwrap();
+    lab.until_attached("waits", "new").await;
+    grant(&lab.plane).await;
+    until_served_by_webhook(&lab, "waits").await;
+    until_asked(&lab, "waits").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_webhooks_rights_allow_no_other_webhook() {
+    let plane = plane().await;
+    let text = root().join("deploy/webhook.yaml");
+    plane.apply_file(text).await.unwrap();
+    let thief = plane.service_account_client(NAMESPACE, CONTROLLER).await.unwrap();
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(thief);
+    let webhook = |change: Value| {
+        let mut webhook = json!({
+            "name": "a.acrcredential.dev",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "clientConfig": { "service": { "namespace": NAMESPACE, "name": NAME } },
+            "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": ["serviceaccounts"], "operations": ["CREATE"] }],
+            "namespaceSelector": { "matchExpressions": [{
+                "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", NAMESPACE],
+            }] },
+        });
+        for (key, value) in change.as_object().unwrap() {
+            webhook[key] = value.clone();
+        }
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": { "name": NAME },
+            "webhooks": [webhook],
+        })
+    };
+    let dry = PatchParams { dry_run: true, ..PatchParams::apply("thief") };
+    let apply = async |object: Value| configurations.patch(NAME, &dry, &Patch::Apply(&object)).await;
+    let rule = |resources: Value, operations: Value| json!({ "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": resources, "operations": operations }] });
+    let evil = [
+        json!({ "clientConfig": { "url": "https://127.0.0.1:1/" } }),
+        json!({ "clientConfig": { "service": { "namespace": "default", "name": NAME } } }),
+        json!({ "clientConfig": { "service": { "namespace": NAMESPACE, "name": "other" } } }),
+        rule(json!(["secrets"]), json!(["CREATE"])),
+        rule(json!(["*"]), json!(["CREATE"])),
+        rule(json!(["serviceaccounts", "pods"]), json!(["CREATE"])),
+        rule(json!(["serviceaccounts"]), json!(["*"])),
+        rule(json!(["serviceaccounts"]), json!(["DELETE"])),
+        json!({ "namespaceSelector": {} }),
+    ];
+    // The policies take a moment to be in force.
+    let end = Instant::now() + PATIENCE;
+    while apply(webhook(evil[0].clone())).await.is_ok() {
+        assert!(Instant::now() < end, "the policy never came into force");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    apply(webhook(json!({}))).await.unwrap();
+    for change in evil {
+        let refused = apply(webhook(change.clone())).await.unwrap_err().to_string();
+        assert!(refused.contains("ValidatingAdmissionPolicy"), "{change}: {refused}");
+    }
+    let mut object = webhook(json!({}));
+    object["metadata"]["name"] = "other".into();
+    let refused = configurations.patch("other", &dry, &Patch::Apply(&object)).await.unwrap_err().to_string();
+    assert!(refused.contains("forbidden"), "{refused}");
+}
