@@ -106,6 +106,12 @@ fn entries_apart(text: &str) -> Option<(Node, Vec<usize>)> {
     if starts.len() < 2 || starts.len() > MAX_ENTRIES_APART {
         return None;
     }
+    // What stands before the first entry is none, and is not passed over in silence.
+    let first = starts.first().copied().unwrap_or_default();
+    let says = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    if text[..first].lines().any(says) {
+        starts.insert(0, 0);
+    }
     let mut items = Vec::new();
     let mut failed = Vec::new();
     for (index, start) in starts.iter().enumerate() {
@@ -138,7 +144,12 @@ fn tell_unreadable(value: &Written<'_>, list: &Node, failed: &[usize], findings:
     let Value::List(items) = &list.value else { return };
     for index in failed {
         let span = items.get(*index).and_then(|item| item.span.clone());
-        let message = "is no YAML and is left out: put its keys straight beneath its first, each with a colon and a blank, and a text with signs in it in quotes";
+        let begins = span.as_ref().and_then(|span| value.value.get(span.clone()));
+        let message = if begins.is_some_and(|text| text.trim_start().starts_with('-')) {
+            "is no YAML and is left out: put its keys straight beneath its first, each with a colon and a blank, and a text with signs in it in quotes"
+        } else {
+            "stands before the first entry and is left out: write \"- \" before its first key and indent the others by two blanks"
+        };
         findings.add(Code::EntryUnreadable, &format!("{}[{index}]", value.key), span, message);
     }
 }

@@ -229,3 +229,17 @@ fn key_pairs_are_counted_up_to_eight() {
     assert_eq!(spec.registries[1].access_key_secret_ref.as_ref().unwrap().name, "acr-configuration-0");
     assert!(conversion.findings.iter().any(|finding| finding.code == Code::KeyPairsTooMany));
 }
+
+#[test]
+fn what_stands_before_the_first_entry_is_told_and_not_passed_over() {
+    let text = "# ours\nsee: our: wiki\n- instanceId: cri-b\n- instanceId: cri-c\n";
+    let conversion = info(text);
+    let ids: Vec<_> = spec(&conversion).registries.iter().map(|entry| entry.instance_id.as_deref()).collect();
+    assert_eq!(ids, [Some("cri-b"), Some("cri-c")]);
+    assert_eq!(marks(&conversion), ["E acr-registry-info[0]:1"], "{}", told(&conversion));
+    assert!(told(&conversion).contains("stands before the first entry and is left out: write \"- \" before"));
+    let comment = text.replace("see:", "# see:");
+    assert!(marks(&info(&comment)).is_empty(), "a comment is none");
+    let alone = "- instanceId: cri-b\n  a: b: c\n- instanceId: cri-c\n";
+    assert!(told(&info(alone)).contains("is no YAML and is left out: put its keys"));
+}
