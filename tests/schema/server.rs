@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use acr_credential_binding::api::AcrCredentialBinding;
 use acr_credential_binding::model::{Binding, Invalid};
@@ -25,6 +26,12 @@ pub async fn plane() -> &'static Plane {
             plane.apply_file(root().join(CRD)).await.unwrap();
             let crd = "crd/acrcredentialbindings.acrcredential.dev";
             plane.kubectl_ok(&["wait", "--for=condition=Established", crd, "--timeout=20s"]).await.unwrap();
+            // What kubectl looks kinds and fields up in follows a moment later.
+            let end = Instant::now() + Duration::from_secs(20);
+            while let Err(error) = plane.kubectl_ok(&["explain", "acb"]).await {
+                assert!(Instant::now() < end, "{error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         })
         .await;
     plane
