@@ -57,8 +57,7 @@ impl Board {
                 self.index.read(name, served).unwrap_or_default()
             });
             let strangers = strangers.iter().filter(|_| lost_all).cloned();
-            let covered = told.chain(strangers).collect();
-            state.guards.remember(&binding, covered, since);
+            state.guards.remember(&binding, told.collect(), strangers.collect(), since);
         }
     }
 

@@ -55,6 +55,9 @@ pub struct Kept {
     pub binding: Arc<str>,
     /// Whether it is held and told in the status, or merely not taken back yet.
     pub held: bool,
+    /// Whether it is known that the binding covered the namespace. After a start, a Secret of ours that nobody covers
+    /// and no status names may have been any binding's: none may write its own credentials there.
+    pub certain: bool,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +66,8 @@ struct Known {
     /// Lost a moment ago, and when that began.
     straying: HashMap<Arc<str>, Timestamp>,
     held: Option<Hold>,
+    /// What it may have covered before this process began, and nobody tells.
+    guessed: HashSet<Arc<str>>,
     wish: Wish,
 }
 
@@ -100,9 +105,18 @@ impl Guards {
         self.known.remove(binding);
     }
 
-    /// After a start: what a binding covered, as far as its status and our Secrets tell, and since when that is held.
-    pub fn remember(&mut self, binding: &Arc<str>, covered: HashSet<Arc<str>>, since: Option<Timestamp>) {
+    /// After a start: what a binding covered as its status tells, what it may have covered besides, and since when that
+    /// is held.
+    pub fn remember(
+        &mut self,
+        binding: &Arc<str>,
+        told: HashSet<Arc<str>>,
+        guessed: HashSet<Arc<str>>,
+        since: Option<Timestamp>,
+    ) {
         let known = self.known.entry(binding.clone()).or_default();
+        known.guessed = &guessed - &told;
+        let covered = &told | &guessed;
         match since {
             // Some may have come back: those that did not are held still.
             Some(since) => known.held = Some(Hold { namespaces: covered.into_iter().collect(), since }),
@@ -126,6 +140,7 @@ impl Guards {
         let lost = std::mem::replace(&mut known.covered, covered);
         known.wish = wish;
         known.straying.retain(|name, _| !known.covered.contains(name));
+        known.guessed.retain(|name| !known.covered.contains(name));
         match wish {
             Wish::Confirmed => known.held = None,
             Wish::Guarded | Wish::Suspended if guarded => {
@@ -184,7 +199,8 @@ impl Guards {
             }
             if known.keeps(namespace) {
                 let binding = bound.binding.name.clone();
-                look.kept.push(Kept { binding, held: known.holds(namespace) });
+                let certain = !known.guessed.contains(namespace);
+                look.kept.push(Kept { binding, held: known.holds(namespace), certain });
             }
         }
         look
@@ -220,7 +236,7 @@ impl Guards {
         }
         let message = format!(
             "namespaces that this binding covered are covered no more ({count}: {listed}); what stands \
-             there stays as it is until {until}, and is withdrawn then. If that is a mistake, correct \
+             there stays, and is renewed, until {until}, and is withdrawn then. If that is a mistake, correct \
              spec.watchNamespaces or the labels; if it is meant, annotate the binding with {}: \"{generation}\", or \
              delete it",
             names::ANNOTATION_CONFIRM_WITHDRAWAL
@@ -265,6 +281,7 @@ impl Known {
 
     fn release(&mut self, namespace: &str) {
         self.straying.remove(namespace);
+        self.guessed.remove(namespace);
         if let Some(hold) = &mut self.held {
             hold.namespaces.remove(namespace);
         }

@@ -111,7 +111,7 @@ impl Cluster {
         let told = self.namespaces.iter().filter(|(_, world)| stands(world)).map(|(name, _)| name.clone());
         let told = told.collect();
         self.guards = Guards::new(GRACE);
-        self.guards.remember(&"b".into(), told, since);
+        self.guards.remember(&"b".into(), told, HashSet::new(), since);
         self.namespaces.values_mut().for_each(|world| world.view.served = false);
     }
 

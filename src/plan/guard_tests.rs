@@ -152,10 +152,16 @@ fn labels_that_go_one_by_one_within_seconds_are_one_loss() {
     let mut guards = covering(&["x", "y", "z"]);
     for (namespace, second) in [("x", 0), ("y", 2)] {
         let seen = look(&mut guards, namespace, Some(&facts("ap")), at(second));
-        assert_eq!(seen, Look { kept: vec![Kept { binding: binding(), held: false }], changed: vec![] });
+        assert_eq!(
+            seen,
+            Look { kept: vec![Kept { binding: binding(), held: false, certain: true }], changed: vec![] }
+        );
     }
     let seen = look(&mut guards, "z", Some(&facts("ap")), at(4));
-    assert_eq!(seen, Look { kept: vec![Kept { binding: binding(), held: true }], changed: vec![binding()] });
+    assert_eq!(
+        seen,
+        Look { kept: vec![Kept { binding: binding(), held: true, certain: true }], changed: vec![binding()] }
+    );
     assert_eq!((kept(&guards).len(), guards.until("b")), (3, Some(at(4) + GRACE)));
     assert!(look(&mut guards, "x", Some(&facts("ap")), at(500)).kept[0].held);
 }
@@ -194,14 +200,24 @@ fn a_namespace_that_goes_or_opts_out_says_itself_what_is_wanted() {
 #[test]
 fn a_grace_goes_on_after_a_restart_and_begins_anew_where_nobody_told_of_it() {
     for (told, until) in [(Some(at(-300)), at(-300) + GRACE), (None, at(0) + GRACE)] {
-        let mut guards = guards();
-        guards.remember(&binding(), names(&["x", "y"]), told);
+        let mut guards = Guards::new(GRACE);
+        guards.remember(&binding(), names(&["x"]), names(&["x", "y"]), told);
         guards.cover(&binding(), names(&[]), Wish::Guarded, at(0));
         assert_eq!((kept(&guards).len(), guards.until("b")), (2, Some(until)));
     }
-    // Some came back while nobody looked.
+    let looked = |guards: &mut Guards, namespace| look(guards, namespace, Some(&facts("ap")), at(1)).kept;
     let mut guards = guards();
-    guards.remember(&binding(), names(&["x", "y"]), Some(at(-300)));
+    guards.remember(&binding(), names(&["x"]), names(&["x", "y"]), None);
+    guards.cover(&binding(), names(&[]), Wish::Guarded, at(0));
+    let certain = |guards: &mut Guards| ["x", "y"].map(|name| looked(guards, name)[0].certain);
+    assert_eq!(certain(&mut guards), [true, false], "what no status tells may have been another's");
+    // From when it was covered on, it is known.
+    guards.cover(&binding(), names(&["y"]), Wish::Guarded, at(2));
+    guards.cover(&binding(), names(&[]), Wish::Guarded, at(3));
+    assert_eq!(certain(&mut guards), [true, true]);
+    // Some came back while nobody looked.
+    let mut guards = Guards::new(GRACE);
+    guards.remember(&binding(), names(&["x", "y"]), names(&[]), Some(at(-300)));
     guards.cover(&binding(), names(&["x"]), Wish::Guarded, at(0));
     assert_eq!(kept(&guards), ["y"]);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::change::Change;
 use super::guard::Kept;
-use super::secret::Contest;
+use super::secret::{Content, Contest};
 use super::service_account::{Want, pull_secrets};
 use super::snapshot::{Phase, Snapshot};
 use super::tally::Failure;
@@ -52,10 +52,10 @@ pub fn namespace(view: &NamespaceView, snapshot: &Snapshot) -> Plan {
 pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept]) -> Plan {
     let Some(facts) = view.facts.as_ref().filter(|facts| !facts.terminating) else { return Plan::default() };
     let covering = snapshot.covering(&view.name, facts);
-    let kept: Vec<(usize, bool)> = kept
+    let kept: Vec<(usize, &Kept)> = kept
         .iter()
         .filter(|_| !facts.skip)
-        .filter_map(|kept| Some((snapshot.index_of(&kept.binding)?, kept.held)))
+        .filter_map(|kept| Some((snapshot.index_of(&kept.binding)?, kept)))
         .filter(|(index, _)| !covering.contains(index))
         .collect();
     let of_phase = |phase: Phase| {
@@ -65,7 +65,7 @@ pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept
     };
     let active = of_phase(Phase::Active);
     let suspended = of_phase(Phase::Suspended);
-    let held: Vec<(usize, bool)> =
+    let held: Vec<(usize, &Kept)> =
         kept.iter().copied().filter(|(i, _)| snapshot.bound(*i).phase == Phase::Active).collect();
     let abandoned = of_phase(Phase::Abandoning);
     let leaving = [of_phase(Phase::Withdrawing), of_phase(Phase::Retaining)].concat();
@@ -75,8 +75,17 @@ pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept
         .chain(held.iter().map(|(i, _)| *i))
         .chain(abandoned.iter().copied())
         .collect();
+    // Whose credentials may stand in the Secret. A guess keeps what stands, and adds nothing to it.
+    let guessed = |i: &usize| kept.iter().any(|(index, kept)| index == i && !kept.certain);
+    let mut filling = [&active[..], &still].concat();
+    filling.retain(|i| !guessed(i));
+    filling.sort_unstable();
+    let content = || snapshot.content(&filling);
     let mut plan = if !active.is_empty() {
-        serve(view, snapshot, &active, &still)
+        serve(view, snapshot, &content(), (&active, &still))
+    } else if !held.is_empty() && !still.iter().any(guessed) {
+        let pending = held.iter().any(|(i, _)| snapshot.bound(*i).is_pending());
+        Plan { changes: renew(view, &content(), pending).into_iter().collect(), ..Plan::default() }
     } else if still.len() > abandoned.len() || snapshot.keeps_all() {
         Plan::default()
     } else if !abandoned.is_empty() {
@@ -90,7 +99,7 @@ pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept
         withdraw(view, snapshot, !leaving.is_empty())
     };
     let suspended = suspended.iter().map(|&i| (i, Reason::Suspended, "the binding is suspended"));
-    let held = held.iter().filter(|(_, told)| *told);
+    let held = held.iter().filter(|(_, kept)| kept.held);
     let held = held.map(|&(i, _)| (i, Reason::CoverageLost, "covered no more; the withdrawal is held"));
     let leaving = leaving.iter().chain(&abandoned);
     let leaving = leaving.map(|&i| (i, Reason::Withdrawing, "the binding is being deleted"));
@@ -106,12 +115,14 @@ pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept
     plan
 }
 
-fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], still: &[usize]) -> Plan {
-    // What is held for a suspended binding, or for one whose withdrawal waits, stays in the Secret: it must not lose by
-    // another's refresh.
-    let mut set = [active, still].concat();
-    set.sort_unstable();
-    let content = snapshot.content(&set);
+/// What is held for a suspended binding, or for one whose withdrawal waits (`still`), stays in the Secret: it must not
+/// lose by another's refresh.
+fn serve(
+    view: &NamespaceView,
+    snapshot: &Snapshot,
+    content: &Arc<Content>,
+    (active, still): (&[usize], &[usize]),
+) -> Plan {
     let adopt = active.iter().any(|&i| snapshot.bound(i).binding.adopt);
     // What a suspended binding lacks is not asked for: it would be waited for in vain.
     let pending = active.iter().any(|&i| snapshot.bound(i).is_pending());
@@ -138,12 +149,7 @@ fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], still: &[u
             // What stands may be all that pulls have, and what would replace it is not there.
             Some(_) if pending || content.is_empty => Err(waiting()),
             Some(secret) => {
-                changes.push(Change::UpdateSecret {
-                    content: content.clone(),
-                    resource_version: secret.resource_version.clone(),
-                    extra_keys: secret.extra_keys.clone(),
-                    undoes: view.written.is_some_and(|written| written != secret.fingerprint),
-                });
+                changes.push(update(view, secret, content));
                 Err(Failure::new(Reason::Progressing, "the Secret is being brought up to date"))
             }
         }
@@ -176,6 +182,23 @@ fn serve(view: &NamespaceView, snapshot: &Snapshot, active: &[usize], still: &[u
         .map(|&i| Standing { secret: secret.clone(), ..standing(view, snapshot, i, &content.contests) })
         .collect();
     Plan { changes, standings, served: Some(true) }
+}
+
+/// Where what stands is kept though nobody covers it, pulls go on: its credentials are renewed. Nothing else is mended.
+fn renew(view: &NamespaceView, content: &Arc<Content>, pending: bool) -> Option<Change> {
+    let secret = view.secret.as_ref().filter(|secret| may_go(secret))?;
+    let stale = secret.fingerprint != content.fingerprint;
+    let usable = !pending && !content.is_empty && content.too_large().is_none();
+    (stale && usable).then(|| update(view, secret, content))
+}
+
+fn update(view: &NamespaceView, secret: &SecretView, content: &Arc<Content>) -> Change {
+    Change::UpdateSecret {
+        content: content.clone(),
+        resource_version: secret.resource_version.clone(),
+        extra_keys: secret.extra_keys.clone(),
+        undoes: view.written.is_some_and(|written| written != secret.fingerprint),
+    }
 }
 
 /// Why the Secret that stands there may not be touched, if so.

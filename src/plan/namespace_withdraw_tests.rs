@@ -2,9 +2,13 @@
 
 use crate::api::Reason;
 use crate::plan::fixture::{
-    account, bound, bound_with, foreign, outdated, snapshot, snapshot_beside_unreadable, told, view,
+    account, bound, bound_with, foreign, held, opened, outdated, snapshot, snapshot_beside_unreadable, told,
+    view,
 };
-use crate::plan::{Bound, Kept, NamespaceView, Phase, SecretView, Snapshot, namespace_keeping};
+use crate::plan::secret::MAX_BYTES;
+use crate::plan::{
+    Bound, Change, Issue, Kept, NamespaceView, Phase, SecretView, Snapshot, namespace_keeping,
+};
 use serde_json::json;
 
 use super::{namespace, reasons, settled};
@@ -232,19 +236,21 @@ fn a_namespace_that_was_left_is_not_ours_any_more() {
 }
 
 fn kept(held: bool) -> [Kept; 1] {
-    [Kept { binding: "b".into(), held }]
+    [Kept { binding: "b".into(), held, certain: true }]
 }
 
-/// What stands there may be missing, outdated or doubled: it stays, and only a hold is told.
+/// What stands there may be missing, outdated or doubled: it stays, only its credentials are renewed, and only a hold
+/// is told.
 #[test]
-fn nothing_is_taken_back_or_written_where_a_withdrawal_is_held() {
+fn nothing_is_taken_back_or_mended_where_a_withdrawal_is_held_but_pulls_go_on() {
     for (held, told_of) in [(true, vec![("b", Some(Reason::CoverageLost))]), (false, vec![])] {
         for secret in [None, Some(outdated())] {
             for list in ["", "ours", "x ours ours"] {
                 let mut view = with_secret(secret.clone(), &[("default", list)]);
                 view.served = true;
                 let plan = namespace_keeping(&view, &snapshot([elsewhere()]), &kept(held));
-                assert_eq!(told(&plan.changes), NOTHING);
+                let renewed = secret.iter().map(|_| "update at 3");
+                assert!(told(&plan.changes).into_iter().eq(renewed), "{:?}", plan.changes);
                 assert_eq!(reasons(&plan), told_of);
                 let idle = list.is_empty() && secret.is_none();
                 assert_eq!(namespace(&view, &snapshot([elsewhere()])).changes.is_empty(), idle);
@@ -263,6 +269,45 @@ fn beside_another_binding_the_held_ones_part_stays_in_the_secret_and_in_the_list
         assert_eq!(told(&namespace_keeping(&view, &now, &kept(held)).changes), NOTHING);
     }
     assert_eq!(told(&namespace(&view, &now).changes), ["update at 3", "web at 7: "]);
+}
+
+#[test]
+fn a_held_secret_is_not_renewed_where_that_would_empty_it_nor_where_it_is_not_ours_to_write() {
+    let with = |secret: SecretView| with_secret(Some(secret), &[("default", "ours")]);
+    let look = |secret: SecretView, binding: Bound| {
+        namespace_keeping(&with(secret), &snapshot([binding]), &kept(true)).changes
+    };
+    let of = |issue: Issue| elsewhere().with(|bound| bound.registries[0] = issue);
+    for binding in [of(Issue::Pending), of(Issue::Missing), elsewhere().phased(Phase::Suspended)] {
+        assert_eq!(told(&look(outdated(), binding)), NOTHING);
+    }
+    let large = of(held(&"t".repeat(MAX_BYTES), &["b.example.com".into()]));
+    assert_eq!(told(&look(outdated(), large)), NOTHING);
+    for not_ours in [
+        SecretView { ours: false, ..outdated() },
+        SecretView { retained: true, ..outdated() },
+        SecretView { foreign_type: Some("Opaque".into()), ..outdated() },
+    ] {
+        assert_eq!(told(&look(not_ours, elsewhere())), NOTHING);
+    }
+    assert_eq!(told(&look(outdated(), elsewhere())), ["update at 3"]);
+}
+
+/// A Secret that nobody covers, found at the start, may be of any binding that lost its coverage meanwhile.
+#[test]
+fn a_guess_keeps_what_stands_and_brings_no_credential_into_a_namespace() {
+    let guess = |certain: bool| [Kept { certain, ..kept(true)[0].clone() }];
+    let view = with_secret(Some(outdated()), &[("default", "ours")]);
+    assert_eq!(told(&namespace_keeping(&view, &snapshot([elsewhere()]), &guess(false)).changes), NOTHING);
+
+    let both = snapshot([bound("a"), elsewhere()]);
+    for (certain, domains) in [(true, vec!["a.example.com", "b.example.com"]), (false, vec!["a.example.com"])]
+    {
+        let changes = namespace_keeping(&view, &both, &guess(certain)).changes;
+        let content = changes.iter().find_map(Change::content).unwrap();
+        let config = opened(content);
+        assert!(config["auths"].as_object().unwrap().keys().eq(domains), "{config}");
+    }
 }
 
 #[test]

@@ -90,6 +90,31 @@ async fn a_typo_in_the_spec_is_held_told_and_given_back_without_a_write() {
     assert!(writes.len() == 1 && writes[0].contains("typo-a"), "the new account alone: {writes:?}");
 }
 
+/// A grace may be longer than a token lives: pulls go on until it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_is_renewed_in_place() {
+    let lab = Lab::start().await;
+    for name in ["renew-a", "renew-b"] {
+        lab.create_namespace(name).await;
+    }
+    lab.bind("renew", spec(&["renew-*"])).await;
+    lab.until_ready_says("renew", "True", "Succeeded", "2 namespaces").await;
+    lab.bind("renew", spec(&["renw-*"])).await;
+    let told = until_held(&lab, "renew", "(2: renew-a, renew-b)").await;
+    assert!(told.contains("stays, and is renewed"), "{told}");
+    // Somebody took this one away: what is held is renewed, not made anew.
+    let mark = lab.mark();
+    lab.delete_secret("renew-b").await;
+    lab.until_settled().await;
+    let (uid, old) = (lab.secret("renew-a").await.unwrap().metadata.uid, lab.token("renew-a", DOMAIN).await);
+    lab.annotate("renew", "acrcredential.dev/refresh-at", "now").await;
+    lab.until("the token is another", async || lab.token("renew-a", DOMAIN).await != old).await;
+    assert_eq!(lab.secret("renew-a").await.unwrap().metadata.uid, uid);
+    lab.until_settled().await;
+    assert_eq!(tenant_writes(&lab, mark), ["patch renew-a/secrets"]);
+    assert_eq!(until_held(&lab, "renew", "(2:").await, told, "the grace is the same");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grace_outlives_restarts_whether_the_labels_went_before_or_while_nobody_looked() {
     let lab = Lab::start().await;
