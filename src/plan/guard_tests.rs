@@ -211,7 +211,13 @@ fn a_grace_goes_on_after_a_restart_and_begins_anew_where_nobody_told_of_it() {
     guards.cover(&binding(), names(&[]), Wish::Guarded, at(0));
     let certain = |guards: &mut Guards| ["x", "y"].map(|name| looked(guards, name)[0].certain);
     assert_eq!(certain(&mut guards), [true, false], "what no status tells may have been another's");
-    // From when it was covered on, it is known.
+    // From when it was covered on, it is known: by a label, or by the spec.
+    let mut labelled = Guards::new(GRACE);
+    labelled.remember(&binding(), names(&[]), names(&["x", "y"]), None);
+    labelled.cover(&binding(), names(&[]), Wish::Guarded, at(0));
+    look(&mut labelled, "x", Some(&facts("app")), at(1));
+    look(&mut labelled, "x", Some(&facts("ap")), at(2));
+    assert_eq!(certain(&mut labelled), [true, false]);
     guards.cover(&binding(), names(&["y"]), Wish::Guarded, at(2));
     guards.cover(&binding(), names(&[]), Wish::Guarded, at(3));
     assert_eq!(certain(&mut guards), [true, true]);

@@ -300,6 +300,15 @@ fn a_guess_keeps_what_stands_and_brings_no_credential_into_a_namespace() {
     let view = with_secret(Some(outdated()), &[("default", "ours")]);
     assert_eq!(told(&namespace_keeping(&view, &snapshot([elsewhere()]), &guess(false)).changes), NOTHING);
 
+    // Beside one that is known, renewing would take the other's part away.
+    let a = || bound_with("a", json!({"watchNamespaces": {"names": ["elsewhere"]}}));
+    let known = Kept { binding: "a".into(), ..kept(true)[0].clone() };
+    for (certain, changes) in [(false, vec![]), (true, vec!["update at 3"])] {
+        let kept = [known.clone(), guess(certain)[0].clone()];
+        let plan = namespace_keeping(&view, &snapshot([a(), elsewhere()]), &kept);
+        assert_eq!(told(&plan.changes), changes);
+    }
+
     let both = snapshot([bound("a"), elsewhere()]);
     for (certain, domains) in [(true, vec!["a.example.com", "b.example.com"]), (false, vec!["a.example.com"])]
     {
