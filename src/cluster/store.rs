@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -71,12 +71,16 @@ impl fmt::Debug for StoredCredential {
 pub struct Store {
     secrets: Api<Secret>,
     namespace: Box<str>,
+    /// The version that was read or written last. A write that was on its way when another replica took over must not
+    /// bring back older tokens.
+    version: Arc<Mutex<Option<String>>>,
 }
 
 impl Store {
     /// The cache in a namespace.
     pub fn new(client: Client, namespace: &str) -> Self {
-        Self { secrets: Api::namespaced(client, namespace), namespace: namespace.into() }
+        let secrets = Api::namespaced(client, namespace);
+        Self { secrets, namespace: namespace.into(), version: Arc::default() }
     }
 
     /// Reads what was kept. What cannot be read counts as not kept: it is minted again.
@@ -85,16 +89,28 @@ impl Store {
     /// [`CallError`].
     pub async fn load(&self) -> Result<Tokens, CallError> {
         let secret = call(self.secrets.get_opt(names::CACHE_SECRET_NAME)).await?;
+        *self.version() = secret.as_ref().and_then(|secret| secret.metadata.resource_version.clone());
         let bytes = secret.and_then(|s| s.data).and_then(|mut data| data.remove(KEY)).unwrap_or_default();
         Ok(parse(&bytes))
     }
 
-    /// Keeps tokens. The Secret is ours alone, so it is applied with force.
+    /// Keeps tokens. Where somebody else changed the Secret or took it away, it is written all the same: it is ours
+    /// alone, and each request is sent only by who holds the lease.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn save(&self, tokens: &Tokens) -> Result<(), CallError> {
-        let object = json!({
+        match self.apply(tokens).await {
+            Err(CallError::Conflict) => {
+                self.load().await?;
+                self.apply(tokens).await
+            }
+            written => written,
+        }
+    }
+
+    async fn apply(&self, tokens: &Tokens) -> Result<(), CallError> {
+        let mut object = json!({
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {
@@ -105,8 +121,18 @@ impl Store {
             "type": "Opaque",
             "data": { KEY: ByteString(render(tokens)) },
         });
+        if let Some(version) = self.version().clone() {
+            object["metadata"]["resourceVersion"] = version.into();
+        }
         let params = PatchParams::apply(names::MANAGER).force();
-        call(self.secrets.patch(names::CACHE_SECRET_NAME, &params, &Patch::Apply(&object))).await.map(drop)
+        let patch = Patch::Apply(&object);
+        let written = call(self.secrets.patch(names::CACHE_SECRET_NAME, &params, &patch)).await?;
+        *self.version() = written.metadata.resource_version;
+        Ok(())
+    }
+
+    fn version(&self) -> MutexGuard<'_, Option<String>> {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

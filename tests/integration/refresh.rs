@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use acr_lab::cloud::{Fault, FaultKind};
 use acr_lab::plane::Mark;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::harness::{DOMAIN, Lab, SECRET, spec};
+use crate::harness::{DOMAIN, Lab, NAMESPACE, SECRET, spec};
 
 fn denied(action: &str) -> Fault {
     let kind =
@@ -156,4 +159,43 @@ async fn renewals_beside_new_accounts_and_a_deleted_secret_are_no_rivals_work() 
     lab.until_settled().await;
     assert_eq!(lab.condition("busy", "Contended").await, None);
     assert!(!lab.controller.log().contains("contended"), "{}", lab.controller.log_tail(20));
+}
+
+/// A write that was on its way when another replica took over would bring back older tokens: it carries the version.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_cache_is_written_over_nothing_unseen_and_yet_whatever_was_done_to_it() {
+    const CACHE: &str = "acr-credential-cache";
+    let lab = Lab::start().await;
+    lab.create_namespace("cached").await;
+    lab.bind("cached", spec(&["cached"])).await;
+    lab.until_ready_is("cached", "True", "Succeeded").await;
+    lab.until_settled().await;
+    let caches: Api<Secret> = lab.namespaced(NAMESPACE);
+    let kept = caches.get(CACHE).await.unwrap().data;
+    let refreshed = async |request: &str| {
+        let mark = lab.mark();
+        lab.annotate("cached", "acrcredential.dev/refresh-at", request).await;
+        lab.until("the request is echoed", async || {
+            let status = lab.bindings().get("cached").await.unwrap().status.unwrap();
+            status.last_handled_refresh_at.as_deref() == Some(request)
+        })
+        .await;
+        lab.until_settled().await;
+        let asked = lab.requests(mark).filter(|e| e.resource == "secrets" && e.name == CACHE);
+        asked.iter().map(|e| format!("{} {}", e.verb, e.code)).collect::<Vec<_>>()
+    };
+    assert_eq!(refreshed("as it was").await, ["patch 200"]);
+
+    let note = json!({ "metadata": { "annotations": { "by": "somebody" } } });
+    caches.patch(CACHE, &PatchParams::default(), &Patch::Merge(&note)).await.unwrap();
+    assert_eq!(refreshed("touched").await, ["patch 409", "get 200", "patch 200"]);
+
+    caches.delete(CACHE, &DeleteParams::default()).await.unwrap();
+    assert_eq!(refreshed("taken away").await, ["patch 201"]);
+    assert_ne!(caches.get(CACHE).await.unwrap().data, kept);
+    lab.cloud.clear_calls();
+    lab.controller.restart().unwrap();
+    lab.controller.until_ready(Duration::from_secs(20)).await.unwrap();
+    lab.until_settled().await;
+    assert_eq!(lab.cloud.count("GetAuthorizationToken"), 0, "what was kept is used");
 }
