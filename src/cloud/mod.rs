@@ -47,6 +47,8 @@ pub use self::identity::{Environment, KeyPair, OidcToken, Sources, TokenMode};
 use self::identity::{Own, Resolved, Sessions};
 use self::proof::{Prover, Setup};
 pub use self::verify::Verify;
+use crate::api::Reason;
+use crate::model::identity::Identity;
 use crate::model::{Credential, Edition, RegistryKey};
 
 /// Where the cloud is, seen from here, and as whom to go there.
@@ -205,14 +207,18 @@ impl Alibaba {
             Edition::Enterprise(_) => key.to_string(),
             Edition::Personal => format!("Personal Edition registry in {}", key.region),
         };
-        Ok(Asked { hosts, subject, resolved, now })
+        Ok(Asked { hosts, subject, identity: key.identity.clone(), resolved, now })
     }
 
     fn settle<T>(&self, asked: &Asked, outcome: Result<T, Denial>) -> Result<T, Failure> {
         if let Err(Denial::Session(_)) = &outcome {
             self.inner.sessions.forget(&asked.resolved.key);
         }
-        outcome.map_err(Denial::into_failure)
+        let outcome = outcome.map_err(Denial::into_failure);
+        if matches!(&outcome, Err(failure) if failure.reason == Reason::AccessDenied) {
+            self.inner.sessions.denied(&asked.identity);
+        }
+        outcome
     }
 }
 
@@ -220,6 +226,7 @@ impl Alibaba {
 struct Asked {
     hosts: Hosts,
     subject: String,
+    identity: Identity,
     resolved: Resolved,
     now: Timestamp,
 }

@@ -128,7 +128,9 @@ impl<F: Fn(&Seen)> Sink<Secret> for Told<F> {
     fn interrupted(&mut self, _: &str, error: &watcher::Error) {
         let error = refused(error);
         self.known &= !matches!(error, CallError::Forbidden(_));
-        if !self.known {
+        // What is asked again and again in vain is told once: it is news to nobody.
+        let told = matches!(&*self.sender.borrow(), Some(Seen::Refused(told)) if *told == error);
+        if !self.known && !told {
             self.tell(Seen::Refused(error));
         }
     }
@@ -151,11 +153,37 @@ pub(super) fn refused(error: &watcher::Error) -> CallError {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use k8s_openapi::api::core::v1::Secret;
+    use kube::core::Status;
+    use kube::runtime::watcher::Error;
     use secrecy::ExposeSecret;
     use serde_json::json;
+    use tokio::sync::watch;
 
-    use super::Data;
+    use super::{Data, Seen, Sink, Told};
+
+    /// A list that is forbidden is tried for ever; whoever waits after a failure must not be woken by that.
+    #[test]
+    fn a_refusal_that_is_repeated_is_told_once() {
+        let (sender, seen) = watch::channel(None);
+        let told = Cell::new(0);
+        let mut sink = Told { changed: |_: &Seen| told.set(told.get() + 1), sender, known: false };
+        let forbidden = |message: &str| {
+            let status = json!({"code": 403, "reason": "Forbidden", "message": message});
+            let status: Status = serde_json::from_value(status).unwrap();
+            Error::InitialListFailed(kube::Error::Api(status.boxed()))
+        };
+        for (message, times) in [("no", 1), ("no", 1), ("not this either", 2), ("no", 3)] {
+            sink.interrupted("Secret", &forbidden(message));
+            assert_eq!(told.get(), times, "{message}");
+        }
+        sink.put(Secret::default());
+        sink.interrupted("Secret", &forbidden("no"));
+        assert_eq!(told.get(), 5);
+        assert!(matches!(&*seen.borrow(), Some(Seen::Refused(_))));
+    }
 
     #[test]
     fn values_are_texts_without_the_blanks_around_them_and_none_is_printed() {

@@ -38,7 +38,10 @@ impl TokenRequester {
     /// [`CallError`]; `NotFound` if there is no such account.
     pub async fn token(&self, now: Timestamp) -> Result<SecretString, CallError> {
         let mut held = self.held.lock().await;
-        if let Some((token, _)) = held.as_ref().filter(|(_, renew_at)| now < *renew_at) {
+        // A clock that was set back makes it as old as one that was made long ago.
+        let fresh =
+            |made_at: &Timestamp| (SignedDuration::ZERO..SHARED).contains(&now.duration_since(*made_at));
+        if let Some((token, _)) = held.as_ref().filter(|(_, made_at)| fresh(made_at)) {
             return Ok(token.clone());
         }
         let request = TokenRequest {
@@ -54,7 +57,7 @@ impl TokenRequester {
         let status = call(asked).await?.status.unwrap_or_default();
         let none = || CallError::Later("the API server answered without a token".to_owned(), None);
         let token = SecretString::from(status.token.ok_or_else(none)?);
-        *held = Some((token.clone(), now.saturating_add(SHARED).unwrap_or(now)));
+        *held = Some((token.clone(), now));
         Ok(token)
     }
 }

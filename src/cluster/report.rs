@@ -119,12 +119,12 @@ impl BindingWriter {
         &self,
         object: &AcrCredentialBinding,
         spec: &AcrCredentialBindingSpec,
-    ) -> Result<(), CallError> {
+    ) -> Result<AcrCredentialBinding, CallError> {
         let mut next = object.clone();
         next.metadata.managed_fields = None;
         next.spec = spec.clone();
         let params = PostParams { field_manager: Some(names::MANAGER.to_owned()), ..PostParams::default() };
-        call(self.bindings().replace(&object.name_any(), &params, &next)).await.map(drop)
+        call(self.bindings().replace(&object.name_any(), &params, &next)).await
     }
 
     /// Takes the marks of conversion off, so that the binding is its user's own.

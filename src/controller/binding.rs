@@ -295,7 +295,7 @@ fn registries(
             remark: origin.remark.map(Into::into),
             held: credential.map(|credential| (credential.minted_at, credential.expires_at)),
             next_refresh_at: wants.get(key).and_then(|want| state.ledger.next_refresh_at(key, want)),
-            failure: state.ledger.failure(key),
+            failure: state.ledger.failure(registry),
         }
     };
     entry.good.iter().flat_map(|binding| &binding.registries).map(facts).collect()

@@ -197,7 +197,14 @@ impl ConfigMapLoop {
         if !done.keys_unswept {
             return Ok(());
         }
-        let wanted = self.board.state().book.key_secrets();
+        let wanted = {
+            let state = self.board.state();
+            // A binding that cannot be read may name any of them, and the cloud never shows a key again.
+            if state.book.coverage_unknown() {
+                return Ok(());
+            }
+            state.book.key_secrets()
+        };
         self.keys.delete_all_but(&wanted).await?;
         done.keys_unswept = false;
         Ok(())
@@ -234,7 +241,9 @@ impl ConfigMapLoop {
                     warn!(note, "hand edit reverted");
                     self.writer.event(&binding.object_ref(&()), true, "HandEditReverted", note).await;
                 }
-                self.writer.replace_spec(binding, &spec).await
+                // What was written is known at once: seen late, it would be taken for somebody's edit.
+                let written = self.writer.replace_spec(binding, &spec).await;
+                written.map(|written| self.board.put_binding(written))
             }
         };
         result?;

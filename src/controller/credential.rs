@@ -1,6 +1,6 @@
 //! The credential loop: one flight a registry, those that are due together in one go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use super::ledger::{Due, Minted};
 use super::sources::ClusterSources;
 use crate::cloud::Alibaba;
 use crate::cluster::store::Store;
-use crate::model::RegistryKey;
 use crate::model::identity::Base;
+use crate::model::{Credential, RegistryKey};
 use crate::server::Metrics;
 use crate::server::metrics::RegistryLabel;
 
@@ -78,15 +78,18 @@ impl CredentialLoop {
         let now = clock::now();
         let mut state = self.board.state();
         let wants = state.book.wants();
-        let (mut due, next) = state.ledger.start_due(&wants, now);
-        for due in &mut due {
+        let (due, next) = state.ledger.start_due(&wants, now);
+        let mut due_now = Vec::new();
+        for mut due in due {
             due.domains.splice(0..0, state.book.given_domains(&due.key));
+            let held = state.ledger.credential(&due.key).filter(|_| due.is_good);
+            due_now.push((due, held));
         }
         drop(state);
         self.sources.watch_pairs(&key_secrets(wants.keys()));
-        let started = !due.is_empty();
-        for due in due {
-            flights.spawn(mint(self.cloud.clone(), due, now));
+        let started = !due_now.is_empty();
+        for (due, held) in due_now {
+            flights.spawn(mint(self.cloud.clone(), due, held, now));
         }
         let sleep = next
             .map_or(LONGEST_SLEEP, |at| clock::until(at, now))
@@ -95,15 +98,18 @@ impl CredentialLoop {
     }
 
     fn record(&self, key: RegistryKey, minted: Minted, landed: &mut Vec<RegistryKey>) {
-        Metrics::count(&self.metrics.mints, minted.credential.is_ok());
+        if let Some(credential) = &minted.credential {
+            Metrics::count(&self.metrics.mints, credential.is_ok());
+        }
         match &minted.credential {
-            Ok(credential) => {
+            None => {}
+            Some(Ok(credential)) => {
                 if let Some(remark) = &credential.origin.remark {
                     warn!(registry = %key, %remark, "credential issued with a remark");
                 }
                 info!(registry = %key, identity = %credential.origin.identity, expires_at = %credential.expires_at, "credential issued")
             }
-            Err(failure) => warn!(
+            Some(Err(failure)) => warn!(
                 registry = %key,
                 identity = %key.identity,
                 reason = %failure.reason,
@@ -134,10 +140,16 @@ impl CredentialLoop {
             false => state.book.users(landed),
         };
         self.metrics.expiration.clear();
+        // Two accounts' Personal Editions bear one name here: the one that ends first is told.
+        let mut ends: BTreeMap<RegistryLabel, i64> = BTreeMap::new();
         for (key, credential) in state.ledger.credentials() {
             let label =
                 RegistryLabel { registry: key.to_string(), identity: credential.origin.identity.to_string() };
-            self.metrics.expiration.get_or_create(&label).set(credential.expires_at.as_second());
+            let end = credential.expires_at.as_second();
+            ends.entry(label).and_modify(|first| *first = end.min(*first)).or_insert(end);
+        }
+        for (label, end) in ends {
+            self.metrics.expiration.get_or_create(&label).set(end);
         }
         self.board.publish(&mut state, &users, Cause::Same);
         drop(state);
@@ -157,22 +169,40 @@ fn key_secrets<'a>(keys: impl Iterator<Item = &'a RegistryKey>) -> BTreeSet<Box<
     keys.filter_map(secret).collect()
 }
 
-async fn mint(cloud: Alibaba, due: Due, now: Timestamp) -> (RegistryKey, Minted) {
-    let Due { key, list_domains, mut domains } = due;
+/// `held`: a credential that is good for now.
+async fn mint(
+    cloud: Alibaba,
+    due: Due,
+    held: Option<Arc<Credential>>,
+    now: Timestamp,
+) -> (RegistryKey, Minted) {
+    let Due { key, list_domains, mut domains, .. } = due;
     let list = async {
         match list_domains {
             true => Some(cloud.domains(&key, now).await),
             false => None,
         }
     };
-    let (mut credential, listed) = tokio::join!(cloud.mint(&key, now), list);
+    let minted = async {
+        match &held {
+            Some(_) => None,
+            None => Some(cloud.mint(&key, now).await),
+        }
+    };
+    let (mut credential, listed) = tokio::join!(minted, list);
     if let Some(Ok(listed)) = &listed {
         domains.clone_from(listed);
     }
-    if let Ok(minted) = &mut credential
-        && let Err(rejected) = cloud.verify(minted, &domains).await
-    {
-        credential = Err(rejected);
+    let rejected = match (&mut credential, held) {
+        (Some(Ok(minted)), _) => cloud.verify(minted, &domains).await.err(),
+        // It opens domains now that it was never shown to.
+        (None, Some(held)) if matches!(listed, Some(Ok(_))) => {
+            cloud.verify(&mut (*held).clone(), &domains).await.err()
+        }
+        _ => None,
+    };
+    if let Some(rejected) = rejected {
+        credential = Some(Err(rejected));
     }
     (key, Minted { credential, domains: listed })
 }

@@ -32,13 +32,15 @@ pub struct Due {
     pub list_domains: bool,
     /// Domains that are known already: here the instance's own, as they were listed last.
     pub domains: Vec<String>,
+    /// What is held is good for now: only the domains are asked for.
+    pub is_good: bool,
 }
 
 /// What an attempt brought.
 #[derive(Debug)]
 pub struct Minted {
-    /// The credential.
-    pub credential: Result<Credential, CloudFailure>,
+    /// The credential. Nothing: none was asked for, and the one that is held is good.
+    pub credential: Option<Result<Credential, CloudFailure>>,
     /// The instance's domains, where they were asked for.
     pub domains: Option<Result<Vec<String>, CloudFailure>>,
 }
@@ -52,7 +54,12 @@ pub struct Held {
     in_flight: bool,
     /// A first attempt that takes long holds nobody up any more.
     slow: bool,
+    /// Somebody asks for a fresh one.
     forced: bool,
+    /// The attempt under way is the answer to that.
+    answering: bool,
+    /// The key pair that the identity begins with, since it changed.
+    begins_with: Option<Box<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +68,9 @@ struct Failed {
     /// The cause without its RequestId, to tell a run of equal failures.
     cause: (Reason, String),
     attempts: u32,
+    /// Whether only the domains could not be had.
+    listing: bool,
+    at: Timestamp,
     next_try: Timestamp,
     /// The cloud said when: not even somebody's request is a reason to ask sooner.
     asked_to_wait: bool,
@@ -108,12 +118,14 @@ impl Ledger {
             let minted_by = held.credential.as_ref().map(|credential| credential.origin.key_id.as_deref());
             let replaced = key_id.is_some() && minted_by.is_some_and(|minted_by| minted_by != key_id);
             held.forced |= replaced || held.failed.is_some();
+            // An attempt under way may have read the pair before.
+            held.begins_with = key_id.map(Into::into);
         }
     }
 
     /// Whether a fresh credential was asked for and has not been tried yet.
     pub fn is_forced(&self, key: &RegistryKey) -> bool {
-        self.held.get(key).is_some_and(|held| held.forced)
+        self.held.get(key).is_some_and(|held| held.forced || held.answering)
     }
 
     /// Takes the registries that are due, along with those that are due soon, and says when the next one is.
@@ -124,6 +136,7 @@ impl Ledger {
     ) -> (Vec<Due>, Option<Timestamp>) {
         let alive = |held: &Held| held.life().is_some_and(|life| !life.is_over(now));
         self.held.retain(|key, held| wants.contains_key(key) || held.in_flight || alive(held));
+        self.held.values_mut().filter_map(|held| held.failed.as_mut()).for_each(|failed| failed.follow(now));
         let due: Vec<RegistryKey> = wants
             .iter()
             .filter(|(key, want)| self.due_at(key, want).is_some_and(|at| at <= now))
@@ -141,12 +154,14 @@ impl Ledger {
                 .collect(),
         };
         let mut started = Vec::new();
-        for key in due.into_iter().chain(together) {
-            let Some(held) = self.held.get_mut(&key) else { continue };
-            held.in_flight = true;
-            let Some(want) = wants.get(&key) else { continue };
+        for (key, joins) in
+            due.into_iter().map(|key| (key, false)).chain(together.into_iter().map(|key| (key, true)))
+        {
+            let (Some(held), Some(want)) = (self.held.get_mut(&key), wants.get(&key)) else { continue };
+            let is_good = !joins && held.lists_only(&key, want, now);
+            (held.in_flight, held.answering, held.forced) = (true, held.forced, false);
             let domains = held.domains.iter().flat_map(|domains| domains.to_vec()).collect();
-            started.push(Due { key, list_domains: want.list_domains, domains });
+            started.push(Due { key, list_domains: want.list_domains, domains, is_good });
         }
         let next = wants.iter().filter_map(|(key, want)| self.due_at(key, want)).min();
         (started, next)
@@ -192,20 +207,36 @@ impl Ledger {
     /// Records what an attempt brought. What was held stays where it failed.
     pub fn record(&mut self, key: &RegistryKey, minted: Minted, now: Timestamp) {
         let Some(held) = self.held.get_mut(key) else { return };
+        let answering = std::mem::take(&mut held.answering);
         held.in_flight = false;
-        held.forced = false;
         let mut failure = None;
         match minted.credential {
-            Ok(credential) => held.credential = Some(Arc::new(credential)),
-            Err(error) => failure = Some(error),
+            Some(Ok(credential)) if !answering && held.gains_nothing(&credential, now) => {
+                failure = Some(not_renewed(&credential));
+            }
+            Some(Ok(credential)) => {
+                let pair = credential.origin.key_id.as_deref();
+                held.forced |=
+                    pair.is_some() && held.begins_with.is_some() && pair != held.begins_with.as_deref();
+                held.credential = Some(Arc::new(credential));
+            }
+            Some(Err(error)) => failure = Some(error),
+            None => {}
         }
+        let mut listing = false;
         match minted.domains {
             Some(Ok(domains)) => held.domains = Some(domains.into()),
             // A list that cannot be read keeps the last one; without one there is nowhere to write the token.
-            Some(Err(error)) if held.domains.is_none() => failure = failure.or(Some(error)),
+            Some(Err(error)) if held.domains.is_none() && failure.is_none() => {
+                (failure, listing) = (Some(error), true);
+            }
             _ => {}
         }
-        held.failed = failure.map(|error| Failed::after(held.failed.as_ref(), error, &key.id(), now));
+        let left = held.life().map(|life| life.expires_at.duration_since(now));
+        held.failed = failure.map(|error| {
+            let failed = Failed::after(held.failed.as_ref(), error, &key.id(), now);
+            Failed { listing, ..failed.within(left) }
+        });
     }
 
     /// Marks first attempts that are still under way as slow.
@@ -226,9 +257,10 @@ impl Ledger {
         }
     }
 
-    /// Why the last attempt failed.
-    pub fn failure(&self, key: &RegistryKey) -> Option<Failure> {
-        self.held.get(key)?.failed.as_ref().map(|failed| failed.failure.clone())
+    /// Why the last attempt failed. Whoever gives the domains misses no list of them.
+    pub fn failure(&self, registry: &Registry) -> Option<Failure> {
+        let failed = self.held.get(&registry.key)?.failed.as_ref()?;
+        (!failed.listing || registry.domains.is_empty()).then(|| failed.failure.clone())
     }
 
     /// When the next attempt is made.
@@ -243,6 +275,11 @@ impl Ledger {
         kept.map(|(key, held)| (key.id(), keep(held))).collect()
     }
 
+    /// What is held for a registry.
+    pub fn credential(&self, key: &RegistryKey) -> Option<Arc<Credential>> {
+        self.held.get(key)?.credential.clone()
+    }
+
     /// Every credential that is held, by registry.
     pub fn credentials(&self) -> impl Iterator<Item = (&RegistryKey, &Arc<Credential>)> {
         self.held.iter().filter_map(|(key, held)| Some((key, held.credential.as_ref()?)))
@@ -253,6 +290,36 @@ impl Held {
     fn life(&self) -> Option<Life> {
         self.credential.as_ref().map(|c| Life { minted_at: c.minted_at, expires_at: c.expires_at })
     }
+
+    /// Whether it is due for the sake of its domains alone.
+    fn lists_only(&self, key: &RegistryKey, want: &Want, now: Timestamp) -> bool {
+        let lists = match &self.failed {
+            Some(failed) => failed.listing,
+            None => want.list_domains && self.domains.is_none(),
+        };
+        let good = || self.life().is_some_and(|life| life.due_at(want.threshold, &key.id()) > now);
+        lists && !self.forced && good()
+    }
+
+    /// Whether a new credential ends with the one that is held: what it was minted with ends then, and was not renewed.
+    /// Each such token would live half as long as the one before, and cost every namespace a write.
+    fn gains_nothing(&self, new: &Credential, now: Timestamp) -> bool {
+        self.credential.as_ref().is_some_and(|held| {
+            let left = held.expires_at.duration_since(now);
+            let gain = new.expires_at.duration_since(held.expires_at);
+            new.origin.key_id == held.origin.key_id && left.is_positive() && gain.saturating_mul(10) < left
+        })
+    }
+}
+
+/// That a token was minted with a key that ends as soon as the token that is held.
+fn not_renewed(new: &Credential) -> CloudFailure {
+    let message = format!(
+        "a new token would end at {}, no later than the one that is held: the session it is minted with ends then, and \
+         was not renewed at its source, which is ACK's addon token or the node's metadata service",
+        new.expires_at
+    );
+    CloudFailure::new(Reason::CloudFailing, Retry::Soon, message)
 }
 
 impl Failed {
@@ -276,7 +343,25 @@ impl Failed {
             Retry::Rarely => backoff(attempts, Duration::from_secs(15), Duration::from_secs(300), seed),
         };
         let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(5));
-        Self { failure, cause, attempts, next_try: now.checked_add(wait).unwrap_or(now), asked_to_wait }
+        let next_try = now.checked_add(wait).unwrap_or(now);
+        Self { failure, cause, attempts, listing: false, at: now, next_try, asked_to_wait }
+    }
+
+    /// The same, tried again while there is time: the less is left of what is held, the sooner.
+    fn within(self, left: Option<SignedDuration>) -> Self {
+        let soon = left.filter(|left| left.is_positive() && !self.asked_to_wait);
+        let wait = soon.map(|left| (left / 2).max(SignedDuration::from_secs(2)));
+        let at_most = wait.and_then(|wait| self.at.checked_add(wait).ok()).unwrap_or(self.next_try);
+        Self { next_try: self.next_try.min(at_most), ..self }
+    }
+
+    /// Goes along with a clock that was set back, or it would wait for as long as the step was.
+    fn follow(&mut self, now: Timestamp) {
+        let ahead = self.at.duration_since(now);
+        if ahead.is_positive() {
+            self.next_try = self.next_try.saturating_sub(ahead).unwrap_or(now);
+            self.at = now;
+        }
     }
 }
 

@@ -11,10 +11,10 @@ fn the_last_good_credential_stays_when_its_renewal_fails() {
         ledger.start_due(&wants, at(3000 + 400 * attempt));
         ledger.record(&key, failed(Retry::Soon), at(3000 + 400 * attempt));
         assert_eq!(token(&ledger, &registry), "first");
-        assert_eq!(ledger.failure(&key).map(|f| f.reason), Some(Reason::AccessDenied));
+        assert_eq!(ledger.failure(&registry).map(|f| f.reason), Some(Reason::AccessDenied));
     }
     ledger.record(&key, minted("second", 5000), at(5000));
-    assert_eq!((token(&ledger, &registry).as_str(), ledger.failure(&key)), ("second", None));
+    assert_eq!((token(&ledger, &registry).as_str(), ledger.failure(&registry)), ("second", None));
 }
 
 /// A new id each time would rewrite the status each time.
@@ -23,23 +23,24 @@ fn of_a_run_of_equal_failures_the_first_request_id_stays() {
     let (key, mut ledger) = (key("cri-1"), Ledger::default());
     ledger.want(&wants(&[&key], false));
     let mut attempt = |message, request| {
-        let credential = Err(refused(message, Retry::Soon, request));
+        let credential = Some(Err(refused(message, Retry::Soon, request)));
         ledger.record(&key, Minted { credential, domains: None }, at(0));
-        ledger.failure(&key).unwrap().message.to_string()
+        ledger.failure(&registry(&key, &[])).unwrap().message.to_string()
     };
     assert_eq!(attempt("no", "r1"), "no (RequestId r1)");
     assert_eq!(attempt("no", "r2"), "no (RequestId r1)");
     assert_eq!(attempt("never", "r3"), "never (RequestId r3)");
     assert_eq!(attempt("no", "r4"), "no (RequestId r4)");
     ledger.record(&key, minted("t", 0), at(0));
-    assert_eq!(ledger.failure(&key), None);
-    ledger.record(&key, Minted { credential: Err(refused("no", Retry::Soon, "r5")), domains: None }, at(0));
-    assert_eq!(&*ledger.failure(&key).unwrap().message, "no (RequestId r5)");
+    assert_eq!(ledger.failure(&registry(&key, &[])), None);
+    let credential = Some(Err(refused("no", Retry::Soon, "r5")));
+    ledger.record(&key, Minted { credential, domains: None }, at(0));
+    assert_eq!(&*ledger.failure(&registry(&key, &[])).unwrap().message, "no (RequestId r5)");
 }
 
-fn with_domains(token: &str, domains: Result<&[&str], CloudFailure>) -> Minted {
+fn with_domains((token, seconds): (&str, i64), domains: Result<&[&str], CloudFailure>) -> Minted {
     let domains = domains.map(|list| list.iter().map(|d| (*d).to_owned()).collect());
-    Minted { credential: Ok(credential(token, 0)), domains: Some(domains) }
+    Minted { credential: Some(Ok(credential(token, seconds))), domains: Some(domains) }
 }
 
 fn domains(issue: &Issue) -> Vec<&str> {
@@ -54,12 +55,12 @@ fn the_last_list_of_domains_stays_when_a_new_one_cannot_be_had() {
     let (key, mut ledger) = (key("cri-1"), Ledger::default());
     let every = registry(&key, &[]);
     ledger.want(&wants(&[&key], true));
-    ledger.record(&key, with_domains("t1", Ok(&["d1", "d2"])), at(0));
+    ledger.record(&key, with_domains(("t1", 0), Ok(&["d1", "d2"])), at(0));
     assert_eq!(domains(&ledger.issue(&every)), ["d1", "d2"]);
-    ledger.record(&key, with_domains("t2", Err(refused("no list", Retry::Soon, "r"))), at(0));
+    ledger.record(&key, with_domains(("t2", 600), Err(refused("no list", Retry::Soon, "r"))), at(0));
     assert_eq!((domains(&ledger.issue(&every)), token(&ledger, &every).as_str()), (vec!["d1", "d2"], "t2"));
-    assert_eq!(ledger.failure(&key), None);
-    ledger.record(&key, with_domains("t3", Ok(&["d3"])), at(0));
+    assert_eq!(ledger.failure(&every), None);
+    ledger.record(&key, with_domains(("t3", 1200), Ok(&["d3"])), at(0));
     assert_eq!(domains(&ledger.issue(&every)), ["d3"]);
 }
 
@@ -69,12 +70,26 @@ fn without_any_list_there_is_nowhere_to_write_a_token_unless_domains_are_given()
     let wants = wants(&[&key], true);
     ledger.want(&wants);
     ledger.start_due(&wants, at(0));
-    ledger.record(&key, with_domains("t", Err(refused("no list", Retry::Soon, "r"))), at(0));
+    ledger.record(&key, with_domains(("t", 0), Err(refused("no list", Retry::Soon, "r"))), at(0));
     assert!(matches!(ledger.issue(&registry(&key, &[])), Issue::Missing));
     assert_eq!(domains(&ledger.issue(&registry(&key, &["d"]))), ["d"]);
-    assert_eq!(&*ledger.failure(&key).unwrap().message, "no list (RequestId r)");
+    assert_eq!(&*ledger.failure(&registry(&key, &[])).unwrap().message, "no list (RequestId r)");
+    assert_eq!(ledger.failure(&registry(&key, &["d"])), None, "it misses no list");
     assert_eq!(started(&mut ledger, &wants, at(1)), []);
-    assert_eq!(started(&mut ledger, &wants, at(2)), [key]);
+    // What was minted is good: the list alone is asked for, until the token is due as well.
+    let again = ledger.start_due(&wants, at(2)).0;
+    assert_eq!(again, [Due { is_good: true, ..due(&key) }]);
+    let list = |list| Minted { credential: None, domains: Some(list) };
+    ledger.record(&key, list(Err(refused("no list", Retry::Rarely, "r"))), at(2));
+    assert_eq!(ledger.start_due(&wants, at(2700)).0, [due(&key)]);
+    ledger.record(&key, with_domains(("t2", 2700), Err(refused("no list", Retry::Rarely, "r"))), at(2700));
+    assert_eq!(ledger.start_due(&wants, at(3100)).0, [Due { is_good: true, ..due(&key) }]);
+    ledger.record(&key, list(Ok(vec!["d1".to_owned()])), at(3100));
+    assert_eq!(ledger.failure(&registry(&key, &[])), None);
+    assert_eq!(domains(&ledger.issue(&registry(&key, &[]))), ["d1"]);
+    // A request for a fresh one is one for the token.
+    ledger.force([key.clone()]);
+    assert!(!ledger.start_due(&wants, at(3101)).0[0].is_good);
 }
 
 #[test]
@@ -129,7 +144,7 @@ fn a_rotated_key_pair_replaces_what_it_gave_and_ends_the_wait_of_what_failed() {
     ledger.start_due(&wants, at(0));
     let with = |id: &str| {
         let mut minted = minted("t", 0);
-        if let Ok(credential) = &mut minted.credential {
+        if let Some(Ok(credential)) = &mut minted.credential {
             credential.origin.key_id = Some(id.into());
         }
         minted
@@ -158,7 +173,7 @@ fn what_was_kept_is_held_after_a_restart_and_nothing_is_due() {
     let mut before = Ledger::default();
     before.want(&wants);
     for key in [&first, &second] {
-        before.record(key, with_domains(&key.id(), Ok(&["d"])), at(0));
+        before.record(key, with_domains((&key.id(), 0), Ok(&["d"])), at(0));
     }
     let mut after = Ledger::new(before.tokens());
     // Bindings come in one by one: a token must not be lost before its binding is seen.
@@ -208,8 +223,104 @@ fn another_identity_is_another_token() {
     let role = Arn::role("acs:ram::2:role/b").ok();
     let other = RegistryKey { identity: Identity { assume: role, ..own.identity.clone() }, ..own.clone() };
     let (mut ledger, _) = holding(&[(&own, 0), (&other, 0)]);
-    ledger.record(&other, minted("others", 0), at(0));
+    ledger.record(&other, minted("others", 600), at(600));
     assert_eq!(token(&ledger, &registry(&own, &["d"])), "first");
     assert_eq!(token(&ledger, &registry(&other, &["d"])), "others");
     assert_eq!(ledger.tokens().len(), 2);
+}
+
+fn ending(token: &str, from: i64, until: i64) -> Minted {
+    let credential = Credential { expires_at: at(until), ..credential(token, from) };
+    Minted { credential: Some(Ok(credential)), domains: None }
+}
+
+/// A session that is not renewed at its source gives tokens that end with it: each would live half as long as the one
+/// before.
+#[test]
+fn a_token_that_ends_with_the_one_that_is_held_is_told_and_costs_no_write() {
+    let key = key("cri-1");
+    let registry = registry(&key, &["d"]);
+    let (mut ledger, wants) = holding(&[(&key, 0)]);
+    assert_eq!(started(&mut ledger, &wants, at(2700)), std::slice::from_ref(&key));
+    ledger.record(&key, ending("same end", 2700, 3601), at(2700));
+    assert_eq!(token(&ledger, &registry), "first");
+    let failure = ledger.failure(&registry).unwrap();
+    assert_eq!(failure.reason, Reason::CloudFailing);
+    assert!(
+        failure.message.contains("2027-01-15T09:00:01Z") && failure.message.contains("not renewed"),
+        "{failure:?}"
+    );
+    // It is tried again in time, and taken as soon as it lives longer.
+    for second in [2710, 2760, 3000, 3500, 3550, 3590] {
+        assert_eq!(started(&mut ledger, &wants, at(second)), std::slice::from_ref(&key), "at {second}");
+        ledger.record(&key, ending("same end", second, 3600), at(second));
+        assert_eq!(token(&ledger, &registry), "first");
+    }
+    assert_eq!(started(&mut ledger, &wants, at(3595)), std::slice::from_ref(&key));
+    ledger.record(&key, minted("renewed", 3595), at(3595));
+    assert_eq!((token(&ledger, &registry).as_str(), ledger.failure(&registry)), ("renewed", None));
+    // What is asked for is given, and so is what another pair gave.
+    ledger.force([key.clone()]);
+    started(&mut ledger, &wants, at(3600));
+    ledger.record(&key, ending("asked for", 3600, 7195), at(3600));
+    assert_eq!(token(&ledger, &registry), "asked for");
+    let mut rotated = ending("rotated", 3700, 7195);
+    if let Some(Ok(credential)) = &mut rotated.credential {
+        credential.origin.key_id = Some("LTAI-new".into());
+    }
+    ledger.record(&key, rotated, at(3700));
+    assert_eq!(token(&ledger, &registry), "rotated");
+}
+
+/// Hours would pass until a retry that was planned by the clock before.
+#[test]
+fn a_clock_that_is_set_back_takes_the_retry_along() {
+    let key = key("cri-1");
+    let (wants, mut ledger) = (wants(&[&key], false), Ledger::default());
+    ledger.want(&wants);
+    for retry in [Retry::Rarely, Retry::After(Duration::from_secs(20))] {
+        started(&mut ledger, &wants, at(30_000));
+        ledger.record(&key, failed(retry), at(30_000));
+        assert_eq!(started(&mut ledger, &wants, at(100)), [], "not at once either");
+        assert_eq!(started(&mut ledger, &wants, at(130)), std::slice::from_ref(&key));
+    }
+}
+
+/// An attempt that began before is no answer.
+#[test]
+fn what_is_asked_for_during_an_attempt_is_tried_after_it() {
+    let key = key("cri-1");
+    let (wants, mut ledger) = (wants(&[&key], false), Ledger::default());
+    ledger.want(&wants);
+    started(&mut ledger, &wants, at(0));
+    assert!(!ledger.is_forced(&key));
+    ledger.force([key.clone()]);
+    ledger.record(&key, minted("before", 0), at(1));
+    assert!(ledger.is_forced(&key));
+    assert_eq!(started(&mut ledger, &wants, at(1)), std::slice::from_ref(&key));
+    assert!(ledger.is_forced(&key), "the answer is under way");
+    ledger.record(&key, minted("after", 1), at(2));
+    assert!(!ledger.is_forced(&key));
+    assert_eq!(started(&mut ledger, &wants, at(3)), []);
+}
+
+#[test]
+fn a_pair_that_is_rotated_during_an_attempt_with_the_old_one_is_tried_after_it() {
+    let identity = Identity { base: Base::AccessKey { secret: "ak".into() }, ..key("cri-1").identity };
+    let key = RegistryKey { identity, ..key("cri-1") };
+    let (wants, mut ledger) = (wants(&[&key], false), Ledger::default());
+    ledger.want(&wants);
+    let with = |id: &str, second| {
+        let mut minted = minted("t", second);
+        if let Some(Ok(credential)) = &mut minted.credential {
+            credential.origin.key_id = Some(id.into());
+        }
+        minted
+    };
+    started(&mut ledger, &wants, at(0));
+    ledger.beginning_changed(|_| true, Some("LTAI-new"));
+    ledger.record(&key, with("LTAI-old", 0), at(1));
+    assert_eq!(started(&mut ledger, &wants, at(1)), std::slice::from_ref(&key));
+    ledger.record(&key, with("LTAI-new", 1), at(2));
+    assert_eq!(started(&mut ledger, &wants, at(3)), []);
 }

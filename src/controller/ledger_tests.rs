@@ -32,7 +32,7 @@ fn wants(keys: &[&RegistryKey], list_domains: bool) -> HashMap<RegistryKey, Want
 
 /// A registry of which nothing is known yet is asked for its domains too.
 fn due(key: &RegistryKey) -> Due {
-    Due { key: key.clone(), list_domains: true, domains: Vec::new() }
+    Due { key: key.clone(), list_domains: true, domains: Vec::new(), is_good: false }
 }
 
 /// A credential for an hour from `seconds` on.
@@ -48,7 +48,7 @@ fn credential(token: &str, seconds: i64) -> Credential {
 }
 
 fn minted(token: &str, seconds: i64) -> Minted {
-    Minted { credential: Ok(credential(token, seconds)), domains: None }
+    Minted { credential: Some(Ok(credential(token, seconds))), domains: None }
 }
 
 fn refused(message: &str, retry: Retry, request: &str) -> CloudFailure {
@@ -57,7 +57,7 @@ fn refused(message: &str, retry: Retry, request: &str) -> CloudFailure {
 }
 
 fn failed(retry: Retry) -> Minted {
-    Minted { credential: Err(refused("no", retry, "r")), domains: None }
+    Minted { credential: Some(Err(refused("no", retry, "r"))), domains: None }
 }
 
 /// What is due for a credential that was minted then.

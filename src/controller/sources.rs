@@ -33,8 +33,17 @@ pub struct Places {
     pub rrsa_service_account: (Box<str>, Box<str>),
 }
 
-/// Namespace and name.
-type Place = (Box<str>, Box<str>);
+/// What a Secret is looked at for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Role {
+    /// It holds a key pair that a binding names.
+    Pair,
+    /// The own identity may begin with it.
+    Own,
+}
+
+/// What for, namespace and name.
+type Place = (Role, Box<str>, Box<str>);
 
 /// The sources of one controller.
 pub struct ClusterSources {
@@ -64,17 +73,17 @@ impl ClusterSources {
     /// Watches the Secrets of these key pairs and no others, so that a rotated pair is noticed when it is rotated.
     pub fn watch_pairs(&self, secrets: &BTreeSet<Box<str>>) {
         for secret in secrets {
-            self.secret((&self.namespace, secret));
+            self.secret((&self.namespace, secret), Role::Pair);
         }
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.retain(|(namespace, name), _| *namespace != self.namespace || secrets.contains(name));
+        watched.retain(|(role, _, name), _| *role == Role::Own || secrets.contains(name));
     }
 
-    fn secret(&self, (namespace, name): (&str, &str)) -> Arc<NamedSecret> {
-        let place: Place = (namespace.into(), name.into());
+    fn secret(&self, (namespace, name): (&str, &str), role: Role) -> Arc<NamedSecret> {
+        let place: Place = (role, namespace.into(), name.into());
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = || {
-            let (board, pair) = (self.board.clone(), *namespace == *self.namespace);
+            let (board, pair) = (self.board.clone(), role == Role::Pair);
             let secret: Box<str> = name.into();
             Arc::new(NamedSecret::watch(self.client.clone(), (namespace, name), move |seen| {
                 board.source_changed(&secret, pair, seen);
@@ -86,7 +95,7 @@ impl ClusterSources {
     async fn pair(&self, secret: &str) -> Result<KeyPair, Failure> {
         let place = format!("Secret {}/{secret}", self.namespace);
         let missing = |message: String| Failure::new(Reason::SecretNotFound, Retry::Rarely, message);
-        match self.secret((&self.namespace, secret)).now().await {
+        match self.secret((&self.namespace, secret), Role::Pair).now().await {
             Seen::Present(data) => pair_in(&data, "accessKeyId", "accessKeySecret").ok_or_else(|| {
                 missing(format!("the {place} lacks accessKeyId or accessKeySecret; give it both"))
             }),
@@ -106,7 +115,7 @@ impl ClusterSources {
 
     async fn registered(&self) -> Result<Option<KeyPair>, Failure> {
         let (namespace, name) = names::REGISTERED_CLUSTER_SECRET;
-        match self.secret((namespace, name)).now().await {
+        match self.secret((namespace, name), Role::Own).now().await {
             Seen::Present(data) => Ok(pair_in(&data, "access-key-id", "access-key-secret")),
             Seen::Absent | Seen::Refused(CallError::Forbidden(_)) => Ok(None),
             Seen::Refused(error) => Err(later(&format!("Secret {namespace}/{name}"), &error)),
@@ -119,7 +128,7 @@ impl ClusterSources {
         }
         let (namespace, name) = &self.places.addon_token_secret;
         let place = format!("Secret {namespace}/{name}");
-        match self.secret((namespace, name)).now().await {
+        match self.secret((namespace, name), Role::Own).now().await {
             Seen::Present(data) => Ok(data.get(names::ADDON_TOKEN_KEY).cloned()),
             Seen::Absent => Ok(None),
             Seen::Refused(CallError::Forbidden(_)) => {

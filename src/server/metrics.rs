@@ -29,7 +29,7 @@ pub struct ResultLabel {
 }
 
 /// Label `registry`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 pub struct RegistryLabel {
     /// `instance in region`.
     pub registry: String,

@@ -214,6 +214,9 @@ async fn an_addon_token_of_no_use_is_passed_over_where_the_node_has_a_role() {
         let (text, says, _) = useless_tokens(&lab)[n].clone();
         lab.cluster.put(|things| things.addon_token = Some(text));
         assert_eq!(identity_of(&lab).await, "worker-role", "{says}");
+        // A good one is used as soon as it is there.
+        put_addon_token(&lab);
+        assert_eq!(identity_of(&lab).await, "managed-role", "after {says}");
     }
     // One that ends while the controller runs is used to its end, and passed over from then on.
     let lab = lab_in(TokenMode::Auto).await;
@@ -222,6 +225,21 @@ async fn an_addon_token_of_no_use_is_passed_over_where_the_node_has_a_role() {
         lab.cloud.set_clock_skew(minutes * 60);
         assert_eq!(identity_of(&lab).await, name, "after {minutes} minutes");
     }
+    put_addon_token(&lab);
+    assert_eq!(identity_of(&lab).await, "managed-role");
+}
+
+/// The managed role was authorised only after the worker role, which every node has, was found and denied.
+#[tokio::test]
+async fn a_way_that_is_denied_is_left_for_one_that_opened_since() {
+    let lab = lab_in(TokenMode::Auto).await;
+    assert_eq!(identity_of(&lab).await, "worker-role");
+    put_addon_token(&lab);
+    let denied =
+        FaultKind::Status { status: 403, code: "NoPrivilege".to_owned(), message: "denied".to_owned() };
+    lab.fault("GetAuthorizationToken", denied, Some(1));
+    assert_eq!(lab.refused(&near()).await.reason, Reason::AccessDenied);
+    assert_eq!(identity_of(&lab).await, "managed-role");
 }
 
 #[tokio::test]

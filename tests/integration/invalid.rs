@@ -1,8 +1,13 @@
 //! Bad input: a clear condition, and nothing that worked is lost.
 
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::DeleteParams;
 use serde_json::json;
 
-use crate::harness::{DOMAIN, Lab, SECRET, spec};
+use crate::harness::{DOMAIN, Lab, NAMESPACE, SECRET, spec};
+
+const NAME: &str = "acr-configuration";
+const PARTNER: &str = "partner-registry.cn-hangzhou.cr.aliyuncs.com";
 
 fn with_registries(namespaces: &[&str], registries: serde_json::Value) -> serde_json::Value {
     let mut spec = spec(namespaces);
@@ -79,6 +84,16 @@ async fn a_right_that_is_missing_is_named_and_its_grant_heals() {
     lab.until_ready_is("ungranted", "True", "Succeeded").await;
 }
 
+/// The schema takes any spec from now on.
+async fn loosen(lab: &Lab) {
+    let loose = json!([
+        { "op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec",
+          "value": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
+    ]);
+    let crd = "crd/acrcredentialbindings.acrcredential.dev";
+    lab.plane.kubectl_ok(&["patch", crd, "--type=json", "-p", &loose.to_string()]).await.unwrap();
+}
+
 /// A schema that an administrator loosened, or an older one, lets through what the validator refuses.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spec_that_is_invalid_past_the_schema_leaves_what_worked_as_it_is() {
@@ -87,12 +102,7 @@ async fn a_spec_that_is_invalid_past_the_schema_leaves_what_worked_as_it_is() {
     lab.bind("past", spec(&["past"])).await;
     lab.until_ready_is("past", "True", "Succeeded").await;
     let token = lab.token("past", DOMAIN).await;
-    let loose = json!([
-        { "op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec",
-          "value": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
-    ]);
-    let crd = "crd/acrcredentialbindings.acrcredential.dev";
-    lab.plane.kubectl_ok(&["patch", crd, "--type=json", "-p", &loose.to_string()]).await.unwrap();
+    loosen(&lab).await;
     let bad = json!({ "instanceId": "cri-demo0001", "regionId": "Hang Zhou", "domains": ["https://img.example.com"], "assumeRoleARN": "acs:ram::.*:role/x" });
     let mut invalid = with_registries(&["elsewhere"], json!([bad]));
     invalid["expiringThreshold"] = json!("0s");
@@ -117,4 +127,37 @@ async fn a_spec_that_is_invalid_past_the_schema_leaves_what_worked_as_it_is() {
     lab.plane.apply(&object.to_string()).await.unwrap();
     lab.bind("past", spec(&["past"])).await;
     lab.until_ready_is("past", "True", "Succeeded").await;
+}
+
+/// It may name any of them, and the cloud never shows an AccessKeySecret again.
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_a_binding_that_cannot_be_read_no_key_pair_is_swept_away() {
+    let lab = Lab::start().await;
+    let (id, secret) = lab.key_of("2", "partner-puller");
+    let entry =
+        format!("- instanceId: cri-demo0003\n  customAccessKey: {id}\n  customAccessKeySecret: {secret}\n");
+    lab.put_config_map(json!({ "acr-registry-info": entry })).await;
+    lab.until_ready_is(NAME, "True", "Succeeded").await;
+    let hand_over =
+        ["-n", "kube-system", "annotate", "configmap", NAME, "acrcredential.dev/authoritative=false"];
+    lab.plane.kubectl_ok(&hand_over).await.unwrap();
+    lab.until("it is its user's", async || {
+        lab.bindings().get(NAME).await.unwrap().metadata.labels.unwrap_or_default().is_empty()
+    })
+    .await;
+    lab.namespaced::<ConfigMap>("kube-system").delete(NAME, &DeleteParams::default()).await.unwrap();
+    lab.until_settled().await;
+    lab.controller.kill();
+    loosen(&lab).await;
+    let unreadable =
+        json!([{ "op": "replace", "path": "/spec", "value": { "registries": "none" } }]).to_string();
+    lab.until("it cannot be read", async || {
+        lab.plane.kubectl_ok(&["patch", "acb", NAME, "--type=json", "-p", &unreadable]).await.is_ok()
+    })
+    .await;
+    lab.controller.restart().unwrap();
+    lab.controller.until_ready(std::time::Duration::from_secs(20)).await.unwrap();
+    lab.until_settled().await;
+    assert!(lab.namespaced::<Secret>(NAMESPACE).get_opt("acr-configuration-0").await.unwrap().is_some());
+    assert!(lab.token("default", PARTNER).await.is_some());
 }

@@ -18,6 +18,7 @@ use super::client::Client;
 use super::endpoint::Hosts;
 use super::error::{Denial, Failure};
 use super::flight::{Flight, Held, IfRenewalFails};
+use crate::api::condition::Reason;
 use crate::model::binding::DEFAULT_SESSION_SECONDS;
 use crate::model::identity::{Arn, Base, Identity};
 pub(super) use metadata::region;
@@ -156,6 +157,13 @@ impl Sessions {
         flight.get(now, IfRenewalFails::Report, fetch).await
     }
 
+    /// Takes in that the cloud denied an identity what it was asked for.
+    pub(super) fn denied(&self, identity: &Identity) {
+        if identity.base == Base::Own {
+            self.own.look_anew();
+        }
+    }
+
     async fn assume(
         &self,
         identity: &Identity,
@@ -174,7 +182,13 @@ impl Sessions {
             Base::Own => self.own.explain(failure),
             _ => failure,
         };
-        outcome.map_err(|denial| explain(denial.into_failure()))
+        outcome.map_err(|denial| {
+            let failure = denial.into_failure();
+            if failure.reason == Reason::AccessDenied {
+                self.denied(identity);
+            }
+            explain(failure)
+        })
     }
 
     fn flight(&self, identity: &Identity, key_id: Option<Box<str>>, now: Timestamp) -> Arc<Flight> {

@@ -1,7 +1,7 @@
 //! The controller's own identity: which of the documented ways is there.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -25,8 +25,8 @@ pub enum TokenMode {
     WorkerRole,
 }
 
-/// One way to an own identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One way to an own identity, in the order of [`AUTO`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Way {
     /// An AccessKey in the environment.
     EnvironmentKey,
@@ -68,15 +68,24 @@ pub(in crate::cloud) enum Found {
 /// The own identity.
 ///
 /// # Guarantees
-/// - Under `auto`, a way that was found is kept for as long as it leads to a key: two ways that come and go do not
-///   take turns.
+/// - Under `auto`, a way that was found is kept for as long as it leads to a key that the cloud does not deny what it is
+///   for: two ways that come and go do not take turns. One that is only gone because another was closed for a while is
+///   left again when that one opens.
 /// - A way that cannot be told to be absent, such as while the API server is away, is not passed over.
 #[derive(Debug)]
 pub(in crate::cloud) struct Own {
     mode: TokenMode,
     environment: Environment,
     node: Node,
-    chosen: Mutex<Option<Way>>,
+    ways: Mutex<Ways>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Ways {
+    /// Goes before the others.
+    chosen: Option<Way>,
+    /// Led to a key last.
+    used: Option<Way>,
 }
 
 impl Own {
@@ -87,12 +96,21 @@ impl Own {
         metadata_endpoint: &str,
     ) -> Result<Self, SetupError> {
         let node = Node::new(metadata_endpoint)?;
-        Ok(Self { mode, environment, node, chosen: Mutex::default() })
+        Ok(Self { mode, environment, node, ways: Mutex::default() })
     }
 
     /// The way that was found last.
     pub(super) fn way(&self) -> Option<Way> {
-        *self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ways().used
+    }
+
+    /// What the cloud denies this identity, another one may be granted: the next look begins with the first way.
+    pub(super) fn look_anew(&self) {
+        self.ways().chosen = None;
+    }
+
+    fn ways(&self) -> MutexGuard<'_, Ways> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Finds a key or a role.
@@ -105,16 +123,21 @@ impl Own {
             TokenMode::ManagedRole => &[Way::ManagedRole],
             TokenMode::WorkerRole => &[Way::WorkerRole],
         };
-        let chosen = self.way();
+        let chosen = self.ways().chosen;
         let mut closed: Option<Failure> = None;
+        let mut open_later: Option<Way> = None;
         for way in chosen.iter().chain(ways.iter().filter(|way| Some(**way) != chosen)) {
             match self.go(*way, sources, now).await {
                 Ok(Some(found)) => {
-                    self.choose(*way, closed.as_ref());
+                    let keep = open_later.is_none_or(|first| first > *way);
+                    self.choose(*way, keep, closed.as_ref());
                     return Ok(found);
                 }
                 Ok(None) => {}
-                Err(failure) if is_closed(&failure) => closed = closed.or(Some(failure)),
+                Err(failure) if is_closed(&failure) => {
+                    closed = closed.or(Some(failure));
+                    open_later = Some(open_later.map_or(*way, |first| first.min(*way)));
+                }
                 // What is wrong with the first way is told, but this one may be open again at any time.
                 Err(failure) => {
                     let retry = failure.retry;
@@ -174,11 +197,16 @@ impl Own {
         }
     }
 
-    fn choose(&self, way: Way, passed_over: Option<&Failure>) {
-        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        if chosen.replace(way) == Some(way) {
+    /// `keep`: no way that goes before it was passed over, which may lead to a key again at any time.
+    fn choose(&self, way: Way, keep: bool, passed_over: Option<&Failure>) {
+        let mut ways = self.ways();
+        if keep {
+            ways.chosen = Some(way);
+        }
+        if ways.used.replace(way) == Some(way) {
             return;
         }
+        drop(ways);
         match passed_over {
             Some(failure) => {
                 tracing::warn!(identity = way.name(), passed_over = %failure, "own identity found")
