@@ -205,7 +205,7 @@ fn find(accounts: &[ServiceAccountView], name: &str) -> Result<usize, usize> {
 ///
 /// An answer to our own write is often ahead of the watch; what the watch brings afterwards must not take the
 /// view back. Kubernetes promises the order from 1.35 on, and etcd has always kept it.
-fn is_older(new: &str, held: &str) -> bool {
+pub fn is_older(new: &str, held: &str) -> bool {
     matches!((new.parse::<u64>(), held.parse::<u64>()), (Ok(new), Ok(held)) if new < held)
 }
 

@@ -23,4 +23,4 @@ pub mod watch;
 pub mod webhook;
 
 pub use apply::{Applier, Outcome};
-pub use index::Index;
+pub use index::{Index, is_older};

@@ -254,7 +254,7 @@ impl Board {
     pub fn publish(&self, state: &mut State, changed: &[Arc<str>], cause: Cause) {
         let now = clock::now();
         let unknown = !state.live || state.book.coverage_unknown();
-        let mut bounds = state.book.bounds(&state.ledger);
+        let mut bounds = state.book.bounds(&state.ledger, now);
         if state.guards.is_undefined() {
             // Bindings go one by one, and none of them by a wish.
             bounds.iter_mut().filter(|b| b.phase == Phase::Active).for_each(|b| b.phase = Phase::Suspended);
@@ -277,6 +277,9 @@ impl Board {
             dirty.extend(covered_before);
             if let Some(entry) = state.book.get(name) {
                 let (wish, new) = (entry.wish(), cause == Cause::Spec || !entry.is_observed());
+                if let Some(index) = next.index_of(name) {
+                    state.guards.ask(&next.bound(index).binding);
+                }
                 dirty.extend(state.guards.cover(name, covered.clone(), wish, now));
                 covered.extend(state.guards.namespaces(name).cloned());
                 dirty.extend(covered.iter().cloned());

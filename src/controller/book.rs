@@ -8,10 +8,14 @@ use kube::ResourceExt;
 
 use super::ledger::{Ledger, Want};
 use crate::api::{AcrCredentialBinding, ConditionType, names};
+use crate::cluster::is_older;
 use crate::model::identity::Base;
-use crate::model::{Binding, Invalid, RegistryKey};
+use crate::model::{Binding, Invalid, Registry, RegistryKey};
 use crate::plan::guard::Wish;
-use crate::plan::{Bound, Phase};
+use crate::plan::{Bound, Issue, Phase};
+
+/// How many registries of earlier specs are remembered of a binding.
+const EARLIER: usize = 64;
 
 /// One binding.
 #[derive(Clone, Debug)]
@@ -22,6 +26,10 @@ pub struct Entry {
     pub invalid: Vec<Invalid>,
     /// The last spec that was valid: it stays in force.
     pub good: Option<Arc<Binding>>,
+    /// Registries of the specs before it that covered the same, the last ones first.
+    earlier: Vec<Registry>,
+    /// Whether our finalizer was seen on it.
+    was_held: bool,
     /// What its deletion does, once that is known.
     pub leaving: Option<Phase>,
     /// The refresh request that is under way.
@@ -44,7 +52,18 @@ impl Entry {
     /// Whether our finalizer holds the binding. Without it nothing is written: what we made must not outlive a
     /// deletion that we do not see.
     pub fn is_held(&self) -> bool {
-        self.object.finalizers().iter().any(|f| f == names::FINALIZER)
+        holds(&self.object)
+    }
+
+    /// Whether it lost our finalizer: whoever replaces the whole object takes it off.
+    fn lost_hold(&self) -> bool {
+        let gone = !self.is_held() && self.object.metadata.deletion_timestamp.is_none();
+        gone && (self.was_held || self.was_observed())
+    }
+
+    fn was_observed(&self) -> bool {
+        let status = self.object.status.as_ref();
+        status.and_then(|status| status.observed_generation).is_some_and(|g| g >= 0)
     }
 
     /// The binding, where it is in force and asks to serve ServiceAccounts while they are created.
@@ -84,9 +103,8 @@ impl Entry {
     /// Whether it covered namespaces when its status was last written, or may have, since it was held and never was.
     pub fn may_have_covered(&self) -> bool {
         let status = self.object.status.as_ref();
-        let observed = status.and_then(|status| status.observed_generation).is_some_and(|g| g >= 0);
         let matched = status.and_then(|status| status.namespaces.as_ref()).is_some_and(|n| n.matched > 0);
-        self.is_held() && (matched || !observed)
+        (self.is_held() || self.lost_hold()) && (matched || !self.was_observed())
     }
 
     /// Since when its status says that a withdrawal is held.
@@ -107,10 +125,36 @@ impl Entry {
 
     /// The binding in force, with what it asks.
     fn in_force(&self) -> Option<(Arc<Binding>, Phase)> {
-        let binding = self.good.clone().filter(|_| self.is_held())?;
-        let phase = self.phase(&binding);
+        let binding = self.good.clone()?;
+        let phase = match self.is_held() {
+            true => self.phase(&binding),
+            // Nothing is written until it is back, and nothing is taken back either.
+            false if self.lost_hold() => Phase::Suspended,
+            false => return None,
+        };
         Some((binding, phase))
     }
+
+    /// What there is to write for a registry. One that was edited, and for which nothing could be had yet, is opened
+    /// with what was held for it before, for as long as that lives.
+    fn issue(&self, registry: &Registry, ledger: &Ledger, now: Timestamp) -> Issue {
+        let issue = ledger.issue(registry);
+        if !matches!(issue, Issue::Missing) {
+            return issue;
+        }
+        let same =
+            |key: &RegistryKey| (&key.edition, &key.region) == (&registry.key.edition, &registry.key.region);
+        let before = self.earlier.iter().filter(|earlier| same(&earlier.key));
+        let issues =
+            before.map(|earlier| ledger.issue(&Registry { key: earlier.key.clone(), ..registry.clone() }));
+        let lives =
+            |issue: &Issue| matches!(issue, Issue::Held { credential, .. } if credential.expires_at > now);
+        issues.into_iter().find(lives).unwrap_or(issue)
+    }
+}
+
+fn holds(object: &AcrCredentialBinding) -> bool {
+    object.finalizers().iter().any(|f| f == names::FINALIZER)
 }
 
 /// All that a binding asks of the cluster or the cloud.
@@ -153,6 +197,15 @@ impl Book {
     /// Takes in an object.
     pub fn put(&mut self, object: AcrCredentialBinding, cluster_region: &str) -> News {
         let name: Arc<str> = object.name_any().into();
+        // What was read or written since is ahead of a watch that lags behind.
+        let version = |object: &AcrCredentialBinding| object.resource_version().unwrap_or_default();
+        let newer = |held: &Entry| {
+            held.object.metadata.uid == object.metadata.uid
+                && is_older(&version(&object), &version(&held.object))
+        };
+        if self.entries.get(&name).is_some_and(newer) {
+            return News { changed: false, refresh: false };
+        }
         let readable_again = self.unreadable.remove(&name);
         let before = self.entries.get(&name).map(Entry::asks);
         let same_object = |e: &&Entry| e.object.metadata.uid == object.metadata.uid;
@@ -163,7 +216,21 @@ impl Book {
         };
         let handled_refresh =
             earlier.as_ref().and_then(|e| e.handled_refresh.clone()).or_else(|| reported_refresh(&object));
+        let was_held = earlier.as_ref().is_some_and(|e| e.was_held || e.is_held());
+        let mut replaced: Vec<Registry> = Vec::new();
+        if let Some(earlier) = &earlier {
+            let (before, now) = (earlier.good.as_ref(), good.as_ref());
+            // Elsewhere nobody asked for them.
+            if before.map(|binding| &binding.namespaces) == now.map(|binding| &binding.namespaces) {
+                let changed = before.filter(|_| before != now);
+                replaced.extend(changed.iter().flat_map(|binding| binding.registries.clone()));
+                replaced.extend(earlier.earlier.clone());
+                replaced.truncate(EARLIER);
+            }
+        }
         let entry = Entry {
+            earlier: replaced,
+            was_held,
             refreshing: refresh_to_make(&object, handled_refresh.as_ref()),
             leaving: earlier.and_then(|e| e.leaving),
             object: Arc::new(object),
@@ -216,19 +283,19 @@ impl Book {
     }
 
     /// All bindings in force, with what is held for them.
-    pub fn bounds(&self, ledger: &Ledger) -> Vec<Bound> {
-        let in_force = self.entries.values().filter_map(Entry::in_force);
-        let bound = |(binding, phase): (Arc<Binding>, Phase)| {
-            let registries = binding.registries.iter().map(|registry| ledger.issue(registry)).collect();
-            Bound { binding, phase, registries }
+    pub fn bounds(&self, ledger: &Ledger, now: Timestamp) -> Vec<Bound> {
+        let bound = |entry: &Entry| {
+            let (binding, phase) = entry.in_force()?;
+            let registries = binding.registries.iter().map(|r| entry.issue(r, ledger, now)).collect();
+            Some(Bound { binding, phase, registries })
         };
-        in_force.map(bound).collect()
+        self.entries.values().filter_map(bound).collect()
     }
 
     /// Whether some binding's coverage cannot be told: then nobody knows what is not wanted.
     pub fn coverage_unknown(&self) -> bool {
         !self.unreadable.is_empty()
-            || self.entries.values().any(|entry| entry.is_held() && entry.good.is_none())
+            || self.entries.values().any(|e| (e.is_held() || e.lost_hold()) && e.good.is_none())
     }
 
     fn active(&self) -> impl Iterator<Item = Arc<Binding>> {
@@ -290,3 +357,7 @@ impl Book {
         self.entries.iter().filter(|(_, entry)| uses(entry)).map(|(name, _)| name.clone()).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;

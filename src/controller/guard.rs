@@ -1,6 +1,6 @@
 //! What bindings cover, and what is not taken back though it is covered no more: the board's side of [`crate::plan::guard`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,17 +48,55 @@ impl Board {
                 self.index.read(name, |view| view.facts.as_ref().is_some_and(nobodys)).unwrap_or_default()
             })
             .collect();
-        for (binding, told, lost_all, since) in unknown {
-            let told = told.into_iter().filter(|name| {
-                let served = |view: &NamespaceView| {
-                    view.facts.as_ref().is_some_and(NamespaceFacts::is_open)
-                        && view.secret.as_ref().is_some_and(|s| s.ours)
-                };
-                self.index.read(name, served).unwrap_or_default()
-            });
-            let strangers = strangers.iter().filter(|_| lost_all).cloned();
-            state.guards.remember(&binding, told.collect(), strangers.collect(), since);
+        let stands = |name: &Arc<str>| {
+            let ours = |view: &NamespaceView| {
+                let open = view.facts.as_ref().is_some_and(NamespaceFacts::is_open);
+                open && view.secret.as_ref().is_some_and(|secret| secret.ours)
+            };
+            self.index.read(name, ours).unwrap_or_default()
+        };
+        let mut may_have: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
+        for (binding, told, lost_all, _) in &unknown {
+            let Some(index) = snapshot.index_of(binding) else { continue };
+            let told = told.iter().filter(|name| stands(name));
+            let all: HashSet<_> = told.chain(strangers.iter().filter(|_| *lost_all)).collect();
+            all.into_iter().for_each(|name| may_have.entry(name.clone()).or_default().push(index));
         }
+        let mut owners: HashMap<usize, (HashSet<_>, HashSet<_>)> = HashMap::new();
+        for (name, may_have) in may_have {
+            let (found, certain) = match self.whose(snapshot, &name, &may_have) {
+                Some(found) => (found, true),
+                None => (may_have, false),
+            };
+            for index in found {
+                let (known, guessed) = owners.entry(index).or_default();
+                let names = if certain { known } else { guessed };
+                names.insert(name.clone());
+            }
+        }
+        for (binding, _, _, since) in unknown {
+            let found = snapshot.index_of(&binding).and_then(|index| owners.remove(&index));
+            let (certain, guessed) = found.unwrap_or_default();
+            state.guards.remember(&binding, certain, guessed, since);
+        }
+    }
+
+    /// Which of the bindings that may have covered a namespace have a part in the Secret that stands there: it tells by
+    /// itself, as long as nothing was renewed. `None`: it does not tell.
+    fn whose(&self, snapshot: &Snapshot, namespace: &Arc<str>, may_have: &[usize]) -> Option<Vec<usize>> {
+        let (facts, stands) = self
+            .index
+            .read(namespace, |view| Some((view.facts.clone()?, view.secret.as_ref()?.fingerprint)))??;
+        let covering = snapshot.covering(namespace, &facts);
+        let lost: Vec<usize> = may_have.iter().copied().filter(|i| !covering.contains(i)).collect();
+        let holds = |part: &[usize]| {
+            let mut set = [&covering[..], part].concat();
+            set.sort_unstable();
+            snapshot.content(&set).fingerprint == stands
+        };
+        let parts = lost.iter().map(std::slice::from_ref).chain([&lost[..], &[]]);
+        let part = parts.into_iter().find(|part| holds(part))?;
+        Some(may_have.iter().copied().filter(|i| covering.contains(i) || part.contains(i)).collect())
     }
 
     /// The snapshot for a look at a namespace, and whose part stays in it though it is covered no more.

@@ -82,6 +82,7 @@ impl NamespaceLoop {
             let (snapshot, plan) = self.plan(namespace);
             let Some(plan) = plan else {
                 self.board.record(namespace, &[]);
+                self.board.set_contended(namespace, None);
                 return Next::Settled;
             };
             self.board.look_again_after(&snapshot, namespace);

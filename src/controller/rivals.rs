@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use k8s_openapi::jiff::Timestamp;
 
 use super::clock;
-use crate::plan::rivalry::Rivalry;
+use crate::plan::rivalry::{self, Rivalry};
 use crate::plan::{Change, Failure};
 
 /// A namespace's Secret, or one of its ServiceAccounts.
@@ -100,7 +100,7 @@ impl Rivals {
     /// Until when our Secret is not tried in a namespace that refused it.
     pub fn refused_until(&self, namespace: &str) -> Option<Timestamp> {
         let known = self.lock();
-        known.refused.get(namespace).copied().filter(|until| *until > clock::now())
+        known.refused.get(namespace).copied().filter(|until| rivalry::is_ahead(*until, clock::now()))
     }
 
     /// When the writes of an object began, if somebody is to be said to undo them and was not yet.

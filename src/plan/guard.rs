@@ -22,6 +22,7 @@ use super::snapshot::Snapshot;
 use super::tally::Failure;
 use super::view::NamespaceFacts;
 use crate::api::{Reason, names};
+use crate::model::Binding;
 
 /// How long a namespace that lost its label is left as it is, to see whether the others lose theirs too: a tool that
 /// relabels a thousand of them takes seconds.
@@ -55,8 +56,8 @@ pub struct Kept {
     pub binding: Arc<str>,
     /// Whether it is held and told in the status, or merely not taken back yet.
     pub held: bool,
-    /// Whether it is known that the binding covered the namespace. After a start, a Secret of ours that nobody covers
-    /// and no status names may have been any binding's: none may write its own credentials there.
+    /// Whether it is known that what the binding names is what stands there. After a start, a Secret of ours that nobody
+    /// covers may have been any binding's; and after an edit of both, the new registries were never meant for it.
     pub certain: bool,
 }
 
@@ -66,9 +67,12 @@ struct Known {
     /// Lost a moment ago, and when that began.
     straying: HashMap<Arc<str>, Timestamp>,
     held: Option<Hold>,
-    /// What it may have covered before this process began, and nobody tells.
+    /// Where it is not known that what it names now is what stands there.
     guessed: HashSet<Arc<str>>,
     wish: Wish,
+    asked: Option<Arc<Binding>>,
+    /// Whether it selects what it selected before: what it loses then was relabelled.
+    same_selection: bool,
 }
 
 /// What every binding covers, and what is held of it.
@@ -105,22 +109,33 @@ impl Guards {
         self.known.remove(binding);
     }
 
-    /// After a start: what a binding covered as its status tells, what it may have covered besides, and since when that
-    /// is held.
+    /// After a start: what a binding covered, what it may have covered besides, and since when that is held.
     pub fn remember(
         &mut self,
         binding: &Arc<str>,
-        told: HashSet<Arc<str>>,
+        certain: HashSet<Arc<str>>,
         guessed: HashSet<Arc<str>>,
         since: Option<Timestamp>,
     ) {
         let known = self.known.entry(binding.clone()).or_default();
-        known.guessed = &guessed - &told;
-        let covered = &told | &guessed;
+        known.guessed = &guessed - &certain;
+        let covered = &certain | &guessed;
         match since {
             // Some may have come back: those that did not are held still.
             Some(since) => known.held = Some(Hold { namespaces: covered.into_iter().collect(), since }),
             None => known.covered = covered,
+        }
+    }
+
+    /// Takes in what a binding asks for now, before what it covers. What stands where it named other registries is not
+    /// renewed with these: nobody ever asked for them there.
+    pub fn ask(&mut self, binding: &Arc<Binding>) {
+        let known = self.known.entry(binding.name.clone()).or_default();
+        let before = known.asked.replace(binding.clone());
+        known.same_selection = before.as_ref().is_some_and(|before| before.namespaces == binding.namespaces);
+        if before.is_some_and(|before| before.registries != binding.registries) {
+            let kept: Vec<Arc<str>> = known.namespaces().chain(&known.covered).cloned().collect();
+            known.guessed.extend(kept);
         }
     }
 
@@ -144,6 +159,11 @@ impl Guards {
         match wish {
             Wish::Confirmed => known.held = None,
             Wish::Guarded | Wish::Suspended if guarded => {
+                if known.same_selection {
+                    // Labels that are going one by one: the look at each namespace has yet to come.
+                    let relabelled = lost.iter().filter(|name| !known.covered.contains(*name));
+                    known.straying.extend(relabelled.map(|name| (name.clone(), now)));
+                }
                 if known.covered.is_empty() || wish == Wish::Suspended {
                     known.hold(lost, now);
                 }

@@ -253,3 +253,43 @@ fn what_nobody_covers_is_left_alone_until_the_definition_has_stood_for_the_grace
     guards.define(None);
     assert_eq!(guards.strangers_until(), Timestamp::MAX);
 }
+
+/// A binding of `b` that names an instance and selects a tier.
+fn asking(instance: &str, tier: &str) -> Arc<crate::model::Binding> {
+    let namespaces = json!({"selector": {"matchLabels": {"tier": tier}}});
+    bound_with("b", json!({"registries": [{"instanceId": instance}], "watchNamespaces": namespaces})).binding
+}
+
+/// What stands there holds other credentials than the binding names now.
+#[test]
+fn what_was_covered_under_other_registries_is_kept_as_it_is() {
+    for (instance, certain) in [("cri-1", true), ("cri-2", false)] {
+        let mut guards = guards();
+        guards.ask(&asking("cri-1", "app"));
+        guards.cover(&binding(), names(&["x"]), Wish::Guarded, at(0));
+        guards.ask(&asking(instance, "ap"));
+        guards.cover(&binding(), names(&[]), Wish::Guarded, at(1));
+        let kept = look(&mut guards, "x", Some(&facts("other")), at(2)).kept;
+        assert_eq!((kept[0].held, kept[0].certain), (true, certain), "{instance}");
+    }
+    // So it is where they are edited while it is held.
+    let mut guards = covering(&["x"]);
+    guards.ask(&asking("cri-1", "ap"));
+    guards.cover(&binding(), names(&[]), Wish::Guarded, at(1));
+    guards.ask(&asking("cri-2", "ap"));
+    guards.cover(&binding(), names(&[]), Wish::Guarded, at(2));
+    assert!(!look(&mut guards, "x", Some(&facts("other")), at(3)).kept[0].certain);
+}
+
+/// A token may land while a tool relabels one namespace after the other, before the first of them was looked at.
+#[test]
+fn what_is_lost_by_labels_alone_strays_though_it_was_not_looked_at_yet() {
+    for (selects, strays) in [("app", vec!["x"]), ("ap", vec![])] {
+        let mut guards = guards();
+        guards.ask(&asking("cri-1", "app"));
+        guards.cover(&binding(), names(&["x", "y"]), Wish::Guarded, at(0));
+        guards.ask(&asking("cri-1", selects));
+        guards.cover(&binding(), names(&["y"]), Wish::Guarded, at(1));
+        assert_eq!(kept(&guards), strays, "{selects}");
+    }
+}

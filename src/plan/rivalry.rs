@@ -19,6 +19,9 @@ const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 /// A fight that rested for so long is over. A GitOps tool that states its list every ten minutes does not rest.
 pub const FORGOTTEN: SignedDuration = SignedDuration::from_mins(15);
 
+/// What nothing is left alone for at one go.
+const LONGEST: SignedDuration = SignedDuration::from_mins(10);
+
 /// The write of one object at which somebody is said to undo them, however slowly: the first attached, one repair may be
 /// of an edit by hand.
 const TOLD: u32 = 3;
@@ -61,7 +64,7 @@ impl Rivalry {
 
     /// Until when nothing is to be written.
     pub fn quiet_until(&self, now: Timestamp) -> Option<Timestamp> {
-        self.quiet_until.filter(|until| now < *until)
+        self.quiet_until.filter(|until| is_ahead(*until, now))
     }
 
     /// Whether there is nothing to remember.
@@ -73,6 +76,11 @@ impl Rivalry {
     pub fn is_to_be_told(&self, now: Timestamp) -> Option<Timestamp> {
         self.first.filter(|_| self.count + 1 >= TOLD && !self.is_over(now))
     }
+}
+
+/// Whether a wait is not over yet. None is longer than [`LONGEST`]: where more is left, the clock was set back since.
+pub fn is_ahead(until: Timestamp, now: Timestamp) -> bool {
+    now < until && until.duration_since(now) <= LONGEST
 }
 
 /// What of ours a rival undoes.
@@ -172,6 +180,13 @@ mod tests {
         assert_eq!(rivalry.quiet_until(at(now)), None);
         let (rivalry, now) = after(1000, 7);
         assert_eq!(rivalry.quiet_until(at(now)), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_ends_a_wait() {
+        let (rivalry, now) = after(MOST + 1, 1);
+        assert!(rivalry.quiet_until(at(now)).is_some());
+        assert_eq!(rivalry.quiet_until(at(now - 3600)), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use acr_lab::plane::Mark;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::harness::{DOMAIN, Lab, SECRET, spec};
@@ -113,6 +113,72 @@ async fn what_is_held_is_renewed_in_place() {
     lab.until_settled().await;
     assert_eq!(tenant_writes(&lab, mark), ["patch renew-a/secrets"]);
     assert_eq!(until_held(&lab, "renew", "(2:").await, told, "the grace is the same");
+}
+
+/// The new registries were never meant for where the old ones were served.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_gets_no_credential_of_registries_that_came_with_the_same_edit() {
+    let lab = Lab::start().await;
+    for name in ["swap-a", "swap-other"] {
+        lab.create_namespace(name).await;
+    }
+    let second = json!([{ "instanceId": "cri-demo0002", "regionId": "cn-beijing" }]);
+    let mut other = spec(&["swap-other"]);
+    other["registries"] = second.clone();
+    lab.bind("other", other).await;
+    lab.bind("swap", spec(&["swap-a"])).await;
+    lab.until_ready_is("other", "True", "Succeeded").await;
+    lab.until_ready_is("swap", "True", "Succeeded").await;
+    lab.until_settled().await;
+    let (token, mark) = (lab.token("swap-a", DOMAIN).await, lab.mark());
+    let mut swapped = spec(&["nowhere"]);
+    swapped["registries"] = second;
+    lab.bind("swap", swapped).await;
+    until_held(&lab, "swap", "(1: swap-a)").await;
+    lab.annotate("swap", "acrcredential.dev/refresh-at", "now").await;
+    lab.until("the refresh is made", async || {
+        let status = lab.bindings().get("swap").await.unwrap().status.unwrap();
+        status.last_handled_refresh_at.as_deref() == Some("now")
+    })
+    .await;
+    lab.controller.restart().unwrap();
+    lab.controller.until_ready(PATIENCE).await.unwrap();
+    lab.until_settled().await;
+    assert_eq!(lab.token("swap-a", DOMAIN).await, token);
+    let writes = tenant_writes(&lab, mark);
+    assert!(writes.iter().all(|write| write.contains("swap-other")), "{writes:?}");
+}
+
+/// Whoever replaces the whole object, as `kubectl replace` does, takes our finalizer off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_binding_that_loses_our_finalizer_gets_it_back_and_nothing_is_withdrawn() {
+    let lab = Lab::start().await;
+    lab.create_namespace("replaced").await;
+    lab.bind("replaced", spec(&["replaced"])).await;
+    lab.until_ready_is("replaced", "True", "Succeeded").await;
+    lab.until_settled().await;
+    let mark = lab.mark();
+    let replace = async || {
+        let mut object = lab.bindings().get("replaced").await.unwrap();
+        object.metadata.finalizers = None;
+        lab.bindings().replace("replaced", &PostParams::default(), &object).await.unwrap();
+    };
+    let until_held = async || {
+        lab.until("the finalizer is back", async || {
+            lab.bindings().get("replaced").await.unwrap().metadata.finalizers.is_some()
+        })
+        .await;
+        lab.until_settled().await;
+        assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
+    };
+    replace().await;
+    until_held().await;
+    lab.controller.kill();
+    replace().await;
+    lab.controller.restart().unwrap();
+    lab.controller.until_ready(PATIENCE).await.unwrap();
+    until_held().await;
+    assert!(lab.token("replaced", DOMAIN).await.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -199,3 +199,37 @@ async fn the_token_cache_is_written_over_nothing_unseen_and_yet_whatever_was_don
     lab.until_settled().await;
     assert_eq!(lab.cloud.count("GetAuthorizationToken"), 0, "what was kept is used");
 }
+
+/// An identity that was edited and cannot mint leaves what the one before it gave.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_was_edited_keeps_its_last_credential_until_there_is_another() {
+    const SECOND: &str = "partner-registry.cn-hangzhou.cr.aliyuncs.com";
+    let lab = Lab::start().await;
+    lab.create_namespace("edited").await;
+    let entries = |role: &str| {
+        let mut edited = spec(&["edited"]);
+        edited["registries"] = json!([
+            { "instanceId": "cri-demo0001" },
+            { "instanceId": "cri-demo0003", "assumeRoleARN": format!("acs:ram::2:role/{role}") },
+        ]);
+        edited
+    };
+    lab.bind("edited", entries("acr-pull")).await;
+    lab.until_ready_is("edited", "True", "Succeeded").await;
+    let token = lab.token("edited", SECOND).await.unwrap();
+    lab.bind("edited", entries("nosuch")).await;
+    lab.until_ready_is("edited", "False", "TrustPolicyDenies").await;
+    lab.until_settled().await;
+    assert_eq!(lab.token("edited", SECOND).await.as_ref(), Some(&token));
+    assert!(lab.token("edited", DOMAIN).await.is_some());
+    // Elsewhere, where nobody asked for it by that identity, it is not written.
+    lab.create_namespace("elsewhere").await;
+    let mut elsewhere = entries("nosuch");
+    elsewhere["watchNamespaces"]["names"] = json!(["edited", "elsewhere"]);
+    lab.bind("edited", elsewhere).await;
+    lab.until_served("elsewhere", DOMAIN).await;
+    assert_eq!(lab.token("elsewhere", SECOND).await, None);
+    lab.bind("edited", entries("acr-pull")).await;
+    lab.until_ready_is("edited", "True", "Succeeded").await;
+    assert!(lab.token("edited", SECOND).await.is_some());
+}
