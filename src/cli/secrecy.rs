@@ -11,6 +11,9 @@ const MIN_KEY: usize = 8;
 /// What the names of a key pair's fields have in common, in lower case.
 const NAME: &str = "accesskey";
 
+/// What a misspelt one still says, before a colon.
+const SECRET: &str = "secret";
+
 /// The text with stars for every key, each byte where it was. After the name of a key pair's field, everything up
 /// to the end of its line, and of lines that carry it on, counts as one.
 pub(super) fn masked(text: &str, pairs: &[KeyPair]) -> String {
@@ -19,16 +22,17 @@ pub(super) fn masked(text: &str, pairs: &[KeyPair]) -> String {
     let mut start = 0;
     let mut carried: Option<usize> = None;
     for line in lower.split_inclusive('\n') {
-        let depth = line.len() - line.trim_start_matches([' ', '\t']).len();
-        let from = match line.find(NAME) {
+        let depth = line.len() - line.trim_start().len();
+        // The items of a list may be as deep as their key.
+        let item = line[depth..].starts_with(['-', '－']);
+        let from = match after_name(line) {
             Some(at) => {
                 carried = Some(depth);
-                // The name itself is shown, up to the sign that ends it.
-                at + line[at..].find([':', '=', '：']).unwrap_or(NAME.len())
+                at
             }
             None if line.trim().is_empty() => line.len(),
             // A deeper line that is no key of its own carries on a text of several lines.
-            None if carried.is_some_and(|of| depth > of) && !is_key(line) => 0,
+            None if carried.is_some_and(|of| depth > of || depth == of && item) && !is_key(line) => 0,
             None => {
                 carried = None;
                 line.len()
@@ -57,6 +61,25 @@ pub(super) fn masked(text: &str, pairs: &[KeyPair]) -> String {
 /// Whether a text may be shown as a change: one that holds a key may not.
 pub(super) fn tellable(text: &str, pairs: &[KeyPair]) -> bool {
     masked(text, pairs) == text
+}
+
+/// Where the name of a key pair's field ends in a line of lower case. One that no colon ends has perhaps a key
+/// stuck to it, and counts from where it begins.
+fn after_name(line: &str) -> Option<usize> {
+    let mut at = 0;
+    line.split_inclusive(|c: char| !is_word(c)).find_map(|piece| {
+        let word = piece.trim_end_matches(|c| !is_word(c));
+        let (start, end) = (at, at + word.len());
+        at += piece.len();
+        let ended =
+            line[end..].trim_start_matches([' ', '\t', '"', '\'', '\\']).starts_with([':', '=', '：']);
+        let named = word.replace(['_', '-'], "").contains(NAME) || ended && word.contains(SECRET);
+        named.then_some(if ended { end } else { start })
+    })
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-')
 }
 
 fn is_key(line: &str) -> bool {
@@ -98,10 +121,22 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_hidden_under_a_misspelt_name_and_in_a_list() {
+        hides("  customAcessKeySecret: SECRET\n");
+        hides("  custom_access_key_secret:SECRET\n");
+        hides("  custom_access_key \"SECRET:SECRET\"\n");
+        hides("  {\\\"acces-key-secret\\\": \\\"SECRET\\\"}\n");
+        hides("  customAccessKeySecret:\n  - SECRET\n  - SECRET\n");
+        hides("  customAccessKeySecret:\n  －SECRET\n\u{3000}\u{3000}SECRET\n");
+    }
+
+    #[test]
     fn what_is_no_key_is_shown() {
-        for text in
-            ["- instanceId: cri-abc\n  regionId: cn-hangzhou\n", "notify-email: \"c*@aliyuncs.com\" // a\r\n"]
-        {
+        for text in [
+            "- instanceId: cri-abc\n  regionId: cn-hangzhou\n",
+            "notify-email: \"c*@aliyuncs.com\" // a\r\n",
+            "# the secret of it\nkind: Secret\nservice-account: secret-reader\n",
+        ] {
             assert_eq!(masked(text, &[]), text);
         }
         let text = "- customAccessKey: xxxxx # 此处\n  regionId: cn-hangzhou\n";

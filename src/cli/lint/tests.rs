@@ -107,6 +107,11 @@ fn no_format_shows_a_key() {
   customAccessKeySecret : SECRETSECRET
 
   regionId: CN-A'\n",
+        "acr-registry-info: |\n  - instanceId: cri-a1b2c3\n    customAcessKeySecret: SECRETSECRET\n",
+        "acr-registry-info: |\n  - instanceId: cri-a1b2c3\n    custom_access_key_secret:SECRETSECRET\n",
+        "acr-registry-info: |\n  - custom_acess_key_secret:SECRETSECRET\n",
+        "acr-registry-info: |\n  - instanceId: cri-a1b2c3\n    regionId: acess_key_secret=SECRETSECRET\n",
+        "acr-registry-info: |\n  - instanceId: \"\"\n    customAccessKeySecret:\n    - SECRETSECRET\n",
     ] {
         let report = check(&read("a", file));
         assert!(!report.diagnostics.is_empty());

@@ -123,7 +123,8 @@ pub(super) fn tellable(text: &str) -> bool {
     // Most texts are shorter than the names, and need no copy.
     text.len() < 11 || {
         let lower = text.to_ascii_lowercase();
-        !NAMES.iter().any(|name| lower.contains(name))
+        let signed = lower.rsplit_once([':', '=', '：']).is_some_and(|(name, _)| name.contains("secret"));
+        !signed && !NAMES.iter().any(|name| lower.contains(name))
     }
 }
 
