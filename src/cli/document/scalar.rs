@@ -89,6 +89,12 @@ impl Scalar {
 
     /// The same changes, of the file. They do not overlap. `None`: they cannot be made without writing the whole anew.
     pub fn edits(&self, edits: &[Edit]) -> Option<Vec<Edit>> {
+        if self.value.is_empty() && self.manner != Manner::Bare {
+            // Its quotes, or the word for nothing, go. Where there are none, the file has no place for a text.
+            let written = matches!(self.manner, Manner::Plain | Manner::Single | Manner::Double)
+                && !self.whole.is_empty();
+            return written.then(|| vec![self.anew(edits)]);
+        }
         let anew = match self.manner {
             Manner::Plain => edits.len() > 1 && !edits.iter().all(|edit| self.stays_plain(edit)),
             // Single quotes hold no line break as it is.
@@ -96,10 +102,15 @@ impl Scalar {
             _ => false,
         };
         if anew {
-            let text = Draft::new(&self.value, edits).text;
-            return Some(vec![Edit { span: self.whole(), text: format!("\"{}\"", escaped(&text)) }]);
+            return Some(vec![self.anew(edits)]);
         }
         edits.iter().map(|edit| self.edit(edit)).collect()
+    }
+
+    /// All of it in double quotes, with the changes made.
+    fn anew(&self, edits: &[Edit]) -> Edit {
+        let text = Draft::new(&self.value, edits).text;
+        Edit { span: self.whole(), text: format!("\"{}\"", escaped(&text)) }
     }
 
     /// The same text, whose places are known and in which nothing may be changed: what is around it will be.
@@ -146,11 +157,8 @@ impl Scalar {
             Manner::Single if !text.contains(char::is_control) => text.replace('\'', "''"),
             Manner::Plain if self.stays_plain(edit) => text.to_owned(),
             Manner::Plain => {
-                let mut value = self.value.clone();
-                value.get(edit.span.clone())?;
-                value.replace_range(edit.span.clone(), text);
-                span = self.whole();
-                format!("\"{}\"", escaped(&value))
+                self.value.get(edit.span.clone())?;
+                return Some(self.anew(std::slice::from_ref(edit)));
             }
             Manner::Folded if !text.contains('\n') => text.to_owned(),
             Manner::Single | Manner::Folded | Manner::Unknown => return None,

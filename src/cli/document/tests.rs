@@ -346,6 +346,26 @@ fn a_plain_text_is_quoted_when_it_would_be_something_else() {
 }
 
 #[test]
+fn an_empty_value_is_written_anew_and_no_text_stands_beside_it() {
+    let changed = |file: &str| {
+        let edit = Edit { span: 0..0, text: "default".to_owned() };
+        let document = read("file", file);
+        let moved = document.values["notify-email"].scalar.edits(&[edit])?;
+        Some(Draft::new(file, &moved).text)
+    };
+    for empty in ["\"\"", "''", "~", "null"] {
+        let file = changed(&format!("data:\n  notify-email: {empty} # none\n")).unwrap();
+        assert_eq!(file, "data:\n  notify-email: \"default\" # none\n", "{empty}");
+    }
+    let json = changed("{\"data\":{\"notify-email\":\"\"}}").unwrap();
+    assert_eq!(json, "{\"data\":{\"notify-email\":\"default\"}}");
+    // Nothing stands there that could be replaced.
+    for file in ["notify-email:\n", "notify-email: |\nrrsa: ''\n", "notify-email: >-\n"] {
+        assert_eq!(changed(file), None, "{file}");
+    }
+}
+
+#[test]
 fn a_template_is_not_looked_into_but_named() {
     for file in [
         "data:\n  watch-namespace: {{ .Values.namespaces }}\n",
