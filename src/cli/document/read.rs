@@ -198,11 +198,14 @@ impl Reader<'_> {
                 if plain && matches!(value.as_str(), "~" | "null" | "Null" | "NULL" | "") {
                     Some(self.scalar("", ScalarStyle::Plain, node.span.clone()))
                 } else {
+                    let scalar = self.scalar(value, *style, node.span.clone());
                     if plain && is_no_text(value) {
                         let message = "is a number or a boolean, and the API server takes only texts here: put it in quotes";
                         self.tell(Code::OuterNotText, name, &node.span, message, &quotes(&node.span, "\""));
+                        Some(scalar.left_as_it_is())
+                    } else {
+                        Some(scalar)
                     }
-                    Some(self.scalar(value, *style, node.span.clone()))
                 }
             }
             Kind::List { .. } | Kind::Map { .. } => self.collection(name, key, node),

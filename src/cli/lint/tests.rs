@@ -95,6 +95,20 @@ fn no_two_changes_are_made_to_the_same_text() {
     assert_eq!(edits, ["default,b", "\"- instanceId: cri-a\\n  regionId: CN-A\""]);
 }
 
+/// A second change within what is put in quotes would stand beside them.
+#[test]
+fn what_is_no_text_is_put_in_quotes_before_it_is_respelt() {
+    for line in ["rrsa: true", "watch-namespace: Yes", "service-account: NO", "expiring-threshold: 15"] {
+        let (key, value) = line.split_once(": ").unwrap();
+        let file = format!("data:\n  {line}\n");
+        let report = check(&read("a", &file));
+        let edits: Vec<Edit> = report.diagnostics.iter().flat_map(|d| d.edits.clone()).collect();
+        let quote = |edit: &Edit| edit.span.is_empty() && edit.text == "\"";
+        assert!(edits.len() == 2 && edits.iter().all(quote), "{line}: {edits:?}");
+        assert_eq!(&file[edits[0].span.start..edits[1].span.start], value, "{key}");
+    }
+}
+
 #[test]
 fn no_format_shows_a_key() {
     for file in [
