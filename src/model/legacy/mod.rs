@@ -230,6 +230,11 @@ fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -
                 findings.add(Code::DataKeyShadowed, written, None, message);
                 continue;
             }
+            if let Some(earlier) = keys.get(key) {
+                let message = format!("is ignored, since {} is there too: delete one of them", earlier.key);
+                findings.add(Code::DataKeyShadowed, written, None, message);
+                continue;
+            }
             findings.add(Code::DataKeySpelling, written, None, format!("is read as {key}: write it so"));
         }
         if value.len() > MAX_VALUE_BYTES {

@@ -228,3 +228,12 @@ fn the_spelling_of_2019_has_its_own_finding() {
     let beside = convert(&data(&[("acr-registry", hosts), ("acr-registry-info", "- instanceId: cri-a")]));
     assert_eq!(marks(&beside), ["W acr-registry"]);
 }
+
+#[test]
+fn of_two_spellings_of_one_key_the_second_is_told_to_be_ignored() {
+    let conversion = convert(&data(&[("WATCH-NAMESPACE", "b"), ("Watch-Namespace", "a")]));
+    let told = codes(&conversion);
+    assert_eq!((told[0], told[1]), ("ACR312", "ACR313"), "{told:?}");
+    assert_eq!(conversion.findings[1].key, "Watch-Namespace");
+    assert_eq!(spec(&conversion).watch_namespaces.names, ["b"]);
+}
