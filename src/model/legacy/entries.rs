@@ -26,7 +26,7 @@ pub(super) struct Entries {
 
 /// The list as it stands in the ConfigMap.
 pub(super) struct List<'a> {
-    key: &'a str,
+    pub(super) key: &'a str,
     text: &'a str,
     pub(super) parsed: Parsed,
 }

@@ -115,7 +115,14 @@ fn read(
     let list = entries::parse(info.as_ref(), findings);
     if let Some(list) = &list {
         for (key, value) in &list.parsed.beneath {
-            keys.values.entry(key).or_insert(Written { key, value, node: None });
+            if keys.get(key).is_some() {
+                let message = format!(
+                    "holds a {key} that is ignored, since {key} is there already: delete one of them"
+                );
+                findings.add(Code::DataKeyShadowed, list.key, None, message);
+            } else {
+                keys.values.insert(key, Written { key, value, node: None });
+            }
         }
     }
     let rrsa = settings::rrsa(keys.get(legacy::RRSA), findings);

@@ -248,17 +248,19 @@ impl<'a> Walk<'a> {
             text: "# ".to_owned(),
             proposed: false,
         });
-        match key {
-            ACR_REGISTRY_INFO => {}
-            RRSA | WEBHOOK_CONFIGURATION => {
-                self.taken = Some(width);
-                self.beneath.push((key, String::new()));
-            }
-            _ => {
-                let value = rest[key.len()..].trim_start_matches(is_blank).trim_start_matches([':', '：']);
-                let end = comment_at(value).unwrap_or(value.len());
-                self.beneath.push((key, plain(&value[..end]).text.to_owned()));
-            }
+        if key == ACR_REGISTRY_INFO {
+            return;
+        }
+        let value = rest[key.len()..].trim_start_matches(is_blank).trim_start_matches([':', '：']);
+        let end = comment_at(value).unwrap_or(value.len());
+        let value = plain(&value[..end]).text;
+        if matches!(key, RRSA | WEBHOOK_CONFIGURATION) && (value.is_empty() || value.starts_with(['|', '>']))
+        {
+            // Its map is in the lines that follow.
+            self.taken = Some(width);
+            self.beneath.push((key, String::new()));
+        } else {
+            self.beneath.push((key, value.to_owned()));
         }
     }
 

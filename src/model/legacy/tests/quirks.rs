@@ -237,3 +237,31 @@ fn of_two_spellings_of_one_key_the_second_is_told_to_be_ignored() {
     assert_eq!(conversion.findings[1].key, "Watch-Namespace");
     assert_eq!(spec(&conversion).watch_namespaces.names, ["b"]);
 }
+
+#[test]
+fn a_key_beneath_the_list_that_is_there_already_is_told_to_be_ignored() {
+    let list = "- instanceId: cri-a\nwatch-namespace: b\n";
+    let conversion = convert(&data(&[("watch-namespace", "a"), ("acr-registry-info", list)]));
+    assert!(codes(&conversion).contains(&"ACR313"), "{:?}", codes(&conversion));
+    assert_eq!(spec(&conversion).watch_namespaces.names, ["a"]);
+    let conversion = info("- instanceId: cri-a\nwatch-namespace: b\nwatch-namespace: c\n");
+    assert!(codes(&conversion).contains(&"ACR313"), "{:?}", codes(&conversion));
+    assert_eq!(spec(&conversion).watch_namespaces.names, ["b"]);
+}
+
+#[test]
+fn a_map_beneath_the_list_may_stand_in_one_line() {
+    let list = "- instanceId: cri-a\n  rrsaRoleARN: acs:ram::1:role/a\n  rrsaOIDCProviderRoleARN: acs:ram::1:oidc-provider/x\n";
+    for (rrsa, webhook) in [
+        ("{enable: true}", "{enable: true}"),
+        ("\"enable: true\"", "'enable: true' # on"),
+        ("|\n  enable: true", "\n  enable: true"),
+    ] {
+        let conversion = info(&format!("{list}rrsa: {rrsa}\nwebhook-configuration: {webhook}\n"));
+        assert!(!codes(&conversion).contains(&"ACR127"), "{rrsa}: {}", told(&conversion));
+        assert!(only(&conversion).rrsa_role_arn.is_some(), "{rrsa}: {}", told(&conversion));
+        assert!(spec(&conversion).webhook.enable, "{webhook}: {}", told(&conversion));
+    }
+    let short = info(&format!("{list}rrsa: true\n"));
+    assert!(only(&short).rrsa_role_arn.is_some(), "{}", told(&short));
+}
