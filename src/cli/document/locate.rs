@@ -2,14 +2,25 @@
 
 use super::heal::data_key;
 use super::tree::{Kind, Node};
-use crate::api::names::LEGACY_NAME;
+use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
 
 /// What a file may hold.
 pub(super) enum Located<'a> {
-    /// The map `data`, or none where the ConfigMap has none; and the ConfigMap's `metadata`, where it has one.
-    Data(Option<&'a Node>, Option<&'a Node>),
+    /// A ConfigMap, or its content.
+    Map(Map<'a>),
     /// The managed edition's configuration.
     Addon(&'a Node),
+}
+
+/// A ConfigMap.
+#[derive(Default)]
+pub(super) struct Map<'a> {
+    /// Its `data`, or none where it has none.
+    pub(super) data: Option<&'a Node>,
+    /// All of it, or none where the file is the bare content of `data`.
+    pub(super) object: Option<&'a Node>,
+    /// The names of further ConfigMaps that are called the same.
+    pub(super) again: Vec<&'a Node>,
 }
 
 /// Keys of the managed edition's configuration that nothing else has.
@@ -20,21 +31,21 @@ pub(super) fn locate(roots: &[Node]) -> Option<Located<'_>> {
     let objects = objects(roots);
     let maps =
         || objects.iter().copied().filter(|node| node.get("kind").and_then(Node::text) == Some("ConfigMap"));
-    let name = |node: &Node| {
-        node.get("metadata").and_then(|m| m.get("name")).and_then(Node::text).map(str::to_owned)
-    };
-    let ours = |node: &&Node| node.pairs().iter().any(|(key, _)| key.text().and_then(data_key).is_some());
-    if let Some(map) = maps().find(|map| name(map).as_deref() == Some(LEGACY_NAME)) {
-        let data = map.get("data").filter(|data| matches!(data.kind, Kind::Map { .. }));
-        return Some(Located::Data(data, map.get("metadata")));
+    let mut named = maps().filter(|map| of_metadata(map, "name") == Some(LEGACY_NAME));
+    if let Some(object) = named.next() {
+        let data = object.get("data").filter(|data| matches!(data.kind, Kind::Map { .. }));
+        let there = |map: &&Node| of_metadata(map, "namespace").is_none_or(|name| name == LEGACY_NAMESPACE);
+        let again =
+            named.filter(there).filter_map(|map| map.get("metadata").and_then(|m| m.get("name"))).collect();
+        return Some(Located::Map(Map { data, object: Some(object), again }));
     }
     let mut unnamed = objects.iter().filter(|node| node.get("kind").is_none());
-    let data = |node: &&Node| node.get("data").is_some_and(|data| ours(&data));
+    let data = |node: &&Node| node.get("data").is_some_and(has_ours);
     if let Some(map) = maps().find(data).or_else(|| unnamed.clone().copied().find(data)) {
-        return Some(Located::Data(map.get("data"), map.get("metadata")));
+        return Some(Located::Map(Map { data: map.get("data"), object: Some(map), ..Map::default() }));
     }
-    if let Some(bare) = unnamed.clone().copied().find(ours) {
-        return Some(Located::Data(Some(bare), None));
+    if let Some(bare) = unnamed.clone().copied().find(|node| has_ours(node)) {
+        return Some(Located::Map(Map { data: Some(bare), ..Map::default() }));
     }
     unnamed
         .find(|node| {
@@ -43,6 +54,15 @@ pub(super) fn locate(roots: &[Node]) -> Option<Located<'_>> {
             escaped || ADDON_KEYS.iter().any(|key| node.get(key).is_some())
         })
         .map(|node| Located::Addon(node))
+}
+
+/// Whether a map has a key of the legacy ConfigMap.
+pub(super) fn has_ours(node: &Node) -> bool {
+    node.pairs().iter().any(|(key, _)| key.text().and_then(data_key).is_some())
+}
+
+fn of_metadata<'a>(object: &'a Node, field: &str) -> Option<&'a str> {
+    object.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Node::text)
 }
 
 /// The objects of a file, also those within a List.

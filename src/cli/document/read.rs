@@ -6,7 +6,7 @@ use granit_parser::ScalarStyle;
 
 use super::draft::Draft;
 use super::heal::{self, Slip};
-use super::locate::{Located, kinds, locate};
+use super::locate::{Located, has_ours, kinds, locate};
 use super::tree::{self, Fault, Kind, Node};
 use super::{Document, Scalar, Source, Value};
 use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
@@ -120,11 +120,15 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read(mut self, roots: &[Node], fault: Option<Fault>) {
         match locate(roots) {
-            Some(Located::Data(data, metadata)) => {
+            Some(Located::Map(map)) => {
                 self.document.found = true;
-                metadata.into_iter().for_each(|metadata| self.elsewhere(metadata));
-                for (key, value) in data.map(Node::pairs).unwrap_or_default() {
+                map.object.into_iter().for_each(|object| self.around(object));
+                for (key, value) in map.data.map(Node::pairs).unwrap_or_default() {
                     self.pair(key, value);
+                }
+                for name in map.again {
+                    let message = "is that of another ConfigMap in this file, and only the first one is looked at: keep one of them";
+                    self.tell(Code::OuterBesideData, "metadata.name", &name.span, message, &[]);
                 }
             }
             Some(Located::Addon(node)) => {
@@ -183,6 +187,30 @@ impl Reader<'_> {
                     format!("is not {wanted}: the ConfigMap {LEGACY_NAMESPACE}/{LEGACY_NAME} alone is read");
                 self.tell(Code::OuterElsewhere, &format!("metadata.{field}"), &node.span, &message, &[edit]);
             }
+        }
+    }
+
+    /// What is wrong with a ConfigMap outside its `data`.
+    fn around(&mut self, object: &Node) {
+        object.get("metadata").into_iter().for_each(|metadata| self.elsewhere(metadata));
+        let last = object.pairs().iter().rposition(|(key, _)| key.text() == Some("data"));
+        for (index, (key, value)) in object.pairs().iter().enumerate() {
+            let Some(name) = key.text() else { continue };
+            let message = match name {
+                "apiVersion" | "kind" | "metadata" | "immutable" => continue,
+                "data" if Some(index) == last => continue,
+                "data" => {
+                    "is there again below, and only the last one is read: write all keys beneath one data"
+                }
+                // What is there for somebody else is their concern.
+                "binaryData" if !has_ours(value) => continue,
+                _ => "stands beside data, where nobody reads it: write it beneath data, indented by blanks",
+            };
+            // Blanks of another kind are part of the name, for YAML.
+            let name = name.trim();
+            let word = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+            let name = if word { name } else { "data" };
+            self.tell(Code::OuterBesideData, name, &key.span, message, &[]);
         }
     }
 

@@ -414,3 +414,31 @@ fn what_is_told_of_the_outer_document_is_bounded() {
     assert!(document.diagnostics.len() <= 202, "{}", document.diagnostics.len());
     assert!(document.diagnostics.iter().any(|d| d.code.as_str() == "ACR907"));
 }
+
+#[test]
+fn what_stands_beside_data_is_told_and_not_passed_over() {
+    let head =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: acr-configuration, namespace: kube-system}\n";
+    let list = "acr-registry-info: |\n  - instanceId: cri-a1b2c3\n";
+    for (rest, findings) in [
+        (
+            format!("data:\nwatch-namespace: all\n{list}"),
+            vec!["ACR715 watch-namespace 5:1", "ACR715 acr-registry-info 6:1"],
+        ),
+        (format!("data:\n  watch-namespace: all\n{list}"), vec!["ACR715 acr-registry-info 6:1"]),
+        ("Data:\n  watch-namespace: all\n".to_owned(), vec!["ACR715 Data 4:1"]),
+        ("stringData:\n  watch-namespace: all\n".to_owned(), vec!["ACR715 stringData 4:1"]),
+        ("data:\n  watch-namespace: a\ndata:\n  rrsa: ''\n".to_owned(), vec!["ACR715 data 4:1"]),
+        ("binaryData:\n  acr-registry-info: YQ==\n".to_owned(), vec!["ACR715 binaryData 4:1"]),
+        ("data:\n\u{3000}\u{3000}watch-namespace: all\n".to_owned(), vec!["ACR715 watch-namespace 5:1"]),
+        (
+            "data:\n  webhook-configuration: |\n    enable: true\n\u{a0}\u{a0}\u{a0}\u{a0}timeout-seconds: 5\n".to_owned(),
+            vec!["ACR715 timeout-seconds 7:1"],
+        ),
+        (format!("data:\n  rrsa: ''\n---\n{head}data:\n  rrsa: ''\n"), vec!["ACR715 metadata.name 9:18"]),
+        ("immutable: true\nbinaryData:\n  logo: YQ==\ndata:\n  rrsa: ''\n".to_owned(), vec![]),
+    ] {
+        assert_eq!(told(&format!("{head}{rest}")), findings, "{rest}");
+    }
+    assert_eq!(told("data:\n  rrsa: ''\nservice-account: a\n"), ["ACR715 service-account 3:1"]);
+}
