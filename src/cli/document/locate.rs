@@ -2,6 +2,7 @@
 
 use super::heal::data_key;
 use super::tree::{Kind, Node};
+use crate::api::legacy::addon::{CONFIG, KEYS};
 use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
 
 /// What a file may hold.
@@ -23,8 +24,8 @@ pub(super) struct Map<'a> {
     pub(super) again: Vec<&'a Node>,
 }
 
-/// Keys of the managed edition's configuration that nothing else has.
-const ADDON_KEYS: [&str; 3] = ["AcrInstanceInfo", "enableRRSA", "watchNamespace"];
+/// The managed edition's name, where its configuration stands among those of other add-ons.
+const ADDON: &str = "managed-aliyun-acr-credential-helper";
 
 /// The likeliest: the ConfigMap by its name, one that has a key of ours, a bare `data`, its bare content.
 pub(super) fn locate(roots: &[Node]) -> Option<Located<'_>> {
@@ -39,7 +40,7 @@ pub(super) fn locate(roots: &[Node]) -> Option<Located<'_>> {
             named.filter(there).filter_map(|map| map.get("metadata").and_then(|m| m.get("name"))).collect();
         return Some(Located::Map(Map { data, object: Some(object), again }));
     }
-    let mut unnamed = objects.iter().filter(|node| node.get("kind").is_none());
+    let unnamed = objects.iter().filter(|node| node.get("kind").is_none());
     let data = |node: &&Node| node.get("data").is_some_and(has_ours);
     if let Some(map) = maps().find(data).or_else(|| unnamed.clone().copied().find(data)) {
         return Some(Located::Map(Map { data: map.get("data"), object: Some(map), ..Map::default() }));
@@ -47,13 +48,34 @@ pub(super) fn locate(roots: &[Node]) -> Option<Located<'_>> {
     if let Some(bare) = unnamed.clone().copied().find(|node| has_ours(node)) {
         return Some(Located::Map(Map { data: Some(bare), ..Map::default() }));
     }
-    unnamed
-        .find(|node| {
-            // Terraform carries the JSON as one text.
-            let escaped = node.text().is_some_and(|text| text.trim_start().starts_with('{'));
-            escaped || ADDON_KEYS.iter().any(|key| node.get(key).is_some())
-        })
-        .map(|node| Located::Addon(node))
+    let listed = roots.iter().flat_map(Node::items);
+    unnamed.copied().chain(listed).find_map(addon).map(Located::Addon)
+}
+
+/// The managed edition's configuration, if a node is or holds it.
+fn addon(node: &Node) -> Option<&Node> {
+    // Terraform carries the JSON as one text, a shell perhaps that in quotes of its own.
+    let escaped = |node: &Node| {
+        node.text().is_some_and(|text| text.trim_start_matches([' ', '\n', '"']).starts_with('{'))
+    };
+    // Its reader takes the keys in any case.
+    let value = |wanted: &str| {
+        let named = |key: &Node| key.text().is_some_and(|name| name.eq_ignore_ascii_case(wanted));
+        node.pairs().iter().find(|(key, _)| named(key)).map(|(_, value)| value)
+    };
+    if escaped(node) || KEYS.iter().any(|key| value(key).is_some()) {
+        return Some(node);
+    }
+    let ours = value("name").and_then(Node::text).is_none_or(|name| name == ADDON);
+    value(CONFIG).filter(|config| ours && escaped(config))
+}
+
+/// Whether a text is Terraform's line `config = "{…}"`, or JSON with its quotes escaped: neither is YAML.
+pub(super) fn is_escaped_addon(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let line = text.trim_start_matches('"').strip_prefix(CONFIG);
+    let value = line.and_then(|rest| rest.trim_start_matches('"').trim_start().strip_prefix(['=', ':']));
+    text.starts_with("{\\") || value.is_some_and(|value| value.trim_start().starts_with("\"{"))
 }
 
 /// Whether a map has a key of the legacy ConfigMap.

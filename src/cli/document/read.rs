@@ -6,7 +6,7 @@ use granit_parser::ScalarStyle;
 
 use super::draft::Draft;
 use super::heal::{self, Slip};
-use super::locate::{Located, has_ours, kinds, locate};
+use super::locate::{Located, has_ours, is_escaped_addon, kinds, locate};
 use super::tree::{self, Fault, Kind, Node};
 use super::{Document, Scalar, Source, Value};
 use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
@@ -34,6 +34,10 @@ pub fn read(name: &str, text: &str) -> Document {
     if let Some(at) = template(text) {
         let message = "begins what a template fills in: render it first, as helm template or kustomize build does, and look at what comes out".to_owned();
         document.diagnostics.push(whole(Code::OuterTemplate, Some(at..at + 2), message));
+        return document;
+    }
+    if is_escaped_addon(text) {
+        document.addon = Some(Scalar::bare(text));
         return document;
     }
     let (roots, fault) = tree::parse(text);

@@ -442,3 +442,32 @@ fn what_stands_beside_data_is_told_and_not_passed_over() {
     }
     assert_eq!(told("data:\n  rrsa: ''\nservice-account: a\n"), ["ACR715 service-account 3:1"]);
 }
+
+#[test]
+fn the_managed_add_on_is_found_however_terraform_and_the_api_have_it() {
+    let json = "{\"AcrInstanceInfo\": [{\"instanceId\": \"cri-a\"}]}";
+    let once = format!("{json:?}");
+    let named = format!("{{\"name\": \"managed-aliyun-acr-credential-helper\", \"config\": {once}}}");
+    for file in [
+        json.to_owned(),
+        once.clone(),
+        once.trim_matches('"').to_owned(),
+        format!("config = {once}"),
+        format!("  \"config\": {once},\n"),
+        format!("config: {once}\n"),
+        format!("{once:?}"),
+        format!("[{{\"name\": \"metrics-server\", \"config\": \"{{}}\"}}, {named}]"),
+        format!("[{named}]"),
+        named,
+        json.replace("AcrInstanceInfo", "acrInstanceInfo"),
+        json.replace(": ", ":\t"),
+    ] {
+        let document = read("file", &file);
+        assert_eq!(document.diagnostics, [], "{file}");
+        let conversion = crate::model::legacy::from_addon_config(document.addon.unwrap().value());
+        let id = conversion.spec.unwrap().registries[0].instance_id.clone();
+        assert_eq!(id.as_deref(), Some("cri-a"), "{file}");
+    }
+    let file = "{\"serviceAccount\": \"*\"}";
+    assert_eq!(read("file", file).addon.unwrap().value(), file);
+}

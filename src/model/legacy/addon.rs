@@ -38,6 +38,8 @@ fn read(json: &str, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec
     let mut text = json.to_owned();
     for _ in 0..=MAX_WRAPS {
         let next = match parse_yaml(&text) {
+            // YAML takes escaped quotes for a part of the names.
+            _ if text.trim_start().starts_with("{\\") => unescaped(&text),
             Ok(mut node) => match within(&node, &text) {
                 None if matches!(node.value, Value::Map(_)) => {
                     if text != json {
