@@ -56,7 +56,7 @@ pub fn key_secret_name(ordinal: usize) -> String {
 }
 
 /// A region to validate entries with that name none: which one the cluster has, the converter need not know.
-const ANY_REGION: &str = "cn-hangzhou";
+pub(crate) const ANY_REGION: &str = "cn-hangzhou";
 
 /// What the ConfigMap comes to.
 #[derive(Clone, Debug)]

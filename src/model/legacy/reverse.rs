@@ -12,20 +12,20 @@ use crate::api::legacy::{
 /// The `data` of the ConfigMap that says what a binding says.
 ///
 /// # Guarantees
-/// [`super::convert`] makes the same spec of it without an error or a warning, if the spec is valid.
+/// [`super::convert`] makes the same spec of it without an error, if the spec is valid. It warns of nothing but an
+/// account that is called `all`. A threshold alone may be spelt otherwise: `900s` comes back as `15m`.
 ///
 /// # Errors
 /// Every field that no key of the ConfigMap can say.
 pub fn to_data(spec: &AcrCredentialBindingSpec) -> Result<BTreeMap<String, String>, Vec<String>> {
+    let threshold = super::settings::respelt(&spec.expiring_threshold);
     let unsaid = unsaid(spec);
-    if !unsaid.is_empty() {
-        return Err(unsaid);
-    }
+    let (Some(threshold), true) = (threshold, unsaid.is_empty()) else { return Err(unsaid) };
     let mut data = BTreeMap::new();
     let mut put = |key: &str, value: String| drop(data.insert(key.to_owned(), value));
     put(SERVICE_ACCOUNT, names(&spec.service_accounts.names, "*"));
     put(WATCH_NAMESPACE, names(&spec.watch_namespaces.names, "all"));
-    put(EXPIRING_THRESHOLD, spec.expiring_threshold.clone());
+    put(EXPIRING_THRESHOLD, threshold);
     put(ACR_REGISTRY_INFO, spec.registries.iter().map(said).collect());
     if let Some(email) = &spec.notify_email {
         put(NOTIFY_EMAIL, email.clone());
@@ -58,6 +58,7 @@ fn unsaid(spec: &AcrCredentialBindingSpec) -> Vec<String> {
         // The ConfigMap's own reader would leave a repetition out.
         let repeated = spec.registries.iter().take(i).any(|earlier| same(earlier, registry));
         unless(!repeated, format!("spec.registries[{i}]"));
+        unless(each_once(&registry.domains), format!("spec.registries[{i}].domains"));
     }
     let (namespaces, accounts) = (&spec.watch_namespaces, &spec.service_accounts);
     unless(namespaces.selector.is_none(), "spec.watchNamespaces.selector".to_owned());
@@ -66,7 +67,7 @@ fn unsaid(spec: &AcrCredentialBindingSpec) -> Vec<String> {
     unless(accounts.selector.is_none(), "spec.serviceAccounts.selector".to_owned());
     unless(sayable(&accounts.names, "*"), "spec.serviceAccounts.names".to_owned());
     let threshold = super::settings::respelt(&spec.expiring_threshold);
-    unless(threshold.as_ref() == Some(&spec.expiring_threshold), "spec.expiringThreshold".to_owned());
+    unless(threshold.is_some(), "spec.expiringThreshold".to_owned());
     unless(spec.deletion_policy == DeletionPolicy::Retain, "spec.deletionPolicy".to_owned());
     unless(!spec.suspend, "spec.suspend".to_owned());
     let email = spec.notify_email.as_ref().is_none_or(|email| {
@@ -80,13 +81,12 @@ fn unsaid(spec: &AcrCredentialBindingSpec) -> Vec<String> {
 /// Whether names can be said: all of them, or exact ones, each once. No names at all mean `default`, which is said
 /// by its name.
 fn sayable(names: &[String], everything: &str) -> bool {
-    match names {
-        [one] if one == "*" => true,
-        names => {
-            let exact = |name: &String| !name.contains(['*', '?']) && name != everything;
-            names.iter().enumerate().all(|(i, name)| exact(name) && !names[..i].contains(name))
-        }
-    }
+    let exact = |name: &String| !name.contains(['*', '?']) && name != everything;
+    matches!(names, [one] if one == "*") || each_once(names) && names.iter().all(exact)
+}
+
+fn each_once(texts: &[String]) -> bool {
+    texts.iter().enumerate().all(|(i, text)| !texts[..i].contains(text))
 }
 
 fn names(names: &[String], everything: &str) -> String {

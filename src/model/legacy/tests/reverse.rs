@@ -66,7 +66,10 @@ fn what_cannot_be_said_is_named() {
         ("watchNamespaces.names", |spec| spec.watch_namespaces.names = vec!["*".to_owned(), "a".to_owned()]),
         ("serviceAccounts.selector", |spec| spec.service_accounts.selector = Some(Default::default())),
         ("serviceAccounts.names", |spec| spec.service_accounts.names = vec!["a?".to_owned()]),
-        ("expiringThreshold", |spec| spec.expiring_threshold = "900s".to_owned()),
+        ("expiringThreshold", |spec| spec.expiring_threshold = "900".to_owned()),
+        ("registries[0].domains", |spec| {
+            spec.registries[0].domains = vec!["a.com".to_owned(), "a.com".to_owned()];
+        }),
         ("deletionPolicy", |spec| spec.deletion_policy = DeletionPolicy::Delete),
         ("suspend", |spec| spec.suspend = true),
         ("notifyEmail", |spec| spec.notify_email = Some(" a ".to_owned())),
@@ -80,6 +83,16 @@ fn what_cannot_be_said_is_named() {
         ..AcrCredentialBindingSpec::default()
     };
     assert!(to_data(&plain).is_ok());
+    // A threshold may be spelt otherwise: the ConfigMap's is the shortest.
+    for (threshold, shortest) in [("900s", "15m"), ("60m", "1h")] {
+        let spec = AcrCredentialBindingSpec { expiring_threshold: threshold.to_owned(), ..plain.clone() };
+        assert_eq!(to_data(&spec).unwrap()["expiring-threshold"], shortest);
+    }
+    // An account may be called so, though every one was perhaps meant.
+    let mut all = plain.clone();
+    all.service_accounts.names = vec!["all".to_owned()];
+    let again = convert(&to_data(&all).unwrap());
+    assert_eq!((codes(&again), &spec(&again).service_accounts), (vec!["ACR206"], &all.service_accounts));
     for (field, change) in cases {
         let mut changed = plain.clone();
         change(&mut changed);
