@@ -38,7 +38,10 @@ pub(super) fn slips(text: &str) -> Vec<Slip> {
 pub(super) fn meant_otherwise(text: &str) -> Vec<Slip> {
     let mut slips = slips(text);
     slips.retain(|slip| {
-        matches!(slip.code, Code::OuterNoComment | Code::OuterBlockMissing | Code::OuterKeysBeneath)
+        matches!(
+            slip.code,
+            Code::OuterNoComment | Code::OuterBlockMissing | Code::OuterBlockIndent | Code::OuterKeysBeneath
+        )
     });
     slips
 }
@@ -46,6 +49,12 @@ pub(super) fn meant_otherwise(text: &str) -> Vec<Slip> {
 /// One of the legacy ConfigMap's own keys, as documented.
 pub fn data_key(name: &str) -> Option<&'static str> {
     legacy::KEYS.into_iter().find(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// Whether a line is an item of a list, or a key of an entry or a map: `data` has no such keys.
+fn within_a_block(line: Line<'_>) -> bool {
+    let inner = |name: &str| entry::KEYS.iter().chain(&SETTINGS).any(|key| key.eq_ignore_ascii_case(name));
+    line.is_item() || Pair::of(line).is_some_and(|pair| inner(pair.key))
 }
 
 fn known(name: &str) -> bool {
@@ -179,7 +188,7 @@ impl<'a> Scan<'a> {
     fn in_block(&mut self, line: Line<'_>) -> bool {
         let Some(block) = &self.block else { return false };
         let beside = block.moved_by.is_some() && line.depth() == block.depth;
-        if line.depth() <= block.depth && !(beside && (line.is_item() || line.is_comment())) {
+        if line.depth() <= block.depth && !(beside && (within_a_block(line) || line.is_comment())) {
             return false;
         }
         if let Some(slip) = block.moved_by {
@@ -239,7 +248,7 @@ impl<'a> Scan<'a> {
         let next = self.lines[index + 1..].iter().find(|line| !line.is_blank() && !line.is_comment());
         let Some(&next) = next else { return };
         let nested = NESTED.iter().any(|name| name.eq_ignore_ascii_case(pair.key));
-        let beside = next.is_item() && next.depth() == pair.depth;
+        let beside = within_a_block(next) && next.depth() == pair.depth;
         if header {
             self.block = Some(Block { depth: pair.depth, moved_by: None });
             if nested && beside {

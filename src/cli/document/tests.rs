@@ -239,6 +239,11 @@ fn each_slip_is_told_where_it_is_and_mended() {
             "data:\n  acr-registry-info: |\n    - instanceId: \"\"\n      regionId: a\n  rrsa: \"\"\n",
         ),
         (
+            "data:\n  acr-registry-info: |\n  instanceId: cri-a\n  regionId: a\n  rrsa: |\n  enable: true\n  service-account: a\n",
+            vec!["ACR705 acr-registry-info 2:3", "ACR705 rrsa 5:3"],
+            "data:\n  acr-registry-info: |\n    instanceId: cri-a\n    regionId: a\n  rrsa: |\n    enable: true\n  service-account: a\n",
+        ),
+        (
             "data:\n  acr-registry-info:\n    service-account: a\n    rrsa: |\n      enable: true\n",
             vec!["ACR706 acr-registry-info 2:3"],
             "data:\n  acr-registry-info:\n  service-account: a\n  rrsa: |\n    enable: true\n",
