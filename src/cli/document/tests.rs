@@ -291,6 +291,9 @@ fn what_cannot_be_mended_says_why() {
     assert_eq!(told("data:\n  service-account: [a\n"), ["ACR701 data 2:20"]);
     assert_eq!(told("kind: Secret\ndata:\n  a: b\n"), ["ACR702 data 1:1"]);
     assert_eq!(told(""), ["ACR702 data 1:1"]);
+    let file = "data:\n  rrsa: &r {enable: true}\n  webhook-configuration: *r\n";
+    assert_eq!(told(file), ["ACR701 data 3:26"]);
+    assert!(read("file", file).diagnostics.iter().any(|d| d.message.contains("write it out")));
 }
 
 #[test]

@@ -69,8 +69,10 @@ pub(super) fn parse(text: &str) -> (Vec<Node>, Option<Fault>) {
                 return (builder.roots, Some(Fault { at, why: error.kind().to_string() }));
             }
         };
-        if let Err(why) = builder.add(event, span.byte_range().unwrap_or_default()) {
-            return (builder.roots, Some(Fault { at: 0, why: why.to_owned() }));
+        let span = span.byte_range().unwrap_or_default();
+        let at = span.start;
+        if let Err(why) = builder.add(event, span) {
+            return (builder.roots, Some(Fault { at, why: why.to_owned() }));
         }
     }
     (builder.roots, None)
@@ -116,7 +118,8 @@ impl Builder {
                 self.close(open.node, open.anchor)
             }
             Event::Alias(anchor) => {
-                let mut node = self.anchors.get(&anchor).cloned().ok_or("an alias of a list or a map")?;
+                let mut node =
+                    self.anchors.get(&anchor).cloned().ok_or("an alias of a list or a map: write it out")?;
                 if node.text().is_none() {
                     node.span = span;
                 }
