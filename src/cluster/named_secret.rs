@@ -137,7 +137,7 @@ impl<F: Fn(&Seen)> Sink<Secret> for Told<F> {
 }
 
 /// What an error of a watch means.
-pub(super) fn refused(error: &watcher::Error) -> CallError {
+pub fn refused(error: &watcher::Error) -> CallError {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
 use tracing::{info, warn};
 
@@ -12,6 +13,7 @@ use super::board::Board;
 use crate::api::{AcrCredentialBinding, ConditionType, Reason, names};
 use crate::cluster::error::CallError;
 use crate::cluster::keys::KeySecrets;
+use crate::cluster::named_secret::refused;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::watch::Sink;
 use crate::model::legacy::{self, Conversion};
@@ -24,6 +26,8 @@ use crate::server::Metrics;
 pub struct Seen {
     listed: bool,
     object: Option<Arc<ConfigMap>>,
+    /// Why it may not be looked at.
+    forbidden: Option<String>,
 }
 
 /// Takes the ConfigMap in from its watch.
@@ -48,6 +52,15 @@ impl Sink<ConfigMap> for ConfigMapSink {
 
     fn remove(&mut self, _: ConfigMap) {
         self.change(|seen| seen.object = None);
+    }
+
+    /// A right that is missing is told: the binding's status would wait for the first look without a word.
+    fn interrupted(&mut self, kind: &str, error: &watcher::Error) {
+        let error = refused(error);
+        warn!(kind, %error, "watch interrupted");
+        if let CallError::Forbidden(why) = error {
+            self.change(|seen| seen.forbidden = Some(why));
+        }
     }
 
     fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
@@ -122,16 +135,19 @@ impl ConfigMapLoop {
 
     /// One look. Returns when the next one is due, if by nobody's change.
     async fn look(&self, done: &mut Done) -> Result<Option<Duration>, CallError> {
-        let (listed, object) = {
+        let (listed, object, forbidden) = {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            (seen.listed, seen.object.clone())
+            (seen.listed, seen.object.clone(), seen.forbidden.clone())
         };
-        if !listed {
-            return Ok(None);
-        }
         let binding = self.board.state().book.get(names::LEGACY_NAME).map(|entry| entry.object.clone());
         let converted =
             binding.as_ref().filter(|b| b.labels().get(names::LABEL_CONVERTED).is_some_and(|v| v == "true"));
+        if !listed {
+            if let (Some(why), Some(_)) = (forbidden, converted) {
+                self.unreadable(&why);
+            }
+            return Ok(None);
+        }
         let Some(config_map) = object else {
             return self.gone(converted, done).await;
         };
@@ -190,6 +206,14 @@ impl ConfigMapLoop {
         self.metrics.legacy_config_valid.set(0);
         self.note(Some((false, Failure::new(Reason::LegacyConfigMissing, message))));
         Ok(Some(left))
+    }
+
+    /// The ConfigMap may not be looked at: its binding stays as it was made.
+    fn unreadable(&self, why: &str) {
+        let message =
+            format!("{why}: apply the RBAC of this version; until then this binding stays as it is");
+        self.metrics.legacy_config_valid.set(0);
+        self.note(Some((false, Failure::new(Reason::Forbidden, message))));
     }
 
     /// Deletes key pairs that no binding names.

@@ -340,3 +340,35 @@ async fn each_registry_of_the_config_map_is_reported_by_itself() {
     let everything = lab.plane.kubectl_ok(&["get", "acb,events", "-A", "-o", "yaml"]).await.unwrap();
     assert!(!everything.contains("very-secret-value") && !lab.controller.log().contains("very-secret-value"));
 }
+
+/// Without a word its status would show for ever what was reported before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_config_map_that_may_not_be_read_is_told_and_leaves_its_binding_as_it_is() {
+    let lab = Lab::start().await;
+    lab.put_config_map(
+        json!({ "watch-namespace": "default", "acr-registry-info": "- instanceId: cri-demo0001\n" }),
+    )
+    .await;
+    lab.until_ready_is(NAME, "True", "Succeeded").await;
+    lab.until_settled().await;
+    lab.controller.kill();
+    let rights = ["delete", "rolebinding", "-n", "kube-system", "acr-credential-controller"];
+    lab.plane.kubectl_ok(&rights).await.unwrap();
+    let mark = lab.mark();
+    lab.controller.restart().unwrap();
+    lab.until("the missing right is told", async || {
+        let told = lab.condition(NAME, "LegacyConfigValid").await;
+        told.is_some_and(|(status, reason, message)| {
+            status == "False" && reason == "Forbidden" && message.contains("configmaps \"acr-configuration\"")
+        })
+    })
+    .await;
+    assert_eq!(lab.condition(NAME, "Ready").await.unwrap().0, "True");
+    let writes = lab.requests(mark).writes().filter(|e| e.namespace == "default");
+    assert_eq!(writes.counts(), Default::default());
+    lab.plane.apply_file(root().join("deploy/rbac.yaml")).await.unwrap();
+    lab.until("all is well again", async || {
+        lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(status, ..)| status == "True")
+    })
+    .await;
+}
