@@ -78,7 +78,7 @@ impl Rivalry {
     }
 }
 
-/// Whether a wait is not over yet. None is longer than [`LONGEST`]: where more is left, the clock was set back since.
+/// Whether a wait is not over yet. None is longer than ten minutes: where more is left, the clock was set back.
 pub fn is_ahead(until: Timestamp, now: Timestamp) -> bool {
     now < until && until.duration_since(now) <= LONGEST
 }
