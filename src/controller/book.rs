@@ -52,13 +52,18 @@ impl Entry {
     /// Whether our finalizer holds the binding. Without it nothing is written: what we made must not outlive a
     /// deletion that we do not see.
     pub fn is_held(&self) -> bool {
-        holds(&self.object)
+        self.object.finalizers().iter().any(|f| f == names::FINALIZER)
     }
 
     /// Whether it lost our finalizer: whoever replaces the whole object takes it off.
     fn lost_hold(&self) -> bool {
         let gone = !self.is_held() && self.object.metadata.deletion_timestamp.is_none();
         gone && (self.was_held || self.was_observed())
+    }
+
+    /// Whether what it covers is kept: it is held, or was and will be again.
+    fn counts(&self) -> bool {
+        self.is_held() || self.lost_hold()
     }
 
     fn was_observed(&self) -> bool {
@@ -104,7 +109,7 @@ impl Entry {
     pub fn may_have_covered(&self) -> bool {
         let status = self.object.status.as_ref();
         let matched = status.and_then(|status| status.namespaces.as_ref()).is_some_and(|n| n.matched > 0);
-        (self.is_held() || self.lost_hold()) && (matched || !self.was_observed())
+        self.counts() && (matched || !self.was_observed())
     }
 
     /// Since when its status says that a withdrawal is held.
@@ -151,10 +156,6 @@ impl Entry {
             |issue: &Issue| matches!(issue, Issue::Held { credential, .. } if credential.expires_at > now);
         issues.into_iter().find(lives).unwrap_or(issue)
     }
-}
-
-fn holds(object: &AcrCredentialBinding) -> bool {
-    object.finalizers().iter().any(|f| f == names::FINALIZER)
 }
 
 /// All that a binding asks of the cluster or the cloud.
@@ -295,7 +296,7 @@ impl Book {
     /// Whether some binding's coverage cannot be told: then nobody knows what is not wanted.
     pub fn coverage_unknown(&self) -> bool {
         !self.unreadable.is_empty()
-            || self.entries.values().any(|e| (e.is_held() || e.lost_hold()) && e.good.is_none())
+            || self.entries.values().any(|entry| entry.counts() && entry.good.is_none())
     }
 
     fn active(&self) -> impl Iterator<Item = Arc<Binding>> {
