@@ -11,8 +11,8 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::error::{CallError, DEADLINE, classify};
-use super::watch::Sink;
+use super::error::{CallError, DEADLINE};
+use super::watch::{Sink, refused};
 
 /// What is known of the Secret.
 #[derive(Clone, Debug)]
@@ -132,21 +132,6 @@ impl<F: Fn(&Seen)> Sink<Secret> for Told<F> {
         let told = matches!(&*self.sender.borrow(), Some(Seen::Refused(told)) if *told == error);
         if !self.known && !told {
             self.tell(Seen::Refused(error));
-        }
-    }
-}
-
-/// What an error of a watch means.
-pub fn refused(error: &watcher::Error) -> CallError {
-    match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => classify(error),
-        watcher::Error::WatchError(status) => {
-            CallError::Later(format!("the API server answered {}: {}", status.code, status.message), None)
-        }
-        watcher::Error::NoResourceVersion => {
-            CallError::Later("a list has no resourceVersion".to_owned(), None)
         }
     }
 }

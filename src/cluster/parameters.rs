@@ -11,11 +11,10 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::error::{CallError, call};
-use super::named_secret::refused;
 use super::objects::WatchedServiceAccount;
 use super::own::merging;
 use super::policy::serves;
-use super::watch::Sink;
+use super::watch::{Sink, refused};
 use crate::api::names;
 
 /// The ConfigMap as it was last seen.

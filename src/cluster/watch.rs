@@ -12,6 +12,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tracing::{debug, warn};
 
+use super::error::{CallError, classify};
 use super::index::Index;
 use super::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::plan::secret::Template;
@@ -64,6 +65,21 @@ where
             Ok(Event::Apply(object)) => sink.put(object),
             Ok(Event::Delete(object)) => sink.remove(object),
             Err(error) => sink.interrupted(&kind, &error),
+        }
+    }
+}
+
+/// What an error of a watch means.
+pub fn refused(error: &watcher::Error) -> CallError {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => classify(error),
+        watcher::Error::WatchError(status) => {
+            CallError::Later(format!("the API server answered {}: {}", status.code, status.message), None)
+        }
+        watcher::Error::NoResourceVersion => {
+            CallError::Later("a list has no resourceVersion".to_owned(), None)
         }
     }
 }

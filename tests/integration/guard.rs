@@ -135,12 +135,7 @@ async fn what_is_held_gets_no_credential_of_registries_that_came_with_the_same_e
     swapped["registries"] = second;
     lab.bind("swap", swapped).await;
     until_held(&lab, "swap", "(1: swap-a)").await;
-    lab.annotate("swap", "acrcredential.dev/refresh-at", "now").await;
-    lab.until("the refresh is made", async || {
-        let status = lab.bindings().get("swap").await.unwrap().status.unwrap();
-        status.last_handled_refresh_at.as_deref() == Some("now")
-    })
-    .await;
+    lab.refresh("swap", "now").await;
     lab.controller.restart().unwrap();
     lab.controller.until_ready(PATIENCE).await.unwrap();
     lab.until_settled().await;

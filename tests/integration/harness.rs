@@ -167,6 +167,16 @@ impl Lab {
         self.bindings().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     }
 
+    /// Asks for fresh credentials, and waits until that was done.
+    pub async fn refresh(&self, binding: &str, request: &str) {
+        self.annotate(binding, "acrcredential.dev/refresh-at", request).await;
+        self.until("the refresh is reported", async || {
+            let status = self.bindings().get(binding).await.unwrap().status.unwrap();
+            status.last_handled_refresh_at.as_deref() == Some(request)
+        })
+        .await;
+    }
+
     pub async fn create_namespace(&self, name: &str) {
         self.create_namespace_with(name, json!({})).await;
     }

@@ -75,12 +75,7 @@ async fn a_refresh_is_made_on_request_once_and_costs_each_namespace_one_write() 
     lab.until_settled().await;
     let (token, mark) = (lab.token("r-one", DOMAIN).await.unwrap(), lab.mark());
     lab.cloud.clear_calls();
-    lab.annotate("refresh", "acrcredential.dev/refresh-at", "2026-01-01T00:00:00Z").await;
-    lab.until("the request is echoed", async || {
-        let status = lab.bindings().get("refresh").await.unwrap().status.unwrap();
-        status.last_handled_refresh_at.as_deref() == Some("2026-01-01T00:00:00Z")
-    })
-    .await;
+    lab.refresh("refresh", "2026-01-01T00:00:00Z").await;
     lab.until_settled().await;
     assert_ne!(lab.token("r-one", DOMAIN).await.unwrap(), token);
     assert_eq!(lab.cloud.count("GetAuthorizationToken"), 2, "one call a registry");
@@ -174,12 +169,7 @@ async fn the_token_cache_is_written_over_nothing_unseen_and_yet_whatever_was_don
     let kept = caches.get(CACHE).await.unwrap().data;
     let refreshed = async |request: &str| {
         let mark = lab.mark();
-        lab.annotate("cached", "acrcredential.dev/refresh-at", request).await;
-        lab.until("the request is echoed", async || {
-            let status = lab.bindings().get("cached").await.unwrap().status.unwrap();
-            status.last_handled_refresh_at.as_deref() == Some(request)
-        })
-        .await;
+        lab.refresh("cached", request).await;
         lab.until_settled().await;
         let asked = lab.requests(mark).filter(|e| e.resource == "secrets" && e.name == CACHE);
         asked.iter().map(|e| format!("{} {}", e.verb, e.code)).collect::<Vec<_>>()
