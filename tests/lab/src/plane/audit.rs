@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{BufRead, BufReader, Seek, SeekFrom},
+    io::{BufRead, BufReader, Read, Seek, SeekFrom},
     ops::Deref,
     path::PathBuf,
 };
@@ -24,6 +24,9 @@ rules:
   nonResourceURLs: [/readyz*, /livez*, /healthz*]
 - level: Metadata
 ";
+
+/// Bytes that are looked through at a time for the end of the last line.
+const TAIL: usize = 8192;
 
 /// Reads the audit log from any point on.
 ///
@@ -157,10 +160,22 @@ impl Audit {
         Audit { path }
     }
 
-    /// The point that the log has come to.
+    /// The point that the log has come to: the end of its last whole line, since one may be under way.
     pub fn mark(&self) -> anyhow::Result<Mark> {
-        let metadata = std::fs::metadata(&self.path).context("no audit log")?;
-        Ok(Mark(metadata.len()))
+        let mut file = File::open(&self.path).context("no audit log")?;
+        let mut end = file.seek(SeekFrom::End(0))?;
+        let mut piece = vec![0; TAIL];
+        while end > 0 {
+            let length = TAIL.min(usize::try_from(end)?);
+            let start = end - length as u64;
+            file.seek(SeekFrom::Start(start))?;
+            file.read_exact(&mut piece[..length])?;
+            if let Some(at) = piece[..length].iter().rposition(|byte| *byte == b'\n') {
+                return Ok(Mark(start + at as u64 + 1));
+            }
+            end = start;
+        }
+        Ok(Mark(0))
     }
 
     /// What was answered after a point. The log is not held: ask again with the same mark and get more.
@@ -246,5 +261,42 @@ impl From<Wire> for AuditEvent {
             timestamp: wire.request_received_timestamp,
             completed: wire.stage_timestamp,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn line(name: &str) -> String {
+        format!(
+            r#"{{"user":{{"username":"{name}"}},"verb":"get","stage":"ResponseComplete","requestURI":"/","requestReceivedTimestamp":"2026-01-01T00:00:00.000000Z","stageTimestamp":"2026-01-01T00:00:00.000000Z"}}"#
+        )
+    }
+
+    /// The API server writes a line in pieces.
+    #[test]
+    fn a_mark_stands_before_the_line_that_is_under_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.log");
+        let mut file = File::create(&path).unwrap();
+        let audit = Audit::new(path);
+        assert_eq!(audit.mark().unwrap(), Mark(0), "nothing is written yet");
+        let long = line(&"long".repeat(TAIL));
+        for half in [&long[..TAIL], &long[TAIL..]] {
+            file.write_all(half.as_bytes()).unwrap();
+            assert_eq!(audit.mark().unwrap(), Mark(0), "the first line is under way");
+        }
+        writeln!(file).unwrap();
+        let second = line("second");
+        file.write_all(&second.as_bytes()[..second.len() / 2]).unwrap();
+        let mark = audit.mark().unwrap();
+        file.write_all(&second.as_bytes()[second.len() / 2..]).unwrap();
+        assert!(audit.since(mark).unwrap().is_empty(), "it has no end yet");
+        writeln!(file).unwrap();
+        let events = audit.since(mark).unwrap();
+        assert_eq!(events.iter().map(|event| event.user.as_str()).collect::<Vec<_>>(), ["second"]);
     }
 }
