@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::pin_mut;
@@ -15,6 +16,7 @@ use tracing::{debug, warn};
 use super::error::{CallError, classify};
 use super::index::Index;
 use super::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
+use crate::plan::refresh::backoff;
 use crate::plan::secret::Template;
 
 /// Seconds until a watch is asked for anew. A watch that is open but frozen blinds for that long at most.
@@ -22,6 +24,12 @@ const WATCH_SECONDS: u32 = 120;
 
 /// Objects of one list call. A page is the largest thing that is ever in memory.
 const PAGE: u32 = 250;
+
+/// From a refusal of a watch to the next list.
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
+
+/// As long as that becomes while refusals go on.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
 /// Where events go. One sink a kind of object.
 pub trait Sink<K> {
@@ -42,30 +50,41 @@ pub fn config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE)
 }
 
-/// Watches for ever. After an error it tries again with back-off.
+/// Watches for ever. After an error it tries again with back-off; after a refusal it begins with a list.
 pub async fn watch<K>(api: Api<K>, config: watcher::Config, mut sink: impl Sink<K>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let kind = K::kind(&()).into_owned();
-    let events = watcher(api, config).default_backoff();
-    pin_mut!(events);
-    let mut seen = HashSet::new();
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(Event::Init) => seen = HashSet::new(),
-            Ok(Event::InitApply(object)) => {
-                seen.insert((object.namespace().unwrap_or_default().into(), object.name_any().into()));
-                sink.put(object);
+    let mut refusals = 0_u32;
+    loop {
+        let begun = Instant::now();
+        let events = watcher(api.clone(), config.clone()).default_backoff();
+        pin_mut!(events);
+        let mut seen = HashSet::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => seen = HashSet::new(),
+                Ok(Event::InitApply(object)) => {
+                    seen.insert((object.namespace().unwrap_or_default().into(), object.name_any().into()));
+                    sink.put(object);
+                }
+                Ok(Event::InitDone) => {
+                    debug!(kind, objects = seen.len(), "listed");
+                    sink.listed(&std::mem::take(&mut seen));
+                }
+                Ok(Event::Apply(object)) => sink.put(object),
+                Ok(Event::Delete(object)) => sink.remove(object),
+                Err(error) => {
+                    sink.interrupted(&kind, &error);
+                    if is_refusal(&error) {
+                        break;
+                    }
+                }
             }
-            Ok(Event::InitDone) => {
-                debug!(kind, objects = seen.len(), "listed");
-                sink.listed(&std::mem::take(&mut seen));
-            }
-            Ok(Event::Apply(object)) => sink.put(object),
-            Ok(Event::Delete(object)) => sink.remove(object),
-            Err(error) => sink.interrupted(&kind, &error),
         }
+        refusals = if begun.elapsed() > MAX_BACKOFF { 1 } else { refusals.saturating_add(1) };
+        tokio::time::sleep(backoff(refusals, MIN_BACKOFF, MAX_BACKOFF, &kind)).await;
     }
 }
 
@@ -82,6 +101,17 @@ pub fn refused(error: &watcher::Error) -> CallError {
             CallError::Later("a list has no resourceVersion".to_owned(), None)
         }
     }
+}
+
+/// Whether the right to watch was missing. Once it is there again such a watch would go on without a word, and nobody
+/// would know that what was seen before still holds: only a list tells.
+fn is_refusal(error: &watcher::Error) -> bool {
+    let status = match error {
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code,
+        watcher::Error::WatchError(status) => status.code,
+        _ => return false,
+    };
+    matches!(status, 401 | 403)
 }
 
 fn describe(error: &watcher::Error) -> String {

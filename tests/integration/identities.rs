@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use acr_lab::plane::Mark;
+use acr_lab::plane::{Fault, Mark, Target};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use k8s_openapi::jiff::Timestamp;
@@ -98,6 +98,25 @@ async fn a_key_pair_that_is_not_granted_says_which_line_to_add() {
     lab.bind("unlisted", of("unlisted", entry)).await;
     let message = lab.until_ready_is("unlisted", "False", "Forbidden").await;
     assert!(message.contains("add elsewhere to resourceNames of the Role acr-credential-keys"), "{message}");
+}
+
+/// Rights that are taken away and given again in one go, as a tool does that applies all anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_was_refused_once_is_whole_again() {
+    let (lab, proxy) = Lab::proxied().await;
+    lab.create_namespace("keyed").await;
+    put_pair(&lab, "2", "partner-puller").await;
+    lab.bind("keyed", of("keyed", by_key())).await;
+    lab.until_ready_is("keyed", "True", "Succeeded").await;
+    let first = lab.token("keyed", PARTNER).await;
+
+    proxy.inject(Target::new("watch", "secrets").in_namespace(NAMESPACE), Fault::Answer(403), 1);
+    proxy.cut();
+    lab.until("the watch is refused", async || proxy.pending() == 0).await;
+    // Nobody touches the Secret, so no event tells that it may be read again.
+    lab.refresh("keyed", "after the refusal").await;
+    lab.until("another token", async || lab.token("keyed", PARTNER).await != first).await;
+    lab.until_ready_is("keyed", "True", "Succeeded").await;
 }
 
 /// Enabling RRSA needs no restart and no order of steps.

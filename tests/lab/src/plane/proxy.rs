@@ -211,6 +211,11 @@ impl FaultProxy {
         lock(&self.shared.state).faults.push((target, fault, times));
     }
 
+    /// How many requests are still to meet a fault.
+    pub fn pending(&self) -> usize {
+        lock(&self.shared.state).faults.iter().map(|(_, _, left)| *left).sum()
+    }
+
     /// Holds the requests that match until the guard is dropped: a black hole.
     pub fn hold(&self, target: Target) -> Held {
         let (release, released) = watch::channel(());
