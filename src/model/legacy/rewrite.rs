@@ -55,7 +55,7 @@ fn apart_by(text: &str, first: &Pair, others: &[Pair], ids: &[&str]) -> Option<E
         let value = text.get(scalar(&pair.value)?)?;
         // What stands under a key without a meaning may be a secret.
         let known = KEYS.iter().any(|key| pair.key.trim().eq_ignore_ascii_case(key));
-        if !known || written.contains('\n') || !tellable(value) {
+        if !known || !is_one_line(written) || !tellable(value) {
             return None;
         }
         shared.push(written);
@@ -111,7 +111,7 @@ fn opened_by(text: &str, list: &Node) -> Option<Vec<Edit>> {
             if text.get(colon.span.clone()) != Some(": ") {
                 edits.push(colon);
             }
-            if text.get(value.clone())?.contains('\n') {
+            if !is_one_line(text.get(key)?) || !is_one_line(text.get(value.clone())?) {
                 return None;
             }
             at = value.end;
@@ -209,6 +209,11 @@ fn lines(text: &str, at: usize, end: usize) -> Option<Edit> {
 fn between(text: &str, span: Range<usize>, expected: &str, written: &str) -> Option<Edit> {
     let there: String = text.get(span.clone())?.chars().filter(|c| !c.is_whitespace()).collect();
     (there == expected).then(|| Edit { span, text: written.to_owned() })
+}
+
+/// Whether a text has no break in it, and so means the same on a line of its own.
+fn is_one_line(text: &str) -> bool {
+    !text.contains(['\n', '\r'])
 }
 
 /// Where a scalar stands that is written where it stands.

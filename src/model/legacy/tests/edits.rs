@@ -89,6 +89,18 @@ fn what_can_be_written_by_machine_is() {
     }
 }
 
+/// A key on a line of its own must end on that line, which one in brackets need not.
+#[test]
+fn what_has_a_break_in_it_keeps_its_brackets() {
+    for text in ["[{\"instance\r\rId\": cri-a}]", "[{\"instance\n\n  Id\": cri-a}]"] {
+        let before = of(INFO, text);
+        assert!(before.spec.is_some(), "{text:?}: {}", told(&before));
+        let (written, left) = healed(text);
+        assert!(written.starts_with('['), "{text:?} became {written:?}");
+        assert_eq!(left.spec, before.spec, "{text:?} became {written:?}");
+    }
+}
+
 /// Where only the user knows, the finding says so.
 #[test]
 fn what_only_the_user_knows_is_said() {
