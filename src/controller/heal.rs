@@ -16,6 +16,7 @@ use super::tasks::{Tasks, spawn};
 use crate::cluster::error::CallError;
 use crate::cluster::pods::{PodWriter, Refusal, Sight, WatchedPod};
 use crate::cluster::watch::{self, Sink, watch};
+use crate::plan::NamespaceView;
 use crate::plan::heal::{StuckPod, Verdict, verdict};
 use crate::server::Metrics;
 
@@ -135,11 +136,12 @@ impl HealLoop {
 
     /// The next Pod to replace. One that is to be left is forgotten until its kubelet reports it again.
     fn next(&self) -> Option<StuckPod> {
-        let (snapshot, now) = (self.board.snapshot(), clock::now());
+        let now = clock::now();
         let judge = |pod: &StuckPod| {
             let before = pod.owner.as_ref().and_then(|owner| self.replaced.get(&owner.uid)).copied();
-            let verdict =
-                self.board.index.read(&pod.namespace, |view| verdict(pod, view, &snapshot, (before, now)));
+            let (snapshot, kept) = self.board.look(&Arc::from(&*pod.namespace));
+            let judge = |view: &NamespaceView| verdict(pod, view, (&snapshot, &kept), (before, now));
+            let verdict = self.board.index.read(&pod.namespace, judge);
             verdict.unwrap_or(Verdict::Wait("nothing is known of its namespace"))
         };
         let mut chosen = None;

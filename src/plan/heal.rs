@@ -3,8 +3,10 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::guard::Kept;
+use super::namespace::filled_by;
 use super::service_account::Want;
-use super::snapshot::{Issue, Phase, Snapshot};
+use super::snapshot::{Issue, Snapshot};
 use super::view::NamespaceView;
 use crate::model::pattern::Pattern;
 
@@ -58,11 +60,12 @@ pub enum Verdict {
 /// Whether a new Pod in the place of this one would have its image.
 ///
 /// `replaced_at` is when another Pod of its owner was last replaced: a Pod that was made since and lacks our entry all
-/// the same shows that its template has a list of its own.
+/// the same shows that its template has a list of its own. `kept` are those whose part stays in the namespace, though they
+/// do not cover it.
 pub fn verdict(
     pod: &StuckPod,
     view: &NamespaceView,
-    snapshot: &Snapshot,
+    (snapshot, kept): (&Snapshot, &[Kept]),
     (replaced_at, now): (Option<Timestamp>, Timestamp),
 ) -> Verdict {
     let ours = snapshot.secret_name();
@@ -88,11 +91,9 @@ pub fn verdict(
     if !pod.pull_secrets.is_empty() && *pod.pull_secrets != *others {
         return Verdict::Leave("it carries imagePullSecrets of its own");
     }
-    let Some(facts) = view.facts.as_ref().filter(|facts| !facts.terminating) else {
+    let Some(set) = filled_by(view, snapshot, kept) else {
         return Verdict::Wait("its namespace is going");
     };
-    let in_secret = |&i: &usize| matches!(snapshot.bound(i).phase, Phase::Active | Phase::Suspended);
-    let set: Vec<usize> = snapshot.covering(&view.name, facts).into_iter().filter(in_secret).collect();
     let holds_all =
         |secret: &super::SecretView| secret.ours && secret.fingerprint == snapshot.content(&set).fingerprint;
     if !view.secret.as_ref().is_some_and(holds_all) {

@@ -2,6 +2,7 @@
 
 use super::{Owner, StuckPod, Verdict, is_for, is_refusal, verdict};
 use crate::plan::fixture::{OURS, at, bound, bound_with, foreign, holding, outdated, snapshot, view};
+use crate::plan::guard::Kept;
 use crate::plan::{Bound, NamespaceView, Phase, Snapshot};
 use k8s_openapi::jiff::SignedDuration;
 use serde_json::json;
@@ -37,7 +38,7 @@ fn served(accounts: &[(&str, &str)], snapshot: &Snapshot) -> NamespaceView {
 
 fn judged(pod: &StuckPod, list: &str, bounds: Vec<Bound>) -> Verdict {
     let snapshot = snapshot(bounds);
-    verdict(pod, &served(&[("default", list)], &snapshot), &snapshot, (None, at(60)))
+    verdict(pod, &served(&[("default", list)], &snapshot), (&snapshot, &[]), (None, at(60)))
 }
 
 fn is_left(verdict: &Verdict, why: &str) -> bool {
@@ -81,7 +82,7 @@ fn it_waits_until_all_that_a_new_pod_needs_stands() {
     assert!(waits(&judged(&pod(), "", vec![bound("a")]), "does not carry our entry"));
     assert!(waits(&judged(&pod(), "theirs", vec![bound("a")]), "does not carry our entry"));
     let snapshot = snapshot([bound("a")]);
-    let judge = |view: &NamespaceView| verdict(&pod(), view, &snapshot, (None, at(60)));
+    let judge = |view: &NamespaceView| verdict(&pod(), view, (&snapshot, &[]), (None, at(60)));
     assert!(waits(&judge(&served(&[("other", OURS)], &snapshot)), "is not there"));
     for secret in [None, Some(outdated()), Some(foreign())] {
         let mut view = served(&[("default", OURS)], &snapshot);
@@ -93,6 +94,19 @@ fn it_waits_until_all_that_a_new_pod_needs_stands() {
     assert!(waits(&judge(&going), "going"));
 }
 
+/// The Secret then holds more than what covers the namespace.
+#[test]
+fn a_part_that_is_held_there_keeps_nobody_waiting() {
+    let elsewhere = json!({ "watchNamespaces": { "names": ["other"] } });
+    let snapshot = snapshot([bound("a"), bound_with("b", elsewhere)]);
+    let view = served(&[("default", OURS)], &snapshot);
+    let kept = |certain| [Kept { binding: "b".into(), held: true, certain }];
+    let judge = |kept: &[Kept]| verdict(&pod(), &view, (&snapshot, kept), (None, at(60)));
+    assert_eq!(judge(&kept(true)), Verdict::Replace);
+    assert!(waits(&judge(&[]), "Secret does not stand"), "it is being taken back");
+    assert!(waits(&judge(&kept(false)), "Secret does not stand"), "it may be another's");
+}
+
 #[test]
 fn an_image_that_no_live_credential_is_for_is_left() {
     let why = "no credential of ours";
@@ -102,7 +116,7 @@ fn an_image_that_no_live_credential_is_for_is_left() {
     }
     let snapshot = snapshot([bound("a")]);
     let view = served(&[("default", OURS)], &snapshot);
-    assert!(is_left(&verdict(&pod(), &view, &snapshot, (None, at(3600))), why), "it has expired");
+    assert!(is_left(&verdict(&pod(), &view, (&snapshot, &[]), (None, at(3600))), why), "it has expired");
     let elsewhere = bound_with("a", json!({ "watchNamespaces": { "names": ["other"] } }));
     assert_ne!(judged(&pod(), OURS, vec![elsewhere]), Verdict::Replace);
 }
@@ -112,7 +126,7 @@ fn an_image_that_no_live_credential_is_for_is_left() {
 fn an_owner_whose_next_pod_lacks_the_entry_again_is_left() {
     let snapshot = snapshot([bound("a")]);
     let view = served(&[("default", OURS)], &snapshot);
-    let judge = |replaced_at| verdict(&pod(), &view, &snapshot, (Some(replaced_at), at(60)));
+    let judge = |replaced_at| verdict(&pod(), &view, (&snapshot, &[]), (Some(replaced_at), at(60)));
     for at in [at(9), at(10), at(10) + SignedDuration::from_millis(700)] {
         assert!(is_left(&judge(at), "lacks our entry again"), "{at}");
     }
