@@ -52,10 +52,8 @@ impl Applier {
             Change::UpdateSecret { content, resource_version, extra_keys, .. } => {
                 self.patch_secret(namespace, &self.update(content, resource_version, extra_keys)).await
             }
-            Change::RetainSecret { resource_version } => {
-                let annotations = json!({ names::ANNOTATION_RETAINED: "true" });
-                let metadata = json!({ "resourceVersion": resource_version, "annotations": annotations });
-                self.patch_secret(namespace, &json!({ "metadata": metadata })).await
+            Change::RetainSecret { resource_version, extra_keys } => {
+                self.patch_secret(namespace, &self.retain(resource_version, extra_keys)).await
             }
             Change::DeleteSecret { uid, resource_version } => {
                 self.delete_secret(namespace, uid, resource_version).await
@@ -139,6 +137,21 @@ impl Applier {
         })
     }
 
+    /// What others put there goes along: the admission policy would refuse the mark beside it, for ever.
+    fn retain(&self, resource_version: &str, extra_keys: &[Box<str>]) -> Value {
+        let extra: Map<String, Value> = extra_keys.iter().map(|key| (key.to_string(), Value::Null)).collect();
+        json!({
+            "metadata": {
+                "resourceVersion": resource_version,
+                "labels": self.template.all_labels(),
+                "annotations": { names::ANNOTATION_RETAINED: "true" },
+                "ownerReferences": null,
+                "finalizers": null,
+            },
+            "data": extra,
+        })
+    }
+
     async fn patch_secret(&self, namespace: &str, patch: &Value) -> Result<(), CallError> {
         let secrets = self.secrets(namespace);
         let now = call(secrets.patch(&self.template.name, &merging(), &Patch::Merge(patch))).await?;
@@ -188,7 +201,7 @@ impl Applier {
             }
             Change::CreateSecret { .. } => self.read_secret(namespace, "").await,
             Change::UpdateSecret { resource_version, .. }
-            | Change::RetainSecret { resource_version }
+            | Change::RetainSecret { resource_version, .. }
             | Change::DeleteSecret { resource_version, .. } => {
                 self.read_secret(namespace, resource_version).await
             }

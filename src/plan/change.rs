@@ -27,6 +27,8 @@ pub enum Change {
     RetainSecret {
         /// Precondition.
         resource_version: Box<str>,
+        /// Keys of its data that must go.
+        extra_keys: Box<[Box<str>]>,
     },
     /// Delete the Secret.
     DeleteSecret {

@@ -8,7 +8,7 @@ use super::secret::{Content, Contest};
 use super::service_account::{Want, pull_secrets};
 use super::snapshot::{Phase, Snapshot};
 use super::tally::Failure;
-use super::view::{NamespaceView, SecretView};
+use super::view::{NamespaceFacts, NamespaceView, SecretView};
 use crate::api::Reason;
 use crate::api::names;
 
@@ -52,12 +52,7 @@ pub fn namespace(view: &NamespaceView, snapshot: &Snapshot) -> Plan {
 pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept]) -> Plan {
     let Some(facts) = view.facts.as_ref().filter(|facts| !facts.terminating) else { return Plan::default() };
     let covering = snapshot.covering(&view.name, facts);
-    let kept: Vec<(usize, &Kept)> = kept
-        .iter()
-        .filter(|_| !facts.skip)
-        .filter_map(|kept| Some((snapshot.index_of(&kept.binding)?, kept)))
-        .filter(|(index, _)| !covering.contains(index))
-        .collect();
+    let kept = kept_beside(&covering, facts, snapshot, kept);
     let of_phase = |phase: Phase| {
         let kept = kept.iter().map(|(index, _)| *index).filter(|_| phase != Phase::Active);
         let all = covering.iter().copied().chain(kept);
@@ -75,12 +70,8 @@ pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept
         .chain(held.iter().map(|(i, _)| *i))
         .chain(abandoned.iter().copied())
         .collect();
-    // Whose credentials may stand in the Secret. A guess keeps what stands, and adds nothing to it.
     let guessed = |i: &usize| kept.iter().any(|(index, kept)| index == i && !kept.certain);
-    let mut filling = [&active[..], &still].concat();
-    filling.retain(|i| !guessed(i));
-    filling.sort_unstable();
-    let content = || snapshot.content(&filling);
+    let content = || snapshot.content(&filling(&covering, &kept, snapshot));
     let mut plan = if !active.is_empty() {
         serve(view, snapshot, &content(), (&active, &still))
     } else if !held.is_empty() && !still.iter().any(guessed) {
@@ -113,6 +104,36 @@ pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept
         plan.standings.push(standing);
     }
     plan
+}
+
+/// Whose credentials our Secret shall hold; `None` where the namespace is not there or is going.
+pub(super) fn filled_by(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept]) -> Option<Vec<usize>> {
+    let facts = view.facts.as_ref().filter(|facts| !facts.terminating)?;
+    let covering = snapshot.covering(&view.name, facts);
+    let kept = kept_beside(&covering, facts, snapshot, kept);
+    Some(filling(&covering, &kept, snapshot))
+}
+
+/// Those whose part stays in the namespace, and that do not cover it.
+fn kept_beside<'a>(
+    covering: &[usize],
+    facts: &NamespaceFacts,
+    snapshot: &Snapshot,
+    kept: &'a [Kept],
+) -> Vec<(usize, &'a Kept)> {
+    let kept = kept.iter().filter(|_| !facts.skip);
+    let kept = kept.filter_map(|kept| Some((snapshot.index_of(&kept.binding)?, kept)));
+    kept.filter(|(index, _)| !covering.contains(index)).collect()
+}
+
+/// Whose credentials stand in the Secret. A guess keeps what stands, and adds nothing to it.
+fn filling(covering: &[usize], kept: &[(usize, &Kept)], snapshot: &Snapshot) -> Vec<usize> {
+    let certain = kept.iter().filter(|(_, kept)| kept.certain).map(|(index, _)| *index);
+    let stands =
+        |i: &usize| matches!(snapshot.bound(*i).phase, Phase::Active | Phase::Suspended | Phase::Abandoning);
+    let mut filling: Vec<usize> = covering.iter().copied().chain(certain).filter(stands).collect();
+    filling.sort_unstable();
+    filling
 }
 
 /// What is held for a suspended binding, or for one whose withdrawal waits (`still`), stays in the Secret: it must not
@@ -273,7 +294,10 @@ fn retain(view: &NamespaceView) -> Plan {
         .secret
         .as_ref()
         .filter(|secret| may_go(secret))
-        .map(|secret| Change::RetainSecret { resource_version: secret.resource_version.clone() })
+        .map(|secret| Change::RetainSecret {
+            resource_version: secret.resource_version.clone(),
+            extra_keys: secret.extra_keys.clone(),
+        })
         .into_iter()
         .collect();
     Plan { changes, served: Some(false), ..Plan::default() }

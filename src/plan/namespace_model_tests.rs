@@ -88,7 +88,7 @@ impl World {
                 secret.data.retain(|key, _| !extra_keys.iter().any(|extra| **extra == **key));
                 secret.version = version;
             }
-            Change::RetainSecret { resource_version } => {
+            Change::RetainSecret { resource_version, .. } => {
                 let secret = self.at(resource_version);
                 secret.annotations.insert(names::ANNOTATION_RETAINED.into(), "true".into());
                 secret.version = version;

@@ -1,7 +1,7 @@
 //! Withdrawal: what was ours and is not wanted goes, and nothing else.
 
 use acr_lab::plane::{AuditEvent, Target};
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
@@ -116,6 +116,59 @@ async fn what_is_retained_stays_across_restarts_until_it_is_covered_again() {
     lab.bindings().delete("again", &DeleteParams::default()).await.unwrap();
     lab.until("it is withdrawn at last", async || is_clean(&lab, "kept").await).await;
     assert!(uid.is_some());
+}
+
+/// Whoever may edit a namespace's Secrets must not be able to keep a binding from going by that.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_others_put_on_our_secret_keeps_a_binding() {
+    let lab = Lab::start().await;
+    let namespaces = ["marked", "keyed", "unlabelled", "blocked"];
+    for name in namespaces {
+        lab.create_namespace(name).await;
+        let mut spec = spec(&[name]);
+        if matches!(name, "marked" | "keyed") {
+            spec["deletionPolicy"] = json!("Retain");
+        }
+        lab.bind(name, spec).await;
+    }
+    for name in namespaces {
+        lab.until_ready_is(name, "True", "Succeeded").await;
+    }
+    // Nobody puts it right meanwhile.
+    lab.controller.kill();
+    let owner = lab.namespaced::<ServiceAccount>("marked").get("default").await.unwrap();
+    let owner =
+        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "name": "default", "uid": owner.metadata.uid });
+    for (name, patch) in [
+        ("marked", json!({ "metadata": { "finalizers": ["example.com/mine"], "ownerReferences": [owner] } })),
+        ("keyed", json!({ "data": { "mine": "bWluZQ==" } })),
+        ("unlabelled", json!({ "metadata": { "labels": { "app.kubernetes.io/managed-by": null } } })),
+        ("blocked", json!({ "metadata": { "finalizers": ["example.com/mine"] } })),
+    ] {
+        let secrets = lab.namespaced::<Secret>(name);
+        secrets.patch(SECRET, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    }
+    for name in namespaces {
+        lab.bindings().delete(name, &DeleteParams::default()).await.unwrap();
+    }
+    lab.controller.restart().unwrap();
+    for name in namespaces {
+        lab.until(&format!("the binding {name} is gone"), async || {
+            lab.bindings().get_opt(name).await.unwrap().is_none()
+        })
+        .await;
+    }
+    for name in ["marked", "keyed"] {
+        let left = lab.secret(name).await.unwrap();
+        assert_eq!(left.metadata.annotations.unwrap()["acrcredential.dev/retained"], "true");
+        assert!(left.metadata.finalizers.is_none() && left.metadata.owner_references.is_none());
+        assert_eq!(left.data.unwrap().into_keys().collect::<Vec<_>>(), [".dockerconfigjson"]);
+        assert_eq!(lab.pull_secrets(name, "default").await, [SECRET]);
+    }
+    assert!(is_clean(&lab, "unlabelled").await);
+    let blocked = lab.secret("blocked").await.unwrap();
+    assert!(blocked.metadata.deletion_timestamp.is_some(), "the rest is up to whoever blocks it");
+    assert!(lab.pull_secrets("blocked", "default").await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
