@@ -15,9 +15,6 @@ const NOTHING: &str = "^$";
 /// A requirement that no labels meet: there is no label without a key.
 const NEVER: &str = "==in";
 
-/// A requirement that all labels meet.
-const ALWAYS: &str = "==out";
-
 /// What all bindings together may cost the API server for one ServiceAccount, by its own measure of CEL expressions. It
 /// gives up at 1,000,000, which takes it about 0.1 s.
 const BUDGET: usize = 500_000;
@@ -106,45 +103,24 @@ fn any(patterns: &[Pattern]) -> String {
 
 /// Requirements of which every one must be met.
 fn all(selector: Option<&Selector>) -> Vec<String> {
-    let Some(selector) = selector else { return vec![NEVER.to_owned()] };
-    let requirements: Vec<String> =
-        selector.requirements().map(|(key, test)| requirement(key, test)).collect();
-    match requirements.iter().any(|requirement| requirement == NEVER) {
-        true => vec![NEVER.to_owned()],
-        false => requirements,
+    match selector {
+        None => vec![NEVER.to_owned()],
+        Some(selector) => selector.requirements().map(|(key, test)| requirement(key, test)).collect(),
     }
 }
 
-/// `KEY=EXPRESSION=in` or `KEY=EXPRESSION=out`. A selector may name keys and values that no label can have: those are
-/// decided here, and what is written holds no blank, no line end and no other equals sign.
+/// `KEY=EXPRESSION=in` or `KEY=EXPRESSION=out`. What can be the key or value of a label holds no blank, no line end and
+/// no equals sign, and a binding with another is not taken.
 fn requirement(key: &str, test: &Test) -> String {
     let one_of = |values: &[String]| {
-        let possible =
-            values.iter().filter(|value| is_word(value)).map(|value| Pattern::new(value.as_str()).to_regex());
-        possible.collect::<Vec<_>>().join("|")
+        values.iter().map(|value| Pattern::new(value.as_str()).to_regex()).collect::<Vec<_>>().join("|")
     };
-    let (expression, verdict) = match test {
-        Test::In(values) => (one_of(values), "in"),
-        Test::NotIn(values) => (one_of(values), "out"),
-        Test::Exists => (".*".to_owned(), "in"),
-        Test::DoesNotExist => (".*".to_owned(), "out"),
-    };
-    let possible = is_key(key) && !expression.is_empty();
-    match (possible, verdict) {
-        (true, verdict) => format!("{key}={expression}={verdict}"),
-        (false, "in") => NEVER.to_owned(),
-        (false, _) => ALWAYS.to_owned(),
+    match test {
+        Test::In(values) => format!("{key}={}=in", one_of(values)),
+        Test::NotIn(values) => format!("{key}={}=out", one_of(values)),
+        Test::Exists => format!("{key}=.*=in"),
+        Test::DoesNotExist => format!("{key}=.*=out"),
     }
-}
-
-/// Whether a text can be the value of a label.
-fn is_word(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-}
-
-/// Whether a text can be the key of a label.
-fn is_key(text: &str) -> bool {
-    !text.is_empty() && text.split('/').all(is_word)
 }
 
 #[cfg(test)]
