@@ -10,9 +10,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
 use kube::{Client, Config};
+use tower::util::MapFuture;
 use tower::{BoxError, ServiceBuilder};
 
 use super::claim::{Claim, ClaimLayer};
+
+/// From the beginning of a connection to the end of its TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Why no client could be built.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +64,10 @@ fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, Error> {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(Duration::from_secs(5)));
+    // A dead peer is noticed within a minute, also where HTTP/2 is not spoken, and no ping tells.
     tcp.set_keepalive(Some(Duration::from_secs(30)));
+    tcp.set_keepalive_interval(Some(Duration::from_secs(10)));
+    tcp.set_keepalive_retries(Some(3));
     let tls = HttpsConnectorBuilder::new()
         .with_tls_config(config.rustls_client_config().map_err(boxed)?)
         .https_or_http();
@@ -72,6 +79,13 @@ fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, Error> {
         None => tls,
     };
     let connector = tls.enable_http1().enable_http2().wrap_connector(tcp);
+    // Behind a balancer there may be nobody to answer the handshake, and a watch has no deadline of its own.
+    let connector = MapFuture::new(connector, |connection| {
+        Box::pin(async move {
+            let late = |_| BoxError::from("the connection and its TLS handshake took too long");
+            tokio::time::timeout(HANDSHAKE, connection).await.map_err(late)?
+        })
+    });
     let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .http2_keep_alive_interval(Duration::from_secs(10))
@@ -88,4 +102,29 @@ fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, Error> {
         .map_err(BoxError::from)
         .service(http);
     Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kube::Config;
+    use tokio::net::TcpListener;
+
+    use super::{HANDSHAKE, connect};
+
+    /// As an API server that hangs, behind a balancer that does not. The clock leaps to the next deadline whenever all
+    /// wait.
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_that_nobody_answers_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut config = Config::new(format!("https://{address}").parse().unwrap());
+        config.accept_invalid_certs = true;
+        let client = connect(&config).unwrap();
+        let asked = client.request_text(http::Request::get("/version").body(Vec::new()).unwrap());
+        let answer = tokio::time::timeout(HANDSHAKE + Duration::from_secs(1), asked).await;
+        let error = answer.expect("it ends by itself").unwrap_err();
+        assert!(super::super::error::describe(&error).contains("took too long"), "{error:?}");
+    }
 }
