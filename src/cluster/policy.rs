@@ -36,7 +36,7 @@ struct Probe {
 /// A value that no policy lets through, as a finalizer, an annotation or a controller's name.
 const PROBE: &str = "acrcredential.dev/probe";
 
-fn probes(namespace: &str, secret_name: &str) -> [Probe; 5] {
+fn probes(namespace: &str, secret_name: &str) -> [Probe; 6] {
     let here = || Some(namespace.to_owned());
     let blocked = || json!({ "metadata": { "finalizers": [PROBE] } });
     let marked = json!({ "metadata": { "annotations": { PROBE: "" } } });
@@ -85,6 +85,14 @@ fn probes(namespace: &str, secret_name: &str) -> [Probe; 5] {
             kind: GroupVersionKind::gvk("coordination.k8s.io", "v1", "Lease"),
             namespace: here(),
             name: names::LEASE_NAME.to_owned(),
+            object: blocked(),
+        },
+        // Only where the right to keep a webhook is granted is there anything to fence.
+        Probe {
+            policy: names::WEBHOOK_NAME,
+            kind: GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration"),
+            namespace: None,
+            name: names::WEBHOOK_NAME.to_owned(),
             object: blocked(),
         },
     ]

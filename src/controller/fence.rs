@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::Config;
 use super::board::Board;
 use super::queue::Lane;
-use crate::api::{ConditionType, Reason};
+use crate::api::{ConditionType, Reason, names};
 use crate::cluster::policy::{self, Fence};
 use crate::plan::Failure;
 use crate::plan::refresh::backoff;
@@ -96,10 +96,16 @@ impl FenceLoop {
 fn why(fence: &Fence) -> Option<String> {
     match fence {
         Fence::Standing | Fence::Unknown => None,
-        Fence::Missing(policies) => Some(format!(
-            "no ValidatingAdmissionPolicy fences this controller where {} should: apply deploy/policies.yaml",
-            policies.join(", ")
-        )),
+        Fence::Missing(policies) => {
+            let webhook = policies.contains(&names::WEBHOOK_NAME).then_some("deploy/webhook.yaml");
+            let others = policies.iter().any(|policy| *policy != names::WEBHOOK_NAME);
+            let files: Vec<&str> = others.then_some("deploy/policies.yaml").into_iter().chain(webhook).collect();
+            Some(format!(
+                "no ValidatingAdmissionPolicy fences this controller where {} should: apply {}",
+                policies.join(", "),
+                files.join(" and ")
+            ))
+        }
         Fence::Unserved => Some(
             "no ValidatingAdmissionPolicy fences this controller, since this API server serves none: Kubernetes 1.30 \
              does, and then apply deploy/policies.yaml"
@@ -117,7 +123,11 @@ mod tests {
     fn what_is_missing_is_named_with_its_cure() {
         let missing = why(&Fence::Missing(vec!["acr-credential-secrets", "acr-credential-events"])).unwrap();
         assert!(missing.contains("acr-credential-secrets, acr-credential-events"), "{missing}");
-        assert!(missing.contains("deploy/policies.yaml"), "{missing}");
+        assert!(missing.ends_with("apply deploy/policies.yaml"), "{missing}");
+        let missing = why(&Fence::Missing(vec!["acr-credential-webhook"])).unwrap();
+        assert!(missing.ends_with("apply deploy/webhook.yaml"), "{missing}");
+        let missing = why(&Fence::Missing(vec!["acr-credential-events", "acr-credential-webhook"])).unwrap();
+        assert!(missing.ends_with("apply deploy/policies.yaml and deploy/webhook.yaml"), "{missing}");
         assert!(why(&Fence::Unserved).unwrap().contains("Kubernetes 1.30"));
         assert_eq!((why(&Fence::Standing), why(&Fence::Unknown)), (None, None));
     }

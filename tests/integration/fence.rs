@@ -12,6 +12,10 @@ async fn missing(lab: &Lab, binding: &str) -> Option<String> {
     ((status.as_str(), reason.as_str()) == ("False", "PoliciesMissing")).then_some(message)
 }
 
+async fn grant_webhook(lab: &Lab) {
+    lab.plane.grant_webhook(root().join("deploy/webhook.yaml")).await.unwrap();
+}
+
 async fn standing(lab: &Lab) -> bool {
     lab.controller.metrics().await.unwrap().contains("acr_admission_policies_standing 1")
 }
@@ -51,8 +55,9 @@ async fn a_missing_fence_is_told_and_a_new_one_is_noticed() {
     lab.until_fenced().await;
     lab.until("the condition goes", async || lab.condition("unfenced", "Fenced").await.is_none()).await;
 
-    // One that is taken away alone is named alone.
-    for policy in POLICIES {
+    // One that is taken away alone is named alone, that of the webhook too, once there is a webhook to fence.
+    grant_webhook(&lab).await;
+    for policy in POLICIES.into_iter().chain(["webhook"]) {
         let name = format!("acr-credential-{policy}");
         lab.plane.kubectl_ok(&["delete", "validatingadmissionpolicybinding", &name]).await.unwrap();
         lab.until("the policy that was taken away is named", async || {
@@ -66,11 +71,13 @@ async fn a_missing_fence_is_told_and_a_new_one_is_noticed() {
         lab.until("it is the only one", async || {
             missing(&lab, "unfenced").await.is_some_and(|message| {
                 POLICIES
-                    .iter()
-                    .all(|other| message.contains(&format!("acr-credential-{other}")) == (*other == policy))
+                    .into_iter()
+                    .chain(["webhook"])
+                    .all(|other| message.contains(&format!("acr-credential-{other}")) == (other == policy))
             })
         })
         .await;
+        grant_webhook(&lab).await;
         lab.plane.apply_file(root().join("deploy/policies.yaml")).await.unwrap();
         lab.until_fenced().await;
     }
