@@ -8,24 +8,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
-use axum::{Router, extract::rejection::BytesRejection};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::Metrics;
 use super::metrics::{Admitted, AdmittedLabel};
+use super::review::{About, Misunderstood, Review, read};
 use crate::api::names;
 use crate::cluster::Index;
-use crate::cluster::objects::WatchedServiceAccount;
 use crate::plan::admission::{asking, attached, attached_unseen};
 use crate::plan::{ServiceAccountView, Snapshot};
 
@@ -34,6 +35,9 @@ const MAX_BODY: usize = 3 * 1024 * 1024;
 
 /// A request that is not read and answered within this time ends.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Bytes of a review that is like most.
+const SMALL: usize = 64 * 1024;
 
 /// How long a namespace that was created a moment ago may take to be seen.
 const UNSEEN: Duration = Duration::from_millis(250);
@@ -50,38 +54,9 @@ pub struct Answers {
     pub index: Arc<Index>,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// For what is being read.
+    pub room: Arc<Room>,
 }
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Review {
-    api_version: String,
-    request: Asked,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Asked {
-    uid: String,
-    #[serde(default)]
-    namespace: String,
-    operation: String,
-    resource: Resource,
-    #[serde(default)]
-    sub_resource: String,
-    #[serde(default)]
-    object: Value,
-}
-
-#[derive(Deserialize)]
-struct Resource {
-    group: String,
-    resource: String,
-}
-
-/// A review that cannot be answered, in words.
-#[derive(Debug, PartialEq, Eq)]
-struct Misunderstood(String);
 
 /// The handler of the webhook's path.
 pub fn router(answers: Answers) -> Router {
@@ -99,24 +74,38 @@ async fn deadline(request: Request, next: Next) -> Response {
     }
 }
 
-async fn review(State(answers): State<Answers>, body: Result<Bytes, BytesRejection>) -> Response {
+async fn review(State(answers): State<Answers>, request: Request) -> Response {
     let started = Instant::now();
-    let body = match body {
-        Ok(body) => body,
-        Err(rejection) => {
-            answers.count(Admitted::Misunderstood, started);
-            return rejection.into_response();
-        }
-    };
-    match answers.answer(&body).await {
-        Ok((outcome, answer)) => {
+    match answers.read(request).await {
+        Ok(review) => {
+            let (outcome, answer) = answers.answer(review).await;
             answers.count(outcome, started);
             Json(answer).into_response()
         }
-        Err(Misunderstood(why)) => {
+        Err(refusal) => {
             answers.count(Admitted::Misunderstood, started);
-            (StatusCode::BAD_REQUEST, why).into_response()
+            refusal
         }
+    }
+}
+
+/// How many reviews are read at a time; others wait for a moment. So what all bodies take has a bound, whoever sends them,
+/// and large ones do not keep small ones waiting.
+pub struct Room {
+    small: Semaphore,
+    large: Semaphore,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { small: Semaphore::new(256), large: Semaphore::new(4) }
+    }
+}
+
+impl Room {
+    /// The place for a body of this length; one that does not say how long it is may be as long as is taken.
+    fn of(&self, length: Option<usize>) -> &Semaphore {
+        if length.is_some_and(|length| length <= SMALL) { &self.small } else { &self.large }
     }
 }
 
@@ -126,29 +115,27 @@ impl Answers {
         self.metrics.admission_duration.observe(started.elapsed().as_secs_f64());
     }
 
-    async fn answer(&self, body: &[u8]) -> Result<(Admitted, Value), Misunderstood> {
-        let review: Review = serde_json::from_slice(body)
-            .map_err(|error| Misunderstood(format!("this is no AdmissionReview: {error}")))?;
-        let Review { api_version, request } = review;
-        if api_version != "admission.k8s.io/v1" {
-            return Err(Misunderstood(format!("{api_version:?} is not admission.k8s.io/v1")));
-        }
-        let about_accounts = request.resource.group.is_empty()
-            && request.resource.resource == "serviceaccounts"
-            && request.sub_resource.is_empty()
-            && matches!(request.operation.as_str(), "CREATE" | "UPDATE");
-        if !about_accounts {
-            return Ok((Admitted::Unchanged, allowed(&request.uid, None)));
-        }
-        let account = account(&request.object)?;
-        let (seen, list) = self.attached(&request.namespace, &account).await;
+    /// Reads a review, and lets go of all that is not needed for the answer.
+    async fn read(&self, request: Request) -> Result<Review, Response> {
+        let length =
+            request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let _place = self.room.of(length).acquire().await;
+        let body = Bytes::from_request(request, &()).await.map_err(IntoResponse::into_response)?;
+        read(&body).map_err(|Misunderstood(why)| (StatusCode::BAD_REQUEST, why).into_response())
+    }
+
+    async fn answer(&self, review: Review) -> (Admitted, Value) {
+        let Some(About { namespace, account, has_list }) = review.about else {
+            return (Admitted::Unchanged, allowed(&review.uid, None));
+        };
+        let (seen, list) = self.attached(&namespace, &account).await;
         let outcome = match (&list, seen) {
             (Some(_), _) => Admitted::Attached,
             (None, true) => Admitted::Unchanged,
             (None, false) => Admitted::Unseen,
         };
-        let patch = list.map(|list| patch(&request.object, &list));
-        Ok((outcome, allowed(&request.uid, patch)))
+        let before = has_list.then_some(&*account.pull_secrets);
+        (outcome, allowed(&review.uid, list.map(|list| patch(before, &list))))
     }
 
     /// The list that the ServiceAccount shall have, and whether its namespace was known.
@@ -174,27 +161,17 @@ impl Answers {
     }
 }
 
-/// The ServiceAccount that a review is about. One that is yet to be named has a name of the kind that it will get.
-fn account(object: &Value) -> Result<ServiceAccountView, Misunderstood> {
-    let account: WatchedServiceAccount = serde_json::from_value(object.clone())
-        .map_err(|error| Misunderstood(format!("request.object is no ServiceAccount: {error}")))?;
-    let generated = account.metadata.generate_name.as_ref().map(|prefix| format!("{prefix}xxxxx"));
-    let mut view = account.view();
-    if view.name.is_empty() {
-        view.name = generated.unwrap_or_default().into();
-    }
-    Ok(view)
-}
-
 /// Replaces the list, if it is the one that was read.
-fn patch(object: &Value, list: &[Box<str>]) -> Value {
+fn patch(before: Option<&[Box<str>]>, list: &[Box<str>]) -> Value {
     let path = "/imagePullSecrets";
-    let entries: Vec<Value> = list.iter().map(|name| json!({ "name": name })).collect();
-    match object.get("imagePullSecrets") {
-        None | Some(Value::Null) => json!([{ "op": "add", "path": path, "value": entries }]),
-        Some(old) => json!([
-            { "op": "test", "path": path, "value": old },
-            { "op": "replace", "path": path, "value": entries },
+    // The API server writes an entry without a name as nothing.
+    let entry = |name: &str| if name.is_empty() { json!({}) } else { json!({ "name": name }) };
+    let entries = |list: &[Box<str>]| list.iter().map(|name| entry(name)).collect::<Value>();
+    match before {
+        None => json!([{ "op": "add", "path": path, "value": entries(list) }]),
+        Some(before) => json!([
+            { "op": "test", "path": path, "value": entries(before) },
+            { "op": "replace", "path": path, "value": entries(list) },
         ]),
     }
 }

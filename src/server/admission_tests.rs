@@ -25,6 +25,7 @@ fn answers(bound: Bound) -> Answers {
         snapshot: Arc::new(move || snapshot.clone()),
         index: Arc::default(),
         metrics: Arc::new(Metrics::default()),
+        room: Arc::default(),
     };
     answers.index.put_namespace("n", NamespaceFacts::default());
     answers

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod admission;
 pub mod metrics;
+mod review;
 pub mod tls;
 
 pub use metrics::Metrics;

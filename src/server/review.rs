@@ -1,0 +1,266 @@
+//! What is read of an AdmissionReview about a ServiceAccount.
+//!
+//! # Guarantees
+//! Whoever reaches the port may send one, so nothing of it takes more memory than a few times its own bytes: no tree is
+//! made of it, and no more is kept of a map or a list than a ServiceAccount can sensibly have.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::api::names;
+use crate::plan::ServiceAccountView;
+
+/// Labels of a ServiceAccount, and entries of its list, at most.
+const MOST: usize = 4096;
+
+/// A review that cannot be answered, in words.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Misunderstood(pub String);
+
+/// A review.
+#[derive(Debug)]
+pub struct Review {
+    /// What the answer must name.
+    pub uid: String,
+    /// Where the ServiceAccount is to be; nothing for what is no question of ours.
+    pub about: Option<About>,
+}
+
+/// The ServiceAccount that a review is about.
+#[derive(Debug)]
+pub struct About {
+    /// Its namespace.
+    pub namespace: String,
+    /// What matters of it. One that is yet to be named has a name of the kind that it will get.
+    pub account: ServiceAccountView,
+    /// Whether it states a list at all.
+    pub has_list: bool,
+}
+
+/// Reads a review.
+///
+/// # Errors
+/// It is none, of a version that is not known, or about something that is no ServiceAccount.
+pub fn read(body: &[u8]) -> Result<Review, Misunderstood> {
+    let envelope: Envelope = serde_json::from_slice(body)
+        .map_err(|error| Misunderstood(format!("this is no AdmissionReview: {error}")))?;
+    let Envelope { api_version, request } = envelope;
+    if api_version != "admission.k8s.io/v1" {
+        return Err(Misunderstood(format!("{api_version:?} is not admission.k8s.io/v1")));
+    }
+    let is_ours = request.resource.group.is_empty()
+        && request.resource.resource == "serviceaccounts"
+        && request.sub_resource.is_empty()
+        && matches!(request.operation.as_str(), "CREATE" | "UPDATE");
+    if !is_ours {
+        return Ok(Review { uid: request.uid, about: None });
+    }
+    let Subject { request: Object { object } } = serde_json::from_slice(body)
+        .map_err(|error| Misunderstood(format!("request.object is no ServiceAccount: {error}")))?;
+    let has_list = object.image_pull_secrets.is_some();
+    let about = About { namespace: request.namespace, account: object.view(), has_list };
+    Ok(Review { uid: request.uid, about: Some(about) })
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope {
+    api_version: String,
+    request: Request,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    uid: String,
+    #[serde(default)]
+    namespace: String,
+    operation: String,
+    resource: Resource,
+    #[serde(default)]
+    sub_resource: String,
+}
+
+#[derive(serde::Deserialize)]
+struct Resource {
+    group: String,
+    resource: String,
+}
+
+#[derive(serde::Deserialize)]
+struct Subject {
+    request: Object,
+}
+
+#[derive(serde::Deserialize)]
+struct Object {
+    object: Account,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Account {
+    metadata: Metadata,
+    #[serde(default)]
+    image_pull_secrets: Option<Few<Vec<Reference>>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    generate_name: String,
+    #[serde(default)]
+    labels: Option<Few<BTreeMap<String, String>>>,
+    #[serde(default)]
+    annotations: Option<Skip>,
+}
+
+#[derive(serde::Deserialize)]
+struct Reference {
+    #[serde(default)]
+    name: Box<str>,
+}
+
+impl Account {
+    fn view(self) -> ServiceAccountView {
+        let Metadata { name, generate_name, labels, annotations } = self.metadata;
+        let name = if name.is_empty() && !generate_name.is_empty() { generate_name + "xxxxx" } else { name };
+        let entries = self.image_pull_secrets.into_iter().flat_map(|few| few.0);
+        ServiceAccountView {
+            name: name.into(),
+            resource_version: Box::default(),
+            labels: labels.map(|few| few.0).unwrap_or_default().into(),
+            skip: annotations.is_some_and(|skip| skip.0),
+            pull_secrets: entries.map(|entry| entry.name).collect(),
+        }
+    }
+}
+
+/// A list or a map with no more than [`MOST`] parts.
+struct Few<T>(T);
+
+struct FewOf<T>(PhantomData<T>);
+
+fn few<E: Error>(count: usize) -> Result<(), E> {
+    if count > MOST { Err(E::custom(format!("more than {MOST} in one map or list"))) } else { Ok(()) }
+}
+
+impl<'de> Deserialize<'de> for Few<Vec<Reference>> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(FewOf(PhantomData::<Vec<Reference>>)).map(Few)
+    }
+}
+
+impl<'de> Visitor<'de> for FewOf<Vec<Reference>> {
+    type Value = Vec<Reference>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of names of Secrets")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut all = Vec::new();
+        while let Some(entry) = list.next_element()? {
+            all.push(entry);
+            few(all.len())?;
+        }
+        Ok(all)
+    }
+}
+
+impl<'de> Deserialize<'de> for Few<BTreeMap<String, String>> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FewOf(PhantomData::<BTreeMap<String, String>>)).map(Few)
+    }
+}
+
+impl<'de> Visitor<'de> for FewOf<BTreeMap<String, String>> {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("labels")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut all = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry()? {
+            all.insert(key, value);
+            few(all.len())?;
+        }
+        Ok(all)
+    }
+}
+
+/// Whether annotations say that the ServiceAccount opts out. Nothing is kept of the others.
+struct Skip(bool);
+
+impl<'de> Deserialize<'de> for Skip {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Annotations;
+        impl<'de> Visitor<'de> for Annotations {
+            type Value = Skip;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("annotations")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Skip, A::Error> {
+                let mut skip = false;
+                while let Some(key) = map.next_key::<String>()? {
+                    if key == names::ANNOTATION_SKIP {
+                        skip = map.next_value::<String>()? == "true";
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Skip(skip))
+            }
+        }
+        deserializer.deserialize_map(Annotations)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{MOST, read};
+
+    fn review(object: Value) -> Vec<u8> {
+        let resource = json!({ "group": "", "version": "v1", "resource": "serviceaccounts" });
+        let request = json!({
+            "uid": "u", "namespace": "n", "operation": "CREATE", "resource": resource, "object": object,
+        });
+        json!({ "apiVersion": "admission.k8s.io/v1", "request": request }).to_string().into_bytes()
+    }
+
+    #[test]
+    fn what_no_service_account_can_have_is_refused_and_all_else_is_read() {
+        let labels = |count: usize| (0..count).map(|n| (n.to_string(), json!(""))).collect::<Value>();
+        let object = |labels: Value, list: Value| json!({ "metadata": { "labels": labels }, "imagePullSecrets": list });
+        for (count, is_read) in [(MOST, true), (MOST + 1, false)] {
+            let entries = vec![json!({ "name": "a" }); count];
+            for object in [object(labels(count), json!([])), object(json!({}), json!(entries))] {
+                let answer = read(&review(object));
+                assert_eq!(answer.is_ok(), is_read, "{answer:?}");
+                assert!(is_read || answer.unwrap_err().0.contains("more than 4096 in one map or list"));
+            }
+        }
+        // An annotation may be anything.
+        let annotations = json!({ "a": "b", "acrcredential.dev/skip": "true", "c": "d" });
+        let about =
+            read(&review(json!({ "metadata": { "annotations": annotations } }))).unwrap().about.unwrap();
+        assert!(about.account.skip && !about.has_list);
+        let about = read(&review(
+            json!({ "metadata": { "labels": null }, "imagePullSecrets": [{}, { "name": "b" }] }),
+        ));
+        let about = about.unwrap().about.unwrap();
+        assert_eq!((&*about.account.pull_secrets, about.has_list), (&["".into(), "b".into()][..], true));
+    }
+}
