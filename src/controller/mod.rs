@@ -174,7 +174,7 @@ pub async fn run(
     let webhook = Webhook::new(config.webhook.clone());
     let awaited = AWAITED.into_iter().chain(webhook.is_on().then_some(webhook::PART));
     let readiness = Readiness::awaiting(awaited);
-    let mut tasks = Tasks::new();
+    let (mut tasks, mut work) = (Tasks::new(), Tasks::new());
     let store = Store::new(clients.write.clone(), &config.namespace);
     let worked_before = !load(&store, &config.namespace).await?.is_empty();
     let grace = SignedDuration::try_from(config.withdrawal_grace).unwrap_or(SignedDuration::MAX);
@@ -217,7 +217,7 @@ pub async fn run(
         },
     };
     let parts = Parts {
-        board,
+        board: board.clone(),
         readiness: readiness.clone(),
         metrics: metrics.clone(),
         store,
@@ -229,18 +229,23 @@ pub async fn run(
     let ended = tokio::select! {
         () = stop => Ok(()),
         loss = keeper.keep(full.notified(), told) => Err(Error::Lost(loss)),
-        ended = supervise(&mut tasks, &config, &clients, (parts, &full, &ours)) => Err(ended),
+        ended = supervise((&mut tasks, &mut work), &config, &clients, (parts, &full, &ours)) => Err(ended),
     };
     if let Err(lost @ Error::Lost(_)) = ended {
         return Err(lost);
     }
     info!("stopping");
-    webhook.drain().await;
     if tokio::time::timeout(LAST_WRITES, clients.claim.close()).await.is_err() {
         warn!("writes that were under way are given up");
     }
-    tasks.shutdown().await;
+    work.shutdown().await;
     keeper.release().await;
+    metrics.leader.set(0);
+    // Another works now. What is watched is watched on: the webhook answers from it.
+    if ended.is_ok() {
+        webhook.drain(&board).await;
+    }
+    tasks.shutdown().await;
     ended
 }
 
@@ -276,7 +281,7 @@ fn keeper(
 
 /// Starts the loops once the caches are full and the lease is ours, and waits for any task to end.
 async fn supervise(
-    tasks: &mut Tasks,
+    (tasks, work): (&mut Tasks, &mut Tasks),
     config: &Config,
     clients: &Clients,
     (parts, full, ours): (Parts, &Notify, &Notify),
@@ -297,10 +302,11 @@ async fn supervise(
         Ok(kept) => parts.board.begin(kept, config.config_map_namespace.is_some()),
         Err(error) => return error,
     }
-    loops::spawn_all(tasks, config, clients, parts);
-    match tasks.join_next().await {
-        Some(ended) => Error::Ended(name_of(ended)),
-        None => Error::Ended("everything"),
+    loops::spawn_all(work, config, clients, parts);
+    tokio::select! {
+        Some(ended) = tasks.join_next() => Error::Ended(name_of(ended)),
+        Some(ended) = work.join_next() => Error::Ended(name_of(ended)),
+        else => Error::Ended("everything"),
     }
 }
 

@@ -9,12 +9,14 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -94,10 +96,24 @@ pub fn certified(chain: &[u8], key: &SecretString) -> Result<CertifiedKey, Unusa
     }
 }
 
+/// Whether a client that trusts these authorities believes this certificate now, for this name.
+pub fn is_believed(certified: &CertifiedKey, authorities: &[u8], name: &str) -> bool {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(authorities).filter_map(Result::ok));
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build();
+    let (Ok(verifier), Ok(name), Some((leaf, rest))) =
+        (verifier, ServerName::try_from(name), certified.cert.split_first())
+    else {
+        return false;
+    };
+    verifier.verify_server_cert(leaf, rest, &name, &[], UnixTime::now()).is_ok()
+}
+
 /// Serves until it is stopped; what is under way then is answered first, for a moment.
 ///
-/// HTTP/2 is offered: the API server then holds one connection, which a stopping server can tell to go elsewhere
-/// with nothing lost.
+/// HTTP/2 is offered: the API server then holds one connection, which a stopping server can tell to send nothing more.
+/// Its next one must find another server, so whoever stops this one sees to it that nobody is led here any more.
 ///
 /// # Errors
 /// The versions of TLS are not what this build knows.
@@ -173,13 +189,13 @@ mod tests {
 
     use axum::Router;
     use axum::routing::get;
-    use rcgen::{CertificateParams, KeyPair};
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
     use secrecy::SecretString;
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::Notify;
     use tokio_util::sync::CancellationToken;
 
-    use super::{Presented, Unusable, certified, serve};
+    use super::{Presented, Unusable, certified, is_believed, serve};
 
     fn pair() -> (String, SecretString) {
         let key = KeyPair::generate().unwrap();
@@ -201,6 +217,22 @@ mod tests {
             Unusable::Certificate
         );
         assert_eq!(refused(&a, &SecretString::from(a.clone())), Unusable::Key);
+    }
+
+    #[test]
+    fn a_certificate_is_believed_by_its_authority_its_name_and_its_time() {
+        let (certificate, key) = pair();
+        let shown = certified(certificate.as_bytes(), &key).unwrap();
+        assert!(is_believed(&shown, certificate.as_bytes(), "127.0.0.1"));
+        assert!(!is_believed(&shown, certificate.as_bytes(), "127.0.0.2"));
+        assert!(!is_believed(&shown, pair().0.as_bytes(), "127.0.0.1"));
+        assert!(!is_believed(&shown, b"", "127.0.0.1"));
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        let past = params.self_signed(&key).unwrap().pem();
+        let shown = certified(past.as_bytes(), &key.serialize_pem().into()).unwrap();
+        assert!(!is_believed(&shown, past.as_bytes(), "127.0.0.1"));
     }
 
     #[test]

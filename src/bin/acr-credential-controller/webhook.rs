@@ -33,6 +33,11 @@ pub(crate) struct WebhookArgs {
     #[arg(long, env = "ACR_WEBHOOK_ON_UPDATE")]
     webhook_on_update: bool,
 
+    /// How long the webhook answers on after SIGTERM: who asks by the Service learns some seconds late that a replica
+    /// goes
+    #[arg(long, env = "ACR_WEBHOOK_SHUTDOWN_DELAY", default_value = "5s", value_parser = duration::parse)]
+    webhook_shutdown_delay: Duration,
+
     /// For a lab: the URL by which the API server reaches the webhook, instead of the Service
     #[arg(long, hide = true)]
     webhook_url: Option<String>,
@@ -72,6 +77,7 @@ impl WebhookArgs {
             certificates: self.webhook_cert_dir.clone(),
             on_update: self.webhook_on_update,
             lives: self.webhook_lives.unwrap_or_default(),
+            shutdown_delay: self.webhook_shutdown_delay,
         }
     }
 }

@@ -4,12 +4,14 @@
 //! alone keeps the configuration by which the API server asks, and makes the certificates (`keeping`).
 
 mod certificate;
+mod files;
 mod keeping;
 mod serving;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::keeping::WebhookLoop;
 pub use self::serving::{PART, Parts};
+use super::board::Board;
 use crate::cluster::certificates::Kept;
 use crate::plan::certificates::Lives;
 use crate::plan::webhook::Address;
@@ -35,6 +38,8 @@ pub struct Settings {
     pub on_update: bool,
     /// How long its own certificates live.
     pub lives: Lives,
+    /// How long it answers on when this process is to end.
+    pub shutdown_delay: Duration,
 }
 
 impl Settings {
@@ -87,8 +92,12 @@ impl Webhook {
         }
     }
 
-    /// Stops the server, which answers first what is under way.
-    pub async fn drain(&self) {
+    /// Answers on for a while, where it is asked: who finds this replica by the Service learns some seconds late that it
+    /// goes, and the API server asks only once. Then the server stops, which answers first what is under way.
+    pub async fn drain(&self, board: &Board) {
+        if self.is_on() && self.is_asked(board) {
+            tokio::time::sleep(self.settings.shutdown_delay).await;
+        }
         self.stop.cancel();
         self.serving.close();
         self.serving.wait().await;
@@ -109,6 +118,7 @@ mod tests {
                 certificates: None,
                 on_update: false,
                 lives: Default::default(),
+                shutdown_delay: Default::default(),
             };
             settings.names("own")
         };

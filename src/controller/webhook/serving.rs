@@ -51,6 +51,7 @@ impl Webhook {
             snapshot: Arc::new(move || board.snapshot()),
             index: parts.board.index.clone(),
             metrics: parts.metrics.clone(),
+            room: Arc::default(),
         };
         let serve = async {
             parts.readiness.complete_but(PART).await;
@@ -75,14 +76,14 @@ impl Webhook {
         }
     }
 
-    fn is_asked(&self, board: &Board) -> bool {
+    pub(super) fn is_asked(&self, board: &Board) -> bool {
         asking(&board.snapshot()).next().is_some()
     }
 
     /// Follows the certificate for ever, from the moment at which some binding asks for the webhook.
     async fn follow(&self, parts: &Parts) {
         if let Some(folder) = &self.settings.certificates {
-            return self.follow_files(folder).await;
+            return self.follow_files(folder, &parts.namespace).await;
         }
         let mut snapshots = parts.board.snapshots();
         while !self.is_asked(&parts.board) {

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use super::replicas::Replicas;
 use super::{
     NAME, Stream, asking, configuration, configurations, created, grant, plane, start, until_asked,
     until_served_by_webhook,
@@ -129,10 +130,12 @@ async fn files_of_cert_manager_are_taken_as_the_kubelet_swaps_them() {
     assert_eq!(bundle().await, authority.pem());
 
     let stream = Stream::start(&lab, "files");
-    let taken = || lab.controller.log().matches("certificate is taken from files").count();
-    assert_eq!(taken(), 1);
+    assert!(lab.controller.log().contains("the webhook's certificate is taken from files"));
     project(&mount, &authority, 2);
-    lab.until("the renewed certificate is taken", async || taken() == 2).await;
+    lab.until("the renewed certificate is taken", async || {
+        lab.controller.log().contains("renewed certificate is taken from files")
+    })
+    .await;
     // Half a swap, and a key that is not the certificate's: told once, and the last good one stays.
     let broken = mount.join("..version-3");
     std::fs::create_dir(&broken).unwrap();
@@ -145,8 +148,46 @@ async fn files_of_cert_manager_are_taken_as_the_kubelet_swaps_them() {
     })
     .await;
     stream.end_without_a_refusal().await;
-    let other = Authority::new().unwrap();
-    project(&mount, &other, 4);
-    lab.until("the new authority is trusted", async || bundle().await == other.pem()).await;
-    until_asked(&lab, "files").await;
+}
+
+/// cert-manager makes a new authority, and each replica's kubelet brings it when it comes to that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_changes_for_one_replica_after_the_other_without_a_refusal() {
+    let mounts = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let authorities = [(); 3].map(|()| Authority::new().unwrap());
+    mounts.iter().for_each(|mount| project(mount.path(), &authorities[0], 0));
+    let replicas = Replicas::start(|number, options| {
+        let flag = format!("--webhook-cert-dir={}", mounts[number].path().display());
+        // A certificate of another authority is shown after 6 s, and the one before believed for 12 s more.
+        options.arg(flag).arg("--webhook-lives=3600s,360s,3s")
+    })
+    .await;
+    let Replicas { lab, second, .. } = &replicas;
+    lab.create_namespace("files").await;
+    lab.bind("files", asking(&["files"], "Fail", 15)).await;
+    until_served_by_webhook(lab, "files").await;
+    until_asked(lab, "files").await;
+    let bundle = async || {
+        let webhooks = configuration(lab).await.unwrap().webhooks.unwrap();
+        String::from_utf8(webhooks[0].client_config.ca_bundle.clone().unwrap().0).unwrap()
+    };
+    let stream = Stream::start(lab, "files");
+    // First the one that does not hold the lease, then the one that does.
+    for (version, order) in [(1, [1, 0]), (2, [0, 1])] {
+        let (before, authority) = (&authorities[version - 1], &authorities[version]);
+        let of = |number: usize| [&lab.controller, second][number];
+        let noticed = |number: usize| of(number).log().matches("files hold another authority").count();
+        for number in order {
+            project(mounts[number].path(), authority, version);
+            lab.until("the files are noticed", async || noticed(number) == version).await;
+        }
+        let both = before.pem().to_owned() + authority.pem();
+        lab.until("both are believed", async || bundle().await == both).await;
+        for number in [0, 1] {
+            let shown = || of(number).log().matches("of another authority is shown").count();
+            lab.until("its certificate is shown", async || shown() == version).await;
+        }
+        lab.until("the one before is believed no more", async || bundle().await == authority.pem()).await;
+    }
+    stream.end_without_a_refusal().await;
 }

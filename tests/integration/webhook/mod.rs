@@ -1,14 +1,15 @@
 //! ServiceAccounts served at their creation by webhook, on an API server that serves no MutatingAdmissionPolicy.
 
 mod certificates;
+mod flood;
+mod replicas;
 mod rights;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use acr_lab::controller::{Controller, ControllerOptions};
-use acr_lab::front::Balancer;
+use acr_lab::controller::ControllerOptions;
 use acr_lab::plane::{Options, Plane, free_port};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -16,7 +17,7 @@ use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::harness::{CONTROLLER, Lab, NAMESPACE, SECRET, cloud_of, installed_without, options, root, spec};
+use crate::harness::{Lab, NAMESPACE, SECRET, installed_without, root, spec};
 
 const NAME: &str = "acr-credential-webhook";
 
@@ -114,11 +115,17 @@ impl Stream {
         Stream { stop, task }
     }
 
-    async fn end_without_a_refusal(self) {
+    async fn end_without_a_refusal(mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        let (number, wrong) = self.task.await.unwrap();
+        let (number, wrong) = (&mut self.task).await.unwrap();
         assert!(number > 10, "only {number} were created");
         assert!(wrong.is_empty(), "of {number}: {wrong:#?}");
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
@@ -296,47 +303,6 @@ async fn the_documented_webhook_configuration_works_through_the_config_map() {
     until_asked(&lab, "from-map").await;
     let stands = configuration(&lab).await.unwrap().webhooks.unwrap();
     assert_eq!((stands[0].failure_policy.as_deref(), stands[0].timeout_seconds), (Some("Ignore"), Some(10)));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_two_replicas_one_may_go_without_a_refusal() {
-    let plane = plane().await;
-    grant(&plane).await;
-    let cloud = cloud_of(&plane).await;
-    let ports = [free_port().unwrap(), free_port().unwrap()];
-    let servers = ports.map(|port| std::net::SocketAddr::from(([127, 0, 0, 1], port)));
-    let balancer = Balancer::start(servers.to_vec()).await.unwrap();
-    let asked = balancer.address().to_string();
-    let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap();
-    let replica = |number: usize| {
-        let log = kubeconfig.with_file_name(format!("controller-{number}.log"));
-        let options = options(kubeconfig.clone(), &cloud).webhook(ports[number], Some(&asked)).log(log);
-        options.env("POD_NAME", format!("replica-{number}"))
-    };
-    let first = Controller::start_ready(replica(0), PATIENCE).await.unwrap();
-    let second = Controller::start_ready(replica(1), PATIENCE).await.unwrap();
-    let lab = Lab { client: plane.client(), plane, cloud, controller: first };
-    lab.create_namespace("replicas").await;
-    lab.bind("replicas", asking(&["replicas"], "Fail", 15)).await;
-    until_asked(&lab, "replicas").await;
-    until_served_by_webhook(&lab, "replicas").await;
-
-    // The second one ends, the way that a Pod does, and comes again; then the first.
-    for controller in [&second, &lab.controller] {
-        let stream = Stream::start(&lab, "replicas");
-        let begun = lab.mark();
-        lab.until("the stream flows", async || lab.plane.audit().since(begun).unwrap().len() > 20).await;
-        controller.terminate(PATIENCE).await.unwrap();
-        let gone = lab.mark();
-        lab.until("the stream goes on", async || lab.plane.audit().since(gone).unwrap().len() > 20).await;
-        controller.restart().unwrap();
-        controller.until_ready(PATIENCE).await.unwrap();
-        stream.end_without_a_refusal().await;
-    }
-    // One that dies takes what it was just asked with it, and nothing after that.
-    lab.controller.kill();
-    until_asked(&lab, "replicas").await;
-    drop(balancer);
 }
 
 #[tokio::test(flavor = "multi_thread")]

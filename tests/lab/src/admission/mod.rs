@@ -20,6 +20,7 @@ use acr_lab::{
     controller::{Controller, ControllerOptions},
     front::Balancer,
     plane::{Options, Plane, free_port},
+    process::Signal,
 };
 use anyhow::{Context, bail};
 use kube::Client;
@@ -43,6 +44,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The binding, and the object by which the webhook is told and kept.
 const BINDING: &str = "admission";
 const WEBHOOK: &str = "acr-credential-webhook";
+
+/// How long a Service goes on leading to a replica that is gone: what a kubelet and kube-proxy take together.
+const LATE: Duration = Duration::from_secs(2);
 
 /// ServiceAccounts a second; `None`: as fast as it goes.
 const RATES: [Option<u32>; 3] = [Some(10), Some(100), None];
@@ -103,6 +107,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 const HEAD: [&str; 8] =
     ["way", "asked", "reached", "created", "refused", "without entry", "p50 / p99", "added p50 / p99"];
+
+/// Where a replica listens.
+fn server(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
 
 type Rows = Vec<[String; 8]>;
 
@@ -185,7 +194,7 @@ impl Bench {
         }
         let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await?;
         let ports = vec![free_port()?, free_port()?];
-        let servers = ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect();
+        let servers = ports.iter().copied().map(server).collect();
         let mut bench = Bench {
             transport: Transport::open(plane.kubeconfig(), Kind::Http2(4)).await?,
             replicas: Vec::new(),
@@ -305,15 +314,23 @@ impl Bench {
         let (stopped, killed) = (load(), load());
         let changing = Load { rate, seconds: self.seconds.max(20) };
 
-        let outcome =
-            self.phase("asked", stopped, async |bench| bench.replicas[1].terminate(PATIENCE).await.map(drop));
+        let servers = [server(self.ports[0]), server(self.ports[1])];
+        let outcome = self.phase("asked", stopped, async |bench| {
+            bench.replicas[1].signal(Signal::TERM)?;
+            tokio::time::sleep(LATE).await;
+            bench.balancer.leave(servers[1]);
+            bench.replicas[1].wait(PATIENCE).await.map(drop)
+        });
         let outcome = outcome.await?;
         rows.push(row("webhook, a replica is stopped", rate, &outcome, Some(floor)));
         self.replicas[1].restart()?;
         self.replicas[1].until_ready(PATIENCE).await?;
+        self.balancer.join(servers[1]);
 
         let outcome = self.phase("asked", killed, async |bench| {
             bench.replicas[0].kill();
+            tokio::time::sleep(LATE).await;
+            bench.balancer.leave(servers[0]);
             Ok(())
         });
         let outcome = outcome.await?;
@@ -321,6 +338,7 @@ impl Bench {
 
         println!("   new certificates, whose authority lives for half of the phase");
         self.replicas.clear();
+        self.balancer.join(servers[0]);
         let secret = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{WEBHOOK}");
         let request = hyper::Request::delete(secret).body(Vec::new())?;
         let _: Value = self.client().request(request).await?;

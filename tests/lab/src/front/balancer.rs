@@ -3,44 +3,61 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use tokio::{io::copy_bidirectional, net::TcpStream};
 
-use crate::listen::Listening;
+use crate::{listen::Listening, process::lock};
 
-/// Leads each connection to the next server that takes it; it ends, with its connections, when dropped.
+/// Leads each connection to the next server; it ends, with its connections, when dropped.
+///
+/// As kube-proxy does, it knows nothing of how a server is: a connection that falls to one that does not take it is lost,
+/// for as long as that server belongs here.
 pub struct Balancer {
     listening: Listening,
+    servers: Arc<Mutex<Vec<SocketAddr>>>,
 }
 
 impl Balancer {
     /// Starts one on a port of its own, before servers that need not run yet.
     pub async fn start(servers: Vec<SocketAddr>) -> anyhow::Result<Balancer> {
         let turn = Arc::new(AtomicUsize::new(0));
-        let servers: Arc<[SocketAddr]> = servers.into();
+        let servers = Arc::new(Mutex::new(servers));
+        let known = Arc::clone(&servers);
         let listening = Listening::start(move |mut stream| {
-            let (servers, turn) = (Arc::clone(&servers), Arc::clone(&turn));
+            let (servers, turn) = (Arc::clone(&known), Arc::clone(&turn));
             async move {
-                let first = turn.fetch_add(1, Ordering::Relaxed);
-                for server in servers.iter().cycle().skip(first % servers.len()).take(servers.len()) {
-                    let Ok(mut upstream) = TcpStream::connect(server).await else { continue };
-                    let _ = upstream.set_nodelay(true);
-                    // An error is a side that left.
-                    let _ = copy_bidirectional(&mut stream, &mut upstream).await;
-                    return;
-                }
+                let next = {
+                    let servers = lock(&servers);
+                    let turn = turn.fetch_add(1, Ordering::Relaxed).checked_rem(servers.len());
+                    turn.map(|turn| servers[turn])
+                };
+                let Some(server) = next else { return };
+                let Ok(mut upstream) = TcpStream::connect(server).await else { return };
+                let _ = upstream.set_nodelay(true);
+                // An error is a side that left.
+                let _ = copy_bidirectional(&mut stream, &mut upstream).await;
             }
         })
         .await?;
-        Ok(Balancer { listening })
+        Ok(Balancer { listening, servers })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.listening.address()
+    }
+
+    /// Leads no new connection to this server any more; those that stand stay.
+    pub fn leave(&self, server: SocketAddr) {
+        lock(&self.servers).retain(|known| *known != server);
+    }
+
+    /// Leads new connections to this server, too.
+    pub fn join(&self, server: SocketAddr) {
+        lock(&self.servers).push(server);
     }
 }

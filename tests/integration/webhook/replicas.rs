@@ -1,0 +1,91 @@
+//! Several replicas, one of which goes.
+
+use std::net::SocketAddr;
+
+use acr_lab::controller::{Controller, ControllerOptions};
+use acr_lab::front::Balancer;
+use acr_lab::plane::free_port;
+use acr_lab::process::Signal;
+use tokio::net::TcpStream;
+
+use super::{PATIENCE, Stream, asking, grant, plane, until_asked, until_served_by_webhook};
+use crate::harness::{CONTROLLER, Lab, NAMESPACE, cloud_of, options};
+
+/// Two replicas behind one address, as a Deployment and its Service are.
+pub(super) struct Replicas {
+    pub(super) lab: Lab,
+    pub(super) second: Controller,
+    servers: [SocketAddr; 2],
+    balancer: Balancer,
+}
+
+impl Replicas {
+    pub(super) async fn start(change: impl Fn(usize, ControllerOptions) -> ControllerOptions) -> Replicas {
+        let plane = plane().await;
+        grant(&plane).await;
+        let cloud = cloud_of(&plane).await;
+        let ports = [free_port().unwrap(), free_port().unwrap()];
+        let servers = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let balancer = Balancer::start(servers.to_vec()).await.unwrap();
+        let asked = balancer.address().to_string();
+        let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap();
+        let replica = |number: usize| {
+            let log = kubeconfig.with_file_name(format!("controller-{number}.log"));
+            let options = options(kubeconfig.clone(), &cloud).webhook(ports[number], Some(&asked)).log(log);
+            change(number, options.env("POD_NAME", format!("replica-{number}")))
+        };
+        let controller = Controller::start_ready(replica(0), PATIENCE).await.unwrap();
+        let second = Controller::start_ready(replica(1), PATIENCE).await.unwrap();
+        let lab = Lab { client: plane.client(), plane, cloud, controller };
+        Replicas { lab, second, servers, balancer }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_replicas_one_may_go_without_a_refusal() {
+    let Replicas { lab, second, servers, balancer } = Replicas::start(|_, options| options).await;
+    lab.create_namespace("replicas").await;
+    lab.bind("replicas", asking(&["replicas"], "Fail", 15)).await;
+    until_asked(&lab, "replicas").await;
+    until_served_by_webhook(&lab, "replicas").await;
+
+    // The second one ends, the way that a Pod does, and comes again; then the first.
+    for (number, controller) in [(1, &second), (0, &lab.controller)] {
+        let stream = Stream::start(&lab, "replicas");
+        until_flowing(&lab).await;
+        controller.signal(Signal::TERM).unwrap();
+        lab.until("it is about to end", async || controller.log().contains("stopping")).await;
+        until_leader(&lab, [&lab.controller, &second][1 - number]).await;
+        // The Service leads to it still, since who removes it there learns of it by a watch.
+        until_flowing(&lab).await;
+        TcpStream::connect(servers[number]).await.expect("it answers on");
+        balancer.leave(servers[number]);
+        controller.wait(PATIENCE).await.unwrap();
+        until_flowing(&lab).await;
+        controller.restart().unwrap();
+        controller.until_ready(PATIENCE).await.unwrap();
+        balancer.join(servers[number]);
+        stream.end_without_a_refusal().await;
+    }
+    // One that dies takes what it was just asked with it, and what the Service leads to it, and nothing after that.
+    lab.controller.kill();
+    balancer.leave(servers[0]);
+    until_asked(&lab, "replicas").await;
+    let stream = Stream::start(&lab, "replicas");
+    until_flowing(&lab).await;
+    stream.end_without_a_refusal().await;
+}
+
+/// Waits until the API server has answered some more.
+async fn until_flowing(lab: &Lab) {
+    let begun = lab.mark();
+    lab.until("the stream flows", async || lab.plane.audit().since(begun).unwrap().len() > 20).await;
+}
+
+/// Waits until this replica holds the lease.
+async fn until_leader(lab: &Lab, controller: &Controller) {
+    lab.until("another holds the lease", async || {
+        controller.metric("acr_leader", &[]).await.is_ok_and(|leads| leads == 1.0)
+    })
+    .await;
+}
