@@ -5,8 +5,9 @@ use std::path::Path;
 use acr_lab::certificates::Authority;
 use acr_lab::plane::free_port;
 use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::replicas::Replicas;
@@ -162,7 +163,7 @@ async fn an_authority_changes_for_one_replica_after_the_other_without_a_refusal(
         options.arg(flag).arg("--webhook-lives=3600s,360s,3s")
     })
     .await;
-    let Replicas { lab, second, .. } = &replicas;
+    let Replicas { lab, second, servers, .. } = &replicas;
     lab.create_namespace("files").await;
     lab.bind("files", asking(&["files"], "Fail", 15)).await;
     until_served_by_webhook(lab, "files").await;
@@ -172,6 +173,7 @@ async fn an_authority_changes_for_one_replica_after_the_other_without_a_refusal(
         String::from_utf8(webhooks[0].client_config.ca_bundle.clone().unwrap().0).unwrap()
     };
     let stream = Stream::start(lab, "files");
+    let watch = tokio::spawn(watch_trust(configurations(lab), *servers));
     // First the one that does not hold the lease, then the one that does.
     for (version, order) in [(1, [1, 0]), (2, [0, 1])] {
         let (before, authority) = (&authorities[version - 1], &authorities[version]);
@@ -180,6 +182,9 @@ async fn an_authority_changes_for_one_replica_after_the_other_without_a_refusal(
         for number in order {
             project(mounts[number].path(), authority, version);
             lab.until("the files are noticed", async || noticed(number) == version).await;
+            // The other kubelet takes its time.
+            let begun = lab.mark();
+            lab.until("a while", async || lab.plane.audit().since(begun).unwrap().len() > 150).await;
         }
         let both = before.pem().to_owned() + authority.pem();
         lab.until("both are believed", async || bundle().await == both).await;
@@ -190,4 +195,31 @@ async fn an_authority_changes_for_one_replica_after_the_other_without_a_refusal(
         lab.until("the one before is believed no more", async || bundle().await == authority.pem()).await;
     }
     stream.end_without_a_refusal().await;
+    assert!(!watch.is_finished(), "{:?}", watch.await);
+    watch.abort();
+}
+
+/// An API server that keeps its connections sees no certificate again for long. This one begins anew each time, and ends
+/// with the first replica that is not believed.
+async fn watch_trust(
+    configurations: Api<MutatingWebhookConfiguration>,
+    servers: [std::net::SocketAddr; 2],
+) -> String {
+    let bundle = async || {
+        let webhooks = configurations.get(NAME).await.unwrap().webhooks.unwrap();
+        webhooks[0].client_config.ca_bundle.clone().unwrap().0
+    };
+    loop {
+        for server in servers {
+            let before = bundle().await;
+            let roots = reqwest::Certificate::from_pem_bundle(&before).unwrap();
+            let client = reqwest::Client::builder().no_proxy().tls_certs_only(roots).build().unwrap();
+            let answer = client.get(format!("https://{server}/")).send().await;
+            if let Err(error) = answer
+                && bundle().await == before
+            {
+                return format!("{server}: {error:?}");
+            }
+        }
+    }
 }

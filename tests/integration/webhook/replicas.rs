@@ -15,7 +15,7 @@ use crate::harness::{CONTROLLER, Lab, NAMESPACE, cloud_of, options};
 pub(super) struct Replicas {
     pub(super) lab: Lab,
     pub(super) second: Controller,
-    servers: [SocketAddr; 2],
+    pub(super) servers: [SocketAddr; 2],
     balancer: Balancer,
 }
 
