@@ -81,7 +81,7 @@ impl FenceLoop {
             return;
         }
         if let Some(why) = why {
-            warn!("{why}; RBAC alone lets it make a Secret that the cluster fills with a token");
+            warn!("{why}; its rights alone reach further, see Security in the README");
         }
         state.common = next;
         let names = state.book.names();

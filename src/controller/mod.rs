@@ -243,8 +243,9 @@ pub async fn run(
     metrics.leader.set(0);
     // Another works now. What is watched is watched on: the webhook answers from it.
     if ended.is_ok() {
-        webhook.drain(&board).await;
+        webhook.linger(&board).await;
     }
+    webhook.drain().await;
     tasks.shutdown().await;
     ended
 }

@@ -39,6 +39,10 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes of a review that is like most.
 const SMALL: usize = 64 * 1024;
 
+/// Such a one that is not there within this time, once there is a place to read it, is given up: an API server sends it
+/// with its headers, and others wait for the place.
+const SMALL_WITHIN: Duration = Duration::from_secs(1);
+
 /// How long a namespace that was created a moment ago may take to be seen.
 const UNSEEN: Duration = Duration::from_millis(250);
 
@@ -70,8 +74,12 @@ pub fn router(answers: Answers) -> Router {
 async fn deadline(request: Request, next: Next) -> Response {
     match tokio::time::timeout(DEADLINE, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the review did not arrive in time").into_response(),
+        Err(_) => late(),
     }
+}
+
+fn late() -> Response {
+    (StatusCode::REQUEST_TIMEOUT, "the review did not arrive in time").into_response()
 }
 
 async fn review(State(answers): State<Answers>, request: Request) -> Response {
@@ -103,9 +111,14 @@ impl Default for Room {
 }
 
 impl Room {
-    /// The place for a body of this length; one that does not say how long it is may be as long as is taken.
-    fn of(&self, length: Option<usize>) -> &Semaphore {
-        if length.is_some_and(|length| length <= SMALL) { &self.small } else { &self.large }
+    /// The place for a body of this length, and how long it may be had; one that does not say how long it is may be as
+    /// long as is taken.
+    fn of(&self, length: Option<usize>) -> (&Semaphore, Duration) {
+        if length.is_some_and(|length| length <= SMALL) {
+            (&self.small, SMALL_WITHIN)
+        } else {
+            (&self.large, DEADLINE)
+        }
     }
 }
 
@@ -119,8 +132,10 @@ impl Answers {
     async fn read(&self, request: Request) -> Result<Review, Response> {
         let length =
             request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let _place = self.room.of(length).acquire().await;
-        let body = Bytes::from_request(request, &()).await.map_err(IntoResponse::into_response)?;
+        let (place, within) = self.room.of(length);
+        let _place = place.acquire().await;
+        let body = tokio::time::timeout(within, Bytes::from_request(request, &())).await;
+        let body = body.map_err(|_| late())?.map_err(IntoResponse::into_response)?;
         read(&body).map_err(|Misunderstood(why)| (StatusCode::BAD_REQUEST, why).into_response())
     }
 

@@ -16,6 +16,9 @@ use crate::plan::ServiceAccountView;
 /// Labels of a ServiceAccount, and entries of its list, at most.
 const MOST: usize = 4096;
 
+/// The longest name of a Secret.
+const NAME: usize = 253;
+
 /// A review that cannot be answered, in words.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Misunderstood(pub String);
@@ -166,7 +169,10 @@ impl<'de> Visitor<'de> for FewOf<Vec<Reference>> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut all = Vec::new();
-        while let Some(entry) = list.next_element()? {
+        while let Some(entry) = list.next_element::<Reference>()? {
+            if entry.name.len() > NAME {
+                return Err(A::Error::custom(format!("a name of more than {NAME} bytes")));
+            }
             all.push(entry);
             few(all.len())?;
         }
@@ -251,6 +257,10 @@ mod tests {
                 assert_eq!(answer.is_ok(), is_read, "{answer:?}");
                 assert!(is_read || answer.unwrap_err().0.contains("more than 4096 in one map or list"));
             }
+        }
+        for (length, is_read) in [(253, true), (254, false)] {
+            let list = json!([{ "name": "a".repeat(length) }]);
+            assert_eq!(read(&review(object(json!({}), list))).is_ok(), is_read, "{length}");
         }
         // An annotation may be anything.
         let annotations = json!({ "a": "b", "acrcredential.dev/skip": "true", "c": "d" });

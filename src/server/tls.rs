@@ -32,7 +32,13 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// Connections at a time. An API server holds a few.
-const CONNECTIONS: usize = 512;
+const CONNECTIONS: usize = 128;
+
+/// Bytes that one request may bring before anybody reads them: most are shorter.
+const STREAM: u32 = 16 * 1024;
+
+/// Bytes that all requests of a connection may bring so, and more than those of a few that wait.
+const CONNECTION: u32 = 256 * 1024;
 
 /// Why a certificate cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -167,8 +173,10 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router, st
         Err(_) => return debug!("a handshake took too long"),
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new());
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(250);
+    builder.http1().timer(TokioTimer::new()).max_buf_size(4 * STREAM as usize);
+    let mut http2 = builder.http2();
+    http2.timer(TokioTimer::new()).max_concurrent_streams(100);
+    http2.initial_connection_window_size(CONNECTION).initial_stream_window_size(STREAM);
     let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::pin!(served);
     let result = tokio::select! {

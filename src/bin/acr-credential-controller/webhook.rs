@@ -34,7 +34,7 @@ pub(crate) struct WebhookArgs {
     webhook_on_update: bool,
 
     /// How long the webhook answers on after SIGTERM: who asks by the Service learns some seconds late that a replica
-    /// goes
+    /// goes. Keep it 15 s below the Pod's terminationGracePeriodSeconds
     #[arg(long, env = "ACR_WEBHOOK_SHUTDOWN_DELAY", default_value = "5s", value_parser = duration::parse)]
     webhook_shutdown_delay: Duration,
 

@@ -2,13 +2,14 @@
 //!
 //! # Guarantees
 //! Replicas see new files at different times, and one of them alone tells the API server whom to believe. So where the
-//! authority changes, the old certificate is shown on for a while, and the old authority is believed for longer: at no
-//! moment does any replica show what the API server does not believe. An old certificate that is good for nothing any
-//! more is replaced at once.
+//! authority changes, the old certificate is shown on for a while, and the old authority is believed for longer: no
+//! replica that runs meanwhile shows what the API server does not believe. A replica that starts meanwhile knows the new
+//! files alone, and shows them. An old certificate that is good for nothing any more is replaced at once.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::jiff::SignedDuration;
 use rustls::sign::CertifiedKey;
 use secrecy::{ExposeSecret, SecretString};
 use tracing::{error, info};
@@ -42,7 +43,7 @@ impl Webhook {
                 Ok(files) => {
                     self.known.send_if_modified(|known| known.fault.take().is_some());
                     match &mut turn {
-                        Some(turn) => turn.take(files, (now, settle), &name),
+                        Some(turn) => turn.take(files, (now, settle)),
                         None => {
                             turn = Some(Turn::new(files));
                             true
@@ -60,7 +61,7 @@ impl Webhook {
                 }
             };
             if let Some(turn) = &mut turn
-                && (turn.advance((now, settle)) | changed)
+                && (turn.advance((now, settle), &name) | changed)
             {
                 self.presented.replace(turn.shown.certified.clone());
                 self.known.send_modify(|known| known.bundle = Some(turn.bundle().into()));
@@ -86,7 +87,7 @@ impl Turn {
     }
 
     /// Takes in what the files are now. Returns whether that changes anything.
-    fn take(&mut self, files: Files, (now, settle): (Instant, Duration), name: &str) -> bool {
+    fn take(&mut self, files: Files, (now, settle): (Instant, Duration)) -> bool {
         let newest = self.next.as_ref().map_or(&self.shown, |(next, _)| next);
         if newest.same(&files) {
             return false;
@@ -106,20 +107,20 @@ impl Turn {
                 now + settle * SHOWN_AFTER
             }
         };
-        let good = is_believed(&self.shown.certified, &self.shown.bundle, name);
         info!(
             "the files hold another authority, which is believed from now on; its certificate is shown soon"
         );
-        self.next = Some((files, if good { due } else { now }));
+        self.next = Some((files, due));
         true
     }
 
     /// Does what is due. Returns whether that changed anything.
-    fn advance(&mut self, (now, settle): (Instant, Duration)) -> bool {
+    fn advance(&mut self, (now, settle): (Instant, Duration), name: &str) -> bool {
         let believed = self.before.len();
         self.before.retain(|(_, until)| now < *until);
         let mut changed = believed != self.before.len();
-        if let Some((next, _)) = self.next.take_if(|(_, due)| *due <= now) {
+        let good = || is_believed(&self.shown.certified, &self.shown.bundle, name);
+        if let Some((next, _)) = self.next.take_if(|(_, due)| *due <= now || !good()) {
             info!("the webhook's certificate of another authority is shown from now on");
             let shown = std::mem::replace(&mut self.shown, next);
             self.before.push((shown.bundle, now + settle * BELIEVED_AFTER));
@@ -139,6 +140,21 @@ impl Turn {
             }
         }
         bundles.into_iter().flatten().copied().collect()
+    }
+}
+
+/// How long a leader that begins keeps what the one before it had the API server believe.
+pub(super) fn overlap(settle: SignedDuration) -> Duration {
+    Duration::try_from(settle).unwrap_or_default() * (SHOWN_AFTER + BELIEVED_AFTER)
+}
+
+/// The authorities that are known here, and those that the API server believes already.
+pub(super) fn with_standing(known: &[u8], standing: &[u8]) -> Vec<u8> {
+    let holds = |all: &[u8], part: &[u8]| part.is_empty() || all.windows(part.len()).any(|some| some == part);
+    match (holds(known, standing), holds(standing, known)) {
+        (true, _) => known.to_owned(),
+        (false, true) => standing.to_owned(),
+        (false, false) => [standing, known].concat(),
     }
 }
 
@@ -186,5 +202,28 @@ impl Files {
     fn same(&self, other: &Self) -> bool {
         (&self.chain, self.key.expose_secret(), &self.bundle)
             == (&other.chain, other.key.expose_secret(), &other.bundle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_standing;
+
+    #[test]
+    fn a_leader_that_begins_adds_to_what_is_believed() {
+        for (known, standing, all) in [
+            ("b", "", "b"),
+            ("b", "b", "b"),
+            ("b", "a", "ab"),
+            ("b", "ab", "ab"),
+            ("ab", "a", "ab"),
+            ("c", "ab", "abc"),
+        ] {
+            assert_eq!(
+                with_standing(known.as_bytes(), standing.as_bytes()),
+                all.as_bytes(),
+                "{known} {standing}"
+            );
+        }
     }
 }

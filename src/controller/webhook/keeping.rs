@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use super::Webhook;
+use super::{Webhook, files};
 use crate::api::names;
 use crate::cluster::certificates::{CertificateStore, Kept};
 use crate::cluster::error::CallError;
@@ -181,7 +181,17 @@ impl WebhookLoop {
     ) -> Result<Option<(Arc<[u8]>, Option<Duration>)>, String> {
         let known = self.webhook.known.borrow().clone();
         let Some(names) = self.own_names() else {
+            let overlap = files::overlap(self.webhook.settings.lives.settle);
+            let left = overlap.saturating_sub(memory.began.elapsed());
             return match (known.bundle, known.fault) {
+                // Other replicas may show what the leader before this one had believed.
+                (Some(bundle), _) if !left.is_zero() => {
+                    let believed = standing.and_then(|standing| {
+                        standing.webhooks.as_ref()?.first()?.client_config.ca_bundle.as_ref()
+                    });
+                    let believed = believed.map_or(&[][..], |believed| &believed.0);
+                    Ok(Some((files::with_standing(&bundle, believed).into(), Some(left))))
+                }
                 (Some(bundle), _) => Ok(Some((bundle, None))),
                 (None, Some(fault)) => Err(fault.into()),
                 (None, None) => Ok(None),

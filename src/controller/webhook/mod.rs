@@ -93,11 +93,15 @@ impl Webhook {
     }
 
     /// Answers on for a while, where it is asked: who finds this replica by the Service learns some seconds late that it
-    /// goes, and the API server asks only once. Then the server stops, which answers first what is under way.
-    pub async fn drain(&self, board: &Board) {
+    /// goes, and the API server asks only once.
+    pub async fn linger(&self, board: &Board) {
         if self.is_on() && self.is_asked(board) {
             tokio::time::sleep(self.settings.shutdown_delay).await;
         }
+    }
+
+    /// Stops the server, which answers first what is under way.
+    pub async fn drain(&self) {
         self.stop.cancel();
         self.serving.close();
         self.serving.wait().await;

@@ -31,7 +31,12 @@ async fn no_review_takes_the_memory_of_the_process() {
         review(&format!(r#"{{"metadata":{{"annotations":{{{labels}"a":""}}}}}}"#)),
         review(&format!(r#"{{"metadata":{{"name":"default"}},"other":[{}[]]}}"#, many("[],"))),
     ];
-    let http = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build().unwrap();
+    let http = reqwest::Client::builder()
+        .http1_only()
+        .no_proxy()
+        .tls_danger_accept_invalid_certs(true)
+        .build()
+        .unwrap();
     let stream = Stream::start(&lab, "flooded");
     let flood = (0..60).map(|number| {
         let body = bodies[number % bodies.len()].clone();
