@@ -286,28 +286,16 @@ const fn default_timeout_seconds() -> i32 {
     10
 }
 
-/// What can be a label's value, and what can be its key: a name, with a domain before it or not.
-const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
-const LABEL_KEY: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?\
-                         [A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
-
 /// Kubernetes' own schema of a selector leaves its keys, operators and values to whoever reads them.
 fn selector_schema(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = <Option<LabelSelector>>::json_schema(generator);
     if let Some(expression) = schema.pointer_mut("/properties/matchExpressions/items") {
         expression["properties"]["key"]["minLength"] = json!(1);
-        expression["properties"]["key"]["pattern"] = json!(LABEL_KEY);
-        expression["properties"]["values"]["items"]["pattern"] = json!(LABEL_VALUE);
-        expression["properties"]["values"]["items"]["maxLength"] = json!(63);
         expression["properties"]["operator"]["enum"] = json!(["In", "NotIn", "Exists", "DoesNotExist"]);
         expression["x-kubernetes-validations"] = json!([{
             "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
             "message": "operators In and NotIn need values, Exists and DoesNotExist take none",
         }]);
-    }
-    if let Some(value) = schema.pointer_mut("/properties/matchLabels/additionalProperties") {
-        value["pattern"] = json!(LABEL_VALUE);
-        value["maxLength"] = json!(63);
     }
     schema
 }

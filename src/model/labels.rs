@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
+/// A label that is asked for both ways where nothing is to be selected.
+const NEVER: &str = "acrcredential.dev/nothing";
+
 /// The labels of one object, sorted by key. A flat slice: thousands are kept, and most are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels(Box<[(Box<str>, Box<str>)]>);
@@ -93,19 +96,42 @@ impl Selector {
         self.0.iter().map(|requirement| (requirement.key.as_str(), &requirement.test))
     }
 
-    /// The same as the API server reads it, by expressions alone.
+    /// The same as the API server reads it, by expressions alone. What no label can have is decided here: a webhook that
+    /// asks for it is refused, and with it all others of its configuration.
     pub fn to_label_selector(&self) -> LabelSelector {
-        let expression = |requirement: &Requirement| {
-            let (operator, values) = match &requirement.test {
-                Test::In(values) => ("In", Some(values.clone())),
-                Test::NotIn(values) => ("NotIn", Some(values.clone())),
-                Test::Exists => ("Exists", None),
-                Test::DoesNotExist => ("DoesNotExist", None),
-            };
-            LabelSelectorRequirement { key: requirement.key.clone(), operator: operator.to_owned(), values }
+        let expression = |key: &str, operator: &str, values: Option<Vec<String>>| LabelSelectorRequirement {
+            key: key.to_owned(),
+            operator: operator.to_owned(),
+            values,
         };
-        let expressions = self.0.iter().map(expression).collect();
-        LabelSelector { match_expressions: Some(expressions), match_labels: None }
+        let possible = |values: &[String]| {
+            let values: Vec<String> = values.iter().filter(|value| is_value(value)).cloned().collect();
+            (!values.is_empty()).then_some(values)
+        };
+        let mut expressions = Vec::new();
+        for Requirement { key, test } in &self.0 {
+            let (operator, values, otherwise) = match test {
+                Test::In(values) => ("In", possible(values), false),
+                Test::NotIn(values) => ("NotIn", possible(values), true),
+                Test::Exists => ("Exists", Some(Vec::new()), false),
+                Test::DoesNotExist => ("DoesNotExist", Some(Vec::new()), true),
+            };
+            match values.filter(|_| is_key(key)) {
+                Some(values) => {
+                    expressions.push(expression(key, operator, (!values.is_empty()).then_some(values)));
+                }
+                None if otherwise => {}
+                // Nothing is there and is not.
+                None => {
+                    let never = ["Exists", "DoesNotExist"].map(|operator| expression(NEVER, operator, None));
+                    expressions.extend(never);
+                }
+            }
+        }
+        LabelSelector {
+            match_expressions: (!expressions.is_empty()).then_some(expressions),
+            match_labels: None,
+        }
     }
 
     /// Whether all requirements hold.
@@ -122,9 +148,28 @@ impl Selector {
     }
 }
 
+/// Whether a text can be the key of a label: a name, with a domain and a slash before it or not.
+pub fn is_key(key: &str) -> bool {
+    let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
+    let is_part = |part: &str| {
+        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        !part.is_empty() && part.chars().all(inner) && !part.starts_with('-') && !part.ends_with('-')
+    };
+    let is_domain = |domain: &str| domain.len() <= 253 && domain.split('.').all(is_part);
+    !name.is_empty() && is_value(name) && domain.is_none_or(is_domain)
+}
+
+/// Whether a text can be the value of a label.
+pub fn is_value(text: &str) -> bool {
+    let at_ends = |c: char| c.is_ascii_alphanumeric();
+    let inner = |c: char| at_ends(c) || matches!(c, '-' | '_' | '.');
+    let ends = text.is_empty() || text.starts_with(at_ends) && text.ends_with(at_ends);
+    text.len() <= 63 && ends && text.chars().all(inner)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Labels, Selector};
+    use super::{Labels, Selector, is_key, is_value};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
     use serde_json::json;
 
@@ -138,6 +183,74 @@ mod tests {
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect::<std::collections::BTreeMap<_, _>>()
             .into()
+    }
+
+    #[test]
+    fn a_label_is_what_an_object_can_bear() {
+        let long = "a".repeat(63);
+        for key in ["tier", "a", "A_b.c-d", "example.com/tier", "a-1.b/x", &long, &format!("{long}.b/{long}")]
+        {
+            assert!(is_key(key), "{key}");
+        }
+        for key in [
+            "",
+            "a b",
+            "-a",
+            "a.",
+            "é",
+            "a=b",
+            "/a",
+            "a/",
+            "a/b/c",
+            "A.com/a",
+            "a..b/c",
+            "-a/b",
+            &(long.clone() + "a"),
+        ] {
+            assert!(!is_key(key), "{key}");
+        }
+        for value in ["", "a", "A_b.c-d", &long] {
+            assert!(is_value(value), "{value}");
+        }
+        for value in ["a b", "a/b", "-a", "a_", "é", "a\nb", "(", "a|b", &(long.clone() + "a")] {
+            assert!(!is_value(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_no_label_can_have_is_decided_before_the_api_server_is_told() {
+        let rendered = |key: &str, operator: &str, values: serde_json::Value| {
+            let expression = json!({ "key": key, "operator": operator, "values": values });
+            let told = selector(json!({ "matchExpressions": [expression] })).unwrap().to_label_selector();
+            serde_json::to_value(told).unwrap()
+        };
+        let none = || serde_json::Value::Null;
+        let never = json!({ "matchExpressions": [
+            { "key": "acrcredential.dev/nothing", "operator": "Exists" },
+            { "key": "acrcredential.dev/nothing", "operator": "DoesNotExist" },
+        ] });
+        for (key, operator, values, told) in [
+            (
+                "k",
+                "In",
+                json!(["a b", "v"]),
+                json!({ "matchExpressions": [{ "key": "k", "operator": "In", "values": ["v"] }] }),
+            ),
+            (
+                "k",
+                "NotIn",
+                json!(["a b", "v"]),
+                json!({ "matchExpressions": [{ "key": "k", "operator": "NotIn", "values": ["v"] }] }),
+            ),
+            ("k", "In", json!(["a b"]), never.clone()),
+            ("k", "NotIn", json!(["a b"]), json!({})),
+            ("a b", "In", json!(["v"]), never.clone()),
+            ("a b", "Exists", none(), never),
+            ("a b", "NotIn", json!(["v"]), json!({})),
+            ("a b", "DoesNotExist", none(), json!({})),
+        ] {
+            assert_eq!(rendered(key, operator, values), told, "{key} {operator}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Snapshot, asking};
 use crate::model::Binding;
-use crate::model::labels::{Selector, Test};
+use crate::model::labels::{Selector, Test, is_key, is_value};
 use crate::model::pattern::Pattern;
 
 /// A regular expression that no name matches, since none is empty.
@@ -14,6 +14,9 @@ const NOTHING: &str = "^$";
 
 /// A requirement that no labels meet: there is no label without a key.
 const NEVER: &str = "==in";
+
+/// A requirement that all labels meet.
+const ALWAYS: &str = "==out";
 
 /// What all bindings together may cost the API server for one ServiceAccount, by its own measure of CEL expressions. It
 /// gives up at 1,000,000, which takes it about 0.1 s.
@@ -103,23 +106,36 @@ fn any(patterns: &[Pattern]) -> String {
 
 /// Requirements of which every one must be met.
 fn all(selector: Option<&Selector>) -> Vec<String> {
-    match selector {
-        None => vec![NEVER.to_owned()],
-        Some(selector) => selector.requirements().map(|(key, test)| requirement(key, test)).collect(),
+    let Some(selector) = selector else { return vec![NEVER.to_owned()] };
+    let requirements: Vec<String> =
+        selector.requirements().map(|(key, test)| requirement(key, test)).collect();
+    match requirements.iter().any(|requirement| requirement == NEVER) {
+        true => vec![NEVER.to_owned()],
+        false => requirements,
     }
 }
 
-/// `KEY=EXPRESSION=in` or `KEY=EXPRESSION=out`. What can be the key or value of a label holds no blank, no line end and
-/// no equals sign, and a binding with another is not taken.
+/// `KEY=EXPRESSION=in` or `KEY=EXPRESSION=out`. A selector may name keys and values that no label can have: those are
+/// decided here, and what is written holds no blank, no line end and no other equals sign.
 fn requirement(key: &str, test: &Test) -> String {
     let one_of = |values: &[String]| {
-        values.iter().map(|value| Pattern::new(value.as_str()).to_regex()).collect::<Vec<_>>().join("|")
+        let possible = values
+            .iter()
+            .filter(|value| is_value(value))
+            .map(|value| Pattern::new(value.as_str()).to_regex());
+        possible.collect::<Vec<_>>().join("|")
     };
-    match test {
-        Test::In(values) => format!("{key}={}=in", one_of(values)),
-        Test::NotIn(values) => format!("{key}={}=out", one_of(values)),
-        Test::Exists => format!("{key}=.*=in"),
-        Test::DoesNotExist => format!("{key}=.*=out"),
+    let (expression, verdict) = match test {
+        Test::In(values) => (one_of(values), "in"),
+        Test::NotIn(values) => (one_of(values), "out"),
+        Test::Exists => (".*".to_owned(), "in"),
+        Test::DoesNotExist => (".*".to_owned(), "out"),
+    };
+    let possible = is_key(key) && !expression.is_empty();
+    match (possible, verdict) {
+        (true, verdict) => format!("{key}={expression}={verdict}"),
+        (false, "in") => NEVER.to_owned(),
+        (false, _) => ALWAYS.to_owned(),
     }
 }
 

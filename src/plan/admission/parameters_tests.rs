@@ -56,7 +56,7 @@ fn a_binding_is_five_lines_that_a_human_can_read() {
             "selector": {
                 "matchLabels": { "tier": "app" },
                 "matchExpressions": [
-                    { "key": "example.com/env", "operator": "NotIn", "values": ["dev", "a.b", ""] },
+                    { "key": "example.com/env", "operator": "NotIn", "values": ["dev", "a.b"] },
                     { "key": "on", "operator": "Exists" },
                     { "key": "off", "operator": "DoesNotExist" },
                 ],
@@ -65,7 +65,7 @@ fn a_binding_is_five_lines_that_a_human_can_read() {
     });
     let told = parameters(&snapshot(vec![asks("team-a", spec)]));
     let expected = "^team\\-a\\-.*$|^prod$\n^kube\\-.*$\n\
-                    tier=^app$=in example.com/env=^dev$|^a\\.b$|^$=out on=.*=in off=.*=out\n^default$\n==in";
+                    tier=^app$=in example.com/env=^dev$|^a\\.b$=out on=.*=in off=.*=out\n^default$\n==in";
     assert_eq!(told.data, [("team-a".to_owned(), expected.to_owned())].into());
 }
 
@@ -78,6 +78,27 @@ fn only_active_bindings_that_ask_for_it_are_told() {
         asks("left", json!({})).phased(Phase::Retaining),
     ];
     assert_eq!(parameters(&snapshot(bounds)), super::Parameters::default());
+}
+
+#[test]
+fn keys_and_values_that_no_label_can_have_are_decided_and_not_written() {
+    let expression = |operator: &str, key: &str, values: Value| {
+        let selector =
+            json!({ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] });
+        let spec = json!({ "watchNamespaces": { "selector": selector } });
+        let told = parameters(&snapshot(vec![asks("a", spec)]));
+        told.data["a"].split('\n').nth(2).unwrap().to_owned()
+    };
+    for odd in ["a b", "a=b", "a\nb", "é", "a|b", "(", ""] {
+        assert_eq!(expression("Exists", &format!("{odd}="), Value::Null), "==in", "{odd:?}");
+        assert_eq!(expression("DoesNotExist", &format!("{odd}="), Value::Null), "==out", "{odd:?}");
+        if !odd.is_empty() {
+            assert_eq!(expression("In", "k", json!([odd])), "==in", "{odd:?}");
+            assert_eq!(expression("NotIn", "k", json!([odd])), "==out", "{odd:?}");
+            assert_eq!(expression("In", "k", json!([odd, "v"])), "k=^v$=in", "{odd:?}");
+        }
+    }
+    assert_eq!(expression("In", "k", json!([""])), "k=^$=in");
 }
 
 #[test]
@@ -107,8 +128,8 @@ fn pattern() -> impl Strategy<Value = String> {
 }
 
 fn selector() -> impl Strategy<Value = Value> {
-    let key = || prop::sample::select(vec!["k", "x.y/l"]);
-    let values = prop::collection::vec(prop::sample::select(vec!["v", "w", ""]), 1..3);
+    let key = || prop::sample::select(vec!["k", "x.y/l", "odd key"]);
+    let values = prop::collection::vec(prop::sample::select(vec!["v", "w", "", "o d"]), 1..3);
     let one = (key(), prop::sample::select(vec!["In", "NotIn", "Exists", "DoesNotExist"]), values);
     let expression = one.prop_map(|(key, operator, values)| match operator {
         "In" | "NotIn" => json!({ "key": key, "operator": operator, "values": values }),
