@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::api::names;
 use crate::model::Labels;
-use crate::plan::secret::{Template, ValueDigest};
+use crate::plan::secret::{Listing, Template, ValueDigest};
 use crate::plan::view::{NamespaceFacts, SecretView, ServiceAccountView};
 
 /// A Namespace, as far as it is read.
@@ -118,6 +118,10 @@ impl WatchedSecret {
                 .filter(|key| *key != names::SECRET_KEY)
                 .map(|key| key.as_str().into())
                 .collect(),
+            listing: annotations
+                .get(names::ANNOTATION_REGISTRIES)
+                .map(|registries| Listing::of(registries))
+                .unwrap_or_default(),
             fingerprint: template.fingerprint(&data, &labels, &annotations),
         }
     }

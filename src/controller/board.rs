@@ -261,7 +261,8 @@ impl Board {
         }
         let next = Snapshot::new(self.template.clone(), bounds, unknown);
         let awaiting = state.adds.differ_from(&next.parameters().data);
-        let next = next.awaiting_admission(awaiting).keeping_strangers(now < state.guards.strangers_until());
+        let strangers = (now < state.guards.strangers_until()).then_some(now);
+        let next = next.awaiting_admission(awaiting).keeping_strangers(strangers);
         let next = Arc::new(next);
         let before = self.snapshot.send_replace(next.clone());
         if !state.live {
@@ -290,7 +291,7 @@ impl Board {
             }
         }
         let settled = before.coverage_unknown() && !unknown;
-        if settled || before.strangers_kept() && !next.strangers_kept() {
+        if settled || before.strangers_kept().is_some() && strangers.is_none() {
             dirty.extend(self.index.with_our_secret());
         }
         if !awaiting {

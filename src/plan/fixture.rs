@@ -127,6 +127,7 @@ pub(crate) fn holding(content: &Content) -> SecretView {
         retained: false,
         foreign_type: None,
         extra_keys: [].into(),
+        listing: content.listing.clone(),
         fingerprint: content.fingerprint,
     }
 }

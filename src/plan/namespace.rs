@@ -84,7 +84,7 @@ pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept
         Plan { served: Some(false), ..Plan::default() }
     } else if !of_phase(Phase::Retaining).is_empty() {
         retain(view)
-    } else if leaving.is_empty() && !view.served && !facts.skip && snapshot.strangers_kept() {
+    } else if leaving.is_empty() && !view.served && !facts.skip && snapshot.strangers_kept().is_some() {
         Plan::default()
     } else {
         withdraw(view, snapshot, !leaving.is_empty())
@@ -150,6 +150,11 @@ fn serve(
     let waiting = || Failure::new(Reason::Progressing, "waiting for the first credential");
     let mut changes = Vec::new();
     let found = view.secret.as_ref();
+    // Others went with the CustomResourceDefinition, and may be on their way back.
+    let strangers = found
+        .filter(|secret| !view.served && may_go(secret))
+        .zip(snapshot.strangers_kept())
+        .is_some_and(|(secret, now)| secret.listing.would_lose_by(&content.listing, now));
     let secret = if let Some(failure) =
         found.and_then(|secret| conflict(view, secret, adopt, snapshot.secret_name()))
     {
@@ -167,6 +172,11 @@ fn serve(
                     .unwrap_or_else(|| Failure::new(Reason::Progressing, "the Secret is being made")))
             }
             Some(secret) if secret.fingerprint == content.fingerprint => Ok(()),
+            Some(_) if strangers => Err(Failure::new(
+                Reason::Progressing,
+                "the Secret holds more than is asked for, and the CustomResourceDefinition is new: the bindings that \
+                 asked for the rest are waited for",
+            )),
             // What stands may be all that pulls have, and what would replace it is not there.
             Some(_) if pending || content.is_empty => Err(waiting()),
             Some(secret) => {
@@ -202,7 +212,7 @@ fn serve(
         .iter()
         .map(|&i| Standing { secret: secret.clone(), ..standing(view, snapshot, i, &content.contests) })
         .collect();
-    Plan { changes, standings, served: Some(true) }
+    Plan { changes, standings, served: (!strangers).then_some(true) }
 }
 
 /// Where what stands is kept though nobody covers it, pulls go on: its credentials are renewed. Nothing else is mended.

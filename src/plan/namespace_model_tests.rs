@@ -9,7 +9,7 @@ use serde_json::json;
 use super::namespace;
 use crate::api::{Reason, names};
 use crate::plan::fixture::{MANAGED, account, bound_with, held, template, view};
-use crate::plan::secret::ValueDigest;
+use crate::plan::secret::{Listing, ValueDigest};
 use crate::plan::{Bound, Change, Content, Failure, Issue, NamespaceView, Phase, SecretView, Snapshot};
 
 type Map = BTreeMap<String, String>;
@@ -41,6 +41,10 @@ impl Secret {
                 .filter(|key| *key != names::SECRET_KEY)
                 .map(|key| key.as_str().into())
                 .collect(),
+            listing: self
+                .annotations
+                .get(names::ANNOTATION_REGISTRIES)
+                .map_or_else(Listing::default, |registries| Listing::of(registries)),
             fingerprint: template().fingerprint(&data, &self.labels, &self.annotations),
         }
     }

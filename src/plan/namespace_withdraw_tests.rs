@@ -2,8 +2,8 @@
 
 use crate::api::Reason;
 use crate::plan::fixture::{
-    account, bound, bound_with, foreign, held, opened, outdated, snapshot, snapshot_beside_unreadable, told,
-    view,
+    account, at, bound, bound_with, foreign, held, opened, outdated, snapshot, snapshot_beside_unreadable,
+    told, view,
 };
 use crate::plan::secret::MAX_BYTES;
 use crate::plan::{
@@ -359,7 +359,7 @@ fn an_abandoning_binding_writes_nothing_may_go_at_once_and_leaves_nothing_of_thi
 
 #[test]
 fn what_nobody_covers_and_this_process_never_served_is_left_alone_while_bindings_may_come_back() {
-    let keeping = || snapshot([elsewhere()]).keeping_strangers(true);
+    let keeping = || snapshot([elsewhere()]).keeping_strangers(Some(at(0)));
     let mut view = with_secret(Some(outdated()), &[("default", "")]);
     assert_eq!(told(&namespace(&view, &keeping()).changes), NOTHING);
     view.served = true;
@@ -368,6 +368,32 @@ fn what_nobody_covers_and_this_process_never_served_is_left_alone_while_bindings
     view.facts.as_mut().unwrap().skip = true;
     assert_eq!(told(&namespace(&view, &keeping()).changes), ["delete u at 3"], "it says so itself");
     view.facts.as_mut().unwrap().skip = false;
-    let leaving = snapshot([bound("a").phased(Phase::Withdrawing)]).keeping_strangers(true);
+    let leaving = snapshot([bound("a").phased(Phase::Withdrawing)]).keeping_strangers(Some(at(0)));
     assert_eq!(told(&namespace(&view, &leaving).changes), ["delete u at 3"], "a binding is deleted");
+}
+
+#[test]
+fn a_secret_that_holds_more_is_not_narrowed_while_bindings_may_come_back() {
+    let both = snapshot([bound("a"), bound("b")]);
+    let mut view = settled(&both, &[("default", "ours")]);
+    let keeping = |bounds: Vec<Bound>| snapshot(bounds).keeping_strangers(Some(at(0)));
+    let first = || keeping(vec![bound("a")]);
+    let plan = namespace(&view, &first());
+    assert_eq!((told(&plan.changes), plan.served), (vec![], None));
+    assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing))]);
+    // A new token of what stands, and a domain more, take nothing away.
+    let newer = bound("b").with(|b| b.registries = vec![held("newer", &["b.example.com".to_owned()])]);
+    let plan = namespace(&view, &keeping(vec![bound("a"), newer, bound("c")]));
+    assert_eq!((told(&plan.changes), plan.served), (vec!["update at 3".to_owned()], Some(true)));
+    // All is as it was, and what is given up from then on is taken out.
+    let plan = namespace(&view, &keeping(vec![bound("a"), bound("b")]));
+    assert_eq!((told(&plan.changes), plan.served), (vec![], Some(true)));
+    view.served = true;
+    assert_eq!(told(&namespace(&view, &first()).changes), ["update at 3"]);
+    // So is it once the definition is no longer young, and where what stands has expired while nobody renewed it.
+    view.served = false;
+    let late = |seconds| snapshot([bound("a")]).keeping_strangers(Some(at(seconds)));
+    assert_eq!(told(&namespace(&view, &late(3599)).changes), [] as [&str; 0]);
+    assert_eq!(told(&namespace(&view, &late(3600)).changes), ["update at 3"]);
+    assert_eq!(told(&namespace(&view, &snapshot([bound("a")])).changes), ["update at 3"]);
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::snapshot::{Bound, Issue};
@@ -43,6 +45,43 @@ pub struct Fingerprint([u8; 32]);
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:02x}{:02x}{:02x}{:02x}", self.0[0], self.0[1], self.0[2], self.0[3])
+    }
+}
+
+/// What a Secret of ours has credentials for, as its annotation lists it: a few bytes a domain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    domains: Box<[u64]>,
+    /// When the first of the credentials expires.
+    expires: Timestamp,
+}
+
+impl Listing {
+    /// What the annotation's value lists; nothing where it cannot be read.
+    pub fn of(registries: &str) -> Self {
+        #[derive(Deserialize)]
+        struct Registry {
+            domains: Vec<String>,
+            expires: Timestamp,
+        }
+        let listed: Vec<Registry> = serde_json::from_str(registries).unwrap_or_default();
+        let domains = listed.iter().flat_map(|registry| &registry.domains);
+        let mut domains: Box<[u64]> = domains
+            .map(|domain| {
+                let mut hasher = DefaultHasher::new();
+                domain.hash(&mut hasher);
+                hasher.finish()
+            })
+            .collect();
+        domains.sort_unstable();
+        let expires = listed.iter().map(|registry| registry.expires).min().unwrap_or_default();
+        Self { domains, expires }
+    }
+
+    /// Whether pulls would lose something by what the other lists, and nothing by waiting: all credentials are alive,
+    /// and the other lacks a domain of them.
+    pub fn would_lose_by(&self, other: &Self, now: Timestamp) -> bool {
+        self.expires > now && self.domains.iter().any(|domain| other.domains.binary_search(domain).is_err())
     }
 }
 
@@ -103,6 +142,8 @@ pub struct Content {
     pub registries: String,
     /// What a Secret with this content has for a fingerprint.
     pub fingerprint: Fingerprint,
+    /// What it lists.
+    pub listing: Listing,
     /// Domains that a registry claims and does not get.
     pub contests: Arc<[Contest]>,
     /// Whether it holds no credential at all.
@@ -201,6 +242,7 @@ pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
     Content {
         fingerprint: template.fingerprint(&values, &template.all_labels(), &annotations),
         data: data.into(),
+        listing: Listing::of(&registries),
         registries,
         contests: contests.into(),
         is_empty,

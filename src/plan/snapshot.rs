@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use k8s_openapi::jiff::Timestamp;
+
 use super::admission::{Parameters, parameters};
 use super::secret::{Content, Template, render};
 use super::view::NamespaceFacts;
@@ -64,8 +66,8 @@ pub struct Snapshot {
     bindings: Vec<Bound>,
     /// Whether some binding could not be read: then nobody can say what is not wanted.
     coverage_unknown: bool,
-    /// Whether what no binding covers may belong to one that comes back.
-    strangers_kept: bool,
+    /// The time it is made at, where what no binding asks for may belong to one that comes back.
+    strangers_kept: Option<Timestamp>,
     /// Whether the API server may still add entries that are not wanted any more.
     awaits_admission: bool,
     template: Arc<Template>,
@@ -86,7 +88,7 @@ impl Snapshot {
         Self {
             bindings,
             coverage_unknown,
-            strangers_kept: false,
+            strangers_kept: None,
             awaits_admission: false,
             template,
             contents,
@@ -94,15 +96,15 @@ impl Snapshot {
         }
     }
 
-    /// The same, where what no binding covers and this process never served is left as it is.
+    /// The same at this time, where what no binding asks for and this process never served is left as it is.
     #[must_use]
-    pub fn keeping_strangers(mut self, kept: bool) -> Self {
-        self.strangers_kept = kept;
+    pub fn keeping_strangers(mut self, now: Option<Timestamp>) -> Self {
+        self.strangers_kept = now;
         self
     }
 
-    /// Whether what no binding covers may belong to one that comes back.
-    pub fn strangers_kept(&self) -> bool {
+    /// The time it was made at, if what no binding asks for may belong to one that comes back.
+    pub fn strangers_kept(&self) -> Option<Timestamp> {
         self.strangers_kept
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::secret::Fingerprint;
+use super::secret::{Fingerprint, Listing};
 use super::tally::Failure;
 use crate::model::Labels;
 
@@ -73,6 +73,8 @@ pub struct SecretView {
     pub foreign_type: Option<Box<str>>,
     /// Keys of its data beside ours.
     pub extra_keys: Box<[Box<str>]>,
+    /// What it lists.
+    pub listing: Listing,
     /// What we would compare of its content.
     pub fingerprint: Fingerprint,
 }

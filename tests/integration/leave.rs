@@ -100,6 +100,49 @@ async fn a_deleted_crd_lets_all_bindings_go_and_writes_nothing_while_the_control
     assert_eq!(lab.pull_secrets("crd-a", "default").await, [SECRET]);
 }
 
+/// Bindings that share a namespace come back one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_that_comes_back_takes_nothing_from_the_others() {
+    const OTHERS: &str = "partner-registry.cn-hangzhou.cr.aliyuncs.com";
+    let lab = Lab::start().await;
+    lab.create_namespace("shared").await;
+    let mut other = spec(&["shared"]);
+    other["registries"] =
+        json!([{ "instanceId": "cri-demo0003", "assumeRoleARN": "acs:ram::2:role/acr-pull" }]);
+    let both = async || {
+        lab.bind("mine", spec(&["shared"])).await;
+        lab.bind("other", other.clone()).await;
+        for binding in ["mine", "other"] {
+            lab.until_ready_is(binding, "True", "Succeeded").await;
+        }
+        lab.until_settled().await;
+    };
+    both().await;
+    let mark = lab.mark();
+    for restarts in [false, true] {
+        lab.plane.kubectl_ok(&["delete", CRD, "--timeout=20s"]).await.unwrap();
+        recreate_crd(&lab).await;
+        if restarts {
+            lab.controller.restart().unwrap();
+            lab.controller.until_ready(PATIENCE).await.unwrap();
+        }
+        lab.bind("mine", spec(&["shared"])).await;
+        lab.until("it says what it waits for", async || {
+            let status = lab.bindings().get("mine").await.unwrap().status.unwrap_or_default();
+            status.pairs.iter().any(|pair| pair.conditions[0].message.contains("are waited for"))
+        })
+        .await;
+        lab.until_settled().await;
+        assert!(lab.token("shared", DOMAIN).await.is_some() && lab.token("shared", OTHERS).await.is_some());
+        both().await;
+        assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
+    }
+    // What is given up after that is taken out as ever.
+    lab.bindings().delete("other", &DeleteParams::default()).await.unwrap();
+    lab.until("the rest is gone", async || lab.token("shared", OTHERS).await.is_none()).await;
+    assert!(lab.token("shared", DOMAIN).await.is_some());
+}
+
 /// Until it is known whether the definition stays, its bindings may be going one by one.
 #[tokio::test(flavor = "multi_thread")]
 async fn before_the_definition_was_looked_at_nothing_is_written() {
