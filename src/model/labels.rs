@@ -24,7 +24,9 @@ impl From<BTreeMap<String, String>> for Labels {
     }
 }
 
-/// A label selector whose operators are known to be valid, and which selects on something.
+/// A label selector whose operators are known to be valid, and which asks for nothing that no label can have: the API
+/// server refuses such a selector, and with it all that is told in the same object. Without requirements it selects
+/// everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector(Vec<Requirement>);
 
@@ -45,6 +47,30 @@ pub enum Test {
     Exists,
     /// It is not there.
     DoesNotExist,
+}
+
+impl Requirement {
+    /// The same by keys and values that labels can have: all meet what is left of it, or nothing.
+    fn possible(self) -> Vec<Self> {
+        let possible = |values: Vec<String>| {
+            let values: Vec<String> = values.into_iter().filter(|value| is_value(value)).collect();
+            Some(values).filter(|values| !values.is_empty())
+        };
+        let (test, otherwise) = match self.test {
+            Test::In(values) => (possible(values).map(Test::In), false),
+            Test::NotIn(values) => (possible(values).map(Test::NotIn), true),
+            Test::Exists => (Some(Test::Exists), false),
+            Test::DoesNotExist => (Some(Test::DoesNotExist), true),
+        };
+        match test.filter(|_| is_key(&self.key)) {
+            Some(test) => vec![Self { key: self.key, test }],
+            None if otherwise => Vec::new(),
+            // Nothing is there and is not.
+            None => {
+                [Test::Exists, Test::DoesNotExist].map(|test| Self { key: NEVER.to_owned(), test }).into()
+            }
+        }
+    }
 }
 
 impl Selector {
@@ -88,7 +114,7 @@ impl Selector {
                 "an empty selector would select everything: say names: [\"*\"] if that is meant".to_owned()
             );
         }
-        Ok(Self(requirements))
+        Ok(Self(requirements.into_iter().flat_map(Requirement::possible).collect()))
     }
 
     /// The requirements, all of which must hold: a key and what is asked of its label.
@@ -96,42 +122,19 @@ impl Selector {
         self.0.iter().map(|requirement| (requirement.key.as_str(), &requirement.test))
     }
 
-    /// The same as the API server reads it, by expressions alone. What no label can have is decided here: a webhook that
-    /// asks for it is refused, and with it all others of its configuration.
+    /// The same as the API server reads it, by expressions alone.
     pub fn to_label_selector(&self) -> LabelSelector {
-        let expression = |key: &str, operator: &str, values: Option<Vec<String>>| LabelSelectorRequirement {
-            key: key.to_owned(),
-            operator: operator.to_owned(),
-            values,
-        };
-        let possible = |values: &[String]| {
-            let values: Vec<String> = values.iter().filter(|value| is_value(value)).cloned().collect();
-            (!values.is_empty()).then_some(values)
-        };
-        let mut expressions = Vec::new();
-        for Requirement { key, test } in &self.0 {
-            let (operator, values, otherwise) = match test {
-                Test::In(values) => ("In", possible(values), false),
-                Test::NotIn(values) => ("NotIn", possible(values), true),
-                Test::Exists => ("Exists", Some(Vec::new()), false),
-                Test::DoesNotExist => ("DoesNotExist", Some(Vec::new()), true),
+        let expressions = self.0.iter().map(|Requirement { key, test }| {
+            let (operator, values) = match test {
+                Test::In(values) => ("In", Some(values.clone())),
+                Test::NotIn(values) => ("NotIn", Some(values.clone())),
+                Test::Exists => ("Exists", None),
+                Test::DoesNotExist => ("DoesNotExist", None),
             };
-            match values.filter(|_| is_key(key)) {
-                Some(values) => {
-                    expressions.push(expression(key, operator, (!values.is_empty()).then_some(values)));
-                }
-                None if otherwise => {}
-                // Nothing is there and is not.
-                None => {
-                    let never = ["Exists", "DoesNotExist"].map(|operator| expression(NEVER, operator, None));
-                    expressions.extend(never);
-                }
-            }
-        }
-        LabelSelector {
-            match_expressions: (!expressions.is_empty()).then_some(expressions),
-            match_labels: None,
-        }
+            LabelSelectorRequirement { key: key.clone(), operator: operator.to_owned(), values }
+        });
+        let match_expressions = (!self.0.is_empty()).then(|| expressions.collect());
+        LabelSelector { match_expressions, match_labels: None }
     }
 
     /// Whether all requirements hold.
@@ -149,7 +152,7 @@ impl Selector {
 }
 
 /// Whether a text can be the key of a label: a name, with a domain and a slash before it or not.
-pub fn is_key(key: &str) -> bool {
+fn is_key(key: &str) -> bool {
     let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
     let is_part = |part: &str| {
         let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -160,7 +163,7 @@ pub fn is_key(key: &str) -> bool {
 }
 
 /// Whether a text can be the value of a label.
-pub fn is_value(text: &str) -> bool {
+fn is_value(text: &str) -> bool {
     let at_ends = |c: char| c.is_ascii_alphanumeric();
     let inner = |c: char| at_ends(c) || matches!(c, '-' | '_' | '.');
     let ends = text.is_empty() || text.starts_with(at_ends) && text.ends_with(at_ends);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Snapshot, asking};
 use crate::model::Binding;
-use crate::model::labels::{Selector, Test, is_key, is_value};
+use crate::model::labels::{Selector, Test};
 use crate::model::pattern::Pattern;
 
 /// A regular expression that no name matches, since none is empty.
@@ -109,33 +109,19 @@ fn all(selector: Option<&Selector>) -> Vec<String> {
     let Some(selector) = selector else { return vec![NEVER.to_owned()] };
     let requirements: Vec<String> =
         selector.requirements().map(|(key, test)| requirement(key, test)).collect();
-    match requirements.iter().any(|requirement| requirement == NEVER) {
-        true => vec![NEVER.to_owned()],
-        false => requirements,
-    }
+    if requirements.is_empty() { vec![ALWAYS.to_owned()] } else { requirements }
 }
 
-/// `KEY=EXPRESSION=in` or `KEY=EXPRESSION=out`. A selector may name keys and values that no label can have: those are
-/// decided here, and what is written holds no blank, no line end and no other equals sign.
+/// `KEY=EXPRESSION=in` or `KEY=EXPRESSION=out`. What labels can have holds no blank, no line end and no equals sign.
 fn requirement(key: &str, test: &Test) -> String {
     let one_of = |values: &[String]| {
-        let possible = values
-            .iter()
-            .filter(|value| is_value(value))
-            .map(|value| Pattern::new(value.as_str()).to_regex());
-        possible.collect::<Vec<_>>().join("|")
+        values.iter().map(|value| Pattern::new(value.as_str()).to_regex()).collect::<Vec<_>>().join("|")
     };
-    let (expression, verdict) = match test {
-        Test::In(values) => (one_of(values), "in"),
-        Test::NotIn(values) => (one_of(values), "out"),
-        Test::Exists => (".*".to_owned(), "in"),
-        Test::DoesNotExist => (".*".to_owned(), "out"),
-    };
-    let possible = is_key(key) && !expression.is_empty();
-    match (possible, verdict) {
-        (true, verdict) => format!("{key}={expression}={verdict}"),
-        (false, "in") => NEVER.to_owned(),
-        (false, _) => ALWAYS.to_owned(),
+    match test {
+        Test::In(values) => format!("{key}={}=in", one_of(values)),
+        Test::NotIn(values) => format!("{key}={}=out", one_of(values)),
+        Test::Exists => format!("{key}=.*=in"),
+        Test::DoesNotExist => format!("{key}=.*=out"),
     }
 }
 

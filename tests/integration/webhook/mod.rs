@@ -280,6 +280,12 @@ async fn selectors_of_namespaces_and_service_accounts_decide_whom_it_is_asked_ab
     namespaces.create(&PostParams::default(), &serde_json::from_value(namespace).unwrap()).await.unwrap();
     created_as(&lab.client, "fresh", labelled("x"), &PostParams::default()).await.unwrap();
     lab.until_attached("fresh", "x").await;
+    // What no label can have selects nothing, and keeps no other binding from being served.
+    let mut odd = asking(&["fresh"], "Ignore", 10);
+    odd["serviceAccounts"]["selector"] =
+        json!({ "matchExpressions": [{ "key": "a b", "operator": "Exists" }] });
+    lab.bind("odd", odd).await;
+    until_served_by_webhook(&lab, "odd").await;
     // Only with the controller gone it shows whom the API server asks about.
     lab.controller.kill();
     created(&lab.client, "by-label", "plain-too").await.unwrap();
