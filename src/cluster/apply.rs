@@ -118,33 +118,35 @@ impl Applier {
         Ok(())
     }
 
-    /// The merge patch that brings a Secret to its content, and takes away what could delete or block it.
+    /// The merge patch that brings a Secret to its content.
     fn update(&self, content: &Content, resource_version: &str, extra_keys: &[Box<str>]) -> Value {
         let mut annotations = self.annotations(content);
         annotations.insert(names::ANNOTATION_RETAINED.to_owned(), Value::Null);
-        let mut data: Map<String, Value> =
-            extra_keys.iter().map(|key| (key.to_string(), Value::Null)).collect();
-        data.insert(names::SECRET_KEY.to_owned(), json!(content.data.expose_secret()));
-        json!({
-            "metadata": {
-                "resourceVersion": resource_version,
-                "labels": self.template.all_labels(),
-                "annotations": annotations,
-                "ownerReferences": null,
-                "finalizers": null,
-            },
-            "data": data,
-        })
+        let mut patch = self.cleaned(annotations, resource_version, extra_keys);
+        patch["data"][names::SECRET_KEY] = json!(content.data.expose_secret());
+        patch
     }
 
-    /// What others put there goes along: the admission policy would refuse the mark beside it, for ever.
+    /// The merge patch that leaves a Secret behind.
     fn retain(&self, resource_version: &str, extra_keys: &[Box<str>]) -> Value {
+        let mark = [(names::ANNOTATION_RETAINED.to_owned(), json!("true"))];
+        self.cleaned(mark.into_iter().collect(), resource_version, extra_keys)
+    }
+
+    /// A merge patch that takes away what could delete or block the Secret. What others put there goes along with every
+    /// write: the admission policy refuses any beside it.
+    fn cleaned(
+        &self,
+        annotations: Map<String, Value>,
+        resource_version: &str,
+        extra_keys: &[Box<str>],
+    ) -> Value {
         let extra: Map<String, Value> = extra_keys.iter().map(|key| (key.to_string(), Value::Null)).collect();
         json!({
             "metadata": {
                 "resourceVersion": resource_version,
                 "labels": self.template.all_labels(),
-                "annotations": { names::ANNOTATION_RETAINED: "true" },
+                "annotations": annotations,
                 "ownerReferences": null,
                 "finalizers": null,
             },

@@ -191,7 +191,8 @@ mod tests {
     #[test]
     fn a_label_is_what_an_object_can_bear() {
         let long = "a".repeat(63);
-        for key in ["tier", "a", "A_b.c-d", "example.com/tier", "a-1.b/x", &long, &format!("{long}.b/{long}")]
+        let domain = "a.".repeat(126) + "a";
+        for key in ["tier", "a", "A_b.c-d", "example.com/tier", "a-1.b/x", &long, &format!("{domain}/{long}")]
         {
             assert!(is_key(key), "{key}");
         }
@@ -209,6 +210,7 @@ mod tests {
             "a..b/c",
             "-a/b",
             &(long.clone() + "a"),
+            &format!("{domain}b/a"),
         ] {
             assert!(!is_key(key), "{key}");
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Content, Template, ValueDigest};
+use super::{Content, Listing, Template, ValueDigest};
 use crate::api::names;
 use crate::plan::fixture::{MANAGED, at, bound, bound_with, held, listed, opened, snapshot, template};
 use crate::plan::{Bound, Issue};
@@ -193,4 +193,17 @@ fn what_does_not_fit_is_told_with_the_domains_that_do() {
     }
     assert_eq!(sized(1, 4096).too_large(), None);
     assert_eq!(fitting(&sized(1, 1024 * 1024)), Some(0));
+}
+
+#[test]
+fn a_listing_that_is_alive_and_longer_would_lose() {
+    let of = |listed: serde_json::Value| Listing::of(&listed.to_string());
+    let entry = |domains: &[&str], expires: i64| json!({ "registry": "r", "domains": domains, "expires": at(expires).to_string() });
+    let both = of(json!([entry(&["b", "a"], 60), entry(&["c"], 30)]));
+    let (fewer, more) = (of(json!([entry(&["c", "a"], 1)])), of(json!([entry(&["d", "c", "b", "a"], 1)])));
+    assert!(both.would_lose_by(&fewer, at(29)) && !both.would_lose_by(&fewer, at(30)), "one has expired");
+    assert!(!both.would_lose_by(&more, at(0)) && !both.would_lose_by(&both, at(0)));
+    for unreadable in ["", "{}", r#"[{"domains":["z"]}]"#, r#"[{"domains":["z"],"expires":"soon"}]"#] {
+        assert!(!Listing::of(unreadable).would_lose_by(&fewer, at(0)), "{unreadable}");
+    }
 }

@@ -282,8 +282,8 @@ async fn selectors_of_namespaces_and_service_accounts_decide_whom_it_is_asked_ab
     lab.until_attached("fresh", "x").await;
     // What no label can have selects nothing, and keeps no other binding from being served.
     let mut odd = asking(&["fresh"], "Ignore", 10);
-    odd["serviceAccounts"]["selector"] =
-        json!({ "matchExpressions": [{ "key": "a b", "operator": "Exists" }] });
+    odd["serviceAccounts"] =
+        json!({ "selector": { "matchExpressions": [{ "key": "a b", "operator": "Exists" }] } });
     lab.bind("odd", odd).await;
     until_served_by_webhook(&lab, "odd").await;
     // Only with the controller gone it shows whom the API server asks about.
