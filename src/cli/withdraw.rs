@@ -1,9 +1,11 @@
 //! `kubectl acr withdraw`: takes back what the controller made, where it runs no more. By the same decisions and the same
 //! writes as its own.
 
+mod admission;
+
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -25,6 +27,13 @@ use crate::plan::{
 
 /// Plans and applies until nothing is left, at most this often.
 const ROUNDS: usize = 6;
+
+/// How long each API server may take to hear that nothing serves ServiceAccounts at their creation any more. Some
+/// milliseconds are usual.
+const HEARD: Duration = Duration::from_secs(10);
+
+/// Between two rounds in that time.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Namespaces that are worked on side by side.
 const WORKERS: usize = 16;
@@ -87,14 +96,15 @@ pub struct Withdrawal {
     pub retained: Vec<Arc<str>>,
     /// Bindings that were let go.
     pub bindings: Vec<String>,
-    /// Secrets of the controller's own namespace.
-    pub secrets: Vec<String>,
+    /// What else of ours went, each by kind and name.
+    pub own: Vec<String>,
 }
 
 /// Takes everything back, or says what that would be.
 ///
 /// # Guarantees
-/// - Entries go before the Secret that they name, and bindings are let go after all of it.
+/// - What serves ServiceAccounts at their creation goes first, entries before the Secret that they name, and bindings are
+///   let go after all of it.
 /// - What others made stays, whatever its name.
 /// - Run again after it was interrupted, it does the rest.
 ///
@@ -116,7 +126,9 @@ pub async fn withdraw(client: &Client, options: &Options, act: bool) -> Result<W
     if options.retained {
         forget_marks(&index);
     }
-    let applier = act.then(|| Applier::new(client.clone(), index.clone(), template));
+    let mut own = admission::stop(client, &options.namespace, act).await?;
+    let heard = Instant::now() + if own.is_empty() { Duration::ZERO } else { HEARD };
+    let applier = act.then(|| (Applier::new(client.clone(), index.clone(), template), heard));
     let mut all = index.matching(|_, _| true);
     all.sort();
     let work = all.iter().map(|namespace| take_back(namespace, &index, &snapshot, applier.as_ref()));
@@ -141,13 +153,14 @@ pub async fn withdraw(client: &Client, options: &Options, act: bool) -> Result<W
             }
         }
         let keys = KeySecrets::new(client.clone(), &options.namespace);
-        let own = keys.all().await.map_err(of("the controller's own Secrets cannot be read"))?;
+        let secrets = keys.all().await.map_err(of("the controller's own Secrets cannot be read"))?;
         if act {
-            keys.delete(&own).await.map_err(of("a Secret of the controller's own cannot be deleted"))?;
+            keys.delete(&secrets).await.map_err(of("a Secret of the controller's own cannot be deleted"))?;
         }
-        let place = |secret: &Secret| format!("{}/{}", options.namespace, secret.name_any());
-        withdrawal.secrets = own.iter().map(place).collect();
+        let place = |secret: &Secret| format!("Secret {}/{}", options.namespace, secret.name_any());
+        own.extend(secrets.iter().map(place));
     }
+    withdrawal.own = own;
     Ok(withdrawal)
 }
 
@@ -209,36 +222,58 @@ fn forget_marks(index: &Index) {
     }
 }
 
-/// What was written in a namespace, or would be, and why it went no further.
+/// What was written in a namespace, or would be, and why it went no further. Until the given time what is put back, or
+/// cannot be written, is tried again.
 async fn take_back(
     namespace: &Arc<str>,
     index: &Index,
     snapshot: &Snapshot,
-    applier: Option<&Applier>,
+    applier: Option<&(Applier, Instant)>,
 ) -> (Vec<Change>, Option<CallError>) {
     let mut made = Vec::new();
-    for _ in 0..ROUNDS {
+    let mut rounds = 0;
+    while rounds < ROUNDS {
         let plan = index.read(namespace, |view| plan::namespace(view, snapshot)).unwrap_or_default();
         if plan.changes.is_empty() {
             return (made, None);
         }
+        let early = applier.is_some_and(|(_, heard)| Instant::now() < *heard);
         for change in plan.changes {
-            match applier {
-                Some(applier) => match applier.apply(namespace, &change).await {
-                    Outcome::Done => made.push(change),
-                    // Everything in it goes by itself.
-                    Outcome::Failed(CallError::Terminating | CallError::NotFound) => return (made, None),
-                    Outcome::Failed(error) => return (made, Some(error)),
-                    Outcome::Stale => {}
-                },
-                None => {
-                    rehearse(index, namespace, &change);
+            let Some((applier, _)) = applier else {
+                rehearse(index, namespace, &change);
+                made.push(change);
+                continue;
+            };
+            match applier.apply(namespace, &change).await {
+                Outcome::Done => {
+                    made.retain(|earlier| !same_object(earlier, &change));
                     made.push(change);
                 }
+                // Everything in it goes by itself.
+                Outcome::Failed(CallError::Terminating | CallError::NotFound) => return (made, None),
+                Outcome::Failed(CallError::Later(..)) if early => {}
+                Outcome::Failed(error) => return (made, Some(error)),
+                Outcome::Stale => {}
             }
+        }
+        if early {
+            tokio::time::sleep(PAUSE).await;
+        } else {
+            rounds += 1;
         }
     }
     (made, Some(CallError::Conflict))
+}
+
+/// Whether a change was made again, since it was undone.
+fn same_object(one: &Change, other: &Change) -> bool {
+    match (one, other) {
+        (
+            Change::SetPullSecrets { service_account: one, .. },
+            Change::SetPullSecrets { service_account: other, .. },
+        ) => one == other,
+        _ => false,
+    }
 }
 
 /// What the index would hold after a change, so that what follows it is told too.
@@ -298,7 +333,7 @@ impl Withdrawal {
         self.bindings
             .iter()
             .try_for_each(|name| writeln!(to, "binding {name}: {would}take our finalizer off"))?;
-        self.secrets.iter().try_for_each(|name| writeln!(to, "Secret {name}: {would}delete it"))?;
+        self.own.iter().try_for_each(|name| writeln!(to, "{name}: {would}delete it"))?;
         if !self.retained.is_empty() {
             let all = self.retained.iter().map(|n| &**n).collect::<Vec<_>>().join(", ");
             writeln!(to, "left behind by deletionPolicy Retain, --retained takes them back too: {all}")?;
