@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use acr_lab::plane::{Options, Plane};
+use acr_lab::controller::ControllerOptions;
+use acr_lab::plane::{Options, Plane, free_port};
+use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -20,9 +22,40 @@ const KINDS: &str = "namespaces,serviceaccounts,secrets,configmaps,services,depl
                      validatingadmissionpolicybindings,mutatingwebhookconfigurations,validatingwebhookconfigurations,\
                      networkpolicies,poddisruptionbudgets,priorityclasses";
 
+/// How ServiceAccounts are served at their creation.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Not,
+    Policy,
+    Webhook,
+}
+
+impl Way {
+    /// A plane that somebody lives in, and how it looks.
+    async fn plane(self) -> (Plane, BTreeMap<String, Value>) {
+        let options = match self {
+            Self::Webhook => Options::default().without_mutating_policies(),
+            Self::Not | Self::Policy => Options::default(),
+        };
+        let plane = Plane::start(options).await.unwrap();
+        live_in(&plane, self).await;
+        let before = dump(&plane, self).await;
+        assert!(before.len() > 60 && before.contains_key("ServiceAccount home-a/own"), "{:?}", before.keys());
+        (plane, before)
+    }
+
+    /// Whether a step of the README is for another way.
+    fn leaves_out(self, step: &[String]) -> bool {
+        let names = |part: &str| step.iter().any(|word| word.contains(part));
+        names("webhook") && self != Self::Webhook || names("admission") && self != Self::Policy
+    }
+}
+
 /// Everything by kind, namespace and name, without what changes at every write.
-async fn dump(plane: &Plane) -> BTreeMap<String, Value> {
-    let text = plane.kubectl_ok(&["get", KINDS, "-A", "-o", "json"]).await.unwrap();
+async fn dump(plane: &Plane, way: Way) -> BTreeMap<String, Value> {
+    let mutating = ",mutatingadmissionpolicies,mutatingadmissionpolicybindings";
+    let kinds = format!("{KINDS}{}", if way == Way::Webhook { "" } else { mutating });
+    let text = plane.kubectl_ok(&["get", &kinds, "-A", "-o", "json"]).await.unwrap();
     let all: Value = serde_json::from_str(&text).unwrap();
     let mask = |object: &Value| {
         let mut object = object.clone();
@@ -55,11 +88,11 @@ fn steps(readme: &str, heading: &str) -> Vec<Vec<String>> {
 }
 
 /// What a cluster looks like that somebody lives in.
-async fn live_in(plane: &Plane) {
+async fn live_in(plane: &Plane, way: Way) {
     for name in ["home-a", "home-b", "home-c"] {
         plane.kubectl_ok(&["create", "namespace", name]).await.unwrap();
         let client = plane.client();
-        let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::namespaced(client, name);
+        let accounts: Api<ServiceAccount> = Api::namespaced(client, name);
         let own = json!({ "metadata": { "name": "own" }, "imagePullSecrets": [{ "name": "mine" }] });
         accounts.create(&PostParams::default(), &serde_json::from_value(own).unwrap()).await.unwrap();
         for _ in 0..1000 {
@@ -70,24 +103,44 @@ async fn live_in(plane: &Plane) {
         }
     }
     let info = "- instanceId: cri-demo0001\n  regionId: cn-hangzhou\n";
+    let webhook = format!("enable: {}\nfailure-policy: Fail\ntimeout-seconds: 5\n", way != Way::Not);
     let map = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": { "name": "acr-configuration", "namespace": "kube-system" },
-        "data": { "acr-registry-info": info, "watch-namespace": "home-c", "service-account": "*" },
+        "data": {
+            "acr-registry-info": info,
+            "watch-namespace": "home-c",
+            "service-account": "*",
+            "webhook-configuration": webhook,
+        },
     });
     let maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(plane.client(), "kube-system");
     maps.patch("acr-configuration", &PatchParams::apply("user").force(), &Patch::Apply(&map)).await.unwrap();
 }
 
 /// Installs, with the controller started where the README applies its Deployment: no node runs it in the lab.
-async fn install(plane: Plane) -> Lab {
+async fn install(plane: Plane, way: Way) -> Lab {
     for step in steps("README.md", "### Moving").iter().filter(|step| step[0] == "apply") {
         plane.kubectl_ok(&step.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
     }
     let crd = "crd/acrcredentialbindings.acrcredential.dev";
     plane.kubectl_ok(&["wait", "--for=condition=Established", crd, "--timeout=20s"]).await.unwrap();
-    let lab = Lab::start_on_installed(plane).await;
+    let mut options = |options: ControllerOptions| options;
+    let mut webhook =
+        |options: ControllerOptions| options.webhook(free_port().unwrap(), None).arg("--webhook-on-update");
+    let change: &mut dyn FnMut(ControllerOptions) -> ControllerOptions = match way {
+        Way::Not => &mut options,
+        Way::Policy => {
+            plane.apply_file(root().join("deploy/admission.yaml")).await.unwrap();
+            &mut options
+        }
+        Way::Webhook => {
+            plane.grant_webhook(root().join("deploy/webhook.yaml")).await.unwrap();
+            &mut webhook
+        }
+    };
+    let lab = Lab::start_on(plane, |_, options| change(options)).await;
     lab.bind("goes", spec(&["home-a"])).await;
     let mut retain = spec(&["home-b"]);
     retain["deletionPolicy"] = json!("Retain");
@@ -99,7 +152,22 @@ async fn install(plane: Plane) -> Lab {
         lab.until_served(namespace, DOMAIN).await;
         assert_eq!(lab.pull_secrets(namespace, "own").await, ["mine", SECRET]);
     }
+    if way != Way::Not {
+        lab.until("what is created is served", async || {
+            created(&lab).await.is_ok_and(|entries| entries == [SECRET])
+        })
+        .await;
+    }
     lab
+}
+
+/// Creates a ServiceAccount in a covered namespace, and gives its entries as they were in the answer.
+async fn created(lab: &Lab) -> kube::Result<Vec<String>> {
+    let accounts: Api<ServiceAccount> = lab.namespaced("home-c");
+    let object = serde_json::from_value(json!({ "metadata": { "name": "probe" } })).unwrap();
+    let made = accounts.create(&PostParams::default(), &object).await?;
+    accounts.delete("probe", &Default::default()).await?;
+    Ok(made.image_pull_secrets.unwrap_or_default().into_iter().map(|entry| entry.name).collect())
 }
 
 /// The plugin, as kubectl would start it.
@@ -111,10 +179,10 @@ fn acr(lab: &Lab, args: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-async fn until_equal(lab: &Lab, before: &BTreeMap<String, Value>) {
+async fn until_equal(lab: &Lab, before: &BTreeMap<String, Value>, way: Way) {
     let mut differing_now = Vec::new();
     for _ in 0..200 {
-        differing_now = differing(before, &dump(&lab.plane).await);
+        differing_now = differing(before, &dump(&lab.plane, way).await);
         if differing_now.is_empty() {
             return;
         }
@@ -125,17 +193,31 @@ async fn until_equal(lab: &Lab, before: &BTreeMap<String, Value>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_the_readmes_steps_the_cluster_is_what_it_was() {
-    let plane = Plane::start(Options::default()).await.unwrap();
-    live_in(&plane).await;
-    let before = dump(&plane).await;
-    assert!(before.len() > 60 && before.contains_key("ServiceAccount home-a/own"), "{:?}", before.keys());
-    let lab = install(plane).await;
-    let installed = differing(&before, &dump(&lab.plane).await);
+    after_the_steps(Way::Not).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_where_a_policy_served_at_creation() {
+    after_the_steps(Way::Policy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_where_a_webhook_served_at_creation_and_nobody_is_refused_on_the_way() {
+    after_the_steps(Way::Webhook).await;
+}
+
+async fn after_the_steps(way: Way) {
+    let (plane, before) = way.plane().await;
+    let lab = install(plane, way).await;
+    let installed = differing(&before, &dump(&lab.plane, way).await);
     assert!(
         installed.iter().any(|name| name.starts_with("Deployment acr-credential-system/")),
         "{installed:?}"
     );
     for step in steps("README.md", "### Uninstalling") {
+        if way.leaves_out(&step) {
+            continue;
+        }
         let args: Vec<&str> = step.iter().map(String::as_str).collect();
         if args[0] == "acr" {
             let (code, out, err) = acr(&lab, &args[1..]);
@@ -147,16 +229,15 @@ async fn after_the_readmes_steps_the_cluster_is_what_it_was() {
         if args.contains(&"deploy/controller.yaml") {
             lab.controller.terminate(PATIENCE).await.unwrap();
         }
+        created(&lab).await.unwrap();
     }
-    until_equal(&lab, &before).await;
+    until_equal(&lab, &before, way).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_controller_leaves_nothing_that_the_plugin_does_not_take_back() {
-    let plane = Plane::start(Options::default()).await.unwrap();
-    live_in(&plane).await;
-    let before = dump(&plane).await;
-    let lab = install(plane).await;
+    let (plane, before) = Way::Not.plane().await;
+    let lab = install(plane, Way::Not).await;
     // An entry of our name that was never ours.
     lab.create_namespace("foreign").await;
     lab.create_account("foreign", "old", &[SECRET]).await;
@@ -228,15 +309,42 @@ async fn a_killed_controller_leaves_nothing_that_the_plugin_does_not_take_back()
     lab.plane.kubectl_ok(&["delete", "namespace", "foreign"]).await.unwrap();
     // Nothing holds a binding any more.
     lab.plane.kubectl_ok(&["delete", "acrcredentialbindings", "--all", "--timeout=20s"]).await.unwrap();
-    for step in
-        steps("README.md", "### Uninstalling").iter().filter(|step| step[0] == "delete" && step[1] == "-f")
-    {
+    let deletions = steps("README.md", "### Uninstalling").into_iter();
+    let deletions =
+        deletions.filter(|step| step[0] == "delete" && step[1] == "-f" && !Way::Not.leaves_out(step));
+    for step in deletions {
         lab.plane.kubectl_ok(&step.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
     }
-    until_equal(&lab, &before).await;
+    until_equal(&lab, &before, Way::Not).await;
     let (code, out, err) = acr(&lab, &["withdraw", "--yes"]);
     assert_eq!(code, Some(0), "without the API there is nothing to do: {err}");
     assert!(out.starts_with("0 namespaces, 0 bindings; done"), "{out}");
+}
+
+/// The API server goes on by what the controller left it with.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_serves_at_creation_goes_before_all_else_is_taken_back() {
+    for way in [Way::Policy, Way::Webhook] {
+        let (plane, _) = way.plane().await;
+        let lab = install(plane, way).await;
+        lab.controller.kill();
+        let own = match way {
+            Way::Webhook => "MutatingWebhookConfiguration acr-credential-webhook",
+            Way::Not | Way::Policy => "ConfigMap acr-credential-system/acr-credential-admission",
+        };
+        let (code, out, err) = acr(&lab, &["withdraw", "--retained"]);
+        assert!(code == Some(0) && out.contains(&format!("{own}: would delete it")), "{out}{err}");
+        assert_eq!(created(&lab).await.is_err(), way == Way::Webhook, "nothing was written");
+        let (code, out, err) = acr(&lab, &["withdraw", "--retained", "--yes"]);
+        assert_eq!(code, Some(0), "{out}{err}");
+        assert!(out.contains(&format!("{own}: delete it")), "{out}");
+        assert!(out.contains("home-c: delete the Secret and set imagePullSecrets of default, own"), "{out}");
+        assert_eq!(created(&lab).await.unwrap(), [""; 0], "nobody is refused, and nothing added");
+        for namespace in ["home-a", "home-b", "home-c"] {
+            assert!(lab.secret(namespace).await.is_none(), "{namespace}");
+            assert_eq!(lab.pull_secrets(namespace, "own").await, ["mine"], "{namespace}");
+        }
+    }
 }
 
 #[test]
