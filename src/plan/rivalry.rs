@@ -114,9 +114,9 @@ impl Undone {
                 "have it leave this Secret alone, as the documented component does once its add-on is uninstalled"
             }
             Self::Entry => {
-                "state our entry in its manifest, or set spec.webhook.enable so that admission adds it to what is written, \
-                 or have it ignore the field (Argo CD: ignoreDifferences for /imagePullSecrets with \
-                 RespectIgnoreDifferences=true)"
+                "state our entry in its manifest, or set spec.webhook.enable so that admission adds it to what is written \
+                 (by webhook only with the controller's --webhook-on-update), or have it ignore the field (Argo CD: \
+                 ignoreDifferences for /imagePullSecrets with RespectIgnoreDifferences=true)"
             }
             Self::Withdrawal => {
                 "take our entry out of its manifest, or cover the ServiceAccount by a binding"
@@ -236,6 +236,7 @@ mod tests {
             entry.contains("by the field manager flux") && entry.contains("spec.webhook.enable"),
             "{entry}"
         );
+        assert!(entry.contains("only with the controller's --webhook-on-update"), "{entry}");
         let withdrawn = told(&set(&["theirs"]));
         assert!(withdrawn.contains("out of its manifest") && !withdrawn.contains("webhook"), "{withdrawn}");
         let delete = Change::DeleteSecret { uid: "u".into(), resource_version: "1".into() };

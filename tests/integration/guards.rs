@@ -60,6 +60,7 @@ async fn a_tool_that_states_the_list_now_and_then_is_named_with_the_cures_and_un
         "the field manager kustomize-controller",
         "state our entry in its manifest",
         "spec.webhook.enable",
+        "--webhook-on-update",
         "RespectIgnoreDifferences",
     ] {
         assert!(message.contains(words), "{message} lacks {words}");
