@@ -139,7 +139,7 @@ fn bound(object: &AcrCredentialBinding, region: &str) -> Result<Bound, Error> {
     });
     let (registries, phase) =
         (registries.collect(), if binding.suspend { Phase::Suspended } else { Phase::Active });
-    Ok(Bound { binding: Arc::new(binding), phase, registries })
+    Ok(Bound { binding: Arc::new(binding), phase, registries, keeps_entries: false })
 }
 
 /// What stands in a cluster, as the controller's watches would tell it.

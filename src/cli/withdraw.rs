@@ -209,7 +209,7 @@ fn leaving(object: &AcrCredentialBinding, retained: bool) -> Option<Bound> {
         DeletionPolicy::Retain | DeletionPolicy::Delete => Phase::Withdrawing,
     };
     let registries = vec![Issue::Missing; binding.registries.len()];
-    Some(Bound { binding: Arc::new(binding), phase, registries })
+    Some(Bound { binding: Arc::new(binding), phase, registries, keeps_entries: false })
 }
 
 /// What was left behind on purpose is like everything else from here on.

@@ -25,6 +25,16 @@ impl Index {
         self.lock().get(namespace).map(look)
     }
 
+    /// The same of several, until the look says that it has seen enough.
+    pub fn read_until<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a Arc<str>>,
+        mut look: impl FnMut(&NamespaceView) -> bool,
+    ) {
+        let namespaces = self.lock();
+        names.into_iter().filter_map(|name| namespaces.get(name)).any(|view| look(view));
+    }
+
     /// Names of the namespaces that satisfy a test. This one walks the cluster: only a changed binding asks.
     pub fn matching(&self, mut test: impl FnMut(&str, &NamespaceFacts) -> bool) -> Vec<Arc<str>> {
         let namespaces = self.lock();

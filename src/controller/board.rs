@@ -255,6 +255,10 @@ impl Board {
         let now = clock::now();
         let unknown = !state.live || state.book.coverage_unknown();
         let mut bounds = state.book.bounds(&state.ledger, now);
+        if state.live {
+            changed.iter().for_each(|name| self.entitle(state, &bounds, name, now));
+        }
+        bounds.iter_mut().for_each(|b| b.keeps_entries = state.guards.keeps_entries(&b.binding.name));
         if state.guards.is_undefined() {
             // Bindings go one by one, and none of them by a wish.
             bounds.iter_mut().filter(|b| b.phase == Phase::Active).for_each(|b| b.phase = Phase::Suspended);

@@ -288,7 +288,7 @@ impl Book {
         let bound = |entry: &Entry| {
             let (binding, phase) = entry.in_force()?;
             let registries = binding.registries.iter().map(|r| entry.issue(r, ledger, now)).collect();
-            Some(Bound { binding, phase, registries })
+            Some(Bound { binding, phase, registries, keeps_entries: false })
         };
         self.entries.values().filter_map(bound).collect()
     }

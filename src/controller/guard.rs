@@ -10,8 +10,8 @@ use super::board::{Board, Cause, State};
 use super::clock;
 use super::queue::Lane;
 use crate::plan::guard::STRAY;
-use crate::plan::view::NamespaceFacts;
-use crate::plan::{Bound, Kept, NamespaceView, Snapshot};
+use crate::plan::view::{NamespaceFacts, ServiceAccountView};
+use crate::plan::{Bound, Kept, NamespaceView, Phase, Snapshot};
 
 impl Board {
     pub(super) fn covered_by(&self, bound: &Bound) -> HashSet<Arc<str>> {
@@ -99,6 +99,38 @@ impl Board {
         Some(may_have.iter().copied().filter(|i| covering.contains(i) || part.contains(i)).collect())
     }
 
+    /// Takes in of a binding whether it covers no ServiceAccount any more, and gave entries that stand.
+    pub(super) fn entitle(&self, state: &mut State, bounds: &[Bound], name: &Arc<str>, now: Timestamp) {
+        let Some(entry) = state.book.get(name) else { return };
+        let (wish, told) = (entry.wish(), entry.held_since());
+        let Some(bound) = bounds.iter().find(|bound| bound.binding.name == *name) else { return };
+        let lost = bound.phase == Phase::Active && self.has_lost_all_accounts(bound, bounds);
+        state.guards.entitle(&bound.binding, lost, wish, (told, now));
+    }
+
+    fn has_lost_all_accounts(&self, bound: &Bound, bounds: &[Bound]) -> bool {
+        let secret = &self.template().name;
+        let covers = |bound: &Bound, account: &ServiceAccountView| {
+            bound.binding.service_accounts.covers(&account.name, &account.labels)
+        };
+        let (mut none, mut left) = (true, false);
+        let look = |view: &NamespaceView| {
+            let Some(facts) = &view.facts else { return false };
+            let accounts = || view.service_accounts.iter().filter(|account| !account.skip);
+            none &= !accounts().any(|account| covers(bound, account));
+            let ours = view.secret.as_ref().is_some_and(|secret| secret.ours);
+            let alone = |account: &ServiceAccountView| {
+                let other = |other: &&Bound| other.binding.namespaces.covers(&view.name, &facts.labels);
+                !bounds.iter().filter(other).any(|other| covers(other, account))
+            };
+            let carries = |account: &ServiceAccountView| account.pull_secrets.contains(secret);
+            left |= none && ours && accounts().any(|account| carries(account) && alone(account));
+            !none
+        };
+        self.index.read_until(&self.covered_by(bound), look);
+        none && left
+    }
+
     /// The snapshot for a look at a namespace, and whose part stays in it though it is covered no more.
     pub fn look(&self, namespace: &Arc<str>) -> (Arc<Snapshot>, Vec<Kept>) {
         let mut state = self.state();
@@ -131,12 +163,9 @@ impl Board {
 
     /// A binding's grace may be over: what was held of it is taken back then.
     pub fn release_due(&self, state: &mut State, binding: &Arc<str>) -> bool {
-        let over = state.guards.release_due(binding, clock::now());
-        for name in &over {
-            self.namespaces.add(name.clone(), Lane::Bulk);
-        }
-        if over.is_empty() {
-            return false;
+        let Some(over) = state.guards.release_due(binding, clock::now()) else { return false };
+        for name in over {
+            self.namespaces.add(name, Lane::Bulk);
         }
         self.publish(state, std::slice::from_ref(binding), Cause::Spec);
         true

@@ -45,7 +45,7 @@ pub(crate) fn bound_with(name: &str, spec: Value) -> Bound {
     let object: AcrCredentialBinding = serde_json::from_value(object).unwrap();
     let binding = Binding::parse(&object, "cn-hangzhou").unwrap();
     let registries = binding.registries.iter().map(|r| held(&r.key.id(), &r.domains)).collect();
-    Bound { binding: Arc::new(binding), phase: Phase::Active, registries }
+    Bound { binding: Arc::new(binding), phase: Phase::Active, registries, keeps_entries: false }
 }
 
 /// An hour's credential with this token.

@@ -12,20 +12,25 @@
 //! ```
 //!
 //! A namespace that is deleted or opts out says itself what is wanted of it, and is never held.
+//!
+//! In the same way the entries stay of a binding that covers namespaces and no ServiceAccount in any of them.
+
+mod entries;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use self::entries::Entries;
 use super::snapshot::Snapshot;
 use super::tally::Failure;
 use super::view::NamespaceFacts;
 use crate::api::{Reason, names};
 use crate::model::Binding;
 
-/// How long a namespace that lost its label is left as it is, to see whether the others lose theirs too: a tool that
-/// relabels a thousand of them takes seconds.
+/// How long a namespace that lost its label is left as it is, to see whether the others lose theirs too. As long as
+/// others go on to, it is left as well, for the grace at most: a tool that relabels a thousand of them takes minutes.
 pub const STRAY: SignedDuration = SignedDuration::from_secs(5);
 
 /// What a binding says about what it covers no more.
@@ -64,8 +69,10 @@ pub struct Kept {
 #[derive(Debug, Default)]
 struct Known {
     covered: HashSet<Arc<str>>,
-    /// Lost a moment ago, and when that began.
+    /// Lost a moment ago, and when each was.
     straying: HashMap<Arc<str>, Timestamp>,
+    /// When the last of them was lost.
+    strayed: Option<Timestamp>,
     held: Option<Hold>,
     /// Where it is not known that what it names now is what stands there.
     guessed: HashSet<Arc<str>>,
@@ -80,6 +87,7 @@ struct Known {
 pub struct Guards {
     grace: SignedDuration,
     known: HashMap<Arc<str>, Known>,
+    entries: Entries,
     /// When the CustomResourceDefinition was made. Nothing: it is going, gone, or was not looked at yet.
     defined_at: Option<Timestamp>,
 }
@@ -96,7 +104,7 @@ pub struct Look {
 impl Guards {
     /// A guard of this grace; none where it is nothing.
     pub fn new(grace: SignedDuration) -> Self {
-        Self { grace, known: HashMap::new(), defined_at: None }
+        Self { grace, known: HashMap::new(), entries: Entries::default(), defined_at: None }
     }
 
     /// Whether the binding was ever told of.
@@ -107,6 +115,7 @@ impl Guards {
     /// Forgets a binding that is gone.
     pub fn forget(&mut self, binding: &str) {
         self.known.remove(binding);
+        self.entries.forget(binding);
     }
 
     /// After a start: what a binding covered, what it may have covered besides, and since when that is held.
@@ -161,8 +170,10 @@ impl Guards {
             Wish::Guarded | Wish::Suspended if guarded => {
                 if known.same_selection {
                     // Labels that are going one by one: the look at each namespace has yet to come.
-                    let relabelled = lost.iter().filter(|name| !known.covered.contains(*name));
-                    known.straying.extend(relabelled.map(|name| (name.clone(), now)));
+                    lost.iter().filter(|name| !known.covered.contains(*name)).for_each(|name| {
+                        known.straying.insert(name.clone(), now);
+                        known.strayed = Some(now);
+                    });
                 }
                 if known.covered.is_empty() || wish == Wish::Suspended {
                     known.hold(lost, now);
@@ -179,6 +190,24 @@ impl Guards {
         }
         known.held = known.held.take().filter(|hold| !hold.namespaces.is_empty());
         before.into_iter().filter(|name| !known.keeps(name)).collect()
+    }
+
+    /// Takes in whether a binding covers no ServiceAccount while entries stand that it alone can have given. `told`:
+    /// since when its status says so.
+    pub fn entitle(
+        &mut self,
+        binding: &Arc<Binding>,
+        lost: bool,
+        wish: Wish,
+        (told, now): (Option<Timestamp>, Timestamp),
+    ) {
+        let guarded = self.grace.is_positive() && wish == Wish::Guarded;
+        self.entries.ask(binding, lost, guarded, told.unwrap_or_else(|| whole(now)));
+    }
+
+    /// Whether entries stay that a binding covers no more.
+    pub fn keeps_entries(&self, binding: &str) -> bool {
+        self.entries.since(binding).is_some()
     }
 
     /// Takes in a namespace as it is now, and says whose part stays in it. `None`: it is not there.
@@ -203,8 +232,11 @@ impl Guards {
                 Some(_) => {
                     if known.covered.remove(namespace) && guarded {
                         known.straying.insert(namespace.clone(), now);
+                        known.strayed = Some(now);
                     }
-                    known.straying.retain(|_, since| now.duration_since(*since) < STRAY);
+                    let goes_on = known.strayed.is_some_and(|last| now.duration_since(last) < STRAY);
+                    let left = if goes_on { self.grace } else { STRAY };
+                    known.straying.retain(|_, since| now.duration_since(*since) < left);
                 }
                 None => {
                     known.covered.remove(namespace);
@@ -226,18 +258,19 @@ impl Guards {
         look
     }
 
-    /// Ends a hold whose grace is over. Returns the namespaces of which nothing is held any more.
-    pub fn release_due(&mut self, binding: &str, now: Timestamp) -> Vec<Arc<str>> {
+    /// Ends a hold whose grace is over. Returns the namespaces of which nothing is held any more, if one was.
+    pub fn release_due(&mut self, binding: &str, now: Timestamp) -> Option<Vec<Arc<str>>> {
         let due = self.until(binding).is_some_and(|until| until <= now);
-        let known = self.known.get_mut(binding).filter(|_| due);
-        let over = known.and_then(|known| known.held.take());
-        over.into_iter().flat_map(|hold| hold.namespaces).collect()
+        let known = self.known.get_mut(binding).filter(|_| due)?;
+        self.entries.release(binding);
+        Some(known.held.take().into_iter().flat_map(|hold| hold.namespaces).collect())
     }
 
     /// Until when a binding's part stays. `None`: nothing is held, or no grace runs.
     pub fn until(&self, binding: &str) -> Option<Timestamp> {
         let known = self.known.get(binding).filter(|known| known.wish == Wish::Guarded)?;
-        Some(known.held.as_ref()?.since.checked_add(self.grace).unwrap_or(Timestamp::MAX))
+        let since = known.held.as_ref().map(|hold| hold.since).or_else(|| self.entries.since(binding))?;
+        Some(since.checked_add(self.grace).unwrap_or(Timestamp::MAX))
     }
 
     /// Namespaces in which a binding's part stays, though it covers them no more.
@@ -248,7 +281,18 @@ impl Guards {
     /// Since when a binding's part is held, and why, with the cure.
     pub fn told(&self, binding: &str, generation: i64) -> Option<(Timestamp, Failure)> {
         let until = whole(self.until(binding)?);
-        let hold = self.known.get(binding)?.held.as_ref()?;
+        let known = self.known.get(binding)?;
+        let confirm = format!(
+            "if it is meant, annotate the binding with {}: \"{generation}\", or delete it",
+            names::ANNOTATION_CONFIRM_WITHDRAWAL
+        );
+        let Some(hold) = &known.held else {
+            let message = format!(
+                "this binding covers no ServiceAccount any more; the entries that it gave stay until {until}, and are \
+                 withdrawn then. If that is a mistake, correct spec.serviceAccounts; {confirm}"
+            );
+            return Some((self.entries.since(binding)?, Failure::new(Reason::CoverageLost, message)));
+        };
         let count = hold.namespaces.len();
         let mut listed = hold.namespaces.iter().take(3).map(|n| &**n).collect::<Vec<_>>().join(", ");
         if count > 3 {
@@ -257,9 +301,7 @@ impl Guards {
         let message = format!(
             "namespaces that this binding covered are covered no more ({count}: {listed}); what stands \
              there stays, and is renewed, until {until}, and is withdrawn then. If that is a mistake, correct \
-             spec.watchNamespaces or the labels; if it is meant, annotate the binding with {}: \"{generation}\", or \
-             delete it",
-            names::ANNOTATION_CONFIRM_WITHDRAWAL
+             spec.watchNamespaces or the labels; {confirm}"
         );
         Some((hold.since, Failure::new(Reason::CoverageLost, message)))
     }

@@ -60,8 +60,8 @@ fn a_spec_that_covers_nothing_any_more_holds_all_for_the_grace() {
         assert_eq!(guards.cover(&binding(), names(&[]), Wish::Guarded, at(5)), [] as [Arc<str>; 0]);
         assert_eq!(kept(&guards), list);
         assert_eq!(guards.until("b"), Some(at(5) + GRACE));
-        assert_eq!(guards.release_due("b", at(604)), [] as [Arc<str>; 0]);
-        assert_eq!(guards.release_due("b", at(605)).len(), list.len());
+        assert_eq!(guards.release_due("b", at(604)), None);
+        assert_eq!(guards.release_due("b", at(605)).unwrap().len(), list.len());
         assert_eq!((kept(&guards).len(), guards.until("b")), (0, None));
     }
 }
@@ -133,7 +133,7 @@ fn a_deleted_binding_still_knows_what_was_held() {
 fn while_it_is_suspended_no_grace_runs_and_it_begins_anew_afterwards() {
     let mut guards = covering(&["x"]);
     guards.cover(&binding(), names(&[]), Wish::Suspended, at(1));
-    assert_eq!(guards.release_due("b", at(1_000_000)), [] as [Arc<str>; 0]);
+    assert_eq!(guards.release_due("b", at(1_000_000)), None);
     guards.cover(&binding(), names(&[]), Wish::Guarded, at(1_000_000));
     assert_eq!(guards.until("b"), Some(at(1_000_000) + GRACE));
 }
@@ -172,6 +172,69 @@ fn a_single_namespace_that_lost_its_label_is_taken_back_after_a_moment() {
     look(&mut guards, "x", Some(&facts("")), at(0));
     assert_eq!(look(&mut guards, "x", Some(&facts("")), at(0) + STRAY).kept, []);
     assert_eq!(kept(&guards), [] as [&str; 0]);
+}
+
+/// At ten a second a thousand take minutes, and the first would be lost long before the last.
+#[test]
+fn as_long_as_others_go_on_to_lose_their_label_none_is_taken_back() {
+    let list = ["x", "y", "z", "last"];
+    let relabelled = |until: i64| {
+        let mut guards = covering(&list);
+        for (number, namespace) in (0..).zip(&list[..3]) {
+            look(&mut guards, namespace, Some(&facts("")), at(number * 4));
+        }
+        look(&mut guards, "x", Some(&facts("")), at(until));
+        guards
+    };
+    assert_eq!(kept(&relabelled(12)), ["x", "y", "z"]);
+    assert_eq!(kept(&relabelled(13)), [] as [&str; 0], "no other did for a moment");
+    let mut all = relabelled(12);
+    look(&mut all, "last", Some(&facts("")), at(12));
+    assert_eq!((kept(&all).len(), all.until("b")), (4, Some(at(12) + GRACE)));
+    // For ever is for nobody: what goes on like that is no typo.
+    let mut guards = covering(&list);
+    look(&mut guards, "x", Some(&facts("")), at(0));
+    for second in (4..=600).step_by(4) {
+        guards.cover(&binding(), names(&["y", "z"]), Wish::Guarded, at(second));
+        look(&mut guards, "y", Some(&facts("")), at(second));
+    }
+    assert_eq!(kept(&guards), ["y"]);
+}
+
+#[test]
+fn entries_that_nobody_covers_any_more_stay_for_the_grace_and_once() {
+    let of = |names: &[&str]| bound_with("b", json!({"serviceAccounts": {"names": names}})).binding;
+    let (good, typo) = (of(&["app"]), of(&["ap"]));
+    let asked = |guards: &mut Guards, binding: &Arc<crate::model::Binding>, lost, wish, now| {
+        guards.entitle(binding, lost, wish, (None, now));
+        guards.keeps_entries("b")
+    };
+    let mut guards = covering(&["x"]);
+    assert!(!asked(&mut guards, &good, false, Wish::Guarded, at(0)));
+    assert!(asked(&mut guards, &typo, true, Wish::Guarded, at(5)));
+    assert_eq!(guards.until("b"), Some(at(5) + GRACE));
+    let (since, why) = guards.told("b", 7).unwrap();
+    assert_eq!(since, at(5));
+    assert!(
+        why.message.contains("covers no ServiceAccount") && why.message.contains(r#""7""#),
+        "{}",
+        why.message
+    );
+    // Asked again meanwhile, the grace goes on; once it is over, it does not begin anew for the same mistake.
+    assert!(asked(&mut guards, &typo, true, Wish::Guarded, at(300)));
+    assert_eq!((guards.release_due("b", at(604)), guards.release_due("b", at(605))), (None, Some(vec![])));
+    assert!(!asked(&mut guards, &typo, true, Wish::Guarded, at(606)));
+    assert!(asked(&mut guards, &of(&["a"]), true, Wish::Guarded, at(700)), "another edit");
+    assert!(!asked(&mut guards, &of(&["a"]), true, Wish::Confirmed, at(701)));
+    assert!(!asked(&mut guards, &good, false, Wish::Guarded, at(702)));
+    // A process that starts goes on by what the status says.
+    let mut guards = Guards::new(GRACE);
+    guards.entitle(&typo, true, Wish::Guarded, (Some(at(0)), at(400)));
+    assert!(!guards.knows("b"), "what it covered is still to be found");
+    guards.cover(&binding(), names(&["x"]), Wish::Guarded, at(400));
+    assert_eq!(guards.until("b"), Some(at(0) + GRACE));
+    let mut off = Guards::new(SignedDuration::ZERO);
+    assert!(!asked(&mut off, &typo, true, Wish::Guarded, at(0)));
 }
 
 /// The last covered one is deleted while the others have just lost their label: that is a loss all the same.

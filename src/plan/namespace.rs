@@ -189,6 +189,7 @@ fn serve(
     // A pull must never wait for the Secret: it heals at the kubelet's next try, a missing entry never does.
     // Only where the Secret cannot come does an entry that leads nowhere make no sense.
     let attach = !conflict && view.refused.is_none();
+    let entries_stay = active.iter().any(|&i| snapshot.bound(i).keeps_entries);
     for account in &view.service_accounts {
         let covers =
             |i: &usize| snapshot.bound(*i).binding.service_accounts.covers(&account.name, &account.labels);
@@ -196,6 +197,7 @@ fn serve(
             _ if conflict => Want::AsIs,
             (true, _) if attach => Want::Attached,
             (true, _) | (_, true) => Want::AsIs,
+            _ if entries_stay && !account.skip => Want::AsIs,
             // Who cannot be read may cover it; what opts out is wanted by nobody.
             _ if snapshot.keeps_all() && !account.skip => Want::AsIs,
             (false, false) => Want::Detached,
@@ -208,9 +210,16 @@ fn serve(
             });
         }
     }
+    let lost = || Failure::new(Reason::CoverageLost, "no ServiceAccount is covered; the withdrawal is held");
     let standings = active
         .iter()
-        .map(|&i| Standing { secret: secret.clone(), ..standing(view, snapshot, i, &content.contests) })
+        .map(|&i| {
+            let secret = secret.clone().and_then(|()| match snapshot.bound(i).keeps_entries {
+                true => Err(lost()),
+                false => Ok(()),
+            });
+            Standing { secret, ..standing(view, snapshot, i, &content.contests) }
+        })
         .collect();
     Plan { changes, standings, served: (!strangers).then_some(true) }
 }

@@ -72,6 +72,22 @@ fn only_a_secret_that_is_not_as_it_was_written_last_was_changed_by_somebody() {
     assert!(undoes(&other, Some(&earlier)), "somebody wrote since");
 }
 
+#[test]
+fn a_binding_that_suddenly_covers_no_account_keeps_the_entries_and_serves_on() {
+    let typo = || bound_with("a", json!({"serviceAccounts": {"names": ["ap"]}}));
+    let all = [("app", "mine ours"), ("skipped", "ours")];
+    let mut view = view(&all);
+    view.secret = Some(outdated());
+    view.service_accounts[1].skip = true;
+    let plan = namespace(&view, &snapshot([typo().with(|b| b.keeps_entries = true)]));
+    assert_eq!(told(&plan.changes), ["update at 3", "skipped at 7: "], "who opts out says so himself");
+    view.secret = Some(holding(&snapshot([typo()]).content(&[0])));
+    let plan = namespace(&view, &snapshot([typo().with(|b| b.keeps_entries = true)]));
+    assert_eq!(reasons(&plan), [("a", Some(Reason::CoverageLost))]);
+    let plan = namespace(&view, &snapshot([typo()]));
+    assert_eq!(told(&plan.changes), ["app at 7: mine", "skipped at 7: "]);
+}
+
 /// A Pod copies the list once: a missing Secret heals at the kubelet's next try, a missing entry never does.
 #[test]
 fn an_entry_is_attached_while_the_secret_waits_for_its_first_credential() {

@@ -50,6 +50,8 @@ pub struct Bound {
     pub phase: Phase,
     /// One a registry, in their order.
     pub registries: Vec<Issue>,
+    /// Whether it covers no ServiceAccount any more, and the entries that it gave stay for a while.
+    pub keeps_entries: bool,
 }
 
 impl Bound {

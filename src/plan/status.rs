@@ -211,6 +211,7 @@ fn verdict(facts: &Facts<'_>, issued: usize, now: Timestamp) -> Verdict {
     let why = match failing_refresh {
         Some((_, why)) => why,
         None if facts.tally.matched() == 0 => Failure::new(Reason::NothingCovered, "no namespace is covered"),
+        None if matched == 0 => Failure::new(Reason::NothingCovered, "no ServiceAccount is covered"),
         None => Failure::new(
             Reason::Succeeded,
             format!(

@@ -92,6 +92,46 @@ async fn a_typo_in_the_spec_is_held_told_and_given_back_without_a_write() {
 
 /// A grace may be longer than a token lives: pulls go on until it is over.
 #[tokio::test(flavor = "multi_thread")]
+async fn a_typo_in_the_accounts_is_held_too() {
+    let lab = Lab::start().await;
+    lab.create_namespace("accounts").await;
+    lab.create_account("accounts", "app", &["mine"]).await;
+    let naming = |accounts: &[&str]| {
+        let mut spec = spec(&["accounts"]);
+        spec["serviceAccounts"] = json!({ "names": accounts });
+        spec
+    };
+    lab.bind("accounts", naming(&["app", "default"])).await;
+    lab.until_ready_says("accounts", "True", "Succeeded", "2 ServiceAccounts").await;
+    lab.until_settled().await;
+    let mark = lab.mark();
+    lab.bind("accounts", naming(&["ap"])).await;
+    let message = until_held(&lab, "accounts", "covers no ServiceAccount").await;
+    assert!(message.contains(&format!("{CONFIRM}: \"2\"")), "{message}");
+    lab.until_ready_says("accounts", "False", "CoverageLost", "1 of 1").await;
+    // A process that begins meanwhile goes on with the same grace.
+    lab.controller.restart().unwrap();
+    lab.controller.until_ready(PATIENCE).await.unwrap();
+    lab.until_settled().await;
+    assert_eq!(until_held(&lab, "accounts", "covers no ServiceAccount").await, message);
+    lab.bind("accounts", naming(&["app", "default"])).await;
+    lab.until_ready_says("accounts", "True", "Succeeded", "2 ServiceAccounts").await;
+    lab.until_settled().await;
+    assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
+    // One of two is a wish; all, once that is confirmed.
+    lab.bind("accounts", naming(&["app"])).await;
+    lab.until("the other is let go", async || lab.pull_secrets("accounts", "default").await.is_empty()).await;
+    lab.bind("accounts", naming(&["ap"])).await;
+    let message = until_held(&lab, "accounts", "covers no ServiceAccount").await;
+    let generation = lab.bindings().get("accounts").await.unwrap().metadata.generation.unwrap();
+    assert!(message.contains(&format!("{CONFIRM}: \"{generation}\"")), "{message}");
+    let confirm = json!({ "metadata": { "annotations": { CONFIRM: generation.to_string() } } });
+    lab.bindings().patch("accounts", &PatchParams::default(), &Patch::Merge(&confirm)).await.unwrap();
+    lab.until("the entry is withdrawn", async || lab.pull_secrets("accounts", "app").await == ["mine"]).await;
+    lab.until_ready_is("accounts", "True", "NothingCovered").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_is_renewed_in_place() {
     let lab = Lab::start().await;
     for name in ["renew-a", "renew-b"] {
