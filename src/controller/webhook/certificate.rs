@@ -22,7 +22,10 @@ impl Webhook {
         let data = match seen {
             Seen::Present(data) => data,
             Seen::Absent => {
-                self.known.send_modify(|known| (known.absent, known.fault) = (true, None));
+                self.known.send_modify(|known| {
+                    known.readable();
+                    (known.absent, known.fault) = (true, None);
+                });
                 return;
             }
             Seen::Refused(error) => {
@@ -39,6 +42,7 @@ impl Webhook {
             }
         });
         self.known.send_modify(|known| {
+            known.readable();
             known.absent = false;
             match taken {
                 Ok(kept) => {

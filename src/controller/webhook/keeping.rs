@@ -26,6 +26,10 @@ use crate::plan::webhook::{Target, webhooks};
 /// What must be granted, and how.
 const NOT_GRANTED: &str = "this controller may not keep a webhook: apply deploy/webhook.yaml";
 
+/// What is waited for where the right came late.
+const NOT_ALL: &str =
+    "the right to the webhook's certificate is new: every replica takes it first, within a minute";
+
 /// Why the webhook is not used although it could be.
 const OFF: &str = "the webhook is off: --webhook-address is empty";
 
@@ -146,6 +150,10 @@ impl WebhookLoop {
             self.board.change_ways(|ways| ways.webhook = Some(Ok(())));
             return Ok(wait);
         }
+        if let (None, Some(left)) = (&standing, self.until_all_serve()) {
+            self.board.change_ways(|ways| ways.webhook = Some(Err(NOT_ALL.into())));
+            return Ok(Some(left));
+        }
         match memory.configuration.write(standing.as_ref(), &wanted).await {
             Ok(()) => info!(webhooks = wanted.len(), "the API server is told what to ask the webhook"),
             // The watch brings what it is now.
@@ -153,6 +161,14 @@ impl WebhookLoop {
             Err(error) => return Err(told(error)),
         }
         Ok(wait)
+    }
+
+    /// For how long other replicas may still lack the certificate: where it could not be read at first, each asks for it
+    /// ever more seldom. A replica that is ready is asked, and one without a certificate answers nothing.
+    fn until_all_serve(&self) -> Option<Duration> {
+        let granted = self.webhook.known.borrow().granted?;
+        let settle = Duration::try_from(self.webhook.settings.lives.settle).unwrap_or_default();
+        Some(settle.saturating_sub(granted.elapsed())).filter(|left| !left.is_zero())
     }
 
     /// Removes the configuration: with `Fail` it would block what nobody asks for any more.

@@ -11,7 +11,7 @@ mod serving;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -67,6 +67,17 @@ struct Known {
     absent: bool,
     /// What hinders a newer one.
     fault: Option<Box<str>>,
+    /// When our own Secret could be read, after it could not.
+    granted: Option<Instant>,
+}
+
+impl Known {
+    /// Our own Secret can be read.
+    fn readable(&mut self) {
+        if self.fault.is_some() && self.kept.is_none() {
+            self.granted = Some(Instant::now());
+        }
+    }
 }
 
 /// What the parts of the webhook share in this process.

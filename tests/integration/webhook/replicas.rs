@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use acr_lab::controller::{Controller, ControllerOptions};
 use acr_lab::front::Balancer;
-use acr_lab::plane::free_port;
+use acr_lab::plane::{Plane, free_port};
 use acr_lab::process::Signal;
 use tokio::net::TcpStream;
 
@@ -23,6 +23,13 @@ impl Replicas {
     pub(super) async fn start(change: impl Fn(usize, ControllerOptions) -> ControllerOptions) -> Replicas {
         let plane = plane().await;
         grant(&plane).await;
+        Self::start_on(plane, change).await
+    }
+
+    pub(super) async fn start_on(
+        plane: Plane,
+        change: impl Fn(usize, ControllerOptions) -> ControllerOptions,
+    ) -> Replicas {
         let cloud = cloud_of(&plane).await;
         let ports = [free_port().unwrap(), free_port().unwrap()];
         let servers = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));

@@ -2,21 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use acr_lab::plane::free_port;
+use acr_lab::controller::ControllerOptions;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use super::replicas::Replicas;
 use super::{
     NAME, PATIENCE, asking, configuration, created, grant, plane, until_asked, until_served_by_webhook,
 };
-use crate::harness::{CONTROLLER, Lab, NAMESPACE, root};
+use crate::harness::{CONTROLLER, NAMESPACE, root};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a_grant_is_noticed() {
-    let plane = plane().await;
-    let lab = Lab::start_on(plane, |_, options| options.webhook(free_port().unwrap(), None)).await;
+    let short = |_, options: ControllerOptions| options.arg("--webhook-lives=10h,5h,12s");
+    let Replicas { lab, .. } = &Replicas::start_on(plane().await, short).await;
     lab.create_namespace("waits").await;
+    let mark = lab.mark();
     lab.bind("waits", asking(&["waits"], "Fail", 15)).await;
     lab.until("the condition says the cure", async || {
         lab.condition("waits", "ServedAtCreation")
@@ -27,9 +29,19 @@ async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a
     assert!(configuration(&lab).await.is_none());
     created(&lab.client, "waits", "new").await.unwrap();
     lab.until_attached("waits", "new").await;
+    // Each replica asks for the certificate ever more seldom; none is asked before it has it.
+    lab.until("each was refused some times", async || {
+        let refused = lab.requests(mark).of("secrets").filter(|e| e.code == 403 && e.namespace == NAMESPACE);
+        refused.len() >= 8
+    })
+    .await;
     grant(&lab.plane).await;
-    until_served_by_webhook(&lab, "waits").await;
-    until_asked(&lab, "waits").await;
+    lab.until("the API server asks", async || configuration(lab).await.is_some()).await;
+    for number in 0..200 {
+        created(&lab.client, "waits", &format!("under-fail-{number}")).await.unwrap();
+    }
+    until_served_by_webhook(lab, "waits").await;
+    until_asked(lab, "waits").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
