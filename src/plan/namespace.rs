@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::change::Change;
 use super::guard::Kept;
-use super::secret::{Content, Contest};
+use super::secret::{Content, Contest, TooLarge};
 use super::service_account::{Want, pull_secrets};
 use super::snapshot::{Phase, Snapshot};
 use super::tally::Failure;
@@ -155,12 +155,16 @@ fn serve(
         .filter(|secret| !view.served && may_go(secret))
         .zip(snapshot.strangers_kept())
         .is_some_and(|(secret, now)| secret.listing.would_lose_by(&content.listing, now));
+    // What is left out is lost. It must be told: of a binding that rests nobody would hear.
+    let name = |i: &usize| &snapshot.bound(*i).binding.name;
+    let is_active = |binding: &Arc<str>| active.iter().any(|i| name(i) == binding);
+    let others_go_on = |large: &TooLarge| !large.left_out.is_empty() && large.left_out.iter().all(is_active);
     let secret = if let Some(failure) =
         found.and_then(|secret| conflict(view, secret, adopt, snapshot.secret_name()))
     {
         Err(failure)
-    } else if let Some(why) = content.too_large() {
-        Err(Failure::new(Reason::SecretTooLarge, why))
+    } else if let Some(too_large) = content.too_large.as_ref().filter(|large| !others_go_on(large)) {
+        Err(Failure::new(Reason::SecretTooLarge, too_large.why.as_str()))
     } else {
         match found {
             None if pending => Err(waiting()),
@@ -214,10 +218,12 @@ fn serve(
     let standings = active
         .iter()
         .map(|&i| {
-            let secret = secret.clone().and_then(|()| match snapshot.bound(i).keeps_entries {
-                true => Err(lost()),
-                false => Ok(()),
-            });
+            let left_out = content.too_large.as_ref().filter(|large| large.left_out.contains(name(&i)));
+            let secret = match (left_out, &secret) {
+                (Some(large), _) => Err(Failure::new(Reason::SecretTooLarge, large.why.as_str())),
+                (None, Ok(())) if snapshot.bound(i).keeps_entries => Err(lost()),
+                (None, secret) => secret.clone(),
+            };
             Standing { secret, ..standing(view, snapshot, i, &content.contests) }
         })
         .collect();
@@ -228,7 +234,7 @@ fn serve(
 fn renew(view: &NamespaceView, content: &Arc<Content>, pending: bool) -> Option<Change> {
     let secret = view.secret.as_ref().filter(|secret| may_go(secret))?;
     let stale = secret.fingerprint != content.fingerprint;
-    let usable = !pending && !content.is_empty && content.too_large().is_none();
+    let usable = !pending && !content.is_empty && content.too_large.is_none();
     (stale && usable).then(|| update(view, secret, content))
 }
 

@@ -242,6 +242,24 @@ fn beside_a_foreign_secret_it_does_not_matter_how_large_ours_would_be() {
 }
 
 #[test]
+fn of_bindings_that_are_too_much_together_the_older_is_served_and_one_that_rests_is_not_dropped() {
+    let huge = |name: &str| {
+        bound(name)
+            .aged(60)
+            .with(|b| b.registries[0] = held(&"t".repeat(MAX_BYTES), &["huge.example.com".to_owned()]))
+    };
+    let mut view = view(&[]);
+    view.secret = Some(outdated());
+    let plan = namespace(&view, &snapshot([bound("a"), huge("b")]));
+    assert_eq!(told(&plan.changes), ["update at 3"]);
+    assert_eq!(contents(&plan)[0], opened(&snapshot([bound("a")]).content(&[0])));
+    assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing)), ("b", Some(Reason::SecretTooLarge))]);
+    let plan = namespace(&view, &snapshot([bound("a"), huge("b").phased(Phase::Suspended)]));
+    assert_eq!(told(&plan.changes), [] as [&str; 0]);
+    assert_eq!(reasons(&plan), [("a", Some(Reason::SecretTooLarge)), ("b", Some(Reason::Suspended))]);
+}
+
+#[test]
 fn who_loses_a_domain_learns_it_from_what_stands() {
     let domain =
         |name: &str| json!({"registries": [{"instanceId": format!("cri-{name}"), "domains": ["d"]}]});

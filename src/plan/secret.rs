@@ -150,15 +150,17 @@ pub struct Content {
     pub is_empty: bool,
     /// Bytes of the data.
     pub size: usize,
-    too_large: Option<String>,
+    /// What Kubernetes would refuse, if it is too much.
+    pub too_large: Option<TooLarge>,
 }
 
-impl Content {
-    /// Why Kubernetes would refuse a Secret with this content, if it is too large: how large it would be, and how many
-    /// of its domains fit.
-    pub fn too_large(&self) -> Option<&str> {
-        self.too_large.as_deref()
-    }
+/// Bindings of which nothing can be written: together with the others they are too much for one Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooLarge {
+    /// How large it would be, and how many of its domains fit.
+    pub why: String,
+    /// Those that are left out, since the others come first; none where nothing can be written at all.
+    pub left_out: Box<[Arc<str>]>,
 }
 
 /// A registry that does not get a domain which it claims.
@@ -180,8 +182,28 @@ struct Listed<'a> {
     expires: String,
 }
 
-/// Renders the content for a set of bindings, which come in the order of their precedence.
+/// Renders the content for a set of bindings, which come in the order of their precedence. Where all are too much, those
+/// that come last are left out, each as a whole.
 pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
+    let all = render_all(template, bindings);
+    let Some(too_large) = &all.too_large else { return all };
+    let (mut fitting, mut left_out): (Vec<&Bound>, Vec<Arc<str>>) = Default::default();
+    for bound in bindings {
+        fitting.push(bound);
+        if render_all(template, &fitting).too_large.is_some() {
+            fitting.pop();
+            left_out.push(bound.binding.name.clone());
+        }
+    }
+    let content = render_all(template, &fitting);
+    if content.is_empty {
+        return all;
+    }
+    let too_large = TooLarge { why: too_large.why.clone(), left_out: left_out.into() };
+    Content { too_large: Some(too_large), ..content }
+}
+
+fn render_all(template: &Template, bindings: &[&Bound]) -> Content {
     let mut owners: BTreeMap<&str, (&Bound, usize)> = BTreeMap::new();
     let mut in_order: Vec<&str> = Vec::new();
     let mut contests = Vec::new();
@@ -266,7 +288,7 @@ fn parts(config: &DockerConfig<'_>, in_order: &[&str]) -> Vec<(usize, usize)> {
 fn too_large(
     (size, annotation_size): (usize, usize),
     parts: impl FnOnce() -> Vec<(usize, usize)>,
-) -> Option<String> {
+) -> Option<TooLarge> {
     let (what, taken, most) = match (size > MAX_BYTES, annotation_size > MAX_ANNOTATION_BYTES) {
         (true, _) => ("the Secret would hold", size, MAX_BYTES),
         (false, true) => ("the Secret's annotations would take", annotation_size, MAX_ANNOTATION_BYTES),
@@ -283,11 +305,12 @@ fn too_large(
     let fit = grown
         .take_while(|(data, annotation)| *data <= MAX_BYTES && *annotation <= MAX_ANNOTATION_BYTES)
         .count();
-    Some(format!(
-        "{what} {taken} bytes of at most {most}: {fit} of its {} domains fit; have the bindings of this namespace name \
-         fewer registries or domains",
+    let why = format!(
+        "{what} {taken} bytes of at most {most}: {fit} of its {} domains fit, those of older bindings first; have the \
+         bindings of this namespace name fewer registries or domains",
         parts.len()
-    ))
+    );
+    Some(TooLarge { why, left_out: [].into() })
 }
 
 /// The file `config.json` of Docker, as far as the kubelet reads it.

@@ -175,7 +175,7 @@ fn sized(domains: usize, token: usize) -> std::sync::Arc<Content> {
 
 /// The number of domains that fit, as the message says it.
 fn fitting(content: &Content) -> Option<usize> {
-    let message = content.too_large()?;
+    let message = &content.too_large.as_ref()?.why;
     message.split(" of its ").next()?.rsplit(' ').next()?.parse().ok()
 }
 
@@ -184,15 +184,40 @@ fn what_does_not_fit_is_told_with_the_domains_that_do() {
     // The data is too large first, or with short tokens the annotation.
     for (token, what) in [(4096, "the Secret would hold"), (1, "annotations would take")] {
         let all = sized(2048, token);
-        let message = all.too_large().unwrap();
+        let message = &all.too_large.as_ref().unwrap().why;
         assert!(message.contains(what) && message.contains("of its 2048 domains"), "{message}");
         let fit = fitting(&all).unwrap();
         assert!((50..2048).contains(&fit), "{fit}");
-        assert_eq!(sized(fit, token).too_large(), None, "{fit} with tokens of {token}");
+        assert_eq!(sized(fit, token).too_large, None, "{fit} with tokens of {token}");
         assert_eq!(fitting(&sized(fit + 1, token)), Some(fit), "tokens of {token}");
     }
-    assert_eq!(sized(1, 4096).too_large(), None);
+    assert_eq!(sized(1, 4096).too_large, None);
     assert_eq!(fitting(&sized(1, 1024 * 1024)), Some(0));
+}
+
+#[test]
+fn of_bindings_that_are_too_much_together_the_younger_are_left_out_as_a_whole() {
+    let domains = |name: &str, count: usize| -> Vec<String> {
+        (0..count).map(|n| format!("{name}-{n:04}.{}.example.com", "d".repeat(200))).collect()
+    };
+    let of = |name: &str, count: usize| {
+        let domains = domains(name, count);
+        bound(name).with(|b| b.registries[0] = held(&"t".repeat(4096), &domains))
+    };
+    let left_out = |content: &Content| -> Vec<String> {
+        let large = content.too_large.as_ref();
+        large.into_iter().flat_map(|large| large.left_out.iter().map(ToString::to_string)).collect()
+    };
+    // The second alone is too much beside the first; the third has room.
+    let all = content([of("a", 50), of("b", 60), of("c", 1)]);
+    assert_eq!(left_out(&all), ["b"]);
+    assert_eq!(all.fingerprint, content([of("a", 50), of("c", 1)]).fingerprint);
+    let why = &all.too_large.as_ref().unwrap().why;
+    assert!(why.contains(" of its 111 domains fit"), "{why}");
+    // Alone it is refused: so it is where the others hold nothing.
+    let missing = bound("a").with(|b| b.registries[0] = Issue::Missing);
+    let none = content([missing, of("b", 200)]);
+    assert!(none.too_large.is_some() && left_out(&none).is_empty());
 }
 
 #[test]

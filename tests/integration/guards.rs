@@ -254,6 +254,14 @@ async fn names_at_their_limits_are_served_and_told() {
 async fn a_secret_that_would_be_too_large_is_refused_before_it_is_written_with_the_domains_that_fit() {
     let lab = Lab::start().await;
     lab.create_namespace("large").await;
+    lab.create_namespace("beside").await;
+    let small = |domain: &str| {
+        let mut small = spec(&["beside"]);
+        small["registries"] = json!([{ "instanceId": "cri-demo0001", "domains": [domain] }]);
+        small
+    };
+    lab.bind("small", small("first.example.com")).await;
+    lab.until_ready_is("small", "True", "Succeeded").await;
     let domain = |registry: usize, n: usize| {
         let tail = format!("r{registry:02}-d{n:02}.example.com");
         let label = "x".repeat(60);
@@ -288,9 +296,17 @@ async fn a_secret_that_would_be_too_large_is_refused_before_it_is_written_with_t
     assert_eq!(lab.auths("large").await.unwrap().len(), fit / 32 * 32);
     // One more does not: the Secret that stands stays.
     all["registries"] = json!(entries(fit / 32 + 1));
+    all["watchNamespaces"]["names"] = json!(["large", "beside"]);
     lab.bind("large", all).await;
-    lab.until_ready_is("large", "False", "SecretTooLarge").await;
+    lab.until_ready_says("large", "False", "SecretTooLarge", "2 of 2").await;
     assert_eq!(lab.auths("large").await.unwrap().len(), fit / 32 * 32);
+    // An older one that fits is served on, whatever a younger one asks for besides.
+    lab.bind("small", small("second.example.com")).await;
+    lab.until("the older one is served", async || {
+        lab.auths("beside").await.unwrap().keys().eq(["second.example.com"])
+    })
+    .await;
+    lab.until_ready_is("small", "True", "Succeeded").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
