@@ -186,7 +186,7 @@ struct Listed<'a> {
 /// that come last are left out, each as a whole.
 pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
     let all = render_all(template, bindings);
-    let Some(too_large) = &all.too_large else { return all };
+    let Some(too_large) = all.too_large.as_ref().filter(|_| bindings.len() > 1) else { return all };
     let (mut fitting, mut left_out): (Vec<&Bound>, Vec<Arc<str>>) = Default::default();
     for bound in bindings {
         fitting.push(bound);
