@@ -36,6 +36,12 @@ async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a
     })
     .await;
     grant(&lab.plane).await;
+    lab.until("the others are waited for", async || {
+        let said = lab.condition("waits", "ServedAtCreation").await;
+        said.is_some_and(|(.., message)| message.contains("every replica takes it first"))
+    })
+    .await;
+    assert!(configuration(lab).await.is_none());
     lab.until("the API server asks", async || configuration(lab).await.is_some()).await;
     for number in 0..200 {
         created(&lab.client, "waits", &format!("under-fail-{number}")).await.unwrap();
