@@ -285,6 +285,11 @@ async fn selectors_of_namespaces_and_service_accounts_decide_whom_it_is_asked_ab
     odd["serviceAccounts"] =
         json!({ "selector": { "matchExpressions": [{ "key": "a b", "operator": "Exists" }] } });
     lab.bind("odd", odd).await;
+    lab.until("the API server is told of it", async || {
+        let webhooks = configuration(&lab).await.unwrap().webhooks.unwrap_or_default();
+        webhooks.iter().any(|webhook| webhook.name.starts_with("ignore-10s"))
+    })
+    .await;
     until_served_by_webhook(&lab, "odd").await;
     // Only with the controller gone it shows whom the API server asks about.
     lab.controller.kill();
