@@ -57,6 +57,8 @@ pub struct Document {
     pub diagnostics: Vec<Diagnostic>,
     /// Whether a ConfigMap was found, if only an empty one.
     found: bool,
+    /// Whether something stands in it that could not be read, so that what was read is not what was meant.
+    pub unread: bool,
 }
 
 impl Document {

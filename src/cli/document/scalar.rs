@@ -47,6 +47,16 @@ impl Scalar {
         Self { value: value.to_owned(), places, whole: 0..value.len(), manner: Manner::Bare }
     }
 
+    /// A part of a file that is read as it stands there, and in which nothing may be changed: it is to be written as
+    /// a text first.
+    pub(super) fn verbatim(source: &str, whole: Range<usize>) -> Self {
+        let mut scalar = Self::bare(source).left_as_it_is();
+        for (start, end) in &mut scalar.places {
+            (*start, *end) = (*start + whole.start, *end + whole.start);
+        }
+        Self { whole, ..scalar }
+    }
+
     /// What the parser read, with its places found again in the text.
     pub(super) fn read(text: &str, value: &str, style: ScalarStyle, whole: Range<usize>) -> Self {
         let aligned = align::align(text, value, style, whole.clone());

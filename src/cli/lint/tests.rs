@@ -109,6 +109,31 @@ fn what_is_no_text_is_put_in_quotes_before_it_is_respelt() {
     }
 }
 
+/// No binding is made of less than what was written, and nothing is said of what is only not read.
+#[test]
+fn what_could_not_be_read_leaves_no_binding() {
+    let head = "kind: ConfigMap\nmetadata:\n  name: acr-configuration\n";
+    let list = "acr-registry-info: |\n    - instanceId: cri-a1b2c3\n      regionId: cn-hangzhou\n";
+    for (file, codes) in [
+        (format!("{head}data:\n  watch-namespace:\n    a: b\n  {list}"), vec!["ACR704"]),
+        (format!("{head}data: foo\n"), vec!["ACR716"]),
+        (format!("{head}data:\n  watch-namespace: all\n{list}"), vec!["ACR715"]),
+        (format!("{head}  data:\n    watch-namespace: all\n"), vec!["ACR715"]),
+    ] {
+        let report = check(&read("a", &file));
+        let found: Vec<&str> = report.diagnostics.iter().map(|d| d.code.as_str()).collect();
+        assert_eq!(found, codes, "{file}");
+        assert!(report.conversion.is_none_or(|conversion| conversion.spec.is_none()), "{file}");
+    }
+    let file = format!(
+        "{head}data:\n  rrsa: {{\n    enable: true }}\n  {list}      rrsaRoleARN: acs:ram::1:role/r\n      rrsaOIDCProviderRoleARN: acs:ram::1:oidc-provider/p\n"
+    );
+    let report = check(&read("a", &file));
+    let found: Vec<&str> = report.diagnostics.iter().map(|d| d.code.as_str()).collect();
+    assert_eq!(found, ["ACR704"]);
+    assert!(report.conversion.unwrap().spec.unwrap().registries[0].rrsa_role_arn.is_some());
+}
+
 #[test]
 fn no_format_shows_a_key() {
     for file in [
