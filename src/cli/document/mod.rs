@@ -9,7 +9,7 @@
 //! so that one look tells the faults of both.
 
 mod align;
-mod draft;
+pub(super) mod draft;
 mod heal;
 mod locate;
 mod read;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cli::document::read;
+use crate::cli::document::{draft::Draft, read};
 
 const FILE: &str = "data:\n  watch-namespace: all\n  acr-registry-info: |\n    - instanceId: cri-a\n      regionId: CN-HANGZHOU\n";
 
@@ -132,6 +132,96 @@ fn what_could_not_be_read_leaves_no_binding() {
     let found: Vec<&str> = report.diagnostics.iter().map(|d| d.code.as_str()).collect();
     assert_eq!(found, ["ACR704"]);
     assert!(report.conversion.unwrap().spec.unwrap().registries[0].rrsa_role_arn.is_some());
+}
+
+/// The file once there is nothing left to edit. One edit may stand in another's way, so that it takes a few rounds.
+fn healed(file: &str) -> Result<(String, Report), String> {
+    let mut text = file.to_owned();
+    for _ in 0..12 {
+        let report = check(&read("a", &text));
+        let edits: Vec<Edit> = report.diagnostics.iter().flat_map(|d| d.edits.clone()).collect();
+        let next = Draft::new(&text, &edits).text;
+        if next == text {
+            return Ok((text, report));
+        }
+        text = next;
+    }
+    Err(text)
+}
+
+/// What YAML drops where it folds lines cannot be put in there.
+#[test]
+fn a_text_of_several_lines_in_quotes_is_written_anew_where_its_lines_begin() {
+    for (written, expected) in [
+        (
+            "\"- instanceId: cri-a\n\n    regionId: cn-beijing\"",
+            "- instanceId: cri-a\n  regionId: cn-beijing",
+        ),
+        ("'- instanceId: cri-a\n\n    regionId: cn-beijing'", "- instanceId: cri-a\n  regionId: cn-beijing"),
+        (
+            "\"- instanceId: cri-a\\n\\\n    regionId: CN-beijing\"",
+            "- instanceId: cri-a\n  regionId: cn-beijing",
+        ),
+        (
+            "\"- instanceId: cri-a\n\n    \\  regionId: CN-beijing\"",
+            "- instanceId: cri-a\n  regionId: cn-beijing",
+        ),
+    ] {
+        let (text, report) = healed(&format!("data:\n  acr-registry-info: {written}\n")).unwrap();
+        assert_eq!(report.diagnostics, [], "{text}");
+        assert_eq!(read("a", &text).data()["acr-registry-info"], expected, "{text}");
+    }
+}
+
+/// A list of entries as people write them, some with slips.
+fn list() -> impl Strategy<Value = String> {
+    let field = |of: &[&'static str]| prop::sample::select(of.to_vec());
+    let entry = (
+        field(&["cri-a", "\"cri-a,cri-b\"", "'cri-c'", "\"\""]),
+        field(&["", "regionId: cn-beijing", "regionId: CN-beijing", "regionId: '$REGION'"]),
+        field(&["", "domains: \"a.com,b.com\"", "domains: [a.com, b.com]", "domains: A.com"]),
+        field(&["  ", "    ", ", "]),
+    );
+    prop::collection::vec(entry, 1..4).prop_map(|entries| {
+        let line = |(id, region, domains, gap): (&str, &str, &str, &str)| {
+            let braces = gap == ", ";
+            let mut text = format!("- {}instanceId: {id}", if braces { "{" } else { "" });
+            for field in [region, domains].into_iter().filter(|field| !field.is_empty()) {
+                text += &format!("{}{gap}{field}", if braces { "" } else { "\n" });
+            }
+            text + if braces { "}\n" } else { "\n" }
+        };
+        entries.into_iter().map(line).collect()
+    })
+}
+
+/// A value in a manner of its own beneath its key.
+fn written_as(value: &str, manner: usize) -> String {
+    let value = value.trim_end();
+    let escaped = value.replace('"', "\\\"");
+    match manner {
+        0 => format!("|\n    {}", value.replace('\n', "\n    ")),
+        1 => format!("\n    \"{}\"", escaped.replace('\n', "\\n")),
+        2 => format!("\"{}\"", escaped.replace('\n', "\\n\\\n    \\ ").replace("\\ -", "-")),
+        3 => format!("\"{}\"", escaped.replace('\n', "\n\n    ")),
+        4 => format!("\n    '{}'", value.replace('\'', "''").replace('\n', "\n\n    ")),
+        _ => format!("\n    |-\n    {}", value.replace('\n', "\n    ")),
+    }
+}
+
+proptest! {
+    /// However the value is written, it is a text, and its edits come to rest and leave what was read as it was.
+    #[test]
+    fn edits_do_no_harm_to_the_file(value in list(), manner in 0_usize..6) {
+        let file = format!("data:\n  acr-registry-info: {}\n  rrsa: ''\n", written_as(&value, manner));
+        let document = read("a", &file);
+        prop_assert_eq!(&document.diagnostics, &[], "{}", file);
+        let before = check(&document);
+        let (text, after) = healed(&file).map_err(|text| TestCaseError::fail(format!("{file} never rests: {text}")))?;
+        if before.count(Severity::Error) == 0 {
+            prop_assert_eq!(&after.conversion.unwrap().spec, &before.conversion.unwrap().spec, "{} became {}", file, text);
+        }
+    }
 }
 
 #[test]
