@@ -347,7 +347,7 @@ impl<'a> Scan<'a> {
 }
 
 /// Where the quoted text at the beginning ends, its second quote included.
-fn closing(value: &str, quote: char) -> Option<usize> {
+pub(super) fn closing(value: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     let mut chars = value.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {

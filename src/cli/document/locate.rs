@@ -32,7 +32,7 @@ impl Map<'_> {
 }
 
 /// The managed edition's name, where its configuration stands among those of other add-ons.
-const ADDON: &str = "managed-aliyun-acr-credential-helper";
+pub(super) const ADDON: &str = "managed-aliyun-acr-credential-helper";
 
 /// The likeliest: the ConfigMap by its name, one that has a key of ours, a bare `data`, its bare content.
 pub(super) fn locate(roots: &[Node]) -> Option<Located<'_>> {
@@ -74,14 +74,6 @@ fn addon(node: &Node) -> Option<&Node> {
     }
     let ours = value("name").and_then(Node::text).is_none_or(|name| name == ADDON);
     value(CONFIG).filter(|config| ours && escaped(config))
-}
-
-/// Whether a text is Terraform's line `config = "{…}"`, or JSON with its quotes escaped: neither is YAML.
-pub(super) fn is_escaped_addon(text: &str) -> bool {
-    let text = text.trim_start_matches('\u{feff}').trim_start();
-    let line = text.trim_start_matches('"').strip_prefix(CONFIG);
-    let value = line.and_then(|rest| rest.trim_start_matches('"').trim_start().strip_prefix(['=', ':']));
-    text.starts_with("{\\") || value.is_some_and(|value| value.trim_start().starts_with("\"{"))
 }
 
 /// Whether a map has a key of the legacy ConfigMap.

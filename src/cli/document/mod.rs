@@ -14,6 +14,7 @@ mod heal;
 mod locate;
 mod read;
 mod scalar;
+mod terraform;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -6,7 +6,8 @@ use granit_parser::ScalarStyle;
 
 use super::draft::Draft;
 use super::heal::{self, Slip, data_key, is_nested};
-use super::locate::{Located, has_ours, is_escaped_addon, kinds, locate};
+use super::locate::{Located, has_ours, kinds, locate};
+use super::terraform::{self, Config};
 use super::tree::{self, Fault, Kind, Node};
 use super::{Document, Scalar, Source, Value};
 use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
@@ -36,11 +37,19 @@ pub fn read(name: &str, text: &str) -> Document {
         document.diagnostics.push(whole(Code::OuterTemplate, Some(at..at + 2), message));
         return document;
     }
-    if is_escaped_addon(text) {
-        document.addon = Some(Scalar::bare(text));
-        return document;
-    }
     let (roots, fault) = tree::parse(text);
+    match locate(&roots).is_none().then(|| terraform::config(text)).flatten() {
+        Some(Config::Escaped(span)) => {
+            document.addon = Some(Scalar::escaped(text, span));
+            return document;
+        }
+        Some(Config::Expression(span)) => {
+            let message = "is worked out by Terraform alone: give the JSON that comes out, or the line config = \"{\\\"AcrInstanceInfo\\\": …}\"";
+            document.diagnostics.push(whole(Code::OuterNoConfiguration, Some(span), message.to_owned()));
+            return document;
+        }
+        None => {}
+    }
     let slips = slips(text, &roots, fault.is_some());
     let edits: Vec<Edit> = slips.iter().flat_map(|slip| slip.edits.iter().cloned()).collect();
     document.diagnostics.extend(slips.into_iter().map(told));
@@ -303,18 +312,21 @@ impl Reader<'_> {
         // Its text is YAML, as this is. A block's first line is indented as the others are.
         let text = &self.draft.text;
         let begins = text.get(..node.span.start).unwrap_or_default().rsplit('\n').next().unwrap_or_default();
-        let lead = if begins.trim_start_matches(' ').is_empty() { begins.len() } else { 0 };
+        let lead = if begins.trim_start_matches([' ', '-']).is_empty() { begins.len() } else { 0 };
         let span = node.span.start - lead..node.span.end;
         let source = text.get(span.clone()).unwrap_or_default();
         let scalar = Scalar::verbatim(source, span).moved(&self.draft.origin);
-        if flow && !source.contains(['\'', '\n']) {
-            let message = "is a list or a map, and the API server takes only texts here: put it in quotes";
-            self.tell(Code::OuterBlockMissing, name, &key.span, message, &quotes(&node.span, "'"));
+        let (edits, cure) = if !flow {
+            (Vec::new(), "write | after the colon, and what it says beneath")
+        } else if !source.contains(['\'', '\n']) {
+            (quotes(&node.span, "'"), "put it in quotes")
+        } else if let Some(edit) = self.block_of(key, node) {
+            (vec![edit], "write | after the colon, and what it says beneath")
         } else {
-            let edits: Vec<Edit> = if flow { self.block_of(key, node) } else { None }.into_iter().collect();
-            let message = "is a list or a map, and the API server takes only texts here: write | after the colon, and what it says beneath";
-            self.tell(Code::OuterBlockMissing, name, &key.span, message, &edits);
-        }
+            (Vec::new(), "write it as one text in quotes")
+        };
+        let message = format!("is a list or a map, and the API server takes only texts here: {cure}");
+        self.tell(Code::OuterBlockMissing, name, &key.span, &message, &edits);
         Some(scalar)
     }
 

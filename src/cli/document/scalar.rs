@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use granit_parser::ScalarStyle;
 
-use super::align;
 use super::draft::Draft;
+use super::{align, tree};
 use crate::model::legacy::Edit;
 
 /// A text as Kubernetes would hold it, and a map from each of its bytes to the file. It may hold a key pair, hence
@@ -62,6 +62,23 @@ impl Scalar {
         let mut scalar = Self::bare(source).left_as_it_is();
         for (start, end) in &mut scalar.places {
             (*start, *end) = (*start + whole.start, *end + whole.start);
+        }
+        Self { whole, ..scalar }
+    }
+
+    /// What stands in a part of a file as it would within double quotes, which are there or are not.
+    pub(super) fn escaped(text: &str, whole: Range<usize>) -> Self {
+        let source = text.get(whole.clone()).unwrap_or_default();
+        let bare = usize::from(!source.starts_with('"'));
+        let quoted = if bare > 0 { format!("\"{source}\"") } else { source.to_owned() };
+        let (roots, _) = tree::parse(&quoted);
+        let Some(value) = roots.first().and_then(tree::Node::text) else {
+            return Self::verbatim(source, whole);
+        };
+        let mut scalar = Self::read(&quoted, value, ScalarStyle::DoubleQuoted, 0..quoted.len());
+        for (start, end) in &mut scalar.places {
+            let at = |place: usize| (place + whole.start).saturating_sub(bare).min(whole.end);
+            (*start, *end) = (at(*start), at(*end));
         }
         Self { whole, ..scalar }
     }

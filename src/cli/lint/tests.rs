@@ -57,6 +57,54 @@ fn what_ends_with_which_number() {
     assert_eq!(code("webhook-configuration: |\n  enable: true\n", true), 0, "a note is no warning");
 }
 
+/// Terraform has the add-on's JSON in quotes, among lines of its own.
+#[test]
+fn a_finding_within_terraforms_quotes_is_where_the_user_edits() {
+    let config =
+        r#"config = "{\"AcrInstanceInfo\":[{\"instanceId\":\"cri-a1b2c3\",\"regionId\":\"CN-Beijing\"}]}""#;
+    let name = "name   = \"managed-aliyun-acr-credential-helper\"";
+    let other = "  addons {\n    name   = \"metrics-server\"\n    config = \"{\\\"a\\\":1}\"\n  }\n";
+    let bare = config.trim_start_matches("config = ").trim_matches('"');
+    for file in [
+        config.to_owned(),
+        format!("# moved from the ConfigMap\n// by hand\n{name}\n{config}\nversion = \"1\"\n"),
+        format!("addons {{\n  {name}\n  {config}\n}}\n"),
+        format!(
+            "resource \"alicloud_cs_managed_kubernetes\" \"k\" {{\n  name = \"k\"\n{other}  addons {{\n    {config}\n    {name}\n  }}\n{other}}}\n"
+        ),
+        format!("\"config\": {},\n", config.trim_start_matches("config = ")),
+        bare.to_owned(),
+        format!("\u{feff}{bare}\r\n"),
+    ] {
+        let report = check(&read("a.tf", &file));
+        let found: Vec<&str> = report.diagnostics.iter().map(|d| d.code.as_str()).collect();
+        assert_eq!(found, ["ACR118"], "{file}");
+        let diagnostic = &report.diagnostics[0];
+        let at = file.find("CN-Beijing").unwrap();
+        assert_eq!(diagnostic.span, Some(at - 2..at + "CN-Beijing".len() + 2), "{file}");
+        let (mended, report) = healed(&file).unwrap();
+        assert_eq!(mended, file.replace("CN-Beijing", "cn-beijing"));
+        assert!(report.diagnostics.is_empty() && report.conversion.unwrap().spec.is_some());
+    }
+    // What only Terraform can work out is not guessed.
+    for value in ["jsonencode({\n  AcrInstanceInfo = []\n})", "<<-EOF\n{\"AcrInstanceInfo\": []}\nEOF"] {
+        for file in [format!("config = {value}\n"), format!("addons {{\n  {name}\n  config = {value}\n}}\n")]
+        {
+            let report = check(&read("a.tf", &file));
+            let found: Vec<&str> = report.diagnostics.iter().map(|d| d.code.as_str()).collect();
+            assert_eq!(found, ["ACR702"], "{file}");
+            let diagnostic = &report.diagnostics[0];
+            assert!(
+                diagnostic.message.contains("config = \"{\\\"AcrInstanceInfo\\\""),
+                "{}",
+                diagnostic.message
+            );
+            assert_eq!(diagnostic.span.clone().unwrap().start, file.find(value).unwrap());
+            assert!(report.conversion.is_none());
+        }
+    }
+}
+
 #[test]
 fn a_live_object_is_named_by_its_key() {
     let data =
@@ -205,6 +253,7 @@ fn written_as(value: &str, manner: usize) -> String {
         2 => format!("\"{}\"", escaped.replace('\n', "\\n\\\n    \\ ").replace("\\ -", "-")),
         3 => format!("\"{}\"", escaped.replace('\n', "\n\n    ")),
         4 => format!("\n    '{}'", value.replace('\'', "''").replace('\n', "\n\n    ")),
+        5 => format!(">-\n    {}", value.replace('\n', "\n\n    ")),
         _ => format!("\n    |-\n    {}", value.replace('\n', "\n    ")),
     }
 }
@@ -212,7 +261,7 @@ fn written_as(value: &str, manner: usize) -> String {
 proptest! {
     /// However the value is written, it is a text, and its edits come to rest and leave what was read as it was.
     #[test]
-    fn edits_do_no_harm_to_the_file(value in list(), manner in 0_usize..6) {
+    fn edits_do_no_harm_to_the_file(value in list(), manner in 0_usize..7) {
         let file = format!("data:\n  acr-registry-info: {}\n  rrsa: ''\n", written_as(&value, manner));
         let document = read("a", &file);
         prop_assert_eq!(&document.diagnostics, &[], "{}", file);
@@ -237,6 +286,8 @@ fn no_format_shows_a_key() {
 
   regionId: CN-A'\n",
         "acr-registry-info: |\n  - instanceId: cri-a1b2c3\n    customAcessKeySecret: SECRETSECRET\n",
+        "name = \"managed-aliyun-acr-credential-helper\"\nconfig = \"{\\\"AcrInstanceInfo\\\":[{\\\"customAccessKey\\\":\\\"SECRETSECRET\\\",\\\"customAccessKeySecret\\\":\\\"“SECRETSECRET”\\\"}]}\"\n",
+        "acr-registry-info: [\n  {customAccessKey: SECRETSECRET, customAccessKeySecret: SECRETSECRET}]\nwatch-namespace: {a: b}\n",
         "acr-registry-info: |\n  - instanceId: cri-a1b2c3\n    custom_access_key_secret:SECRETSECRET\n",
         "acr-registry-info: |\n  - custom_acess_key_secret:SECRETSECRET\n",
         "acr-registry-info: |\n  - instanceId: cri-a1b2c3\n    regionId: acess_key_secret=SECRETSECRET\n",

@@ -79,7 +79,7 @@ impl Entry<'_> {
     /// The instances, what they share, the key pair, and whether each field could be read. Where one could not, what
     /// fits the others stands in for it, so that they are looked at too.
     fn parts(&self, findings: &mut Findings) -> (Vec<Option<String>>, RegistryEntry, Option<KeyPair>, bool) {
-        let mut whole = true;
+        let mut whole = !self.fields.contradictory;
         let ids = or(self.instances(findings), vec![None], &mut whole);
         let region_id = or(self.region(findings), None, &mut whole);
         let domains = or(self.domains(findings), Vec::new(), &mut whole);

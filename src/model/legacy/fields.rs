@@ -29,15 +29,23 @@ pub(super) struct Fields<'a> {
     pub(super) text: &'a str,
     span: Span,
     found: Vec<(&'static str, &'a Pair)>,
+    /// Whether a key stands twice with different values.
+    pub(super) contradictory: bool,
 }
 
 impl<'a> Fields<'a> {
-    /// Sorts the pairs of a map. `None`: a key stands twice with different values, which is told.
+    /// Sorts the pairs of a map. `None`: it is none. A key that stands twice with different values is told, and has
+    /// the first of them.
     pub(super) fn read(sort: &Sort<'a>, node: &'a Node, findings: &mut Findings) -> Option<Self> {
         let Value::Map(pairs) = &node.value else { return None };
         let Sort { at, text, known, unknown } = *sort;
-        let mut fields = Self { at: at.to_owned(), text, span: node.span.clone(), found: Vec::new() };
-        let mut contradictory = false;
+        let mut fields = Self {
+            at: at.to_owned(),
+            text,
+            span: node.span.clone(),
+            found: Vec::new(),
+            contradictory: false,
+        };
         for pair in pairs {
             let (written, value) = (&pair.key, &pair.value);
             let span = pair.key_span.clone().or_else(|| value.span.clone());
@@ -63,14 +71,19 @@ impl<'a> Fields<'a> {
                     findings.edit(Code::KeyTwice, &path, span, "stands twice: delete one", edit);
                 }
                 Some(_) => {
-                    contradictory = true;
+                    fields.contradictory = true;
                     let message =
                         "stands twice with different values: delete one, or begin another entry with \"- \"";
                     findings.add(Code::KeyContradicts, &path, span, message);
                 }
             }
         }
-        (!contradictory).then_some(fields)
+        Some(fields)
+    }
+
+    /// The fields, if no key stands twice with different values.
+    pub(super) fn consistent(self) -> Option<Self> {
+        (!self.contradictory).then_some(self)
     }
 
     /// `acr-registry-info[1].regionId`

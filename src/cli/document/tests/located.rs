@@ -154,6 +154,13 @@ fn a_list_or_a_map_is_read_or_leaves_the_whole_unread() {
             "data:\n  rrsa: &on\n    enable: true\n",
         ),
         (
+            "data:\n  acr-registry-info: !!seq\n  - instanceId: cri-a\n  - instanceId: cri-b\n",
+            vec!["ACR704 acr-registry-info 2:3"],
+            "acr-registry-info",
+            Some("  - instanceId: cri-a\n  - instanceId: cri-b"),
+            "data:\n  acr-registry-info: !!seq\n  - instanceId: cri-a\n  - instanceId: cri-b\n",
+        ),
+        (
             "data:\n  watch-namespace:\n    a: b\n",
             vec!["ACR704 watch-namespace 2:3"],
             "watch-namespace",

@@ -118,6 +118,7 @@ fn a_field_that_is_refused_hides_none_of_the_others() {
         ("  expireDuration: abc\n", vec!["ACR125"]),
         ("  customAccessKey: LTAI\n", vec!["ACR502"]),
         ("  rrsaRoleARN: <ARN of the role>\n  rrsaOIDCProviderRoleARN: x\n", vec!["ACR123", "ACR124"]),
+        ("  regionId: cn-beijing\n", vec!["ACR113"]),
         ("  rrsaRoleARN: acs:ram::1:role/x\n  rrsaOIDCProviderRoleARN: [x]\n", vec!["ACR129"]),
     ] {
         let entry = format!("- {wrong}{more}");
