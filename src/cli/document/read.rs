@@ -342,7 +342,7 @@ impl Reader<'_> {
         let indent = lines.map(indent).min().unwrap_or(depth + 2);
         let written = format!("|\n{}", " ".repeat(indent));
         let start = node.span.start;
-        (alone && same_line && indent > depth).then(|| Edit { span: start..start, text: written })
+        (alone && same_line && indent > depth).then_some(Edit { span: start..start, text: written })
     }
 }
 
