@@ -37,7 +37,7 @@ pub fn check_port(key: &str) -> Result<(), String> {
 /// The key within a text that has a scheme before it or a slash behind it.
 pub fn within(text: &str) -> Option<&str> {
     let key = text.split_once("://").map_or(text, |(_, key)| key).trim_end_matches('/');
-    (key != text && is_address(key)).then_some(key)
+    (key != text && is_address(key) && check_port(key).is_ok()).then_some(key)
 }
 
 fn is_address(key: &str) -> bool {

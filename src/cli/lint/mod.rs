@@ -43,9 +43,7 @@ pub fn check(document: &Document) -> Report {
         None if document.holds_nothing() => None,
         None => Some(convert(&document.data())),
     };
-    if document.unread
-        && let Some(conversion) = &mut conversion
-    {
+    if let Some(conversion) = conversion.as_mut().filter(|_| document.unread) {
         // What is not there may be what could not be read.
         conversion.findings.retain(|finding| !matches!(finding.code, Code::EmptyList | Code::RrsaUnused));
     }
@@ -71,9 +69,7 @@ pub fn check(document: &Document) -> Report {
         (Source { name: source.name.clone(), text }, lines)
     };
     let sources = document.sources.iter().map(source).collect();
-    if document.unread
-        && let Some(conversion) = &mut conversion
-    {
+    if let Some(conversion) = conversion.as_mut().filter(|_| document.unread) {
         // A binding of less than what was written would be the wrong one.
         (conversion.spec, conversion.key_pairs) = (None, Vec::new());
     }

@@ -154,6 +154,7 @@ fn the_address_within_a_domain_is_what_is_proposed() {
         ("a.com/", Some("a.com")),
         ("https:///", None),
         ("a.com:65536", None),
+        ("https://a.com:65536", None),
         ("a.com:65535", Some("a.com:65535")),
     ] {
         let text = format!("- instanceId: cri-a\n  domains: {domains}\n");
