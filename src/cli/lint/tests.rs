@@ -318,6 +318,7 @@ proptest! {
             "data:", "\n", "\n  ", "\n    ", "\r\n", "\t", "acr-registry-info", "service-account", "rrsa", ":", ": ", "：", "|", "\"", "'",
             "- instanceId", "regionId", "cri-a", "CN-A", " // ", " # ", "*", "[", "]", "{", "}", ",", "中", "🙂", "\u{feff}", "\u{1b}", "\0",
             "customAccessKey", "expireDuration", "enable", "15", "\\u00e9", "\\",
+            "config = ", "name = ", "\"{\\\"", "\\\"", "{\\", "AcrInstanceInfo", "jsonencode(", "kind: ConfigMap\nmetadata:\n  name: acr-configuration\n",
         ]), 0..40)
     ) {
         let report = check(&read("a", &parts.concat()));
