@@ -5,9 +5,42 @@
 /// # Errors
 /// What is wrong with it, and what to write instead.
 pub fn check(key: &str) -> Result<(), String> {
-    if let Some((scheme, rest)) = key.split_once("://") {
-        return Err(format!("{key:?} has the scheme {scheme}: write only {rest}"));
+    if is_address(key) {
+        return Ok(());
     }
+    Err(match within(key) {
+        Some(address) => {
+            format!(
+                "{key:?} is more than a registry address, which has no scheme and no / at its end: write only {address}"
+            )
+        }
+        None => format!(
+            "{key:?} is no registry address: write host[:port][/path] in lower case, such as demo-registry.cn-hangzhou.cr.aliyuncs.com"
+        ),
+    })
+}
+
+/// Checks what the schema does not: that there is such a port.
+///
+/// # Errors
+/// Which ports there are.
+pub fn check_port(key: &str) -> Result<(), String> {
+    let authority = key.split('/').next().unwrap_or(key);
+    match authority.split_once(':').map(|(_, port)| port.parse::<u16>()) {
+        Some(Err(_)) => {
+            Err(format!("{key:?} has a port above 65535: write the one that the registry listens on"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The key within a text that has a scheme before it or a slash behind it.
+pub fn within(text: &str) -> Option<&str> {
+    let key = text.split_once("://").map_or(text, |(_, key)| key).trim_end_matches('/');
+    (key != text && is_address(key) && check_port(key).is_ok()).then_some(key)
+}
+
+fn is_address(key: &str) -> bool {
     let (authority, path) =
         key.split_once('/').map_or((key, None), |(authority, path)| (authority, Some(path)));
     let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
@@ -19,13 +52,7 @@ pub fn check(key: &str) -> Result<(), String> {
     let path_char =
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '/' | '-');
     let path_ok = path.is_none_or(|p| !p.is_empty() && p.chars().all(path_char));
-    if host_ok && port_ok && path_ok && key.len() <= 253 {
-        Ok(())
-    } else {
-        Err(format!(
-            "{key:?} is no registry address: write host[:port][/path] in lower case, such as demo-registry.cn-hangzhou.cr.aliyuncs.com"
-        ))
-    }
+    host_ok && port_ok && path_ok && key.len() <= 253
 }
 
 #[cfg(test)]
@@ -55,5 +82,14 @@ mod tests {
         ] {
             assert!(super::check(key).is_err(), "{key}");
         }
+        for (text, key) in [
+            ("https://a.com/", Some("a.com")),
+            ("a.com//", Some("a.com")),
+            ("a.com", None),
+            ("https://", None),
+        ] {
+            assert_eq!(super::within(text), key, "{text}");
+        }
+        assert!(super::check_port("a.com:65535/b:1").is_ok() && super::check_port("a.com:65536/b").is_err());
     }
 }

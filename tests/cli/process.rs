@@ -67,8 +67,8 @@ fn a_pipe_that_is_closed_early_is_no_error() {
 #[test]
 fn a_key_pair_is_in_no_output_but_the_secret() {
     let file = cured("key-pair")
-        .replace("\"xxxxx\"", "LTAI5tKEYKEYKEYKEYKEY")
-        .replace("\"xxxxxx\"", "aVerySecretSecretOfThirtySigns0");
+        .replace("\"LTAI5tSample\"", "LTAI5tKEYKEYKEYKEYKEY")
+        .replace("\"SampleSecret\"", "aVerySecretSecretOfThirtySigns0");
     let keys = ["LTAI5tKEYKEYKEYKEYKEY", "aVerySecretSecretOfThirtySigns0"];
     for input in
         [file.clone(), file.replace("customAccessKey:", "customAccessKey：").replace("Secret: ", "Secret:")]

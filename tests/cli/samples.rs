@@ -10,6 +10,8 @@ pub fn cured(name: &str) -> String {
     mended(&sample(name))
         .replacen("cri-instanceId", "cri-a1b2c3", 1)
         .replace("cri-instanceId", "cri-d4e5f6")
+        .replace("\"xxxxx\"", "\"LTAI5tSample\"")
+        .replace("\"xxxxxx\"", "\"SampleSecret\"")
         .replace("cri-xxx", "cri-a1b2c3")
         .replace("cn-xxxx", "cn-shanghai")
         .replace("aUserRoleARN", "acs:ram::1:role/a")
@@ -61,7 +63,14 @@ fn with_the_printed_cures_only_placeholders_are_left() {
         ),
         ("role-assumption", vec!["ACR124 acr-registry-info[0].assumeRoleARN"]),
         // No cure moves a key out of the ConfigMap.
-        ("key-pair", vec!["ACR501 acr-registry-info[0].customAccessKey"]),
+        (
+            "key-pair",
+            vec![
+                "ACR133 acr-registry-info[0].customAccessKey",
+                "ACR501 acr-registry-info[0].customAccessKey",
+                "ACR133 acr-registry-info[0].customAccessKeySecret",
+            ],
+        ),
         ("personal", vec!["ACR133 acr-registry-info[0].regionId"]),
         ("webhook", vec!["ACR101 acr-registry-info"]),
     ] {

@@ -3,15 +3,15 @@
 use crate::model::legacy::Edit;
 
 /// A text with changes made.
-pub(super) struct Draft {
-    pub(super) text: String,
+pub(in crate::cli) struct Draft {
+    pub(in crate::cli) text: String,
     /// For each byte, and for the end, where it stands in the text that the draft was made from. What was put in
     /// stands where it was put.
     pub(super) origin: Vec<usize>,
 }
 
 impl Draft {
-    pub(super) fn new(source: &str, edits: &[Edit]) -> Self {
+    pub(in crate::cli) fn new(source: &str, edits: &[Edit]) -> Self {
         let mut draft = Self { text: String::with_capacity(source.len()), origin: Vec::new() };
         let mut done = 0;
         for edit in in_order(source, edits) {

@@ -51,6 +51,11 @@ pub fn data_key(name: &str) -> Option<&'static str> {
     legacy::KEYS.into_iter().find(|known| known.eq_ignore_ascii_case(name))
 }
 
+/// Whether the text of a key is YAML of its own.
+pub(super) fn is_nested(name: &str) -> bool {
+    NESTED.iter().any(|nested| nested.eq_ignore_ascii_case(name))
+}
+
 /// Whether a line is an item of a list, or a key of an entry or a map: `data` has no such keys.
 fn within_a_block(line: Line<'_>) -> bool {
     let inner = |name: &str| entry::KEYS.iter().chain(&SETTINGS).any(|key| key.eq_ignore_ascii_case(name));
@@ -247,9 +252,15 @@ impl<'a> Scan<'a> {
         }
         let next = self.lines[index + 1..].iter().find(|line| !line.is_blank() && !line.is_comment());
         let Some(&next) = next else { return };
-        let nested = NESTED.iter().any(|name| name.eq_ignore_ascii_case(pair.key));
+        let nested = is_nested(pair.key);
+        let holds_keys =
+            || Pair::of(next).is_some_and(|next| data_key(next.key).is_some()) && !next.is_item();
         let beside = within_a_block(next) && next.depth() == pair.depth;
-        if header {
+        if header && pair.key == "data" && next.depth() > pair.depth && holds_keys() {
+            let edit = Edit { span: colon.end..value_at + value.len(), text: String::new() };
+            let message = "what stands beneath it is one text, in which nobody looks for keys: delete what follows the colon";
+            self.add(Code::OuterDataNoMap, pair, value_at..value_at + value.len(), message, vec![edit]);
+        } else if header {
             self.block = Some(Block { depth: pair.depth, moved_by: None });
             if nested && beside {
                 let message = "what belongs to the | must be indented deeper than its key";
@@ -257,7 +268,14 @@ impl<'a> Scan<'a> {
                 self.move_block();
             }
         } else if value.is_empty() && nested && (beside || next.depth() > pair.depth) {
-            if Pair::of(next).is_some_and(|next| data_key(next.key).is_some()) && !next.is_item() {
+            if is_block_header(next.body()) {
+                self.block = Some(Block { depth: pair.depth, moved_by: None });
+                return;
+            }
+            if begins_a_text(next.body()) {
+                return;
+            }
+            if holds_keys() {
                 self.keys_beneath(index, pair, next.depth());
                 return;
             }
@@ -329,7 +347,7 @@ impl<'a> Scan<'a> {
 }
 
 /// Where the quoted text at the beginning ends, its second quote included.
-fn closing(value: &str, quote: char) -> Option<usize> {
+pub(super) fn closing(value: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     let mut chars = value.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
@@ -343,6 +361,16 @@ fn closing(value: &str, quote: char) -> Option<usize> {
         }
     }
     None
+}
+
+/// Whether a line begins with a text, or what says how one is meant, and not with a key in quotes.
+fn begins_a_text(body: &str) -> bool {
+    match body.chars().next() {
+        Some(quote @ ('"' | '\'')) => closing(body, quote)
+            .is_none_or(|end| !body[end..].trim_start_matches([' ', '\t']).starts_with(':')),
+        Some(sign) => matches!(sign, '|' | '>' | '!' | '&' | '*'),
+        None => false,
+    }
 }
 
 /// `|`, `>-`, `|2+` and the like.

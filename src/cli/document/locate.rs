@@ -16,7 +16,7 @@ pub(super) enum Located<'a> {
 /// A ConfigMap.
 #[derive(Default)]
 pub(super) struct Map<'a> {
-    /// Its `data`, or none where it has none.
+    /// Its `data`, which need be no map; none where it has none.
     pub(super) data: Option<&'a Node>,
     /// All of it, or none where the file is the bare content of `data`.
     pub(super) object: Option<&'a Node>,
@@ -24,8 +24,15 @@ pub(super) struct Map<'a> {
     pub(super) again: Vec<&'a Node>,
 }
 
+impl Map<'_> {
+    /// What stands where `data` has its keys, and is no map of them.
+    pub(super) fn no_keys(&self) -> Option<&Node> {
+        self.data.filter(|data| !data.is_nothing() && !matches!(data.kind, Kind::Map { .. }))
+    }
+}
+
 /// The managed edition's name, where its configuration stands among those of other add-ons.
-const ADDON: &str = "managed-aliyun-acr-credential-helper";
+pub(super) const ADDON: &str = "managed-aliyun-acr-credential-helper";
 
 /// The likeliest: the ConfigMap by its name, one that has a key of ours, a bare `data`, its bare content.
 pub(super) fn locate(roots: &[Node]) -> Option<Located<'_>> {
@@ -34,11 +41,10 @@ pub(super) fn locate(roots: &[Node]) -> Option<Located<'_>> {
         || objects.iter().copied().filter(|node| node.get("kind").and_then(Node::text) == Some("ConfigMap"));
     let mut named = maps().filter(|map| of_metadata(map, "name") == Some(LEGACY_NAME));
     if let Some(object) = named.next() {
-        let data = object.get("data").filter(|data| matches!(data.kind, Kind::Map { .. }));
         let there = |map: &&Node| of_metadata(map, "namespace").is_none_or(|name| name == LEGACY_NAMESPACE);
         let again =
             named.filter(there).filter_map(|map| map.get("metadata").and_then(|m| m.get("name"))).collect();
-        return Some(Located::Map(Map { data, object: Some(object), again }));
+        return Some(Located::Map(Map { data: object.get("data"), object: Some(object), again }));
     }
     let unnamed = objects.iter().filter(|node| node.get("kind").is_none());
     let data = |node: &&Node| node.get("data").is_some_and(has_ours);
@@ -68,14 +74,6 @@ fn addon(node: &Node) -> Option<&Node> {
     }
     let ours = value("name").and_then(Node::text).is_none_or(|name| name == ADDON);
     value(CONFIG).filter(|config| ours && escaped(config))
-}
-
-/// Whether a text is Terraform's line `config = "{…}"`, or JSON with its quotes escaped: neither is YAML.
-pub(super) fn is_escaped_addon(text: &str) -> bool {
-    let text = text.trim_start_matches('\u{feff}').trim_start();
-    let line = text.trim_start_matches('"').strip_prefix(CONFIG);
-    let value = line.and_then(|rest| rest.trim_start_matches('"').trim_start().strip_prefix(['=', ':']));
-    text.starts_with("{\\") || value.is_some_and(|value| value.trim_start().starts_with("\"{"))
 }
 
 /// Whether a map has a key of the legacy ConfigMap.

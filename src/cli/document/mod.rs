@@ -9,11 +9,12 @@
 //! so that one look tells the faults of both.
 
 mod align;
-mod draft;
+pub(super) mod draft;
 mod heal;
 mod locate;
 mod read;
 mod scalar;
+mod terraform;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -57,6 +58,8 @@ pub struct Document {
     pub diagnostics: Vec<Diagnostic>,
     /// Whether a ConfigMap was found, if only an empty one.
     found: bool,
+    /// Whether something stands in it that could not be read, so that what was read is not what was meant.
+    pub unread: bool,
 }
 
 impl Document {

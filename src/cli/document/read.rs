@@ -5,8 +5,9 @@ use std::ops::Range;
 use granit_parser::ScalarStyle;
 
 use super::draft::Draft;
-use super::heal::{self, Slip};
-use super::locate::{Located, has_ours, is_escaped_addon, kinds, locate};
+use super::heal::{self, Slip, data_key, is_nested};
+use super::locate::{Located, has_ours, kinds, locate};
+use super::terraform::{self, Config};
 use super::tree::{self, Fault, Kind, Node};
 use super::{Document, Scalar, Source, Value};
 use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
@@ -36,11 +37,19 @@ pub fn read(name: &str, text: &str) -> Document {
         document.diagnostics.push(whole(Code::OuterTemplate, Some(at..at + 2), message));
         return document;
     }
-    if is_escaped_addon(text) {
-        document.addon = Some(Scalar::bare(text));
-        return document;
-    }
     let (roots, fault) = tree::parse(text);
+    match locate(&roots).is_none().then(|| terraform::config(text)).flatten() {
+        Some(Config::Escaped(span)) => {
+            document.addon = Some(Scalar::escaped(text, span));
+            return document;
+        }
+        Some(Config::Expression(span)) => {
+            let message = "is worked out by Terraform alone: give the JSON that comes out, or the line config = \"{\\\"AcrInstanceInfo\\\": …}\"";
+            document.diagnostics.push(whole(Code::OuterNoConfiguration, Some(span), message.to_owned()));
+            return document;
+        }
+        None => {}
+    }
     let slips = slips(text, &roots, fault.is_some());
     let edits: Vec<Edit> = slips.iter().flat_map(|slip| slip.edits.iter().cloned()).collect();
     document.diagnostics.extend(slips.into_iter().map(told));
@@ -62,7 +71,12 @@ fn slips(text: &str, roots: &[Node], faulty: bool) -> Vec<Slip> {
     if text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '[']) {
         return Vec::new();
     }
-    if faulty || locate(roots).is_none() {
+    let readable = match locate(roots) {
+        Some(Located::Map(map)) => map.no_keys().is_none(),
+        Some(Located::Addon(_)) => true,
+        None => false,
+    };
+    if faulty || !readable {
         return heal::slips(text);
     }
     // What stands within a text of several lines is no key, whatever it looks like.
@@ -125,8 +139,12 @@ impl Reader<'_> {
     fn read(mut self, roots: &[Node], fault: Option<Fault>) {
         match locate(roots) {
             Some(Located::Map(map)) => {
-                self.document.found = true;
                 map.object.into_iter().for_each(|object| self.around(object));
+                if let Some(node) = map.no_keys() {
+                    let message = "is a text or a list, where the keys belong: write each key on a line of its own beneath it, indented by blanks, with a colon and a blank after it";
+                    self.tell(Code::OuterDataNoMap, "data", &node.span, message, &[]);
+                    self.document.unread = true;
+                }
                 for (key, value) in map.data.map(Node::pairs).unwrap_or_default() {
                     self.pair(key, value);
                 }
@@ -134,6 +152,7 @@ impl Reader<'_> {
                     let message = "is that of another ConfigMap in this file, and only the first one is looked at: keep one of them";
                     self.tell(Code::OuterBesideData, "metadata.name", &name.span, message, &[]);
                 }
+                self.document.found = !self.document.unread || !self.document.values.is_empty();
             }
             Some(Located::Addon(node)) => {
                 let scalar = match &node.kind {
@@ -196,7 +215,16 @@ impl Reader<'_> {
 
     /// What is wrong with a ConfigMap outside its `data`.
     fn around(&mut self, object: &Node) {
-        object.get("metadata").into_iter().for_each(|metadata| self.elsewhere(metadata));
+        if let Some(metadata) = object.get("metadata") {
+            self.elsewhere(metadata);
+            for (key, _) in metadata.pairs() {
+                let ours = |name: &&str| *name == "data" || data_key(name).is_some();
+                if let Some(name) = key.text().filter(ours) {
+                    let message = "stands beneath metadata, where nobody reads it: write data as far to the left as metadata, and the keys beneath it";
+                    self.beside(name, key, message);
+                }
+            }
+        }
         let last = object.pairs().iter().rposition(|(key, _)| key.text() == Some("data"));
         for (index, (key, value)) in object.pairs().iter().enumerate() {
             let Some(name) = key.text() else { continue };
@@ -214,8 +242,14 @@ impl Reader<'_> {
             let name = name.trim();
             let word = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
             let name = if word { name } else { "data" };
-            self.tell(Code::OuterBesideData, name, &key.span, message, &[]);
+            self.beside(name, key, message);
         }
+    }
+
+    /// Something that was meant to be read and is not.
+    fn beside(&mut self, name: &str, key: &Node, message: &str) {
+        self.tell(Code::OuterBesideData, name, &key.span, message, &[]);
+        self.document.unread = true;
     }
 
     fn pair(&mut self, key: &Node, node: &Node) {
@@ -227,7 +261,7 @@ impl Reader<'_> {
         let scalar = match &node.kind {
             Kind::Scalar { value, style, tagged } => {
                 let plain = *style == ScalarStyle::Plain && !tagged;
-                if plain && matches!(value.as_str(), "~" | "null" | "Null" | "NULL" | "") {
+                if node.is_nothing() {
                     Some(self.scalar("", ScalarStyle::Plain, node.span.clone()))
                 } else {
                     let scalar = self.scalar(value, *style, node.span.clone());
@@ -242,9 +276,16 @@ impl Reader<'_> {
             }
             Kind::List { .. } | Kind::Map { .. } => self.collection(name, key, node),
         };
-        if let Some(scalar) = scalar {
-            let value = Value { source: 0, key: Some(self.span(&key.span)), scalar };
-            self.document.values.insert(name.to_owned(), value);
+        match scalar {
+            Some(scalar) => {
+                let value = Value { source: 0, key: Some(self.span(&key.span)), scalar };
+                self.document.values.insert(name.to_owned(), value);
+            }
+            // The value above it, of a key that stands twice, is not the one that counts.
+            None => {
+                self.document.values.remove(name);
+                self.document.unread = true;
+            }
         }
     }
 
@@ -263,16 +304,45 @@ impl Reader<'_> {
             self.tell(Code::OuterBlockMissing, name, &key.span, message, &[edit]);
             return Some(self.scalar(&list, ScalarStyle::Plain, node.span.clone()).left_as_it_is());
         }
-        let source = self.draft.text.get(node.span.clone()).unwrap_or_default();
-        if flow && !source.contains(['\'', '\n']) {
-            let source = source.to_owned();
-            let message = "is a list or a map, and the API server takes only texts here: put it in quotes";
-            self.tell(Code::OuterBlockMissing, name, &key.span, message, &quotes(&node.span, "'"));
-            return Some(self.scalar(&source, ScalarStyle::Plain, node.span.clone()).left_as_it_is());
+        if !is_nested(name) {
+            let message = "is a list or a map, and the API server takes only texts here: write one text, with a comma between each two items";
+            self.tell(Code::OuterBlockMissing, name, &key.span, message, &[]);
+            return None;
         }
-        let message = "is a list or a map, and the API server takes only texts here: write | after the colon, and what it says beneath";
-        self.tell(Code::OuterBlockMissing, name, &key.span, message, &[]);
-        None
+        // Its text is YAML, as this is. A block's first line is indented as the others are.
+        let text = &self.draft.text;
+        let begins = text.get(..node.span.start).unwrap_or_default().rsplit('\n').next().unwrap_or_default();
+        let lead = if begins.trim_start_matches([' ', '-']).is_empty() { begins.len() } else { 0 };
+        let span = node.span.start - lead..node.span.end;
+        let source = text.get(span.clone()).unwrap_or_default();
+        let scalar = Scalar::verbatim(source, span).moved(&self.draft.origin);
+        let (edits, cure) = if !flow {
+            (Vec::new(), "write | after the colon, and what it says beneath")
+        } else if !source.contains(['\'', '\n']) {
+            (quotes(&node.span, "'"), "put it in quotes")
+        } else if let Some(edit) = self.block_of(key, node) {
+            (vec![edit], "write | after the colon, and what it says beneath")
+        } else {
+            (Vec::new(), "write it as one text in quotes")
+        };
+        let message = format!("is a list or a map, and the API server takes only texts here: {cure}");
+        self.tell(Code::OuterBlockMissing, name, &key.span, &message, &edits);
+        Some(scalar)
+    }
+
+    /// The edit that makes a block of what stands in brackets, where its other lines are indented deeper than its key.
+    fn block_of(&self, key: &Node, node: &Node) -> Option<Edit> {
+        let text = &self.draft.text;
+        let before = text.get(..key.span.start)?.rsplit('\n').next()?;
+        let depth = before.len();
+        let alone = before.trim_start_matches(' ').is_empty();
+        let same_line = !text.get(key.span.end..node.span.start)?.contains('\n');
+        let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+        let lines = text.get(node.span.clone())?.lines().skip(1).filter(|line| !line.trim().is_empty());
+        let indent = lines.map(indent).min().unwrap_or(depth + 2);
+        let written = format!("|\n{}", " ".repeat(indent));
+        let start = node.span.start;
+        (alone && same_line && indent > depth).then_some(Edit { span: start..start, text: written })
     }
 }
 

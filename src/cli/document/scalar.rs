@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use granit_parser::ScalarStyle;
 
-use super::align;
 use super::draft::Draft;
+use super::{align, tree};
 use crate::model::legacy::Edit;
 
 /// A text as Kubernetes would hold it, and a map from each of its bytes to the file. It may hold a key pair, hence
@@ -18,6 +18,9 @@ pub struct Scalar {
     /// The whole of it in the file, quotes included.
     whole: Range<usize>,
     manner: Manner,
+    /// Where in the value a line of the file begins or ends, which it does not by an escape: what YAML drops there
+    /// cannot be put in there.
+    folds: Vec<usize>,
 }
 
 /// How a text is written, as far as whoever edits it must know.
@@ -44,7 +47,40 @@ impl Scalar {
         for (at, c) in value.char_indices() {
             places.extend(std::iter::repeat_n((at, at + c.len_utf8()), c.len_utf8()));
         }
-        Self { value: value.to_owned(), places, whole: 0..value.len(), manner: Manner::Bare }
+        Self {
+            value: value.to_owned(),
+            places,
+            whole: 0..value.len(),
+            manner: Manner::Bare,
+            folds: Vec::new(),
+        }
+    }
+
+    /// A part of a file that is read as it stands there, and in which nothing may be changed: it is to be written as
+    /// a text first.
+    pub(super) fn verbatim(source: &str, whole: Range<usize>) -> Self {
+        let mut scalar = Self::bare(source).left_as_it_is();
+        for (start, end) in &mut scalar.places {
+            (*start, *end) = (*start + whole.start, *end + whole.start);
+        }
+        Self { whole, ..scalar }
+    }
+
+    /// What stands in a part of a file as it would within double quotes, which are there or are not.
+    pub(super) fn escaped(text: &str, whole: Range<usize>) -> Self {
+        let source = text.get(whole.clone()).unwrap_or_default();
+        let bare = usize::from(!source.starts_with('"'));
+        let quoted = if bare > 0 { format!("\"{source}\"") } else { source.to_owned() };
+        let (roots, _) = tree::parse(&quoted);
+        let Some(value) = roots.first().and_then(tree::Node::text) else {
+            return Self::verbatim(source, whole);
+        };
+        let mut scalar = Self::read(&quoted, value, ScalarStyle::DoubleQuoted, 0..quoted.len());
+        for (start, end) in &mut scalar.places {
+            let at = |place: usize| (place + whole.start).saturating_sub(bare).min(whole.end);
+            (*start, *end) = (at(*start), at(*end));
+        }
+        Self { whole, ..scalar }
     }
 
     /// What the parser read, with its places found again in the text.
@@ -63,7 +99,11 @@ impl Scalar {
         };
         let places =
             aligned.map_or_else(|| vec![(whole.start, whole.end); value.len()], |aligned| aligned.places);
-        Self { value: value.to_owned(), places, whole, manner }
+        let folds = match manner {
+            Manner::Plain | Manner::Single | Manner::Double => folds(text, value, &places),
+            _ => Vec::new(),
+        };
+        Self { value: value.to_owned(), places, whole, manner, folds }
     }
 
     /// The text as Kubernetes would hold it.
@@ -101,7 +141,8 @@ impl Scalar {
             Manner::Single => edits.iter().any(|edit| edit.text.contains(char::is_control)),
             _ => false,
         };
-        if anew {
+        let folds = |at: usize| self.folds.binary_search(&at).is_ok();
+        if anew || edits.iter().any(|edit| folds(edit.span.start) || folds(edit.span.end)) {
             return Some(vec![self.anew(edits)]);
         }
         edits.iter().map(|edit| self.edit(edit)).collect()
@@ -191,6 +232,24 @@ impl Scalar {
         self.whole = at(self.whole.start)..at(self.whole.end);
         self
     }
+}
+
+/// Where in a value a line break of the file is, and where the file has more than the value between two characters.
+fn folds(text: &str, value: &str, places: &[(usize, usize)]) -> Vec<usize> {
+    let mut folds = Vec::new();
+    let mut last = places.first().map_or(0, |&(start, _)| start);
+    for (at, c) in value.char_indices() {
+        let Some(&(start, end)) = places.get(at) else { break };
+        let breaks = text.get(start..end).is_some_and(|written| written.starts_with(['\n', '\r']));
+        if (breaks || start != last) && folds.last() != Some(&at) {
+            folds.push(at);
+        }
+        if breaks {
+            folds.push(at + c.len_utf8());
+        }
+        last = end;
+    }
+    folds
 }
 
 /// A text within double quotes.

@@ -46,6 +46,12 @@ impl Node {
         }
     }
 
+    /// Whether nothing stands there, or a word for it.
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar { value, style: ScalarStyle::Plain, tagged: false }
+            if matches!(value.as_str(), "~" | "null" | "Null" | "NULL" | ""))
+    }
+
     /// The last value under a key, as most readers take it.
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
         self.pairs().iter().rev().find(|(name, _)| name.text() == Some(key)).map(|(_, value)| value)

@@ -38,11 +38,15 @@ pub struct Report {
 
 /// Looks at a document.
 pub fn check(document: &Document) -> Report {
-    let conversion = match &document.addon {
+    let mut conversion = match &document.addon {
         Some(config) => Some(from_addon_config(config.value())),
         None if document.holds_nothing() => None,
         None => Some(convert(&document.data())),
     };
+    if let Some(conversion) = conversion.as_mut().filter(|_| document.unread) {
+        // What is not there may be what could not be read.
+        conversion.findings.retain(|finding| !matches!(finding.code, Code::EmptyList | Code::RrsaUnused));
+    }
     let pairs = conversion.as_ref().map(|conversion| conversion.key_pairs.as_slice()).unwrap_or_default();
     let findings = conversion.iter().flat_map(|conversion| &conversion.findings);
     let mut diagnostics = document.diagnostics.clone();
@@ -65,6 +69,10 @@ pub fn check(document: &Document) -> Report {
         (Source { name: source.name.clone(), text }, lines)
     };
     let sources = document.sources.iter().map(source).collect();
+    if let Some(conversion) = conversion.as_mut().filter(|_| document.unread) {
+        // A binding of less than what was written would be the wrong one.
+        (conversion.spec, conversion.key_pairs) = (None, Vec::new());
+    }
     Report { diagnostics, conversion, sources }
 }
 

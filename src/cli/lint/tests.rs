@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cli::document::read;
+use crate::cli::document::{draft::Draft, read};
 
 const FILE: &str = "data:\n  watch-namespace: all\n  acr-registry-info: |\n    - instanceId: cri-a\n      regionId: CN-HANGZHOU\n";
 
@@ -55,6 +55,54 @@ fn what_ends_with_which_number() {
     assert_eq!((code(FILE, false), code(FILE, true)), (0, 1));
     assert_eq!((code("service-account: *\n", false), code("service-account: *\n", true)), (2, 2));
     assert_eq!(code("webhook-configuration: |\n  enable: true\n", true), 0, "a note is no warning");
+}
+
+/// Terraform has the add-on's JSON in quotes, among lines of its own.
+#[test]
+fn a_finding_within_terraforms_quotes_is_where_the_user_edits() {
+    let config =
+        r#"config = "{\"AcrInstanceInfo\":[{\"instanceId\":\"cri-a1b2c3\",\"regionId\":\"CN-Beijing\"}]}""#;
+    let name = "name   = \"managed-aliyun-acr-credential-helper\"";
+    let other = "  addons {\n    name   = \"metrics-server\"\n    config = \"{\\\"a\\\":1}\"\n  }\n";
+    let bare = config.trim_start_matches("config = ").trim_matches('"');
+    for file in [
+        config.to_owned(),
+        format!("# moved from the ConfigMap\n// by hand\n{name}\n{config}\nversion = \"1\"\n"),
+        format!("addons {{\n  {name}\n  {config}\n}}\n"),
+        format!(
+            "resource \"alicloud_cs_managed_kubernetes\" \"k\" {{\n  name = \"k\"\n{other}  addons {{\n    {config}\n    {name}\n  }}\n{other}}}\n"
+        ),
+        format!("\"config\": {},\n", config.trim_start_matches("config = ")),
+        bare.to_owned(),
+        format!("\u{feff}{bare}\r\n"),
+    ] {
+        let report = check(&read("a.tf", &file));
+        let found: Vec<&str> = report.diagnostics.iter().map(|d| d.code.as_str()).collect();
+        assert_eq!(found, ["ACR118"], "{file}");
+        let diagnostic = &report.diagnostics[0];
+        let at = file.find("CN-Beijing").unwrap();
+        assert_eq!(diagnostic.span, Some(at - 2..at + "CN-Beijing".len() + 2), "{file}");
+        let (mended, report) = healed(&file).unwrap();
+        assert_eq!(mended, file.replace("CN-Beijing", "cn-beijing"));
+        assert!(report.diagnostics.is_empty() && report.conversion.unwrap().spec.is_some());
+    }
+    // What only Terraform can work out is not guessed.
+    for value in ["jsonencode({\n  AcrInstanceInfo = []\n})", "<<-EOF\n{\"AcrInstanceInfo\": []}\nEOF"] {
+        for file in [format!("config = {value}\n"), format!("addons {{\n  {name}\n  config = {value}\n}}\n")]
+        {
+            let report = check(&read("a.tf", &file));
+            let found: Vec<&str> = report.diagnostics.iter().map(|d| d.code.as_str()).collect();
+            assert_eq!(found, ["ACR702"], "{file}");
+            let diagnostic = &report.diagnostics[0];
+            assert!(
+                diagnostic.message.contains("config = \"{\\\"AcrInstanceInfo\\\""),
+                "{}",
+                diagnostic.message
+            );
+            assert_eq!(diagnostic.span.clone().unwrap().start, file.find(value).unwrap());
+            assert!(report.conversion.is_none());
+        }
+    }
 }
 
 #[test]
@@ -109,6 +157,122 @@ fn what_is_no_text_is_put_in_quotes_before_it_is_respelt() {
     }
 }
 
+/// No binding is made of less than what was written, and nothing is said of what is only not read.
+#[test]
+fn what_could_not_be_read_leaves_no_binding() {
+    let head = "kind: ConfigMap\nmetadata:\n  name: acr-configuration\n";
+    let list = "acr-registry-info: |\n    - instanceId: cri-a1b2c3\n      regionId: cn-hangzhou\n";
+    for (file, codes) in [
+        (format!("{head}data:\n  watch-namespace:\n    a: b\n  {list}"), vec!["ACR704"]),
+        (format!("{head}data: foo\n"), vec!["ACR716"]),
+        (format!("{head}data:\n  watch-namespace: all\n{list}"), vec!["ACR715"]),
+        (format!("{head}  data:\n    watch-namespace: all\n"), vec!["ACR715"]),
+    ] {
+        let report = check(&read("a", &file));
+        let found: Vec<&str> = report.diagnostics.iter().map(|d| d.code.as_str()).collect();
+        assert_eq!(found, codes, "{file}");
+        assert!(report.conversion.is_none_or(|conversion| conversion.spec.is_none()), "{file}");
+    }
+    let file = format!(
+        "{head}data:\n  rrsa: {{\n    enable: true }}\n  {list}      rrsaRoleARN: acs:ram::1:role/r\n      rrsaOIDCProviderRoleARN: acs:ram::1:oidc-provider/p\n"
+    );
+    let report = check(&read("a", &file));
+    let found: Vec<&str> = report.diagnostics.iter().map(|d| d.code.as_str()).collect();
+    assert_eq!(found, ["ACR704"]);
+    assert!(report.conversion.unwrap().spec.unwrap().registries[0].rrsa_role_arn.is_some());
+}
+
+/// The file once there is nothing left to edit. One edit may stand in another's way, so that it takes a few rounds.
+fn healed(file: &str) -> Result<(String, Report), String> {
+    let mut text = file.to_owned();
+    for _ in 0..12 {
+        let report = check(&read("a", &text));
+        let edits: Vec<Edit> = report.diagnostics.iter().flat_map(|d| d.edits.clone()).collect();
+        let next = Draft::new(&text, &edits).text;
+        if next == text {
+            return Ok((text, report));
+        }
+        text = next;
+    }
+    Err(text)
+}
+
+/// What YAML drops where it folds lines cannot be put in there.
+#[test]
+fn a_text_of_several_lines_in_quotes_is_written_anew_where_its_lines_begin() {
+    for (written, expected) in [
+        (
+            "\"- instanceId: cri-a\n\n    regionId: cn-beijing\"",
+            "- instanceId: cri-a\n  regionId: cn-beijing",
+        ),
+        ("'- instanceId: cri-a\n\n    regionId: cn-beijing'", "- instanceId: cri-a\n  regionId: cn-beijing"),
+        (
+            "\"- instanceId: cri-a\\n\\\n    regionId: CN-beijing\"",
+            "- instanceId: cri-a\n  regionId: cn-beijing",
+        ),
+        (
+            "\"- instanceId: cri-a\n\n    \\  regionId: CN-beijing\"",
+            "- instanceId: cri-a\n  regionId: cn-beijing",
+        ),
+    ] {
+        let (text, report) = healed(&format!("data:\n  acr-registry-info: {written}\n")).unwrap();
+        assert_eq!(report.diagnostics, [], "{text}");
+        assert_eq!(read("a", &text).data()["acr-registry-info"], expected, "{text}");
+    }
+}
+
+/// A list of entries as people write them, some with slips.
+fn list() -> impl Strategy<Value = String> {
+    let field = |of: &[&'static str]| prop::sample::select(of.to_vec());
+    let entry = (
+        field(&["cri-a", "\"cri-a,cri-b\"", "'cri-c'", "\"\""]),
+        field(&["", "regionId: cn-beijing", "regionId: CN-beijing", "regionId: '$REGION'"]),
+        field(&["", "domains: \"a.com,b.com\"", "domains: [a.com, b.com]", "domains: A.com"]),
+        field(&["  ", "    ", ", "]),
+    );
+    prop::collection::vec(entry, 1..4).prop_map(|entries| {
+        let line = |(id, region, domains, gap): (&str, &str, &str, &str)| {
+            let braces = gap == ", ";
+            let mut text = format!("- {}instanceId: {id}", if braces { "{" } else { "" });
+            for field in [region, domains].into_iter().filter(|field| !field.is_empty()) {
+                text += &format!("{}{gap}{field}", if braces { "" } else { "\n" });
+            }
+            text + if braces { "}\n" } else { "\n" }
+        };
+        entries.into_iter().map(line).collect()
+    })
+}
+
+/// A value in a manner of its own beneath its key.
+fn written_as(value: &str, manner: usize) -> String {
+    let value = value.trim_end();
+    let escaped = value.replace('"', "\\\"");
+    match manner {
+        0 => format!("|\n    {}", value.replace('\n', "\n    ")),
+        1 => format!("\n    \"{}\"", escaped.replace('\n', "\\n")),
+        2 => format!("\"{}\"", escaped.replace('\n', "\\n\\\n    \\ ").replace("\\ -", "-")),
+        3 => format!("\"{}\"", escaped.replace('\n', "\n\n    ")),
+        4 => format!("\n    '{}'", value.replace('\'', "''").replace('\n', "\n\n    ")),
+        5 => format!(">-\n    {}", value.replace('\n', "\n\n    ")),
+        _ => format!("\n    |-\n    {}", value.replace('\n', "\n    ")),
+    }
+}
+
+proptest! {
+    /// However the value is written, it is a text, and its edits come to rest and leave what was read as it was.
+    #[test]
+    fn edits_do_no_harm_to_the_file(value in list(), manner in 0_usize..7) {
+        let file = format!("data:\n  acr-registry-info: {}\n  rrsa: ''\n", written_as(&value, manner));
+        let document = read("a", &file);
+        prop_assert_eq!(&document.diagnostics, &[], "{}", file);
+        let before = check(&document);
+        let (text, after) = healed(&file).map_err(|text| TestCaseError::fail(format!("{file} never rests: {text}")))?;
+        if before.count(Severity::Error) == 0 {
+            prop_assert_eq!(&after.conversion.unwrap().spec, &before.conversion.unwrap().spec, "{} became {}", file, text);
+        }
+    }
+}
+
 #[test]
 fn no_format_shows_a_key() {
     for file in [
@@ -122,6 +286,8 @@ fn no_format_shows_a_key() {
 
   regionId: CN-A'\n",
         "acr-registry-info: |\n  - instanceId: cri-a1b2c3\n    customAcessKeySecret: SECRETSECRET\n",
+        "name = \"managed-aliyun-acr-credential-helper\"\nconfig = \"{\\\"AcrInstanceInfo\\\":[{\\\"customAccessKey\\\":\\\"SECRETSECRET\\\",\\\"customAccessKeySecret\\\":\\\"“SECRETSECRET”\\\"}]}\"\n",
+        "acr-registry-info: [\n  {customAccessKey: SECRETSECRET, customAccessKeySecret: SECRETSECRET}]\nwatch-namespace: {a: b}\n",
         "acr-registry-info: |\n  - instanceId: cri-a1b2c3\n    custom_access_key_secret:SECRETSECRET\n",
         "acr-registry-info: |\n  - custom_acess_key_secret:SECRETSECRET\n",
         "acr-registry-info: |\n  - instanceId: cri-a1b2c3\n    regionId: acess_key_secret=SECRETSECRET\n",
@@ -152,6 +318,7 @@ proptest! {
             "data:", "\n", "\n  ", "\n    ", "\r\n", "\t", "acr-registry-info", "service-account", "rrsa", ":", ": ", "：", "|", "\"", "'",
             "- instanceId", "regionId", "cri-a", "CN-A", " // ", " # ", "*", "[", "]", "{", "}", ",", "中", "🙂", "\u{feff}", "\u{1b}", "\0",
             "customAccessKey", "expireDuration", "enable", "15", "\\u00e9", "\\",
+            "config = ", "name = ", "\"{\\\"", "\\\"", "{\\", "AcrInstanceInfo", "jsonencode(", "kind: ConfigMap\nmetadata:\n  name: acr-configuration\n",
         ]), 0..40)
     ) {
         let report = check(&read("a", &parts.concat()));

@@ -38,8 +38,6 @@ fn read(json: &str, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec
     let mut text = json.to_owned();
     for _ in 0..=MAX_WRAPS {
         let next = match parse_yaml(&text) {
-            // YAML takes escaped quotes for a part of the names.
-            _ if text.trim_start().starts_with("{\\") => unescaped(&text),
             Ok(mut node) => match within(&node, &text) {
                 None if matches!(node.value, Value::Map(_)) => {
                     if text != json {
@@ -47,13 +45,10 @@ fn read(json: &str, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec
                     }
                     return spec(&node, &text, findings);
                 }
-                None => unescaped(&text),
                 inner => inner,
             },
             // JSON that is no YAML for its blanks has them taken out.
-            Err(_) => {
-                unescaped(&text).or_else(|| Some(serde_json::from_str::<Json>(&text).ok()?.to_string()))
-            }
+            Err(_) => serde_json::from_str::<Json>(&text).ok().map(|json| json.to_string()),
         };
         match next {
             Some(next) if next != text => text = next,
@@ -79,20 +74,6 @@ fn within(node: &Node, text: &str) -> Option<String> {
     }
 }
 
-/// What `{\"a\":…}` without its outer quotes stands for.
-fn unescaped(text: &str) -> Option<String> {
-    let bare = text.trim();
-    // A line of Terraform or of JSON, `config = "…"` or `"config": "…",`.
-    let bare = bare
-        .trim_start_matches('"')
-        .strip_prefix(addon::CONFIG)
-        .map_or(bare, |rest| rest.trim_start_matches('"').trim_start().trim_start_matches(['=', ':']));
-    let bare = bare.trim().trim_end_matches(',');
-    let inner = bare.strip_prefix('"').and_then(|bare| bare.strip_suffix('"')).unwrap_or(bare);
-    let escaped = inner.trim_start().starts_with('{') && inner.contains("\\\"");
-    escaped.then(|| serde_json::from_str::<String>(&format!("\"{inner}\"")).ok()).flatten()
-}
-
 /// What stands in a string has no bytes of its own in the text around it.
 fn places_unknown(node: &mut Node) {
     super::repair::shift(node, &|span: &mut Span| *span = None);
@@ -104,7 +85,7 @@ fn spec(
     findings: &mut Findings,
 ) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
     let sort = Sort { at: "", text, known: &addon::KEYS, unknown: Code::AddonKeyUnknown };
-    let fields = Fields::read(&sort, node, findings)?;
+    let fields = Fields::read(&sort, node, findings)?.consistent()?;
     let rrsa = fields.boolean(addon::ENABLE_RRSA, false, findings).ok();
     if fields.node(addon::TOKEN_MODE).is_some() {
         let message = "is the controller's flag --token-mode: set it there";

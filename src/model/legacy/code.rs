@@ -155,6 +155,7 @@ codes! {
     OuterTemplate "ACR713" Error "the file is a template, not yet rendered" "文件是尚未渲染的模板";
     OuterElsewhere "ACR714" Warning "the ConfigMap is not `kube-system/acr-configuration`, which alone is read" "ConfigMap 不是 `kube-system/acr-configuration`,而只有它会被读取";
     OuterBesideData "ACR715" Error "something stands beside `data`, where it is not read" "有内容写在 `data` 之外,不会被读取";
+    OuterDataNoMap "ACR716" Error "`data` is no map of keys and texts" "`data` 不是由键和文本组成的映射";
     ValueTooLarge "ACR901" Error "a value is larger than a ConfigMap can be" "值超过 ConfigMap 的上限";
     RegistriesTooMany "ACR902" Error "there are more than 64 registries" "镜像仓库超过 64 个";
     NamesTooMany "ACR903" Error "there are more than 256 names" "名称超过 256 个";

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::code::Code;
 use super::fields::{Fields, Sort, Told};
-use super::finding::{Edit, Findings, Span};
+use super::finding::{Findings, Span};
 use super::rewrite;
-use super::text::{Item, Items, joined, list, placeholder, plain, shown, spelling, tellable};
+use super::text::{placeholder, plain, shown};
 use super::{KeyPair, validate};
 use crate::api::binding::{AccessKeySecretRef, AcrCredentialBindingSpec, RegistryEntry};
 use crate::api::legacy::entry::{
@@ -63,9 +63,9 @@ pub(super) fn read(place: &Place<'_>, node: &Node, findings: &mut Findings) -> O
     let sort = Sort { at: &at, text: place.text, known: &KEYS, unknown: Code::EntryKeyUnknown };
     let fields = Fields::read(&sort, node, findings)?;
     let entry = Entry { index: place.index, node, fields, rrsa: place.rrsa };
-    let (ids, shared, pair) = entry.parts(findings)?;
+    let (ids, shared, pair, whole) = entry.parts(findings);
     let registries = entry.valid(ids, &shared, findings);
-    (!registries.is_empty()).then_some(Read { at, span: node.span.clone(), registries, pair })
+    (whole && !registries.is_empty()).then_some(Read { at, span: node.span.clone(), registries, pair })
 }
 
 struct Entry<'a> {
@@ -76,22 +76,22 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// The instances, what they share, and the key pair. Every field is read before any is missed.
-    fn parts(
-        &self,
-        findings: &mut Findings,
-    ) -> Option<(Vec<Option<String>>, RegistryEntry, Option<KeyPair>)> {
-        let ids = self.instances(findings);
-        let region_id = self.region(findings);
-        let domains = self.domains(findings);
-        let assume = self.fields.text(ASSUME_ROLE_ARN, findings);
-        let role = self.fields.text(RRSA_ROLE_ARN, findings);
-        let provider = self.fields.text(RRSA_OIDC_PROVIDER_ROLE_ARN, findings);
-        let seconds = self.seconds(findings);
-        let pair = self.pair(findings);
-        let (ids, region_id, domains) = (ids.ok()?, region_id.ok()?, domains.ok()?);
-        let (assume_role_arn, mut role, mut provider) = (assume.ok()?, role.ok()?, provider.ok()?);
-        let (mut seconds, pair) = (seconds.ok()?, pair.ok()?);
+    /// The instances, what they share, the key pair, and whether each field could be read. Where one could not, what
+    /// fits the others stands in for it, so that they are looked at too.
+    fn parts(&self, findings: &mut Findings) -> (Vec<Option<String>>, RegistryEntry, Option<KeyPair>, bool) {
+        let mut whole = !self.fields.contradictory;
+        let ids = or(self.instances(findings), vec![None], &mut whole);
+        let region_id = or(self.region(findings), None, &mut whole);
+        let domains = or(self.domains(findings), Vec::new(), &mut whole);
+        let mut arn = |name, kind| {
+            let stand_in = Some(format!("acs:ram::0:{kind}/refused"));
+            or(self.fields.text(name, findings), stand_in, &mut whole)
+        };
+        let assume_role_arn = arn(ASSUME_ROLE_ARN, "role");
+        let mut role = arn(RRSA_ROLE_ARN, "role");
+        let mut provider = arn(RRSA_OIDC_PROVIDER_ROLE_ARN, "oidc-provider");
+        let mut seconds = or(self.seconds(findings), None, &mut whole);
+        let pair = or(self.pair(findings), None, &mut whole);
         if !self.rrsa && (role.is_some() || provider.is_some()) {
             let message = "is ignored, since the key rrsa is not on: write \"enable: true\" under rrsa, or delete the entry's rrsa fields";
             let field = if role.is_some() { RRSA_ROLE_ARN } else { RRSA_OIDC_PROVIDER_ROLE_ARN };
@@ -104,7 +104,7 @@ impl Entry<'_> {
             seconds = None;
         }
         if ids.len() > 1 && !domains.is_empty() {
-            let message = "go to the first instance of the list: write one entry an instance, each with its own domains";
+            let message = "are given to each instance of the list, of which the first alone serves them, and DomainContested tells of the others: write one entry an instance, each with its own domains";
             self.tell(Code::DomainsShared, DOMAINS, message, findings);
         }
         let shared = RegistryEntry {
@@ -119,7 +119,7 @@ impl Entry<'_> {
                 .as_ref()
                 .map(|pair| AccessKeySecretRef { name: pair.secret_name.clone() }),
         };
-        Some((ids, shared, pair))
+        (ids, shared, pair, whole)
     }
 
     /// One registry an instance, of those that the validator passes.
@@ -133,12 +133,7 @@ impl Entry<'_> {
         let mut registries = Vec::new();
         for instance_id in ids {
             let registry = RegistryEntry { instance_id, ..shared.clone() };
-            let spec = AcrCredentialBindingSpec {
-                registries: vec![registry.clone()],
-                expiring_threshold: "15m".to_owned(),
-                ..AcrCredentialBindingSpec::default()
-            };
-            let invalid = validate(&spec);
+            let invalid = validate(&alone(registry.clone()));
             if invalid.is_empty() {
                 registries.push(registry);
             }
@@ -162,7 +157,7 @@ impl Entry<'_> {
 
     /// The instances; `None` among them is the Personal Edition.
     fn instances(&self, findings: &mut Findings) -> Result<Vec<Option<String>>, Told> {
-        let ids = self.items(INSTANCE_ID, str::to_owned, findings)?;
+        let ids = self.fields.items(INSTANCE_ID, str::to_owned, findings)?;
         if ids.len() > MAX_INSTANCES {
             let message = format!(
                 "lists {} instances, more than {MAX_INSTANCES}: write fewer; the entry is left out",
@@ -189,6 +184,10 @@ impl Entry<'_> {
     fn region(&self, findings: &mut Findings) -> Result<Option<String>, Told> {
         let Some(written) = self.fields.text(REGION_ID, findings)? else { return Ok(None) };
         let region = written.to_ascii_lowercase();
+        // One that is none in lower case either is refused as it was written.
+        if !is_region(&region) {
+            return Ok(Some(written));
+        }
         if region != written {
             let message = format!("is read as {0}: write {0}", shown(&region));
             let edit = self.fields.instead(REGION_ID, &region);
@@ -204,21 +203,21 @@ impl Entry<'_> {
     /// The domains that are some. One that is none costs only itself, unless it was the only one: then no domain
     /// would be left, which means every one of the instance.
     fn domains(&self, findings: &mut Findings) -> Result<Vec<String>, Told> {
-        let written = self.items(DOMAINS, str::to_ascii_lowercase, findings)?;
+        let written = self.fields.items(DOMAINS, str::to_ascii_lowercase, findings)?;
         let some = !written.is_empty();
         let mut domains: Vec<String> = Vec::new();
         for (i, item) in written.into_iter().enumerate() {
             let lower = item.text.to_ascii_lowercase();
             let path = self.fields.path(&format!("{DOMAINS}[{i}]"));
-            if let Err(message) = domain::check(&lower) {
+            if let Err(message) = domain::check(&lower).and_then(|()| domain::check_port(&lower)) {
                 let code = if placeholder(&lower) { Code::Placeholder } else { Code::DomainInvalid };
-                findings.add(code, &path, item.span, format!("{message}; it is left out"));
+                let edit = domain::within(&lower).and_then(|address| item.instead(address));
+                findings.edit(code, &path, item.span, format!("{message}; it is left out"), edit);
                 continue;
             }
             if lower != item.text {
                 let message = format!("is read as {0}: write {0}", shown(&lower));
-                let edit = item.exact.then(|| item.span.clone()).flatten();
-                let edit = edit.map(|span| Edit { span, text: lower.clone() });
+                let edit = item.instead(&lower);
                 findings.edit(Code::DomainSpelling, &path, item.span, message, edit);
             }
             if !domains.contains(&lower) {
@@ -259,7 +258,13 @@ impl Entry<'_> {
         match (id?, secret?) {
             (None, None) => Ok(None),
             (Some(id), Some(secret)) => {
-                let message = "and its secret stand in the ConfigMap in the clear: move them to a Secret named by accessKeySecretRef of an AcrCredentialBinding, or use RRSA or assumeRoleARN";
+                for (name, text) in [(CUSTOM_ACCESS_KEY, &id), (CUSTOM_ACCESS_KEY_SECRET, &secret)] {
+                    if stands_for_a_key(text) {
+                        let message = "looks like a placeholder: write what the RAM console shows";
+                        self.tell(Code::PlaceholderLikely, name, message, findings);
+                    }
+                }
+                let message = "and its secret stand here in the clear: move them to a Secret named by accessKeySecretRef of an AcrCredentialBinding, or use RRSA or assumeRoleARN";
                 self.tell(Code::KeyPairInClear, CUSTOM_ACCESS_KEY, message, findings);
                 Ok(Some(KeyPair {
                     secret_name: format!("{LEGACY_NAME}-{}", self.index),
@@ -273,68 +278,6 @@ impl Entry<'_> {
                 Err(Told)
             }
         }
-    }
-
-    /// The items of a comma list, or of the YAML list that people write in its place. `spell` is how an item is
-    /// to be spelt in the list that is proposed instead.
-    fn items(
-        &self,
-        name: &str,
-        spell: fn(&str) -> String,
-        findings: &mut Findings,
-    ) -> Result<Vec<Placed>, Told> {
-        let mut odd = false;
-        let mut items = Vec::new();
-        match self.fields.node(name) {
-            None | Some(Node { value: Value::Null, .. }) => {}
-            Some(node @ Node { value: Value::Text(text), .. }) => {
-                let read = list(text);
-                odd = read.odd;
-                items = placed(read, node);
-            }
-            Some(Node { value: Value::List(nodes), .. }) => {
-                for node in nodes {
-                    let Value::Text(text) = &node.value else {
-                        let message = "holds something other than texts: write one comma list";
-                        self.tell(Code::NotText, name, message, findings);
-                        return Err(Told);
-                    };
-                    let plain = plain(text);
-                    let item = Item { text: plain.text, range: plain.range };
-                    items.extend(placed(Items { items: vec![item], odd }, node));
-                }
-                items.retain(|item| !item.text.is_empty());
-                odd = true;
-            }
-            Some(Node { value: Value::Map(_), .. }) => {
-                self.tell(Code::NotText, name, "has keys beneath it: write one comma list", findings);
-                return Err(Told);
-            }
-        }
-        if !items.iter().all(|item| tellable(&item.text)) {
-            if let [one] = &items[..]
-                && one.text.starts_with(['<', '＜', '《'])
-                && placeholder(&one.text)
-            {
-                let message = "is a placeholder: write the text that it stands for, without < and >";
-                self.tell(Code::Placeholder, name, message, findings);
-                return Err(Told);
-            }
-            let message = "holds blanks or another key: write one comma list, and each key on its own line, straight beneath the first";
-            self.tell(Code::KeySlippedIn, name, message, findings);
-            return Err(Told);
-        }
-        if odd {
-            let texts: Vec<String> = items.iter().map(|item| item.text.clone()).collect();
-            let mut spelt: Vec<String> = texts.iter().map(|text| spell(text)).collect();
-            let mut seen = BTreeSet::new();
-            spelt.retain(|text| seen.insert(text.clone()));
-            let message = format!("is read as {0}: write {0}", spelling(&spelt));
-            let edit = joined(&spelt).and_then(|text| self.fields.instead(name, &text));
-            let (path, span) = (self.fields.path(name), self.fields.span(name));
-            findings.edit(Code::ListSpelling, &path, span, message, edit);
-        }
-        Ok(items)
     }
 
     /// The kind of what the validator says of a field.
@@ -365,29 +308,35 @@ impl Entry<'_> {
     }
 }
 
+/// What a field was read as, or, where it was refused, what stands in for it.
+fn or<T>(read: Result<T, Told>, stand_in: T, whole: &mut bool) -> T {
+    *whole &= read.is_ok();
+    read.unwrap_or(stand_in)
+}
+
+/// Whether the validator takes a text for the id of a region.
+fn is_region(id: &str) -> bool {
+    let entry = RegistryEntry { region_id: Some(id.to_owned()), ..RegistryEntry::default() };
+    validate(&alone(entry)).is_empty()
+}
+
+/// The spec of a binding that has nothing but an entry.
+fn alone(entry: RegistryEntry) -> AcrCredentialBindingSpec {
+    AcrCredentialBindingSpec {
+        registries: vec![entry],
+        expiring_threshold: "15m".to_owned(),
+        ..AcrCredentialBindingSpec::default()
+    }
+}
+
+/// Whether a key of a pair is none, but `xxxxx` or the like. A real one may well have three of a letter in a row.
+fn stands_for_a_key(text: &str) -> bool {
+    let rest = text.strip_prefix("LTAI").filter(|rest| !rest.is_empty()).unwrap_or(text);
+    text.starts_with(['<', '＜', '《', '$']) || rest.chars().all(|c| matches!(c, 'x' | 'X' | '*'))
+}
+
 /// Whether a valid id is one that only documentation uses, such as `cri-xxx` or `cn-xxxx`.
 fn shape_of_a_placeholder(id: &str) -> bool {
     let rest = id.split_once('-').map_or(id, |(_, rest)| rest);
     rest.len() >= 3 && rest.chars().all(|c| c == 'x')
-}
-
-/// An item of a comma list, and where it stands.
-struct Placed {
-    text: String,
-    span: Span,
-    /// Whether exactly this item stands there.
-    exact: bool,
-}
-
-fn placed(read: Items<'_>, node: &Node) -> Vec<Placed> {
-    let start = node.text_start();
-    let place = |item: Item<'_>| Placed {
-        span: match start {
-            Some(start) => Some(start + item.range.start..start + item.range.end),
-            None => node.span.clone(),
-        },
-        exact: start.is_some() && item.range.len() == item.text.len(),
-        text: item.text.to_owned(),
-    };
-    read.items.into_iter().map(place).collect()
 }

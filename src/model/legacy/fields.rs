@@ -1,9 +1,13 @@
 //! The fields of a YAML map inside a key's value.
 
+use std::collections::BTreeSet;
+
 use super::code::Code;
 use super::finding::{Edit, Findings, Span};
 use super::rewrite;
-use super::text::{Plain, boolean, placeholder, plain, shown, shown_key, spelling, tellable};
+use super::text::{
+    Item, Items, Plain, boolean, joined, list, placeholder, plain, shown, shown_key, spelling, tellable,
+};
 use crate::api::legacy::{Node, Pair, Style, Value, addon};
 
 /// Where a map stands, and what it may hold.
@@ -25,15 +29,23 @@ pub(super) struct Fields<'a> {
     pub(super) text: &'a str,
     span: Span,
     found: Vec<(&'static str, &'a Pair)>,
+    /// Whether a key stands twice with different values.
+    pub(super) contradictory: bool,
 }
 
 impl<'a> Fields<'a> {
-    /// Sorts the pairs of a map. `None`: a key stands twice with different values, which is told.
+    /// Sorts the pairs of a map. `None`: it is none. A key that stands twice with different values is told, and has
+    /// the first of them.
     pub(super) fn read(sort: &Sort<'a>, node: &'a Node, findings: &mut Findings) -> Option<Self> {
         let Value::Map(pairs) = &node.value else { return None };
         let Sort { at, text, known, unknown } = *sort;
-        let mut fields = Self { at: at.to_owned(), text, span: node.span.clone(), found: Vec::new() };
-        let mut contradictory = false;
+        let mut fields = Self {
+            at: at.to_owned(),
+            text,
+            span: node.span.clone(),
+            found: Vec::new(),
+            contradictory: false,
+        };
         for pair in pairs {
             let (written, value) = (&pair.key, &pair.value);
             let span = pair.key_span.clone().or_else(|| value.span.clone());
@@ -59,14 +71,19 @@ impl<'a> Fields<'a> {
                     findings.edit(Code::KeyTwice, &path, span, "stands twice: delete one", edit);
                 }
                 Some(_) => {
-                    contradictory = true;
+                    fields.contradictory = true;
                     let message =
                         "stands twice with different values: delete one, or begin another entry with \"- \"";
                     findings.add(Code::KeyContradicts, &path, span, message);
                 }
             }
         }
-        (!contradictory).then_some(fields)
+        Some(fields)
+    }
+
+    /// The fields, if no key stands twice with different values.
+    pub(super) fn consistent(self) -> Option<Self> {
+        (!self.contradictory).then_some(self)
     }
 
     /// `acr-registry-info[1].regionId`
@@ -129,7 +146,7 @@ impl<'a> Fields<'a> {
     pub(super) fn secret(&self, name: &str, findings: &mut Findings) -> Result<Option<String>, Told> {
         let Some(read) = self.any_text(name, findings)? else { return Ok(None) };
         if read.odd {
-            let message = "has full-width or doubled quotes, which are left out: write plain ones";
+            let message = "has full-width or doubled quotes, or a sign that nobody sees, which are left out: write plain quotes";
             let edits =
                 self.node(name).map(|node| rewrite::plain_quotes(node, &read.range)).unwrap_or_default();
             findings.edit(Code::KeyPairSpelling, &self.path(name), self.span(name), message, edits);
@@ -145,6 +162,72 @@ impl<'a> Fields<'a> {
             findings.add(Code::BooleanInvalid, &self.path(name), self.span(name), message);
             Told
         })
+    }
+
+    /// The items of a comma list, or of the YAML list that people write in its place. `spell` is how an item is
+    /// to be spelt in the list that is proposed instead.
+    pub(super) fn items(
+        &self,
+        name: &str,
+        spell: fn(&str) -> String,
+        findings: &mut Findings,
+    ) -> Result<Vec<Placed>, Told> {
+        let mut odd = false;
+        let mut items = Vec::new();
+        match self.node(name) {
+            None | Some(Node { value: Value::Null, .. }) => {}
+            Some(node @ Node { value: Value::Text(text), .. }) => {
+                let read = list(text);
+                odd = read.odd;
+                items = placed(read, node);
+            }
+            Some(Node { value: Value::List(nodes), .. }) => {
+                for node in nodes {
+                    let Value::Text(text) = &node.value else {
+                        let message = "holds something other than texts: write one comma list";
+                        self.tell(Code::NotText, name, message, findings);
+                        return Err(Told);
+                    };
+                    let plain = plain(text);
+                    let item = Item { text: plain.text, range: plain.range };
+                    items.extend(placed(Items { items: vec![item], odd }, node));
+                }
+                items.retain(|item| !item.text.is_empty());
+                odd = true;
+            }
+            Some(Node { value: Value::Map(_), .. }) => {
+                self.tell(Code::NotText, name, "has keys beneath it: write one comma list", findings);
+                return Err(Told);
+            }
+        }
+        if !items.iter().all(|item| tellable(&item.text)) {
+            if let [one] = &items[..]
+                && one.text.starts_with(['<', '＜', '《'])
+                && placeholder(&one.text)
+            {
+                let message = "is a placeholder: write the text that it stands for, without < and >";
+                self.tell(Code::Placeholder, name, message, findings);
+                return Err(Told);
+            }
+            let message = "holds blanks or another key: write one comma list, and each key on its own line, straight beneath the first";
+            self.tell(Code::KeySlippedIn, name, message, findings);
+            return Err(Told);
+        }
+        if odd {
+            let texts: Vec<String> = items.iter().map(|item| item.text.clone()).collect();
+            let mut spelt: Vec<String> = texts.iter().map(|text| spell(text)).collect();
+            let mut seen = BTreeSet::new();
+            spelt.retain(|text| seen.insert(text.clone()));
+            let message = format!("is read as {0}: write {0}", spelling(&spelt));
+            let edit = joined(&spelt).and_then(|text| self.instead(name, &text));
+            let (path, span) = (self.path(name), self.span(name));
+            findings.edit(Code::ListSpelling, &path, span, message, edit);
+        }
+        Ok(items)
+    }
+
+    fn tell(&self, code: Code, field: &str, message: impl AsRef<str>, findings: &mut Findings) {
+        findings.add(code, &self.path(field), self.span(field), message);
     }
 
     fn any_text(&self, name: &str, findings: &mut Findings) -> Result<Option<Plain<'a>>, Told> {
@@ -173,6 +256,35 @@ pub(super) fn scalar(node: &Node, text: &str) -> Option<Edit> {
         _ => format!("\"{text}\""),
     };
     Some(Edit { span, text })
+}
+
+/// An item of a comma list, and where it stands.
+pub(super) struct Placed {
+    pub(super) text: String,
+    pub(super) span: Span,
+    /// Whether exactly this item stands there.
+    exact: bool,
+}
+
+impl Placed {
+    /// The edit that writes another text in its place.
+    pub(super) fn instead(&self, text: &str) -> Option<Edit> {
+        let span = self.span.clone().filter(|_| self.exact)?;
+        Some(Edit { span, text: text.to_owned() })
+    }
+}
+
+fn placed(read: Items<'_>, node: &Node) -> Vec<Placed> {
+    let start = node.text_start();
+    let place = |item: Item<'_>| Placed {
+        span: match start {
+            Some(start) => Some(start + item.range.start..start + item.range.end),
+            None => node.span.clone(),
+        },
+        exact: start.is_some() && item.range.len() == item.text.len(),
+        text: item.text.to_owned(),
+    };
+    read.items.into_iter().map(place).collect()
 }
 
 /// What is wrong has been told.

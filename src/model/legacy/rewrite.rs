@@ -64,9 +64,7 @@ fn apart_by(text: &str, first: &Pair, others: &[Pair], ids: &[&str]) -> Option<E
     let brackets = text.trim_start_matches('\u{feff}').trim_start().starts_with('[');
     let (field, entry, quote) = match dash(text, key.start) {
         Some(lead) => (format!("\n{}", " ".repeat(lead.len())), format!("\n{lead}"), ""),
-        None if before(text, key.start) == Some('{') && !brackets => {
-            (", ".to_owned(), "}, {".to_owned(), "\"")
-        }
+        None if !brackets => (", ".to_owned(), next_in_braces(text, key.start)?, "\""),
         None => return None,
     };
     let plain = |id: &str| id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
@@ -86,6 +84,16 @@ fn apart_by(text: &str, first: &Pair, others: &[Pair], ids: &[&str]) -> Option<E
         }
     }
     Some(Edit { span, text: written })
+}
+
+/// What parts an entry in braces, whose first key stands at a place, from the next one.
+fn next_in_braces(text: &str, at: usize) -> Option<String> {
+    let open = text.get(..at)?.trim_end().strip_suffix('{')?.len();
+    match (dash(text, open), before(text, open)) {
+        (Some(lead), _) => Some(format!("}}\n{lead}{{")),
+        (None, Some('[' | ',')) => Some("}, {".to_owned()),
+        _ => None,
+    }
 }
 
 /// Writes a list of maps in brackets as one entry a map, each on lines of its own. Nothing where it cannot be done.

@@ -153,7 +153,7 @@ pub(super) fn rrsa(value: Option<&Written<'_>>, findings: &mut Findings) -> Opti
         }
         Value::Map(_) => {
             let sort = settings_of(value, &[webhook::ENABLE]);
-            Fields::read(&sort, &node, findings)?.boolean(webhook::ENABLE, false, findings).ok()
+            Fields::read(&sort, &node, findings)?.consistent()?.boolean(webhook::ENABLE, false, findings).ok()
         }
     }
 }
@@ -177,7 +177,7 @@ pub(super) fn webhook(value: Option<&Written<'_>>, findings: &mut Findings) -> O
         }
         Value::Map(_) => {}
     }
-    let fields = Fields::read(&settings_of(value, &webhook::KEYS), &node, findings)?;
+    let fields = Fields::read(&settings_of(value, &webhook::KEYS), &node, findings)?.consistent()?;
     result.enable = fields.boolean(webhook::ENABLE, false, findings).unwrap_or(false);
     if let Some(policy) = failure_policy(&fields, findings) {
         result.failure_policy = policy;

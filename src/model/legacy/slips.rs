@@ -224,7 +224,7 @@ impl<'a> Walk<'a> {
             if !next.starts_with(quote) {
                 // A comma with nothing after it.
                 if next.is_empty() {
-                    self.mend(Code::ValuesInARow, at + close + 1, tail.len(), "");
+                    self.mend(Code::TextSpelling, at + close + 1, tail.len(), "");
                 }
                 return;
             }

@@ -183,6 +183,7 @@ fn cure(repair: &Repair) -> &'static str {
         Code::ValuesInARow => {
             "has several quoted values in a row, read as one list: put one pair of quotes around the whole comma list"
         }
+        Code::TextSpelling => "ends in a comma with nothing after it, which is left out: delete it",
         Code::QuotesMissing => {
             "begins with a sign that YAML keeps for itself, and is read as text: put it in quotes"
         }

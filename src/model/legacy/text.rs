@@ -27,6 +27,7 @@ pub(super) fn plain(text: &str) -> Plain<'_> {
         range = trim(text, range.start + first.len_utf8()..range.end - last.len_utf8());
         odd = true;
     }
+    odd |= hides(text, &range);
     let rest = &text[range.clone()];
     if rest == "＊" {
         return Plain { text: "*", range, odd: true };
@@ -45,6 +46,12 @@ fn trim(text: &str, range: Range<usize>) -> Range<usize> {
     let part = &text[range.clone()];
     let start = range.start + (part.len() - part.trim_start_matches(blank).len());
     start..start + part.trim_matches(blank).len()
+}
+
+/// Whether more than plain blanks stands around a range, which whoever looks at the text may not see.
+fn hides(text: &str, range: &Range<usize>) -> bool {
+    let hidden = |c: char| !c.is_ascii() || c == '\0';
+    text[..range.start].contains(hidden) || text[range.end..].contains(hidden)
 }
 
 /// A comma list.
@@ -85,7 +92,7 @@ pub(super) fn list(text: &str) -> Items<'_> {
         result.items.extend((!one.text.is_empty()).then_some(Item { text: one.text, range: one.range }));
         return result;
     }
-    result.odd = inner.contains(['，', '、']);
+    result.odd = inner.contains(['，', '、']) || hides(text, &whole);
     let mut seen = HashSet::new();
     let mut at = whole.start;
     for piece in inner.split_inclusive(COMMAS) {
@@ -169,7 +176,7 @@ pub(super) fn placeholder(text: &str) -> bool {
     NAMES.contains(&text)
         || text.contains(".*")
         || (text.contains(['<', '＜', '《']) && text.contains(['>', '＞', '》']))
-        || text.starts_with("${")
+        || text.starts_with('$')
         || text.to_ascii_lowercase().contains("xxx")
 }
 

@@ -86,6 +86,136 @@ fn what_stands_beside_data_is_told_and_not_passed_over() {
     assert_eq!(told("data:\n  rrsa: ''\nservice-account: a\n"), ["ACR715 service-account 3:1"]);
 }
 
+/// A slip makes one text of all keys, or of none.
+#[test]
+fn data_that_is_no_map_is_mended_or_refused_and_never_taken_for_nothing() {
+    let head =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: acr-configuration\n  namespace: kube-system\n";
+    for (rest, findings, values) in [
+        (
+            "data:\n  service-account:default\n  watch-namespace:all\n",
+            vec!["ACR703 service-account 7:18", "ACR703 watch-namespace 8:18"],
+            2,
+        ),
+        ("data:\n  watch-namespace：all\n", vec!["ACR711 watch-namespace 7:18"], 1),
+        ("data: |\n  watch-namespace: all\n  rrsa: |\n    enable: true\n", vec!["ACR716 data 6:7"], 2),
+        ("data: |-\r\n  watch-namespace: all\r\n", vec!["ACR716 data 6:7"], 1),
+        ("data: foo\n", vec!["ACR716 data 6:7"], 0),
+        ("data: [watch-namespace: all]\n", vec!["ACR716 data 6:7"], 0),
+        ("  data:\n    watch-namespace: all\n", vec!["ACR715 data 6:3"], 0),
+        ("  watch-namespace: all\n  labels: {a: b}\n", vec!["ACR715 watch-namespace 6:3"], 0),
+    ] {
+        let file = format!("{head}{rest}");
+        assert_eq!(told(&file), findings, "{rest}");
+        let document = read("file", &file);
+        assert_eq!(document.values.len(), values, "{rest}");
+        assert_eq!(document.holds_nothing(), values == 0, "{rest}");
+        if values > 0 {
+            assert_eq!(told(&apply(&file)), [""; 0], "{rest}");
+        }
+    }
+    // Nothing is the same as no data.
+    for rest in ["data:\n", "data: ~\n", "data: {}\n", ""] {
+        let document = read("file", &format!("{head}{rest}"));
+        assert!(document.diagnostics.is_empty() && !document.holds_nothing(), "{rest}");
+    }
+}
+
+/// What its user wrote into a list or a map is read, and what cannot be is not taken for absent.
+#[test]
+fn a_list_or_a_map_is_read_or_leaves_the_whole_unread() {
+    for (file, findings, key, value, mended) in [
+        (
+            "data:\n  acr-registry-info: [\n    {instanceId: cri-a},\n    {instanceId: cri-b}]\n",
+            vec!["ACR704 acr-registry-info 2:3"],
+            "acr-registry-info",
+            Some("[\n    {instanceId: cri-a},\n    {instanceId: cri-b}]"),
+            "data:\n  acr-registry-info: |\n    [\n    {instanceId: cri-a},\n    {instanceId: cri-b}]\n",
+        ),
+        (
+            "data:\n  rrsa: {\n   enable: true }\n",
+            vec!["ACR704 rrsa 2:3"],
+            "rrsa",
+            Some("{\n   enable: true }"),
+            "data:\n  rrsa: |\n   {\n   enable: true }\n",
+        ),
+        (
+            "data:\n  acr-registry-info: [{instanceId: 'cri-a'}]\n",
+            vec!["ACR704 acr-registry-info 2:3"],
+            "acr-registry-info",
+            Some("[{instanceId: 'cri-a'}]"),
+            "data:\n  acr-registry-info: |\n    [{instanceId: 'cri-a'}]\n",
+        ),
+        (
+            "data:\n  rrsa: &on\n    enable: true\n",
+            vec!["ACR704 rrsa 2:3"],
+            "rrsa",
+            Some("    enable: true"),
+            "data:\n  rrsa: &on\n    enable: true\n",
+        ),
+        (
+            "data:\n  acr-registry-info: !!seq\n  - instanceId: cri-a\n  - instanceId: cri-b\n",
+            vec!["ACR704 acr-registry-info 2:3"],
+            "acr-registry-info",
+            Some("  - instanceId: cri-a\n  - instanceId: cri-b"),
+            "data:\n  acr-registry-info: !!seq\n  - instanceId: cri-a\n  - instanceId: cri-b\n",
+        ),
+        (
+            "data:\n  watch-namespace:\n    a: b\n",
+            vec!["ACR704 watch-namespace 2:3"],
+            "watch-namespace",
+            None,
+            "data:\n  watch-namespace:\n    a: b\n",
+        ),
+        (
+            "data:\n  watch-namespace: {a: b}\n",
+            vec!["ACR704 watch-namespace 2:3"],
+            "watch-namespace",
+            None,
+            "data:\n  watch-namespace: {a: b}\n",
+        ),
+    ] {
+        assert_eq!(told(file), findings, "{file}");
+        let document = read("file", file);
+        assert_eq!(document.values.get(key).map(|value| value.scalar.value().trim_end()), value, "{file}");
+        assert_eq!(document.unread, value.is_none(), "{file}");
+        assert_eq!(apply(file), mended, "{file}");
+        if mended != file {
+            assert_eq!(told(mended), [""; 0], "{mended}");
+        }
+        if let Some(value) = value {
+            let at = file.find(value).unwrap();
+            let scalar = &document.values[key].scalar;
+            assert_eq!(scalar.place(&(0..value.len())), at..at + value.len(), "{file}");
+        }
+    }
+}
+
+/// As formatters break long lines.
+#[test]
+fn a_text_on_the_line_after_its_key_is_left_alone() {
+    for text in [
+        "\"- instanceId: cri-a\\n  regionId: cn-beijing\"",
+        "'[{instanceId: \"\"}]'",
+        "'enable: true'",
+        "\"- instanceId: cri-a\\n\n    \\  regionId: cn-beijing\"",
+        "|\n    - instanceId: cri-a\n      regionId: cn-beijing",
+        ">-\n    - instanceId: cri-a",
+        "!!str '[]'",
+        "&a '[]'",
+    ] {
+        let file = format!("data:\n  acr-registry-info:\n    {text}\n  service-account: a\n");
+        assert_eq!(told(&file), [""; 0], "{file}");
+        // Nor is it looked into where something else is at fault.
+        let faulty = file.replace("account: a", "account: *");
+        assert_eq!(told(&faulty).len(), 1, "{faulty}");
+    }
+    // A key in quotes is none.
+    let file = "data:\n  rrsa:\n    \"enable\": true\n";
+    assert_eq!(told(file), ["ACR704 rrsa 2:3"]);
+    assert_eq!(apply(file), "data:\n  rrsa: |\n    \"enable\": true\n");
+}
+
 #[test]
 fn the_managed_add_on_is_found_however_terraform_and_the_api_have_it() {
     let json = "{\"AcrInstanceInfo\": [{\"instanceId\": \"cri-a\"}]}";

@@ -38,6 +38,15 @@ fn what_can_be_written_by_machine_is() {
             "- instanceId: cri-a,cri-b\r\n  regionId: cn-beijing\r\n",
             "- instanceId: cri-a\n  regionId: cn-beijing\n- instanceId: cri-b\r\n  regionId: cn-beijing\r\n",
         ),
+        // Each in braces stays in braces, on a line of its own.
+        (
+            "- {instanceId: \"cri-a,cri-b\", regionId: cn-beijing}\n- {instanceId: cri-c}\n",
+            "- {instanceId: \"cri-a\", regionId: cn-beijing}\n- {instanceId: \"cri-b\", regionId: cn-beijing}\n- {instanceId: cri-c}\n",
+        ),
+        (
+            "  -  { instanceId: 'cri-a,cri-b' }",
+            "  -  { instanceId: \"cri-a\"}\n  -  {instanceId: \"cri-b\" }",
+        ),
         // A list in brackets, and lists in it.
         (
             "[{\"instanceId\": \"cri-a\", \"regionId\":\"cn-beijing\"}, {\"instanceId\": \"\"}]\n",

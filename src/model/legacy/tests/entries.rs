@@ -1,8 +1,8 @@
 //! The entries of `acr-registry-info` as people write them.
 
-use super::{Severity, convert, data, enterprise, info, marks, only, spec, told};
+use super::{Severity, codes, convert, data, enterprise, info, marks, of, only, spec, told};
 use crate::api::binding::RegistryEntry;
-use crate::model::legacy::Code;
+use crate::model::legacy::{Code, apply_edits};
 use secrecy::ExposeSecret;
 
 #[test]
@@ -107,6 +107,119 @@ fn two_personal_editions_and_an_enterprise_one_stand_side_by_side() {
         info("- regionId: cn-beijing\n- regionId: cn-shanghai\n- instanceId: \"\"\n- instanceId: cri-a\n");
     assert_eq!(spec(&conversion).registries.len(), 4);
     assert_eq!(marks(&conversion), [""; 0]);
+}
+
+/// One look tells all that is to be mended in an entry.
+#[test]
+fn a_field_that_is_refused_hides_none_of_the_others() {
+    let wrong = "instanceId: foo\n  regionId: 1\n  domains: https://a.com\n  assumeRoleARN: bad\n";
+    let others = ["ACR116", "ACR117", "ACR119", "ACR121", "ACR123"];
+    for (more, codes_of_it) in [
+        ("  expireDuration: abc\n", vec!["ACR125"]),
+        ("  customAccessKey: LTAI\n", vec!["ACR502"]),
+        ("  rrsaRoleARN: <ARN of the role>\n  rrsaOIDCProviderRoleARN: x\n", vec!["ACR123", "ACR124"]),
+        ("  regionId: cn-beijing\n", vec!["ACR113"]),
+        ("  rrsaRoleARN: acs:ram::1:role/x\n  rrsaOIDCProviderRoleARN: [x]\n", vec!["ACR129"]),
+    ] {
+        let entry = format!("- {wrong}{more}");
+        let conversion = convert(&data(&[("acr-registry-info", &entry), ("rrsa", "enable: true")]));
+        let mut found = codes(&conversion);
+        let mut expected = [&others[..], &codes_of_it].concat();
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{more}: {}", told(&conversion));
+    }
+    // What is refused is not said to be absent as well.
+    let session = info("- assumeRoleARN: <ARN of the role>\n  expireDuration: 7200\n");
+    assert_eq!(codes(&session), ["ACR124"]);
+}
+
+/// No edit writes what is refused then.
+#[test]
+fn what_is_no_region_is_not_respelt() {
+    for (region, expected) in
+        [("$REGION", "ACR124"), ("CN_BEIJING", "ACR117"), ("Beijing", "ACR117"), ("CN-Beijing", "ACR118")]
+    {
+        let conversion = info(&format!("- instanceId: cri-a\n  regionId: {region}\n"));
+        assert_eq!(codes(&conversion), [expected], "{region}: {}", told(&conversion));
+    }
+    assert!(told(&info("- regionId: CN_BEIJING\n")).contains("\"CN_BEIJING\""));
+}
+
+#[test]
+fn the_address_within_a_domain_is_what_is_proposed() {
+    for (domains, expected) in [
+        ("https://a.com/", Some("a.com")),
+        ("b.com,https://A.com:5000/x", Some("b.com,a.com:5000/x")),
+        ("a.com/", Some("a.com")),
+        ("https:///", None),
+        ("a.com:65536", None),
+        ("https://a.com:65536", None),
+        ("a.com:65535", Some("a.com:65535")),
+    ] {
+        let text = format!("- instanceId: cri-a\n  domains: {domains}\n");
+        let conversion = info(&text);
+        let written = apply_edits(&text, "acr-registry-info", &conversion.findings);
+        let wanted = text.replace(domains, expected.unwrap_or(domains));
+        assert_eq!(written, wanted, "{}", told(&conversion));
+        let after = codes(&info(&written));
+        assert_eq!(after.is_empty(), expected.is_some(), "{written}: {after:?}");
+    }
+    assert!(told(&info("- domains: https://a.com/\n")).contains("write only a.com;"));
+}
+
+/// What nobody sees is told, since whoever compares the texts finds them different.
+#[test]
+fn a_sign_that_nobody_sees_is_told() {
+    for (text, code) in [
+        ("- instanceId: \"cri-a\u{200b}\"\n", "ACR131"),
+        ("- regionId: \"\u{feff}cn-beijing\"\n", "ACR132"),
+        ("- domains: \"a.com\u{200b},b.com\"\n", "ACR131"),
+        ("- domains: \"\u{200b}a.com,b.com\"\n", "ACR131"),
+        ("- regionId: \"cn-beijing\u{3000}\"\n", "ACR132"),
+    ] {
+        let conversion = info(text);
+        assert_eq!(codes(&conversion), [code], "{text:?}: {}", told(&conversion));
+        let written = apply_edits(text, "acr-registry-info", &conversion.findings);
+        assert_eq!(codes(&info(&written)), [""; 0], "{written:?}");
+        assert_eq!(info(&written).spec, conversion.spec);
+    }
+    let names = of("watch-namespace", "prod\u{200b}");
+    assert_eq!(
+        (codes(&names), &spec(&names).watch_namespaces.names[0]),
+        (vec!["ACR101", "ACR203"], &"prod".to_owned())
+    );
+    let text = "- customAccessKey: LTAI\u{200b}\n  customAccessKeySecret: \"abc\"\n";
+    let pair = info(text);
+    assert_eq!(codes(&pair), ["ACR503", "ACR501"]);
+    let written = apply_edits(text, "acr-registry-info", &pair.findings);
+    assert_eq!(codes(&info(&written)), ["ACR501"], "{written:?}");
+}
+
+#[test]
+fn a_key_pair_of_the_documentation_is_told() {
+    let pair = |id: &str, secret: &str| {
+        let text = format!("- customAccessKey: \"{id}\"\n  customAccessKeySecret: \"{secret}\"\n");
+        codes(&info(&text)).into_iter().filter(|code| *code == "ACR133").count()
+    };
+    for placeholder in ["xxxxx", "XXX", "*****", "<AccessKey>", "${ID}", "LTAIxxxxxxxx", "LTAI****"] {
+        assert_eq!((pair(placeholder, "abc"), pair("LTAI5t", placeholder)), (1, 1), "{placeholder}");
+    }
+    assert_eq!(pair("LTAI5txxxQ", "abcxxxdef"), 0);
+}
+
+#[test]
+fn a_message_says_what_is_there() {
+    let comma = info("- instanceId: \"cri-a\",\n  regionId: cn-beijing\n");
+    assert_eq!(codes(&comma), ["ACR132"]);
+    assert!(told(&comma).contains("comma"), "{}", told(&comma));
+    // Every instance is given the domains; the controller then serves the first.
+    let shared = info("- instanceId: cri-a,cri-b\n  domains: a.com\n");
+    assert!(spec(&shared).registries.iter().all(|registry| registry.domains == ["a.com"]));
+    assert!(told(&shared).contains("DomainContested"), "{}", told(&shared));
+    let json = r#"{"AcrInstanceInfo": [{"customAccessKey": "LTAI", "customAccessKeySecret": "abc"}]}"#;
+    let addon = told(&crate::model::legacy::from_addon_config(json));
+    assert!(addon.contains("in the clear") && !addon.contains("ConfigMap"), "{addon}");
 }
 
 /// Each of these stands between two good entries.

@@ -286,7 +286,7 @@ proptest! {
     /// What the edits leave is not worse than what was there.
     #[test]
     fn edits_do_no_harm(
-        info in "(- |  |\t|instanceId: ?|regionId：|domains: |cri-a|cn-beijing|\"|“|,|，|//|#|\n|\r\n|é){0,40}",
+        info in "(- |  |\t|instanceId: ?|regionId：|domains: |cri-a|cri-b|cn-beijing|\"|“|,|，|//|#|\n|\r\n|é|\\{|\\}|, ){0,40}",
     ) {
         let before = convert(&data(&[("acr-registry-info", &info)]));
         let healed = apply_edits(&info, "acr-registry-info", &before.findings);

@@ -33,6 +33,8 @@ pub(super) fn cured(sample: &str) -> BTreeMap<String, String> {
         .replace("bUserRoleARN", "acs:ram::2:role/b")
         .replace("acs:ram::.*:role", "acs:ram::2:role")
         .replace(" //", " #")
+        .replace("\"xxxxx\"", "\"LTAI5tSample\"")
+        .replace("\"xxxxxx\"", "\"SampleSecret\"")
         .replace("cri-xxx", "cri-abc3")
         .replace("cn-xxxx", "cn-beijing");
     read(&text)
@@ -140,8 +142,13 @@ fn role_assumption() {
 #[test]
 fn key_pair() {
     let printed = convert(&read(KEY_PAIR));
-    let expected =
-        ["W acr-registry-info:2", "W acr-registry-info:3", "W acr-registry-info[0].customAccessKey:2"];
+    let expected = [
+        "W acr-registry-info:2",
+        "W acr-registry-info:3",
+        "W acr-registry-info[0].customAccessKey:2",
+        "W acr-registry-info[0].customAccessKeySecret:3",
+        "W acr-registry-info[0].customAccessKey:2",
+    ];
     assert_eq!(marks(&printed), expected);
     assert!(told(&printed).contains("write # instead of //"), "{}", told(&printed));
     assert_eq!(printed.spec, convert(&cured(KEY_PAIR)).spec);
@@ -156,8 +163,8 @@ fn key_pair() {
     let pair = &conversion.key_pairs[0];
     assert_eq!(conversion.key_pairs.len(), 1);
     assert_eq!(pair.secret_name, "acr-configuration-0");
-    assert_eq!(pair.access_key_id.expose_secret(), "xxxxx");
-    assert_eq!(pair.access_key_secret.expose_secret(), "xxxxxx");
+    assert_eq!(pair.access_key_id.expose_secret(), "LTAI5tSample");
+    assert_eq!(pair.access_key_secret.expose_secret(), "SampleSecret");
 }
 
 #[test]
@@ -177,7 +184,7 @@ fn the_edits_of_a_sample_leave_only_what_its_user_must_say() {
         (TWO_REGIONS, &["ACR124", "ACR124"]),
         (RRSA, &["ACR124", "ACR124", "ACR124", "ACR133"]),
         (ROLE_ASSUMPTION, &["ACR124"]),
-        (KEY_PAIR, &["ACR501"]),
+        (KEY_PAIR, &["ACR133", "ACR133", "ACR501"]),
         (PERSONAL, &["ACR133"]),
     ];
     for (sample, by_hand) in cases {

@@ -1,0 +1,78 @@
+//! The managed edition's configuration as Terraform has it: JSON in the quotes of `config = "…"`, which is no YAML.
+
+use std::ops::Range;
+
+use super::heal::closing;
+use super::locate::ADDON;
+use crate::api::legacy::addon::CONFIG;
+
+/// What stands in the place of the JSON.
+pub(super) enum Config {
+    /// The JSON, escaped as within double quotes, which stand around it or do not.
+    Escaped(Range<usize>),
+    /// An expression that only Terraform can work out.
+    Expression(Range<usize>),
+}
+
+/// The configuration in a text that is no YAML: the one of the add-on by its name, or one without a name.
+pub(super) fn config(text: &str) -> Option<Config> {
+    let bare = text.trim_start_matches('\u{feff}').trim_start();
+    if bare.starts_with("{\\") {
+        let start = text.len() - bare.len();
+        return Some(Config::Escaped(start..start + bare.trim_end().len()));
+    }
+    let mut name = None;
+    let mut found = None;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let body = line.trim();
+        let start = at;
+        at += line.len();
+        if body.starts_with(['#', '/']) {
+            continue;
+        }
+        let value = assigned(line, CONFIG);
+        if let Some(written) = assigned(line.get(..value.unwrap_or(line.len()))?, "name") {
+            name = line[written..].split('"').nth(1);
+        }
+        if let Some(value) = value {
+            found = value_at(text, start + value);
+        }
+        // A block ends here, or another one begins.
+        if body.starts_with('}') || body.ends_with('{') {
+            if found.is_some() && ours(name) {
+                return found;
+            }
+            (name, found) = (None, None);
+        }
+    }
+    found.filter(|_| ours(name))
+}
+
+fn ours(name: Option<&str>) -> bool {
+    name.is_none_or(|name| name == ADDON)
+}
+
+/// Where in a line the value of a key begins.
+fn assigned(line: &str, key: &str) -> Option<usize> {
+    line.match_indices(key).find_map(|(at, _)| {
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if line[..at].ends_with(word) {
+            return None;
+        }
+        let rest = &line[at + key.len()..];
+        let rest = rest.strip_prefix('"').unwrap_or(rest).trim_start();
+        let value = rest.strip_prefix(['=', ':'])?.trim_start();
+        Some(line.len() - value.len())
+    })
+}
+
+fn value_at(text: &str, at: usize) -> Option<Config> {
+    let value = text.get(at..)?;
+    if value.starts_with("\"{") {
+        return Some(Config::Escaped(at..at + closing(value, '"')?));
+    }
+    let expression = ["jsonencode", "<<"].into_iter().any(|sign| value.starts_with(sign));
+    let length = value.find('\n').unwrap_or(value.len());
+    expression.then(|| Config::Expression(at..at + value[..length].trim_end().len()))
+}
