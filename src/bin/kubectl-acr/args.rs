@@ -61,6 +61,10 @@ pub(crate) struct Plan {
     #[arg(long, default_value = "cn-hangzhou")]
     pub(crate) region: String,
 
+    /// Name of the Secret in every covered namespace, if a flag changed it
+    #[arg(long, default_value = names::DEFAULT_SECRET_NAME)]
+    pub(crate) secret_name: String,
+
     /// Delete what the documented component left in `default` under its old names, if it is found
     #[arg(long)]
     pub(crate) remove_leavings: bool,
