@@ -103,6 +103,9 @@ pub(crate) struct Convert {
 #[group(required = true, multiple = false)]
 pub(crate) struct Input {
     /// A manifest, a bare `data` map, JSON of the live object, or the managed add-on's JSON; - for standard input
+    ///
+    /// The add-on's JSON is read as it is, or as the quoted string that stands at an add-on's `config` in Terraform, that
+    /// string alone.
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 
