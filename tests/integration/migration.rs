@@ -32,15 +32,15 @@ fn steps(readme: &str, from: &str, to: &str) -> Vec<Vec<String>> {
 }
 
 /// A line of the README as a shell runs it for one who has `kubectl` and the plugin.
-fn shell(plane: &Plane, line: &str) -> String {
+fn shell(plane: &Plane, line: &str) -> Result<String, String> {
     let programs = [plane.kubectl_path(), PathBuf::from(env!("CARGO_BIN_EXE_kubectl-acr"))];
     let mut command = Command::new("/bin/sh");
     command.args(["-c", line]).env("KUBECONFIG", plane.kubeconfig()).env("HOME", plane.dir());
     command
         .env("PATH", std::env::join_paths(programs.iter().filter_map(|program| program.parent())).unwrap());
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
 /// Pulls an image each second, with what stands in a namespace's Secret at that time.
@@ -173,13 +173,16 @@ async fn the_readmes_steps_move_and_graduate_without_one_failed_pull() {
         let binding = lab.bindings().get(NAME).await.unwrap();
         binding.metadata.labels.is_some_and(|labels| labels.contains_key("acrcredential.dev/converted"))
     };
+    let graduating = steps("README.md", "### Graduating", "When the ConfigMap is deleted");
+    let graduating: Vec<String> =
+        graduating.iter().map(|step| format!("kubectl {}", step.join(" "))).collect();
+    let wait = graduating.iter().find(|line| line.starts_with("kubectl wait")).unwrap();
+    let early = shell(&lab.plane, &wait.replace("--timeout=60s", "--timeout=1s"));
+    assert!(early.is_err_and(|error| error.contains("timed out")), "nothing is said yet that it waits for");
     let mut kept = String::new();
-    for step in steps("README.md", "### Graduating", "When the ConfigMap is deleted") {
-        assert!(
-            !step.contains(&"delete".to_owned()) || !converted().await,
-            "the steps before waited for that"
-        );
-        let printed = shell(&lab.plane, &format!("kubectl {}", step.join(" ")));
+    for line in &graduating {
+        assert!(!line.contains("delete") || !converted().await, "the steps before waited for that");
+        let printed = shell(&lab.plane, line).unwrap();
         if printed.contains("kind: AcrCredentialBinding") {
             kept = printed;
         }
