@@ -22,7 +22,7 @@ pub struct Namers {
     /// By namespace and Secret, each as its kind and name.
     pub found: BTreeMap<(String, String), Vec<String>>,
     /// What could not be looked at, and why.
-    pub unseen: Vec<String>,
+    pub unseen: BTreeSet<String>,
 }
 
 /// What makes Pods, before what it makes.
@@ -70,7 +70,7 @@ pub(super) async fn named_by(client: &Client, names: &[&str], namespaces: &[&str
             }
         });
         if let Err(Error::Unreadable { what, source }) = listed.await {
-            namers.unseen.push(format!("{what}: {}", classify(&source)));
+            namers.unseen.insert(format!("{what}: {}", classify(&source)));
         }
     }
     namers
@@ -87,12 +87,10 @@ fn named_in<'a>(value: &Value, names: &[&'a str], found: &mut BTreeSet<&'a str>)
 }
 
 impl Namers {
-    /// The same and these.
-    pub(super) fn and(mut self, other: Self) -> Self {
-        self.found.extend(other.found);
-        self.unseen
-            .extend(other.unseen.into_iter().filter(|what| !self.unseen.contains(what)).collect::<Vec<_>>());
-        self
+    /// Adds those who name others.
+    pub(super) fn extend(&mut self, others: Self) {
+        self.found.extend(others.found);
+        self.unseen.extend(others.unseen);
     }
 
     /// Writes them for people.
@@ -110,5 +108,39 @@ impl Namers {
             writeln!(to, "  {namespace}: {secret} is named by {listed}{more}")?;
         }
         self.unseen.iter().try_for_each(|what| writeln!(to, "who names them was not looked for among {what}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BTreeSet, Namers, named_in};
+    use serde_json::json;
+
+    #[test]
+    fn a_secret_is_named_by_whole_texts_wherever_they_stand() {
+        let spec = json!({
+            "imagePullSecrets": [{ "name": "a" }],
+            "volumes": [{ "projected": { "sources": [{ "secret": { "name": "b" } }] } }],
+            "containers": [{ "args": ["--secret=c", 1, null, true] }],
+        });
+        let mut found = BTreeSet::new();
+        named_in(&spec, &["a", "b", "c", "imagePullSecrets"], &mut found);
+        assert_eq!(found, ["a", "b"].into());
+    }
+
+    #[test]
+    fn of_many_some_are_listed_and_the_rest_is_counted() {
+        let key = ("n".to_owned(), "s".to_owned());
+        let pods = |count: usize| (0..count).map(|n| format!("Pod {n}")).collect();
+        let told = |count| {
+            let namers =
+                Namers { found: [(key.clone(), pods(count))].into(), unseen: ["the Jobs: no".into()].into() };
+            let mut bytes = Vec::new();
+            namers.write(&mut bytes).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        assert!(told(20).contains("  n: s is named by Pod 0, Pod 1,") && told(20).contains(", Pod 19\n"));
+        assert!(told(23).contains(", Pod 19 and 3 more\n"), "{}", told(23));
+        assert!(told(1).ends_with("who names them was not looked for among the Jobs: no\n"));
     }
 }

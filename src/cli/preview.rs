@@ -123,8 +123,7 @@ pub async fn preview(
     found.named_by = named_by(client, &[&template.name], &losing).await;
     found.leavings = leavings(client).await?;
     if !found.leavings.is_empty() {
-        let named = named_by(client, &LEAVINGS, &["default"]).await;
-        found.named_by = std::mem::take(&mut found.named_by).and(named);
+        found.named_by.extend(named_by(client, &LEAVINGS, &["default"]).await);
     }
     Ok(found)
 }
@@ -147,7 +146,7 @@ fn planned(spec: AcrCredentialBindingSpec, standing: Option<AcrCredentialBinding
     let mut object = standing.unwrap_or_else(|| {
         let mut object = AcrCredentialBinding::new(names::LEGACY_NAME, AcrCredentialBindingSpec::default());
         object.labels_mut().insert(names::LABEL_CONVERTED.to_owned(), "true".to_owned());
-        object.metadata.creation_timestamp = Some(Time(Timestamp::now()));
+        object.metadata.creation_timestamp = Some(Time(Timestamp::MAX));
         object
     });
     object.metadata.deletion_timestamp = None;

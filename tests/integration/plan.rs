@@ -79,6 +79,9 @@ async fn a_plan_counts_every_binding_and_tells_what_is_taken_away() {
     let (code, out, err) = acr(&lab, &["plan", "--live"]);
     assert_eq!(code, Some(0), "{err}");
     assert!(out.starts_with("0 namespaces would be written to, 2 stand already, 0 would not"), "{out}");
+    let (_, out, _) = acr(&lab, &["plan", &file(&lab, "nowhere")]);
+    let held = "would cover no namespace any more: what it made stays for --withdrawal-grace first";
+    assert!(out.contains(held), "{out}");
     assert_eq!((version("team-x").await, version("shared").await), before);
 
     lab.put_config_map(data("apps")).await;
