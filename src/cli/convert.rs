@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::manifest::Tree;
 use crate::api::binding::{AcrCredentialBinding, AcrCredentialBindingSpec, crd};
 use crate::api::names::{
-    ANNOTATION_AUTHORITATIVE, DEFAULT_NAMESPACE, LABEL_CONVERTED, LEGACY_NAME, LEGACY_NAMESPACE,
+    ANNOTATION_ADOPT, ANNOTATION_AUTHORITATIVE, DEFAULT_NAMESPACE, LEGACY_NAME, LEGACY_NAMESPACE,
 };
 use crate::model::legacy::{Conversion, KeyPair};
 
@@ -75,8 +75,10 @@ pub fn steps(conversion: &Conversion) -> Vec<String> {
         format!(
             "kubectl annotate configmap {LEGACY_NAME} -n {LEGACY_NAMESPACE} {ANNOTATION_AUTHORITATIVE}=false    # the binding becomes your own; nothing is written to any namespace"
         ),
+        // Written together with what says that it is converted is taken off, and `kubectl wait` waits for no absence.
         format!(
-            "kubectl get acrcredentialbinding {LEGACY_NAME} --show-labels --watch    # until {LABEL_CONVERTED} is gone, within seconds"
+            "kubectl wait acrcredentialbinding {LEGACY_NAME} --for=jsonpath='{{.metadata.annotations.{}}}'=true --timeout=60s    # a ConfigMap deleted before takes the binding with it",
+            ANNOTATION_ADOPT.replace('.', "\\.")
         ),
         "kubectl apply --server-side -f <what was printed>    # it says what the cluster has already"
             .to_owned(),

@@ -3,22 +3,24 @@
 use std::io;
 use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
-use k8s_openapi::api::batch::v1::CronJob;
-use k8s_openapi::api::core::v1::{Pod, PodSpec, Secret};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, ListParams, ObjectList, PartialObjectMeta};
 use kube::{Api, Client, Resource, ResourceExt};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
-use crate::api::binding::{AcrCredentialBinding, AcrCredentialBindingSpec};
+use super::namers::{Namers, named_by};
+use super::rehearsal::rehearse;
+use crate::api::binding::{AcrCredentialBinding, AcrCredentialBindingSpec, DeletionPolicy};
 use crate::api::names;
 use crate::cluster::Index;
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::model::credential::Origin;
 use crate::model::{Binding, Credential, Edition};
-use crate::plan::{self, Bound, Issue, Phase, Snapshot, Template, change};
+use crate::plan::namespace::filled_by;
+use crate::plan::{Bound, Issue, NamespaceView, Phase, Snapshot, Template, change};
 
 /// Objects of one list call.
 const PAGE: u32 = 500;
@@ -47,61 +49,160 @@ pub enum Error {
     },
 }
 
+/// What is not in the cluster to be read.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Region of the cluster, for entries that name none.
+    pub region: Box<str>,
+    /// Name of the Secret in every covered namespace.
+    pub secret_name: Box<str>,
+}
+
 /// What would be written, and what was found beside it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preview {
     /// Namespaces in which something would be written, and what.
     pub namespaces: Vec<(String, String)>,
-    /// Namespaces that are covered and stand as they should, but for the token itself.
+    /// Namespaces that the binding covers and that stand as they should, but for the token itself.
     pub unchanged: usize,
-    /// Why a covered namespace would not be served.
+    /// Why a namespace that it covers would not be served.
     pub refused: Vec<(String, String)>,
-    /// Pods and templates that name the Secret, as `Kind namespace/name`: they lose it if the Secret is withdrawn.
-    pub named_by: Vec<String>,
+    /// What keeps some of it from being done, or put off.
+    pub notes: Vec<String>,
+    /// Who names the Secret where it would go, and what the documented component left.
+    pub named_by: Namers,
     /// Secrets that the documented component left, as `namespace/name`.
     pub leavings: Vec<String>,
 }
 
-/// What bindings would do to a cluster.
+/// What would change in a cluster if the binding of the ConfigMap said this. Other bindings say what they say.
 ///
 /// # Errors
 /// [`Error`]
 pub async fn preview(
     client: &Client,
-    bindings: &[AcrCredentialBinding],
-    region: &str,
+    spec: AcrCredentialBindingSpec,
+    options: &Options,
 ) -> Result<Preview, Error> {
-    let template = Template {
-        name: names::DEFAULT_SECRET_NAME.into(),
+    let template = Arc::new(Template {
+        name: options.secret_name.clone(),
         labels: Default::default(),
         annotations: Default::default(),
-    };
-    let bounds = bindings.iter().map(|object| bound(object, region)).collect::<Result<Vec<_>, _>>()?;
+    });
+    let mut objects = bindings(client).await?;
     let index = read(client, &template).await?;
-    let snapshot = Snapshot::new(Arc::new(template), bounds, false);
-    let mut found = Preview::default();
+    let (now, _) = snapshot(&template, &objects, &options.region);
+    let standing = objects.iter().position(|object| object.name_any() == names::LEGACY_NAME);
+    let planned = planned(spec, standing.map(|at| objects.swap_remove(at)));
+    bound(&planned, &options.region)?;
+    objects.push(planned);
+    let (then, notes) = snapshot(&template, &objects, &options.region);
+
+    let mut found = Preview { notes, ..Preview::default() };
+    found.notes.extend(held_first(&index, &now, &then));
+    let mut losing = Vec::new();
     let mut all = index.matching(|_, _| true);
     all.sort();
-    for namespace in all {
-        let planned = index.read(&namespace, |view| plan::namespace(view, &snapshot)).unwrap_or_default();
-        let failure = planned.standings.iter().find_map(|standing| standing.secret.as_ref().err());
-        let refused = failure.filter(|failure| failure.reason.needs_human());
-        match (planned.changes.as_slice(), refused) {
-            (_, Some(failure)) => found.refused.push((namespace.to_string(), failure.message.to_string())),
-            ([], None) => found.unchanged += usize::from(!planned.standings.is_empty()),
-            (changes, None) => found.namespaces.push((namespace.to_string(), change::describe(changes))),
+    for view in all.iter().filter_map(|namespace| index.read(namespace, NamespaceView::clone)) {
+        let namespace = view.name.to_string();
+        let rehearsal = rehearse(as_served(view, &now, &then), &then);
+        let ours = rehearsal.standings.iter().find(|standing| *standing.binding == *names::LEGACY_NAME);
+        let failure = ours.and_then(|standing| standing.secret.as_ref().err());
+        match failure.filter(|failure| failure.reason.needs_human()) {
+            Some(failure) => found.refused.push((namespace.clone(), failure.message.to_string())),
+            None => found.unchanged += usize::from(ours.is_some() && rehearsal.changes.is_empty()),
+        }
+        if rehearsal.loses_secret() {
+            losing.push(namespace.clone());
+        }
+        if !rehearsal.changes.is_empty() {
+            found.namespaces.push((namespace, change::describe(&rehearsal.changes, &template.name)));
         }
     }
-    found.named_by = named_by(client).await?;
+    let losing: Vec<&str> = losing.iter().map(String::as_str).collect();
+    found.named_by = named_by(client, &[&template.name], &losing).await;
     found.leavings = leavings(client).await?;
+    if !found.leavings.is_empty() {
+        found.named_by.extend(named_by(client, &LEAVINGS, &["default"]).await);
+    }
     Ok(found)
 }
 
-/// The binding that a converted spec would become. It takes over the Secrets of the documented component.
-pub fn converted(spec: AcrCredentialBindingSpec) -> AcrCredentialBinding {
-    let mut object = AcrCredentialBinding::new(names::LEGACY_NAME, spec);
-    object.labels_mut().insert(names::LABEL_CONVERTED.to_owned(), "true".to_owned());
+/// All bindings; none where the CustomResourceDefinition is not there.
+pub(super) async fn bindings(client: &Client) -> Result<Vec<AcrCredentialBinding>, Error> {
+    let mut found = Vec::new();
+    let api: Api<AcrCredentialBinding> = Api::all(client.clone());
+    match list(&api, None, "the bindings", |object| found.push(object)).await {
+        Err(Error::Unreadable { source, .. }) if matches!(&*source, kube::Error::Api(s) if s.code == 404) => {
+        }
+        listed => listed?,
+    }
+    Ok(found)
+}
+
+/// The binding of the ConfigMap with this spec. Made anew it is the youngest, and takes over the Secrets of the documented
+/// component.
+fn planned(spec: AcrCredentialBindingSpec, standing: Option<AcrCredentialBinding>) -> AcrCredentialBinding {
+    let mut object = standing.unwrap_or_else(|| {
+        let mut object = AcrCredentialBinding::new(names::LEGACY_NAME, AcrCredentialBindingSpec::default());
+        object.labels_mut().insert(names::LABEL_CONVERTED.to_owned(), "true".to_owned());
+        object.metadata.creation_timestamp = Some(Time(Timestamp::MAX));
+        object
+    });
+    object.metadata.deletion_timestamp = None;
+    object.spec = spec;
     object
+}
+
+/// What bindings ask for, and which of them nobody can tell that of: while one is not valid nothing is taken back.
+fn snapshot(
+    template: &Arc<Template>,
+    objects: &[AcrCredentialBinding],
+    region: &str,
+) -> (Snapshot, Vec<String>) {
+    let (mut bounds, mut unclear) = (Vec::new(), Vec::new());
+    for object in objects {
+        match bound(object, region) {
+            Ok(bound) => bounds.push(bound),
+            Err(error) => unclear.push(format!("{error}; until it is, nothing is taken back")),
+        }
+    }
+    (Snapshot::new(template.clone(), bounds, !unclear.is_empty()), unclear)
+}
+
+/// What bindings keep up to date already, and would go on to, is no news: neither the token that stands there nor when
+/// it expires is known here.
+fn as_served(mut view: NamespaceView, now: &Snapshot, then: &Snapshot) -> NamespaceView {
+    let content = |view: &NamespaceView, snapshot: &Snapshot| {
+        let set = filled_by(view, snapshot, &[]).filter(|set| !set.is_empty());
+        set.map(|set| snapshot.content(&set))
+    };
+    let (before, after) = (content(&view, now), content(&view, then));
+    // An entry of our name is ours then, even with no Secret beside it.
+    view.served = before.is_some();
+    if let (Some(before), Some(after), Some(secret)) = (before, after, &mut view.secret)
+        && before.fingerprint == after.fingerprint
+        && secret.ours
+    {
+        secret.fingerprint = after.fingerprint;
+    }
+    view
+}
+
+/// A binding that suddenly covers nothing takes nothing back at first.
+fn held_first(index: &Index, now: &Snapshot, then: &Snapshot) -> Option<String> {
+    let covers = |snapshot: &Snapshot| {
+        let binding = &snapshot.bound(snapshot.index_of(names::LEGACY_NAME)?).binding;
+        let covered =
+            index.matching(|name, facts| facts.is_open() && binding.namespaces.covers(name, &facts.labels));
+        Some(!covered.is_empty())
+    };
+    (covers(now) == Some(true) && covers(then) == Some(false)).then(|| {
+        format!(
+            "the binding {} would cover no namespace any more: what it made stays for --withdrawal-grace first",
+            names::LEGACY_NAME
+        )
+    })
 }
 
 /// Deletes what the documented component left, those named and no others.
@@ -137,8 +238,13 @@ fn bound(object: &AcrCredentialBinding, region: &str) -> Result<Bound, Error> {
         };
         Issue::Held { credential: Arc::new(credential), domains: domains.into() }
     });
-    let (registries, phase) =
-        (registries.collect(), if binding.suspend { Phase::Suspended } else { Phase::Active });
+    let registries = registries.collect();
+    let phase = match (object.metadata.deletion_timestamp.is_some(), binding.deletion_policy) {
+        (true, DeletionPolicy::Retain) => Phase::Retaining,
+        (true, DeletionPolicy::Delete) => Phase::Withdrawing,
+        (false, _) if binding.suspend => Phase::Suspended,
+        (false, _) => Phase::Active,
+    };
     Ok(Bound { binding: Arc::new(binding), phase, registries, keeps_entries: false })
 }
 
@@ -167,7 +273,7 @@ pub(super) async fn read(client: &Client, template: &Template) -> Result<Index, 
     Ok(index)
 }
 
-async fn list<K>(
+pub(super) async fn list<K>(
     api: &Api<K>,
     fields: Option<&str>,
     what: &'static str,
@@ -188,41 +294,6 @@ where
             None => return Ok(()),
         }
     }
-}
-
-/// Pods, and the templates of what makes Pods.
-async fn named_by(client: &Client) -> Result<Vec<String>, Error> {
-    let mut found = Vec::new();
-    named(client, "the Pods", &mut found, |pod: &Pod| pod.spec.as_ref()).await?;
-    named(client, "the Deployments", &mut found, |d: &Deployment| d.spec.template.spec.as_ref()).await?;
-    named(client, "the StatefulSets", &mut found, |s: &StatefulSet| s.spec.template.spec.as_ref()).await?;
-    named(client, "the DaemonSets", &mut found, |d: &DaemonSet| d.spec.template.spec.as_ref()).await?;
-    named(client, "the CronJobs", &mut found, |c: &CronJob| {
-        c.spec.job_template.spec.as_ref()?.template.spec.as_ref()
-    })
-    .await?;
-    Ok(found)
-}
-
-/// One that copied the ServiceAccount's list at its creation is not told from one whose template says so, and needs
-/// the Secret just as much.
-async fn named<K>(
-    client: &Client,
-    what: &'static str,
-    found: &mut Vec<String>,
-    spec: impl Fn(&K) -> Option<&PodSpec>,
-) -> Result<(), Error>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
-{
-    list(&Api::<K>::all(client.clone()), None, what, |object: K| {
-        let pulls = spec(&object).and_then(|spec| spec.image_pull_secrets.as_deref()).unwrap_or_default();
-        if pulls.iter().any(|entry| entry.name == names::DEFAULT_SECRET_NAME) {
-            let kind = K::kind(&());
-            found.push(format!("{kind} {}/{}", object.namespace().unwrap_or_default(), object.name_any()));
-        }
-    })
-    .await
 }
 
 async fn leavings(client: &Client) -> Result<Vec<String>, Error> {
@@ -252,6 +323,7 @@ impl Preview {
         for (namespace, why) in &self.refused {
             writeln!(to, "{namespace}: would not be served: {why}")?;
         }
+        self.notes.iter().try_for_each(|note| writeln!(to, "{note}"))?;
         writeln!(
             to,
             "{} namespaces would be written to, {} stand already, {} would not be served; nothing was written",
@@ -259,14 +331,7 @@ impl Preview {
             self.unchanged,
             self.refused.len()
         )?;
-        if !self.named_by.is_empty() {
-            writeln!(
-                to,
-                "these name the Secret {}, and need it for as long as their Pods may be started again: {}",
-                names::DEFAULT_SECRET_NAME,
-                self.named_by.join(", ")
-            )?;
-        }
+        self.named_by.write(to)?;
         if !self.leavings.is_empty() {
             writeln!(
                 to,

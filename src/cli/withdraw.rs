@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
+use super::namers::{Namers, named_by};
 use super::preview;
+use super::rehearsal::{Rehearsal, rehearse};
 use crate::api::binding::{AcrCredentialBinding, DeletionPolicy};
 use crate::api::names;
 use crate::cluster::error::{CallError, call};
@@ -21,9 +22,7 @@ use crate::cluster::keys::KeySecrets;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::{Applier, Index, Outcome};
 use crate::model::Binding;
-use crate::plan::{
-    self, Bound, Change, Issue, Phase, SecretView, ServiceAccountView, Snapshot, Template, change,
-};
+use crate::plan::{self, Bound, Change, Issue, NamespaceView, Phase, SecretView, Snapshot, Template, change};
 
 /// Plans and applies until nothing is left, at most this often.
 const ROUNDS: usize = 6;
@@ -94,6 +93,8 @@ pub struct Withdrawal {
     pub failed: Vec<(Arc<str>, String)>,
     /// Namespaces where a Secret of ours stays, since it was left behind on purpose.
     pub retained: Vec<Arc<str>>,
+    /// Who names the Secret where it went.
+    pub named_by: Namers,
     /// Bindings that were let go.
     pub bindings: Vec<String>,
     /// What else of ours went, each by kind and name.
@@ -119,28 +120,43 @@ pub async fn withdraw(client: &Client, options: &Options, act: bool) -> Result<W
         labels: Default::default(),
         annotations: Default::default(),
     });
-    let bindings = bindings(client).await?;
+    let bindings = preview::bindings(client).await?;
     let bounds = bindings.iter().filter_map(|object| leaving(object, options.retained)).collect();
     let snapshot = Snapshot::new(template.clone(), bounds, false);
     let index = Arc::new(preview::read(client, &template).await?);
     if options.retained {
         forget_marks(&index);
     }
-    let mut own = admission::stop(client, &options.namespace, act).await?;
-    let heard = Instant::now() + if own.is_empty() { Duration::ZERO } else { HEARD };
-    let applier = act.then(|| (Applier::new(client.clone(), index.clone(), template), heard));
     let mut all = index.matching(|_, _| true);
     all.sort();
-    let work = all.iter().map(|namespace| take_back(namespace, &index, &snapshot, applier.as_ref()));
-    let results: Vec<_> = stream::iter(work).buffered(WORKERS).collect().await;
-    let mut withdrawal = Withdrawal { done: act, ..Withdrawal::default() };
+    let rehearsed = |namespace: &Arc<str>| {
+        let view = index.read(namespace, NamespaceView::clone);
+        view.map(|view| rehearse(view, &snapshot)).unwrap_or_default()
+    };
+    let rehearsals: Vec<Rehearsal> = all.iter().map(rehearsed).collect();
+    let losing = all.iter().zip(&rehearsals).filter(|(_, rehearsal)| rehearsal.loses_secret());
+    let losing: Vec<&str> = losing.map(|(namespace, _)| &**namespace).collect();
+    let named_by = named_by(client, &[&options.secret_name], &losing).await;
+    let mut own = admission::stop(client, &options.namespace, act).await?;
+    let heard = Instant::now() + if own.is_empty() { Duration::ZERO } else { HEARD };
+    let results: Vec<_> = if act {
+        let applier = Applier::new(client.clone(), index.clone(), template);
+        let work = all.iter().map(|namespace| take_back(namespace, &index, &snapshot, (&applier, heard)));
+        stream::iter(work).buffered(WORKERS).collect().await
+    } else {
+        rehearsals.into_iter().map(|rehearsal| (rehearsal.changes, None)).collect()
+    };
+    let mut withdrawal = Withdrawal { done: act, named_by, ..Withdrawal::default() };
     for (namespace, (changes, failure)) in all.into_iter().zip(results) {
         let left = |secret: &SecretView| secret.ours && secret.retained;
-        if index.read(&namespace, |view| view.secret.as_ref().is_some_and(left)).unwrap_or_default() {
+        let would_be = changes.iter().any(|change| matches!(change, Change::RetainSecret { .. }));
+        if would_be
+            || index.read(&namespace, |view| view.secret.as_ref().is_some_and(left)).unwrap_or_default()
+        {
             withdrawal.retained.push(namespace.clone());
         }
         if !changes.is_empty() {
-            withdrawal.namespaces.push((namespace.clone(), change::describe(&changes)));
+            withdrawal.namespaces.push((namespace.clone(), change::describe(&changes, &options.secret_name)));
         }
         withdrawal.failed.extend(failure.map(|error| (namespace, error.to_string())));
     }
@@ -191,16 +207,6 @@ async fn running(client: &Client, namespace: &str) -> Result<Option<String>, Err
     Ok(None)
 }
 
-/// All bindings; none where the CustomResourceDefinition is gone.
-async fn bindings(client: &Client) -> Result<Vec<AcrCredentialBinding>, Error> {
-    let api: Api<AcrCredentialBinding> = Api::all(client.clone());
-    match call(api.list(&ListParams::default())).await {
-        Ok(list) => Ok(list.items),
-        Err(CallError::NotFound) => Ok(Vec::new()),
-        Err(why) => Err(Error::Call { what: "the bindings cannot be read", why }),
-    }
-}
-
 /// A binding as if it were deleted. One that is not valid was never served by what it says now.
 fn leaving(object: &AcrCredentialBinding, retained: bool) -> Option<Bound> {
     let binding = Binding::parse(object, ANY_REGION).ok()?;
@@ -222,13 +228,13 @@ fn forget_marks(index: &Index) {
     }
 }
 
-/// What was written in a namespace, or would be, and why it went no further. Until the given time what is put back, or
-/// cannot be written, is tried again.
+/// What was written in a namespace, and why it went no further. Until the given time what is put back, or cannot be
+/// written, is tried again.
 async fn take_back(
     namespace: &Arc<str>,
     index: &Index,
     snapshot: &Snapshot,
-    applier: Option<&(Applier, Instant)>,
+    (applier, heard): (&Applier, Instant),
 ) -> (Vec<Change>, Option<CallError>) {
     let mut made = Vec::new();
     let mut rounds = 0;
@@ -237,13 +243,8 @@ async fn take_back(
         if plan.changes.is_empty() {
             return (made, None);
         }
-        let early = applier.is_some_and(|(_, heard)| Instant::now() < *heard);
+        let early = Instant::now() < heard;
         for change in plan.changes {
-            let Some((applier, _)) = applier else {
-                rehearse(index, namespace, &change);
-                made.push(change);
-                continue;
-            };
             match applier.apply(namespace, &change).await {
                 Outcome::Done => {
                     made.retain(|earlier| !same_object(earlier, &change));
@@ -276,31 +277,6 @@ fn same_object(one: &Change, other: &Change) -> bool {
     }
 }
 
-/// What the index would hold after a change, so that what follows it is told too.
-fn rehearse(index: &Index, namespace: &str, change: &Change) {
-    match change {
-        Change::SetPullSecrets { service_account, pull_secrets, .. } => {
-            let account = index.read(namespace, |view| {
-                view.service_accounts.iter().find(|account| account.name == *service_account).cloned()
-            });
-            if let Some(account) = account.flatten() {
-                let pull_secrets = pull_secrets.as_slice().into();
-                index.put_service_account(namespace, ServiceAccountView { pull_secrets, ..account });
-            }
-        }
-        Change::RetainSecret { .. } => {
-            if let Some(secret) = index.read(namespace, |view| view.secret.clone()).flatten() {
-                index.put_secret(namespace, SecretView { retained: true, ..secret });
-            }
-        }
-        Change::DeleteSecret { resource_version, .. } => {
-            index.remove_secret(namespace, resource_version);
-        }
-        // Nothing is served here.
-        Change::CreateSecret { .. } | Change::UpdateSecret { .. } => {}
-    }
-}
-
 /// Takes our finalizer off.
 async fn let_go(client: &Client, mut binding: AcrCredentialBinding) -> Result<(), CallError> {
     let writer = BindingWriter::new(client.clone());
@@ -330,6 +306,7 @@ impl Withdrawal {
         for (namespace, why) in &self.failed {
             writeln!(to, "{namespace}: failed: {why}")?;
         }
+        self.named_by.write(to)?;
         self.bindings
             .iter()
             .try_for_each(|name| writeln!(to, "binding {name}: {would}take our finalizer off"))?;

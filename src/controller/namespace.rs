@@ -97,7 +97,10 @@ impl NamespaceLoop {
                 return Next::Settled;
             }
             if self.dry_run {
-                let why = Failure::new(Reason::DryRun, plan::change::describe(&plan.changes));
+                let why = Failure::new(
+                    Reason::DryRun,
+                    plan::change::describe(&plan.changes, snapshot.secret_name()),
+                );
                 self.board.record(namespace, &refused(plan, &why));
                 return Next::Settled;
             }

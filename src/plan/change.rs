@@ -67,30 +67,42 @@ impl Change {
     }
 }
 
-/// What changes would do, as a sentence. No byte of a Secret is in it.
-pub fn describe(changes: &[Change]) -> String {
-    let secret = changes.iter().find_map(|change| match change {
+/// What changes would do to the Secret of this name and to entries for it, as a sentence. No byte of a Secret is in it.
+pub fn describe(changes: &[Change], secret: &str) -> String {
+    let accounts = |attached: bool, what: &str| {
+        let names = changes.iter().filter_map(|change| match change {
+            Change::SetPullSecrets { service_account, pull_secrets, .. }
+                if pull_secrets.iter().any(|name| **name == *secret) == attached =>
+            {
+                Some(&**service_account)
+            }
+            _ => None,
+        });
+        let names: Vec<&str> = names.collect();
+        let listed = names.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+        match names.len() {
+            0 => None,
+            1..=5 => Some(format!("{what} imagePullSecrets of {listed}")),
+            more => Some(format!("{what} imagePullSecrets of {listed} and {} more", more - 5)),
+        }
+    };
+    let put = changes.iter().find_map(|change| match change {
         Change::CreateSecret { .. } => Some("create the Secret"),
         Change::UpdateSecret { .. } => Some("change the Secret in place"),
+        _ => None,
+    });
+    let gone = changes.iter().find_map(|change| match change {
         Change::RetainSecret { .. } => Some("mark the Secret as left behind"),
         Change::DeleteSecret { .. } => Some("delete the Secret"),
-        Change::SetPullSecrets { .. } => None,
+        _ => None,
     });
-    let accounts: Vec<&str> = changes
-        .iter()
-        .filter_map(|change| match change {
-            Change::SetPullSecrets { service_account, .. } => Some(&**service_account),
-            _ => None,
-        })
-        .collect();
-    let listed = accounts.iter().take(5).copied().collect::<Vec<_>>().join(", ");
-    let attach = match accounts.len() {
-        0 => None,
-        1..=5 => Some(format!("set imagePullSecrets of {listed}")),
-        more => Some(format!("set imagePullSecrets of {listed} and {} more", more - 5)),
-    };
-    let all: Vec<String> = secret.map(str::to_owned).into_iter().chain(attach).collect();
-    format!("would {}", all.join(" and "))
+    let all = [
+        put.map(str::to_owned),
+        accounts(true, "add our entry to"),
+        accounts(false, "take our entry out of"),
+        gone.map(str::to_owned),
+    ];
+    format!("would {}", all.into_iter().flatten().collect::<Vec<_>>().join(" and "))
 }
 
 #[cfg(test)]
@@ -100,17 +112,21 @@ mod tests {
     #[test]
     fn changes_are_told_in_one_sentence() {
         let delete = Change::DeleteSecret { uid: "u".into(), resource_version: "1".into() };
-        let set = |name: &str| Change::SetPullSecrets {
+        let set = |name: &str, list: &[&str]| Change::SetPullSecrets {
             service_account: name.into(),
             resource_version: "1".into(),
-            pull_secrets: Vec::new(),
+            pull_secrets: list.iter().map(|name| (*name).into()).collect(),
         };
-        assert_eq!(describe(std::slice::from_ref(&delete)), "would delete the Secret");
+        assert_eq!(describe(std::slice::from_ref(&delete), "ours"), "would delete the Secret");
         assert_eq!(
-            describe(&[set("default"), delete]),
-            "would delete the Secret and set imagePullSecrets of default"
+            describe(&[set("default", &["mine"]), set("new", &["mine", "ours"]), delete], "ours"),
+            "would add our entry to imagePullSecrets of new and take our entry out of imagePullSecrets of default and \
+             delete the Secret"
         );
-        let many: Vec<Change> = (0..7).map(|n| set(&format!("sa-{n}"))).collect();
-        assert_eq!(describe(&many), "would set imagePullSecrets of sa-0, sa-1, sa-2, sa-3, sa-4 and 2 more");
+        let many: Vec<Change> = (0..7).map(|n| set(&format!("sa-{n}"), &["ours"])).collect();
+        assert_eq!(
+            describe(&many, "ours"),
+            "would add our entry to imagePullSecrets of sa-0, sa-1, sa-2, sa-3, sa-4 and 2 more"
+        );
     }
 }

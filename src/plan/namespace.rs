@@ -107,7 +107,7 @@ pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept
 }
 
 /// Whose credentials our Secret shall hold; `None` where the namespace is not there or is going.
-pub(super) fn filled_by(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept]) -> Option<Vec<usize>> {
+pub fn filled_by(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept]) -> Option<Vec<usize>> {
     let facts = view.facts.as_ref().filter(|facts| !facts.terminating)?;
     let covering = snapshot.covering(&view.name, facts);
     let kept = kept_beside(&covering, facts, snapshot, kept);

@@ -2,12 +2,12 @@
 
 use acr_lab::plane::{Options, Plane};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
 
-use crate::acr::{Done, command, root, run, sample};
+use crate::acr::{Done, acr, command, root, run, sample};
 use crate::samples::{SAMPLES, cured};
 
 async fn plane() -> &'static Plane {
@@ -84,63 +84,124 @@ async fn kubectl_finds_it_as_its_plugin() {
     assert!(done.out.contains("ACR703"), "{}", done.out);
 }
 
+/// A folder's file with this text.
+fn written(plane: &Plane, name: &str, text: &str) -> String {
+    let path = plane.dir().join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Has the API server look at manifests, and gives how many it takes.
+async fn taken(plane: &Plane, name: &str, manifests: &str) -> usize {
+    let path = written(plane, name, manifests);
+    let args = ["apply", "--server-side", "--dry-run=server", "-f", &path];
+    plane.kubectl_ok(&args).await.unwrap().lines().count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_takes_the_config_maps_that_bindings_come_back_to() {
+    let plane = plane().await;
+    for name in SAMPLES.into_iter().filter(|name| *name != "key-pair") {
+        let binding = written(plane, &format!("{name}-back.yaml"), &acr(&["convert", "-"], &cured(name)).out);
+        let back = acr(&["convert", "--reverse", &binding], "");
+        assert_eq!(back.code, Some(0), "{name}: {}", back.err);
+        assert_eq!(taken(plane, "back.yaml", &back.out).await, 1, "{name}: {}", back.out);
+    }
+}
+
+/// Whatever the keys say together.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_takes_what_any_configuration_comes_to() {
+    let plane = plane().await;
+    let infos = [
+        "[]",
+        "[{instanceId: cri-a1b2c3, regionId: cn-beijing}]",
+        "[{instanceId: 'cri-a1b2c3,cri-d4e5f6', domains: 'a.example.com,b.example.com:65001'}]",
+        "[{instanceId: '', regionId: cn-hangzhou}, {instanceId: '', regionId: cn-beijing}]",
+        "[{instanceId: cri-a1b2c3, assumeRoleARN: 'acs:ram::2:role/b', expireDuration: 7200}]",
+        "[{instanceId: cri-a1b2c3, rrsaRoleARN: 'acs:ram::1:role/a', rrsaOIDCProviderRoleARN: 'acs:ram::1:oidc-provider/p', assumeRoleARN: 'acs:ram::2:role/b'}]",
+        "[{instanceId: cri-a1b2c3, customAccessKey: LTAIaaaaaaaa, customAccessKeySecret: bbbbbbbb}]",
+    ];
+    let namespaces = ["", "all", "a, b ,team-*", "default"];
+    let accounts = ["", "*", "default,builder"];
+    let webhooks = ["", "enable: true\nfailure-policy: Fail\ntimeout-seconds: 5\n", "enable: false\n"];
+    let (mut all, mut count) = (String::new(), 0);
+    for (number, info) in infos.iter().enumerate() {
+        for namespaces in namespaces {
+            for accounts in accounts {
+                // Each with each would be more of the same.
+                let webhook = webhooks[count % webhooks.len()];
+                let data = json!({
+                    "acr-registry-info": info,
+                    "watch-namespace": namespaces,
+                    "service-account": accounts,
+                    "expiring-threshold": if count % 2 == 0 { "15m" } else { "1h30m" },
+                    "webhook-configuration": webhook,
+                    "notify-email": if number % 2 == 0 { "" } else { "cs@example.com" },
+                });
+                let converted = acr(&["convert", "-"], &json!({ "data": data }).to_string());
+                assert_eq!(converted.code, Some(0), "{data}: {}", converted.err);
+                all.push_str(&format!("---\n{}", converted.out));
+                count += 1;
+            }
+        }
+    }
+    let documents = all.matches("\nkind:").count();
+    assert!(documents > count && count == 84, "{documents} documents of {count}");
+    assert_eq!(taken(plane, "any.yaml", &all).await, documents);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_tells_what_would_be_written_and_writes_nothing() {
     let plane = Plane::start(Options::default()).await.unwrap();
     let client = plane.client();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "default");
-    for (name, type_) in [
-        ("acr-credential-secret-aggregation", "kubernetes.io/dockerconfigjson"),
-        ("aliyun-acr-credential-a", "Opaque"),
-    ] {
+    let others =
+        ["acr-credential-secret-aggregation-p2p", "aliyun-acr-credential-a-p2p", "aliyun-acr-credential"];
+    let leavings = ["aliyun-acr-credential-a", "aliyun-acr-credential-b"];
+    for name in [&["acr-credential-secret-aggregation"][..], &leavings, &others].concat() {
         let object = json!({
             "metadata": { "name": name },
-            "type": type_,
+            "type": "kubernetes.io/dockerconfigjson",
             "stringData": { ".dockerconfigjson": "{\"auths\":{}}" },
         });
         secrets.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
     }
-    let pods: Api<Pod> = Api::namespaced(client.clone(), "default");
-    let pod = json!({
-        "metadata": { "name": "by-hand" },
-        "spec": {
-            "serviceAccountName": "default",
-            "imagePullSecrets": [{ "name": "acr-credential-secret-aggregation" }],
-            "containers": [{ "name": "c", "image": "i" }],
-        },
-    });
-    pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), "default");
-    let labels = json!({ "app": "by-hand" });
-    let deployment = json!({
-        "metadata": { "name": "by-hand" },
-        "spec": {
-            "selector": { "matchLabels": labels },
-            "template": {
-                "metadata": { "labels": labels },
-                "spec": {
-                    "imagePullSecrets": [{ "name": "acr-credential-secret-aggregation" }],
-                    "containers": [{ "name": "c", "image": "i" }],
-                },
-            },
-        },
-    });
-    deployments.create(&PostParams::default(), &serde_json::from_value(deployment).unwrap()).await.unwrap();
-    let path = plane.dir().join("plan.yaml");
+    for (name, secret) in [("old", leavings[0]), ("by-hand", "acr-credential-secret-aggregation")] {
+        let labels = json!({ "app": name });
+        let pods = json!({ "imagePullSecrets": [{ "name": secret }], "containers": [{ "name": "c", "image": "i" }] });
+        let template = json!({ "metadata": { "labels": labels }, "spec": pods });
+        let spec = json!({ "selector": { "matchLabels": labels }, "template": template });
+        let object = serde_json::from_value(json!({ "metadata": { "name": name }, "spec": spec })).unwrap();
+        deployments.create(&PostParams::default(), &object).await.unwrap();
+    }
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: acr-configuration\n  namespace: kube-system\n\
                data:\n  watch-namespace: \"default,kube-public\"\n  acr-registry-info: |\n    - instanceId: cri-demo0001\n";
-    std::fs::write(&path, map).unwrap();
+    let path = written(&plane, "plan.yaml", map);
+    let addon = json!({
+        "AcrInstanceInfo": [{ "instanceId": "cri-demo0001" }],
+        "watchNamespace": "default,kube-public",
+    });
+    let addon = addon.to_string();
     let mark = plane.audit().mark().unwrap();
-    let planned = on(&plane, &["plan", path.to_str().unwrap()]);
+    let planned = on(&plane, &["plan", &path]);
     assert_eq!(planned.code, Some(0), "{}", planned.err);
     for line in [
-        "default: would change the Secret in place and set imagePullSecrets of default",
-        "kube-public: would create the Secret and set imagePullSecrets of default",
+        "default: would change the Secret in place and add our entry to imagePullSecrets of default",
+        "kube-public: would create the Secret and add our entry to imagePullSecrets of default",
         "2 namespaces would be written to, 0 stand already, 0 would not be served; nothing was written",
-        "need it for as long as their Pods may be started again: Pod default/by-hand, Deployment default/by-hand",
-        "(--remove-leavings deletes them): default/aliyun-acr-credential-a",
+        "  default: aliyun-acr-credential-a is named by Deployment old",
+        "left by the documented component, not written any more (--remove-leavings deletes them): \
+         default/aliyun-acr-credential-a, default/aliyun-acr-credential-b",
     ] {
-        assert!(planned.out.contains(line), "{line} in {}", planned.out);
+        assert!(planned.out.lines().any(|told| told == line), "{line} in {}", planned.out);
+    }
+    assert!(!planned.out.contains("by-hand"), "what stays may be named: {}", planned.out);
+    // The managed add-on's configuration that says the same comes to the same plan, also as Terraform carries it.
+    for (name, text) in [("addon.json", addon.clone()), ("addon.txt", format!("{addon:?}"))] {
+        let same = on(&plane, &["plan", &written(&plane, name, &text)]);
+        assert_eq!((same.code, same.out), (Some(0), planned.out.clone()), "{name}: {}", same.err);
     }
     let writes = plane
         .audit()
@@ -151,8 +212,14 @@ async fn a_plan_tells_what_would_be_written_and_writes_nothing() {
     let ours = writes.filter(|e| e.namespace == "default" || e.namespace == "kube-public");
     assert_eq!(ours.len(), 0);
 
-    let removed = on(&plane, &["plan", "--remove-leavings", path.to_str().unwrap()]);
+    let removed = on(&plane, &["plan", "--remove-leavings", &path]);
     assert_eq!(removed.code, Some(0), "{}", removed.err);
-    assert!(secrets.get_opt("aliyun-acr-credential-a").await.unwrap().is_none());
-    assert!(secrets.get_opt("acr-credential-secret-aggregation").await.unwrap().is_some());
+    assert!(removed.out.contains("aliyun-acr-credential-a is named by Deployment old"), "{}", removed.out);
+    for name in leavings {
+        assert!(removed.err.contains(&format!("deleted default/{name}\n")), "{}", removed.err);
+        assert!(secrets.get_opt(name).await.unwrap().is_none(), "{name}");
+    }
+    for name in ["acr-credential-secret-aggregation"].iter().chain(&others) {
+        assert!(secrets.get_opt(name).await.unwrap().is_some(), "{name} is not theirs");
+    }
 }

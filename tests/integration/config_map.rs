@@ -35,7 +35,14 @@ async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
     );
     assert_eq!(lab.pull_secrets("default", "default").await, [SECRET]);
 
+    let since = Instant::now();
     lab.put_config_map(json!({ "watch-namespace": "default, apps", "acr-registry-info": "- instanceId: cri-demo0001\n- instanceId: cri-demo0002\n  regionId: cn-beijing\n" })).await;
+    lab.until("the binding follows an edit", async || {
+        let spec = lab.bindings().get(NAME).await.unwrap().spec;
+        spec.watch_namespaces.names == ["default", "apps"] && spec.registries.len() == 2
+    })
+    .await;
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
     lab.until("an edit reaches the new namespace", async || {
         lab.auths("apps").await.is_some_and(|a| a.len() >= 5)
     })
@@ -126,6 +133,61 @@ async fn graduation_makes_the_binding_its_users_own_with_no_write_to_any_namespa
     let writes = lab.requests(mark).writes().filter(|e| !e.namespace.is_empty());
     assert_eq!(writes.counts(), Default::default());
     assert!(lab.mark() > Mark::default());
+}
+
+/// Whatever a GitOps tool tracks the ConfigMap by would have it prune the binding, which is not in Git.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_mark_of_the_config_map_is_copied_to_its_binding_and_none_on_the_binding_is_touched() {
+    let lab = Lab::start().await;
+    let object = |namespaces: &str| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": NAME,
+                "namespace": "kube-system",
+                "labels": {
+                    "app.kubernetes.io/instance": "argo",
+                    "kustomize.toolkit.fluxcd.io/name": "apps",
+                    "kustomize.toolkit.fluxcd.io/namespace": "flux-system",
+                },
+                "annotations": { "argocd.argoproj.io/tracking-id": "argo:/ConfigMap:kube-system/acr-configuration" },
+            },
+            "data": { "watch-namespace": namespaces, "acr-registry-info": "- instanceId: cri-demo0001\n" },
+        })
+    };
+    lab.plane.apply(&object("default").to_string()).await.unwrap();
+    lab.until_ready_is(NAME, "True", "Succeeded").await;
+    let marks = async || {
+        let metadata = lab.bindings().get(NAME).await.unwrap().metadata;
+        assert!(metadata.owner_references.is_none());
+        let keys =
+            |map: Option<std::collections::BTreeMap<String, String>>| map.unwrap_or_default().into_keys();
+        (keys(metadata.labels).collect::<Vec<_>>(), keys(metadata.annotations).collect::<Vec<_>>())
+    };
+    let (labels, annotations) = marks().await;
+    assert_eq!(labels, ["acrcredential.dev/converted", "app.kubernetes.io/managed-by"]);
+    assert_eq!(annotations, ["acrcredential.dev/converted-from"]);
+
+    // What somebody tracks the binding itself by stays his, whatever the ConfigMap says later.
+    let tracked = json!({ "metadata": {
+        "labels": { "team": "a" },
+        "annotations": { "argocd.argoproj.io/sync-options": "Prune=false" },
+    } });
+    lab.bindings().patch(NAME, &PatchParams::default(), &Patch::Merge(&tracked)).await.unwrap();
+    lab.plane.apply(&object("default,kube-public").to_string()).await.unwrap();
+    lab.until_served("kube-public", DOMAIN).await;
+    let graduating =
+        ["annotate", "configmap", NAME, "-n", "kube-system", "acrcredential.dev/authoritative=false"];
+    lab.plane.kubectl_ok(&graduating).await.unwrap();
+    lab.until("only the marks of conversion go", async || {
+        marks().await
+            == (
+                vec!["team".to_owned()],
+                vec!["acrcredential.dev/adopt".to_owned(), "argocd.argoproj.io/sync-options".to_owned()],
+            )
+    })
+    .await;
 }
 
 /// Whoever wrote a binding of that name keeps it.

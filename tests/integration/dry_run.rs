@@ -31,7 +31,10 @@ async fn a_dry_run_writes_nothing_to_any_namespace_and_tells_what_it_would() {
         let pair = status.pairs.iter().find(|pair| pair.namespace == namespace).unwrap();
         pair.conditions[0].message.clone()
     };
-    assert_eq!(said("dry"), "would create the Secret and set imagePullSecrets of builder, default");
+    assert_eq!(
+        said("dry"),
+        "would create the Secret and add our entry to imagePullSecrets of builder, default"
+    );
     assert!(said("taken").starts_with("would change the Secret in place"), "{}", said("taken"));
     assert_eq!(lab.pull_secrets("dry", "builder").await, ["mine"]);
     let still = secrets.get(SECRET).await.unwrap();

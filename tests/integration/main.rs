@@ -37,6 +37,8 @@ mod leave;
 #[cfg(test)]
 mod migration;
 #[cfg(test)]
+mod plan;
+#[cfg(test)]
 mod refresh;
 #[cfg(test)]
 mod repair;

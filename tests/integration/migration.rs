@@ -1,6 +1,8 @@
 //! From the documented component to this controller, and on to a binding of one's own, by the README's own steps, while
 //! an image is pulled all the time.
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +29,18 @@ fn steps(readme: &str, from: &str, to: &str) -> Vec<Vec<String>> {
     let section = text.split(from).nth(1).unwrap().split(to).next().unwrap();
     let commands = section.lines().filter_map(|line| line.trim().strip_prefix("kubectl "));
     commands.map(|command| command.split(' ').map(str::to_owned).collect()).collect()
+}
+
+/// A line of the README as a shell runs it for one who has `kubectl` and the plugin.
+fn shell(plane: &Plane, line: &str) -> Result<String, String> {
+    let programs = [plane.kubectl_path(), PathBuf::from(env!("CARGO_BIN_EXE_kubectl-acr"))];
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", line]).env("KUBECONFIG", plane.kubeconfig()).env("HOME", plane.dir());
+    command
+        .env("PATH", std::env::join_paths(programs.iter().filter_map(|program| program.parent())).unwrap());
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
 /// Pulls an image each second, with what stands in a namespace's Secret at that time.
@@ -155,15 +169,30 @@ async fn the_readmes_steps_move_and_graduate_without_one_failed_pull() {
 
     lab.until_settled().await;
     let mark = lab.mark();
-    for step in steps("README.md", "### Graduating", "When the ConfigMap is deleted") {
-        let args: Vec<&str> = step.iter().map(String::as_str).collect();
-        lab.plane.kubectl_ok(&args).await.unwrap();
-        lab.until("the binding is its user's own", async || {
-            let binding = lab.bindings().get(NAME).await.unwrap();
-            binding.metadata.labels.is_none_or(|labels| !labels.contains_key("acrcredential.dev/converted"))
-        })
-        .await;
+    let converted = async || {
+        let binding = lab.bindings().get(NAME).await.unwrap();
+        binding.metadata.labels.is_some_and(|labels| labels.contains_key("acrcredential.dev/converted"))
+    };
+    let graduating = steps("README.md", "### Graduating", "When the ConfigMap is deleted");
+    let graduating: Vec<String> =
+        graduating.iter().map(|step| format!("kubectl {}", step.join(" "))).collect();
+    let wait = graduating.iter().find(|line| line.starts_with("kubectl wait")).unwrap();
+    let early = shell(&lab.plane, &wait.replace("--timeout=60s", "--timeout=1s"));
+    assert!(early.is_err_and(|error| error.contains("timed out")), "nothing is said yet that it waits for");
+    let mut kept = String::new();
+    for line in &graduating {
+        assert!(!line.contains("delete") || !converted().await, "the steps before waited for that");
+        let printed = shell(&lab.plane, line).unwrap();
+        if printed.contains("kind: AcrCredentialBinding") {
+            kept = printed;
+        }
     }
+    for cluster in ["status:", "uid:", "finalizers:", "generation:"] {
+        assert!(!kept.contains(cluster), "{cluster} is not for Git: {kept}");
+    }
+    let generation = lab.bindings().get(NAME).await.unwrap().metadata.generation;
+    lab.plane.apply(&kept).await.unwrap();
+    assert_eq!(lab.bindings().get(NAME).await.unwrap().metadata.generation, generation, "{kept}");
     lab.until_settled().await;
     assert!(lab.bindings().get_opt(NAME).await.unwrap().is_some());
     let writes = lab.requests(mark).writes().filter(|e| !e.namespace.is_empty());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use acr_lab::plane::Target;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{DOMAIN, Lab, SECRET, spec};
 
@@ -98,19 +98,44 @@ async fn a_rival_that_rewrites_the_secret_is_named_and_not_fought() {
     let lab = Lab::start().await;
     lab.create_namespace("fought").await;
     lab.bind("fought", spec(&["fought"])).await;
-    lab.until_ready_is("fought", "True", "Succeeded").await;
-    let secrets = lab.namespaced::<Secret>("fought");
     let theirs = json!({ "data": { ".dockerconfigjson": "eyJhdXRocyI6e319" } });
+    is_not_fought(&lab, "fought", &theirs).await;
+}
+
+/// The ConfigMap's binding takes over what others made: that does not mean that it fights for it. The component writes
+/// the Secret as its own, without our marks.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_it_fought_by_the_binding_of_the_config_map_that_takes_over_what_others_made() {
+    let lab = Lab::start().await;
+    lab.create_namespace("fought").await;
+    lab.put_config_map(
+        json!({ "watch-namespace": "fought", "acr-registry-info": "- instanceId: cri-demo0001\n" }),
+    )
+    .await;
+    let theirs = json!({
+        "metadata": {
+            "labels": { "app.kubernetes.io/managed-by": null },
+            "annotations": { "acrcredential.dev/registries": null },
+        },
+        "data": { ".dockerconfigjson": "eyJhdXRocyI6e319" },
+    });
+    is_not_fought(&lab, "acr-configuration", &theirs).await;
+}
+
+/// A rival writes this to the Secret in `fought`, which a binding serves.
+async fn is_not_fought(lab: &Lab, binding: &str, theirs: &Value) {
+    lab.until_ready_is(binding, "True", "Succeeded").await;
+    let secrets = lab.namespaced::<Secret>("fought");
     let params =
         PatchParams { field_manager: Some("aliyun-acr-credential-helper".to_owned()), ..Default::default() };
     let mut rewritten = 0;
     let message = loop {
-        let ready = lab.condition("fought", "Ready").await.unwrap();
+        let ready = lab.condition(binding, "Ready").await.unwrap();
         if ready.1 == "Contended" {
             break ready.2;
         }
         assert!(rewritten < 2_000, "{ready:?}");
-        secrets.patch(SECRET, &params, &Patch::Merge(&theirs)).await.unwrap();
+        secrets.patch(SECRET, &params, &Patch::Merge(theirs)).await.unwrap();
         rewritten += 1;
         tokio::time::sleep(Duration::from_millis(5)).await;
     };
@@ -118,13 +143,13 @@ async fn a_rival_that_rewrites_the_secret_is_named_and_not_fought() {
     // Stepped back: what the rival wrote stands, however often it writes.
     let mark = lab.mark();
     for _ in 0..20 {
-        secrets.patch(SECRET, &params, &Patch::Merge(&theirs)).await.unwrap();
+        secrets.patch(SECRET, &params, &Patch::Merge(theirs)).await.unwrap();
     }
     let writes = lab.requests(mark).writes().filter(|e| e.resource == "secrets");
     assert_eq!(writes.len(), 0);
     // The rival is gone: ours comes back by itself.
     lab.until_served("fought", DOMAIN).await;
-    lab.until_ready_is("fought", "True", "Succeeded").await;
+    lab.until_ready_is(binding, "True", "Succeeded").await;
 }
 
 /// Between our look and our write somebody else may have written.

@@ -171,7 +171,7 @@ async fn created(lab: &Lab) -> kube::Result<Vec<String>> {
 }
 
 /// The plugin, as kubectl would start it.
-fn acr(lab: &Lab, args: &[&str]) -> (Option<i32>, String, String) {
+pub fn acr(lab: &Lab, args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-acr"));
     command.args(args).env("KUBECONFIG", lab.plane.kubeconfig()).env_remove("KUBERNETES_SERVICE_HOST");
     let output = command.output().unwrap();
@@ -247,7 +247,7 @@ async fn a_killed_controller_leaves_nothing_that_the_plugin_does_not_take_back()
     let (code, out, _) = acr(&lab, &["withdraw"]);
     assert_eq!(code, Some(0));
     for line in [
-        "home-a: would delete the Secret and set imagePullSecrets of default, own",
+        "home-a: would take our entry out of imagePullSecrets of default, own and delete the Secret",
         "home-b: would mark the Secret as left behind",
         "binding goes: would take our finalizer off",
         "Secret acr-credential-system/acr-credential-cache: would delete it",
@@ -338,7 +338,8 @@ async fn what_serves_at_creation_goes_before_all_else_is_taken_back() {
         let (code, out, err) = acr(&lab, &["withdraw", "--retained", "--yes"]);
         assert_eq!(code, Some(0), "{out}{err}");
         assert!(out.contains(&format!("{own}: delete it")), "{out}");
-        assert!(out.contains("home-c: delete the Secret and set imagePullSecrets of default, own"), "{out}");
+        let taken = "home-c: take our entry out of imagePullSecrets of default, own and delete the Secret";
+        assert!(out.contains(taken), "{out}");
         assert_eq!(created(&lab).await.unwrap(), [""; 0], "nobody is refused, and nothing added");
         for namespace in ["home-a", "home-b", "home-c"] {
             assert!(lab.secret(namespace).await.is_none(), "{namespace}");

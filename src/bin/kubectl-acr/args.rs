@@ -61,6 +61,10 @@ pub(crate) struct Plan {
     #[arg(long, default_value = "cn-hangzhou")]
     pub(crate) region: String,
 
+    /// Name of the Secret in every covered namespace, if a flag changed it
+    #[arg(long, default_value = names::DEFAULT_SECRET_NAME)]
+    pub(crate) secret_name: String,
+
     /// Delete what the documented component left in `default` under its old names, if it is found
     #[arg(long)]
     pub(crate) remove_leavings: bool,
@@ -99,6 +103,9 @@ pub(crate) struct Convert {
 #[group(required = true, multiple = false)]
 pub(crate) struct Input {
     /// A manifest, a bare `data` map, JSON of the live object, or the managed add-on's JSON; - for standard input
+    ///
+    /// The add-on's JSON is read as it is, or as the quoted string that stands at an add-on's `config` in Terraform, that
+    /// string alone.
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 

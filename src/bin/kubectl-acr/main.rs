@@ -98,9 +98,12 @@ fn run_plan(args: &Plan) -> anyhow::Result<u8> {
         writeln!(err.lock(), "\nno binding: mend the errors above first")?;
         return Ok(FAILED);
     };
-    let binding = preview::converted(spec);
+    let options = preview::Options {
+        region: args.region.as_str().into(),
+        secret_name: args.secret_name.as_str().into(),
+    };
     let planned = input::with_cluster(async |client| {
-        let planned = preview::preview(&client, std::slice::from_ref(&binding), &args.region).await?;
+        let planned = preview::preview(&client, spec, &options).await?;
         if args.remove_leavings {
             preview::remove_leavings(&client, &planned.leavings).await?;
         }

@@ -299,21 +299,62 @@ async fn selectors_of_namespaces_and_service_accounts_decide_whom_it_is_asked_ab
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_documented_webhook_configuration_works_through_the_config_map() {
+async fn the_documented_webhook_configuration_is_followed_through_the_config_map() {
     let lab = start(|options| options).await;
-    lab.create_namespace("from-map").await;
-    lab.put_config_map(json!({
-        "acr-registry-info": "- instanceId: \"cri-demo0001\"\n  regionId: \"cn-hangzhou\"\n",
-        "watch-namespace": "from-map",
-        "service-account": "*",
-        "expiring-threshold": "15m",
-        "webhook-configuration": "enable: true\nfailure-policy: Ignore\ntimeout-seconds: 10\n",
-    }))
-    .await;
+    for namespace in ["from-map", "narrowed"] {
+        lab.create_namespace(namespace).await;
+    }
+    let put = async |namespaces: &str, webhook: &str| {
+        lab.put_config_map(json!({
+            "acr-registry-info": "- instanceId: \"cri-demo0001\"\n  regionId: \"cn-hangzhou\"\n",
+            "watch-namespace": namespaces,
+            "service-account": "*",
+            "expiring-threshold": "15m",
+            "webhook-configuration": webhook,
+        }))
+        .await;
+    };
+    let until_it_is = async |policy: &str, seconds: i32| {
+        lab.until(&format!("the webhook is {policy} after {seconds} s"), async || {
+            let webhooks = configuration(&lab).await.and_then(|stands| stands.webhooks);
+            let webhook = webhooks.and_then(|webhooks| webhooks.into_iter().next());
+            webhook.is_some_and(|w| {
+                w.failure_policy.as_deref() == Some(policy) && w.timeout_seconds == Some(seconds)
+            })
+        })
+        .await;
+    };
+    let until_not_asked = async |namespace: &str| {
+        let mut number = 0;
+        lab.until(&format!("{namespace} is not served at creation"), async || {
+            number += 1;
+            let name = format!("left-{number}");
+            created(&lab.client, namespace, &name).await.is_ok_and(|list| list.is_empty())
+        })
+        .await;
+    };
+    put("from-map,narrowed", "enable: false\n").await;
+    lab.until_ready_is("acr-configuration", "True", "Succeeded").await;
+    assert!(configuration(&lab).await.is_none());
+
+    let fail = "enable: true\nfailure-policy: Fail\ntimeout-seconds: 5\n";
+    put("from-map,narrowed", fail).await;
+    until_it_is("Fail", 5).await;
     until_served_by_webhook(&lab, "acr-configuration").await;
-    until_asked(&lab, "from-map").await;
-    let stands = configuration(&lab).await.unwrap().webhooks.unwrap();
-    assert_eq!((stands[0].failure_policy.as_deref(), stands[0].timeout_seconds), (Some("Ignore"), Some(10)));
+    for namespace in ["from-map", "narrowed"] {
+        until_asked(&lab, namespace).await;
+    }
+    put("from-map", fail).await;
+    until_not_asked("narrowed").await;
+    assert_eq!(created(&lab.client, "from-map", "still").await.unwrap(), [SECRET]);
+
+    put("from-map", "enable: true\nfailure-policy: Ignore\ntimeout-seconds: 10\n").await;
+    until_it_is("Ignore", 10).await;
+    assert_eq!(created(&lab.client, "from-map", "now").await.unwrap(), [SECRET]);
+
+    put("from-map", "enable: false\n").await;
+    lab.until("the webhook goes", async || configuration(&lab).await.is_none()).await;
+    until_not_asked("from-map").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,67 @@
+//! A plan carried out on what is known of a namespace and nowhere else, so that what follows its writes is told too.
+
+use crate::plan::{self, Change, Content, NamespaceView, SecretView, Snapshot, Standing};
+
+/// Entries go before the Secret that they name: two rounds, and one that finds nothing more.
+const ROUNDS: usize = 4;
+
+/// What a namespace would come to.
+#[derive(Debug, Default)]
+pub(super) struct Rehearsal {
+    /// What would be written, in its order.
+    pub changes: Vec<Change>,
+    /// What would stand then, for each binding that covers the namespace.
+    pub standings: Vec<Standing>,
+}
+
+impl Rehearsal {
+    /// Whether our Secret would go.
+    pub fn loses_secret(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::DeleteSecret { .. }))
+    }
+}
+
+/// Plans until nothing is left to write.
+pub(super) fn rehearse(mut view: NamespaceView, snapshot: &Snapshot) -> Rehearsal {
+    let mut rehearsal = Rehearsal::default();
+    for _ in 0..ROUNDS {
+        let plan = plan::namespace(&view, snapshot);
+        rehearsal.standings = plan.standings;
+        if plan.changes.is_empty() {
+            break;
+        }
+        plan.changes.iter().for_each(|change| take_in(&mut view, change));
+        rehearsal.changes.extend(plan.changes);
+    }
+    rehearsal
+}
+
+fn take_in(view: &mut NamespaceView, change: &Change) {
+    match change {
+        Change::CreateSecret { content } | Change::UpdateSecret { content, .. } => {
+            view.secret = Some(holding(content));
+        }
+        Change::RetainSecret { .. } => view.secret.iter_mut().for_each(|secret| secret.retained = true),
+        Change::DeleteSecret { .. } => view.secret = None,
+        Change::SetPullSecrets { service_account, pull_secrets, .. } => {
+            let account = view.service_accounts.iter_mut().find(|account| account.name == *service_account);
+            if let Some(account) = account {
+                account.pull_secrets = pull_secrets.as_slice().into();
+            }
+        }
+    }
+}
+
+/// Our Secret as it would be read after it was written.
+fn holding(content: &Content) -> SecretView {
+    SecretView {
+        uid: Box::default(),
+        resource_version: Box::default(),
+        ours: true,
+        retained: false,
+        foreign_type: None,
+        extra_keys: Box::default(),
+        listing: content.listing.clone(),
+        fingerprint: content.fingerprint,
+    }
+}

@@ -1,0 +1,206 @@
+//! `kubectl acr plan` beside a controller at work: what it tells is what happens then.
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Resource;
+use kube::api::PostParams;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::harness::{DOMAIN, Lab, NAMESPACE, SECRET, spec};
+use crate::uninstall::acr;
+
+const NAME: &str = "acr-configuration";
+
+/// The ConfigMap's data with these namespaces.
+fn data(namespaces: &str) -> Value {
+    json!({
+        "watch-namespace": namespaces,
+        "service-account": "default",
+        "acr-registry-info": "- instanceId: cri-demo0002\n  regionId: cn-beijing\n",
+    })
+}
+
+/// The same as a file.
+fn file(lab: &Lab, namespaces: &str) -> String {
+    let path = lab.plane.dir().join("acr-configuration.json");
+    std::fs::write(&path, json!({ "data": data(namespaces) }).to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Makes an object, and gives a reference to it as its Pods' controller would.
+async fn make<K>(lab: &Lab, namespace: &str, object: Value) -> Value
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+{
+    let object = serde_json::from_value(object).unwrap();
+    let made = lab.namespaced::<K>(namespace).create(&PostParams::default(), &object).await.unwrap();
+    serde_json::to_value(made.controller_owner_ref(&())).unwrap()
+}
+
+/// The spec of a Pod that names a Secret.
+fn naming(secret: &str) -> Value {
+    json!({ "imagePullSecrets": [{ "name": secret }], "containers": [{ "name": "c", "image": "i" }] })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_counts_every_binding_and_tells_what_is_taken_away() {
+    let lab = Lab::start().await;
+    for namespace in ["team-x", "shared", "left", "apps"] {
+        lab.create_namespace(namespace).await;
+    }
+    lab.put_config_map(data("shared,left")).await;
+    lab.bind("team-a", spec(&["team-x", "shared"])).await;
+    for binding in ["team-a", NAME] {
+        lab.until_ready_is(binding, "True", "Succeeded").await;
+    }
+    lab.until("both serve the shared one", async || {
+        lab.auths("shared").await.is_some_and(|auths| auths.len() >= 4)
+    })
+    .await;
+    lab.until_settled().await;
+    let version = async |namespace: &str| lab.secret(namespace).await.unwrap().metadata.resource_version;
+    let before = (version("team-x").await, version("shared").await);
+
+    let (code, out, err) = acr(&lab, &["plan", &file(&lab, "apps")]);
+    assert_eq!(code, Some(0), "{err}");
+    for line in [
+        "apps: would create the Secret and add our entry to imagePullSecrets of default",
+        "left: would take our entry out of imagePullSecrets of default and delete the Secret",
+        "shared: would change the Secret in place",
+        "3 namespaces would be written to, 0 stand already, 0 would not be served; nothing was written",
+    ] {
+        assert!(out.lines().any(|l| l == line), "{line} in {out}");
+    }
+    assert!(!out.contains("team-x"), "another binding serves it: {out}");
+    let (code, out, err) = acr(&lab, &["plan", "--live"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.starts_with("0 namespaces would be written to, 2 stand already, 0 would not"), "{out}");
+    let (_, out, _) = acr(&lab, &["plan", &file(&lab, "nowhere")]);
+    let held = "would cover no namespace any more: what it made stays for --withdrawal-grace first";
+    assert!(out.contains(held), "{out}");
+    assert_eq!((version("team-x").await, version("shared").await), before);
+
+    lab.put_config_map(data("apps")).await;
+    lab.until("what was told happens", async || {
+        lab.secret("left").await.is_none()
+            && lab.pull_secrets("left", "default").await.is_empty()
+            && lab.auths("apps").await.is_some_and(|auths| !auths.is_empty())
+            && version("shared").await != before.1
+    })
+    .await;
+    assert!(lab.token("team-x", DOMAIN).await.is_some());
+    assert_eq!(version("team-x").await, before.0);
+    assert_eq!(lab.pull_secrets("shared", "default").await, [SECRET]);
+}
+
+/// What would break is told while it can still be helped, by `withdraw` as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_names_the_secret_where_it_goes_is_told() {
+    let lab = Lab::start().await;
+    for namespace in ["left", "stays"] {
+        lab.create_namespace(namespace).await;
+    }
+    lab.put_config_map(data("left,stays")).await;
+    lab.until_ready_is(NAME, "True", "Succeeded").await;
+    let of = |name: &str, spec: Value| json!({ "metadata": { "name": name }, "spec": spec });
+    let selecting = |app: &str| {
+        let labels = json!({ "app": app });
+        let template = json!({ "metadata": { "labels": labels }, "spec": naming(SECRET) });
+        of(app, json!({ "selector": { "matchLabels": labels }, "template": template }))
+    };
+    let owned = |mut object: Value, owner: Value| {
+        object["metadata"]["ownerReferences"] = json!([owner]);
+        object
+    };
+    make::<Deployment>(&lab, "stays", selecting("elsewhere")).await;
+    // What is made by one that is told is not told again; no node and no controller makes it in the lab.
+    let web = make::<Deployment>(&lab, "left", selecting("web")).await;
+    let replicas = make::<ReplicaSet>(&lab, "left", owned(selecting("web-1"), web)).await;
+    make::<Pod>(&lab, "left", owned(of("web-1-a", naming(SECRET)), replicas)).await;
+    make::<ReplicaSet>(&lab, "left", selecting("bare")).await;
+    let mut once = naming(SECRET);
+    once["restartPolicy"] = json!("Never");
+    let job = json!({ "template": { "spec": once } });
+    make::<Job>(&lab, "left", of("once", job.clone())).await;
+    let nightly = json!({ "schedule": "0 0 1 1 *", "jobTemplate": { "spec": job } });
+    make::<CronJob>(&lab, "left", of("nightly", nightly)).await;
+    make::<Pod>(&lab, "left", of("alone", naming(SECRET))).await;
+    let mut mounting = naming("another");
+    mounting["volumes"] = json!([{ "name": "v", "secret": { "secretName": SECRET } }]);
+    make::<Pod>(&lab, "left", of("mounting", mounting)).await;
+    let told = "  left: acr-credential-secret-aggregation is named by Deployment web, CronJob nightly, ReplicaSet bare, \
+                Job once, Pod alone, Pod mounting";
+    let planned = acr(&lab, &["plan", &file(&lab, "stays")]);
+    assert_eq!(planned.0, Some(0), "{}", planned.2);
+    assert!(planned.1.lines().any(|line| line == told), "{}", planned.1);
+    assert!(!planned.1.contains("elsewhere"), "{}", planned.1);
+
+    // Without the right to look that is told, and nothing else is lost.
+    let role = "clusterrole/acr-reader";
+    for args in [
+        &[
+            "create",
+            "clusterrole",
+            "acr-reader",
+            "--verb=list,get",
+            "--resource=namespaces,serviceaccounts,secrets",
+        ][..],
+        &["create", "serviceaccount", "reader", "-n", NAMESPACE],
+        &[
+            "create",
+            "clusterrolebinding",
+            "acr-reader",
+            "--clusterrole=acr-reader",
+            "--serviceaccount=acr-credential-system:reader",
+        ],
+    ] {
+        lab.plane.kubectl_ok(args).await.unwrap();
+    }
+    let bindings = json!([{ "op": "add", "path": "/rules/-", "value": {
+        "apiGroups": ["acrcredential.dev"], "resources": ["acrcredentialbindings"], "verbs": ["list"],
+    } }]);
+    lab.plane.kubectl_ok(&["patch", role, "--type=json", "-p", &bindings.to_string()]).await.unwrap();
+    let kubeconfig = lab.plane.service_account_kubeconfig(NAMESPACE, "reader").await.unwrap();
+    let narrow = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-acr"))
+        .args(["plan", &file(&lab, "stays")])
+        .env("KUBECONFIG", kubeconfig)
+        .output()
+        .unwrap();
+    let out = String::from_utf8(narrow.stdout).unwrap();
+    assert!(narrow.status.success(), "{out}{}", String::from_utf8_lossy(&narrow.stderr));
+    assert!(out.contains("left: would take our entry out of"), "{out}");
+    assert!(out.contains("not looked for among the Pods: ") && out.contains("cannot list resource"), "{out}");
+
+    lab.controller.kill();
+    lab.bindings().delete(NAME, &Default::default()).await.unwrap();
+    let withdrawn = acr(&lab, &["withdraw", "--retained"]);
+    assert_eq!(withdrawn.0, Some(0), "{}", withdrawn.2);
+    assert!(withdrawn.1.lines().any(|line| line == told), "{}", withdrawn.1);
+    assert!(
+        withdrawn.1.contains("  stays: acr-credential-secret-aggregation is named by Deployment elsewhere")
+    );
+}
+
+/// Where a flag gives the Secret another name, a plan is asked for by that name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_goes_by_the_name_that_a_flag_gave_the_secret() {
+    let lab = Lab::start_without(&[], Default::default()).await;
+    lab.create_namespace("named").await;
+    lab.create_account("named", "builder", &["mine-instead"]).await;
+    let all = json!({ "data": {
+        "watch-namespace": "named",
+        "service-account": "*",
+        "acr-registry-info": "- instanceId: cri-demo0001\n",
+    } });
+    let path = lab.plane.dir().join("named.json");
+    std::fs::write(&path, all.to_string()).unwrap();
+    let path = path.to_str().unwrap();
+    let (code, out, err) = acr(&lab, &["plan", "--secret-name=mine-instead", path]);
+    assert_eq!(code, Some(0), "{err}");
+    let told = "named: would create the Secret and add our entry to imagePullSecrets of default\n";
+    assert!(out.contains(told), "{out}");
+}
