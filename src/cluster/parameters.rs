@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 use serde_json::{Map, Value, json};
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::error::{CallError, call};
 use super::objects::WatchedServiceAccount;
-use super::own::merging;
+use super::own::{is_labelled, merging};
 use super::policy::serves;
 use super::watch::{Sink, refused};
 use crate::api::names;
@@ -83,6 +83,27 @@ impl Parameters {
             }
         };
         result.map(Into::into)
+    }
+
+    /// Whether one of ours stands.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn stand(&self) -> Result<bool, CallError> {
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        Ok(call(maps.get_opt(names::ADMISSION_NAME)).await?.is_some_and(|map| is_labelled(&map)))
+    }
+
+    /// Removes it: nothing is served by it any more.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn remove(&self) -> Result<(), CallError> {
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        match call(maps.delete(names::ADMISSION_NAME, &DeleteParams::default())).await {
+            Ok(_) | Err(CallError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the API server serves by this version of the ConfigMap.

@@ -104,8 +104,8 @@ pub(crate) struct Convert {
 pub(crate) struct Input {
     /// A manifest, a bare `data` map, JSON of the live object, or the managed add-on's JSON; - for standard input
     ///
-    /// The add-on's JSON is read as it is, or as the quoted string that stands at an add-on's `config` in Terraform, that
-    /// string alone.
+    /// The add-on's JSON is read as it is, or in quotes as the `config` of an add-on in Terraform: that string or line
+    /// alone, an `addons { … }` block, or the whole file. Of a heredoc or `jsonencode(…)`, give the JSON that comes out.
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 
