@@ -323,10 +323,20 @@ fn sum(metrics: &str, name: &str, parts: &[&str]) -> f64 {
 
 /// Builds the controller as it is shipped, and gives the path of its binary.
 pub async fn build_release() -> anyhow::Result<PathBuf> {
+    build(&["--release"]).await
+}
+
+/// Builds the controller beside this program, of the same crates, and gives the path of its binary.
+pub async fn build_debug() -> anyhow::Result<PathBuf> {
+    build(&[]).await
+}
+
+async fn build(profile: &[&str]) -> anyhow::Result<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = tokio::process::Command::new(cargo)
-        .args(["build", "--release", "--package=acr-credential-binding", "--bin=acr-credential-controller"])
+        .args(["build", "--bin=acr-credential-controller"])
+        .args(profile)
         // The messages name the binary wherever the target directory is; progress stays on standard error.
         .arg("--message-format=json-render-diagnostics")
         .current_dir(workspace)

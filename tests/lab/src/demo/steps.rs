@@ -191,8 +191,6 @@ impl Demo {
         let audit = self.plane.audit().since(Default::default())?;
         let writes = audit.by_service_account(NAMESPACE, SERVICE_ACCOUNT).writes().counts();
         println!("   Writes to the cluster: {}", counts(&writes));
-        let memory = self.controller.peak_rss_kib()? as f64 / 1024.0;
-        println!("   Memory at its peak:    {memory:.1} MiB");
         self.keeps_its_secrets()
     }
 
