@@ -20,7 +20,7 @@ use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAcc
 use crate::model::credential::Origin;
 use crate::model::{Binding, Credential, Edition};
 use crate::plan::namespace::filled_by;
-use crate::plan::{Bound, Issue, NamespaceView, Phase, Snapshot, Template, change};
+use crate::plan::{Bound, Issue, NamespaceView, Phase, ServiceAccountView, Snapshot, Template, change};
 
 /// Objects of one list call.
 const PAGE: u32 = 500;
@@ -193,16 +193,22 @@ fn as_served(mut view: NamespaceView, now: &Snapshot, then: &Snapshot) -> Namesp
 fn held_first(index: &Index, now: &Snapshot, then: &Snapshot) -> Option<String> {
     let covers = |snapshot: &Snapshot| {
         let binding = &snapshot.bound(snapshot.index_of(names::LEGACY_NAME)?).binding;
-        let covered =
+        let namespaces =
             index.matching(|name, facts| facts.is_open() && binding.namespaces.covers(name, &facts.labels));
-        Some(!covered.is_empty())
+        let covered = |account: &ServiceAccountView| {
+            !account.skip && binding.service_accounts.covers(&account.name, &account.labels)
+        };
+        let accounts = namespaces
+            .iter()
+            .any(|name| index.read(name, |view| view.service_accounts.iter().any(covered)) == Some(true));
+        Some((!namespaces.is_empty(), accounts))
     };
-    (covers(now) == Some(true) && covers(then) == Some(false)).then(|| {
-        format!(
-            "the binding {} would cover no namespace any more: what it made stays for --withdrawal-grace first",
-            names::LEGACY_NAME
-        )
-    })
+    let held = match (covers(now)?, covers(then)?) {
+        ((true, _), (false, _)) => "namespace any more: what it made stays",
+        ((_, true), (_, false)) => "ServiceAccount any more: its entries stay",
+        _ => return None,
+    };
+    Some(format!("the binding {} would cover no {held} for --withdrawal-grace first", names::LEGACY_NAME))
 }
 
 /// Deletes what the documented component left, those named and no others.

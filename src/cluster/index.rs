@@ -29,10 +29,10 @@ impl Index {
     pub fn read_until<'a>(
         &self,
         names: impl IntoIterator<Item = &'a Arc<str>>,
-        mut look: impl FnMut(&NamespaceView) -> bool,
+        look: impl FnMut(&NamespaceView) -> bool,
     ) {
         let namespaces = self.lock();
-        names.into_iter().filter_map(|name| namespaces.get(name)).any(|view| look(view));
+        names.into_iter().filter_map(|name| namespaces.get(name)).any(look);
     }
 
     /// Names of the namespaces that satisfy a test. This one walks the cluster: only a changed binding asks.

@@ -199,7 +199,12 @@ async fn a_plan_tells_what_would_be_written_and_writes_nothing() {
     }
     assert!(!planned.out.contains("by-hand"), "what stays may be named: {}", planned.out);
     // The managed add-on's configuration that says the same comes to the same plan, also as Terraform carries it.
-    for (name, text) in [("addon.json", addon.clone()), ("addon.txt", format!("{addon:?}"))] {
+    let terraform = format!(
+        "resource \"alicloud_cs_kubernetes_addon\" \"acr\" {{\n  name   = \"managed-aliyun-acr-credential-helper\"\n  config = {addon:?}\n}}\n"
+    );
+    for (name, text) in
+        [("addon.json", addon.clone()), ("addon.txt", format!("{addon:?}")), ("addon.tf", terraform)]
+    {
         let same = on(&plane, &["plan", &written(&plane, name, &text)]);
         assert_eq!((same.code, same.out), (Some(0), planned.out.clone()), "{name}: {}", same.err);
     }

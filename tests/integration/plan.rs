@@ -23,10 +23,10 @@ fn data(namespaces: &str) -> Value {
     })
 }
 
-/// The same as a file.
-fn file(lab: &Lab, namespaces: &str) -> String {
+/// The ConfigMap with this data as a file.
+fn file(lab: &Lab, data: Value) -> String {
     let path = lab.plane.dir().join("acr-configuration.json");
-    std::fs::write(&path, json!({ "data": data(namespaces) }).to_string()).unwrap();
+    std::fs::write(&path, json!({ "data": data }).to_string()).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
@@ -65,7 +65,7 @@ async fn a_plan_counts_every_binding_and_tells_what_is_taken_away() {
     let version = async |namespace: &str| lab.secret(namespace).await.unwrap().metadata.resource_version;
     let before = (version("team-x").await, version("shared").await);
 
-    let (code, out, err) = acr(&lab, &["plan", &file(&lab, "apps")]);
+    let (code, out, err) = acr(&lab, &["plan", &file(&lab, data("apps"))]);
     assert_eq!(code, Some(0), "{err}");
     for line in [
         "apps: would create the Secret and add our entry to imagePullSecrets of default",
@@ -79,9 +79,18 @@ async fn a_plan_counts_every_binding_and_tells_what_is_taken_away() {
     let (code, out, err) = acr(&lab, &["plan", "--live"]);
     assert_eq!(code, Some(0), "{err}");
     assert!(out.starts_with("0 namespaces would be written to, 2 stand already, 0 would not"), "{out}");
-    let (_, out, _) = acr(&lab, &["plan", &file(&lab, "nowhere")]);
-    let held = "would cover no namespace any more: what it made stays for --withdrawal-grace first";
-    assert!(out.contains(held), "{out}");
+    let mut nobody = data("shared,left");
+    nobody["service-account"] = json!("nobody");
+    for (data, held) in [
+        (
+            data("nowhere"),
+            "would cover no namespace any more: what it made stays for --withdrawal-grace first",
+        ),
+        (nobody, "would cover no ServiceAccount any more: its entries stay for --withdrawal-grace first"),
+    ] {
+        let (_, out, _) = acr(&lab, &["plan", &file(&lab, data)]);
+        assert!(out.contains(held), "{out}");
+    }
     assert_eq!((version("team-x").await, version("shared").await), before);
 
     lab.put_config_map(data("apps")).await;
@@ -134,7 +143,7 @@ async fn who_names_the_secret_where_it_goes_is_told() {
     make::<Pod>(&lab, "left", of("mounting", mounting)).await;
     let told = "  left: acr-credential-secret-aggregation is named by Deployment web, CronJob nightly, ReplicaSet bare, \
                 Job once, Pod alone, Pod mounting";
-    let planned = acr(&lab, &["plan", &file(&lab, "stays")]);
+    let planned = acr(&lab, &["plan", &file(&lab, data("stays"))]);
     assert_eq!(planned.0, Some(0), "{}", planned.2);
     assert!(planned.1.lines().any(|line| line == told), "{}", planned.1);
     assert!(!planned.1.contains("elsewhere"), "{}", planned.1);
@@ -166,7 +175,7 @@ async fn who_names_the_secret_where_it_goes_is_told() {
     lab.plane.kubectl_ok(&["patch", role, "--type=json", "-p", &bindings.to_string()]).await.unwrap();
     let kubeconfig = lab.plane.service_account_kubeconfig(NAMESPACE, "reader").await.unwrap();
     let narrow = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-acr"))
-        .args(["plan", &file(&lab, "stays")])
+        .args(["plan", &file(&lab, data("stays"))])
         .env("KUBECONFIG", kubeconfig)
         .output()
         .unwrap();
@@ -191,15 +200,10 @@ async fn a_plan_goes_by_the_name_that_a_flag_gave_the_secret() {
     let lab = Lab::start_without(&[], Default::default()).await;
     lab.create_namespace("named").await;
     lab.create_account("named", "builder", &["mine-instead"]).await;
-    let all = json!({ "data": {
-        "watch-namespace": "named",
-        "service-account": "*",
-        "acr-registry-info": "- instanceId: cri-demo0001\n",
-    } });
-    let path = lab.plane.dir().join("named.json");
-    std::fs::write(&path, all.to_string()).unwrap();
-    let path = path.to_str().unwrap();
-    let (code, out, err) = acr(&lab, &["plan", "--secret-name=mine-instead", path]);
+    let mut all = data("named");
+    all["service-account"] = json!("*");
+    let path = file(&lab, all);
+    let (code, out, err) = acr(&lab, &["plan", "--secret-name=mine-instead", &path]);
     assert_eq!(code, Some(0), "{err}");
     let told = "named: would create the Secret and add our entry to imagePullSecrets of default\n";
     assert!(out.contains(told), "{out}");

@@ -26,7 +26,7 @@ async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a
             .is_some_and(|(status, _, message)| status == "False" && message.contains("deploy/webhook.yaml"))
     })
     .await;
-    assert!(configuration(&lab).await.is_none());
+    assert!(configuration(lab).await.is_none());
     created(&lab.client, "waits", "new").await.unwrap();
     lab.until_attached("waits", "new").await;
     // Each replica asks for the certificate ever more seldom; none is asked before it has it.
