@@ -138,7 +138,9 @@ fn looks_like_ours(namespace: &str) -> Vec<Call> {
 #[tokio::test(flavor = "multi_thread")]
 async fn users_tools_and_the_clusters_own_controllers_work_as_without_our_policies() {
     let lab = Lab::start_without(&[], as_themselves()).await;
-    lab.plane.apply_file(root().join("deploy/webhook.yaml")).await.unwrap();
+    for file in ["webhook", "heal", "admission"] {
+        lab.plane.apply_file(root().join(format!("deploy/{file}.yaml"))).await.unwrap();
+    }
     lab.until_fenced().await;
 
     lab.create_namespace("team").await;
@@ -188,9 +190,17 @@ async fn users_tools_and_the_clusters_own_controllers_work_as_without_our_polici
     all_pass("the documented component", &component, looks_like_ours("legacy")).await;
 
     the_clusters_controllers(&lab).await;
-    for policy in
-        ["secrets", "serviceaccounts", "bindings", "events", "objects", "converted", "cache", "webhook"]
-    {
+    for policy in [
+        "secrets",
+        "serviceaccounts",
+        "bindings",
+        "events",
+        "objects",
+        "converted",
+        "cache",
+        "webhook",
+        "pods",
+    ] {
         let name = format!("acr-credential-{policy}");
         lab.until("the policy was checked and has no warnings", async || {
             let args = ["get", "validatingadmissionpolicies", &name, "-o", "jsonpath={.status.typeChecking}"];

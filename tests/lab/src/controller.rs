@@ -323,7 +323,7 @@ fn sum(metrics: &str, name: &str, parts: &[&str]) -> f64 {
 
 /// Builds the controller as it is shipped, and gives the path of its binary.
 pub async fn build_release() -> anyhow::Result<PathBuf> {
-    build(&["--release"]).await
+    build(&["--release", "--package=acr-credential-binding"]).await
 }
 
 /// Builds the controller beside this program, of the same crates, and gives the path of its binary.
