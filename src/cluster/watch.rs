@@ -25,11 +25,11 @@ const WATCH_SECONDS: u32 = 120;
 /// Objects of one list call. A page is the largest thing that is ever in memory.
 const PAGE: u32 = 250;
 
-/// From a refusal of a watch to the next list.
+/// From a list that failed, or a refused watch, to the next list.
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 
-/// As long as that becomes while refusals go on.
-const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// As long as that becomes while failures go on.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Where events go. One sink a kind of object.
 pub trait Sink<K> {
@@ -50,13 +50,13 @@ pub fn config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE)
 }
 
-/// Watches for ever. After an error it tries again with back-off; after a refusal it begins with a list.
+/// Watches for ever. After an error it tries again with back-off; where a list is needed, it begins anew.
 pub async fn watch<K>(api: Api<K>, config: watcher::Config, mut sink: impl Sink<K>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let kind = K::kind(&()).into_owned();
-    let mut refusals = 0_u32;
+    let mut failures = 0_u32;
     loop {
         let begun = Instant::now();
         let events = watcher(api.clone(), config.clone()).default_backoff();
@@ -77,14 +77,14 @@ where
                 Ok(Event::Delete(object)) => sink.remove(object),
                 Err(error) => {
                     sink.interrupted(&kind, &error);
-                    if is_refusal(&error) {
+                    if begins_anew(&error) {
                         break;
                     }
                 }
             }
         }
-        refusals = if begun.elapsed() > MAX_BACKOFF { 1 } else { refusals.saturating_add(1) };
-        tokio::time::sleep(backoff(refusals, MIN_BACKOFF, MAX_BACKOFF, &kind)).await;
+        failures = if begun.elapsed() > MAX_BACKOFF { 1 } else { failures.saturating_add(1) };
+        tokio::time::sleep(backoff(failures, MIN_BACKOFF, MAX_BACKOFF, &kind)).await;
     }
 }
 
@@ -103,10 +103,12 @@ pub fn refused(error: &watcher::Error) -> CallError {
     }
 }
 
-/// Whether the right to watch was missing. Once it is there again such a watch would go on without a word, and nobody
-/// would know that what was seen before still holds: only a list tells.
-fn is_refusal(error: &watcher::Error) -> bool {
+/// Whether only a list helps. Where the right to watch was missing, a watch would go on without a word once it is there
+/// again, and nobody would know that what was seen before still holds. Where a list failed, kube's own back-off never
+/// grows: it takes the beginning of the next one for a success.
+fn begins_anew(error: &watcher::Error) -> bool {
     let status = match error {
+        watcher::Error::InitialListFailed(_) => return true,
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code,
         watcher::Error::WatchError(status) => status.code,
         _ => return false,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use acr_lab::plane::Target;
+use acr_lab::plane::{Mark, Target};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ObjectMeta, PostParams};
@@ -47,6 +47,17 @@ async fn nothing_is_written_before_all_caches_are_full() {
         let writes = lab.requests(mark).writes().filter(|e| e.resource != "selfsubjectaccessreviews");
         assert_eq!(writes.counts(), Default::default(), "{resource}");
     }
+}
+
+/// An API server that refuses, or that is in trouble, is not asked each second for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_refused_is_asked_for_ever_more_seldom() {
+    let lab = Lab::start_with(|options| options.arg("--heal-stuck-pods")).await;
+    let refused = || lab.requests(Mark::default()).of("pods").filter(|e| e.verb == "list" && e.code == 403);
+    lab.until("it was refused four times", async || refused().len() >= 4).await;
+    let at: Vec<_> = refused().iter().map(|e| e.timestamp).collect();
+    let pauses: Vec<_> = at.windows(2).map(|pair| pair[1].duration_since(pair[0])).collect();
+    assert!(pauses.is_sorted(), "{pauses:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
