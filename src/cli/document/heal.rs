@@ -120,11 +120,13 @@ impl<'a> Scan<'a> {
     /// Whether a line belongs to the block, whose lines are not looked into but for how they are indented.
     fn in_block(&mut self, line: Line<'_>) -> bool {
         let Some(block) = &self.block else { return false };
-        let beside = block.moved_by.is_some() && line.depth() == block.depth;
-        if line.depth() <= block.depth && !(beside && (within_a_block(line) || line.is_comment())) {
+        let beside = line.depth() == block.depth && within_a_block(line);
+        // A comment says by itself not where it belongs, so that what is moved goes on behind it.
+        let goes_on = block.moved_by.is_some() && (beside || line.is_comment());
+        if line.depth() <= block.depth && !goes_on {
             return false;
         }
-        if let Some(slip) = block.moved_by {
+        if let Some(slip) = block.moved_by.filter(|_| line.depth() >= block.depth) {
             self.slips[slip].edits.push(Edit { span: line.start..line.start, text: "  ".to_owned() });
         }
         self.tabs(line);

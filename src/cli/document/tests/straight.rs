@@ -171,6 +171,13 @@ fn a_comment_does_not_end_a_block_early() {
         &["ACR705 rrsa 8:3"],
         "  rrsa: |\n    # c\n    enable: true\n",
     )]);
+    // Nor does it end the list that is moved beneath its key, also where it is less deep than that.
+    let list = "     acr-registry-info: |\n     # a\n# b\n     - instanceId: cri-a\n";
+    let mended = "     acr-registry-info: |\n       # a\n       # b\n       - instanceId: cri-a\n";
+    mends(&[
+        (list, &["ACR705 acr-registry-info 7:6", "ACR705 acr-registry-info 9:1"], mended),
+        (&list.replace(" |", ""), &["ACR704 acr-registry-info 7:6", "ACR705 acr-registry-info 9:1"], mended),
+    ]);
     // One behind a block does no harm, also where something else is mended.
     let file =
         format!("{HEAD}  rrsa: |\n    enable: true\n # c\n  service-account: a\n watch-namespace: b\n");
