@@ -202,7 +202,7 @@ impl Guards {
         (told, now): (Option<Timestamp>, Timestamp),
     ) {
         let guarded = self.grace.is_positive() && wish == Wish::Guarded;
-        self.entries.ask(binding, lost, guarded, told.unwrap_or_else(|| whole(now)));
+        self.entries.ask(binding, lost, guarded, (told, whole(now)));
     }
 
     /// Whether entries stay that a binding covers no more.

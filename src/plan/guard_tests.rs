@@ -227,6 +227,9 @@ fn entries_that_nobody_covers_any_more_stay_for_the_grace_and_once() {
     assert!(asked(&mut guards, &of(&["a"]), true, Wish::Guarded, at(700)), "another edit");
     assert!(!asked(&mut guards, &of(&["a"]), true, Wish::Confirmed, at(701)));
     assert!(!asked(&mut guards, &good, false, Wish::Guarded, at(702)));
+    // What its status tells meanwhile is of its namespaces.
+    guards.entitle(&typo, true, Wish::Guarded, (Some(at(300)), at(800)));
+    assert_eq!(guards.until("b"), Some(at(800) + GRACE));
     // A process that starts goes on by what the status says.
     let mut guards = Guards::new(GRACE);
     guards.entitle(&typo, true, Wish::Guarded, (Some(at(0)), at(400)));

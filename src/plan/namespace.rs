@@ -8,7 +8,7 @@ use super::secret::{Content, Contest, TooLarge};
 use super::service_account::{Want, pull_secrets};
 use super::snapshot::{Phase, Snapshot};
 use super::tally::Failure;
-use super::view::{NamespaceFacts, NamespaceView, SecretView};
+use super::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
 use crate::api::Reason;
 use crate::api::names;
 
@@ -144,57 +144,104 @@ fn serve(
     content: &Arc<Content>,
     (active, still): (&[usize], &[usize]),
 ) -> Plan {
+    let strangers = may_be_strangers(view, snapshot, content);
+    let (secret, write) = match fill(view, snapshot, (content, strangers), active) {
+        Filled::Stands => (Ok(()), None),
+        Filled::Not(why) => (Err(why), None),
+        Filled::Soon(why, write) => (Err(why), Some(write)),
+    };
+    let conflict = secret.as_ref().err().is_some_and(|f| f.reason == Reason::SecretConflict);
+    let entries = entries(view, snapshot, (active, still), conflict);
+    let standings = active.iter().map(|&i| {
+        let bound = snapshot.bound(i);
+        let left_out = |large: &&TooLarge| large.leaves_out(&bound.binding.name);
+        let secret = match (content.too_large.as_ref().filter(left_out), &secret) {
+            (Some(large), _) => Err(Failure::new(Reason::SecretTooLarge, large.why.as_str())),
+            (None, Ok(())) if bound.keeps_entries => Err(Failure::new(
+                Reason::CoverageLost,
+                "no ServiceAccount is covered; the withdrawal is held",
+            )),
+            (None, secret) => secret.clone(),
+        };
+        Standing { secret, ..standing(view, snapshot, i, &content.contests) }
+    });
+    Plan {
+        standings: standings.collect(),
+        changes: write.into_iter().chain(entries).collect(),
+        served: (!strangers).then_some(true),
+    }
+}
+
+/// Whether the Secret holds more than is asked for, of others that went with the CustomResourceDefinition and may be on
+/// their way back.
+fn may_be_strangers(view: &NamespaceView, snapshot: &Snapshot, content: &Content) -> bool {
+    let found = view.secret.as_ref().filter(|secret| !view.served && may_go(secret));
+    found
+        .zip(snapshot.strangers_kept())
+        .is_some_and(|(secret, now)| secret.listing.would_lose_by(&content.listing, now))
+}
+
+/// How it stands with our Secret.
+enum Filled {
+    Stands,
+    Not(Failure),
+    Soon(Failure, Change),
+}
+
+fn fill(
+    view: &NamespaceView,
+    snapshot: &Snapshot,
+    (content, strangers): (&Arc<Content>, bool),
+    active: &[usize],
+) -> Filled {
     let adopt = active.iter().any(|&i| snapshot.bound(i).binding.adopt);
     // What a suspended binding lacks is not asked for: it would be waited for in vain.
     let pending = active.iter().any(|&i| snapshot.bound(i).is_pending());
-    let waiting = || Failure::new(Reason::Progressing, "waiting for the first credential");
-    let mut changes = Vec::new();
+    let progressing = |message| Failure::new(Reason::Progressing, message);
+    let waiting = || Filled::Not(progressing("waiting for the first credential"));
     let found = view.secret.as_ref();
-    // Others went with the CustomResourceDefinition, and may be on their way back.
-    let strangers = found
-        .filter(|secret| !view.served && may_go(secret))
-        .zip(snapshot.strangers_kept())
-        .is_some_and(|(secret, now)| secret.listing.would_lose_by(&content.listing, now));
+    if let Some(failure) = found.and_then(|secret| conflict(view, secret, adopt, snapshot.secret_name())) {
+        return Filled::Not(failure);
+    }
     // What is left out is lost. It must be told: of a binding that rests nobody would hear.
-    let name = |i: &usize| &snapshot.bound(*i).binding.name;
-    let is_active = |binding: &Arc<str>| active.iter().any(|i| name(i) == binding);
-    let others_go_on = |large: &TooLarge| !large.left_out.is_empty() && large.left_out.iter().all(is_active);
-    let secret = if let Some(failure) =
-        found.and_then(|secret| conflict(view, secret, adopt, snapshot.secret_name()))
+    let is_active = |binding: &Arc<str>| active.iter().any(|&i| snapshot.bound(i).binding.name == *binding);
+    let others_go_on = |left_out: &[Arc<str>]| left_out.iter().all(is_active);
+    if let Some(large) = &content.too_large
+        && !large.left_out.as_deref().is_some_and(others_go_on)
     {
-        Err(failure)
-    } else if let Some(too_large) = content.too_large.as_ref().filter(|large| !others_go_on(large)) {
-        Err(Failure::new(Reason::SecretTooLarge, too_large.why.as_str()))
-    } else {
-        match found {
-            None if pending => Err(waiting()),
-            None => {
-                changes.push(Change::CreateSecret { content: content.clone() });
-                Err(view
-                    .refused
-                    .clone()
-                    .unwrap_or_else(|| Failure::new(Reason::Progressing, "the Secret is being made")))
-            }
-            Some(secret) if secret.fingerprint == content.fingerprint => Ok(()),
-            Some(_) if strangers => Err(Failure::new(
-                Reason::Progressing,
-                "the Secret holds more than is asked for, and the CustomResourceDefinition is new: the bindings that \
-                 asked for the rest are waited for",
-            )),
-            // What stands may be all that pulls have, and what would replace it is not there.
-            Some(_) if pending || content.is_empty => Err(waiting()),
-            Some(secret) => {
-                changes.push(update(view, secret, content));
-                Err(Failure::new(Reason::Progressing, "the Secret is being brought up to date"))
-            }
+        return Filled::Not(Failure::new(Reason::SecretTooLarge, large.why.as_str()));
+    }
+    match found {
+        None if pending => waiting(),
+        None => Filled::Soon(
+            view.refused.clone().unwrap_or_else(|| progressing("the Secret is being made")),
+            Change::CreateSecret { content: content.clone() },
+        ),
+        Some(secret) if secret.fingerprint == content.fingerprint => Filled::Stands,
+        Some(_) if strangers => Filled::Not(progressing(
+            "the Secret holds more than is asked for, and the CustomResourceDefinition is new: the bindings that \
+             asked for the rest are waited for",
+        )),
+        // What stands may be all that pulls have, and what would replace it is not there.
+        Some(_) if pending || content.is_empty => waiting(),
+        Some(secret) => {
+            Filled::Soon(progressing("the Secret is being brought up to date"), update(view, secret, content))
         }
-    };
-    let conflict = secret.as_ref().err().is_some_and(|f| f.reason == Reason::SecretConflict);
+    }
+}
+
+/// The lists of `imagePullSecrets` that are not as they should be.
+fn entries<'a>(
+    view: &'a NamespaceView,
+    snapshot: &'a Snapshot,
+    (active, still): (&'a [usize], &'a [usize]),
+    conflict: bool,
+) -> impl Iterator<Item = Change> + 'a {
     // A pull must never wait for the Secret: it heals at the kubelet's next try, a missing entry never does.
     // Only where the Secret cannot come does an entry that leads nowhere make no sense.
     let attach = !conflict && view.refused.is_none();
     let entries_stay = active.iter().any(|&i| snapshot.bound(i).keeps_entries);
-    for account in &view.service_accounts {
+    view.service_accounts.iter().filter_map(move |account| {
         let covers =
             |i: &usize| snapshot.bound(*i).binding.service_accounts.covers(&account.name, &account.labels);
         let want = match (active.iter().any(covers) && !account.skip, still.iter().any(covers)) {
@@ -206,28 +253,17 @@ fn serve(
             _ if snapshot.keeps_all() && !account.skip => Want::AsIs,
             (false, false) => Want::Detached,
         };
-        if let Some(pull_secrets) = pull_secrets(&account.pull_secrets, snapshot.secret_name(), want) {
-            changes.push(Change::SetPullSecrets {
-                service_account: account.name.clone(),
-                resource_version: account.resource_version.clone(),
-                pull_secrets,
-            });
-        }
-    }
-    let lost = || Failure::new(Reason::CoverageLost, "no ServiceAccount is covered; the withdrawal is held");
-    let standings = active
-        .iter()
-        .map(|&i| {
-            let left_out = content.too_large.as_ref().filter(|large| large.left_out.contains(name(&i)));
-            let secret = match (left_out, &secret) {
-                (Some(large), _) => Err(Failure::new(Reason::SecretTooLarge, large.why.as_str())),
-                (None, Ok(())) if snapshot.bound(i).keeps_entries => Err(lost()),
-                (None, secret) => secret.clone(),
-            };
-            Standing { secret, ..standing(view, snapshot, i, &content.contests) }
-        })
-        .collect();
-    Plan { changes, standings, served: (!strangers).then_some(true) }
+        set_pull_secrets(account, snapshot, want)
+    })
+}
+
+fn set_pull_secrets(account: &ServiceAccountView, snapshot: &Snapshot, want: Want) -> Option<Change> {
+    let pull_secrets = pull_secrets(&account.pull_secrets, snapshot.secret_name(), want)?;
+    Some(Change::SetPullSecrets {
+        service_account: account.name.clone(),
+        resource_version: account.resource_version.clone(),
+        pull_secrets,
+    })
 }
 
 /// Where what stands is kept though nobody covers it, pulls go on: its credentials are renewed. Nothing else is mended.
@@ -291,18 +327,9 @@ fn withdraw(view: &NamespaceView, snapshot: &Snapshot, was_covered: bool) -> Pla
     if !entries_are_ours {
         return Plan { served: Some(false), ..Plan::default() };
     }
-    let mut plan = Plan::default();
-    for account in &view.service_accounts {
-        if let Some(pull_secrets) =
-            pull_secrets(&account.pull_secrets, snapshot.secret_name(), Want::Detached)
-        {
-            plan.changes.push(Change::SetPullSecrets {
-                service_account: account.name.clone(),
-                resource_version: account.resource_version.clone(),
-                pull_secrets,
-            });
-        }
-    }
+    let accounts = view.service_accounts.iter();
+    let detached = accounts.filter_map(|account| set_pull_secrets(account, snapshot, Want::Detached));
+    let mut plan = Plan { changes: detached.collect(), ..Plan::default() };
     if let (true, Some(secret)) = (plan.changes.is_empty(), ours) {
         plan.changes.push(Change::DeleteSecret {
             uid: secret.uid.clone(),

@@ -66,16 +66,18 @@ impl Listing {
         }
         let listed: Vec<Registry> = serde_json::from_str(registries).unwrap_or_default();
         let domains = listed.iter().flat_map(|registry| &registry.domains);
-        let mut domains: Box<[u64]> = domains
-            .map(|domain| {
-                let mut hasher = DefaultHasher::new();
-                domain.hash(&mut hasher);
-                hasher.finish()
-            })
-            .collect();
+        Self::new(domains.map(String::as_str), listed.iter().map(|registry| registry.expires))
+    }
+
+    fn new<'a>(domains: impl Iterator<Item = &'a str>, expiries: impl Iterator<Item = Timestamp>) -> Self {
+        let hash = |domain: &str| {
+            let mut hasher = DefaultHasher::new();
+            domain.hash(&mut hasher);
+            hasher.finish()
+        };
+        let mut domains: Box<[u64]> = domains.map(hash).collect();
         domains.sort_unstable();
-        let expires = listed.iter().map(|registry| registry.expires).min().unwrap_or_default();
-        Self { domains, expires }
+        Self { domains, expires: expiries.min().unwrap_or_default() }
     }
 
     /// Whether pulls would lose something by what the other lists, and nothing by waiting: all credentials are alive,
@@ -159,8 +161,15 @@ pub struct Content {
 pub struct TooLarge {
     /// How large it would be, and how many of its domains fit.
     pub why: String,
-    /// Those that are left out, since the others come first; none where nothing can be written at all.
-    pub left_out: Box<[Arc<str>]>,
+    /// Those that are left out, since the others come first. `None`: not even the first fits, and nothing can be written.
+    pub left_out: Option<Box<[Arc<str>]>>,
+}
+
+impl TooLarge {
+    /// Whether a binding is left out, and others are written.
+    pub fn leaves_out(&self, binding: &str) -> bool {
+        self.left_out.iter().flatten().any(|left_out| **left_out == *binding)
+    }
 }
 
 /// A registry that does not get a domain which it claims.
@@ -199,7 +208,7 @@ pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
     if content.is_empty {
         return all;
     }
-    let too_large = TooLarge { why: too_large.why.clone(), left_out: left_out.into() };
+    let too_large = TooLarge { why: too_large.why.clone(), left_out: Some(left_out.into()) };
     Content { too_large: Some(too_large), ..content }
 }
 
@@ -235,12 +244,14 @@ fn render_all(template: &Template, bindings: &[&Bound]) -> Content {
     }
     let mut auths = BTreeMap::new();
     let mut listed: BTreeMap<String, Listed<'_>> = BTreeMap::new();
+    let mut expiries = Vec::new();
     for (domain, (bound, index)) in &owners {
         let Issue::Held { credential, .. } = &bound.registries[*index] else { continue };
         let token = credential.token.expose_secret();
         let auth = STANDARD.encode(format!("{}:{token}", credential.username));
         auths.insert(*domain, Auth { username: &credential.username, password: token, auth });
         let key = &bound.binding.registries[*index].key;
+        expiries.push(credential.expires_at);
         listed
             .entry(key.id())
             .or_insert_with(|| Listed {
@@ -252,6 +263,7 @@ fn render_all(template: &Template, bindings: &[&Bound]) -> Content {
             .push(domain);
     }
     let is_empty = auths.is_empty();
+    let listing = Listing::new(auths.keys().copied(), expiries.into_iter());
     let config = DockerConfig { auths };
     // Strings and maps of strings always serialize.
     let json = serde_json::to_vec(&config).unwrap_or_default();
@@ -264,7 +276,7 @@ fn render_all(template: &Template, bindings: &[&Bound]) -> Content {
     Content {
         fingerprint: template.fingerprint(&values, &template.all_labels(), &annotations),
         data: data.into(),
-        listing: Listing::of(&registries),
+        listing,
         registries,
         contests: contests.into(),
         is_empty,
@@ -310,7 +322,7 @@ fn too_large(
          bindings of this namespace name fewer registries or domains",
         parts.len()
     );
-    Some(TooLarge { why, left_out: [].into() })
+    Some(TooLarge { why, left_out: None })
 }
 
 /// The file `config.json` of Docker, as far as the kubelet reads it.

@@ -206,7 +206,7 @@ fn of_bindings_that_are_too_much_together_the_younger_are_left_out_as_a_whole() 
     };
     let left_out = |content: &Content| -> Vec<String> {
         let large = content.too_large.as_ref();
-        large.into_iter().flat_map(|large| large.left_out.iter().map(ToString::to_string)).collect()
+        large.into_iter().flat_map(|large| large.left_out.iter().flatten().map(ToString::to_string)).collect()
     };
     // The second alone is too much beside the first; the third has room.
     let all = content([of("a", 50), of("b", 60), of("c", 1)]);
@@ -218,6 +218,17 @@ fn of_bindings_that_are_too_much_together_the_younger_are_left_out_as_a_whole() 
     let missing = bound("a").with(|b| b.registries[0] = Issue::Missing);
     let none = content([missing, of("b", 200)]);
     assert!(none.too_large.is_some() && left_out(&none).is_empty());
+}
+
+#[test]
+fn a_content_lists_what_its_annotation_is_read_as() {
+    let some = bound("a").with(|b| {
+        b.registries =
+            vec![held("t", &["b.example.com", "a.example.com"].map(str::to_owned)), Issue::Missing];
+    });
+    for content in [content([some]), content([])] {
+        assert_eq!(content.listing, Listing::of(&content.registries));
+    }
 }
 
 #[test]

@@ -93,7 +93,7 @@ async fn a_host_that_hangs_or_refuses_is_unreachable_within_the_deadline() {
         "{}",
         failure.message
     );
-    assert!((9..12).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert!((9..20).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
 
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let failure = client(&lab.cloud, &closed.to_string()).mint(&near(), lab.now()).await.unwrap_err();

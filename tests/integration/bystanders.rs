@@ -190,24 +190,6 @@ async fn users_tools_and_the_clusters_own_controllers_work_as_without_our_polici
     all_pass("the documented component", &component, looks_like_ours("legacy")).await;
 
     the_clusters_controllers(&lab).await;
-    for policy in [
-        "secrets",
-        "serviceaccounts",
-        "bindings",
-        "events",
-        "objects",
-        "converted",
-        "cache",
-        "webhook",
-        "pods",
-    ] {
-        let name = format!("acr-credential-{policy}");
-        lab.until("the policy was checked and has no warnings", async || {
-            let args = ["get", "validatingadmissionpolicies", &name, "-o", "jsonpath={.status.typeChecking}"];
-            lab.plane.kubectl_ok(&args).await.unwrap() == "{}"
-        })
-        .await;
-    }
 }
 
 /// The token controller fills, the garbage collector takes, and the namespace controller clears out, each as itself.

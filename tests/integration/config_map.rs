@@ -35,14 +35,12 @@ async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
     );
     assert_eq!(lab.pull_secrets("default", "default").await, [SECRET]);
 
-    let since = Instant::now();
     lab.put_config_map(json!({ "watch-namespace": "default, apps", "acr-registry-info": "- instanceId: cri-demo0001\n- instanceId: cri-demo0002\n  regionId: cn-beijing\n" })).await;
     lab.until("the binding follows an edit", async || {
         let spec = lab.bindings().get(NAME).await.unwrap().spec;
         spec.watch_namespaces.names == ["default", "apps"] && spec.registries.len() == 2
     })
     .await;
-    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
     lab.until("an edit reaches the new namespace", async || {
         lab.auths("apps").await.is_some_and(|a| a.len() >= 5)
     })

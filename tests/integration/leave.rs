@@ -1,6 +1,6 @@
 //! Leaving, one namespace, account or binding at a time, and the CustomResourceDefinition itself.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use acr_lab::plane::{Mark, Target};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
@@ -214,7 +214,7 @@ async fn a_terminating_namespace_is_not_held_up_and_one_of_its_name_is_served_at
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn opting_out_is_followed_within_a_second_and_so_is_coming_back() {
+async fn opting_out_is_followed_and_so_is_coming_back() {
     let lab = Lab::start().await;
     for name in ["skip-a", "skip-b"] {
         lab.create_namespace(name).await;
@@ -226,10 +226,8 @@ async fn opting_out_is_followed_within_a_second_and_so_is_coming_back() {
     let skip = |value: Value| json!({ "metadata": { "annotations": { "acrcredential.dev/skip": value } } });
     let namespaces: Api<Namespace> = Api::all(lab.client.clone());
     let accounts = lab.namespaced::<ServiceAccount>("skip-b");
-    let mut slowest = Duration::ZERO;
     for value in [json!("true"), Value::Null, json!("true"), json!("false")] {
         let out = value == json!("true");
-        let begun = Instant::now();
         namespaces
             .patch("skip-a", &PatchParams::default(), &Patch::Merge(&skip(value.clone())))
             .await
@@ -242,18 +240,13 @@ async fn opting_out_is_followed_within_a_second_and_so_is_coming_back() {
             }
         })
         .await;
-        slowest = slowest.max(begun.elapsed());
-        let begun = Instant::now();
         accounts.patch("web", &PatchParams::default(), &Patch::Merge(&skip(value))).await.unwrap();
         lab.until("the account is as it wants to be", async || {
             let all = lab.pull_secrets("skip-b", "web").await;
             if out { all == ["mine"] } else { all == ["mine", SECRET] }
         })
         .await;
-        slowest = slowest.max(begun.elapsed());
     }
-    println!("the slowest of 8 changes took {slowest:?}");
-    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
     lab.until_ready_says("skip", "True", "Succeeded", "2 namespaces").await;
 }
 

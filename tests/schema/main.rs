@@ -1,5 +1,5 @@
 //! The custom resource's schema on a real API server: each rule passed once and broken once, and the product's
-//! validator beside it. No controller runs.
+//! validator beside it; and the policies' expressions on the same server. No controller runs.
 
 #[cfg(test)]
 mod constraints;
@@ -11,6 +11,8 @@ mod explain;
 mod golden;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod policies;
 #[cfg(test)]
 mod server;
 #[cfg(test)]

@@ -21,12 +21,24 @@ struct Known {
 pub(super) struct Entries(HashMap<Arc<str>, Known>);
 
 impl Entries {
-    /// Takes in whether a binding lost all its ServiceAccounts, and whether they are guarded at all. They stay since that
-    /// time, unless they do already; not again where they stayed for long enough and nothing was edited.
-    pub(super) fn ask(&mut self, binding: &Arc<Binding>, lost: bool, guarded: bool, since: Timestamp) {
+    /// Takes in whether a binding lost all its ServiceAccounts, and whether they are guarded at all. They stay from now on,
+    /// or since what its status tells after a start, unless they do already; not again where they stayed for long enough
+    /// and nothing was edited.
+    pub(super) fn ask(
+        &mut self,
+        binding: &Arc<Binding>,
+        lost: bool,
+        guarded: bool,
+        (told, now): (Option<Timestamp>, Timestamp),
+    ) {
         let before = self.0.remove(&binding.name);
         let over = before.as_ref().is_some_and(|known| known.over && lost && known.asked == *binding);
-        let since = before.and_then(|known| known.since).unwrap_or(since);
+        let since = match &before {
+            Some(known) => known.since,
+            // Later, what is told may be of namespaces that are held.
+            None => told,
+        };
+        let since = since.unwrap_or(now);
         let since = (lost && guarded && !over).then_some(since);
         self.0.insert(binding.name.clone(), Known { asked: binding.clone(), since, over });
     }

@@ -8,6 +8,7 @@
 //! It measures and judges nothing: it fails only when a phase does not come to its end.
 
 pub(crate) mod call;
+mod edits;
 mod fill;
 pub(crate) mod group;
 mod race;
@@ -141,6 +142,7 @@ impl Bench {
         within("refresh", self.refresh()).await?;
         within("race window during a refresh", self.race_during_refreshes()).await?;
         within("repair", self.repair()).await?;
+        within("edits of the ConfigMap", self.edits()).await?;
         within("at rest", self.rest()).await?;
         within("restart", self.restart()).await?;
         let peak = self.report.peak_rss_kib();

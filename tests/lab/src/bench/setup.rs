@@ -42,9 +42,11 @@ impl Bench {
         }
         let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await?;
         let open = |kind| Transport::open(plane.kubeconfig(), kind);
-        let mut accounts = Watch::open(open(Kind::Http2(1)).await?.client(0), "serviceaccounts", "").await?;
+        let mut accounts =
+            Watch::open(open(Kind::Http2(1)).await?.client(0), "/api/v1/serviceaccounts", "").await?;
         let selector = format!("&fieldSelector=metadata.name={SECRET}");
-        let mut secrets = Watch::open(open(Kind::Http2(1)).await?.client(0), "secrets", &selector).await?;
+        let mut secrets =
+            Watch::open(open(Kind::Http2(1)).await?.client(0), "/api/v1/secrets", &selector).await?;
 
         println!("Learn from one namespace what the product's Secret looks like");
         let maker = open(Kind::Http2(1)).await?;

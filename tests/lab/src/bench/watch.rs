@@ -21,6 +21,8 @@ pub(super) struct Sighting {
     pub(super) namespace: String,
     /// The object's name.
     pub(super) name: String,
+    /// How often its spec was written.
+    pub(super) generation: i64,
     /// The object's version.
     pub(super) version: String,
     /// Whether the object stands.
@@ -33,7 +35,8 @@ pub(super) struct Sighting {
 
 /// A watch on one resource in all namespaces, from the moment of its opening.
 pub(super) struct Watch {
-    resource: &'static str,
+    /// Where the API server serves it.
+    path: &'static str,
     sightings: UnboundedReceiver<anyhow::Result<Sighting>>,
     task: JoinHandle<()>,
 }
@@ -53,6 +56,8 @@ struct Metadata {
     namespace: String,
     #[serde(default)]
     name: String,
+    #[serde(default)]
+    generation: i64,
     resource_version: String,
 }
 
@@ -64,24 +69,24 @@ struct Named {
 
 impl Watch {
     /// Opens a watch. `query` narrows it down: a field selector, or nothing.
-    pub(super) async fn open(client: Client, resource: &'static str, query: &str) -> anyhow::Result<Watch> {
-        let list = Request::get(format!("/api/v1/{resource}?limit=1")).body(Vec::new())?;
+    pub(super) async fn open(client: Client, path: &'static str, query: &str) -> anyhow::Result<Watch> {
+        let list = Request::get(format!("{path}?limit=1")).body(Vec::new())?;
         let version = client.request::<Slim>(list).await?.metadata.resource_version;
         // An hour is more than a run takes; a watch that ends fails the run, since it would miss something.
-        let path = format!("/api/v1/{resource}?watch=1&timeoutSeconds=3600&resourceVersion={version}{query}");
+        let uri = format!("{path}?watch=1&timeoutSeconds=3600&resourceVersion={version}{query}");
         let (sender, sightings) = mpsc::unbounded_channel();
-        let request = Request::get(path).body(Vec::new())?;
+        let request = Request::get(uri).body(Vec::new())?;
         let task = tokio::spawn(async move {
             let ended =
                 watch(client, request, &sender).await.err().unwrap_or_else(|| anyhow!("it was closed"));
-            let _ = sender.send(Err(ended.context(format!("the watch on {resource} ended"))));
+            let _ = sender.send(Err(ended.context(format!("the watch on {path} ended"))));
         });
-        Ok(Watch { resource, sightings, task })
+        Ok(Watch { path, sightings, task })
     }
 
     /// The next sighting.
     pub(super) async fn next(&mut self) -> anyhow::Result<Sighting> {
-        self.sightings.recv().await.with_context(|| format!("the watch on {} is over", self.resource))?
+        self.sightings.recv().await.with_context(|| format!("the watch on {} is over", self.path))?
     }
 
     /// The next one that `wanted` says yes to.
@@ -121,8 +126,8 @@ async fn watch(
             WatchEvent::Error(status) => bail!("{}", status.message),
         };
         let bound = object.image_pull_secrets.iter().any(|entry| entry.name == SECRET);
-        let Metadata { namespace, name, resource_version: version } = object.metadata;
-        if sender.send(Ok(Sighting { namespace, name, version, stands, bound, at })).is_err() {
+        let Metadata { namespace, name, generation, resource_version: version } = object.metadata;
+        if sender.send(Ok(Sighting { namespace, name, generation, version, stands, bound, at })).is_err() {
             return Ok(());
         }
     }

@@ -1,0 +1,62 @@
+//! The expressions of the policies against the types of what they are about.
+
+use std::time::{Duration, Instant};
+
+use acr_lab::plane::Plane;
+use serde_json::{Value, json};
+
+use crate::server::{plane, root};
+
+/// Every ValidatingAdmissionPolicy that is shipped.
+fn policies() -> Vec<Value> {
+    let files = std::fs::read_dir(root().join("deploy")).unwrap().map(|entry| entry.unwrap().path());
+    let documents = files.flat_map(|path| {
+        let text = std::fs::read_to_string(path).unwrap();
+        serde_saphyr::from_multiple::<Value>(&text).unwrap()
+    });
+    documents.filter(|document| document["kind"] == "ValidatingAdmissionPolicy").collect()
+}
+
+/// Has the API server check a policy's expressions; returns its warnings. A policy that is for every version of a
+/// resource is never checked, so a copy names the one there is. It is not bound, and refuses nobody.
+async fn warnings(plane: &Plane, mut policy: Value) -> Value {
+    let name = format!("checked-{}", policy["metadata"]["name"].as_str().unwrap());
+    policy["metadata"] = json!({ "name": &name });
+    for rule in policy["spec"]["matchConstraints"]["resourceRules"].as_array_mut().unwrap() {
+        let version = match rule["apiGroups"][0].as_str().unwrap() {
+            "acrcredential.dev" => "v1alpha1",
+            _ => "v1",
+        };
+        rule["apiVersions"] = json!([version]);
+    }
+    plane.apply(&policy.to_string()).await.unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let text =
+            plane.kubectl_ok(&["get", "validatingadmissionpolicies", &name, "-o", "json"]).await.unwrap();
+        let read: Value = serde_json::from_str(&text).unwrap();
+        if read["status"]["observedGeneration"] == read["metadata"]["generation"] {
+            plane.kubectl_ok(&["delete", "validatingadmissionpolicies", &name]).await.unwrap();
+            return read["status"]["typeChecking"].clone();
+        }
+        assert!(Instant::now() < end, "it is not checked: {read}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_expression_of_a_policy_is_of_the_right_type() {
+    let plane = plane().await;
+    let policies = policies();
+    assert!(policies.len() >= 9, "{}", policies.len());
+    for policy in policies {
+        let name = policy["metadata"]["name"].clone();
+        assert_eq!(warnings(plane, policy.clone()).await, json!({}), "{name}");
+        // So that nothing to warn of is not the same as nothing checked.
+        let mut misspelt = policy;
+        let validations = misspelt["spec"]["validations"].as_array_mut().unwrap();
+        validations.push(json!({ "expression": "object.metadata.nome == ''", "message": "none" }));
+        let told = warnings(plane, misspelt).await.to_string();
+        assert!(told.contains("undefined field 'nome'"), "{name}: {told}");
+    }
+}
