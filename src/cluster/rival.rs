@@ -37,10 +37,11 @@ pub async fn last_writer(
             call(secrets.get(secret)).await?.metadata
         }
     };
-    Ok(LastWrite { by: describe(&metadata), created_at: metadata.creation_timestamp.map(|time| time.0) })
+    Ok(LastWrite { by: writer(&metadata), created_at: metadata.creation_timestamp.map(|time| time.0) })
 }
 
-fn describe(metadata: &ObjectMeta) -> String {
+/// Who but us wrote an object last, as a phrase.
+pub fn writer(metadata: &ObjectMeta) -> String {
     let fields = metadata.managed_fields.iter().flatten();
     let others = fields.filter(|entry| entry.manager.as_deref().is_some_and(|m| m != names::MANAGER));
     match others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0)) {
@@ -58,7 +59,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
     use serde_json::json;
 
-    use super::describe;
+    use super::writer;
 
     #[test]
     fn the_last_writer_but_us_is_named() {
@@ -69,10 +70,10 @@ mod tests {
         let older = json!({"manager": "kubectl", "operation": "Update", "time": "2026-11-20T09:00:00Z"});
         let ours = json!({"manager": "acr-credential-controller", "operation": "Update", "time": "2026-11-20T11:00:00Z"});
         assert_eq!(
-            describe(&metadata(json!([older, helper, ours]))),
+            writer(&metadata(json!([older, helper, ours]))),
             "the field manager helper at 2026-11-20T10:00:00Z"
         );
-        assert!(describe(&metadata(json!([ours]))).contains("unknown"));
-        assert!(describe(&ObjectMeta::default()).contains("unknown"));
+        assert!(writer(&metadata(json!([ours]))).contains("unknown"));
+        assert!(writer(&ObjectMeta::default()).contains("unknown"));
     }
 }

@@ -3,6 +3,7 @@
 //! Guarantees: an entry is detached only after the API server is known not to add it again; where that cannot be known,
 //! after [`PATIENCE`]. Nothing is written where it would change nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::cluster::parameters::{Parameters, Seen};
 use crate::plan::Snapshot;
 use crate::plan::admission;
 use crate::plan::refresh::backoff;
+use crate::plan::rivalry::Upheld;
 
 /// How long the API server may take to go by what was written, where it went by it before. Some milliseconds are usual.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -61,11 +63,12 @@ impl PolicyLoop {
         // Who was here before may have left what the API server goes by.
         let in_force = matches!(&*seen.borrow(), Some(Seen::Present { data, .. }) if !data.is_empty());
         let mut proof = Proof { in_force, ..Proof::default() };
+        let mut upheld = Upheld::default();
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
             let now = seen.borrow_and_update().clone();
             let again = match now {
-                Some(now) => self.look(&snapshot, now, &mut proof).await,
+                Some(now) => self.look(&snapshot, now, &mut proof, &mut upheld).await,
                 None => None,
             };
             tokio::select! {
@@ -77,7 +80,13 @@ impl PolicyLoop {
     }
 
     /// One look. Returns when the next one is due, if by nobody's change.
-    async fn look(&self, snapshot: &Snapshot, seen: Seen, proof: &mut Proof) -> Option<Duration> {
+    async fn look(
+        &self,
+        snapshot: &Snapshot,
+        seen: Seen,
+        proof: &mut Proof,
+        upheld: &mut Upheld<BTreeMap<String, String>>,
+    ) -> Option<Duration> {
         let wanted = snapshot.parameters();
         let asked = !wanted.data.is_empty() || !wanted.left_out.is_empty();
         self.board.change_ways(|ways| ways.left_out.clone_from(&wanted.left_out));
@@ -86,7 +95,19 @@ impl PolicyLoop {
             self.tell(asked.then(|| Err(why.into())), Adds::Nothing);
             return None;
         }
-        let version = match self.keep(wanted, seen).await {
+        let now = clock::now();
+        if let (true, Some(until)) = (is_undone(wanted, &seen), upheld.quiet_until(now)) {
+            *proof = Proof::default();
+            let name = names::ADMISSION_NAME;
+            let why = format!(
+                "the ConfigMap {}/{name} is written or deleted again and again by somebody else; it is left alone \
+                 for a while: stop that writer",
+                self.namespace
+            );
+            self.tell(asked.then(|| Err(why.into())), Adds::Nothing);
+            return Some(clock::until(until, now));
+        }
+        let version = match self.keep(wanted, seen, upheld).await {
             Ok(Seen::Present { resource_version, .. }) => resource_version,
             Ok(Seen::Absent | Seen::Refused(_)) => {
                 *proof = Proof::default();
@@ -126,15 +147,20 @@ impl PolicyLoop {
     }
 
     /// Has the ConfigMap say what is wanted. Nothing is written where it does, nor where there is nothing to say.
-    async fn keep(&self, wanted: &admission::Parameters, seen: Seen) -> Result<Seen, CallError> {
+    async fn keep(
+        &self,
+        wanted: &admission::Parameters,
+        seen: Seen,
+        upheld: &mut Upheld<BTreeMap<String, String>>,
+    ) -> Result<Seen, CallError> {
         match &seen {
             Seen::Refused(error) if !wanted.data.is_empty() => return Err(error.clone()),
-            Seen::Present { data, .. } if *data == wanted.data => return Ok(seen),
-            Seen::Absent | Seen::Refused(_) if wanted.data.is_empty() => return Ok(seen),
+            _ if !is_undone(wanted, &seen) => return Ok(seen),
             _ => {}
         }
         let written = self.parameters.write(&wanted.data, &seen).await?;
         info!(bindings = wanted.data.len(), "the API server is told which new ServiceAccounts to serve");
+        upheld.wrote(wanted.data.clone(), clock::now(), names::ADMISSION_NAME);
         self.seen.send_replace(Some(written.clone()));
         Ok(written)
     }
@@ -201,5 +227,13 @@ impl PolicyLoop {
     fn tell(&self, policy: Option<Served>, adds: Adds) {
         self.board.change_ways(|ways| ways.policy = policy);
         self.board.set_adds(adds);
+    }
+}
+
+/// Whether the ConfigMap does not say what is wanted. None at all says nothing, too.
+fn is_undone(wanted: &admission::Parameters, seen: &Seen) -> bool {
+    match seen {
+        Seen::Present { data, .. } => *data != wanted.data,
+        Seen::Absent | Seen::Refused(_) => !wanted.data.is_empty(),
     }
 }

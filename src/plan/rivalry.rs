@@ -78,6 +78,28 @@ impl Rivalry {
     }
 }
 
+/// An object that is written whenever it is not as it is wanted, and whoever undoes that.
+#[derive(Clone, Debug, Default)]
+pub struct Upheld<T> {
+    written: Option<T>,
+    rivalry: Rivalry,
+}
+
+impl<T: PartialEq> Upheld<T> {
+    /// Takes in that what is wanted was written. Somebody undid it only where the same was written before.
+    pub fn wrote(&mut self, wanted: T, now: Timestamp, seed: &str) {
+        if self.written.as_ref() == Some(&wanted) {
+            self.rivalry.wrote(now, seed);
+        }
+        self.written = Some(wanted);
+    }
+
+    /// Until when nothing is to be written.
+    pub fn quiet_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.rivalry.quiet_until(now)
+    }
+}
+
 /// Whether a wait is not over yet. None is longer than ten minutes: where more is left, the clock was set back.
 pub fn is_ahead(until: Timestamp, now: Timestamp) -> bool {
     now < until && until.duration_since(now) <= LONGEST
@@ -156,7 +178,7 @@ pub fn brought_back(what: &str, writer: &str, undone: Undone) -> Failure {
 mod tests {
     use k8s_openapi::jiff::Timestamp;
 
-    use super::{MOST, Rivalry, Undone, brought_back, left_alone};
+    use super::{MOST, Rivalry, Undone, Upheld, brought_back, left_alone};
     use crate::plan::Change;
 
     fn at(second: i64) -> Timestamp {
@@ -180,6 +202,20 @@ mod tests {
         assert_eq!(rivalry.quiet_until(at(now)), None);
         let (rivalry, now) = after(1000, 7);
         assert_eq!(rivalry.quiet_until(at(now)), None);
+    }
+
+    #[test]
+    fn what_is_wanted_anew_is_no_fight_and_what_is_undone_is() {
+        let mut upheld = Upheld::default();
+        for wanted in 0..1000 {
+            upheld.wrote(wanted, at(0), "it");
+        }
+        assert_eq!(upheld.quiet_until(at(0)), None);
+        for _ in 0..=MOST {
+            assert_eq!(upheld.quiet_until(at(1)), None);
+            upheld.wrote(999, at(1), "it");
+        }
+        assert!(upheld.quiet_until(at(1)).is_some());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use tokio::sync::watch;
@@ -15,12 +15,14 @@ use crate::api::names;
 use crate::cluster::certificates::{CertificateStore, Kept};
 use crate::cluster::error::CallError;
 use crate::cluster::own::is_labelled;
+use crate::cluster::rival::writer;
 use crate::cluster::webhook::{Configuration, Seen};
 use crate::controller::board::Board;
 use crate::controller::clock;
 use crate::plan::admission::asking;
 use crate::plan::certificates::{Step, Trust, next};
 use crate::plan::refresh::backoff;
+use crate::plan::rivalry::Upheld;
 use crate::plan::webhook::{Target, webhooks};
 
 /// What must be granted, and how.
@@ -60,6 +62,8 @@ struct Memory {
     watching: JoinSet<()>,
     /// Whether it was looked for a configuration that an earlier process left behind.
     clean: bool,
+    /// What was written, and whether somebody undoes it.
+    upheld: Upheld<Vec<MutatingWebhook>>,
     /// Since when the configuration is seen to name which authority.
     trusted: Option<(u64, Timestamp)>,
 }
@@ -80,6 +84,7 @@ impl WebhookLoop {
             seen,
             watching: JoinSet::new(),
             clean: false,
+            upheld: Upheld::default(),
             trusted: None,
         };
         let mut attempt = 0;
@@ -154,8 +159,16 @@ impl WebhookLoop {
             self.board.change_ways(|ways| ways.webhook = Some(Err(NOT_ALL.into())));
             return Ok(Some(left));
         }
+        let now = clock::now();
+        if let Some(until) = memory.upheld.quiet_until(now) {
+            self.board.change_ways(|ways| ways.webhook = Some(Err(left_alone(standing.as_ref()).into())));
+            return Ok(Some(clock::until(until, now)));
+        }
         match memory.configuration.write(standing.as_ref(), &wanted).await {
-            Ok(()) => info!(webhooks = wanted.len(), "the API server is told what to ask the webhook"),
+            Ok(()) => {
+                info!(webhooks = wanted.len(), "the API server is told what to ask the webhook");
+                memory.upheld.wrote(wanted, now, names::WEBHOOK_NAME);
+            }
             // The watch brings what it is now.
             Err(CallError::Conflict | CallError::NotFound) => {}
             Err(error) => return Err(told(error)),
@@ -293,6 +306,18 @@ impl Memory {
             }
         }
     }
+}
+
+/// What somebody does who writes or deletes the configuration faster than it can be held.
+fn left_alone(standing: Option<&MutatingWebhookConfiguration>) -> String {
+    let does = match standing {
+        Some(standing) => format!("written again and again by {}", writer(&standing.metadata)),
+        None => "deleted again and again".to_owned(),
+    };
+    let name = names::WEBHOOK_NAME;
+    format!(
+        "the MutatingWebhookConfiguration {name} is {does}; it is left alone for a while: stop that writer"
+    )
 }
 
 fn told(error: CallError) -> String {

@@ -4,6 +4,7 @@ mod certificates;
 mod flood;
 mod replicas;
 mod rights;
+mod rival;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,11 +1,13 @@
 //! ServiceAccounts served at creation, by our MutatingAdmissionPolicy.
 
+mod parameters;
+
 use std::time::Duration;
 
 use acr_lab::plane::Options;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
+use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::harness::{CONTROLLER, Lab, NAMESPACE, SECRET, root, spec};
@@ -339,76 +341,6 @@ async fn a_suspended_binding_is_served_by_nobody_and_its_entries_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parameters_that_are_missing_empty_or_senseless_refuse_nobody() {
-    let lab = lab().await;
-    lab.create_namespace("strict").await;
-    lab.create_namespace("bystander").await;
-    let mut strict = asking(spec(&["strict"]));
-    strict["webhook"]["failurePolicy"] = json!("Fail");
-    lab.bind("strict", strict).await;
-    lab.until_served_at_creation_is("strict", "True", "failurePolicy Fail asks for nothing more").await;
-    lab.until_settled().await;
-    lab.controller.terminate(PATIENCE).await.unwrap();
-    let any = async |namespace: &str| lab.created(namespace, json!({ "generateName": "a-" }), &["x"]).await;
-    let seen = async |what: &str, served: bool| {
-        let expected: &[&str] = if served { &["x", SECRET] } else { &["x"] };
-        lab.until(what, async || any("strict").await == expected).await;
-        for namespace in ["bystander", "kube-system"] {
-            assert_eq!(any(namespace).await, ["x"], "{what}: {namespace}");
-        }
-    };
-    seen("the API server goes on alone while the controller is down", true).await;
-    let senseless = json!({ "a": "(\n[\n)\n*\n+", "b": "", "c": "^.*$\n^$\n==in\n(\n==in", "d": "\n\n=\n=====\n", "e": "((((" });
-    lab.tell(senseless).await;
-    seen("a key that makes no sense hides no other", true).await;
-    lab.tell(json!({ "strict": null })).await;
-    seen("nothing but keys without sense", false).await;
-    let maps = lab.namespaced::<ConfigMap>(NAMESPACE);
-    maps.patch(MAP, &PatchParams::default(), &Patch::Merge(&json!({ "data": null }))).await.unwrap();
-    seen("an empty ConfigMap", false).await;
-    maps.delete(MAP, &DeleteParams::default()).await.unwrap();
-    seen("no ConfigMap", false).await;
-    lab.controller.restart().unwrap();
-    lab.controller.until_ready(PATIENCE).await.unwrap();
-    lab.until("the controller makes it again", async || any("strict").await == ["x", SECRET]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_parameters_are_kept_and_written_only_when_they_change() {
-    let lab = lab().await;
-    lab.create_namespace("kept").await;
-    assert!(lab.told().await.is_none(), "nobody asks");
-    lab.bind_and_serve("kept", spec(&["kept"])).await;
-    lab.until_ready_is("kept", "True", "Succeeded").await;
-    lab.until_settled().await;
-    let told = lab.told().await.unwrap();
-    let kept = told.data.clone().unwrap();
-    assert_eq!(kept["kept"], "^kept$\n^kube\\-.*$\n==in\n^.*$\n==in");
-    let is_kept = async || lab.told().await.is_some_and(|map| map.data.as_ref() == Some(&kept));
-
-    let mark = lab.mark();
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    lab.controller.terminate(PATIENCE).await.unwrap();
-    lab.controller.restart().unwrap();
-    lab.controller.until_ready(PATIENCE).await.unwrap();
-    lab.until_settled().await;
-    assert_eq!(lab.requests(mark).writes().counts(), Default::default(), "at rest and across a restart");
-    assert_eq!(lab.told().await.unwrap().resource_version(), told.resource_version());
-
-    lab.tell(json!({ "kept": "^.*$\n^$\n==in\n^.*$\n==in", "more": "x" })).await;
-    lab.until("a hand edit is repaired", is_kept).await;
-    lab.namespaced::<ConfigMap>(NAMESPACE).delete(MAP, &DeleteParams::default()).await.unwrap();
-    lab.until("a deletion is repaired", is_kept).await;
-    lab.bind("kept", spec(&["kept"])).await;
-    lab.until("nobody asks any more", async || {
-        lab.told().await.is_some_and(|map| map.data.unwrap_or_default().is_empty())
-    })
-    .await;
-    lab.until("nothing is said of it", async || lab.condition("kept", "ServedAtCreation").await.is_none())
-        .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_comes_or_goes_is_told_without_a_restart() {
     let lab = Lab::start().await;
     lab.create_namespace("comes").await;
@@ -454,39 +386,4 @@ async fn without_validating_policies_new_accounts_are_served_all_the_same() {
     lab.bind_and_serve("unfenced", spec(&["unfenced"])).await;
     assert_eq!(lab.created("unfenced", named("new"), &[]).await, [SECRET]);
     assert!(lab.condition("unfenced", "Fenced").await.is_some_and(|(status, ..)| status == "False"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_most_that_is_told_is_within_what_the_api_server_evaluates() {
-    let lab = Lab::start().await;
-    // As shipped, an expression that costs too much is passed over. Here it would refuse.
-    let strict = std::fs::read_to_string(root().join(POLICY)).unwrap();
-    lab.plane.apply(&strict.replace("failurePolicy: Ignore", "failurePolicy: Fail")).await.unwrap();
-    let namespace = "n".repeat(63);
-    lab.create_namespace(&namespace).await;
-    for i in 0..24 {
-        let accounts: Vec<String> = (0..256).map(|j| format!("account-{i:02}-{j:03}-*-of-many")).collect();
-        let mut big = asking(spec(&["*"]));
-        big["serviceAccounts"] = json!({ "names": accounts });
-        lab.bind(&format!("big-{i:02}"), big).await;
-    }
-    lab.until_served_at_creation_is("big-23", "False", "more than the API server evaluates").await;
-    lab.until_served_at_creation_is("big-00", "True", "").await;
-    lab.until("all are told", async || {
-        let told = lab.told().await.and_then(|map| map.data).unwrap_or_default();
-        told.len() > 5 && told.len() < 24 && told.contains_key("big-00")
-    })
-    .await;
-    lab.until_settled().await;
-    // Nothing matches, so all of it is evaluated, for the longest names.
-    assert_eq!(lab.created(&namespace, named(&"a".repeat(253)), &["x"]).await, ["x"]);
-    let told = lab.told().await.unwrap().data.unwrap();
-    let last = told.keys().last().unwrap().trim_start_matches("big-").to_owned();
-    assert_eq!(
-        lab.created(&namespace, named(&format!("account-{last}-255-is-of-many")), &[]).await,
-        [SECRET]
-    );
-    let left_out = "account-23-255-is-of-many";
-    lab.create_account(&namespace, left_out, &[]).await;
-    lab.until_attached(&namespace, left_out).await;
 }
