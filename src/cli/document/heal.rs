@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::line::{Line, Pair, begins_a_text, closing, is_block_header, lines};
 use crate::api::legacy::{self, entry, webhook};
 use crate::model::legacy::{Code, Edit};
 
@@ -19,7 +20,7 @@ pub(super) struct Slip {
 }
 
 /// The most slips that are looked for: a file with more is no configuration that somebody typed.
-const MAX_SLIPS: usize = 1_000;
+pub(super) const MAX_SLIPS: usize = 1_000;
 
 /// The keys whose text is YAML of its own, so that a list or a map beneath them lacks its `|`.
 const NESTED: [&str; 3] = [legacy::ACR_REGISTRY_INFO, legacy::RRSA, legacy::WEBHOOK_CONFIGURATION];
@@ -58,83 +59,17 @@ pub(super) fn is_nested(name: &str) -> bool {
 
 /// Whether a line is an item of a list, or a key of an entry or a map: `data` has no such keys.
 fn within_a_block(line: Line<'_>) -> bool {
-    let inner = |name: &str| entry::KEYS.iter().chain(&SETTINGS).any(|key| key.eq_ignore_ascii_case(name));
-    line.is_item() || Pair::of(line).is_some_and(|pair| inner(pair.key))
+    line.is_item() || Pair::of(line).is_some_and(|pair| within_an_entry(pair.key))
+}
+
+/// Whether it is a key of an entry or of a map of settings.
+pub(super) fn within_an_entry(name: &str) -> bool {
+    entry::KEYS.iter().chain(&SETTINGS).any(|key| key.eq_ignore_ascii_case(name))
 }
 
 fn known(name: &str) -> bool {
     let mut names = legacy::KEYS.iter().chain(&entry::KEYS).chain(&FRAME).chain(&SETTINGS);
     names.any(|known| known.eq_ignore_ascii_case(name))
-}
-
-/// A line without its end.
-#[derive(Clone, Copy)]
-struct Line<'a> {
-    start: usize,
-    text: &'a str,
-}
-
-impl<'a> Line<'a> {
-    fn body(self) -> &'a str {
-        self.text.trim_start_matches([' ', '\t'])
-    }
-
-    /// The blanks and tabs that it begins with.
-    fn lead(self) -> &'a str {
-        &self.text[..self.text.len() - self.body().len()]
-    }
-
-    /// How deep it is indented, a tab being two blanks as it will be once mended.
-    fn depth(self) -> usize {
-        self.lead().chars().map(|c| if c == '\t' { 2 } else { 1 }).sum()
-    }
-
-    fn is_blank(self) -> bool {
-        self.body().is_empty()
-    }
-
-    fn is_comment(self) -> bool {
-        self.body().starts_with('#')
-    }
-
-    fn is_item(self) -> bool {
-        self.body() == "-" || self.body().starts_with("- ")
-    }
-}
-
-/// `key: value` within a line, by its places in the text.
-struct Pair<'a> {
-    key: &'a str,
-    key_at: usize,
-    depth: usize,
-    colon: &'a str,
-    /// What follows the colon.
-    rest: &'a str,
-    rest_at: usize,
-}
-
-impl<'a> Pair<'a> {
-    fn of(line: Line<'a>) -> Option<Self> {
-        let mut body = line.body();
-        let mut depth = line.depth();
-        while let Some(inner) = body.strip_prefix("- ") {
-            let trimmed = inner.trim_start_matches(' ');
-            depth += body.len() - trimmed.len();
-            body = trimmed;
-        }
-        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
-        let length = body.find(|c| !word(c)).filter(|&length| length > 0)?;
-        let after = body[length..].trim_start_matches(' ');
-        let colon =
-            [":", "："].into_iter().find_map(|colon| after.get(..colon.len()).filter(|c| *c == colon))?;
-        let rest = &after[colon.len()..];
-        let at = |part: &str| line.start + line.text.len() - part.len();
-        Some(Self { key: &body[..length], key_at: at(body), depth, colon, rest, rest_at: at(rest) })
-    }
-
-    fn key_span(&self) -> Range<usize> {
-        self.key_at..self.key_at + self.key.len()
-    }
 }
 
 /// A block that the scan is in.
@@ -153,14 +88,7 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     fn new(text: &'a str) -> Self {
-        let bom = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        let mut lines = Vec::new();
-        let mut start = bom;
-        for line in text[bom..].split_inclusive('\n') {
-            lines.push(Line { start, text: line.trim_end_matches(['\n', '\r']) });
-            start += line.len();
-        }
-        Self { lines, slips: Vec::new(), block: None }
+        Self { lines: lines(text), slips: Vec::new(), block: None }
     }
 
     fn run(mut self) -> Vec<Slip> {
@@ -192,11 +120,13 @@ impl<'a> Scan<'a> {
     /// Whether a line belongs to the block, whose lines are not looked into but for how they are indented.
     fn in_block(&mut self, line: Line<'_>) -> bool {
         let Some(block) = &self.block else { return false };
-        let beside = block.moved_by.is_some() && line.depth() == block.depth;
-        if line.depth() <= block.depth && !(beside && (within_a_block(line) || line.is_comment())) {
+        let beside = line.depth() == block.depth && within_a_block(line);
+        // A comment says by itself not where it belongs, so that what is moved goes on behind it.
+        let goes_on = block.moved_by.is_some() && (beside || line.is_comment());
+        if line.depth() <= block.depth && !goes_on {
             return false;
         }
-        if let Some(slip) = block.moved_by {
+        if let Some(slip) = block.moved_by.filter(|_| line.depth() >= block.depth) {
             self.slips[slip].edits.push(Edit { span: line.start..line.start, text: "  ".to_owned() });
         }
         self.tabs(line);
@@ -222,7 +152,9 @@ impl<'a> Scan<'a> {
         let value = pair.rest.trim_start_matches([' ', '\t']);
         let value_at = pair.rest_at + pair.rest.len() - value.len();
         let (value, comment) = self.without_comment(pair, value, value_at);
-        let header = is_block_header(value);
+        let wide = value.starts_with('｜') && data_key(pair.key).is_some();
+        let bar = value.replacen('｜', "|", usize::from(wide));
+        let header = is_block_header(&bar);
         let colon = pair.rest_at - pair.colon.len()..pair.rest_at;
         if pair.colon == "：" {
             if known(pair.key) {
@@ -244,12 +176,12 @@ impl<'a> Scan<'a> {
             let message = "the blank after the colon is missing, so that this is no key";
             self.add(Code::OuterBlankAfterColon, pair, colon.clone(), message, vec![edit]);
         }
-        if value == "*" {
-            let span = value_at..value_at + 1;
-            let edit = Edit { span: span.clone(), text: "\"*\"".to_owned() };
-            let message = "a bare * begins an alias of YAML: put it in quotes";
-            self.add(Code::OuterBareStar, pair, span, message, vec![edit]);
+        if wide && header {
+            let span = value_at..value_at + '｜'.len_utf8();
+            let edit = Edit { span: span.clone(), text: "|".to_owned() };
+            self.add(Code::OuterFullWidth, pair, span, "a full-width bar: write |", vec![edit]);
         }
+        self.bare(pair, value, value_at);
         let next = self.lines[index + 1..].iter().find(|line| !line.is_blank() && !line.is_comment());
         let Some(&next) = next else { return };
         let nested = is_nested(pair.key);
@@ -287,6 +219,26 @@ impl<'a> Scan<'a> {
                 self.move_block();
             }
         }
+    }
+
+    /// A star or several texts, of which quotes around the whole make one text.
+    fn bare(&mut self, pair: &Pair<'_>, value: &str, at: usize) {
+        let listed = data_key(pair.key).is_some() && !is_nested(pair.key);
+        // An alias of YAML has a name directly after its star.
+        let star = value.strip_prefix('*').filter(|rest| rest.starts_with([' ', '\t', ',', '，', '、']));
+        let (span, text, code, message) = if value == "*" {
+            let message = "a bare * begins an alias of YAML: put it in quotes";
+            (at..at + 1, "\"*\"".to_owned(), Code::OuterBareStar, message)
+        } else if let Some((length, text)) = star.filter(|_| listed).and_then(|_| one_text(value)) {
+            let message = "a bare * begins an alias of YAML: put quotes around the whole list";
+            (at..at + length, text, Code::OuterBareStar, message)
+        } else if let Some((length, text)) = texts_in_a_row(value).filter(|_| listed) {
+            let message = "several texts stand in a row, and the API server takes one: put one pair of quotes around the whole list";
+            (at..at + length, text, Code::OuterBlockMissing, message)
+        } else {
+            return;
+        };
+        self.add(code, pair, span.clone(), message, vec![Edit { span, text }]);
     }
 
     /// The slip that was just added moves the lines of the block.
@@ -346,36 +298,20 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Where the quoted text at the beginning ends, its second quote included.
-pub(super) fn closing(value: &str, quote: char) -> Option<usize> {
-    let mut escaped = false;
-    let mut chars = value.char_indices().skip(1).peekable();
-    while let Some((at, c)) = chars.next() {
-        let doubled = quote == '\'' && chars.peek().is_some_and(|(_, next)| *next == quote);
-        if escaped {
-            escaped = false;
-        } else if c == '\\' && quote == '"' || c == quote && doubled {
-            escaped = true;
-        } else if c == quote {
-            return Some(at + 1);
-        }
-    }
-    None
+/// Texts in quotes with commas between them: how long they are, and the one text that was meant.
+fn texts_in_a_row(value: &str) -> Option<(usize, String)> {
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let rest = value[closing(value, quote)?..].trim_start_matches([' ', '\t']);
+    rest.starts_with([',', '，', '、']).then(|| one_text(value)).flatten()
 }
 
-/// Whether a line begins with a text, or what says how one is meant, and not with a key in quotes.
-fn begins_a_text(body: &str) -> bool {
-    match body.chars().next() {
-        Some(quote @ ('"' | '\'')) => closing(body, quote)
-            .is_none_or(|end| !body[end..].trim_start_matches([' ', '\t']).starts_with(':')),
-        Some(sign) => matches!(sign, '|' | '>' | '!' | '&' | '*'),
-        None => false,
-    }
-}
-
-/// `|`, `>-`, `|2+` and the like.
-fn is_block_header(value: &str) -> bool {
-    value.starts_with(['|', '>'])
-        && value.len() <= 3
-        && value[1..].chars().all(|c| c.is_ascii_digit() || "+-".contains(c))
+/// A comma list as one text in quotes, without those that its items have, and how long it is without a comment.
+fn one_text(value: &str) -> Option<(usize, String)> {
+    let comment = [" #", "\t#", " //", "\t//"].iter().filter_map(|sign| value.find(sign)).min();
+    let list = value[..comment.unwrap_or(value.len())].trim_end_matches([' ', '\t']);
+    let text = list.replace(['"', '\''], "");
+    // What no name has may be meant otherwise.
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '*' | '?' | '@');
+    let mut items = text.split([',', '，', '、']).map(|item| item.trim_matches([' ', '\t']));
+    items.all(|item| item.chars().all(plain)).then(|| (list.len(), format!("\"{text}\"")))
 }

@@ -11,9 +11,11 @@
 mod align;
 pub(super) mod draft;
 mod heal;
+mod line;
 mod locate;
 mod read;
 mod scalar;
+mod straight;
 mod terraform;
 #[cfg(test)]
 mod tests;

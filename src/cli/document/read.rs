@@ -7,6 +7,7 @@ use granit_parser::ScalarStyle;
 use super::draft::Draft;
 use super::heal::{self, Slip, data_key, is_nested};
 use super::locate::{Located, has_ours, kinds, locate};
+use super::straight::straighten;
 use super::terraform::{self, Config};
 use super::tree::{self, Fault, Kind, Node};
 use super::{Document, Scalar, Source, Value};
@@ -53,22 +54,20 @@ pub fn read(name: &str, text: &str) -> Document {
     let slips = slips(text, &roots, fault.is_some());
     let edits: Vec<Edit> = slips.iter().flat_map(|slip| slip.edits.iter().cloned()).collect();
     document.diagnostics.extend(slips.into_iter().map(told));
-    if edits.is_empty() {
-        let origin = (0..=text.len()).collect();
-        let draft = Draft { text: text.to_owned(), origin };
-        Reader { draft: &draft, document: &mut document }.read(&roots, fault);
-    } else {
-        let draft = Draft::new(text, &edits);
-        let (roots, fault) = tree::parse(&draft.text);
-        Reader { draft: &draft, document: &mut document }.read(&roots, fault);
+    let mut draft = Draft::new(text, &edits);
+    let (mut roots, mut fault) = if edits.is_empty() { (roots, fault) } else { tree::parse(&draft.text) };
+    let faulty = fault.as_ref().filter(|_| !is_json(text));
+    if let Some(straight) = faulty.and_then(|fault| straighten(text, &edits, &draft, fault)) {
+        document.diagnostics.extend(straight.slips.into_iter().map(told));
+        (draft, roots, fault) = (straight.draft, straight.roots, straight.fault);
     }
+    Reader { draft: &draft, document: &mut document }.read(&roots, fault);
     bound(&mut document.diagnostics);
     document
 }
 
 fn slips(text: &str, roots: &[Node], faulty: bool) -> Vec<Slip> {
-    // JSON has no lines to speak of, and no slips of indentation.
-    if text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '[']) {
+    if is_json(text) {
         return Vec::new();
     }
     let readable = match locate(roots) {
@@ -85,6 +84,11 @@ fn slips(text: &str, roots: &[Node], faulty: bool) -> Vec<Slip> {
     let mut slips = heal::meant_otherwise(text);
     slips.retain(|slip| !texts.iter().any(|span| span.contains(&slip.span.start)));
     slips
+}
+
+/// JSON has no lines to speak of, and no slips of indentation.
+fn is_json(text: &str) -> bool {
+    text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '['])
 }
 
 fn long_texts(node: &Node, text: &str, spans: &mut Vec<Range<usize>>) {
@@ -183,7 +187,10 @@ impl Reader<'_> {
     }
 
     fn scalar(&self, value: &str, style: ScalarStyle, span: Range<usize>) -> Scalar {
-        Scalar::read(&self.draft.text, value, style, span).moved(&self.draft.origin)
+        // What is put in quotes, or whose lines are moved, is changed afterwards: neither change would know the other.
+        let mended = self.span(&span).len() != span.len();
+        let scalar = Scalar::read(&self.draft.text, value, style, span).moved(&self.draft.origin);
+        if mended { scalar.left_as_it_is() } else { scalar }
     }
 
     fn tell(&mut self, code: Code, key: &str, span: &Range<usize>, message: &str, edits: &[Edit]) {

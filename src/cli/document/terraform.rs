@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::heal::closing;
+use super::line::closing;
 use super::locate::ADDON;
 use crate::api::legacy::addon::CONFIG;
 

@@ -1,6 +1,7 @@
 //! Documents as people write them, and every byte of a value found again in them.
 
 mod located;
+mod straight;
 
 use proptest::prelude::*;
 

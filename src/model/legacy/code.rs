@@ -150,7 +150,7 @@ codes! {
     OuterBareStar "ACR708" Error "a star stands without quotes" "星号没有加引号";
     OuterNoComment "ACR709" Error "a comment does not begin with `#`" "注释未以 `#` 开头";
     OuterTab "ACR710" Error "a tab indents a line" "缩进使用了制表符";
-    OuterFullWidth "ACR711" Error "a colon is a full-width one" "冒号写成了全角";
+    OuterFullWidth "ACR711" Error "a colon or a bar is a full-width one" "冒号或竖线写成了全角";
     OuterKeyTwice "ACR712" Error "a key of `data` stands twice" "`data` 的键重复";
     OuterTemplate "ACR713" Error "the file is a template, not yet rendered" "文件是尚未渲染的模板";
     OuterElsewhere "ACR714" Warning "the ConfigMap is not `kube-system/acr-configuration`, which alone is read" "ConfigMap 不是 `kube-system/acr-configuration`,而只有它会被读取";
