@@ -1,6 +1,8 @@
 //! Exit codes, formats, colours and secrets.
 
-use crate::acr::{acr, command, json, run, sample};
+use std::process::Command;
+
+use crate::acr::{Done, acr, command, json, root, run, sample, text};
 use crate::samples::{SAMPLES, cured};
 
 const WARNING: &str = "acr-registry-info: |\n  - instanceId: cri-a1b2c3\n    regionId: CN-HANGZHOU\n";
@@ -12,12 +14,20 @@ fn a_number_says_how_it_went() {
     assert_eq!(code(&["lint", "-"], WARNING), Some(0));
     assert_eq!(code(&["lint", "--strict", "-"], WARNING), Some(1));
     assert_eq!(code(&["lint", "-"], "service-account: *\n"), Some(2));
+    for format in ["json", "sarif"] {
+        assert_eq!(code(&["lint", "--strict", "-o", format, "-"], WARNING), Some(1));
+        assert_eq!(code(&["lint", "-o", format, "-"], "service-account: *\n"), Some(2));
+    }
     assert_eq!(code(&["lint", "-"], ""), Some(2));
     assert_eq!(code(&["lint", "no-such-file.yaml"], ""), Some(2));
     assert_eq!(code(&["lint"], ""), Some(2));
     assert_eq!(code(&["lint", "--live", "-"], ""), Some(2));
     assert_eq!(code(&["convert", "-"], WARNING), Some(0));
     assert_eq!(code(&["convert", "-"], "acr-registry-info: nonsense\n"), Some(2));
+    // Without a binding no cluster is asked.
+    let planned = acr(&["plan", "-"], "acr-registry-info: nonsense\n");
+    assert_eq!((planned.code, planned.out.as_str()), (Some(2), ""));
+    assert!(planned.err.ends_with("no binding: mend the errors above first\n"), "{}", planned.err);
     let live = acr(&["lint", "--live"], "");
     assert_eq!(live.code, Some(2));
     assert!(live.err.contains("no kubeconfig"), "{}", live.err);
@@ -32,14 +42,26 @@ fn programs_can_read_it() {
         };
         assert_eq!(told["errors"], count("error"));
         assert_eq!(told["warnings"], count("warning"));
+        assert_eq!(told["notes"], count("note"));
         let sarif = acr(&["lint", "-o", "sarif", &format!("{name}.yaml")], "");
         let sarif: serde_json::Value = serde_json::from_str(&sarif.out).unwrap();
         let results = sarif["runs"][0]["results"].as_array().unwrap();
-        assert_eq!(results.len(), told["findings"].as_array().unwrap().len());
-        for result in results {
+        let findings = told["findings"].as_array().unwrap();
+        assert_eq!(results.len(), findings.len());
+        for (result, finding) in results.iter().zip(findings) {
             let place = &result["locations"][0]["physicalLocation"];
             assert_eq!(place["artifactLocation"]["uri"], format!("{name}.yaml"));
-            assert!(result["message"]["text"].is_string() && result["level"].is_string());
+            assert_eq!((&result["level"], &result["ruleId"]), (&finding["severity"], &finding["code"]));
+            let message = format!("{}: {}", text(finding, "key"), text(finding, "message"));
+            assert_eq!(text(&result["message"], "text"), message);
+            // Both write the same in the same places.
+            let replaced = result["fixes"][0]["artifactChanges"][0]["replacements"].as_array();
+            let replaced = replaced.into_iter().flatten().map(|replacement| {
+                let mut edit = replacement["deletedRegion"].clone();
+                edit["text"] = replacement["insertedContent"]["text"].clone();
+                edit
+            });
+            assert_eq!(&replaced.collect::<Vec<_>>(), finding["edits"].as_array().unwrap());
         }
     }
 }
@@ -52,6 +74,45 @@ fn a_pipe_gets_no_colours_and_neither_does_one_who_declines_them() {
         let done = run(command, "");
         assert!(!done.out.contains('\u{1b}') && done.out.contains("ACR703"));
     }
+}
+
+/// With a terminal as its output, which `script` of util-linux makes. Of both outputs one text comes.
+fn on_a_terminal(args: &str, no_color: Option<&str>) -> Done {
+    let mut command = Command::new("script");
+    let program = format!("'{}' {args}", env!("CARGO_BIN_EXE_kubectl-acr"));
+    command.args(["-qec", &program, "/dev/null"]).current_dir(root().join("tests/cli/samples"));
+    command.env_remove("NO_COLOR").env("TERM", "xterm-256color");
+    no_color.map(|value| command.env("NO_COLOR", value));
+    run(command, "")
+}
+
+#[test]
+fn a_terminal_gets_colours_unless_they_are_declined() {
+    for (no_color, colours) in [(None, true), (Some(""), true), (Some("1"), false)] {
+        let done = on_a_terminal("lint same-account.yaml", no_color);
+        assert_eq!(done.code, Some(2), "{}{}", done.out, done.err);
+        assert!(done.out.contains("ACR703"), "{}", done.out);
+        assert_eq!(done.out.contains('\u{1b}'), colours, "{no_color:?}: {}", done.out);
+    }
+}
+
+#[test]
+fn a_terminal_is_shown_no_key_pair_unless_it_is_asked_for() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, cured("key-pair").replace("\"SampleSecret\"", "aVerySecretSecret")).unwrap();
+    let convert =
+        |flag: &str| on_a_terminal(&format!("convert {flag} '{}'", file.path().display()), Some("1"));
+    let hidden = convert("");
+    assert_eq!(hidden.code, Some(0), "{}{}", hidden.out, hidden.err);
+    assert!(hidden.out.contains("kind: AcrCredentialBinding"), "{}", hidden.out);
+    for secret in ["kind: Secret", "LTAI5tSample", "aVerySecretSecret"] {
+        assert!(!hidden.out.contains(secret), "{secret} in {}", hidden.out);
+    }
+    let told = "not shown on a terminal: the Secret acr-credential-system/acr-configuration-0";
+    assert!(hidden.out.contains(told), "{}", hidden.out);
+    let shown = convert("--show-secrets").out;
+    assert!(shown.contains("kind: Secret") && shown.contains("aVerySecretSecret"), "{shown}");
+    assert!(!shown.contains("not shown"), "{shown}");
 }
 
 #[test]

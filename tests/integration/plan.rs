@@ -81,6 +81,15 @@ async fn a_plan_counts_every_binding_and_tells_what_is_taken_away() {
     assert!(out.starts_with("0 namespaces would be written to, 2 stand already, 0 would not"), "{out}");
     let mut nobody = data("shared,left");
     nobody["service-account"] = json!("nobody");
+    // What opted out is not covered, whatever its name.
+    lab.create_namespace("nowhere").await;
+    lab.create_account("shared", "nobody", &[]).await;
+    for object in [&["namespace/nowhere"][..], &["serviceaccount/nobody", "-n", "shared"]] {
+        lab.plane
+            .kubectl_ok(&[&["annotate"], object, &["acrcredential.dev/skip=true"]].concat())
+            .await
+            .unwrap();
+    }
     for (data, held) in [
         (
             data("nowhere"),
@@ -169,23 +178,40 @@ async fn who_names_the_secret_where_it_goes_is_told() {
     ] {
         lab.plane.kubectl_ok(args).await.unwrap();
     }
-    let bindings = json!([{ "op": "add", "path": "/rules/-", "value": {
-        "apiGroups": ["acrcredential.dev"], "resources": ["acrcredentialbindings"], "verbs": ["list"],
-    } }]);
-    lab.plane.kubectl_ok(&["patch", role, "--type=json", "-p", &bindings.to_string()]).await.unwrap();
+    let more = [
+        ("acrcredential.dev", "acrcredentialbindings"),
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+        ("coordination.k8s.io", "leases"),
+        ("", "configmaps"),
+    ];
+    let more = more.map(|(group, resource)| {
+        json!({ "op": "add", "path": "/rules/-", "value": {
+            "apiGroups": [group], "resources": [resource], "verbs": ["get", "list"],
+        } })
+    });
+    lab.plane.kubectl_ok(&["patch", role, "--type=json", "-p", &json!(more).to_string()]).await.unwrap();
     let kubeconfig = lab.plane.service_account_kubeconfig(NAMESPACE, "reader").await.unwrap();
-    let narrow = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-acr"))
-        .args(["plan", &file(&lab, data("stays"))])
-        .env("KUBECONFIG", kubeconfig)
-        .output()
-        .unwrap();
-    let out = String::from_utf8(narrow.stdout).unwrap();
-    assert!(narrow.status.success(), "{out}{}", String::from_utf8_lossy(&narrow.stderr));
+    let narrow = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-acr"));
+        let done = command.args(args).env("KUBECONFIG", &kubeconfig).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (done.status.code(), text(done.stdout), text(done.stderr))
+    };
+    let (code, out, err) = narrow(&["plan", &file(&lab, data("stays"))]);
+    assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("left: would take our entry out of"), "{out}");
     assert!(out.contains("not looked for among the Pods: ") && out.contains("cannot list resource"), "{out}");
 
     lab.controller.kill();
     lab.bindings().delete(NAME, &Default::default()).await.unwrap();
+    // Without the right to write nothing is taken back, which is told as a failure.
+    let (code, out, err) = narrow(&["withdraw", "--retained", "--yes"]);
+    assert_eq!(code, Some(2), "{out}{err}");
+    assert!(out.contains("left: failed: ") && out.contains("stays: failed: "), "{out}");
+    assert!(
+        out.ends_with("the bindings still hold what is left: mend what failed and run it again\n"),
+        "{out}"
+    );
     let withdrawn = acr(&lab, &["withdraw", "--retained"]);
     assert_eq!(withdrawn.0, Some(0), "{}", withdrawn.2);
     assert!(withdrawn.1.lines().any(|line| line == told), "{}", withdrawn.1);

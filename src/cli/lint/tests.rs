@@ -44,7 +44,19 @@ fn json_and_sarif_say_the_same_place() {
         result["fixes"][0]["artifactChanges"][0]["replacements"][0]["insertedContent"]["text"],
         "cn-hangzhou"
     );
-    assert_eq!(result["ruleId"], sarif["runs"][0]["tool"]["driver"]["rules"][0]["id"]);
+    let title = Code::RegionSpelling.title();
+    let rule = serde_json::json!({
+        "id": "ACR118",
+        "shortDescription": { "text": title },
+        "defaultConfiguration": { "level": "warning" },
+    });
+    assert_eq!((&sarif["runs"][0]["tool"]["driver"]["rules"][0], &result["ruleId"]), (&rule, &rule["id"]));
+    assert!(sarif["$schema"].as_str().unwrap().ends_with("/sarif-2.1.0.json"));
+    // A column is a character here, and would be a unit of UTF-16 otherwise.
+    assert_eq!(sarif["runs"][0]["columnKind"], "unicodeCodePoints");
+    let finding = &json["findings"][0];
+    assert_eq!((&finding["file"], &finding["title"]), (&"a b.yaml".into(), &title.into()));
+    assert!(finding["message"].as_str().unwrap().contains("write \"cn-hangzhou\""), "{finding}");
 }
 
 #[test]
@@ -71,6 +83,12 @@ fn a_finding_within_terraforms_quotes_is_where_the_user_edits() {
         format!("addons {{\n  {name}\n  {config}\n}}\n"),
         format!(
             "resource \"alicloud_cs_managed_kubernetes\" \"k\" {{\n  name = \"k\"\n{other}  addons {{\n    {config}\n    {name}\n  }}\n{other}}}\n"
+        ),
+        // Neither what is commented out, nor another key that ends in config, nor the name of a block within.
+        format!("{name}\n{config}\n# config = \"{{\\\"a\\\":1}}\"\n// config = \"{{\\\"b\\\":1}}\"\n"),
+        format!("{name}\n{config}\nkube_config = \"{{\\\"a\\\":1}}\"\n"),
+        format!(
+            "resource \"alicloud_cs_kubernetes_addon\" \"acr\" {{\n  {name}\n  {config}\n  tags {{\n    name = \"x\"\n  }}\n}}\n"
         ),
         format!("\"config\": {},\n", config.trim_start_matches("config = ")),
         bare.to_owned(),

@@ -9,6 +9,8 @@ fn the_configuration_is_found_among_documents() {
     for file in [
         format!("kind: ConfigMap\nmetadata: {{name: b}}\ndata: {{service-account: b}}\n---\n{named}"),
         format!("kind: Secret\ndata: {{service-account: b}}\n---\n{named}"),
+        // An add-on's, for Terraform alone.
+        format!("kind: ConfigMap\nmetadata: {{name: b}}\ndata:\n  config: \"{{\\\"a\\\": 1}}\"\n---\n{named}"),
         "{\"kind\":\"List\",\"items\":[{\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"acr-configuration\"},\"data\":{\"service-account\":\"a\"}}]}".to_owned(),
         "data:\n  service-account: a\n".to_owned(),
         "service-account: a\n".to_owned(),

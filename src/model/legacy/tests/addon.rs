@@ -118,7 +118,9 @@ fn what_says_nothing_is_the_personal_edition_and_what_is_no_json_has_a_cure() {
         assert_eq!(codes(&conversion), [code], "{json}");
         assert_eq!(spec(&conversion).registries.len(), 1);
     }
-    for json in ["", "null", "[]", "cri-a", "{", "\"{\"", "[{}, {}]", "{\\\"a\\\":"] {
+    // Of several add-ons none is taken for the one that is meant.
+    const TWO: &str = r#"[{"config": "{}"}, {"config": "{}"}]"#;
+    for json in ["", "null", "[]", "cri-a", "{", "\"{\"", "[{}, {}]", TWO, "{\\\"a\\\":"] {
         let conversion = from_addon_config(json);
         assert_eq!((codes(&conversion), conversion.spec), (vec!["ACR601"], None), "{json}");
     }

@@ -110,6 +110,10 @@ fn the_threshold_becomes_a_go_duration() {
         ("", "15m", &[]),
         ("20min", "20m", &["W expiring-threshold"]),
         ("1h 20 Min", "1h20m", &["W expiring-threshold"]),
+        ("20mins", "20m", &["W expiring-threshold"]),
+        ("1 hour 1 minute", "1h1m", &["W expiring-threshold"]),
+        ("2hours5minutes", "2h5m", &["W expiring-threshold"]),
+        ("900 seconds", "15m", &["W expiring-threshold"]),
         ("“20m”", "20m", &["W expiring-threshold"]),
         ("900", "15m", &["E expiring-threshold"]),
         ("soon", "15m", &["E expiring-threshold"]),
@@ -183,12 +187,14 @@ const RRSA_ENTRY: &str = "- instanceId: cri-a\n  rrsaRoleARN: acs:ram::1:role/a\
 #[test]
 fn rrsa_fields_count_only_where_rrsa_is_on() {
     let with = |rrsa: &str| convert(&data(&[("acr-registry-info", RRSA_ENTRY), ("rrsa", rrsa)]));
-    for on in ["enable: true", "enable: \"true\"", "enable: on", "enable: True\n"] {
+    for on in ["enable: true", "enable: \"true\"", "enable: on", "enable: Y", "enable: yes", "enable: True\n"]
+    {
         let conversion = with(on);
         assert_eq!(only(&conversion).rrsa_role_arn.as_deref(), Some("acs:ram::1:role/a"), "{on}");
         assert_eq!(marks(&conversion), [""; 0], "{on}");
     }
-    for off in ["enable: false", "", "{}", "enable:", "# enable: true"] {
+    let no = ["enable: false", "enable: no", "enable: Off", "enable: n", "enable: FALSE"];
+    for off in no.into_iter().chain(["", "{}", "enable:", "# enable: true"]) {
         let conversion = with(off);
         // The session's length goes with the role.
         assert_eq!(only(&conversion), &enterprise("cri-a"), "{off}");
@@ -211,6 +217,8 @@ fn keys_without_a_meaning_are_told_and_never_in_the_way() {
         convert(&data(&[("acr-api-version", "2018-12-01"), ("foo", "bar"), ("Watch-Namespace", "prod")]));
     assert_eq!(spec(&conversion).watch_namespaces.names, ["prod"]);
     assert_eq!(marks(&conversion), ["W Watch-Namespace", "W foo"]);
+    let carried = conversion.findings.iter().find(|finding| finding.key == "acr-api-version").unwrap();
+    assert_eq!(carried.code.as_str(), "ACR316", "{carried}");
     let both = convert(&data(&[("watch-namespace", "prod"), ("Watch-Namespace", "dev")]));
     assert_eq!(spec(&both).watch_namespaces.names, ["prod"]);
     assert_eq!(marks(&both), ["W Watch-Namespace"]);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::samples::{SAMPLES, cured};
-use super::{codes, convert, data, spec, told};
+use super::{codes, convert, data, of, spec, told};
 use crate::api::binding::{
     AccessKeySecretRef, AcrCredentialBindingSpec, DeletionPolicy, RegistryEntry, ServiceAccounts,
     WatchNamespaces,
@@ -33,7 +33,7 @@ fn a_binding_is_said_as_the_page_prints_it() {
             "[{instanceId: cri-a, domains: 'a.com,b.com', expireDuration: 3600, assumeRoleARN: 'acs:ram::2:role/b'}, {}]",
         ),
         ("watch-namespace", "ALL"),
-        ("webhook-configuration", "enable: on\nfailure-policy: fail"),
+        ("webhook-configuration", "enable: on\nfailure-policy: fail\ntimeout-seconds: 7"),
     ]));
     let said = to_data(spec(&conversion)).unwrap();
     let expected = data(&[
@@ -44,9 +44,13 @@ fn a_binding_is_said_as_the_page_prints_it() {
         ("expiring-threshold", "15m"),
         ("service-account", "default"),
         ("watch-namespace", "all"),
-        ("webhook-configuration", "enable: true\nfailure-policy: Fail\ntimeout-seconds: 10\n"),
+        ("webhook-configuration", "enable: true\nfailure-policy: Fail\ntimeout-seconds: 7\n"),
     ]);
     assert_eq!(said, expected);
+    // What is off is said with the rest of it.
+    let off = of("webhook-configuration", "enable: false\ntimeout-seconds: 5");
+    let said = to_data(spec(&off)).unwrap();
+    assert_eq!(said["webhook-configuration"], "enable: false\nfailure-policy: Ignore\ntimeout-seconds: 5\n");
 }
 
 /// Each change alone is what no key of the ConfigMap can say.
@@ -105,16 +109,19 @@ fn configuration() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     let entry = "- (instanceId|InstanceId): (cri-[a-c]|\"\"|“cri-x”)\n(  regionId: (cn-beijing|CN-Hangzhou)\n)?(  domains: \"(A\\.com,?|b\\.com:5000|，){1,3}\"\n)?(  assumeRoleARN: acs:ram::1:role/r\n  expireDuration: (3600|\"7200\")\n)?(  rrsaRoleARN: acs:ram::1:role/a\n  rrsaOIDCProviderRoleARN: acs:ram::1:oidc-provider/p\n)?";
     let list = proptest::collection::vec(entry, 0..4).prop_map(|entries| entries.concat());
     let names = "(all|\\*|[a-z]{1,4}(,|，|, )?){1,3}";
-    let all =
-        (list, names, names, "([1-9][0-9]?(m|h|s|min)){1,2}", "(enable: (yes|no|true))?", "[a-z@. ]{0,9}");
-    all.prop_map(|(list, namespaces, accounts, threshold, flag, email)| {
+    let threshold = "([1-9][0-9]?(m|h|s|min)){1,2}";
+    let flag = "(enable: (yes|no|true))?";
+    let webhook =
+        "(enable: (yes|no|true)\n)?(failure-policy: (Fail|ignore)\n)?(timeout-seconds: ([1-9]|30)\n)?";
+    let all = (list, names, names, threshold, flag, webhook, "[a-z@. ]{0,9}");
+    all.prop_map(|(list, namespaces, accounts, threshold, flag, webhook, email)| {
         vec![
             ("acr-registry-info", list),
             ("watch-namespace", namespaces),
             ("service-account", accounts),
             ("expiring-threshold", threshold),
-            ("rrsa", flag.clone()),
-            ("webhook-configuration", flag),
+            ("rrsa", flag),
+            ("webhook-configuration", webhook),
             ("notify-email", email),
         ]
     })
