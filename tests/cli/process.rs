@@ -1,6 +1,10 @@
 //! Exit codes, formats, colours and secrets.
 
-use std::process::Command;
+use std::fs::File;
+use std::io::Read as _;
+use std::process::{Command, Stdio};
+
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
 use crate::acr::{Done, acr, command, json, root, run, sample, text};
 use crate::samples::{SAMPLES, cured};
@@ -76,20 +80,31 @@ fn a_pipe_gets_no_colours_and_neither_does_one_who_declines_them() {
     }
 }
 
-/// With a terminal as its output, which `script` of util-linux makes. Of both outputs one text comes.
-fn on_a_terminal(args: &str, no_color: Option<&str>) -> Done {
-    let mut command = Command::new("script");
-    let program = format!("'{}' {args}", env!("CARGO_BIN_EXE_kubectl-acr"));
-    command.args(["-qec", &program, "/dev/null"]).current_dir(root().join("tests/cli/samples"));
+/// With a terminal as its output. Of both outputs one text comes.
+fn on_a_terminal(args: &[&str], no_color: Option<&str>) -> Done {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    let screen = openpt(flags).unwrap();
+    unlockpt(&screen).unwrap();
+    let mut command = command(args);
     command.env_remove("NO_COLOR").env("TERM", "xterm-256color");
     no_color.map(|value| command.env("NO_COLOR", value));
-    run(command, "")
+    command.stdin(Stdio::null());
+    for output in [Command::stdout, Command::stderr] {
+        output(&mut command, Stdio::from(ioctl_tiocgptpeer(&screen, flags).unwrap()));
+    }
+    let mut child = command.spawn().unwrap();
+    // Nobody else may hold the terminal: its end is when the program has ended, and is read as an error.
+    drop(command);
+    let mut shown = Vec::new();
+    let _ = File::from(screen).read_to_end(&mut shown);
+    let out = String::from_utf8(shown).unwrap();
+    Done { code: child.wait().unwrap().code(), out, err: String::new() }
 }
 
 #[test]
 fn a_terminal_gets_colours_unless_they_are_declined() {
     for (no_color, colours) in [(None, true), (Some(""), true), (Some("1"), false)] {
-        let done = on_a_terminal("lint same-account.yaml", no_color);
+        let done = on_a_terminal(&["lint", "same-account.yaml"], no_color);
         assert_eq!(done.code, Some(2), "{}{}", done.out, done.err);
         assert!(done.out.contains("ACR703"), "{}", done.out);
         assert_eq!(done.out.contains('\u{1b}'), colours, "{no_color:?}: {}", done.out);
@@ -100,9 +115,8 @@ fn a_terminal_gets_colours_unless_they_are_declined() {
 fn a_terminal_is_shown_no_key_pair_unless_it_is_asked_for() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, cured("key-pair").replace("\"SampleSecret\"", "aVerySecretSecret")).unwrap();
-    let convert =
-        |flag: &str| on_a_terminal(&format!("convert {flag} '{}'", file.path().display()), Some("1"));
-    let hidden = convert("");
+    let file = file.path().to_str().unwrap();
+    let hidden = on_a_terminal(&["convert", file], Some("1"));
     assert_eq!(hidden.code, Some(0), "{}{}", hidden.out, hidden.err);
     assert!(hidden.out.contains("kind: AcrCredentialBinding"), "{}", hidden.out);
     for secret in ["kind: Secret", "LTAI5tSample", "aVerySecretSecret"] {
@@ -110,7 +124,7 @@ fn a_terminal_is_shown_no_key_pair_unless_it_is_asked_for() {
     }
     let told = "not shown on a terminal: the Secret acr-credential-system/acr-configuration-0";
     assert!(hidden.out.contains(told), "{}", hidden.out);
-    let shown = convert("--show-secrets").out;
+    let shown = on_a_terminal(&["convert", "--show-secrets", file], Some("1")).out;
     assert!(shown.contains("kind: Secret") && shown.contains("aVerySecretSecret"), "{shown}");
     assert!(!shown.contains("not shown"), "{shown}");
 }
@@ -118,7 +132,7 @@ fn a_terminal_is_shown_no_key_pair_unless_it_is_asked_for() {
 #[test]
 fn a_pipe_that_is_closed_early_is_no_error() {
     let mut command = command(&["lint", "-o", "json", "rrsa.yaml"]);
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();

@@ -38,8 +38,16 @@ pub(super) fn config(text: &str) -> Option<Config> {
         if let Some(value) = value {
             found = value_at(text, start + value);
         }
+        let rest = match &found {
+            Some(Config::Escaped(config)) if value.is_some() => text.get(config.end..at).unwrap_or_default(),
+            _ => "",
+        };
+        if let Some(written) = assigned(rest, "name") {
+            name = rest[written..].split('"').nth(1);
+        }
         // A block ends here, or another one begins.
-        if body.starts_with('}') || body.ends_with('{') {
+        let whole = body.starts_with('{') && body.trim_end_matches(',').ends_with('}');
+        if body.starts_with('}') || body.ends_with('{') || whole {
             if found.is_some() && ours(name) {
                 return found;
             }

@@ -76,6 +76,7 @@ fn a_finding_within_terraforms_quotes_is_where_the_user_edits() {
         r#"config = "{\"AcrInstanceInfo\":[{\"instanceId\":\"cri-a1b2c3\",\"regionId\":\"CN-Beijing\"}]}""#;
     let name = "name   = \"managed-aliyun-acr-credential-helper\"";
     let other = "  addons {\n    name   = \"metrics-server\"\n    config = \"{\\\"a\\\":1}\"\n  }\n";
+    let one_line = "config = \"{\\\"a\\\":1}\", name = \"metrics-server\"";
     let bare = config.trim_start_matches("config = ").trim_matches('"');
     for file in [
         config.to_owned(),
@@ -90,6 +91,9 @@ fn a_finding_within_terraforms_quotes_is_where_the_user_edits() {
         format!(
             "resource \"alicloud_cs_kubernetes_addon\" \"acr\" {{\n  {name}\n  {config}\n  tags {{\n    name = \"x\"\n  }}\n}}\n"
         ),
+        // Each in a line of its own, whichever comes first.
+        format!("addons = [\n  {{ {config}, {name} }},\n  {{ {one_line} }},\n]\n"),
+        format!("addons = [\n  {{ {one_line} }},\n  {{ {name}, {config} }}\n]\n"),
         format!("\"config\": {},\n", config.trim_start_matches("config = ")),
         bare.to_owned(),
         format!("\u{feff}{bare}\r\n"),

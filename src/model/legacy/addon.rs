@@ -4,8 +4,6 @@
 //! JSON, or JSON in a string ─ api::legacy ─ the readers of the ConfigMap ─ spec
 //! ```
 
-use serde_json::Value as Json;
-
 use super::code::Code;
 use super::fields::{Fields, Sort, Told};
 use super::finding::{Findings, Span};
@@ -37,21 +35,15 @@ fn read(json: &str, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec
     }
     let mut text = json.to_owned();
     for _ in 0..=MAX_WRAPS {
-        let next = match parse_yaml(&text) {
-            Ok(mut node) => match within(&node, &text) {
-                None if matches!(node.value, Value::Map(_)) => {
-                    if text != json {
-                        places_unknown(&mut node);
-                    }
-                    return spec(&node, &text, findings);
+        let Ok(mut node) = parse_yaml(&text) else { break };
+        match within(&node, &text) {
+            None if matches!(node.value, Value::Map(_)) => {
+                if text != json {
+                    places_unknown(&mut node);
                 }
-                inner => inner,
-            },
-            // JSON that is no YAML for its blanks has them taken out.
-            Err(_) => serde_json::from_str::<Json>(&text).ok().map(|json| json.to_string()),
-        };
-        match next {
-            Some(next) if next != text => text = next,
+                return spec(&node, &text, findings);
+            }
+            Some(inner) if inner != text => text = inner,
             _ => break,
         }
     }
