@@ -190,6 +190,11 @@ async fn who_names_the_secret_where_it_goes_is_told() {
         } })
     });
     lab.plane.kubectl_ok(&["patch", role, "--type=json", "-p", &json!(more).to_string()]).await.unwrap();
+    // Bindings may be let go by them: only what is left keeps them.
+    let may = json!([{ "op": "add", "path": "/rules/-", "value": {
+        "apiGroups": ["acrcredential.dev"], "resources": ["acrcredentialbindings"], "verbs": ["patch", "update"],
+    } }]);
+    lab.plane.kubectl_ok(&["patch", role, "--type=json", "-p", &may.to_string()]).await.unwrap();
     let kubeconfig = lab.plane.service_account_kubeconfig(NAMESPACE, "reader").await.unwrap();
     let narrow = |args: &[&str]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-acr"));
@@ -206,6 +211,7 @@ async fn who_names_the_secret_where_it_goes_is_told() {
     lab.bindings().delete(NAME, &Default::default()).await.unwrap();
     // Without the right to write nothing is taken back, which is told as a failure.
     let (code, out, err) = narrow(&["withdraw", "--retained", "--yes"]);
+    assert!(lab.bindings().get_opt(NAME).await.unwrap().is_some(), "it holds what is left");
     assert_eq!(code, Some(2), "{out}{err}");
     assert!(out.contains("left: failed: ") && out.contains("stays: failed: "), "{out}");
     assert!(
