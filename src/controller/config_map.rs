@@ -1,6 +1,6 @@
 //! The ConfigMap loop: one object, turned into one binding.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -79,6 +79,8 @@ struct Done {
     gone_since: Option<Instant>,
     /// Whether key pairs that nobody wants any more may still stand.
     keys_unswept: bool,
+    /// Names of those that may stand by this process.
+    key_secrets: BTreeSet<String>,
     /// The one that the binding was last made to say: a binding that differs afterwards was edited by hand.
     written: Option<String>,
     /// The one that an Event was last published about.
@@ -230,6 +232,7 @@ impl ConfigMapLoop {
         };
         self.keys.delete_all_but(&wanted).await?;
         done.keys_unswept = false;
+        done.key_secrets.retain(|name| wanted.contains(name));
         Ok(())
     }
 
@@ -244,6 +247,9 @@ impl ConfigMapLoop {
         self.report(config_map, &conversion, done).await;
         let Some(spec) = conversion.spec else { return Ok(()) };
         // The pairs stand before the binding names them, and go after it names them no more.
+        let key_secrets: BTreeSet<String> =
+            conversion.key_pairs.iter().map(|pair| pair.secret_name.clone()).collect();
+        done.key_secrets.extend(key_secrets.iter().cloned());
         self.keys.put(&conversion.key_pairs).await?;
         let version = config_map.resource_version();
         let result = match binding {
@@ -270,9 +276,7 @@ impl ConfigMapLoop {
             }
         };
         result?;
-        if done.written != version {
-            done.keys_unswept = true;
-        }
+        done.keys_unswept |= done.key_secrets != key_secrets;
         done.written = version;
         let named = binding.is_some_and(|binding| binding.spec == spec);
         if named {

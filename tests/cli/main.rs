@@ -7,6 +7,8 @@ mod live;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod promises;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod table;

@@ -35,6 +35,12 @@ async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
     );
     assert_eq!(lab.pull_secrets("default", "default").await, [SECRET]);
 
+    let looks = |mark| {
+        let asked = lab.requests(mark).of("secrets").filter(|e| e.verb == "get");
+        asked.filter(|e| e.name.starts_with("acr-configuration-")).len()
+    };
+    lab.until("it was looked once what key pairs were left", async || looks(Mark::default()) == 8).await;
+    let mark = lab.mark();
     lab.put_config_map(json!({ "watch-namespace": "default, apps", "acr-registry-info": "- instanceId: cri-demo0001\n- instanceId: cri-demo0002\n  regionId: cn-beijing\n" })).await;
     lab.until("the binding follows an edit", async || {
         let spec = lab.bindings().get(NAME).await.unwrap().spec;
@@ -45,6 +51,8 @@ async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
         lab.auths("apps").await.is_some_and(|a| a.len() >= 5)
     })
     .await;
+
+    assert_eq!(looks(mark), 0, "an edit without key pairs costs no look at any");
 
     let hand_edit = json!({ "spec": { "watchNamespaces": { "names": ["kube-public"] } } });
     lab.bindings().patch(NAME, &PatchParams::default(), &Patch::Merge(&hand_edit)).await.unwrap();

@@ -40,8 +40,9 @@ impl Bench {
         let mut generation = bindings.next().await?.generation;
         let (mut calls, mut windows) = (Spans::default(), Spans::default());
         for edit in 0..EDITS {
-            // Nobody is served otherwise by it: the way from the one object to the other is all that is measured.
-            let data = json!({ "data": { "expiring-threshold": format!("{}m", 15 + edit % 2) } });
+            // Each is another threshold than before, and nobody is served otherwise by it: the way from the one object to
+            // the other is all that is measured.
+            let data = json!({ "data": { "expiring-threshold": format!("{}m", 15 + (edit + 1) % 2) } });
             let call = Call::merge(&format!("/api/v1/namespaces/kube-system/configmaps/{NAME}"), &data);
             let sent = Instant::now();
             call.send(&client).await?;
