@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
-use crate::acr::{Done, acr, command, json, root, run, sample, text};
+use crate::acr::{Done, acr, command, json, run, sample, text};
 use crate::samples::{SAMPLES, cured};
 
 const WARNING: &str = "acr-registry-info: |\n  - instanceId: cri-a1b2c3\n    regionId: CN-HANGZHOU\n";
