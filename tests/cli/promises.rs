@@ -1,28 +1,30 @@
-//! What the fuzz targets hold the readers to, held to on their seeds.
+//! What the fuzz targets hold the readers to, held to on what they begin with.
 
 #[path = "../fuzz/promises.rs"]
 mod held;
 
 use crate::acr::root;
 
-/// The seeds of a target. What fuzzing found besides has a hash for its name, and is not kept.
-fn seeds(target: &str) -> Vec<String> {
-    let folder = root().join("tests/fuzz/corpus").join(target);
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+/// The texts of a folder. What fuzzing adds has a hash for its name, and is not kept.
+fn texts(folder: &str) -> Vec<String> {
+    let files = std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
     let named = files.filter(|path| path.file_name().unwrap().len() < 40);
     named.map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }
 
 #[test]
-fn seeds_and_their_beginnings_keep_what_is_promised_of_any_text() {
-    for (target, hold) in
-        [("convert", held::convert as fn(&str)), ("addon", held::addon), ("lint", held::lint)]
-    {
-        let seeds = seeds(target);
-        assert!(seeds.len() >= 2, "{target}: {}", seeds.len());
-        for seed in &seeds {
-            hold(seed);
-            seed.char_indices().step_by(5).for_each(|(end, _)| hold(&seed[..end]));
+fn texts_and_their_beginnings_keep_what_is_promised_of_any() {
+    for (folder, hold) in [
+        ("tests/fuzz/corpus/convert", held::convert as fn(&str)),
+        ("tests/fuzz/corpus/addon", held::addon),
+        ("tests/fuzz/corpus/addon", held::lint),
+        ("tests/cli/samples", held::lint),
+    ] {
+        let texts = texts(folder);
+        assert!(texts.len() >= 2, "{folder}: {}", texts.len());
+        for text in &texts {
+            hold(text);
+            text.char_indices().step_by(5).for_each(|(end, _)| hold(&text[..end]));
         }
     }
 }
