@@ -32,18 +32,18 @@ pub(super) fn config(text: &str) -> Option<Config> {
             continue;
         }
         let value = assigned(line, CONFIG);
-        if let Some(written) = assigned(line.get(..value.unwrap_or(line.len()))?, "name") {
-            name = line[written..].split('"').nth(1);
-        }
+        let before = line.get(..value.unwrap_or(line.len()))?;
         if let Some(value) = value {
             found = value_at(text, start + value);
         }
-        let rest = match &found {
+        let behind = match &found {
             Some(Config::Escaped(config)) if value.is_some() => text.get(config.end..at).unwrap_or_default(),
             _ => "",
         };
-        if let Some(written) = assigned(rest, "name") {
-            name = rest[written..].split('"').nth(1);
+        for part in [before, behind] {
+            if let Some(written) = assigned(part, "name") {
+                name = part[written..].split('"').nth(1);
+            }
         }
         // A block ends here, or another one begins.
         let whole = body.starts_with('{') && body.trim_end_matches(',').ends_with('}');
