@@ -43,25 +43,25 @@ const ABSENT: [(&str, &[&str], &str); 3] = [
 /// Files that may write to the API server: every verb of `kube::Api` that writes takes one of
 /// [`WRITE_PARAMS`], and so does each way around it.
 const WRITERS: [(&str, &str); 13] = [
-    ("src/cli/preview.rs", "deletes what the documented component left, on request"),
+    ("src/cli/plan.rs", "deletes what the documented component left, on request"),
     ("src/cluster/apply.rs", "executes changes: the one place that writes what tenants see"),
     ("src/cluster/lease.rs", "the Lease, without which the others write nothing"),
     (
         "src/cluster/parameters.rs",
         "which ServiceAccounts the API server serves by itself; the rest are dry runs",
     ),
-    ("src/cluster/policy.rs", "dry runs and reviews only"),
+    ("src/cluster/policy_probe.rs", "dry runs and reviews only"),
     ("src/cluster/oidc_token.rs", "tokens of the account that trust policies name"),
     ("src/cluster/keys.rs", "the ConfigMap's key pairs in the controller's own namespace"),
     ("src/cluster/store.rs", "the token cache in the controller's own namespace"),
     ("src/cluster/pods.rs", "deletes Pods that are stuck, where the installer granted it"),
     ("src/cluster/report.rs", "bindings and Events"),
-    ("src/cluster/own.rs", "how the others write an object that is ours alone"),
+    ("src/cluster/owned.rs", "how the others write an object that is ours alone"),
     ("src/cluster/certificates.rs", "the webhook's certificates in the controller's own namespace"),
     ("src/cluster/webhook.rs", "the webhook's configuration, by its name"),
 ];
 
-const WRITE_PARAMS: [&str; 5] = ["PatchParams", "PostParams", "DeleteParams", "own::put", "own::merging"];
+const WRITE_PARAMS: [&str; 5] = ["PatchParams", "PostParams", "DeleteParams", "owned::put", "owned::merging"];
 
 /// Lines that a file may have; tests do not count.
 const MAX_LINES: usize = 400;
@@ -92,7 +92,7 @@ impl Source {
     }
 
     fn is_test(&self) -> bool {
-        self.path.ends_with("_tests.rs")
+        self.path.ends_with("/tests.rs")
             || self.path.contains("/tests/")
             || self.path.ends_with("/fixture.rs")
     }
@@ -312,7 +312,7 @@ fn the_other_writers_write_no_secret_of_a_tenant_and_no_service_account() {
     let of = |path: &str| sources().into_iter().find(|source| source.path == path).expect("a writer");
     let report = of("src/cluster/report.rs");
     assert!(!report.names("Secret") && !report.names("ServiceAccount"));
-    let policy = of("src/cluster/policy.rs");
+    let policy = of("src/cluster/policy_probe.rs");
     assert!(policy.names("dry_run: true") && !policy.names("ServiceAccount"));
     assert_eq!(policy.words().windows(2).filter(|w| w[0] == "." && w[1] == "patch").count(), 1);
     let parameters = of("src/cluster/parameters.rs");

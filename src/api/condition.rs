@@ -16,11 +16,11 @@ pub enum ConditionType {
     /// On the binding made from the ConfigMap, `False` while the ConfigMap has errors.
     LegacyConfigValid,
     /// On the binding, `False` where the API server cannot hold our admission policies.
-    Fenced,
+    PoliciesEnforced,
     /// On the binding, only while true: it covers nothing any more, and what it made stays for a while.
     WithdrawalHeld,
     /// On a binding that asks for it: whether ServiceAccounts get their entry while they are created.
-    ServedAtCreation,
+    AdmissionConfigured,
     /// On the binding, only while true: somebody undoes what is written, and it is brought back each time.
     Contended,
 }
@@ -34,9 +34,9 @@ impl ConditionType {
             Self::Stalled => "Stalled",
             Self::Issued => "Issued",
             Self::LegacyConfigValid => "LegacyConfigValid",
-            Self::Fenced => "Fenced",
+            Self::PoliciesEnforced => "PoliciesEnforced",
             Self::WithdrawalHeld => "WithdrawalHeld",
-            Self::ServedAtCreation => "ServedAtCreation",
+            Self::AdmissionConfigured => "AdmissionConfigured",
             Self::Contended => "Contended",
         }
     }

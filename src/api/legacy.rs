@@ -379,5 +379,4 @@ impl<'de> Visitor<'de> for RawVisitor {
 }
 
 #[cfg(test)]
-#[path = "legacy_tests.rs"]
 mod tests;

@@ -12,9 +12,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
 
-use super::namers::{Namers, named_by};
-use super::preview;
-use super::rehearsal::{Rehearsal, rehearse};
+use super::plan as planned;
+use super::preview::{Preview, preview};
+use super::secret_references::{SecretReferences, find_references};
 use crate::api::binding::{AcrCredentialBinding, DeletionPolicy};
 use crate::api::names;
 use crate::cluster::error::{CallError, call};
@@ -22,7 +22,10 @@ use crate::cluster::keys::KeySecrets;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::{Applier, Index, Outcome};
 use crate::model::Binding;
-use crate::plan::{self, Bound, Change, Issue, NamespaceView, Phase, SecretView, Snapshot, Template, change};
+use crate::plan::{
+    self, Change, NamespaceView, Phase, RegistryCredential, ResolvedBinding, SecretView, Snapshot, Template,
+    change,
+};
 
 /// Plans and applies until nothing is left, at most this often.
 const ROUNDS: usize = 6;
@@ -71,7 +74,7 @@ pub enum Error {
     },
     /// The API server refuses, or cannot be asked.
     #[error(transparent)]
-    Unreadable(#[from] preview::Error),
+    Unreadable(#[from] planned::Error),
     /// The same, of one thing.
     #[error("{what}: {why}")]
     Call {
@@ -94,7 +97,7 @@ pub struct Withdrawal {
     /// Namespaces where a Secret of ours stays, since it was left behind on purpose.
     pub retained: Vec<Arc<str>>,
     /// Who names the Secret where it went.
-    pub named_by: Namers,
+    pub find_references: SecretReferences,
     /// Bindings that were let go.
     pub bindings: Vec<String>,
     /// What else of ours went, each by kind and name.
@@ -120,10 +123,10 @@ pub async fn withdraw(client: &Client, options: &Options, act: bool) -> Result<W
         labels: Default::default(),
         annotations: Default::default(),
     });
-    let bindings = preview::bindings(client).await?;
-    let bounds = bindings.iter().filter_map(|object| leaving(object, options.retained)).collect();
-    let snapshot = Snapshot::new(template.clone(), bounds, false);
-    let index = Arc::new(preview::read(client, &template).await?);
+    let bindings = planned::bindings(client).await?;
+    let resolved_bindings = bindings.iter().filter_map(|object| leaving(object, options.retained)).collect();
+    let snapshot = Snapshot::new(template.clone(), resolved_bindings, false);
+    let index = Arc::new(planned::read(client, &template).await?);
     if options.retained {
         forget_marks(&index);
     }
@@ -131,12 +134,12 @@ pub async fn withdraw(client: &Client, options: &Options, act: bool) -> Result<W
     all.sort();
     let rehearsed = |namespace: &Arc<str>| {
         let view = index.read(namespace, NamespaceView::clone);
-        view.map(|view| rehearse(view, &snapshot)).unwrap_or_default()
+        view.map(|view| preview(view, &snapshot)).unwrap_or_default()
     };
-    let rehearsals: Vec<Rehearsal> = all.iter().map(rehearsed).collect();
-    let losing = all.iter().zip(&rehearsals).filter(|(_, rehearsal)| rehearsal.loses_secret());
+    let previews: Vec<Preview> = all.iter().map(rehearsed).collect();
+    let losing = all.iter().zip(&previews).filter(|(_, preview)| preview.loses_secret());
     let losing: Vec<&str> = losing.map(|(namespace, _)| &**namespace).collect();
-    let named_by = named_by(client, &[&options.secret_name], &losing).await;
+    let find_references = find_references(client, &[&options.secret_name], &losing).await;
     let mut own = admission::stop(client, &options.namespace, act).await?;
     let heard = Instant::now() + if own.is_empty() { Duration::ZERO } else { HEARD };
     let results: Vec<_> = if act {
@@ -144,9 +147,9 @@ pub async fn withdraw(client: &Client, options: &Options, act: bool) -> Result<W
         let work = all.iter().map(|namespace| take_back(namespace, &index, &snapshot, (&applier, heard)));
         stream::iter(work).buffered(WORKERS).collect().await
     } else {
-        rehearsals.into_iter().map(|rehearsal| (rehearsal.changes, None)).collect()
+        previews.into_iter().map(|preview| (preview.changes, None)).collect()
     };
-    let mut withdrawal = Withdrawal { done: act, named_by, ..Withdrawal::default() };
+    let mut withdrawal = Withdrawal { done: act, find_references, ..Withdrawal::default() };
     for (namespace, (changes, failure)) in all.into_iter().zip(results) {
         let left = |secret: &SecretView| secret.ours && secret.retained;
         let would_be = changes.iter().any(|change| matches!(change, Change::RetainSecret { .. }));
@@ -208,14 +211,14 @@ async fn running(client: &Client, namespace: &str) -> Result<Option<String>, Err
 }
 
 /// A binding as if it were deleted. One that is not valid was never served by what it says now.
-fn leaving(object: &AcrCredentialBinding, retained: bool) -> Option<Bound> {
+fn leaving(object: &AcrCredentialBinding, retained: bool) -> Option<ResolvedBinding> {
     let binding = Binding::parse(object, ANY_REGION).ok()?;
     let phase = match binding.deletion_policy {
         DeletionPolicy::Retain if !retained => Phase::Retaining,
         DeletionPolicy::Retain | DeletionPolicy::Delete => Phase::Withdrawing,
     };
-    let registries = vec![Issue::Missing; binding.registries.len()];
-    Some(Bound { binding: Arc::new(binding), phase, registries, keeps_entries: false })
+    let registries = vec![RegistryCredential::Missing; binding.registries.len()];
+    Some(ResolvedBinding { binding: Arc::new(binding), phase, registries, keeps_entries: false })
 }
 
 /// What was left behind on purpose is like everything else from here on.
@@ -306,7 +309,7 @@ impl Withdrawal {
         for (namespace, why) in &self.failed {
             writeln!(to, "{namespace}: failed: {why}")?;
         }
-        self.named_by.write(to)?;
+        self.find_references.write(to)?;
         self.bindings
             .iter()
             .try_for_each(|name| writeln!(to, "binding {name}: {would}take our finalizer off"))?;

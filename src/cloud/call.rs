@@ -135,7 +135,7 @@ impl<'a> Call<'a> {
     }
 
     /// The failure of a call whose answer is none.
-    pub(super) fn odd(&self, what: impl std::fmt::Display) -> Failure {
+    pub(super) fn unexpected(&self, what: impl std::fmt::Display) -> Failure {
         Failure::new(
             Reason::UnexpectedReply,
             Retry::Soon,

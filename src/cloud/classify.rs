@@ -263,5 +263,4 @@ fn skew(server: Option<Timestamp>, now: Timestamp) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "classify_tests.rs"]
 mod tests;

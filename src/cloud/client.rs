@@ -151,7 +151,7 @@ fn nonce() -> String {
 fn failed(trouble: Trouble, call: &Call<'_>) -> Failure {
     let cure = match trouble {
         Trouble::Truncated | Trouble::TooLarge => {
-            return call.odd(format_args!("{} {trouble}", call.at.host));
+            return call.unexpected(format_args!("{} {trouble}", call.at.host));
         }
         Trouble::Unresolved => "check regionId and the cluster's DNS",
         Trouble::Untrusted => "look for a proxy between, and trust its certificate or leave it out",

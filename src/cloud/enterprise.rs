@@ -50,7 +50,7 @@ struct Domain {
 /// What the cloud says, or an answer without a token that lives.
 pub(super) async fn mint(client: &Client, call: &Call<'_>) -> Result<Credential, Denial> {
     let (answer, host) = client.call::<Token>(call).await?;
-    credential(answer, call.now, host, FIELDS).map_err(|what| Denial::Other(call.odd(what)))
+    credential(answer, call.now, host, FIELDS).map_err(|what| Denial::Other(call.unexpected(what)))
 }
 
 /// Sends a `ListInstanceEndpoint` and reads the domains.
@@ -59,7 +59,8 @@ pub(super) async fn mint(client: &Client, call: &Call<'_>) -> Result<Credential,
 /// What the cloud says, an answer without endpoints, or `NoDomains`.
 pub(super) async fn domains(client: &Client, call: &Call<'_>) -> Result<Vec<String>, Denial> {
     let (answer, _) = client.call::<Endpoints>(call).await?;
-    let endpoints = answer.endpoints.ok_or_else(|| Denial::Other(call.odd("an answer without Endpoints")))?;
+    let endpoints =
+        answer.endpoints.ok_or_else(|| Denial::Other(call.unexpected("an answer without Endpoints")))?;
     let names = names(&endpoints);
     if names.is_empty() {
         let message = format!(

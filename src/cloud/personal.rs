@@ -33,9 +33,9 @@ struct Data {
 /// What the cloud says, or an answer without a token that lives.
 pub(super) async fn mint(client: &Client, call: &Call<'_>) -> Result<Credential, Denial> {
     let (answer, host) = client.call::<Answer>(call).await?;
-    let data = answer.data.ok_or_else(|| Denial::Other(call.odd("an answer without data")))?;
+    let data = answer.data.ok_or_else(|| Denial::Other(call.unexpected("an answer without data")))?;
     let token = Token { username: data.username, token: data.token, expires: data.expires };
-    enterprise::credential(token, call.now, host, FIELDS).map_err(|what| Denial::Other(call.odd(what)))
+    enterprise::credential(token, call.now, host, FIELDS).map_err(|what| Denial::Other(call.unexpected(what)))
 }
 
 /// Every host name of the Personal Edition in a region: public, VPC and classic network, and the international ones

@@ -112,6 +112,8 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use secrecy::SecretString;
 

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 
 use super::error::{Failure, Retry};
-use super::proof::{Prover, Verdict};
+use super::registry_check::{RegistryChecker, Verdict};
 use crate::api::condition::Reason;
 use crate::model::Credential;
 
@@ -27,7 +27,7 @@ pub enum Verify {
 /// # Errors
 /// `CredentialRejected`, where rejection is enforced. A registry that cannot be reached from here rejects nothing.
 pub(super) async fn verify(
-    prover: &Prover,
+    prover: &RegistryChecker,
     policy: Verify,
     domains: &[String],
     credential: &mut Credential,

@@ -9,12 +9,12 @@ use serde_json::{Map, Value, json};
 
 use super::error::{CallError, call};
 use super::index::Index;
+use super::last_writer::{LastWrite, last_writer};
 use super::objects::{WatchedSecret, WatchedServiceAccount};
-use super::own::merging;
-use super::rival::{LastWrite, last_writer};
+use super::owned::merging;
 use crate::api::names;
 use crate::plan::Change;
-use crate::plan::secret::{Content, Template};
+use crate::plan::secret::{SecretContent, Template};
 
 /// What became of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,12 +93,12 @@ impl Applier {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    fn annotations(&self, content: &Content) -> Map<String, Value> {
+    fn annotations(&self, content: &SecretContent) -> Map<String, Value> {
         let flags = self.template.annotations.iter().map(|(key, value)| (key.clone(), json!(value)));
         flags.chain([(names::ANNOTATION_REGISTRIES.to_owned(), json!(content.registries))]).collect()
     }
 
-    async fn create_secret(&self, namespace: &str, content: &Content) -> Result<(), CallError> {
+    async fn create_secret(&self, namespace: &str, content: &SecretContent) -> Result<(), CallError> {
         let object = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -119,7 +119,7 @@ impl Applier {
     }
 
     /// The merge patch that brings a Secret to its content.
-    fn update(&self, content: &Content, resource_version: &str, extra_keys: &[Box<str>]) -> Value {
+    fn update(&self, content: &SecretContent, resource_version: &str, extra_keys: &[Box<str>]) -> Value {
         let mut annotations = self.annotations(content);
         annotations.insert(names::ANNOTATION_RETAINED.to_owned(), Value::Null);
         let mut patch = self.cleaned(annotations, resource_version, extra_keys);

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::error::{CallError, call};
 use super::named_secret::Data;
-use super::own;
+use super::owned;
 use crate::api::names;
 use crate::plan::certificates::{Authority, Certificates, Leaf, Lives, Step, end};
 use crate::server::tls;
@@ -275,7 +275,7 @@ impl CertificateStore {
             "type": "Opaque",
             "data": { KEY: ByteString(render(kept)) },
         });
-        own::put(&self.secrets, names::WEBHOOK_NAME, resource_version, object).await.map(drop)
+        owned::put(&self.secrets, names::WEBHOOK_NAME, resource_version, object).await.map(drop)
     }
 }
 

@@ -5,8 +5,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::plan::rollup::Failure;
 use crate::plan::secret::Fingerprint;
-use crate::plan::tally::Failure;
 use crate::plan::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
 
 /// All views, by namespace.

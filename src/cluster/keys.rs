@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::error::{CallError, call};
-use super::own::is_labelled;
+use super::owned::is_labelled;
 use crate::api::names;
 use crate::model::legacy::{KeyPair, MAX_KEY_PAIRS, key_secret_name};
 

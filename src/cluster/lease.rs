@@ -16,16 +16,16 @@ use tracing::{debug, error, info, warn};
 use super::claim::Claim;
 use super::client;
 use super::error::{CallError, classify};
-use super::own::merging;
+use super::owned::merging;
 use super::watch::Sink;
 use crate::api::names;
-use crate::plan::lease::{Draft, Election, Holder, Loss, Record, Step, Terms};
+use crate::plan::lease::{Draft, Election, Holder, LeaseLost, LeaseTimings, Record, Step};
 
 /// How long the lease that is given back lasts, in the words of other clients: nobody need wait for it.
 const RELEASED_SECONDS: i32 = 1;
 
 /// Where the Lease is and who asks for it.
-pub struct Seat {
+pub struct LeaseConfig {
     /// How to reach the API server. A call that is not answered leaves its connection behind.
     pub config: kube::Config,
     /// The controller's namespace.
@@ -33,14 +33,14 @@ pub struct Seat {
     /// This replica's name, no other's.
     pub name: Box<str>,
     /// How long things take.
-    pub terms: Terms,
+    pub timings: LeaseTimings,
     /// Reads the wall clock, for the times that people read in the Lease.
     pub clock: fn() -> Timestamp,
 }
 
 /// Keeps the Lease for one replica.
-pub struct Keeper {
-    seat: Seat,
+pub struct LeaseHolder {
+    config: LeaseConfig,
     leases: Api<Lease>,
     election: Election,
     claim: Claim,
@@ -49,7 +49,7 @@ pub struct Keeper {
 }
 
 /// Told of what one side of the lease comes to.
-pub struct Told<L, A> {
+pub struct Callbacks<L, A> {
     /// The lease could be looked at.
     pub looked: L,
     /// It is ours, for now.
@@ -59,23 +59,27 @@ pub struct Told<L, A> {
 /// What the watch showed last; `None`: nothing yet.
 type Hint = Option<Option<Record>>;
 
-impl Keeper {
+impl LeaseHolder {
     /// Nothing is read yet. `claim` is the one that all writes ask.
     ///
     /// # Errors
     /// What of the configuration cannot be used.
     pub fn new(
-        seat: Seat,
+        config: LeaseConfig,
         election: Election,
         claim: Claim,
         watched: &Watched,
     ) -> Result<Self, client::Error> {
-        let leases = Api::namespaced(client::connect(&seat.config)?, &seat.namespace);
-        Ok(Self { seat, leases, election, claim, hints: watched.0.subscribe(), told_of: None })
+        let leases = Api::namespaced(client::connect(&config.config)?, &config.namespace);
+        Ok(Self { config, leases, election, claim, hints: watched.0.subscribe(), told_of: None })
     }
 
     /// Works until the lease, once held, is lost. It is looked at from the start, and taken once `ready` has come.
-    pub async fn keep(&mut self, ready: impl Future<Output = ()>, told: Told<impl Fn(), impl Fn()>) -> Loss {
+    pub async fn keep(
+        &mut self,
+        ready: impl Future<Output = ()>,
+        callbacks: Callbacks<impl Fn(), impl Fn()>,
+    ) -> LeaseLost {
         tokio::pin!(ready);
         let (mut stands, mut held) = (false, false);
         loop {
@@ -84,12 +88,12 @@ impl Keeper {
                     () = self.sleep(until) => {}
                     () = &mut ready, if !stands => {
                         stands = true;
-                        self.election.stand();
+                        self.election.become_candidate();
                     }
                 },
                 Step::Read => {
                     if self.read().await {
-                        (told.looked)();
+                        (callbacks.looked)();
                     }
                 }
                 Step::Make => self.make().await,
@@ -104,8 +108,8 @@ impl Keeper {
             self.claim.set(end);
             if end.is_some() && !held {
                 held = true;
-                info!(replica = %self.seat.name, "acquired the lease");
-                (told.acquired)();
+                info!(replica = %self.config.name, "acquired the lease");
+                (callbacks.acquired)();
             }
             self.say_who();
         }
@@ -117,7 +121,7 @@ impl Keeper {
         // A renewal may have been under way when the work ended: then the version is another one.
         for _ in 0..2 {
             let Some(record) = self.election.ours().cloned() else { return };
-            let now = (self.seat.clock)();
+            let now = (self.config.clock)();
             let patch = json!({
                 "metadata": { "resourceVersion": record.version },
                 "spec": { "holderIdentity": "", "leaseDurationSeconds": RELEASED_SECONDS, "renewTime": MicroTime(now) },
@@ -184,12 +188,12 @@ impl Keeper {
     }
 
     async fn write(&mut self, draft: &Draft) {
-        let now = (self.seat.clock)();
-        let seconds = self.seat.terms.lease.as_millis().div_ceil(1000);
+        let now = (self.config.clock)();
+        let seconds = self.config.timings.lease.as_millis().div_ceil(1000);
         let patch = json!({
             "metadata": { "resourceVersion": draft.version },
             "spec": {
-                "holderIdentity": self.seat.name,
+                "holderIdentity": self.config.name,
                 "leaseDurationSeconds": seconds,
                 "acquireTime": MicroTime(draft.acquired.unwrap_or(now)),
                 "renewTime": MicroTime(now),
@@ -210,8 +214,8 @@ impl Keeper {
         } else {
             warn!(%error, lease = names::LEASE_NAME, "a call for the lease failed");
             // What does not answer may be the connection alone, and another API server may be at the end of a new one.
-            if let Ok(client) = client::connect(&self.seat.config) {
-                self.leases = Api::namespaced(client, &self.seat.namespace);
+            if let Ok(client) = client::connect(&self.config.config) {
+                self.leases = Api::namespaced(client, &self.config.namespace);
             }
         }
         self.election.failed(Instant::now());
@@ -227,7 +231,7 @@ impl Keeper {
 
     /// One call, for as long as it may take and never beyond the claim. Nothing is sent twice.
     async fn ask<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-        let deadline = self.seat.terms.deadline();
+        let deadline = self.config.timings.deadline();
         let left = self.election.claim_end().map(|end| end.saturating_duration_since(Instant::now()));
         // To give the lease back there is time even after the claim.
         let limit = left.filter(|left| !left.is_zero()).map_or(deadline, |left| left.min(deadline));

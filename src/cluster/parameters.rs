@@ -12,8 +12,8 @@ use tokio::sync::watch;
 
 use super::error::{CallError, call};
 use super::objects::WatchedServiceAccount;
-use super::own::{is_labelled, merging};
-use super::policy::serves;
+use super::owned::{is_labelled, merging};
+use super::policy_probe::serves;
 use super::watch::{Sink, refused};
 use crate::api::names;
 

@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use super::error::{CallError, call};
 use super::events::Events;
-use super::policy::is_ours;
-use crate::plan::heal::{Owner, StuckPod, is_refusal};
+use super::policy_probe::is_ours;
+use crate::plan::stuck_pods::{Owner, StuckPod, is_refusal};
 
 /// On the Pod that stands for a static one.
 const ANNOTATION_MIRROR: &str = "kubernetes.io/config.mirror";
@@ -73,7 +73,7 @@ struct Waiting {
 
 /// How a Pod fares with its images.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum PodState {
     /// Its registry refuses it an image.
     Stuck(StuckPod),
     /// It backs off, and its kubelet does not repeat why, as those before 1.32: what was seen last holds.
@@ -84,11 +84,11 @@ pub enum Sight {
 
 impl WatchedPod {
     /// How it fares.
-    pub fn sight(self) -> Sight {
+    pub fn state(self) -> PodState {
         let metadata = self.metadata;
         let mirror = metadata.annotations.iter().any(|a| a.contains_key(ANNOTATION_MIRROR));
         if mirror || metadata.deletion_timestamp.is_some() {
-            return Sight::Other;
+            return PodState::Other;
         }
         let (mut images, mut backing_off) = (Vec::new(), false);
         let of = |name: &str| {
@@ -104,13 +104,13 @@ impl WatchedPod {
                 "ImagePullBackOff" if !message.contains("ErrImagePull") => backing_off = true,
                 // One that waits for an image for another reason would wait in a new Pod as well.
                 "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => {
-                    return Sight::Other;
+                    return PodState::Other;
                 }
                 _ => {}
             }
         }
         if images.is_empty() {
-            return if backing_off { Sight::BackingOff } else { Sight::Other };
+            return if backing_off { PodState::BackingOff } else { PodState::Other };
         }
         let text = |text: Option<String>| text.unwrap_or_default().into();
         let owner =
@@ -121,7 +121,7 @@ impl WatchedPod {
             name: owner.name.into(),
             uid: owner.uid.into(),
         });
-        Sight::Stuck(StuckPod {
+        PodState::Stuck(StuckPod {
             namespace: text(metadata.namespace),
             name: text(metadata.name),
             uid: text(metadata.uid),
@@ -214,7 +214,7 @@ impl PodWriter {
 
 #[cfg(test)]
 mod tests {
-    use super::{Sight, WatchedPod};
+    use super::{PodState, WatchedPod};
     use serde_json::{Value, json};
 
     fn pod(statuses: Value) -> Value {
@@ -242,15 +242,15 @@ mod tests {
         json!({"name": name, "state": {"waiting": {"reason": reason, "message": message}}})
     }
 
-    fn sight(object: Value) -> Sight {
-        serde_json::from_value::<WatchedPod>(object).unwrap().sight()
+    fn state(object: Value) -> PodState {
+        serde_json::from_value::<WatchedPod>(object).unwrap().state()
     }
 
     #[test]
     fn a_pod_whose_image_is_refused_is_stuck() {
         let refused = waiting("app", "ErrImagePull", "401 Unauthorized");
         let running = json!({"name": "side", "state": {"running": {"startedAt": "2026-11-20T10:00:00Z"}}});
-        let Sight::Stuck(pod) = sight(pod(json!([refused, running]))) else { panic!("not seen") };
+        let PodState::Stuck(pod) = state(pod(json!([refused, running]))) else { panic!("not seen") };
         assert_eq!((&*pod.name, &*pod.namespace, &*pod.service_account), ("p", "n", "default"));
         assert_eq!(*pod.images, ["img.example.com/app:1".into()]);
         assert_eq!(*pod.pull_secrets, ["theirs".into()]);
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_kubelet_that_does_not_repeat_the_cause_changes_nothing() {
         let bare = waiting("app", "ImagePullBackOff", "Back-off pulling image \"img.example.com/app:1\"");
-        assert_eq!(sight(pod(json!([bare]))), Sight::BackingOff);
+        assert_eq!(state(pod(json!([bare]))), PodState::BackingOff);
     }
 
     #[test]
@@ -269,13 +269,13 @@ mod tests {
         let refused = waiting("side", "ErrImagePull", "401 Unauthorized");
         let crashing = waiting("app", "CrashLoopBackOff", "401 Unauthorized");
         for statuses in [json!([missing, refused]), json!([crashing]), json!([])] {
-            assert_eq!(sight(pod(statuses.clone())), Sight::Other, "{statuses}");
+            assert_eq!(state(pod(statuses.clone())), PodState::Other, "{statuses}");
         }
         let mut mirror = pod(json!([refused]));
         mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
-        assert_eq!(sight(mirror), Sight::Other);
+        assert_eq!(state(mirror), PodState::Other);
         let mut going = pod(json!([refused]));
         going["metadata"]["deletionTimestamp"] = json!("2026-11-20T10:00:00Z");
-        assert_eq!(sight(going), Sight::Other);
+        assert_eq!(state(going), PodState::Other);
     }
 }

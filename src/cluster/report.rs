@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::error::{CallError, call};
 use super::events::Events;
-use super::own::merging;
+use super::owned::merging;
 use crate::api::{AcrCredentialBinding, AcrCredentialBindingSpec, AcrCredentialBindingStatus, names};
 
 /// Name of the CustomResourceDefinition.

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::error::{CallError, call};
-use super::own;
+use super::owned;
 use super::watch::Sink;
 use crate::api::names;
 
@@ -62,7 +62,7 @@ impl Configuration {
             "webhooks": webhooks,
         });
         let version = standing.and_then(ResourceExt::resource_version);
-        own::put(&self.api(), names::WEBHOOK_NAME, version.as_deref(), object).await.map(drop)
+        owned::put(&self.api(), names::WEBHOOK_NAME, version.as_deref(), object).await.map(drop)
     }
 
     /// Removes the configuration that was read.

@@ -10,7 +10,7 @@ use crate::plan::Failure;
 
 /// How ServiceAccounts get their entry while they are created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Way {
+pub enum AdmissionMode {
     /// The API server adds it itself.
     MutatingAdmissionPolicy,
     /// The API server asks our webhook.
@@ -25,7 +25,7 @@ pub type Served = Result<(), Box<str>>;
 
 /// What is known of each way; `None` before it was looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ways {
+pub struct AdmissionModes {
     /// Our `MutatingAdmissionPolicy`.
     pub policy: Option<Served>,
     /// Bindings that are more than our policy has room for.
@@ -36,7 +36,7 @@ pub struct Ways {
 
 /// What the API server adds by itself, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Adds {
+pub enum AppliedParameters {
     /// Nobody has looked yet.
     #[default]
     Unknown,
@@ -46,7 +46,7 @@ pub enum Adds {
     By(BTreeMap<String, String>),
 }
 
-impl Adds {
+impl AppliedParameters {
     /// Whether it may add what is not wanted.
     pub fn differ_from(&self, wanted: &BTreeMap<String, String>) -> bool {
         match self {
@@ -57,13 +57,13 @@ impl Adds {
     }
 }
 
-impl Ways {
+impl AdmissionModes {
     /// The way in force. The policy comes first: it has no outage and no latency.
-    pub fn in_force(&self) -> Way {
+    pub fn in_force(&self) -> AdmissionMode {
         match (&self.policy, &self.webhook) {
-            (Some(Ok(())), _) => Way::MutatingAdmissionPolicy,
-            (_, Some(Ok(()))) => Way::Webhook,
-            _ => Way::None,
+            (Some(Ok(())), _) => AdmissionMode::MutatingAdmissionPolicy,
+            (_, Some(Ok(()))) => AdmissionMode::Webhook,
+            _ => AdmissionMode::None,
         }
     }
 
@@ -76,14 +76,14 @@ impl Ways {
     pub fn condition(&self, binding: &Binding) -> Option<(ConditionType, bool, Failure)> {
         let asked = binding.admission?;
         let (holds, reason, message) = match self.in_force() {
-            Way::MutatingAdmissionPolicy if self.left_out.contains(&binding.name) => {
+            AdmissionMode::MutatingAdmissionPolicy if self.left_out.contains(&binding.name) => {
                 let message = "ServiceAccounts are served right after their creation, not during it: names and labels \
                                of all bindings that ask for it are more than the API server evaluates; say them \
                                shorter, with globs"
                     .to_owned();
                 (false, Reason::AdmissionMissing, message)
             }
-            Way::MutatingAdmissionPolicy => {
+            AdmissionMode::MutatingAdmissionPolicy => {
                 let fail = match asked.failure_policy {
                     FailurePolicy::Fail => "; failurePolicy Fail asks for nothing more: nobody is waited for",
                     FailurePolicy::Ignore => "",
@@ -92,12 +92,12 @@ impl Ways {
                     format!("the API server adds the entry itself, by a MutatingAdmissionPolicy{fail}");
                 (true, Reason::MutatingAdmissionPolicy, message)
             }
-            Way::Webhook => {
+            AdmissionMode::Webhook => {
                 let message =
                     "the API server asks this controller's webhook for each ServiceAccount".to_owned();
                 (true, Reason::MutatingWebhook, message)
             }
-            Way::None => {
+            AdmissionMode::None => {
                 let whys = [&self.policy, &self.webhook].into_iter().flatten();
                 let whys: Vec<&str> =
                     whys.filter_map(|served| served.as_ref().err()).map(AsRef::as_ref).collect();
@@ -111,7 +111,7 @@ impl Ways {
                 (false, Reason::AdmissionMissing, message)
             }
         };
-        Some((ConditionType::ServedAtCreation, holds, Failure::new(reason, message)))
+        Some((ConditionType::AdmissionConfigured, holds, Failure::new(reason, message)))
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{Adds, Way, Ways};
+    use super::{AdmissionMode, AdmissionModes, AppliedParameters};
     use crate::model::Binding;
     use crate::plan::fixture::bound_with;
 
@@ -129,25 +129,26 @@ mod tests {
         bound_with("a", json!({ "webhook": { "enable": true, "failurePolicy": policy } })).binding
     }
 
-    fn said(ways: &Ways, binding: &Binding) -> Option<(bool, &'static str, String)> {
-        let (_, holds, why) = ways.condition(binding)?;
+    fn said(modes: &AdmissionModes, binding: &Binding) -> Option<(bool, &'static str, String)> {
+        let (_, holds, why) = modes.condition(binding)?;
         Some((holds, why.reason.as_str(), why.message.to_string()))
     }
 
     #[test]
     fn the_policy_serves_before_the_webhook_and_a_binding_is_told_which_one() {
-        let both = Ways { policy: Some(Ok(())), webhook: Some(Ok(())), ..Ways::default() };
-        let webhook = Ways { policy: Some(Err("p".into())), ..both.clone() };
-        let none = Ways { webhook: Some(Err("w".into())), ..webhook.clone() };
-        assert_eq!(both.in_force(), Way::MutatingAdmissionPolicy);
-        assert_eq!(webhook.in_force(), Way::Webhook);
-        assert_eq!(none.in_force(), Way::None);
-        for (ways, holds, reason, words) in [
+        let both =
+            AdmissionModes { policy: Some(Ok(())), webhook: Some(Ok(())), ..AdmissionModes::default() };
+        let webhook = AdmissionModes { policy: Some(Err("p".into())), ..both.clone() };
+        let none = AdmissionModes { webhook: Some(Err("w".into())), ..webhook.clone() };
+        assert_eq!(both.in_force(), AdmissionMode::MutatingAdmissionPolicy);
+        assert_eq!(webhook.in_force(), AdmissionMode::Webhook);
+        assert_eq!(none.in_force(), AdmissionMode::None);
+        for (modes, holds, reason, words) in [
             (&both, true, "MutatingAdmissionPolicy", "adds the entry itself"),
             (&webhook, true, "MutatingWebhook", "webhook"),
             (&none, false, "AdmissionMissing", "p; w"),
         ] {
-            let (is, why, message) = said(ways, &asking("Ignore")).unwrap();
+            let (is, why, message) = said(modes, &asking("Ignore")).unwrap();
             assert_eq!((is, why), (holds, reason));
             assert!(message.contains(words) && !message.contains("Fail"), "{message}");
         }
@@ -156,19 +157,23 @@ mod tests {
 
     #[test]
     fn a_binding_that_has_no_room_says_so_and_one_that_does_not_ask_says_nothing() {
-        let ways = Ways { policy: Some(Ok(())), left_out: ["a".into()].into(), ..Ways::default() };
-        let (holds, reason, message) = said(&ways, &asking("Ignore")).unwrap();
+        let modes = AdmissionModes {
+            policy: Some(Ok(())),
+            left_out: ["a".into()].into(),
+            ..AdmissionModes::default()
+        };
+        let (holds, reason, message) = said(&modes, &asking("Ignore")).unwrap();
         assert!(!holds && reason == "AdmissionMissing" && message.contains("shorter"), "{message}");
-        assert_eq!(said(&ways, &bound_with("b", json!({})).binding), None);
-        assert_eq!(said(&Ways::default(), &asking("Ignore")), None, "before anything is known");
+        assert_eq!(said(&modes, &bound_with("b", json!({})).binding), None);
+        assert_eq!(said(&AdmissionModes::default(), &asking("Ignore")), None, "before anything is known");
     }
 
     #[test]
     fn only_what_is_known_to_add_nothing_else_lets_entries_go() {
         let data = |key: &str| [(key.to_owned(), String::new())].into();
-        assert!(Adds::Unknown.differ_from(&data("a")));
-        assert!(!Adds::Nothing.differ_from(&data("a")));
-        assert!(!Adds::By(data("a")).differ_from(&data("a")));
-        assert!(Adds::By(data("a")).differ_from(&data("b")));
+        assert!(AppliedParameters::Unknown.differ_from(&data("a")));
+        assert!(!AppliedParameters::Nothing.differ_from(&data("a")));
+        assert!(!AppliedParameters::By(data("a")).differ_from(&data("a")));
+        assert!(AppliedParameters::By(data("a")).differ_from(&data("b")));
     }
 }

@@ -11,16 +11,16 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::admission::{Adds, Served};
-use super::board::Board;
+use super::admission::{AppliedParameters, Served};
 use super::clock;
+use super::state::SharedState;
 use crate::api::names;
 use crate::cluster::error::CallError;
 use crate::cluster::parameters::{Parameters, Seen};
 use crate::plan::Snapshot;
 use crate::plan::admission;
 use crate::plan::refresh::backoff;
-use crate::plan::rivalry::Upheld;
+use crate::plan::write_history::Enforced;
 
 /// How long the API server may take to go by what was written, where it went by it before. Some milliseconds are usual.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// What the loop needs.
 pub struct PolicyLoop {
     /// The shared state.
-    pub board: Arc<Board>,
+    pub shared: Arc<SharedState>,
     /// Writes and looks.
     pub parameters: Parameters,
     /// The ConfigMap as its watch brings it.
@@ -59,11 +59,11 @@ struct Proof {
 impl PolicyLoop {
     /// Works for ever.
     pub async fn run(self) {
-        let (mut snapshots, mut seen) = (self.board.snapshots(), self.seen.subscribe());
+        let (mut snapshots, mut seen) = (self.shared.snapshots(), self.seen.subscribe());
         // Who was here before may have left what the API server goes by.
         let in_force = matches!(&*seen.borrow(), Some(Seen::Present { data, .. }) if !data.is_empty());
         let mut proof = Proof { in_force, ..Proof::default() };
-        let mut upheld = Upheld::default();
+        let mut upheld = Enforced::default();
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
             let now = seen.borrow_and_update().clone();
@@ -85,14 +85,14 @@ impl PolicyLoop {
         snapshot: &Snapshot,
         seen: Seen,
         proof: &mut Proof,
-        upheld: &mut Upheld<BTreeMap<String, String>>,
+        upheld: &mut Enforced<BTreeMap<String, String>>,
     ) -> Option<Duration> {
         let wanted = snapshot.parameters();
         let asked = !wanted.data.is_empty() || !wanted.left_out.is_empty();
-        self.board.change_ways(|ways| ways.left_out.clone_from(&wanted.left_out));
+        self.shared.change_modes(|modes| modes.left_out.clone_from(&wanted.left_out));
         if self.dry_run {
             let why = "nothing is added to any ServiceAccount while the controller runs with --dry-run";
-            self.tell(asked.then(|| Err(why.into())), Adds::Nothing);
+            self.tell(asked.then(|| Err(why.into())), AppliedParameters::Nothing);
             return None;
         }
         let now = clock::now();
@@ -104,14 +104,14 @@ impl PolicyLoop {
                  for a while: stop that writer",
                 self.namespace
             );
-            self.tell(asked.then(|| Err(why.into())), Adds::Nothing);
+            self.tell(asked.then(|| Err(why.into())), AppliedParameters::Nothing);
             return Some(clock::until(until, now));
         }
         let version = match self.keep(wanted, seen, upheld).await {
             Ok(Seen::Present { resource_version, .. }) => resource_version,
             Ok(Seen::Absent | Seen::Refused(_)) => {
                 *proof = Proof::default();
-                self.tell(None, Adds::Nothing);
+                self.tell(None, AppliedParameters::Nothing);
                 return None;
             }
             Err(error) => return self.failed(error, asked, proof),
@@ -123,23 +123,23 @@ impl PolicyLoop {
             return asked.then(|| LOOK_EVERY.saturating_sub(at.elapsed()));
         }
         if !asked && !proof.in_force {
-            self.tell(None, Adds::Nothing);
+            self.tell(None, AppliedParameters::Nothing);
             return None;
         }
         let patience = if proof.in_force { PATIENCE } else { FIRST_PATIENCE };
         match self.prove(&version, patience).await {
             Ok(true) => {
-                if self.board.ways().borrow().policy != Some(Ok(())) && asked {
+                if self.shared.modes().borrow().policy != Some(Ok(())) && asked {
                     info!("the API server adds the entry to new ServiceAccounts itself");
                 }
                 *proof = Proof { in_force: asked, of: asked.then(|| (version, Instant::now())), attempts: 0 };
-                self.tell(asked.then_some(Ok(())), Adds::By(wanted.data.clone()));
+                self.tell(asked.then_some(Ok(())), AppliedParameters::By(wanted.data.clone()));
                 asked.then_some(LOOK_EVERY)
             }
             Ok(false) => {
                 let why = self.why_not().await;
                 *proof = Proof { attempts: proof.attempts.saturating_add(1), ..Proof::default() };
-                self.tell(asked.then_some(Err(why)), Adds::Nothing);
+                self.tell(asked.then_some(Err(why)), AppliedParameters::Nothing);
                 asked.then(|| Self::pause(proof, FIRST_PATIENCE))
             }
             Err(error) => self.failed(error, asked, proof),
@@ -151,7 +151,7 @@ impl PolicyLoop {
         &self,
         wanted: &admission::Parameters,
         seen: Seen,
-        upheld: &mut Upheld<BTreeMap<String, String>>,
+        upheld: &mut Enforced<BTreeMap<String, String>>,
     ) -> Result<Seen, CallError> {
         match &seen {
             Seen::Refused(error) if !wanted.data.is_empty() => return Err(error.clone()),
@@ -167,10 +167,10 @@ impl PolicyLoop {
 
     /// Looks until the API server goes by a version, or for as long as that may take.
     async fn prove(&self, version: &str, patience: Duration) -> Result<bool, CallError> {
-        let secret = self.board.template().name.clone();
+        let secret = self.shared.template().name.clone();
         let end = Instant::now() + patience;
         loop {
-            let others = self.board.index.read(&self.namespace, |view| {
+            let others = self.shared.index.read(&self.namespace, |view| {
                 let own = view.service_accounts.iter().find(|account| &*account.name == names::MANAGER);
                 let entries = own.map(|account| account.pull_secrets.to_vec()).unwrap_or_default();
                 entries.into_iter().filter(|entry| **entry != *secret).collect::<Vec<_>>()
@@ -214,7 +214,7 @@ impl PolicyLoop {
                 _ => "",
             };
             let why = format!("the ConfigMap {}/{}: {error}{cure}", self.namespace, names::ADMISSION_NAME);
-            self.tell(asked.then(|| Err(why.into())), Adds::Nothing);
+            self.tell(asked.then(|| Err(why.into())), AppliedParameters::Nothing);
         }
         let first = if passing { Duration::from_millis(200) } else { Duration::from_secs(2) };
         (asked || passing).then(|| Self::pause(proof, first))
@@ -224,9 +224,9 @@ impl PolicyLoop {
         backoff(proof.attempts, first, Duration::from_secs(60), names::ADMISSION_NAME)
     }
 
-    fn tell(&self, policy: Option<Served>, adds: Adds) {
-        self.board.change_ways(|ways| ways.policy = policy);
-        self.board.set_adds(adds);
+    fn tell(&self, policy: Option<Served>, applied: AppliedParameters) {
+        self.shared.change_modes(|modes| modes.policy = policy);
+        self.shared.set_applied(applied);
     }
 }
 

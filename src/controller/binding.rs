@@ -8,10 +8,10 @@ use kube::{Resource, ResourceExt};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::board::{Board, Cause, State};
-use super::book::Entry;
+use super::binding_store::Entry;
 use super::clock;
-use super::ledger::Want;
+use super::credential_cache::Demand;
+use super::state::{PublishReason, SharedState, State};
 use crate::api::binding::DeletionPolicy;
 use crate::api::{AcrCredentialBinding, AcrCredentialBindingStatus, ConditionType, Reason};
 use crate::cluster::error::CallError;
@@ -19,7 +19,7 @@ use crate::cluster::report::BindingWriter;
 use crate::model::Registry;
 use crate::plan::refresh::backoff;
 use crate::plan::status::{Facts, RegistryFacts, status};
-use crate::plan::{Failure, Issue, Phase, Tally};
+use crate::plan::{Failure, Phase, RegistryCredential, Rollup};
 use crate::server::Metrics;
 
 /// Namespaces are looked at one after the other: their results are reported together.
@@ -32,7 +32,7 @@ const REST: Duration = Duration::from_secs(3);
 #[derive(Clone)]
 pub struct BindingLoop {
     /// The shared state.
-    pub board: Arc<Board>,
+    pub shared: Arc<SharedState>,
     /// Writes.
     pub writer: BindingWriter,
     /// Counts.
@@ -62,12 +62,12 @@ impl BindingLoop {
     /// Works for ever.
     pub async fn run(self) {
         loop {
-            let job = self.board.bindings.next().await;
-            let name = &job.key;
+            let item = self.shared.bindings.next().await;
+            let name = &item.key;
             let failed = match self.look(name) {
                 Step::Rest(None) => None,
                 Step::Rest(Some(wait)) => {
-                    self.board.bindings.add_after(name.clone(), wait);
+                    self.shared.bindings.add_after(name.clone(), wait);
                     None
                 }
                 Step::AddFinalizer(entry) => {
@@ -89,7 +89,7 @@ impl BindingLoop {
                     }
                     self.remember(name, Instant::now());
                     if let Some(wait) = wait {
-                        self.board.bindings.add_after(name.clone(), wait);
+                        self.shared.bindings.add_after(name.clone(), wait);
                     }
                     self.take_in(result)
                 }
@@ -117,7 +117,7 @@ impl BindingLoop {
     fn take_in(&self, result: Result<AcrCredentialBinding, CallError>) -> Option<CallError> {
         match result {
             Ok(object) => {
-                self.board.put_binding(object);
+                self.shared.put_binding(object);
                 None
             }
             // The watch brings that it is gone.
@@ -129,7 +129,7 @@ impl BindingLoop {
     /// After a conflict: what the watch has not brought yet, because it lags or hangs, is read.
     async fn read_again(&self, name: &str) {
         if let Ok(Some(object)) = self.writer.read(name).await {
-            self.board.put_binding(object);
+            self.shared.put_binding(object);
         }
     }
 
@@ -152,14 +152,14 @@ impl BindingLoop {
             warn!(binding = %name, %error, "write failed");
         }
         let wait = backoff(*attempts, Duration::from_millis(500), Duration::from_secs(60), name);
-        self.board.bindings.add_after(name.clone(), wait);
+        self.shared.bindings.add_after(name.clone(), wait);
     }
 
     /// Decides the one next step for a binding.
     fn look(&self, name: &Arc<str>) -> Step {
         let now = clock::now();
-        let mut state = self.board.state();
-        let Some(entry) = state.book.get(name).cloned() else {
+        let mut state = self.shared.state();
+        let Some(entry) = state.bindings.get(name).cloned() else {
             self.metrics.forget(name);
             self.pace.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
             return Step::Rest(None);
@@ -172,38 +172,38 @@ impl BindingLoop {
             (true, true) if entry.leaving.is_none() => return Step::AskForCrd(entry),
             _ => {}
         }
-        if self.board.release_due(&mut state, name) {
+        if self.shared.release_due(&mut state, name) {
             info!(binding = %name, "nobody confirmed or corrected it: what is covered no more is withdrawn");
         }
-        let nothing = Tally::default();
-        let tally = state.tallies.of(name).unwrap_or(&nothing);
-        if deleting && tally.is_settled() && tally.ready() == tally.matched() {
+        let nothing = Rollup::default();
+        let rollup = state.rollups.of(name).unwrap_or(&nothing);
+        if deleting && rollup.is_settled() && rollup.ready() == rollup.matched() {
             return Step::RemoveFinalizer(entry);
         }
         // After a start or a refresh, what was reported holds until every namespace was looked at.
-        let unsettled = !tally.is_settled() && !tally.is_converging() && entry.is_observed();
+        let unsettled = !rollup.is_settled() && !rollup.is_converging() && entry.is_observed();
         let asks = entry.asks_admission();
-        let awaits_admission = asks.is_some() && !self.board.ways().borrow().are_known();
+        let awaits_admission = asks.is_some() && !self.shared.modes().borrow().are_known();
         if unsettled || awaits_admission || state.awaits_config_map(name) {
             return Step::Rest(Some(SETTLE));
         }
-        let wants = state.book.wants();
+        let wants = state.bindings.wants();
         if let (Some(asked), Some(binding)) = (&entry.refreshing, &entry.good)
-            && !binding.registries.iter().any(|r| state.ledger.is_forced(&r.key))
-            && let Some(entry) = state.book.get_mut(name)
+            && !binding.registries.iter().any(|r| state.credentials.is_forced(&r.key))
+            && let Some(entry) = state.bindings.get_mut(name)
         {
             entry.handled_refresh = Some(asked.clone());
             entry.refreshing = None;
         }
-        let entry = state.book.get(name).cloned().unwrap_or(entry);
+        let entry = state.bindings.get(name).cloned().unwrap_or(entry);
         let registries = registries(&state, &entry, &wants);
         let next_end =
             registries.iter().filter_map(|r| r.held).map(|(_, end)| end).filter(|end| *end > now).min();
-        let next = next_end.into_iter().chain(state.guards.until(name)).min();
+        let next = next_end.into_iter().chain(state.guard.until(name)).min();
         let wait = next.map(|at| clock::until(at, now) + Duration::from_secs(1));
         let mut others = [state.notes.get(name).cloned().unwrap_or_default(), state.common.clone()].concat();
-        others.extend(asks.and_then(|binding| self.board.ways().borrow().condition(&binding)));
-        others.extend(state.tallies.of(name).and_then(|tally| state.contended_for(tally)));
+        others.extend(asks.and_then(|binding| self.shared.modes().borrow().condition(&binding)));
+        others.extend(state.rollups.of(name).and_then(|rollup| state.contended_for(rollup)));
         let generation = entry.object.metadata.generation.unwrap_or_default();
         // The tally is read where it is: a copy would cost the size of the cluster at every look.
         let facts = Facts {
@@ -211,9 +211,9 @@ impl BindingLoop {
             generation,
             standstill: standstill(&entry),
             registries,
-            tally: state.tallies.of(name).unwrap_or(&nothing),
+            rollup: state.rollups.of(name).unwrap_or(&nothing),
             handled_refresh_at: entry.handled_refresh.clone(),
-            held: state.guards.told(name, generation),
+            held: state.guard.told(name, generation),
             others,
         };
         let next = status(&facts, entry.object.status.as_ref(), now);
@@ -244,16 +244,16 @@ impl BindingLoop {
             DeletionPolicy::Delete => Phase::Withdrawing,
         };
         info!(binding = %binding.name, ?leaving, "the binding is being deleted");
-        let mut state = self.board.state();
+        let mut state = self.shared.state();
         if crd_goes {
-            state.guards.define(None);
+            state.guard.define(None);
         }
-        if let Some(entry) = state.book.get_mut(&binding.name) {
+        if let Some(entry) = state.bindings.get_mut(&binding.name) {
             entry.leaving = Some(leaving);
         }
-        self.board.publish(&mut state, std::slice::from_ref(&binding.name), Cause::Spec);
+        self.shared.publish(&mut state, std::slice::from_ref(&binding.name), PublishReason::SpecChanged);
         drop(state);
-        self.board.bindings.add_after(binding.name.clone(), SETTLE);
+        self.shared.bindings.add_after(binding.name.clone(), SETTLE);
         None
     }
 }
@@ -276,13 +276,13 @@ fn standstill(entry: &Entry) -> Option<Failure> {
 fn registries(
     state: &State,
     entry: &Entry,
-    wants: &HashMap<crate::model::RegistryKey, Want>,
+    wants: &HashMap<crate::model::RegistryKey, Demand>,
 ) -> Vec<RegistryFacts> {
     let facts = |registry: &Registry| {
         let key = &registry.key;
-        let (credential, domains) = match state.ledger.issue(registry) {
-            Issue::Held { credential, domains } => (Some(credential), domains.to_vec()),
-            Issue::Pending | Issue::Missing => (None, registry.domains.clone()),
+        let (credential, domains) = match state.credentials.credential(registry) {
+            RegistryCredential::Held { credential, domains } => (Some(credential), domains.to_vec()),
+            RegistryCredential::Pending | RegistryCredential::Missing => (None, registry.domains.clone()),
         };
         let origin = credential.as_ref().map(|credential| credential.origin.clone()).unwrap_or_default();
         let given = |text: Box<str>| Some(text.into_string()).filter(|text| !text.is_empty());
@@ -294,8 +294,8 @@ fn registries(
             endpoint: given(origin.endpoint),
             remark: origin.remark.map(Into::into),
             held: credential.map(|credential| (credential.minted_at, credential.expires_at)),
-            next_refresh_at: wants.get(key).and_then(|want| state.ledger.next_refresh_at(key, want)),
-            failure: state.ledger.failure(registry),
+            next_refresh_at: wants.get(key).and_then(|want| state.credentials.next_refresh_at(key, want)),
+            failure: state.credentials.failure(registry),
         }
     };
     entry.good.iter().flat_map(|binding| &binding.registries).map(facts).collect()

@@ -9,7 +9,7 @@ use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
 use tracing::{info, warn};
 
-use super::board::Board;
+use super::state::SharedState;
 use crate::api::{AcrCredentialBinding, ConditionType, Reason, names};
 use crate::cluster::error::CallError;
 use crate::cluster::keys::KeySecrets;
@@ -34,13 +34,13 @@ pub struct ConfigMapSink {
     /// Where it is kept.
     pub seen: Arc<Mutex<Seen>>,
     /// Told of each change.
-    pub board: Arc<Board>,
+    pub shared: Arc<SharedState>,
 }
 
 impl ConfigMapSink {
     fn change(&self, change: impl FnOnce(&mut Seen)) {
         change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
-        self.board.config_map.notify_one();
+        self.shared.config_map.notify_one();
     }
 }
 
@@ -90,7 +90,7 @@ struct Done {
 /// What the loop needs.
 pub struct ConfigMapLoop {
     /// The shared state.
-    pub board: Arc<Board>,
+    pub shared: Arc<SharedState>,
     /// Writes.
     pub writer: BindingWriter,
     /// Writes the ConfigMap's key pairs.
@@ -113,7 +113,7 @@ impl ConfigMapLoop {
             match self.look(&mut done).await {
                 Ok(again) => {
                     attempts = 0;
-                    let told = self.board.config_map.notified();
+                    let told = self.shared.config_map.notified();
                     match again {
                         Some(wait) => drop(tokio::time::timeout(wait, told).await),
                         None => told.await,
@@ -128,7 +128,7 @@ impl ConfigMapLoop {
                         Duration::from_secs(60),
                         names::LEGACY_NAME,
                     );
-                    let _ = tokio::time::timeout(wait, self.board.config_map.notified()).await;
+                    let _ = tokio::time::timeout(wait, self.shared.config_map.notified()).await;
                 }
             }
         }
@@ -140,7 +140,7 @@ impl ConfigMapLoop {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             (seen.listed, seen.object.clone(), seen.forbidden.clone())
         };
-        let binding = self.board.state().book.get(names::LEGACY_NAME).map(|entry| entry.object.clone());
+        let binding = self.shared.state().bindings.get(names::LEGACY_NAME).map(|entry| entry.object.clone());
         let converted =
             binding.as_ref().filter(|b| b.labels().get(names::LABEL_CONVERTED).is_some_and(|v| v == "true"));
         if !listed {
@@ -223,12 +223,12 @@ impl ConfigMapLoop {
             return Ok(());
         }
         let wanted = {
-            let state = self.board.state();
+            let state = self.shared.state();
             // A binding that cannot be read may name any of them, and the cloud never shows a key again.
-            if state.book.coverage_unknown() {
+            if state.bindings.coverage_unknown() {
                 return Ok(());
             }
-            state.book.key_secrets()
+            state.bindings.key_secrets()
         };
         self.keys.delete_all_but(&wanted).await?;
         done.keys_unswept = false;
@@ -272,7 +272,7 @@ impl ConfigMapLoop {
                 }
                 // What was written is known at once: seen late, it would be taken for somebody's edit.
                 let written = self.writer.replace_spec(binding, &spec).await;
-                written.map(|written| self.board.put_binding(written))
+                written.map(|written| self.shared.put_binding(written))
             }
         };
         result?;
@@ -313,12 +313,12 @@ impl ConfigMapLoop {
 
     fn note(&self, note: Option<(bool, Failure)>) {
         let notes = note.map(|(valid, why)| vec![(ConditionType::LegacyConfigValid, valid, why)]);
-        let mut state = self.board.state();
+        let mut state = self.shared.state();
         match notes {
             Some(notes) => state.notes.insert(names::LEGACY_NAME.into(), notes),
             None => state.notes.remove(names::LEGACY_NAME),
         };
         drop(state);
-        self.board.bindings.add(names::LEGACY_NAME.into(), super::queue::Lane::Urgent);
+        self.shared.bindings.add(names::LEGACY_NAME.into(), super::work_queue::Priority::High);
     }
 }

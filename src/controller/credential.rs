@@ -9,13 +9,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::board::{Board, Cause};
 use super::clock;
-use super::ledger::{Due, Minted};
+use super::credential_cache::{MintRequest, MintResult};
 use super::sources::ClusterSources;
+use super::state::{PublishReason, SharedState};
 use crate::cloud::Alibaba;
 use crate::cluster::store::Store;
-use crate::model::identity::Base;
+use crate::model::identity::CredentialSource;
 use crate::model::{Credential, RegistryKey};
 use crate::server::Metrics;
 use crate::server::metrics::RegistryLabel;
@@ -29,7 +29,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// What the loop needs.
 pub struct CredentialLoop {
     /// The shared state.
-    pub board: Arc<Board>,
+    pub shared: Arc<SharedState>,
     /// The cloud.
     pub cloud: Alibaba,
     /// Where its identities begin.
@@ -43,7 +43,7 @@ pub struct CredentialLoop {
 impl CredentialLoop {
     /// Works for ever.
     pub async fn run(self) {
-        let mut flights: JoinSet<(RegistryKey, Minted)> = JoinSet::new();
+        let mut flights: JoinSet<(RegistryKey, MintResult)> = JoinSet::new();
         let mut landed: Vec<RegistryKey> = Vec::new();
         let mut deadline: Option<Instant> = None;
         loop {
@@ -52,7 +52,7 @@ impl CredentialLoop {
                 deadline = deadline.or(Some(Instant::now() + SETTLE));
             }
             tokio::select! {
-                () = self.board.credentials.notified() => {}
+                () = self.shared.credentials.notified() => {}
                 () = tokio::time::sleep(sleep) => {}
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     self.land(&mut landed, true).await;
@@ -74,15 +74,15 @@ impl CredentialLoop {
     }
 
     /// Sends off what is due. Returns whether there was any, and how long to sleep.
-    fn start_due(&self, flights: &mut JoinSet<(RegistryKey, Minted)>) -> (bool, Duration) {
+    fn start_due(&self, flights: &mut JoinSet<(RegistryKey, MintResult)>) -> (bool, Duration) {
         let now = clock::now();
-        let mut state = self.board.state();
-        let wants = state.book.wants();
-        let (due, next) = state.ledger.start_due(&wants, now);
+        let mut state = self.shared.state();
+        let wants = state.bindings.wants();
+        let (due, next) = state.credentials.start_due(&wants, now);
         let mut due_now = Vec::new();
         for mut due in due {
-            due.domains.splice(0..0, state.book.given_domains(&due.key));
-            let held = state.ledger.credential(&due.key).filter(|_| due.is_good);
+            due.domains.splice(0..0, state.bindings.given_domains(&due.key));
+            let held = state.credentials.current(&due.key).filter(|_| due.is_good);
             due_now.push((due, held));
         }
         drop(state);
@@ -97,7 +97,7 @@ impl CredentialLoop {
         (started, sleep)
     }
 
-    fn record(&self, key: RegistryKey, minted: Minted, landed: &mut Vec<RegistryKey>) {
+    fn record(&self, key: RegistryKey, minted: MintResult, landed: &mut Vec<RegistryKey>) {
         if let Some(credential) = &minted.credential {
             Metrics::count(&self.metrics.mints, credential.is_ok());
         }
@@ -118,31 +118,31 @@ impl CredentialLoop {
                 "no credential"
             ),
         }
-        self.board.state().ledger.record(&key, minted, clock::now());
+        self.shared.state().credentials.record(&key, minted, clock::now());
         landed.push(key);
     }
 
     /// Keeps what was minted, then shows it to the namespaces: whoever takes over after a crash finds the same
     /// tokens and writes nothing anew.
     async fn land(&self, landed: &mut Vec<RegistryKey>, give_up_waiting: bool) {
-        let tokens = self.board.state().ledger.tokens();
+        let tokens = self.shared.state().credentials.tokens();
         if !landed.is_empty()
             && let Err(error) = self.store.save(&tokens).await
         {
             warn!(%error, "the token cache was not written; a restart would mint anew");
         }
-        let mut state = self.board.state();
+        let mut state = self.shared.state();
         if give_up_waiting {
-            state.ledger.give_up_waiting();
+            state.credentials.give_up_waiting();
         }
         let users = match give_up_waiting {
-            true => state.book.names(),
-            false => state.book.users(landed),
+            true => state.bindings.names(),
+            false => state.bindings.users(landed),
         };
         self.metrics.expiration.clear();
         // Two accounts' Personal Editions bear one name here: the one that ends first is told.
         let mut ends: BTreeMap<RegistryLabel, i64> = BTreeMap::new();
-        for (key, credential) in state.ledger.credentials() {
+        for (key, credential) in state.credentials.credentials() {
             let label =
                 RegistryLabel { registry: key.to_string(), identity: credential.origin.identity.to_string() };
             let end = credential.expires_at.as_second();
@@ -151,11 +151,11 @@ impl CredentialLoop {
         for (label, end) in ends {
             self.metrics.expiration.get_or_create(&label).set(end);
         }
-        self.board.publish(&mut state, &users, Cause::Same);
+        self.shared.publish(&mut state, &users, PublishReason::CredentialsChanged);
         drop(state);
         landed.clear();
         for name in users {
-            self.board.bindings.add_after(name, super::binding::SETTLE);
+            self.shared.bindings.add_after(name, super::binding::SETTLE);
         }
     }
 }
@@ -163,8 +163,8 @@ impl CredentialLoop {
 /// The Secrets that registries' identities begin with.
 fn key_secrets<'a>(keys: impl Iterator<Item = &'a RegistryKey>) -> BTreeSet<Box<str>> {
     let secret = |key: &'a RegistryKey| match &key.identity.base {
-        Base::AccessKey { secret } => Some(secret.clone()),
-        Base::Own | Base::Rrsa { .. } => None,
+        CredentialSource::AccessKey { secret } => Some(secret.clone()),
+        CredentialSource::ControllerIdentity | CredentialSource::Rrsa { .. } => None,
     };
     keys.filter_map(secret).collect()
 }
@@ -172,11 +172,11 @@ fn key_secrets<'a>(keys: impl Iterator<Item = &'a RegistryKey>) -> BTreeSet<Box<
 /// `held`: a credential that is good for now.
 async fn mint(
     cloud: Alibaba,
-    due: Due,
+    due: MintRequest,
     held: Option<Arc<Credential>>,
     now: Timestamp,
-) -> (RegistryKey, Minted) {
-    let Due { key, list_domains, mut domains, .. } = due;
+) -> (RegistryKey, MintResult) {
+    let MintRequest { key, list_domains, mut domains, .. } = due;
     let list = async {
         match list_domains {
             true => Some(cloud.domains(&key, now).await),
@@ -204,5 +204,5 @@ async fn mint(
     if let Some(rejected) = rejected {
         credential = Some(Err(rejected));
     }
-    (key, Minted { credential, domains: listed })
+    (key, MintResult { credential, domains: listed })
 }

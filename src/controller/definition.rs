@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::board::Board;
 use super::clock;
+use super::state::SharedState;
 use crate::cluster::report::BindingWriter;
 use crate::plan::refresh::backoff;
 use crate::server::admin::Readiness;
@@ -18,7 +18,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(600);
 /// What the loop needs.
 pub struct DefinitionLoop {
     /// The shared state.
-    pub board: Arc<Board>,
+    pub shared: Arc<SharedState>,
     /// Reads it.
     pub writer: BindingWriter,
     /// Told after the first look.
@@ -31,11 +31,11 @@ impl DefinitionLoop {
     pub async fn run(self) {
         let mut attempts = 0;
         loop {
-            let told = self.board.definition.notified();
+            let told = self.shared.definition.notified();
             let wait = match self.writer.defined_at().await {
                 Ok(created) => {
                     attempts = 0;
-                    let (until, now) = (self.board.define(created), clock::now());
+                    let (until, now) = (self.shared.define(created), clock::now());
                     self.readiness.done("definition");
                     (created.is_some() && now < until).then(|| clock::until(until, now).min(LONGEST_SLEEP))
                 }

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::board::{Board, Cause, State};
 use super::clock;
-use super::queue::Lane;
+use super::state::{PublishReason, SharedState, State};
+use super::work_queue::Priority;
 use crate::plan::guard::STRAY;
 use crate::plan::view::{NamespaceFacts, ServiceAccountView};
-use crate::plan::{Bound, Kept, NamespaceView, Phase, Snapshot};
+use crate::plan::{NamespaceView, Phase, ResolvedBinding, Retained, Snapshot};
 
-impl Board {
-    pub(super) fn covered_by(&self, bound: &Bound) -> HashSet<Arc<str>> {
-        let selection = &bound.binding.namespaces;
+impl SharedState {
+    pub(super) fn covered_by(&self, resolved: &ResolvedBinding) -> HashSet<Arc<str>> {
+        let selection = &resolved.binding.namespaces;
         let covered =
             |name: &str, facts: &NamespaceFacts| facts.is_open() && selection.covers(name, &facts.labels);
         self.index.matching(covered).into_iter().collect()
@@ -24,13 +24,13 @@ impl Board {
     /// What bindings covered before this process began: a grace outlives a restart. Their status tells it, and so does
     /// each Secret of ours that nobody covers.
     pub(super) fn remember(&self, state: &mut State, snapshot: &Snapshot, names: &[Arc<str>]) {
-        let unknown = names.iter().filter_map(|name| Some((name, state.book.get(name)?)));
-        let unknown = unknown.filter(|(name, entry)| !state.guards.knows(name) && entry.may_have_covered());
+        let unknown = names.iter().filter_map(|name| Some((name, state.bindings.get(name)?)));
+        let unknown = unknown.filter(|(name, entry)| !state.guard.knows(name) && entry.may_have_covered());
         let unknown: Vec<_> = unknown
             .map(|(name, entry)| {
                 let told: Vec<Arc<str>> = entry.told_namespaces().into_iter().map(Arc::from).collect();
                 let since = entry.held_since();
-                let covers = |i: usize| !self.covered_by(snapshot.bound(i)).is_empty();
+                let covers = |i: usize| !self.covered_by(snapshot.resolved(i)).is_empty();
                 let lost_all = since.is_some() || !snapshot.index_of(name).is_some_and(covers);
                 (name.clone(), told, lost_all, since)
             })
@@ -38,7 +38,7 @@ impl Board {
         if unknown.is_empty() {
             return;
         }
-        let strangers: Vec<Arc<str>> = self
+        let unclaimed: Vec<Arc<str>> = self
             .index
             .with_our_secret()
             .into_iter()
@@ -59,25 +59,25 @@ impl Board {
         for (binding, told, lost_all, _) in &unknown {
             let Some(index) = snapshot.index_of(binding) else { continue };
             let told = told.iter().filter(|name| stands(name));
-            let all: HashSet<_> = told.chain(strangers.iter().filter(|_| *lost_all)).collect();
+            let all: HashSet<_> = told.chain(unclaimed.iter().filter(|_| *lost_all)).collect();
             all.into_iter().for_each(|name| may_have.entry(name.clone()).or_default().push(index));
         }
         let mut owners: HashMap<usize, (HashSet<_>, HashSet<_>)> = HashMap::new();
         for (name, may_have) in may_have {
-            let (found, certain) = match self.whose(snapshot, &name, &may_have) {
+            let (found, verified) = match self.whose(snapshot, &name, &may_have) {
                 Some(found) => (found, true),
                 None => (may_have, false),
             };
             for index in found {
-                let (known, guessed) = owners.entry(index).or_default();
-                let names = if certain { known } else { guessed };
+                let (known, unverified) = owners.entry(index).or_default();
+                let names = if verified { known } else { unverified };
                 names.insert(name.clone());
             }
         }
         for (binding, _, _, since) in unknown {
             let found = snapshot.index_of(&binding).and_then(|index| owners.remove(&index));
-            let (certain, guessed) = found.unwrap_or_default();
-            state.guards.remember(&binding, certain, guessed, since);
+            let (verified, unverified) = found.unwrap_or_default();
+            state.guard.remember(&binding, verified, unverified, since);
         }
     }
 
@@ -100,74 +100,87 @@ impl Board {
     }
 
     /// Takes in of a binding whether it covers no ServiceAccount any more, and gave entries that stand.
-    pub(super) fn entitle(&self, state: &mut State, bounds: &[Bound], name: &Arc<str>, now: Timestamp) {
-        let Some(entry) = state.book.get(name) else { return };
-        let (wish, told) = (entry.wish(), entry.held_since());
-        let Some(bound) = bounds.iter().find(|bound| bound.binding.name == *name) else { return };
-        let lost = bound.phase == Phase::Active && self.has_lost_all_accounts(bound, bounds);
-        state.guards.entitle(&bound.binding, lost, wish, (told, now));
+    pub(super) fn entitle(
+        &self,
+        state: &mut State,
+        resolved_bindings: &[ResolvedBinding],
+        name: &Arc<str>,
+        now: Timestamp,
+    ) {
+        let Some(entry) = state.bindings.get(name) else { return };
+        let (intent, told) = (entry.intent(), entry.held_since());
+        let Some(resolved) = resolved_bindings.iter().find(|resolved| resolved.binding.name == *name) else {
+            return;
+        };
+        let lost = resolved.phase == Phase::Active && self.has_lost_all_accounts(resolved, resolved_bindings);
+        state.guard.entitle(&resolved.binding, lost, intent, (told, now));
     }
 
-    fn has_lost_all_accounts(&self, bound: &Bound, bounds: &[Bound]) -> bool {
+    fn has_lost_all_accounts(
+        &self,
+        resolved: &ResolvedBinding,
+        resolved_bindings: &[ResolvedBinding],
+    ) -> bool {
         let secret = &self.template().name;
-        let covers = |bound: &Bound, account: &ServiceAccountView| {
-            bound.binding.service_accounts.covers(&account.name, &account.labels)
+        let covers = |resolved: &ResolvedBinding, account: &ServiceAccountView| {
+            resolved.binding.service_accounts.covers(&account.name, &account.labels)
         };
         let (mut none, mut left) = (true, false);
         let look = |view: &NamespaceView| {
             let Some(facts) = &view.facts else { return false };
             let accounts = || view.service_accounts.iter().filter(|account| !account.skip);
-            none &= !accounts().any(|account| covers(bound, account));
+            none &= !accounts().any(|account| covers(resolved, account));
             let ours = view.secret.as_ref().is_some_and(|secret| secret.ours);
             let alone = |account: &ServiceAccountView| {
-                let other = |other: &&Bound| other.binding.namespaces.covers(&view.name, &facts.labels);
-                !bounds.iter().filter(other).any(|other| covers(other, account))
+                let other =
+                    |other: &&ResolvedBinding| other.binding.namespaces.covers(&view.name, &facts.labels);
+                !resolved_bindings.iter().filter(other).any(|other| covers(other, account))
             };
             let carries = |account: &ServiceAccountView| account.pull_secrets.contains(secret);
             left |= none && ours && accounts().any(|account| carries(account) && alone(account));
             !none
         };
-        self.index.read_until(&self.covered_by(bound), look);
+        self.index.read_until(&self.covered_by(resolved), look);
         none && left
     }
 
     /// The snapshot for a look at a namespace, and whose part stays in it though it is covered no more.
-    pub fn look(&self, namespace: &Arc<str>) -> (Arc<Snapshot>, Vec<Kept>) {
+    pub fn look(&self, namespace: &Arc<str>) -> (Arc<Snapshot>, Vec<Retained>) {
         let mut state = self.state();
         let snapshot = self.snapshot();
         let facts = self.index.read(namespace, |view| view.facts.clone()).flatten();
-        let look = state.guards.look(namespace, facts.as_ref(), &snapshot, clock::now());
+        let look = state.guard.look(namespace, facts.as_ref(), &snapshot, clock::now());
         for binding in look.changed {
             // The others that strayed with this one are held from now on, and told.
-            let others = state.guards.namespaces(&binding).filter(|name| *name != namespace).cloned();
-            others.for_each(|name| self.namespaces.add(name, Lane::Bulk));
+            let others = state.guard.namespaces(&binding).filter(|name| *name != namespace).cloned();
+            others.for_each(|name| self.namespaces.add(name, Priority::Low));
             self.bindings.add_after(binding, super::binding::SETTLE);
         }
         drop(state);
-        if look.kept.iter().any(|kept| !kept.held) {
+        if look.retained.iter().any(|retained| !retained.held) {
             self.namespaces.add_after(namespace.clone(), Duration::try_from(STRAY).unwrap_or_default());
         }
-        (snapshot, look.kept)
+        (snapshot, look.retained)
     }
 
     /// Takes in when the CustomResourceDefinition was made, or that it is going. Returns until when what nobody covers
     /// is left as it is.
     pub fn define(&self, created: Option<Timestamp>) -> Timestamp {
         let mut state = self.state();
-        let was_undefined = state.guards.is_undefined();
-        state.guards.define(created);
-        let changed = if was_undefined == created.is_none() { Vec::new() } else { state.book.names() };
-        self.publish(&mut state, &changed, Cause::Same);
-        state.guards.strangers_until()
+        let was_undefined = state.guard.is_undefined();
+        state.guard.define(created);
+        let changed = if was_undefined == created.is_none() { Vec::new() } else { state.bindings.names() };
+        self.publish(&mut state, &changed, PublishReason::CredentialsChanged);
+        state.guard.unclaimed_until()
     }
 
     /// A binding's grace may be over: what was held of it is taken back then.
     pub fn release_due(&self, state: &mut State, binding: &Arc<str>) -> bool {
-        let Some(over) = state.guards.release_due(binding, clock::now()) else { return false };
+        let Some(over) = state.guard.release_due(binding, clock::now()) else { return false };
         for name in over {
-            self.namespaces.add(name, Lane::Bulk);
+            self.namespaces.add(name, Priority::Low);
         }
-        self.publish(state, std::slice::from_ref(binding), Cause::Spec);
+        self.publish(state, std::slice::from_ref(binding), PublishReason::SpecChanged);
         true
     }
 }

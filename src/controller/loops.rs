@@ -7,13 +7,13 @@ use kube::Api;
 
 use super::admission_policy::PolicyLoop;
 use super::binding::BindingLoop;
-use super::board::WORKERS;
 use super::config_map::{ConfigMapLoop, ConfigMapSink};
 use super::credential::CredentialLoop;
 use super::namespace::NamespaceLoop;
+use super::state::WORKERS;
 use super::tasks::{Tasks, spawn};
 use super::webhook::WebhookLoop;
-use super::{Clients, Config, Parts, heal};
+use super::{Clients, Config, Parts, stuck_pods};
 use crate::api::names;
 use crate::cluster::Applier;
 use crate::cluster::keys::KeySecrets;
@@ -23,25 +23,25 @@ use crate::cluster::watch::{self, watch};
 
 /// Starts the loops.
 pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: Parts) {
-    let Parts { board, metrics, store, cloud, sources, seen, webhook, .. } = parts;
-    let applier = Applier::new(clients.write.clone(), board.index.clone(), board.template().clone());
+    let Parts { shared, metrics, store, cloud, sources, seen, webhook, .. } = parts;
+    let applier = Applier::new(clients.write.clone(), shared.index.clone(), shared.template().clone());
     let worker = NamespaceLoop {
-        board: board.clone(),
+        shared: shared.clone(),
         applier,
         metrics: metrics.clone(),
         attempts: Arc::default(),
-        rivals: Arc::default(),
+        conflicts: Arc::default(),
         dry_run: config.dry_run,
     };
     for _ in 0..WORKERS {
         spawn(tasks, "a namespace worker", worker.clone().run());
     }
-    if config.heal_stuck_pods {
-        heal::spawn_all(tasks, clients, (&board, &metrics), config.dry_run);
+    if config.replace_stuck_pods {
+        stuck_pods::spawn_all(tasks, clients, (&shared, &metrics), config.dry_run);
     }
     let writer = BindingWriter::new(clients.write.clone());
     let reporter = BindingLoop {
-        board: board.clone(),
+        shared: shared.clone(),
         writer: writer.clone(),
         metrics: metrics.clone(),
         pace: Arc::default(),
@@ -52,10 +52,10 @@ pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: P
     spawn(
         tasks,
         "the credential loop",
-        CredentialLoop { board: board.clone(), cloud, sources, store, metrics: metrics.clone() }.run(),
+        CredentialLoop { shared: shared.clone(), cloud, sources, store, metrics: metrics.clone() }.run(),
     );
     let policy = PolicyLoop {
-        board: board.clone(),
+        shared: shared.clone(),
         parameters: Parameters::new(clients.write.clone(), &config.namespace),
         seen,
         namespace: config.namespace.clone(),
@@ -64,23 +64,27 @@ pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: P
     spawn(tasks, "the admission policy loop", policy.run());
     // A dry run tells the API server nothing.
     if !config.dry_run {
-        let keeper = WebhookLoop {
+        let holder = WebhookLoop {
             webhook,
-            board: board.clone(),
+            shared: shared.clone(),
             write: clients.write.clone(),
             watch: clients.watch.clone(),
             namespace: config.namespace.clone(),
         };
-        spawn(tasks, "the webhook's loop", keeper.run());
+        spawn(tasks, "the webhook's loop", holder.run());
     }
     if let Some(namespace) = &config.config_map_namespace {
         let seen = Arc::default();
         let api: Api<ConfigMap> = Api::namespaced(clients.watch.clone(), namespace);
         let fields = watch::config().fields(&format!("metadata.name={}", names::LEGACY_NAME));
-        let sink = ConfigMapSink { seen: Arc::clone(&seen), board: board.clone() };
+        let sink = ConfigMapSink { seen: Arc::clone(&seen), shared: shared.clone() };
         spawn(tasks, "the watch on the ConfigMap", watch(api, fields, sink));
         let keys = KeySecrets::new(clients.write.clone(), &config.namespace);
         let grace = config.config_map_grace;
-        spawn(tasks, "the ConfigMap loop", ConfigMapLoop { board, writer, keys, grace, metrics, seen }.run());
+        spawn(
+            tasks,
+            "the ConfigMap loop",
+            ConfigMapLoop { shared, writer, keys, grace, metrics, seen }.run(),
+        );
     }
 }

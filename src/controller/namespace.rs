@@ -9,16 +9,16 @@ use futures::stream;
 use k8s_openapi::jiff::Timestamp;
 use tracing::{debug, info, trace, warn};
 
-use super::board::Board;
 use super::clock;
-use super::queue::Job;
-use super::rivals::{Object, Rivals};
+use super::conflicts::{ConflictTracker, Object};
+use super::state::SharedState;
+use super::work_queue::WorkItem;
 use crate::api::Reason;
 use crate::cluster::error::CallError;
 use crate::cluster::{Applier, Outcome};
 use crate::plan::refresh::backoff;
-use crate::plan::rivalry::{self, Undone};
-use crate::plan::{self, Change, Failure, NamespaceView, Plan, Snapshot, Standing};
+use crate::plan::write_history::{self, RevertedPart};
+use crate::plan::{self, Change, Failure, NamespaceResult, NamespaceView, Plan, Snapshot};
 use crate::server::Metrics;
 
 /// Plans and applies until nothing is left to write, at most this often in a row: what moves faster than that
@@ -35,7 +35,7 @@ const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 #[derive(Clone)]
 pub struct NamespaceLoop {
     /// The shared state.
-    pub board: Arc<Board>,
+    pub shared: Arc<SharedState>,
     /// Writes.
     pub applier: Applier,
     /// Counts.
@@ -43,7 +43,7 @@ pub struct NamespaceLoop {
     /// Failed attempts in a row, for those namespaces that have any.
     pub attempts: Arc<Mutex<HashMap<Arc<str>, u32>>>,
     /// Objects that somebody else writes too.
-    pub rivals: Arc<Rivals>,
+    pub conflicts: Arc<ConflictTracker>,
     /// Nothing is written: what would be is told.
     pub dry_run: bool,
 }
@@ -59,9 +59,9 @@ impl NamespaceLoop {
     /// Works for ever.
     pub async fn run(self) {
         loop {
-            let job = self.board.namespaces.next().await;
-            let next = self.serve(&job).await;
-            self.schedule(&job.key, next);
+            let item = self.shared.namespaces.next().await;
+            let next = self.serve(&item).await;
+            self.schedule(&item.key, next);
         }
     }
 
@@ -69,29 +69,29 @@ impl NamespaceLoop {
         match next {
             Next::Settled => {
                 self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
-                self.rivals.accept(namespace);
+                self.conflicts.accept(namespace);
             }
-            Next::After(wait) => self.board.namespaces.add_after(namespace.clone(), wait),
+            Next::After(wait) => self.shared.namespaces.add_after(namespace.clone(), wait),
         }
     }
 
-    async fn serve(&self, job: &Job<Arc<str>>) -> Next {
-        let namespace = &job.key;
+    async fn serve(&self, item: &WorkItem<Arc<str>>) -> Next {
+        let namespace = &item.key;
         trace!(%namespace, "looked at");
         for _ in 0..ROUNDS {
             let (snapshot, plan) = self.plan(namespace);
             let Some(plan) = plan else {
-                self.board.record(namespace, &[]);
-                self.board.set_contended(namespace, None);
+                self.shared.record(namespace, &[]);
+                self.shared.set_contended(namespace, None);
                 return Next::Settled;
             };
-            self.board.look_again_after(&snapshot, namespace);
+            self.shared.look_again_after(&snapshot, namespace);
             if let Some(served) = plan.served {
-                self.board.index.set_served(namespace, served);
+                self.shared.index.set_served(namespace, served);
             }
             if plan.changes.is_empty() {
-                self.board.record(namespace, &plan.standings);
-                if self.board.is_contended(namespace) {
+                self.shared.record(namespace, &plan.results);
+                if self.shared.is_contended(namespace) {
                     self.still_contended(namespace);
                 }
                 return Next::Settled;
@@ -101,20 +101,20 @@ impl NamespaceLoop {
                     Reason::DryRun,
                     plan::change::describe(&plan.changes, snapshot.secret_name()),
                 );
-                self.board.record(namespace, &refused(plan, &why));
+                self.shared.record(namespace, &refused(plan, &why));
                 return Next::Settled;
             }
             let (changes, left_alone) = self.split(namespace, &plan);
             if let (true, None, Some(until)) =
-                (changes.is_empty(), &left_alone, self.rivals.refused_until(namespace))
+                (changes.is_empty(), &left_alone, self.conflicts.refused_until(namespace))
             {
-                self.board.record(namespace, &plan.standings);
+                self.shared.record(namespace, &plan.results);
                 return Next::After(clock::until(until, clock::now()));
             }
             self.tell_slow_rivals(namespace, &changes).await;
             let writes: Vec<_> = changes.iter().map(|change| self.applier.apply(namespace, change)).collect();
             let outcomes = stream::iter(writes).buffered(SIDE_BY_SIDE).collect().await;
-            let failures = self.take_in(job, &changes, outcomes);
+            let failures = self.take_in(item, &changes, outcomes);
             if !failures.is_empty() {
                 return self.fail(namespace, failures);
             }
@@ -128,9 +128,9 @@ impl NamespaceLoop {
 
     /// What should be written now, by which bindings; `None` where nothing is known of the namespace.
     fn plan(&self, namespace: &Arc<str>) -> (Arc<Snapshot>, Option<Plan>) {
-        let (snapshot, kept) = self.board.look(namespace);
-        let planned = |view: &NamespaceView| plan::namespace_keeping(view, &snapshot, &kept);
-        let plan = self.board.index.read(namespace, planned);
+        let (snapshot, retained) = self.shared.look(namespace);
+        let planned = |view: &NamespaceView| plan::namespace_keeping(view, &snapshot, &retained);
+        let plan = self.shared.index.read(namespace, planned);
         (snapshot, plan)
     }
 
@@ -143,9 +143,9 @@ impl NamespaceLoop {
         let mut left_alone = None;
         let quiet = |change: &Change| {
             let object = Object::of(namespace, change)?;
-            self.rivals.quiet_until(&object).map(|until| (object, until))
+            self.conflicts.quiet_until(&object).map(|until| (object, until))
         };
-        let refused = self.rivals.refused_until(namespace).is_some();
+        let refused = self.conflicts.refused_until(namespace).is_some();
         let changes = plan.changes.iter().filter(|change| match quiet(change) {
             Some(quiet) => {
                 left_alone = Some(quiet);
@@ -159,25 +159,27 @@ impl NamespaceLoop {
 
     /// Says who writes the object too, and looks again when it has been left alone for long enough.
     async fn step_back(&self, namespace: &Arc<str>, plan: Plan, object: Object, until: Timestamp) -> Next {
-        let failure = match self.rivals.told(&object, until) {
+        let failure = match self.conflicts.told(&object, until) {
             Some(failure) => failure,
             None => {
                 let changes = plan.changes.iter();
                 let undone = changes.filter(|change| Object::of(namespace, change).as_ref() == Some(&object));
-                let undone = undone.map(|change| Undone::of(change, &self.board.template().name)).next();
-                let failure = self.contended(namespace, &object, undone.unwrap_or(Undone::Secret)).await;
-                self.rivals.tell(object, until, failure.clone());
+                let undone =
+                    undone.map(|change| RevertedPart::of(change, &self.shared.template().name)).next();
+                let failure =
+                    self.contended(namespace, &object, undone.unwrap_or(RevertedPart::Secret)).await;
+                self.conflicts.tell(object, until, failure.clone());
                 failure
             }
         };
-        self.board.record(namespace, &refused(plan, &failure));
+        self.shared.record(namespace, &refused(plan, &failure));
         Next::After(clock::until(until, clock::now()))
     }
 
-    async fn contended(&self, namespace: &str, object: &Object, undone: Undone) -> Failure {
+    async fn contended(&self, namespace: &str, object: &Object, undone: RevertedPart) -> Failure {
         let account = object.service_account.as_deref();
         let writer = self.applier.last_writer(namespace, account).await.by;
-        let failure = rivalry::left_alone(&self.what(namespace, account), &writer, undone);
+        let failure = write_history::left_alone(&self.what(namespace, account), &writer, undone);
         warn!(%namespace, message = %failure.message, "contended");
         failure
     }
@@ -185,7 +187,7 @@ impl NamespaceLoop {
     fn what(&self, namespace: &str, service_account: Option<&str>) -> String {
         match service_account {
             Some(name) => format!("imagePullSecrets of the ServiceAccount {namespace}/{name}"),
-            None => format!("the Secret {namespace}/{}", self.board.template().name),
+            None => format!("the Secret {namespace}/{}", self.shared.template().name),
         }
     }
 
@@ -194,9 +196,9 @@ impl NamespaceLoop {
         let to_be_told = |change: &&Change| {
             let object = Object::of(namespace, change).filter(|_| change.may_repair())?;
             Some((
-                self.rivals.is_to_be_told(&object)?,
+                self.conflicts.is_to_be_told(&object)?,
                 object,
-                Undone::of(change, &self.board.template().name),
+                RevertedPart::of(change, &self.shared.template().name),
             ))
         };
         for (began, object, undone) in changes.iter().filter_map(to_be_told).collect::<Vec<_>>() {
@@ -204,29 +206,29 @@ impl NamespaceLoop {
             let last = self.applier.last_writer(namespace, account).await;
             // A ServiceAccount that is deleted and made anew is served anew: nobody undoes anything.
             if account.is_some() && last.created_at.is_some_and(|at| at > began) {
-                self.rivals.forget(&object);
+                self.conflicts.forget(&object);
                 continue;
             }
-            let failure = rivalry::brought_back(&self.what(namespace, account), &last.by, undone);
+            let failure = write_history::brought_back(&self.what(namespace, account), &last.by, undone);
             warn!(%namespace, message = %failure.message, "contended");
-            self.rivals.tell_slow(object, failure);
+            self.conflicts.tell_slow(object, failure);
             self.still_contended(namespace);
         }
     }
 
     /// Says of a namespace whether somebody undoes what is written there, and looks again when that may be over.
     fn still_contended(&self, namespace: &Arc<str>) {
-        let slow = self.rivals.slow_in(namespace);
-        if let Some(rest) = slow.as_ref().and_then(|_| Duration::try_from(rivalry::FORGOTTEN).ok()) {
-            self.board.namespaces.add_after(namespace.clone(), rest + Duration::from_secs(1));
+        let slow = self.conflicts.slow_in(namespace);
+        if let Some(rest) = slow.as_ref().and_then(|_| Duration::try_from(write_history::FORGOTTEN).ok()) {
+            self.shared.namespaces.add_after(namespace.clone(), rest + Duration::from_secs(1));
         }
-        self.board.set_contended(namespace, slow);
+        self.shared.set_contended(namespace, slow);
     }
 
     /// Counts what became of the changes, and returns those that failed.
     fn take_in(
         &self,
-        job: &Job<Arc<str>>,
+        item: &WorkItem<Arc<str>>,
         changes: &[&Change],
         outcomes: Vec<Outcome>,
     ) -> Vec<(Change, CallError)> {
@@ -234,26 +236,26 @@ impl NamespaceLoop {
         for (&change, outcome) in changes.iter().zip(outcomes) {
             self.metrics.count_change(change, &outcome);
             // What a rival undoes comes back by an event. A fill or a refresh of thousands is not remembered for it.
-            if job.is_urgent()
+            if item.is_urgent()
                 && change.may_repair()
                 && let (Outcome::Done | Outcome::Stale, Some(object)) =
-                    (&outcome, Object::of(&job.key, change))
+                    (&outcome, Object::of(&item.key, change))
             {
-                self.rivals.wrote(object);
+                self.conflicts.wrote(object);
             }
             if let (Outcome::Done, Some(content)) = (&outcome, change.content()) {
-                self.board.index.set_written(&job.key, content.fingerprint);
+                self.shared.index.set_written(&item.key, content.fingerprint);
             }
             match (&outcome, change) {
                 (Outcome::Done, Change::SetPullSecrets { service_account, .. }) => {
-                    self.metrics.attach_duration.observe(job.since.elapsed().as_secs_f64());
-                    debug!(namespace = %job.key, %service_account, "imagePullSecrets written");
+                    self.metrics.attach_duration.observe(item.since.elapsed().as_secs_f64());
+                    debug!(namespace = %item.key, %service_account, "imagePullSecrets written");
                 }
                 (Outcome::Done, change) => {
-                    info!(namespace = %job.key, change = label(change), "Secret written")
+                    info!(namespace = %item.key, change = label(change), "Secret written")
                 }
                 (Outcome::Stale, change) => {
-                    debug!(namespace = %job.key, change = label(change), "stale, planning again")
+                    debug!(namespace = %item.key, change = label(change), "stale, planning again")
                 }
                 (Outcome::Failed(error), change) => failures.push((change.clone(), error.clone())),
             }
@@ -294,20 +296,20 @@ impl NamespaceLoop {
             };
             warn!(%namespace, change = label(&change), reason = %failure.reason, message = %failure.message, "write failed");
             if matches!(change, Change::CreateSecret { .. }) && failure.reason.needs_human() {
-                self.board.index.set_refused(namespace, Some(failure.clone()));
+                self.shared.index.set_refused(namespace, Some(failure.clone()));
                 refused_create = true;
             }
             why = Some(failure);
         }
         let plan = self.plan(namespace).1.unwrap_or_default();
         match why {
-            Some(why) => self.board.record(namespace, &refused(plan, &why)),
-            None => self.board.record(namespace, &plan.standings),
+            Some(why) => self.shared.record(namespace, &refused(plan, &why)),
+            None => self.shared.record(namespace, &plan.results),
         }
         let wait = self.back_off(namespace, (first, most)).max(at_least.unwrap_or_default());
         let now = clock::now();
         if let (true, Ok(until)) = (refused_create, now.checked_add(wait)) {
-            self.rivals.refuse(namespace, until);
+            self.conflicts.refuse(namespace, until);
         }
         Next::After(wait)
     }
@@ -322,12 +324,12 @@ impl NamespaceLoop {
 }
 
 /// What stands, where what was planned is not to be had.
-fn refused(plan: Plan, why: &Failure) -> Vec<Standing> {
-    let mut standings = plan.standings;
-    for standing in &mut standings {
-        standing.secret = Err(why.clone());
+fn refused(plan: Plan, why: &Failure) -> Vec<NamespaceResult> {
+    let mut results = plan.results;
+    for result in &mut results {
+        result.secret = Err(why.clone());
     }
-    standings
+    results
 }
 
 /// A name for a change, for logs and metrics.

@@ -11,14 +11,14 @@ use futures::future::BoxFuture;
 use kube::Client;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::board::Board;
+use super::state::SharedState;
 use super::{Clients, clock};
 use crate::api::{Reason, names};
-use crate::cloud::{Failure, KeyPair, OidcToken, Retry, Sources};
+use crate::cloud::{Failure, IdentitySources, KeyPair, OidcToken, Retry};
 use crate::cluster::error::CallError;
 use crate::cluster::named_secret::{Data, NamedSecret, Seen};
 use crate::cluster::oidc_token::{AUDIENCE, TokenRequester};
-use crate::model::identity::Base;
+use crate::model::identity::CredentialSource;
 
 /// Where to look.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ enum Role {
     /// It holds a key pair that a binding names.
     Pair,
     /// The own identity may begin with it.
-    Own,
+    ControllerIdentity,
 }
 
 /// What for, namespace and name.
@@ -53,12 +53,12 @@ pub struct ClusterSources {
     places: Places,
     tokens: TokenRequester,
     watched: Mutex<HashMap<Place, Arc<NamedSecret>>>,
-    board: Arc<Board>,
+    shared: Arc<SharedState>,
 }
 
 impl ClusterSources {
     /// Nothing is watched yet.
-    pub fn new(clients: &Clients, namespace: &str, places: Places, board: Arc<Board>) -> Self {
+    pub fn new(clients: &Clients, namespace: &str, places: Places, shared: Arc<SharedState>) -> Self {
         let (account_namespace, account) = &places.rrsa_service_account;
         Self {
             tokens: TokenRequester::new(clients.write.clone(), account_namespace, account),
@@ -66,7 +66,7 @@ impl ClusterSources {
             namespace: namespace.into(),
             places,
             watched: Mutex::default(),
-            board,
+            shared,
         }
     }
 
@@ -76,17 +76,17 @@ impl ClusterSources {
             self.secret((&self.namespace, secret), Role::Pair);
         }
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.retain(|(role, _, name), _| *role == Role::Own || secrets.contains(name));
+        watched.retain(|(role, _, name), _| *role == Role::ControllerIdentity || secrets.contains(name));
     }
 
     fn secret(&self, (namespace, name): (&str, &str), role: Role) -> Arc<NamedSecret> {
         let place: Place = (role, namespace.into(), name.into());
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = || {
-            let (board, pair) = (self.board.clone(), role == Role::Pair);
+            let (shared, pair) = (self.shared.clone(), role == Role::Pair);
             let secret: Box<str> = name.into();
             Arc::new(NamedSecret::watch(self.client.clone(), (namespace, name), move |seen| {
-                board.source_changed(&secret, pair, seen);
+                shared.source_changed(&secret, pair, seen);
             }))
         };
         watched.entry(place).or_insert_with(begin).clone()
@@ -115,7 +115,7 @@ impl ClusterSources {
 
     async fn registered(&self) -> Result<Option<KeyPair>, Failure> {
         let (namespace, name) = names::REGISTERED_CLUSTER_SECRET;
-        match self.secret((namespace, name), Role::Own).now().await {
+        match self.secret((namespace, name), Role::ControllerIdentity).now().await {
             Seen::Present(data) => Ok(pair_in(&data, "access-key-id", "access-key-secret")),
             Seen::Absent | Seen::Refused(CallError::Forbidden(_)) => Ok(None),
             Seen::Refused(error) => Err(later(&format!("Secret {namespace}/{name}"), &error)),
@@ -128,7 +128,7 @@ impl ClusterSources {
         }
         let (namespace, name) = &self.places.addon_token_secret;
         let place = format!("Secret {namespace}/{name}");
-        match self.secret((namespace, name), Role::Own).now().await {
+        match self.secret((namespace, name), Role::ControllerIdentity).now().await {
             Seen::Present(data) => Ok(data.get(names::ADDON_TOKEN_KEY).cloned()),
             Seen::Absent => Ok(None),
             Seen::Refused(CallError::Forbidden(_)) => {
@@ -171,7 +171,7 @@ impl ClusterSources {
     }
 }
 
-impl Sources for ClusterSources {
+impl IdentitySources for ClusterSources {
     fn key_pair<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<KeyPair, Failure>> {
         self.pair(secret).boxed()
     }
@@ -201,8 +201,8 @@ pub fn key_id(data: &Data) -> Option<&str> {
 }
 
 /// Whether an identity begins with the pair of a Secret.
-pub fn begins_with(base: &Base, secret: &str) -> bool {
-    matches!(base, Base::AccessKey { secret: named } if **named == *secret)
+pub fn begins_with(base: &CredentialSource, secret: &str) -> bool {
+    matches!(base, CredentialSource::AccessKey { secret: named } if **named == *secret)
 }
 
 fn pair_in(data: &Data, id: &str, secret: &str) -> Option<KeyPair> {

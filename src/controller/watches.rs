@@ -9,8 +9,8 @@ use kube::{Api, ResourceExt};
 use tokio::sync::watch as channel;
 use tracing::error;
 
-use super::admission::Adds;
-use super::board::Board;
+use super::admission::AppliedParameters;
+use super::state::SharedState;
 use super::tasks::{Tasks, spawn};
 use super::{Clients, Config};
 use crate::api::{AcrCredentialBinding, names};
@@ -26,14 +26,14 @@ pub fn spawn_all(
     config: &Config,
     clients: &Clients,
     readiness: &Arc<Readiness>,
-    board: &Arc<Board>,
+    shared: &Arc<SharedState>,
 ) -> Arc<channel::Sender<Option<Seen>>> {
     let client = &clients.watch;
     let index_sink = |part: &'static str| {
-        let (wake, readiness) = (board.clone(), readiness.clone());
+        let (wake, readiness) = (shared.clone(), readiness.clone());
         IndexSink {
-            index: board.index.clone(),
-            template: board.template().clone(),
+            index: shared.index.clone(),
+            template: shared.template().clone(),
             wake: move |namespace| wake.wake_namespace(namespace),
             complete: move || readiness.done(part),
         }
@@ -58,14 +58,14 @@ pub fn spawn_all(
         "the watch on secrets",
         watch(Api::<WatchedSecret>::all(client.clone()), secrets, index_sink("secrets")),
     );
-    let bindings = BindingSink { board: board.clone(), readiness: readiness.clone() };
+    let bindings = BindingSink { shared: shared.clone(), readiness: readiness.clone() };
     spawn(tasks, "the watch on bindings", watch(Api::all(client.clone()), watch::config(), bindings));
     let seen = Arc::new(channel::Sender::new(None));
-    let (first, ready) = (board.clone(), readiness.clone());
+    let (first, ready) = (shared.clone(), readiness.clone());
     let known = move |seen: &Seen| {
-        first.set_adds(match seen {
-            Seen::Present { data, .. } => Adds::By(data.clone()),
-            Seen::Absent | Seen::Refused(_) => Adds::Nothing,
+        first.set_applied(match seen {
+            Seen::Present { data, .. } => AppliedParameters::By(data.clone()),
+            Seen::Absent | Seen::Refused(_) => AppliedParameters::Nothing,
         });
         ready.done("admission parameters");
     };
@@ -78,34 +78,34 @@ pub fn spawn_all(
 
 /// Takes bindings in. One that cannot be read does not stall the watch.
 struct BindingSink {
-    board: Arc<Board>,
+    shared: Arc<SharedState>,
     readiness: Arc<Readiness>,
 }
 
 impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
     fn put(&mut self, object: DeserializeGuard<AcrCredentialBinding>) {
         match object.0 {
-            Ok(binding) => self.board.put_binding(binding),
+            Ok(binding) => self.shared.put_binding(binding),
             Err(invalid) => {
                 let name = invalid.metadata.name.unwrap_or_default();
                 error!(binding = %name, error = %invalid.error, "the binding cannot be read; what it made stays as it is");
-                self.board.hold_unreadable(&name);
+                self.shared.hold_unreadable(&name);
             }
         }
     }
 
     fn remove(&mut self, object: DeserializeGuard<AcrCredentialBinding>) {
-        self.board.remove_binding(&object.name_any());
+        self.shared.remove_binding(&object.name_any());
     }
 
     fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
-        let known = self.board.state().book.names();
+        let known = self.shared.state().bindings.names();
         for name in known {
             if !seen.contains(&(Box::from(""), Box::from(&*name))) {
-                self.board.remove_binding(&name);
+                self.shared.remove_binding(&name);
             }
         }
-        self.board.definition.notify_one();
+        self.shared.definition.notify_one();
         self.readiness.done("bindings");
     }
 }

@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::domain;
-use super::identity::{Base, Identity};
+use super::identity::{CredentialSource, Identity};
 use super::labels::{Labels, Selector};
 use super::pattern::Pattern;
 use super::registry::{Edition, Registry, RegistryKey};
@@ -279,11 +279,11 @@ fn identity(entry: &RegistryEntry, findings: &mut Within<'_>) -> Option<Identity
         }
     };
     let base = match (role, provider, secret) {
-        (None, None, None) => Some(Base::Own),
+        (None, None, None) => Some(CredentialSource::ControllerIdentity),
         (Some(role), Some(provider), None) => {
-            role.zip(provider).map(|(role, provider)| Base::Rrsa { role, provider })
+            role.zip(provider).map(|(role, provider)| CredentialSource::Rrsa { role, provider })
         }
-        (None, None, Some(secret)) => secret.map(|secret| Base::AccessKey { secret }),
+        (None, None, Some(secret)) => secret.map(|secret| CredentialSource::AccessKey { secret }),
         (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
             let message =
                 "rrsaRoleARN and accessKeySecretRef are two ways to one credential: give one of them";
@@ -344,5 +344,4 @@ fn selection(
 }
 
 #[cfg(test)]
-#[path = "binding_tests.rs"]
 mod tests;

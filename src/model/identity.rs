@@ -57,9 +57,9 @@ impl fmt::Debug for Arn {
 
 /// Where the first credential comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Base {
+pub enum CredentialSource {
     /// The controller's own: what `--token-mode` finds.
-    Own,
+    ControllerIdentity,
     /// An OIDC token of the cluster, exchanged for a role of the cluster's owner (RRSA).
     Rrsa {
         /// The role.
@@ -78,7 +78,7 @@ pub enum Base {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
     /// The first link.
-    pub base: Base,
+    pub base: CredentialSource,
     /// A role to assume from there.
     pub assume: Option<Arn>,
     /// Seconds that the session of the last role lasts.
@@ -89,9 +89,9 @@ impl Identity {
     /// The chain as the status shows it: `worker-role → acr-pull`. `own` names the controller's own identity.
     pub fn chain(&self, own: &str) -> String {
         let base = match &self.base {
-            Base::Own => own.to_owned(),
-            Base::Rrsa { role, .. } => format!("rrsa:{}", role.name()),
-            Base::AccessKey { secret } => format!("access-key:{secret}"),
+            CredentialSource::ControllerIdentity => own.to_owned(),
+            CredentialSource::Rrsa { role, .. } => format!("rrsa:{}", role.name()),
+            CredentialSource::AccessKey { secret } => format!("access-key:{secret}"),
         };
         match &self.assume {
             Some(role) => format!("{base} → {}", role.name()),
@@ -109,7 +109,7 @@ impl fmt::Display for Identity {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arn, Base, Identity};
+    use super::{Arn, CredentialSource, Identity};
 
     #[test]
     fn an_arn_has_an_account_and_a_name() {
@@ -136,10 +136,10 @@ mod tests {
         let role = |name: &str| Arn::role(&format!("acs:ram::1:role/{name}")).unwrap();
         let provider = Arn::oidc_provider("acs:ram::1:oidc-provider/p").unwrap();
         for (base, assume, chain) in [
-            (Base::Own, None, "worker-role"),
-            (Base::Own, Some(role("b")), "worker-role → b"),
-            (Base::Rrsa { role: role("a"), provider }, Some(role("b")), "rrsa:a → b"),
-            (Base::AccessKey { secret: "ak".into() }, None, "access-key:ak"),
+            (CredentialSource::ControllerIdentity, None, "worker-role"),
+            (CredentialSource::ControllerIdentity, Some(role("b")), "worker-role → b"),
+            (CredentialSource::Rrsa { role: role("a"), provider }, Some(role("b")), "rrsa:a → b"),
+            (CredentialSource::AccessKey { secret: "ak".into() }, None, "access-key:ak"),
         ] {
             assert_eq!(Identity { base, assume, session_seconds: 3600 }.chain("worker-role"), chain);
         }

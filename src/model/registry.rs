@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::identity::{Base, Identity};
+use super::identity::{CredentialSource, Identity};
 
 /// Which product of Container Registry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,9 +38,11 @@ impl RegistryKey {
     pub fn id(&self) -> String {
         let Identity { base, assume, session_seconds } = &self.identity;
         let base = match base {
-            Base::Own => "own".to_owned(),
-            Base::Rrsa { role, provider } => format!("rrsa {} {}", role.as_str(), provider.as_str()),
-            Base::AccessKey { secret } => format!("key {secret}"),
+            CredentialSource::ControllerIdentity => "own".to_owned(),
+            CredentialSource::Rrsa { role, provider } => {
+                format!("rrsa {} {}", role.as_str(), provider.as_str())
+            }
+            CredentialSource::AccessKey { secret } => format!("key {secret}"),
         };
         let assume = assume.as_ref().map_or("-", |role| role.as_str());
         format!("{} {} {base} {assume} {session_seconds}", self.edition, self.region)

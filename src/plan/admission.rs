@@ -12,8 +12,8 @@ use crate::model::Binding;
 
 /// The bindings that ask for it, in the order of precedence.
 pub fn asking(snapshot: &Snapshot) -> impl Iterator<Item = &Binding> {
-    let active = snapshot.bindings().iter().filter(|bound| bound.phase == Phase::Active);
-    active.map(|bound| &*bound.binding).filter(|binding| binding.admission.is_some())
+    let active = snapshot.bindings().iter().filter(|resolved| resolved.phase == Phase::Active);
+    active.map(|resolved| &*resolved.binding).filter(|binding| binding.admission.is_some())
 }
 
 /// The list of `imagePullSecrets` that a ServiceAccount should be created with, or `None` where it may be created as
@@ -56,15 +56,15 @@ mod tests {
     use serde_json::json;
 
     use super::{asking, attached};
-    use crate::plan::fixture::{OURS, bound, bound_with, template};
+    use crate::plan::fixture::{OURS, bound_with, resolved, template};
     use crate::plan::view::{NamespaceFacts, ServiceAccountView};
-    use crate::plan::{Bound, Phase, Snapshot};
+    use crate::plan::{Phase, ResolvedBinding, Snapshot};
 
-    fn snapshot(bounds: Vec<Bound>) -> Snapshot {
-        Snapshot::new(template(), bounds, false)
+    fn snapshot(resolved_bindings: Vec<ResolvedBinding>) -> Snapshot {
+        Snapshot::new(template(), resolved_bindings, false)
     }
 
-    fn asks(name: &str) -> Bound {
+    fn asks(name: &str) -> ResolvedBinding {
         bound_with(name, json!({ "webhook": { "enable": true } }))
     }
 
@@ -125,14 +125,17 @@ mod tests {
 
     #[test]
     fn only_an_active_binding_that_says_so_asks() {
-        let bounds = vec![
-            bound("plain"),
+        let resolved_bindings = vec![
+            resolved("plain"),
             asks("suspended").phased(Phase::Suspended),
             asks("leaving").phased(Phase::Withdrawing),
             asks("left").phased(Phase::Retaining),
         ];
-        assert_eq!(asking(&snapshot(bounds.clone())).count(), 0);
-        assert_eq!(answer(&snapshot(bounds), &NamespaceFacts::default(), &account("default", &[])), None);
+        assert_eq!(asking(&snapshot(resolved_bindings.clone())).count(), 0);
+        assert_eq!(
+            answer(&snapshot(resolved_bindings), &NamespaceFacts::default(), &account("default", &[])),
+            None
+        );
         assert_eq!(asking(&snapshot(vec![asks("a")])).count(), 1);
     }
 }

@@ -98,14 +98,14 @@ pub fn next(standing: &Certificates, names: &[String], trust: Trust, lives: &Liv
     let Some(newest) = standing.authorities.last().filter(|newest| now < newest.until) else {
         return Step::Found;
     };
-    let trusted = match trust {
+    let trusted_at = match trust {
         Trust::Unasked => Some(now),
         Trust::Since(since) => Some(since + lives.settle),
         Trust::NotYet => None,
     };
-    let ripe = trusted.is_some_and(|at| at <= now);
+    let trusted = trusted_at.is_some_and(|at| at <= now);
     let signer = match standing.authorities.iter().rev().nth(1).filter(|earlier| now < earlier.until) {
-        Some(earlier) if !ripe => earlier,
+        Some(earlier) if !trusted => earlier,
         _ => newest,
     };
     let good = |leaf: &&Leaf| {
@@ -119,17 +119,17 @@ pub fn next(standing: &Certificates, names: &[String], trust: Trust, lives: &Liv
     if newest_due <= now {
         return Step::Found;
     }
-    if leaf.authority != newest.id && ripe {
+    if leaf.authority != newest.id && trusted {
         return Step::Sign(newest.id);
     }
-    let mut idle = standing.authorities.iter().filter(|a| a.id != newest.id && a.id != leaf.authority);
-    if let Some(spent) = idle.clone().find(|authority| authority.needed_until <= now) {
-        return Step::Forget(spent.id);
+    let mut unused = standing.authorities.iter().filter(|a| a.id != newest.id && a.id != leaf.authority);
+    if let Some(retired) = unused.clone().find(|authority| authority.needed_until <= now) {
+        return Step::Forget(retired.id);
     }
     let first = due(leaf.since, leaf.until).min(newest_due);
-    let first = idle.by_ref().map(|authority| authority.needed_until).fold(first, Timestamp::min);
-    let ripens = trusted.filter(|_| leaf.authority != newest.id);
-    Step::Keep(ripens.map_or(first, |at| first.min(at)))
+    let first = unused.by_ref().map(|authority| authority.needed_until).fold(first, Timestamp::min);
+    let changes_at = trusted_at.filter(|_| leaf.authority != newest.id);
+    Step::Keep(changes_at.map_or(first, |at| first.min(at)))
 }
 
 /// When what is made now shall end. A certificate does not outlive its authority.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::secret::Content;
+use super::secret::SecretContent;
 
 /// One write. `cluster::apply` executes it and decides nothing.
 #[derive(Clone, Debug)]
@@ -10,12 +10,12 @@ pub enum Change {
     /// Make our Secret. Fails where one stands already.
     CreateSecret {
         /// What it holds.
-        content: Arc<Content>,
+        content: Arc<SecretContent>,
     },
     /// Bring the Secret that stands there to what it should hold.
     UpdateSecret {
         /// What it should hold.
-        content: Arc<Content>,
+        content: Arc<SecretContent>,
         /// Precondition.
         resource_version: Box<str>,
         /// Keys of its data that must go.
@@ -59,7 +59,7 @@ impl Change {
     }
 
     /// What our Secret holds after it, if it writes that.
-    pub fn content(&self) -> Option<&Content> {
+    pub fn content(&self) -> Option<&SecretContent> {
         match self {
             Self::CreateSecret { content } | Self::UpdateSecret { content, .. } => Some(content),
             Self::RetainSecret { .. } | Self::DeleteSecret { .. } | Self::SetPullSecrets { .. } => None,

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
-use super::{Bound, Change, Content, Issue, Phase, Snapshot, Template};
+use super::{Change, Phase, RegistryCredential, ResolvedBinding, SecretContent, Snapshot, Template};
 use crate::api::{AcrCredentialBinding, names};
 use crate::model::{Binding, Credential, Labels};
 
@@ -23,12 +23,12 @@ pub(crate) fn template() -> Arc<Template> {
 }
 
 /// What is served: every namespace, its ServiceAccount `default`, and one registry named after the binding.
-pub(crate) fn bound(name: &str) -> Bound {
+pub(crate) fn resolved(name: &str) -> ResolvedBinding {
     bound_with(name, json!({}))
 }
 
 /// The same with some keys of the spec replaced. A credential is held for each registry.
-pub(crate) fn bound_with(name: &str, spec: Value) -> Bound {
+pub(crate) fn bound_with(name: &str, spec: Value) -> ResolvedBinding {
     let mut object = json!({
         "apiVersion": "acrcredential.dev/v1alpha1",
         "kind": "AcrCredentialBinding",
@@ -45,7 +45,7 @@ pub(crate) fn bound_with(name: &str, spec: Value) -> Bound {
     let object: AcrCredentialBinding = serde_json::from_value(object).unwrap();
     let binding = Binding::parse(&object, "cn-hangzhou").unwrap();
     let registries = binding.registries.iter().map(|r| held(&r.key.id(), &r.domains)).collect();
-    Bound { binding: Arc::new(binding), phase: Phase::Active, registries, keeps_entries: false }
+    ResolvedBinding { binding: Arc::new(binding), phase: Phase::Active, registries, keeps_entries: false }
 }
 
 /// An hour's credential with this token.
@@ -59,11 +59,11 @@ pub(crate) fn credential(token: &str) -> Credential {
     }
 }
 
-pub(crate) fn held(token: &str, domains: &[String]) -> Issue {
-    Issue::Held { credential: Arc::new(credential(token)), domains: domains.into() }
+pub(crate) fn held(token: &str, domains: &[String]) -> RegistryCredential {
+    RegistryCredential::Held { credential: Arc::new(credential(token)), domains: domains.into() }
 }
 
-impl Bound {
+impl ResolvedBinding {
     /// The same, mutated.
     pub(crate) fn with(mut self, mutate: impl FnOnce(&mut Self)) -> Self {
         mutate(&mut self);
@@ -77,7 +77,7 @@ impl Bound {
 
     /// The same, waiting for its first credential.
     pub(crate) fn pending(self) -> Self {
-        self.with(|b| b.registries.fill(Issue::Pending))
+        self.with(|b| b.registries.fill(RegistryCredential::Pending))
     }
 
     /// The same, taking over what others made.
@@ -91,12 +91,12 @@ impl Bound {
     }
 }
 
-pub(crate) fn snapshot(bindings: impl IntoIterator<Item = Bound>) -> Snapshot {
+pub(crate) fn snapshot(bindings: impl IntoIterator<Item = ResolvedBinding>) -> Snapshot {
     Snapshot::new(template(), bindings.into_iter().collect(), false)
 }
 
 /// The same bindings beside one that nobody can read.
-pub(crate) fn snapshot_beside_unreadable(bindings: impl IntoIterator<Item = Bound>) -> Snapshot {
+pub(crate) fn snapshot_beside_unreadable(bindings: impl IntoIterator<Item = ResolvedBinding>) -> Snapshot {
     Snapshot::new(template(), bindings.into_iter().collect(), true)
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn account(name: &str, list: &str) -> ServiceAccountView {
 }
 
 /// Our Secret with this content.
-pub(crate) fn holding(content: &Content) -> SecretView {
+pub(crate) fn holding(content: &SecretContent) -> SecretView {
     SecretView {
         uid: "u".into(),
         resource_version: "3".into(),
@@ -162,7 +162,7 @@ pub(crate) fn told(changes: &[Change]) -> Vec<String> {
 }
 
 /// What `.dockerconfigjson` says, with the base64 of each `auth` opened.
-pub(crate) fn opened(content: &Content) -> Value {
+pub(crate) fn opened(content: &SecretContent) -> Value {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use secrecy::ExposeSecret as _;
@@ -176,7 +176,7 @@ pub(crate) fn opened(content: &Content) -> Value {
 }
 
 /// The annotation, parsed.
-pub(crate) fn listed(content: &Content) -> Value {
+pub(crate) fn listed(content: &SecretContent) -> Value {
     serde_json::from_str(&content.registries).unwrap()
 }
 

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use self::entries::Entries;
+use super::rollup::Failure;
 use super::snapshot::Snapshot;
-use super::tally::Failure;
 use super::view::NamespaceFacts;
 use crate::api::{Reason, names};
 use crate::model::Binding;
@@ -35,7 +35,7 @@ pub const STRAY: SignedDuration = SignedDuration::from_secs(5);
 
 /// What a binding says about what it covers no more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wish {
+pub enum WithdrawalIntent {
     /// Nothing: it is guarded.
     #[default]
     Guarded,
@@ -56,27 +56,27 @@ pub struct Hold {
 
 /// That a binding's part stays in the namespace that was asked about, though it does not cover it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct Retained {
     /// The binding.
     pub binding: Arc<str>,
     /// Whether it is held and told in the status, or merely not taken back yet.
     pub held: bool,
     /// Whether it is known that what the binding names is what stands there. After a start, a Secret of ours that nobody
     /// covers may have been any binding's; and after an edit of both, the new registries were never meant for it.
-    pub certain: bool,
+    pub verified: bool,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     covered: HashSet<Arc<str>>,
     /// Lost a moment ago, and when each was.
-    straying: HashMap<Arc<str>, Timestamp>,
+    recently_lost: HashMap<Arc<str>, Timestamp>,
     /// When the last of them was lost.
     strayed: Option<Timestamp>,
     held: Option<Hold>,
     /// Where it is not known that what it names now is what stands there.
-    guessed: HashSet<Arc<str>>,
-    wish: Wish,
+    unverified: HashSet<Arc<str>>,
+    intent: WithdrawalIntent,
     asked: Option<Arc<Binding>>,
     /// Whether it selects what it selected before: what it loses then was relabelled.
     same_selection: bool,
@@ -84,7 +84,7 @@ struct Known {
 
 /// What every binding covers, and what is held of it.
 #[derive(Debug)]
-pub struct Guards {
+pub struct WithdrawalGuard {
     grace: SignedDuration,
     known: HashMap<Arc<str>, Known>,
     entries: Entries,
@@ -96,12 +96,12 @@ pub struct Guards {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Look {
     /// Whose part stays.
-    pub kept: Vec<Kept>,
+    pub retained: Vec<Retained>,
     /// Bindings of which something is held now that was not, or the other way round.
     pub changed: Vec<Arc<str>>,
 }
 
-impl Guards {
+impl WithdrawalGuard {
     /// A guard of this grace; none where it is nothing.
     pub fn new(grace: SignedDuration) -> Self {
         Self { grace, known: HashMap::new(), entries: Entries::default(), defined_at: None }
@@ -122,13 +122,13 @@ impl Guards {
     pub fn remember(
         &mut self,
         binding: &Arc<str>,
-        certain: HashSet<Arc<str>>,
-        guessed: HashSet<Arc<str>>,
+        verified: HashSet<Arc<str>>,
+        unverified: HashSet<Arc<str>>,
         since: Option<Timestamp>,
     ) {
         let known = self.known.entry(binding.clone()).or_default();
-        known.guessed = &guessed - &certain;
-        let covered = &certain | &guessed;
+        known.unverified = &unverified - &verified;
+        let covered = &verified | &unverified;
         match since {
             // Some may have come back: those that did not are held still.
             Some(since) => known.held = Some(Hold { namespaces: covered.into_iter().collect(), since }),
@@ -143,8 +143,8 @@ impl Guards {
         let before = known.asked.replace(binding.clone());
         known.same_selection = before.as_ref().is_some_and(|before| before.namespaces == binding.namespaces);
         if before.is_some_and(|before| before.registries != binding.registries) {
-            let kept: Vec<Arc<str>> = known.namespaces().chain(&known.covered).cloned().collect();
-            known.guessed.extend(kept);
+            let retained: Vec<Arc<str>> = known.namespaces().chain(&known.covered).cloned().collect();
+            known.unverified.extend(retained);
         }
     }
 
@@ -154,36 +154,36 @@ impl Guards {
         &mut self,
         binding: &Arc<str>,
         covered: HashSet<Arc<str>>,
-        wish: Wish,
+        intent: WithdrawalIntent,
         now: Timestamp,
     ) -> Vec<Arc<str>> {
         let guarded = self.grace.is_positive();
         let known = self.known.entry(binding.clone()).or_default();
         let before: Vec<Arc<str>> = known.namespaces().cloned().collect();
-        let resumed = known.wish == Wish::Suspended && wish == Wish::Guarded;
+        let resumed = known.intent == WithdrawalIntent::Suspended && intent == WithdrawalIntent::Guarded;
         let lost = std::mem::replace(&mut known.covered, covered);
-        known.wish = wish;
-        known.straying.retain(|name, _| !known.covered.contains(name));
-        known.guessed.retain(|name| !known.covered.contains(name));
-        match wish {
-            Wish::Confirmed => known.held = None,
-            Wish::Guarded | Wish::Suspended if guarded => {
+        known.intent = intent;
+        known.recently_lost.retain(|name, _| !known.covered.contains(name));
+        known.unverified.retain(|name| !known.covered.contains(name));
+        match intent {
+            WithdrawalIntent::Confirmed => known.held = None,
+            WithdrawalIntent::Guarded | WithdrawalIntent::Suspended if guarded => {
                 if known.same_selection {
                     // Labels that are going one by one: the look at each namespace has yet to come.
                     lost.iter().filter(|name| !known.covered.contains(*name)).for_each(|name| {
-                        known.straying.insert(name.clone(), now);
+                        known.recently_lost.insert(name.clone(), now);
                         known.strayed = Some(now);
                     });
                 }
-                if known.covered.is_empty() || wish == Wish::Suspended {
+                if known.covered.is_empty() || intent == WithdrawalIntent::Suspended {
                     known.hold(lost, now);
                 }
                 if let (true, Some(hold)) = (resumed, &mut known.held) {
                     hold.since = whole(now);
                 }
             }
-            Wish::Guarded | Wish::Suspended => known.held = None,
-            Wish::Leaving => {}
+            WithdrawalIntent::Guarded | WithdrawalIntent::Suspended => known.held = None,
+            WithdrawalIntent::Leaving => {}
         }
         if let Some(hold) = &mut known.held {
             hold.namespaces.retain(|name| !known.covered.contains(name));
@@ -198,10 +198,10 @@ impl Guards {
         &mut self,
         binding: &Arc<Binding>,
         lost: bool,
-        wish: Wish,
+        intent: WithdrawalIntent,
         (told, now): (Option<Timestamp>, Timestamp),
     ) {
-        let guarded = self.grace.is_positive() && wish == Wish::Guarded;
+        let guarded = self.grace.is_positive() && intent == WithdrawalIntent::Guarded;
         self.entries.ask(binding, lost, guarded, (told, whole(now)));
     }
 
@@ -220,39 +220,40 @@ impl Guards {
     ) -> Look {
         let facts = facts.filter(|facts| facts.is_open());
         let mut look = Look::default();
-        for bound in snapshot.bindings() {
-            let Some(known) = self.known.get_mut(&bound.binding.name) else { continue };
+        for resolved in snapshot.bindings() {
+            let Some(known) = self.known.get_mut(&resolved.binding.name) else { continue };
             let held_before = known.holds(namespace);
-            let guarded = self.grace.is_positive() && matches!(known.wish, Wish::Guarded | Wish::Suspended);
+            let guarded = self.grace.is_positive()
+                && matches!(known.intent, WithdrawalIntent::Guarded | WithdrawalIntent::Suspended);
             match facts {
-                Some(facts) if bound.binding.namespaces.covers(namespace, &facts.labels) => {
+                Some(facts) if resolved.binding.namespaces.covers(namespace, &facts.labels) => {
                     known.covered.insert(namespace.clone());
                     known.release(namespace);
                 }
                 Some(_) => {
                     if known.covered.remove(namespace) && guarded {
-                        known.straying.insert(namespace.clone(), now);
+                        known.recently_lost.insert(namespace.clone(), now);
                         known.strayed = Some(now);
                     }
                     let goes_on = known.strayed.is_some_and(|last| now.duration_since(last) < STRAY);
                     let left = if goes_on { self.grace } else { STRAY };
-                    known.straying.retain(|_, since| now.duration_since(*since) < left);
+                    known.recently_lost.retain(|_, since| now.duration_since(*since) < left);
                 }
                 None => {
                     known.covered.remove(namespace);
                     known.release(namespace);
                 }
             }
-            if guarded && (known.covered.is_empty() || known.wish == Wish::Suspended) {
+            if guarded && (known.covered.is_empty() || known.intent == WithdrawalIntent::Suspended) {
                 known.hold(HashSet::new(), now);
             }
             if known.holds(namespace) != held_before {
-                look.changed.push(bound.binding.name.clone());
+                look.changed.push(resolved.binding.name.clone());
             }
             if known.keeps(namespace) {
-                let binding = bound.binding.name.clone();
-                let certain = !known.guessed.contains(namespace);
-                look.kept.push(Kept { binding, held: known.holds(namespace), certain });
+                let binding = resolved.binding.name.clone();
+                let verified = !known.unverified.contains(namespace);
+                look.retained.push(Retained { binding, held: known.holds(namespace), verified });
             }
         }
         look
@@ -268,7 +269,7 @@ impl Guards {
 
     /// Until when a binding's part stays. `None`: nothing is held, or no grace runs.
     pub fn until(&self, binding: &str) -> Option<Timestamp> {
-        let known = self.known.get(binding).filter(|known| known.wish == Wish::Guarded)?;
+        let known = self.known.get(binding).filter(|known| known.intent == WithdrawalIntent::Guarded)?;
         let since = known.held.as_ref().map(|hold| hold.since).or_else(|| self.entries.since(binding))?;
         Some(since.checked_add(self.grace).unwrap_or(Timestamp::MAX))
     }
@@ -314,7 +315,7 @@ impl Guards {
     /// Until when nothing is taken back in a namespace that no binding covers and this process never served. Where the
     /// CustomResourceDefinition was deleted, the bindings went with it, and no wish did: they may be on their way back
     /// while it is young.
-    pub fn strangers_until(&self) -> Timestamp {
+    pub fn unclaimed_until(&self) -> Timestamp {
         match self.defined_at {
             Some(created) => created.checked_add(self.grace).unwrap_or(Timestamp::MAX),
             None => Timestamp::MAX,
@@ -330,7 +331,7 @@ impl Guards {
 impl Known {
     fn namespaces(&self) -> impl Iterator<Item = &Arc<str>> {
         let held = self.held.iter().flat_map(|hold| &hold.namespaces);
-        held.chain(self.straying.keys())
+        held.chain(self.recently_lost.keys())
     }
 
     fn holds(&self, namespace: &str) -> bool {
@@ -338,12 +339,12 @@ impl Known {
     }
 
     fn keeps(&self, namespace: &str) -> bool {
-        self.straying.contains_key(namespace) || self.holds(namespace)
+        self.recently_lost.contains_key(namespace) || self.holds(namespace)
     }
 
     fn release(&mut self, namespace: &str) {
-        self.straying.remove(namespace);
-        self.guessed.remove(namespace);
+        self.recently_lost.remove(namespace);
+        self.unverified.remove(namespace);
         if let Some(hold) = &mut self.held {
             hold.namespaces.remove(namespace);
         }
@@ -352,7 +353,7 @@ impl Known {
 
     /// Holds what was lost and what strays; a grace that is told of already goes on where nothing is added.
     fn hold(&mut self, lost: HashSet<Arc<str>>, now: Timestamp) {
-        let strayed = std::mem::take(&mut self.straying).into_keys();
+        let strayed = std::mem::take(&mut self.recently_lost).into_keys();
         let lost: Vec<Arc<str>> = lost.into_iter().chain(strayed).filter(|name| !self.holds(name)).collect();
         if lost.is_empty() {
             return;
@@ -370,5 +371,4 @@ fn whole(at: Timestamp) -> Timestamp {
 }
 
 #[cfg(test)]
-#[path = "guard_tests.rs"]
 mod tests;

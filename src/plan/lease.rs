@@ -21,12 +21,12 @@ use k8s_openapi::jiff::Timestamp;
 
 /// How long things take, all from the length of the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct LeaseTimings {
     /// How long the lease lasts after a renewal.
     pub lease: Duration,
 }
 
-impl Terms {
+impl LeaseTimings {
     /// How long a claim lasts: it ends a margin before the lease does.
     pub fn claim(self) -> Duration {
         self.lease - self.lease / 5
@@ -86,7 +86,7 @@ pub enum Step {
     /// Write over this version: take the lease, or renew it.
     Write(Draft),
     /// End: nothing may be written any more.
-    Lost(Loss),
+    Lost(LeaseLost),
 }
 
 /// What is written into the lease, beside our name, its length and the time.
@@ -102,7 +102,7 @@ pub struct Draft {
 
 /// Why the lease is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Loss {
+pub enum LeaseLost {
     /// It was not renewed in time.
     RanOut,
     /// Another holds it.
@@ -111,7 +111,7 @@ pub enum Loss {
     GivenBack,
 }
 
-impl std::fmt::Display for Loss {
+impl std::fmt::Display for LeaseLost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::RanOut => f.write_str("it could not be renewed in time"),
@@ -142,7 +142,7 @@ enum Seen {
 #[derive(Clone, Debug)]
 pub struct Election {
     name: Box<str>,
-    terms: Terms,
+    timings: LeaseTimings,
     /// A dry run: it never takes the lease, and works while nobody holds it.
     only_watches: bool,
     /// Ready to do the work: before that the lease is looked at and left to others.
@@ -162,10 +162,10 @@ pub struct Election {
 impl Election {
     /// Nothing is seen yet. `worked_before`: there are signs that a controller has worked here, so a lease that is
     /// absent may have been deleted under one that still counts on it.
-    pub fn new(name: &str, terms: Terms, worked_before: bool, now: Instant) -> Self {
+    pub fn new(name: &str, timings: LeaseTimings, worked_before: bool, now: Instant) -> Self {
         Self {
             name: name.into(),
-            terms,
+            timings,
             only_watches: false,
             stands: false,
             seen: Seen::Unknown,
@@ -180,12 +180,12 @@ impl Election {
     /// As [`Self::new`], for a dry run: it reports what a controller would do, which nobody needs beside one that does
     /// it, and both would write the same statuses. So it claims only while the lease is free, never takes it, and ends
     /// when a controller does.
-    pub fn watching(name: &str, terms: Terms, worked_before: bool, now: Instant) -> Self {
-        Self { only_watches: true, ..Self::new(name, terms, worked_before, now) }
+    pub fn watching(name: &str, timings: LeaseTimings, worked_before: bool, now: Instant) -> Self {
+        Self { only_watches: true, ..Self::new(name, timings, worked_before, now) }
     }
 
     /// From here on the lease is taken when it is free.
-    pub fn stand(&mut self) {
+    pub fn become_candidate(&mut self) {
         self.stands = true;
     }
 
@@ -254,7 +254,7 @@ impl Election {
     /// Takes in that a call failed. It may have been carried out all the same.
     pub fn failed(&mut self, now: Instant) {
         self.doubtful = true;
-        let wait = if self.claim.is_some() { self.terms.retry() } else { self.terms.renewal() };
+        let wait = if self.claim.is_some() { self.timings.retry() } else { self.timings.renewal() };
         self.quiet_until = Some(now + wait);
     }
 
@@ -264,7 +264,7 @@ impl Election {
     }
 
     fn claim_from(&mut self, sent: Instant, acquired: Option<Timestamp>) {
-        let (end, renew_at) = (sent + self.terms.claim(), sent + self.terms.renewal());
+        let (end, renew_at) = (sent + self.timings.claim(), sent + self.timings.renewal());
         self.claim = Some(Claim { acquired, end, renew_at });
     }
 
@@ -281,13 +281,13 @@ impl Election {
             Seen::Unknown | Seen::Absent => {}
             // A lease that nobody has written to may stand in place of one that was deleted under its holder.
             Seen::Present(Record { holder: Holder::Never, .. }) if self.first_ever => {}
-            Seen::Present(Record { holder: Holder::Never, .. }) => self.free_at = now + self.terms.lease,
+            Seen::Present(Record { holder: Holder::Never, .. }) => self.free_at = now + self.timings.lease,
             Seen::Present(Record { holder: Holder::Nobody, .. }) => self.free_at = now,
             Seen::Present(Record { holder: Holder::Is(name), .. }) if *name == self.name => {
                 self.free_at = now;
             }
             Seen::Present(Record { holder: Holder::Is(_), lease, .. }) => {
-                self.free_at = now + lease.unwrap_or(self.terms.lease);
+                self.free_at = now + lease.unwrap_or(self.timings.lease);
             }
         }
         let held = matches!(&next, Seen::Present(Record { holder: Holder::Is(_) | Holder::Nobody, .. }));
@@ -299,7 +299,7 @@ impl Election {
     pub fn next(&self, now: Instant) -> Step {
         let end = self.claim_end();
         if end.is_some_and(|end| now >= end) {
-            return Step::Lost(Loss::RanOut);
+            return Step::Lost(LeaseLost::RanOut);
         }
         let sleep = |until: Instant| Step::Sleep(Some(end.map_or(until, |end| end.min(until))));
         if let Some(until) = self.quiet_until.filter(|until| now < *until) {
@@ -330,8 +330,8 @@ impl Election {
                 }
                 // It was deleted, and nobody may take it before our claim ends.
                 None => Step::Make,
-                Some(Record { holder: Holder::Is(name), .. }) => Step::Lost(Loss::Taken(name.clone())),
-                Some(_) => Step::Lost(Loss::GivenBack),
+                Some(Record { holder: Holder::Is(name), .. }) => Step::Lost(LeaseLost::Taken(name.clone())),
+                Some(_) => Step::Lost(LeaseLost::GivenBack),
             },
         }
     }
@@ -339,7 +339,7 @@ impl Election {
     fn next_watching(&self, now: Instant, sleep: &dyn Fn(Instant) -> Step) -> Step {
         match &self.claim {
             Some(_) if now < self.free_at => {
-                Step::Lost(Loss::Taken(self.other().unwrap_or("a controller").into()))
+                Step::Lost(LeaseLost::Taken(self.other().unwrap_or("a controller").into()))
             }
             Some(claim) if now < claim.renew_at => sleep(claim.renew_at),
             None if now < self.free_at => sleep(self.free_at),
@@ -363,5 +363,4 @@ impl Election {
 }
 
 #[cfg(test)]
-#[path = "lease_tests.rs"]
 mod tests;

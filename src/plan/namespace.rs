@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::change::Change;
-use super::guard::Kept;
-use super::secret::{Content, Contest, TooLarge};
+use super::guard::Retained;
+use super::rollup::Failure;
+use super::secret::{DomainConflict, SecretContent, TooLarge};
 use super::service_account::{Want, pull_secrets};
 use super::snapshot::{Phase, Snapshot};
-use super::tally::Failure;
 use super::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
 use crate::api::Reason;
 use crate::api::names;
@@ -18,20 +18,20 @@ pub struct Plan {
     /// Writes that may go side by side. What must follow them shows in the next plan.
     pub changes: Vec<Change>,
     /// For each binding that covers the namespace, what stands before the changes.
-    pub standings: Vec<Standing>,
+    pub results: Vec<NamespaceResult>,
     /// Whether entries of our name are ours from now on; `None` where that stays as it was.
     pub served: Option<bool>,
 }
 
 /// What stands in one namespace for one binding.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct NamespaceResult {
     /// The binding.
     pub binding: Arc<str>,
     /// The Secret: with all that is held, or why not.
     pub secret: Result<(), Failure>,
     /// Domains that a registry of the set does not get.
-    pub contests: Arc<[Contest]>,
+    pub domain_conflicts: Arc<[DomainConflict]>,
     /// ServiceAccounts that it covers.
     pub matched: u32,
     /// Those that carry our entry.
@@ -49,19 +49,19 @@ pub fn namespace(view: &NamespaceView, snapshot: &Snapshot) -> Plan {
 }
 
 /// The same, where the part of some bindings stays, though they do not cover the namespace.
-pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept]) -> Plan {
+pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, retained: &[Retained]) -> Plan {
     let Some(facts) = view.facts.as_ref().filter(|facts| !facts.terminating) else { return Plan::default() };
     let covering = snapshot.covering(&view.name, facts);
-    let kept = kept_beside(&covering, facts, snapshot, kept);
+    let retained = kept_beside(&covering, facts, snapshot, retained);
     let of_phase = |phase: Phase| {
-        let kept = kept.iter().map(|(index, _)| *index).filter(|_| phase != Phase::Active);
-        let all = covering.iter().copied().chain(kept);
-        all.filter(|&i| snapshot.bound(i).phase == phase).collect::<Vec<_>>()
+        let retained = retained.iter().map(|(index, _)| *index).filter(|_| phase != Phase::Active);
+        let all = covering.iter().copied().chain(retained);
+        all.filter(|&i| snapshot.resolved(i).phase == phase).collect::<Vec<_>>()
     };
     let active = of_phase(Phase::Active);
     let suspended = of_phase(Phase::Suspended);
-    let held: Vec<(usize, &Kept)> =
-        kept.iter().copied().filter(|(i, _)| snapshot.bound(*i).phase == Phase::Active).collect();
+    let held: Vec<(usize, &Retained)> =
+        retained.iter().copied().filter(|(i, _)| snapshot.resolved(*i).phase == Phase::Active).collect();
     let abandoned = of_phase(Phase::Abandoning);
     let leaving = [of_phase(Phase::Withdrawing), of_phase(Phase::Retaining)].concat();
     let still: Vec<usize> = suspended
@@ -70,12 +70,12 @@ pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept
         .chain(held.iter().map(|(i, _)| *i))
         .chain(abandoned.iter().copied())
         .collect();
-    let guessed = |i: &usize| kept.iter().any(|(index, kept)| index == i && !kept.certain);
-    let content = || snapshot.content(&filling(&covering, &kept, snapshot));
+    let unverified = |i: &usize| retained.iter().any(|(index, retained)| index == i && !retained.verified);
+    let content = || snapshot.content(&filling(&covering, &retained, snapshot));
     let mut plan = if !active.is_empty() {
         serve(view, snapshot, &content(), (&active, &still))
-    } else if !held.is_empty() && !still.iter().any(guessed) {
-        let pending = held.iter().any(|(i, _)| snapshot.bound(*i).is_pending());
+    } else if !held.is_empty() && !still.iter().any(unverified) {
+        let pending = held.iter().any(|(i, _)| snapshot.resolved(*i).is_pending());
         Plan { changes: renew(view, &content(), pending).into_iter().collect(), ..Plan::default() }
     } else if still.len() > abandoned.len() || snapshot.keeps_all() {
         Plan::default()
@@ -84,34 +84,34 @@ pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept
         Plan { served: Some(false), ..Plan::default() }
     } else if !of_phase(Phase::Retaining).is_empty() {
         retain(view)
-    } else if leaving.is_empty() && !view.served && !facts.skip && snapshot.strangers_kept().is_some() {
+    } else if leaving.is_empty() && !view.served && !facts.skip && snapshot.unclaimed_until().is_some() {
         Plan::default()
     } else {
         withdraw(view, snapshot, !leaving.is_empty())
     };
     let suspended = suspended.iter().map(|&i| (i, Reason::Suspended, "the binding is suspended"));
-    let held = held.iter().filter(|(_, kept)| kept.held);
+    let held = held.iter().filter(|(_, retained)| retained.held);
     let held = held.map(|&(i, _)| (i, Reason::CoverageLost, "covered no more; the withdrawal is held"));
     let leaving = leaving.iter().chain(&abandoned);
     let leaving = leaving.map(|&i| (i, Reason::Withdrawing, "the binding is being deleted"));
     for (index, reason, message) in suspended.chain(held).chain(leaving) {
-        let mut standing = standing(view, snapshot, index, &Arc::from([]));
+        let mut result = result(view, snapshot, index, &Arc::from([]));
         // While nobody knows what is wanted nothing is taken back, and so no binding may go.
         let unknown = active.is_empty() && snapshot.keeps_all();
         if !plan.changes.is_empty() || reason != Reason::Withdrawing || unknown {
-            standing.secret = Err(Failure::new(reason, message));
+            result.secret = Err(Failure::new(reason, message));
         }
-        plan.standings.push(standing);
+        plan.results.push(result);
     }
     plan
 }
 
 /// Whose credentials our Secret shall hold; `None` where the namespace is not there or is going.
-pub fn filled_by(view: &NamespaceView, snapshot: &Snapshot, kept: &[Kept]) -> Option<Vec<usize>> {
+pub fn filled_by(view: &NamespaceView, snapshot: &Snapshot, retained: &[Retained]) -> Option<Vec<usize>> {
     let facts = view.facts.as_ref().filter(|facts| !facts.terminating)?;
     let covering = snapshot.covering(&view.name, facts);
-    let kept = kept_beside(&covering, facts, snapshot, kept);
-    Some(filling(&covering, &kept, snapshot))
+    let retained = kept_beside(&covering, facts, snapshot, retained);
+    Some(filling(&covering, &retained, snapshot))
 }
 
 /// Those whose part stays in the namespace, and that do not cover it.
@@ -119,19 +119,20 @@ fn kept_beside<'a>(
     covering: &[usize],
     facts: &NamespaceFacts,
     snapshot: &Snapshot,
-    kept: &'a [Kept],
-) -> Vec<(usize, &'a Kept)> {
-    let kept = kept.iter().filter(|_| !facts.skip);
-    let kept = kept.filter_map(|kept| Some((snapshot.index_of(&kept.binding)?, kept)));
-    kept.filter(|(index, _)| !covering.contains(index)).collect()
+    retained: &'a [Retained],
+) -> Vec<(usize, &'a Retained)> {
+    let retained = retained.iter().filter(|_| !facts.skip);
+    let retained = retained.filter_map(|retained| Some((snapshot.index_of(&retained.binding)?, retained)));
+    retained.filter(|(index, _)| !covering.contains(index)).collect()
 }
 
 /// Whose credentials stand in the Secret. A guess keeps what stands, and adds nothing to it.
-fn filling(covering: &[usize], kept: &[(usize, &Kept)], snapshot: &Snapshot) -> Vec<usize> {
-    let certain = kept.iter().filter(|(_, kept)| kept.certain).map(|(index, _)| *index);
-    let stands =
-        |i: &usize| matches!(snapshot.bound(*i).phase, Phase::Active | Phase::Suspended | Phase::Abandoning);
-    let mut filling: Vec<usize> = covering.iter().copied().chain(certain).filter(stands).collect();
+fn filling(covering: &[usize], retained: &[(usize, &Retained)], snapshot: &Snapshot) -> Vec<usize> {
+    let verified = retained.iter().filter(|(_, retained)| retained.verified).map(|(index, _)| *index);
+    let stands = |i: &usize| {
+        matches!(snapshot.resolved(*i).phase, Phase::Active | Phase::Suspended | Phase::Abandoning)
+    };
+    let mut filling: Vec<usize> = covering.iter().copied().chain(verified).filter(stands).collect();
     filling.sort_unstable();
     filling
 }
@@ -141,43 +142,43 @@ fn filling(covering: &[usize], kept: &[(usize, &Kept)], snapshot: &Snapshot) -> 
 fn serve(
     view: &NamespaceView,
     snapshot: &Snapshot,
-    content: &Arc<Content>,
+    content: &Arc<SecretContent>,
     (active, still): (&[usize], &[usize]),
 ) -> Plan {
-    let strangers = may_be_strangers(view, snapshot, content);
-    let (secret, write) = match fill(view, snapshot, (content, strangers), active) {
+    let unclaimed = may_be_unclaimed(view, snapshot, content);
+    let (secret, write) = match fill(view, snapshot, (content, unclaimed), active) {
         Filled::Stands => (Ok(()), None),
         Filled::Not(why) => (Err(why), None),
         Filled::Soon(why, write) => (Err(why), Some(write)),
     };
     let conflict = secret.as_ref().err().is_some_and(|f| f.reason == Reason::SecretConflict);
     let entries = entries(view, snapshot, (active, still), conflict);
-    let standings = active.iter().map(|&i| {
-        let bound = snapshot.bound(i);
-        let left_out = |large: &&TooLarge| large.leaves_out(&bound.binding.name);
+    let results = active.iter().map(|&i| {
+        let resolved = snapshot.resolved(i);
+        let left_out = |large: &&TooLarge| large.leaves_out(&resolved.binding.name);
         let secret = match (content.too_large.as_ref().filter(left_out), &secret) {
             (Some(large), _) => Err(Failure::new(Reason::SecretTooLarge, large.why.as_str())),
-            (None, Ok(())) if bound.keeps_entries => Err(Failure::new(
+            (None, Ok(())) if resolved.keeps_entries => Err(Failure::new(
                 Reason::CoverageLost,
                 "no ServiceAccount is covered; the withdrawal is held",
             )),
             (None, secret) => secret.clone(),
         };
-        Standing { secret, ..standing(view, snapshot, i, &content.contests) }
+        NamespaceResult { secret, ..result(view, snapshot, i, &content.domain_conflicts) }
     });
     Plan {
-        standings: standings.collect(),
+        results: results.collect(),
         changes: write.into_iter().chain(entries).collect(),
-        served: (!strangers).then_some(true),
+        served: (!unclaimed).then_some(true),
     }
 }
 
 /// Whether the Secret holds more than is asked for, of others that went with the CustomResourceDefinition and may be on
 /// their way back.
-fn may_be_strangers(view: &NamespaceView, snapshot: &Snapshot, content: &Content) -> bool {
+fn may_be_unclaimed(view: &NamespaceView, snapshot: &Snapshot, content: &SecretContent) -> bool {
     let found = view.secret.as_ref().filter(|secret| !view.served && may_go(secret));
     found
-        .zip(snapshot.strangers_kept())
+        .zip(snapshot.unclaimed_until())
         .is_some_and(|(secret, now)| secret.listing.would_lose_by(&content.listing, now))
 }
 
@@ -191,12 +192,12 @@ enum Filled {
 fn fill(
     view: &NamespaceView,
     snapshot: &Snapshot,
-    (content, strangers): (&Arc<Content>, bool),
+    (content, unclaimed): (&Arc<SecretContent>, bool),
     active: &[usize],
 ) -> Filled {
-    let adopt = active.iter().any(|&i| snapshot.bound(i).binding.adopt);
+    let adopt = active.iter().any(|&i| snapshot.resolved(i).binding.adopt);
     // What a suspended binding lacks is not asked for: it would be waited for in vain.
-    let pending = active.iter().any(|&i| snapshot.bound(i).is_pending());
+    let pending = active.iter().any(|&i| snapshot.resolved(i).is_pending());
     let progressing = |message| Failure::new(Reason::Progressing, message);
     let waiting = || Filled::Not(progressing("waiting for the first credential"));
     let found = view.secret.as_ref();
@@ -204,7 +205,8 @@ fn fill(
         return Filled::Not(failure);
     }
     // What is left out is lost. It must be told: of a binding that rests nobody would hear.
-    let is_active = |binding: &Arc<str>| active.iter().any(|&i| snapshot.bound(i).binding.name == *binding);
+    let is_active =
+        |binding: &Arc<str>| active.iter().any(|&i| snapshot.resolved(i).binding.name == *binding);
     let others_go_on = |left_out: &[Arc<str>]| left_out.iter().all(is_active);
     if let Some(large) = &content.too_large
         && !large.left_out.as_deref().is_some_and(others_go_on)
@@ -218,7 +220,7 @@ fn fill(
             Change::CreateSecret { content: content.clone() },
         ),
         Some(secret) if secret.fingerprint == content.fingerprint => Filled::Stands,
-        Some(_) if strangers => Filled::Not(progressing(
+        Some(_) if unclaimed => Filled::Not(progressing(
             "the Secret holds more than is asked for, and the CustomResourceDefinition is new: the bindings that \
              asked for the rest are waited for",
         )),
@@ -240,10 +242,10 @@ fn entries<'a>(
     // A pull must never wait for the Secret: it heals at the kubelet's next try, a missing entry never does.
     // Only where the Secret cannot come does an entry that leads nowhere make no sense.
     let attach = !conflict && view.refused.is_none();
-    let entries_stay = active.iter().any(|&i| snapshot.bound(i).keeps_entries);
+    let entries_stay = active.iter().any(|&i| snapshot.resolved(i).keeps_entries);
     view.service_accounts.iter().filter_map(move |account| {
         let covers =
-            |i: &usize| snapshot.bound(*i).binding.service_accounts.covers(&account.name, &account.labels);
+            |i: &usize| snapshot.resolved(*i).binding.service_accounts.covers(&account.name, &account.labels);
         let want = match (active.iter().any(covers) && !account.skip, still.iter().any(covers)) {
             _ if conflict => Want::AsIs,
             (true, _) if attach => Want::Attached,
@@ -267,14 +269,14 @@ fn set_pull_secrets(account: &ServiceAccountView, snapshot: &Snapshot, want: Wan
 }
 
 /// Where what stands is kept though nobody covers it, pulls go on: its credentials are renewed. Nothing else is mended.
-fn renew(view: &NamespaceView, content: &Arc<Content>, pending: bool) -> Option<Change> {
+fn renew(view: &NamespaceView, content: &Arc<SecretContent>, pending: bool) -> Option<Change> {
     let secret = view.secret.as_ref().filter(|secret| may_go(secret))?;
     let stale = secret.fingerprint != content.fingerprint;
     let usable = !pending && !content.is_empty && content.too_large.is_none();
     (stale && usable).then(|| update(view, secret, content))
 }
 
-fn update(view: &NamespaceView, secret: &SecretView, content: &Arc<Content>) -> Change {
+fn update(view: &NamespaceView, secret: &SecretView, content: &Arc<SecretContent>) -> Change {
     Change::UpdateSecret {
         content: content.clone(),
         resource_version: secret.resource_version.clone(),
@@ -302,8 +304,13 @@ fn conflict(view: &NamespaceView, secret: &SecretView, adopt: bool, name: &str) 
     }
 }
 
-fn standing(view: &NamespaceView, snapshot: &Snapshot, index: usize, contests: &Arc<[Contest]>) -> Standing {
-    let binding = &snapshot.bound(index).binding;
+fn result(
+    view: &NamespaceView,
+    snapshot: &Snapshot,
+    index: usize,
+    domain_conflicts: &Arc<[DomainConflict]>,
+) -> NamespaceResult {
+    let binding = &snapshot.resolved(index).binding;
     let (mut matched, mut bound) = (0, 0);
     for account in &view.service_accounts {
         if !account.skip && binding.service_accounts.covers(&account.name, &account.labels) {
@@ -312,7 +319,13 @@ fn standing(view: &NamespaceView, snapshot: &Snapshot, index: usize, contests: &
                 u32::from(account.pull_secrets.iter().any(|name| name.as_ref() == snapshot.secret_name()));
         }
     }
-    Standing { binding: binding.name.clone(), secret: Ok(()), contests: contests.clone(), matched, bound }
+    NamespaceResult {
+        binding: binding.name.clone(),
+        secret: Ok(()),
+        domain_conflicts: domain_conflicts.clone(),
+        matched,
+        bound,
+    }
 }
 
 /// Whether a Secret is ours and was not left behind on purpose. One of another type was never made by us.
@@ -356,5 +369,4 @@ fn retain(view: &NamespaceView) -> Plan {
 }
 
 #[cfg(test)]
-#[path = "namespace_tests.rs"]
 mod tests;

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::snapshot::{Bound, Issue};
+use super::snapshot::{RegistryCredential, ResolvedBinding};
 use crate::api::names;
 
 /// Kubernetes refuses a Secret whose data is larger, in bytes before base64.
@@ -137,7 +137,7 @@ impl Template {
 
 /// What the Secret of one set of bindings holds. Shared by all namespaces that this set covers.
 #[derive(Debug)]
-pub struct Content {
+pub struct SecretContent {
     /// The base64 text of `.dockerconfigjson`.
     pub data: SecretString,
     /// Value of the annotation that lists each registry's domains and expiry.
@@ -147,7 +147,7 @@ pub struct Content {
     /// What it lists.
     pub listing: Listing,
     /// Domains that a registry claims and does not get.
-    pub contests: Arc<[Contest]>,
+    pub domain_conflicts: Arc<[DomainConflict]>,
     /// Whether it holds no credential at all.
     pub is_empty: bool,
     /// Bytes of the data.
@@ -174,7 +174,7 @@ impl TooLarge {
 
 /// A registry that does not get a domain which it claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contest {
+pub struct DomainConflict {
     /// The binding that loses.
     pub binding: Arc<str>,
     /// Index of its registry.
@@ -193,15 +193,15 @@ struct Listed<'a> {
 
 /// Renders the content for a set of bindings, which come in the order of their precedence. Where all are too much, those
 /// that come last are left out, each as a whole.
-pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
+pub fn render(template: &Template, bindings: &[&ResolvedBinding]) -> SecretContent {
     let all = render_all(template, bindings);
     let Some(too_large) = all.too_large.as_ref().filter(|_| bindings.len() > 1) else { return all };
-    let (mut fitting, mut left_out): (Vec<&Bound>, Vec<Arc<str>>) = Default::default();
-    for bound in bindings {
-        fitting.push(bound);
+    let (mut fitting, mut left_out): (Vec<&ResolvedBinding>, Vec<Arc<str>>) = Default::default();
+    for resolved in bindings {
+        fitting.push(resolved);
         if render_all(template, &fitting).too_large.is_some() {
             fitting.pop();
-            left_out.push(bound.binding.name.clone());
+            left_out.push(resolved.binding.name.clone());
         }
     }
     let content = render_all(template, &fitting);
@@ -209,24 +209,24 @@ pub fn render(template: &Template, bindings: &[&Bound]) -> Content {
         return all;
     }
     let too_large = TooLarge { why: too_large.why.clone(), left_out: Some(left_out.into()) };
-    Content { too_large: Some(too_large), ..content }
+    SecretContent { too_large: Some(too_large), ..content }
 }
 
-fn render_all(template: &Template, bindings: &[&Bound]) -> Content {
-    let mut owners: BTreeMap<&str, (&Bound, usize)> = BTreeMap::new();
+fn render_all(template: &Template, bindings: &[&ResolvedBinding]) -> SecretContent {
+    let mut owners: BTreeMap<&str, (&ResolvedBinding, usize)> = BTreeMap::new();
     let mut in_order: Vec<&str> = Vec::new();
-    let mut contests = Vec::new();
-    for bound in bindings {
-        for (index, issue) in bound.registries.iter().enumerate() {
-            let Issue::Held { domains, .. } = issue else { continue };
+    let mut domain_conflicts = Vec::new();
+    for resolved in bindings {
+        for (index, credential) in resolved.registries.iter().enumerate() {
+            let RegistryCredential::Held { domains, .. } = credential else { continue };
             let mut lost = Vec::new();
             for domain in domains.iter() {
                 let (owner, at) = *owners.entry(domain.as_str()).or_insert_with(|| {
                     in_order.push(domain);
-                    (*bound, index)
+                    (*resolved, index)
                 });
                 // The same token under two bindings is no contest.
-                if owner.binding.registries[at].key != bound.binding.registries[index].key {
+                if owner.binding.registries[at].key != resolved.binding.registries[index].key {
                     lost.push(format!(
                         "{domain} is claimed first by binding {}, registry {at}",
                         owner.binding.name
@@ -234,8 +234,8 @@ fn render_all(template: &Template, bindings: &[&Bound]) -> Content {
                 }
             }
             if !lost.is_empty() {
-                contests.push(Contest {
-                    binding: bound.binding.name.clone(),
+                domain_conflicts.push(DomainConflict {
+                    binding: resolved.binding.name.clone(),
                     registry: index,
                     message: lost.join("; "),
                 });
@@ -245,12 +245,12 @@ fn render_all(template: &Template, bindings: &[&Bound]) -> Content {
     let mut auths = BTreeMap::new();
     let mut listed: BTreeMap<String, Listed<'_>> = BTreeMap::new();
     let mut expiries = Vec::new();
-    for (domain, (bound, index)) in &owners {
-        let Issue::Held { credential, .. } = &bound.registries[*index] else { continue };
+    for (domain, (resolved, index)) in &owners {
+        let RegistryCredential::Held { credential, .. } = &resolved.registries[*index] else { continue };
         let token = credential.token.expose_secret();
         let auth = STANDARD.encode(format!("{}:{token}", credential.username));
         auths.insert(*domain, Auth { username: &credential.username, password: token, auth });
-        let key = &bound.binding.registries[*index].key;
+        let key = &resolved.binding.registries[*index].key;
         expiries.push(credential.expires_at);
         listed
             .entry(key.id())
@@ -273,12 +273,12 @@ fn render_all(template: &Template, bindings: &[&Bound]) -> Content {
     let mut annotations = template.annotations.clone();
     annotations.insert(names::ANNOTATION_REGISTRIES.to_owned(), registries.clone());
     let sizes = (json.len(), annotations.iter().map(|(key, value)| key.len() + value.len()).sum());
-    Content {
+    SecretContent {
         fingerprint: template.fingerprint(&values, &template.all_labels(), &annotations),
         data: data.into(),
         listing,
         registries,
-        contests: contests.into(),
+        domain_conflicts: domain_conflicts.into(),
         is_empty,
         size: json.len(),
         too_large: too_large(sizes, || parts(&config, &in_order)),
@@ -339,5 +339,4 @@ struct Auth<'a> {
 }
 
 #[cfg(test)]
-#[path = "secret_tests.rs"]
 mod tests;

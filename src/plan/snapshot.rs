@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use k8s_openapi::jiff::Timestamp;
 
 use super::admission::{Parameters, parameters};
-use super::secret::{Content, Template, render};
+use super::secret::{SecretContent, Template, render};
 use super::view::NamespaceFacts;
 use crate::model::{Binding, Credential};
 
@@ -27,7 +27,7 @@ pub enum Phase {
 
 /// One registry of a binding, with what is held for it.
 #[derive(Clone, Debug)]
-pub enum Issue {
+pub enum RegistryCredential {
     /// The first attempt is under way: a Secret that does not stand yet can wait for it.
     Pending,
     /// There is nothing to write.
@@ -43,21 +43,21 @@ pub enum Issue {
 
 /// A binding and what is held for its registries.
 #[derive(Clone, Debug)]
-pub struct Bound {
+pub struct ResolvedBinding {
     /// The binding.
     pub binding: Arc<Binding>,
     /// What it asks.
     pub phase: Phase,
     /// One a registry, in their order.
-    pub registries: Vec<Issue>,
+    pub registries: Vec<RegistryCredential>,
     /// Whether it covers no ServiceAccount any more, and the entries that it gave stay for a while.
     pub keeps_entries: bool,
 }
 
-impl Bound {
+impl ResolvedBinding {
     /// Whether a first attempt is still under way.
     pub fn is_pending(&self) -> bool {
-        self.registries.iter().any(|issue| matches!(issue, Issue::Pending))
+        self.registries.iter().any(|credential| matches!(credential, RegistryCredential::Pending))
     }
 }
 
@@ -65,32 +65,33 @@ impl Bound {
 #[derive(Debug)]
 pub struct Snapshot {
     /// Sorted by age, then name: the order of precedence.
-    bindings: Vec<Bound>,
+    bindings: Vec<ResolvedBinding>,
     /// Whether some binding could not be read: then nobody can say what is not wanted.
     coverage_unknown: bool,
     /// The time it is made at, where what no binding asks for may belong to one that comes back.
-    strangers_kept: Option<Timestamp>,
+    unclaimed_until: Option<Timestamp>,
     /// Whether the API server may still add entries that are not wanted any more.
     awaits_admission: bool,
     template: Arc<Template>,
     /// Contents by the set of bindings that they are made of, so that a thousand namespaces share one.
-    contents: Mutex<HashMap<Vec<usize>, Arc<Content>>>,
+    contents: Mutex<HashMap<Vec<usize>, Arc<SecretContent>>>,
     /// What the API server should be told, once somebody asked.
     parameters: OnceLock<Parameters>,
 }
 
 impl Snapshot {
     /// A snapshot of these bindings.
-    pub fn new(template: Arc<Template>, mut bindings: Vec<Bound>, coverage_unknown: bool) -> Self {
+    pub fn new(template: Arc<Template>, mut bindings: Vec<ResolvedBinding>, coverage_unknown: bool) -> Self {
         bindings.sort_by(|a, b| {
-            let age = |bound: &Bound| (bound.binding.created_at, bound.binding.name.clone());
+            let age =
+                |resolved: &ResolvedBinding| (resolved.binding.created_at, resolved.binding.name.clone());
             age(a).cmp(&age(b))
         });
         let contents = Mutex::default();
         Self {
             bindings,
             coverage_unknown,
-            strangers_kept: None,
+            unclaimed_until: None,
             awaits_admission: false,
             template,
             contents,
@@ -100,19 +101,19 @@ impl Snapshot {
 
     /// The same at this time, where what no binding asks for and this process never served is left as it is.
     #[must_use]
-    pub fn keeping_strangers(mut self, now: Option<Timestamp>) -> Self {
-        self.strangers_kept = now;
+    pub fn keeping_unclaimed_until(mut self, now: Option<Timestamp>) -> Self {
+        self.unclaimed_until = now;
         self
     }
 
     /// The time it was made at, if what no binding asks for may belong to one that comes back.
-    pub fn strangers_kept(&self) -> Option<Timestamp> {
-        self.strangers_kept
+    pub fn unclaimed_until(&self) -> Option<Timestamp> {
+        self.unclaimed_until
     }
 
     /// The index of a binding.
     pub fn index_of(&self, binding: &str) -> Option<usize> {
-        self.bindings.iter().position(|bound| *bound.binding.name == *binding)
+        self.bindings.iter().position(|resolved| *resolved.binding.name == *binding)
     }
 
     /// The same, where the API server may still add entries that are not wanted any more. One that is detached before
@@ -152,27 +153,27 @@ impl Snapshot {
         if facts.skip {
             return Vec::new();
         }
-        let covers = |bound: &Bound| bound.binding.namespaces.covers(name, &facts.labels);
+        let covers = |resolved: &ResolvedBinding| resolved.binding.namespaces.covers(name, &facts.labels);
         (0..self.bindings.len()).filter(|&i| covers(&self.bindings[i])).collect()
     }
 
     /// The binding at an index that [`Self::covering`] gave.
-    pub fn bound(&self, index: usize) -> &Bound {
+    pub fn resolved(&self, index: usize) -> &ResolvedBinding {
         &self.bindings[index]
     }
 
     /// All bindings.
-    pub fn bindings(&self) -> &[Bound] {
+    pub fn bindings(&self) -> &[ResolvedBinding] {
         &self.bindings
     }
 
     /// What the Secret of a set of bindings holds.
-    pub fn content(&self, set: &[usize]) -> Arc<Content> {
+    pub fn content(&self, set: &[usize]) -> Arc<SecretContent> {
         let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(content) = contents.get(set) {
             return content.clone();
         }
-        let bindings: Vec<&Bound> = set.iter().map(|&i| &self.bindings[i]).collect();
+        let bindings: Vec<&ResolvedBinding> = set.iter().map(|&i| &self.bindings[i]).collect();
         let content = Arc::new(render(&self.template, &bindings));
         contents.insert(set.to_vec(), content.clone());
         content
@@ -180,5 +181,4 @@ impl Snapshot {
 }
 
 #[cfg(test)]
-#[path = "snapshot_tests.rs"]
 mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use super::tally::{Failure, Tally};
+use super::rollup::{Failure, Rollup};
 use crate::api::status::{
     AcrCredentialBindingStatus, NamespaceCounts, PairStatus, RegistryStatus, ServiceAccountCounts, Summary,
 };
@@ -50,12 +50,12 @@ pub struct Facts<'a> {
     /// One a registry, in their order.
     pub registries: Vec<RegistryFacts>,
     /// What stands.
-    pub tally: &'a Tally,
+    pub rollup: &'a Rollup,
     /// The refresh request that was acted upon.
     pub handled_refresh_at: Option<String>,
     /// Since when and why the withdrawal of what it covered is held.
     pub held: Option<(Timestamp, Failure)>,
-    /// Conditions that others decide: `LegacyConfigValid`, `Fenced`. Status, then why.
+    /// Conditions that others decide: `LegacyConfigValid`, `PoliciesEnforced`. Status, then why.
     pub others: Vec<(ConditionType, bool, Failure)>,
 }
 
@@ -84,7 +84,7 @@ pub fn status(
         })
         .collect::<Vec<_>>();
     let (pairs, omitted) = pairs(facts, &writer, previous);
-    let (matched, bound) = facts.tally.service_accounts();
+    let (matched, bound) = facts.rollup.service_accounts();
     let issued = facts.registries.iter().filter(|r| r.held.is_some_and(|(_, end)| end > now)).count();
     let verdict = verdict(facts, issued, now);
     let mut conditions = vec![writer.condition(ConditionType::Ready, verdict.ready, &verdict.why, earlier)];
@@ -107,14 +107,14 @@ pub fn status(
         last_handled_refresh_at: facts.handled_refresh_at.clone(),
         summary: Some(Summary {
             registries: format!("{issued}/{}", facts.registries.len()),
-            namespaces: format!("{}/{}", facts.tally.ready(), facts.tally.matched()),
+            namespaces: format!("{}/{}", facts.rollup.ready(), facts.rollup.matched()),
             service_accounts: format!("{bound}/{matched}"),
             identities: identities(&facts.registries),
             expires_at: facts.registries.iter().filter_map(|r| r.held).map(|(_, end)| end).min().map(time),
         }),
         namespaces: Some(NamespaceCounts {
-            matched: count(facts.tally.matched()),
-            ready: count(facts.tally.ready()),
+            matched: count(facts.rollup.matched()),
+            ready: count(facts.rollup.ready()),
         }),
         service_accounts: Some(ServiceAccountCounts { matched, bound }),
         registries,
@@ -145,7 +145,7 @@ struct Verdict {
 /// The conditions of the binding as a whole. The gravest thing that is wrong gives the reason; nothing that works
 /// is hidden, since registries and pairs have conditions of their own.
 fn verdict(facts: &Facts<'_>, issued: usize, now: Timestamp) -> Verdict {
-    let (matched, bound) = facts.tally.service_accounts();
+    let (matched, bound) = facts.rollup.service_accounts();
     let total = facts.registries.len();
     let dead = |r: &RegistryFacts| r.held.is_none_or(|(_, end)| end <= now);
     let failing = || facts.registries.iter().filter_map(|r| Some((r, r.failure.as_ref()?)));
@@ -157,14 +157,16 @@ fn verdict(facts: &Facts<'_>, issued: usize, now: Timestamp) -> Verdict {
             );
             Failure::new(failure.reason, message)
         });
-    let unserved =
-        facts.tally.failing().filter_map(|namespace| Some((namespace, namespace_failure(facts, namespace)?)));
+    let unserved = facts
+        .rollup
+        .failing()
+        .filter_map(|namespace| Some((namespace, namespace_failure(facts, namespace)?)));
     let unserved = unserved.filter(|(_, failure)| failure.reason != Reason::Progressing);
     let unserved = gravest(unserved, |(_, failure)| failure.reason).map(|(namespace, failure)| {
-        let count = facts.tally.failing().count();
+        let count = facts.rollup.failing().count();
         let message = format!(
             "{count} of {} namespaces not ready; {namespace}: {}",
-            facts.tally.matched(),
+            facts.rollup.matched(),
             failure.message
         );
         Failure::new(failure.reason, message)
@@ -176,9 +178,9 @@ fn verdict(facts: &Facts<'_>, issued: usize, now: Timestamp) -> Verdict {
         );
         (failure.clone(), Failure::new(Reason::RefreshFailing, message))
     });
-    let progressing = facts.tally.is_converging()
+    let progressing = facts.rollup.is_converging()
         || bound < matched
-        || facts.tally.ready() < facts.tally.matched()
+        || facts.rollup.ready() < facts.rollup.matched()
         || (issued < total && failed.is_none());
     let stalled = [&facts.standstill, &failed, &unserved]
         .into_iter()
@@ -198,8 +200,8 @@ fn verdict(facts: &Facts<'_>, issued: usize, now: Timestamp) -> Verdict {
     if progressing {
         let message = format!(
             "{} of {} namespaces, {bound} of {matched} ServiceAccounts and {issued} of {total} registries so far",
-            facts.tally.ready(),
-            facts.tally.matched(),
+            facts.rollup.ready(),
+            facts.rollup.matched(),
         );
         return Verdict {
             ready: false,
@@ -210,13 +212,15 @@ fn verdict(facts: &Facts<'_>, issued: usize, now: Timestamp) -> Verdict {
     }
     let why = match failing_refresh {
         Some((_, why)) => why,
-        None if facts.tally.matched() == 0 => Failure::new(Reason::NothingCovered, "no namespace is covered"),
+        None if facts.rollup.matched() == 0 => {
+            Failure::new(Reason::NothingCovered, "no namespace is covered")
+        }
         None if matched == 0 => Failure::new(Reason::NothingCovered, "no ServiceAccount is covered"),
         None => Failure::new(
             Reason::Succeeded,
             format!(
                 "{total} registries serve {} namespaces and {matched} ServiceAccounts",
-                facts.tally.matched()
+                facts.rollup.matched()
             ),
         ),
     };
@@ -225,7 +229,7 @@ fn verdict(facts: &Facts<'_>, issued: usize, now: Timestamp) -> Verdict {
 
 /// How far a withdrawal has come, and what keeps it.
 fn withdrawing(facts: &Facts<'_>, why: &Failure, blocked: Option<&Failure>) -> Failure {
-    let (done, all) = (facts.tally.ready(), facts.tally.matched());
+    let (done, all) = (facts.rollup.ready(), facts.rollup.matched());
     let blocked = blocked.filter(|failure| failure.reason != why.reason);
     let blocked =
         blocked.map(|failure| format!("; {}: {}", failure.reason, failure.message)).unwrap_or_default();
@@ -245,10 +249,10 @@ fn gravest<T>(all: impl Iterator<Item = T>, reason: impl Fn(&T) -> Reason) -> Op
 }
 
 fn namespace_failure(facts: &Facts<'_>, namespace: &str) -> Option<Failure> {
-    facts.tally.failure(namespace).cloned().or_else(|| {
-        let contested = |i| facts.tally.contest(namespace, facts.name, i);
-        let contest = (0..facts.registries.len()).find_map(contested)?;
-        Some(Failure::new(Reason::DomainContested, contest.message.as_str()))
+    facts.rollup.failure(namespace).cloned().or_else(|| {
+        let contested = |i| facts.rollup.conflict(namespace, facts.name, i);
+        let conflict = (0..facts.registries.len()).find_map(contested)?;
+        Some(Failure::new(Reason::DomainContested, conflict.message.as_str()))
     })
 }
 
@@ -299,7 +303,7 @@ fn pairs(
     let dead: Vec<bool> =
         facts.registries.iter().map(|r| r.held.is_none_or(|(_, end)| end <= writer.now)).collect();
     let state = |i: usize, namespace: &str| -> Result<(), Failure> {
-        if let Some(failure) = facts.tally.failure(namespace) {
+        if let Some(failure) = facts.rollup.failure(namespace) {
             return Err(failure.clone());
         }
         if let (true, registry) = (dead[i], &facts.registries[i]) {
@@ -308,15 +312,15 @@ fn pairs(
                 .clone()
                 .unwrap_or_else(|| Failure::new(Reason::NotIssued, "no live credential is held")));
         }
-        match facts.tally.contest(namespace, facts.name, i) {
-            Some(contest) => Err(Failure::new(Reason::DomainContested, contest.message.as_str())),
+        match facts.rollup.conflict(namespace, facts.name, i) {
+            Some(conflict) => Err(Failure::new(Reason::DomainContested, conflict.message.as_str())),
             None => Ok(()),
         }
     };
     // Namespaces that fail, then as many others as could be listed: what is left out is never looked at.
-    let failing: BTreeSet<&Arc<str>> = facts.tally.failing().collect();
+    let failing: BTreeSet<&Arc<str>> = facts.rollup.failing().collect();
     let first = failing.iter().copied().take(MAX_PAIRS);
-    let rest = facts.tally.namespaces().filter(|n| !failing.contains(*n)).take(MAX_PAIRS);
+    let rest = facts.rollup.namespaces().filter(|n| !failing.contains(*n)).take(MAX_PAIRS);
     let mut listed: Vec<Listed<'_>> = first
         .chain(rest)
         .flat_map(|namespace| {
@@ -329,7 +333,7 @@ fn pairs(
         .collect();
     listed.sort_by_key(|(ready, ..)| *ready);
     listed.truncate(MAX_PAIRS);
-    let omitted = count(facts.tally.namespaces().count() * facts.registries.len()) - count(listed.len());
+    let omitted = count(facts.rollup.namespaces().count() * facts.registries.len()) - count(listed.len());
     let pairs = listed
         .into_iter()
         .map(|(ready, registry, namespace, state)| {
@@ -393,5 +397,4 @@ fn count(n: usize) -> i64 {
 }
 
 #[cfg(test)]
-#[path = "status_tests.rs"]
 mod tests;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::rollup::Failure;
 use super::secret::{Fingerprint, Listing};
-use super::tally::Failure;
 use crate::model::Labels;
 
 /// One namespace as the index keeps it.

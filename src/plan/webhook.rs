@@ -235,5 +235,4 @@ fn conditions(group: &Group<'_>, own_namespace: &str) -> Vec<MatchCondition> {
 }
 
 #[cfg(test)]
-#[path = "webhook_tests.rs"]
 mod tests;

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use super::Metrics;
 use super::metrics::{Admitted, AdmittedLabel};
-use super::review::{About, Misunderstood, Review, read};
+use super::review::{About, InvalidReview, Review, read};
 use crate::api::names;
 use crate::cluster::Index;
 use crate::plan::admission::{asking, attached, attached_unseen};
@@ -91,7 +91,7 @@ async fn review(State(answers): State<Answers>, request: Request) -> Response {
             Json(answer).into_response()
         }
         Err(refusal) => {
-            answers.count(Admitted::Misunderstood, started);
+            answers.count(Admitted::InvalidReview, started);
             refusal
         }
     }
@@ -136,7 +136,7 @@ impl Answers {
         let _place = place.acquire().await;
         let body = tokio::time::timeout(within, Bytes::from_request(request, &())).await;
         let body = body.map_err(|_| late())?.map_err(IntoResponse::into_response)?;
-        read(&body).map_err(|Misunderstood(why)| (StatusCode::BAD_REQUEST, why).into_response())
+        read(&body).map_err(|InvalidReview(why)| (StatusCode::BAD_REQUEST, why).into_response())
     }
 
     async fn answer(&self, review: Review) -> (Admitted, Value) {
@@ -201,5 +201,4 @@ fn allowed(uid: &str, patch: Option<Value>) -> Value {
 }
 
 #[cfg(test)]
-#[path = "admission_tests.rs"]
 mod tests;

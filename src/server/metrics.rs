@@ -63,7 +63,7 @@ pub enum Admitted {
     /// Its namespace was not known yet, and its name alone does not cover it.
     Unseen,
     /// The question could not be understood.
-    Misunderstood,
+    InvalidReview,
 }
 
 /// Label `outcome`.

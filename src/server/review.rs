@@ -21,7 +21,7 @@ const NAME: usize = 253;
 
 /// A review that cannot be answered, in words.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Misunderstood(pub String);
+pub struct InvalidReview(pub String);
 
 /// A review.
 #[derive(Debug)]
@@ -47,12 +47,12 @@ pub struct About {
 ///
 /// # Errors
 /// It is none, of a version that is not known, or about something that is no ServiceAccount.
-pub fn read(body: &[u8]) -> Result<Review, Misunderstood> {
+pub fn read(body: &[u8]) -> Result<Review, InvalidReview> {
     let envelope: Envelope = serde_json::from_slice(body)
-        .map_err(|error| Misunderstood(format!("this is no AdmissionReview: {error}")))?;
+        .map_err(|error| InvalidReview(format!("this is no AdmissionReview: {error}")))?;
     let Envelope { api_version, request } = envelope;
     if api_version != "admission.k8s.io/v1" {
-        return Err(Misunderstood(format!("{api_version:?} is not admission.k8s.io/v1")));
+        return Err(InvalidReview(format!("{api_version:?} is not admission.k8s.io/v1")));
     }
     let is_ours = request.resource.group.is_empty()
         && request.resource.resource == "serviceaccounts"
@@ -62,7 +62,7 @@ pub fn read(body: &[u8]) -> Result<Review, Misunderstood> {
         return Ok(Review { uid: request.uid, about: None });
     }
     let Subject { request: Object { object } } = serde_json::from_slice(body)
-        .map_err(|error| Misunderstood(format!("request.object is no ServiceAccount: {error}")))?;
+        .map_err(|error| InvalidReview(format!("request.object is no ServiceAccount: {error}")))?;
     let has_list = object.image_pull_secrets.is_some();
     let about = About { namespace: request.namespace, account: object.view(), has_list };
     Ok(Review { uid: request.uid, about: Some(about) })
@@ -108,7 +108,7 @@ struct Object {
 struct Account {
     metadata: Metadata,
     #[serde(default)]
-    image_pull_secrets: Option<Few<Vec<Reference>>>,
+    image_pull_secrets: Option<Bounded<Vec<Reference>>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -119,7 +119,7 @@ struct Metadata {
     #[serde(default)]
     generate_name: String,
     #[serde(default)]
-    labels: Option<Few<BTreeMap<String, String>>>,
+    labels: Option<Bounded<BTreeMap<String, String>>>,
     #[serde(default)]
     annotations: Option<Skip>,
 }
@@ -146,21 +146,21 @@ impl Account {
 }
 
 /// A list or a map with no more than [`MOST`] parts.
-struct Few<T>(T);
+struct Bounded<T>(T);
 
-struct FewOf<T>(PhantomData<T>);
+struct BoundedVisitor<T>(PhantomData<T>);
 
 fn few<E: Error>(count: usize) -> Result<(), E> {
     if count > MOST { Err(E::custom(format!("more than {MOST} in one map or list"))) } else { Ok(()) }
 }
 
-impl<'de> Deserialize<'de> for Few<Vec<Reference>> {
+impl<'de> Deserialize<'de> for Bounded<Vec<Reference>> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(FewOf(PhantomData::<Vec<Reference>>)).map(Few)
+        deserializer.deserialize_seq(BoundedVisitor(PhantomData::<Vec<Reference>>)).map(Bounded)
     }
 }
 
-impl<'de> Visitor<'de> for FewOf<Vec<Reference>> {
+impl<'de> Visitor<'de> for BoundedVisitor<Vec<Reference>> {
     type Value = Vec<Reference>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -180,13 +180,13 @@ impl<'de> Visitor<'de> for FewOf<Vec<Reference>> {
     }
 }
 
-impl<'de> Deserialize<'de> for Few<BTreeMap<String, String>> {
+impl<'de> Deserialize<'de> for Bounded<BTreeMap<String, String>> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FewOf(PhantomData::<BTreeMap<String, String>>)).map(Few)
+        deserializer.deserialize_map(BoundedVisitor(PhantomData::<BTreeMap<String, String>>)).map(Bounded)
     }
 }
 
-impl<'de> Visitor<'de> for FewOf<BTreeMap<String, String>> {
+impl<'de> Visitor<'de> for BoundedVisitor<BTreeMap<String, String>> {
     type Value = BTreeMap<String, String>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

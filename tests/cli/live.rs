@@ -158,8 +158,8 @@ async fn a_plan_tells_what_would_be_written_and_writes_nothing() {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "default");
     let others =
         ["acr-credential-secret-aggregation-p2p", "aliyun-acr-credential-a-p2p", "aliyun-acr-credential"];
-    let leavings = ["aliyun-acr-credential-a", "aliyun-acr-credential-b"];
-    for name in [&["acr-credential-secret-aggregation"][..], &leavings, &others].concat() {
+    let leftovers = ["aliyun-acr-credential-a", "aliyun-acr-credential-b"];
+    for name in [&["acr-credential-secret-aggregation"][..], &leftovers, &others].concat() {
         let object = json!({
             "metadata": { "name": name },
             "type": "kubernetes.io/dockerconfigjson",
@@ -168,7 +168,7 @@ async fn a_plan_tells_what_would_be_written_and_writes_nothing() {
         secrets.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
     }
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), "default");
-    for (name, secret) in [("old", leavings[0]), ("by-hand", "acr-credential-secret-aggregation")] {
+    for (name, secret) in [("old", leftovers[0]), ("by-hand", "acr-credential-secret-aggregation")] {
         let labels = json!({ "app": name });
         let pods = json!({ "imagePullSecrets": [{ "name": secret }], "containers": [{ "name": "c", "image": "i" }] });
         let template = json!({ "metadata": { "labels": labels }, "spec": pods });
@@ -192,7 +192,7 @@ async fn a_plan_tells_what_would_be_written_and_writes_nothing() {
         "kube-public: would create the Secret and add our entry to imagePullSecrets of default",
         "2 namespaces would be written to, 0 stand already, 0 would not be served; nothing was written",
         "  default: aliyun-acr-credential-a is named by Deployment old",
-        "left by the documented component, not written any more (--remove-leavings deletes them): \
+        "left by the documented component, not written any more (--remove-leftovers deletes them): \
          default/aliyun-acr-credential-a, default/aliyun-acr-credential-b",
     ] {
         assert!(planned.out.lines().any(|told| told == line), "{line} in {}", planned.out);
@@ -217,10 +217,10 @@ async fn a_plan_tells_what_would_be_written_and_writes_nothing() {
     let ours = writes.filter(|e| e.namespace == "default" || e.namespace == "kube-public");
     assert_eq!(ours.len(), 0);
 
-    let removed = on(&plane, &["plan", "--remove-leavings", &path]);
+    let removed = on(&plane, &["plan", "--remove-leftovers", &path]);
     assert_eq!(removed.code, Some(0), "{}", removed.err);
     assert!(removed.out.contains("aliyun-acr-credential-a is named by Deployment old"), "{}", removed.out);
-    for name in leavings {
+    for name in leftovers {
         assert!(removed.err.contains(&format!("deleted default/{name}\n")), "{}", removed.err);
         assert!(secrets.get_opt(name).await.unwrap().is_none(), "{name}");
     }

@@ -3,7 +3,7 @@
 use acr_credential_binding::api::Reason;
 use acr_credential_binding::cloud::Retry;
 use acr_credential_binding::model::RegistryKey;
-use acr_credential_binding::model::identity::Base;
+use acr_credential_binding::model::identity::CredentialSource;
 use acr_lab::cloud::world::{AccessKey, KeyStatus};
 use secrecy::ExposeSecret;
 
@@ -13,11 +13,14 @@ const PULLER: &str = "LTAI-demo-partner-puller";
 const HOPPER: &str = "LTAI-demo-partner-hopper";
 
 fn direct() -> RegistryKey {
-    near_as("cri-demo0003", identity(Base::AccessKey { secret: "partner".into() }, None))
+    near_as("cri-demo0003", identity(CredentialSource::AccessKey { secret: "partner".into() }, None))
 }
 
 fn onward() -> RegistryKey {
-    near_as("cri-demo0003", identity(Base::AccessKey { secret: "hopper".into() }, Some(PARTNER_ROLE)))
+    near_as(
+        "cri-demo0003",
+        identity(CredentialSource::AccessKey { secret: "hopper".into() }, Some(PARTNER_ROLE)),
+    )
 }
 
 /// The demonstration, with either user's pair in a Secret of its own.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Mutex;
 
 use acr_credential_binding::api::Reason;
-use acr_credential_binding::cloud::{Failure, KeyPair, OidcToken, Retry, Sources};
+use acr_credential_binding::cloud::{Failure, IdentitySources, KeyPair, OidcToken, Retry};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use secrecy::SecretString;
@@ -53,7 +53,7 @@ fn pair((id, secret): &(String, String)) -> KeyPair {
     KeyPair { id: id.as_str().into(), secret: SecretString::from(secret.as_str()), token: None }
 }
 
-impl Sources for Cluster {
+impl IdentitySources for Cluster {
     fn key_pair<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<KeyPair, Failure>> {
         let absent = || Failure::new(Reason::SecretNotFound, Retry::Rarely, "no such Secret");
         let read = self.read(|things| things.pairs.get(secret).map(pair).ok_or_else(absent));

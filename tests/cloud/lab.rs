@@ -5,7 +5,7 @@ use std::sync::Arc;
 use acr_credential_binding::cloud::{
     Alibaba, Environment, Failure, Lab as Simulated, Reach, Settings, TokenMode, Verify,
 };
-use acr_credential_binding::model::identity::{Arn, Base, Identity};
+use acr_credential_binding::model::identity::{Arn, CredentialSource, Identity};
 use acr_credential_binding::model::{Credential, Edition, RegistryKey};
 use acr_lab::cloud::{Cloud, CloudConfig, Fault, FaultKind};
 use k8s_openapi::jiff::Timestamp;
@@ -129,7 +129,11 @@ pub(crate) fn settings(cloud: &Cloud, cluster: Arc<Cluster>) -> Settings {
 
 pub(crate) fn key(instance: &str, region: &str, assume: Option<&str>) -> RegistryKey {
     let edition = Edition::Enterprise(instance.into());
-    RegistryKey { edition, region: region.into(), identity: identity(Base::Own, assume) }
+    RegistryKey {
+        edition,
+        region: region.into(),
+        identity: identity(CredentialSource::ControllerIdentity, assume),
+    }
 }
 
 /// A registry of the cluster's region.
@@ -137,7 +141,7 @@ pub(crate) fn near_as(instance: &str, identity: Identity) -> RegistryKey {
     RegistryKey { edition: Edition::Enterprise(instance.into()), region: "cn-hangzhou".into(), identity }
 }
 
-pub(crate) fn identity(base: Base, assume: Option<&str>) -> Identity {
+pub(crate) fn identity(base: CredentialSource, assume: Option<&str>) -> Identity {
     Identity { base, assume: assume.map(|arn| Arn::role(arn).unwrap()), session_seconds: 3600 }
 }
 

@@ -1,6 +1,6 @@
 //! The cluster as an OIDC issuer: what its tokens say, and a cloud that believes them.
 
-use acr_credential_binding::model::identity::{Arn, Base};
+use acr_credential_binding::model::identity::{Arn, CredentialSource};
 use acr_lab::cloud::OidcIssuer;
 use acr_lab::cloud::world::OidcProvider;
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ impl Issuer {
 }
 
 /// The role of the demonstration, by the cluster's tokens.
-pub(crate) fn rrsa() -> Base {
+pub(crate) fn rrsa() -> CredentialSource {
     let (role, provider) = (Arn::role(ROLE).unwrap(), Arn::oidc_provider(PROVIDER).unwrap());
-    Base::Rrsa { role, provider }
+    CredentialSource::Rrsa { role, provider }
 }

@@ -2,7 +2,7 @@
 
 use acr_credential_binding::api::Reason;
 use acr_credential_binding::cloud::Retry;
-use acr_credential_binding::model::identity::Base;
+use acr_credential_binding::model::identity::CredentialSource;
 use acr_credential_binding::model::{Edition, RegistryKey};
 use acr_lab::cloud::FaultKind;
 use acr_lab::cloud::world::{MissingPersonal, Policy};
@@ -16,7 +16,11 @@ const MINT: &str = "Personal:GetAuthorizationToken";
 const LIMIT: &str = "2024-09-08";
 
 fn personal(region: &str, assume: Option<&str>) -> RegistryKey {
-    RegistryKey { edition: Edition::Personal, region: region.into(), identity: identity(Base::Own, assume) }
+    RegistryKey {
+        edition: Edition::Personal,
+        region: region.into(),
+        identity: identity(CredentialSource::ControllerIdentity, assume),
+    }
 }
 
 fn near() -> RegistryKey {

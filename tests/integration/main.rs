@@ -15,15 +15,11 @@ mod crash;
 #[cfg(test)]
 mod dry_run;
 #[cfg(test)]
-mod fence;
-#[cfg(test)]
 mod guard;
 #[cfg(test)]
 mod guards;
 #[cfg(test)]
 mod harness;
-#[cfg(test)]
-mod heal;
 #[cfg(test)]
 mod identities;
 #[cfg(test)]
@@ -39,7 +35,11 @@ mod migration;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
+mod policy_probe;
+#[cfg(test)]
 mod refresh;
+#[cfg(test)]
+mod registry_sources;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]
@@ -51,11 +51,11 @@ mod serve;
 #[cfg(test)]
 mod start;
 #[cfg(test)]
+mod stuck_pods;
+#[cfg(test)]
 mod uninstall;
 #[cfg(test)]
 mod verify;
-#[cfg(test)]
-mod ways;
 #[cfg(test)]
 mod webhook;
 #[cfg(test)]

@@ -53,7 +53,7 @@ async fn nothing_is_written_before_all_caches_are_full() {
 /// An API server that refuses, or that is in trouble, is not asked each second for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_is_refused_is_asked_for_ever_more_seldom() {
-    let lab = Lab::start_with(|options| options.arg("--heal-stuck-pods")).await;
+    let lab = Lab::start_with(|options| options.arg("--replace-stuck-pods")).await;
     let refused = || lab.requests(Mark::default()).of("pods").filter(|e| e.verb == "list" && e.code == 403);
     lab.until("it was refused five times", async || refused().len() >= 5).await;
     let at: Vec<_> = refused().iter().map(|e| e.timestamp).collect();

@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 
 use acr_credential_binding::api::names;
-use acr_credential_binding::cloud::{Certificate, Lab, Reach, Settings, Sources, Verify};
+use acr_credential_binding::cloud::{Certificate, IdentitySources, Lab, Reach, Settings, Verify};
 use acr_credential_binding::controller::Config;
 use acr_credential_binding::model::duration;
 use acr_credential_binding::plan::Template;
@@ -51,9 +51,9 @@ pub(crate) struct Args {
     pub(crate) dry_run: bool,
 
     /// Replace Pods that were created before their ServiceAccount was served and wait for an image that is refused to
-    /// them; needs the rights and the policy of deploy/heal.yaml
-    #[arg(long, env = "ACR_HEAL_STUCK_PODS")]
-    pub(crate) heal_stuck_pods: bool,
+    /// them; needs the rights and the policy of deploy/stuck-pods.yaml
+    #[arg(long, env = "ACR_REPLACE_STUCK_PODS")]
+    pub(crate) replace_stuck_pods: bool,
 
     /// How long that ConfigMap may be gone before its binding goes too, such as 60s or 5m
     #[arg(long, env = "ACR_CONFIG_MAP_GRACE", default_value = "60s", value_parser = parse_duration)]
@@ -177,7 +177,12 @@ impl Args {
     }
 
     /// As whom to go there.
-    pub(crate) fn cloud_settings(&self, region: &str, reach: Reach, sources: Arc<dyn Sources>) -> Settings {
+    pub(crate) fn cloud_settings(
+        &self,
+        region: &str,
+        reach: Reach,
+        sources: Arc<dyn IdentitySources>,
+    ) -> Settings {
         Settings {
             cluster_region: region.into(),
             reach,
@@ -208,7 +213,7 @@ impl Args {
             config_map_grace: self.config_map_grace,
             withdrawal_grace: self.withdrawal_grace,
             dry_run: self.dry_run,
-            heal_stuck_pods: self.heal_stuck_pods,
+            replace_stuck_pods: self.replace_stuck_pods,
             places: self.identity.places(),
             listen_address: self.listen_address,
             replica: replica.into(),

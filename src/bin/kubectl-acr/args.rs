@@ -67,7 +67,7 @@ pub(crate) struct Plan {
 
     /// Delete what the documented component left in `default` under its old names, if it is found
     #[arg(long)]
-    pub(crate) remove_leavings: bool,
+    pub(crate) remove_leftovers: bool,
 }
 
 #[derive(clap::Args)]

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use acr_credential_binding::cli::lint::{Format, Report, check};
-use acr_credential_binding::cli::{convert, preview, reverse, withdraw};
+use acr_credential_binding::cli::{convert, plan, reverse, withdraw};
 use anyhow::Context;
 use clap::Parser;
 
@@ -98,20 +98,18 @@ fn run_plan(args: &Plan) -> anyhow::Result<u8> {
         writeln!(err.lock(), "\nno binding: mend the errors above first")?;
         return Ok(FAILED);
     };
-    let options = preview::Options {
-        region: args.region.as_str().into(),
-        secret_name: args.secret_name.as_str().into(),
-    };
+    let options =
+        plan::Options { region: args.region.as_str().into(), secret_name: args.secret_name.as_str().into() };
     let planned = input::with_cluster(async |client| {
-        let planned = preview::preview(&client, spec, &options).await?;
-        if args.remove_leavings {
-            preview::remove_leavings(&client, &planned.leavings).await?;
+        let planned = plan::plan(&client, spec, &options).await?;
+        if args.remove_leftovers {
+            plan::remove_leftovers(&client, &planned.leftovers).await?;
         }
         Ok(planned)
     })?;
     planned.write(&mut out.lock())?;
-    if args.remove_leavings {
-        planned.leavings.iter().try_for_each(|name| writeln!(err.lock(), "deleted {name}"))?;
+    if args.remove_leftovers {
+        planned.leftovers.iter().try_for_each(|name| writeln!(err.lock(), "deleted {name}"))?;
     }
     Ok(0)
 }

@@ -5,7 +5,7 @@ use kube::Client;
 
 use super::{Error, of};
 use crate::api::names;
-use crate::cluster::own::is_labelled;
+use crate::cluster::owned::is_labelled;
 use crate::cluster::parameters::Parameters;
 use crate::cluster::webhook::Configuration;
 

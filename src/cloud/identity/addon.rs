@@ -162,5 +162,4 @@ impl From<&str> for Fault {
 }
 
 #[cfg(test)]
-#[path = "addon_tests.rs"]
 mod tests;

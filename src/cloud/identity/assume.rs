@@ -8,7 +8,7 @@ use super::AccessKey;
 use crate::cloud::call::{Action, At, By, Call};
 use crate::cloud::client::Client;
 use crate::cloud::error::Denial;
-use crate::cloud::flight::Held;
+use crate::cloud::single_flight::Held;
 use crate::model::identity::Arn;
 
 /// Shows in the audit trail of the role's account.
@@ -64,7 +64,7 @@ pub(super) async fn assume_role(client: &Client, ask: &Ask<'_>) -> Result<Held, 
         now: ask.now,
     };
     let (answer, _) = client.call::<Answer>(&call).await?;
-    read(answer, ask.role, ask.now).map_err(|what| Denial::Other(call.odd(what)))
+    read(answer, ask.role, ask.now).map_err(|what| Denial::Other(call.unexpected(what)))
 }
 
 /// A session is used for what is minted with it, and that ends when the session does. So it is renewed while two
@@ -97,7 +97,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::read;
-    use crate::cloud::flight::Held;
+    use crate::cloud::single_flight::Held;
     use crate::model::identity::Arn;
 
     fn answer() -> Value {

@@ -56,7 +56,9 @@ impl Metadata {
         match answer.status {
             200 if is_ticket(&answer.body) => Ok(Some(SecretString::from(answer.body))),
             403 | 404 => Ok(None),
-            status => Err(self.odd(&format!("answers HTTP {status} without a token to a request for one"))),
+            status => {
+                Err(self.unexpected(&format!("answers HTTP {status} without a token to a request for one")))
+            }
         }
     }
 
@@ -65,7 +67,7 @@ impl Metadata {
         let mut request = self.http.get(format!("{}/latest/meta-data/{path}", self.endpoint));
         if let Some(ticket) = ticket {
             let mut value = HeaderValue::from_str(ticket.expose_secret())
-                .map_err(|_| self.odd("gave a token that is no header value"))?;
+                .map_err(|_| self.unexpected("gave a token that is no header value"))?;
             value.set_sensitive(true);
             request = request.header(TICKET, value);
         }
@@ -73,7 +75,7 @@ impl Metadata {
     }
 
     /// The failure of an answer that is none.
-    pub(super) fn odd(&self, what: &str) -> Failure {
+    pub(super) fn unexpected(&self, what: &str) -> Failure {
         let message = format!(
             "the metadata service {} {what}; run on an ECS node whose metadata service is reachable",
             self.endpoint
@@ -82,11 +84,12 @@ impl Metadata {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
-        let response = request.send().await.map_err(|error| self.odd(&Trouble::of(&error).to_string()))?;
+        let response =
+            request.send().await.map_err(|error| self.unexpected(&Trouble::of(&error).to_string()))?;
         let status = response.status().as_u16();
         let body = transport::body(response, LARGEST_BODY).await;
-        let body = body.map_err(|trouble| self.odd(&trouble.to_string()))?;
-        let body = String::from_utf8(body).map_err(|_| self.odd("answers what is no text"))?;
+        let body = body.map_err(|trouble| self.unexpected(&trouble.to_string()))?;
+        let body = String::from_utf8(body).map_err(|_| self.unexpected("answers what is no text"))?;
         Ok(Answer { status, body: body.trim().to_owned() })
     }
 }
@@ -104,7 +107,7 @@ pub(crate) async fn region(endpoint: &str) -> Result<String, Failure> {
     if status == 200 && is_region(&body) {
         Ok(body)
     } else {
-        Err(metadata.odd(&format!("answers HTTP {status} and no region")))
+        Err(metadata.unexpected(&format!("answers HTTP {status} and no region")))
     }
 }
 

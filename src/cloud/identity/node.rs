@@ -9,7 +9,7 @@ use super::AccessKey;
 use super::metadata::{Answer, Metadata, TICKET_SECONDS};
 use crate::api::condition::Reason;
 use crate::cloud::error::{Failure, Retry, SetupError};
-use crate::cloud::flight::{Flight, Held, IfRenewalFails};
+use crate::cloud::single_flight::{Held, IfRenewalFails, SingleFlight};
 
 const ROLES: &str = "ram/security-credentials/";
 
@@ -32,7 +32,7 @@ const TICKET_LIFE: SignedDuration = SignedDuration::from_secs(TICKET_SECONDS as 
 pub(super) struct Node {
     metadata: Metadata,
     ticket: Mutex<Option<Ticket>>,
-    flight: Flight,
+    single_flight: SingleFlight,
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +56,11 @@ struct Document {
 impl Node {
     /// Nothing is asked for yet.
     pub(super) fn new(endpoint: &str) -> Result<Self, SetupError> {
-        Ok(Self { metadata: Metadata::new(endpoint)?, ticket: Mutex::default(), flight: Flight::default() })
+        Ok(Self {
+            metadata: Metadata::new(endpoint)?,
+            ticket: Mutex::default(),
+            single_flight: SingleFlight::default(),
+        })
     }
 
     /// The key of the node's role.
@@ -64,19 +68,21 @@ impl Node {
     /// # Errors
     /// `NoIdentity`, if the node has no role or its metadata service does not answer as documented.
     pub(super) async fn key(&self, now: Timestamp) -> Result<AccessKey, Failure> {
-        self.flight.get(now, IfRenewalFails::ServeOld, self.fetch(now)).await
+        self.single_flight.get(now, IfRenewalFails::KeepOld, self.fetch(now)).await
     }
 
     /// Drops a key that the cloud refused.
     pub(super) fn forget(&self, key: &AccessKey) {
-        self.flight.forget(key);
+        self.single_flight.forget(key);
     }
 
     /// The role is looked up each time, since it can be changed while the node runs.
     async fn fetch(&self, now: Timestamp) -> Result<Held, Failure> {
         let role = match self.read(ROLES, now).await? {
             Answer { status: 200, body } if is_role(&body) => body,
-            Answer { status: 200, .. } => return Err(self.metadata.odd("answers what is no role's name")),
+            Answer { status: 200, .. } => {
+                return Err(self.metadata.unexpected("answers what is no role's name"));
+            }
             Answer { status: 404, .. } => {
                 let message = "the node has no RAM role; grant the node a RAM role (worker role)";
                 return Err(Failure::new(Reason::NoIdentity, Retry::Rarely, message));
@@ -84,15 +90,15 @@ impl Node {
             Answer { status, .. } => {
                 return Err(self
                     .metadata
-                    .odd(&format!("answers HTTP {status} to a request for the node's role")));
+                    .unexpected(&format!("answers HTTP {status} to a request for the node's role")));
             }
         };
         match self.read(&format!("{ROLES}{role}"), now).await? {
             Answer { status: 200, body } => read(&body, &role, now)
-                .map_err(|what| self.metadata.odd(&format!("{what} for the role {role}"))),
+                .map_err(|what| self.metadata.unexpected(&format!("{what} for the role {role}"))),
             Answer { status, .. } => Err(self
                 .metadata
-                .odd(&format!("answers HTTP {status} to a request for the key of the role {role}"))),
+                .unexpected(&format!("answers HTTP {status} to a request for the key of the role {role}"))),
         }
     }
 

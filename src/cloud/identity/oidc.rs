@@ -8,7 +8,7 @@ use super::sources::OidcToken;
 use crate::cloud::call::{Action, At, By, Call, Form};
 use crate::cloud::client::Client;
 use crate::cloud::error::Failure;
-use crate::cloud::flight::Held;
+use crate::cloud::single_flight::Held;
 use crate::model::identity::Arn;
 
 /// Which session is wanted.
@@ -50,5 +50,5 @@ pub(super) async fn assume_role(client: &Client, ask: &Ask<'_>, token: &OidcToke
         now: ask.now,
     };
     let (answer, _) = client.call::<assume::Answer>(&call).await.map_err(|denial| denial.into_failure())?;
-    assume::read(answer, ask.role, ask.now).map_err(|what| call.odd(what))
+    assume::read(answer, ask.role, ask.now).map_err(|what| call.unexpected(what))
 }

@@ -7,11 +7,11 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::node::Node;
-use super::sources::{Environment, Sources};
+use super::sources::{Environment, IdentitySources};
 use super::{AccessKey, addon};
 use crate::api::condition::Reason;
 use crate::cloud::error::{Failure, Retry, SetupError};
-use crate::model::identity::{Arn, Base, Identity};
+use crate::model::identity::{Arn, CredentialSource, Identity};
 
 /// The installation parameter `tokenMode` of the documented component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub(in crate::cloud) enum Found {
 ///   left again when that one opens.
 /// - A way that cannot be told to be absent, such as while the API server is away, is not passed over.
 #[derive(Debug)]
-pub(in crate::cloud) struct Own {
+pub(in crate::cloud) struct ControllerIdentity {
     mode: TokenMode,
     environment: Environment,
     node: Node,
@@ -88,7 +88,7 @@ struct Ways {
     used: Option<Way>,
 }
 
-impl Own {
+impl ControllerIdentity {
     /// Nothing is looked for yet.
     pub(in crate::cloud) fn new(
         mode: TokenMode,
@@ -117,7 +117,7 @@ impl Own {
     ///
     /// # Errors
     /// Why the only way is closed, or the first of several.
-    pub(super) async fn find(&self, sources: &dyn Sources, now: Timestamp) -> Result<Found, Failure> {
+    pub(super) async fn find(&self, sources: &dyn IdentitySources, now: Timestamp) -> Result<Found, Failure> {
         let ways: &[Way] = match self.mode {
             TokenMode::Auto => &AUTO,
             TokenMode::ManagedRole => &[Way::ManagedRole],
@@ -164,7 +164,12 @@ impl Own {
         failure
     }
 
-    async fn go(&self, way: Way, sources: &dyn Sources, now: Timestamp) -> Result<Option<Found>, Failure> {
+    async fn go(
+        &self,
+        way: Way,
+        sources: &dyn IdentitySources,
+        now: Timestamp,
+    ) -> Result<Option<Found>, Failure> {
         let key = match way {
             Way::EnvironmentKey => {
                 let holder = "the AccessKey of ALIBABA_CLOUD_ACCESS_KEY_ID";
@@ -190,7 +195,11 @@ impl Own {
 
     /// The text is read at each ask: ACK replaces it without notice. It is small, and decrypting it takes
     /// microseconds.
-    async fn managed(&self, sources: &dyn Sources, now: Timestamp) -> Result<Option<AccessKey>, Failure> {
+    async fn managed(
+        &self,
+        sources: &dyn IdentitySources,
+        now: Timestamp,
+    ) -> Result<Option<AccessKey>, Failure> {
         match sources.addon_token().await? {
             Some(text) => addon::read(text.expose_secret(), now),
             None => Ok(None),
@@ -238,7 +247,7 @@ fn is_closed(failure: &Failure) -> bool {
 
 fn role_of(role: Arn, provider: Arn) -> Identity {
     let session_seconds = crate::model::binding::DEFAULT_SESSION_SECONDS;
-    Identity { base: Base::Rrsa { role, provider }, assume: None, session_seconds }
+    Identity { base: CredentialSource::Rrsa { role, provider }, assume: None, session_seconds }
 }
 
 impl fmt::Display for Way {

@@ -60,7 +60,7 @@ pub struct Environment {
 /// - What is there is told from what is not, and from what cannot be told: `Ok(None)` means that it is certainly
 ///   absent.
 /// - An answer is fresh: a rotated key is seen at the next call.
-pub trait Sources: fmt::Debug + Send + Sync {
+pub trait IdentitySources: fmt::Debug + Send + Sync {
     /// The pair in a Secret of the controller's own namespace, by the Secret's name.
     fn key_pair<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<KeyPair, Failure>>;
 

@@ -14,16 +14,16 @@ use super::{Webhook, files};
 use crate::api::names;
 use crate::cluster::certificates::{CertificateStore, Kept};
 use crate::cluster::error::CallError;
-use crate::cluster::own::is_labelled;
-use crate::cluster::rival::writer;
+use crate::cluster::last_writer::writer;
+use crate::cluster::owned::is_labelled;
 use crate::cluster::webhook::{Configuration, Seen};
-use crate::controller::board::Board;
 use crate::controller::clock;
+use crate::controller::state::SharedState;
 use crate::plan::admission::asking;
 use crate::plan::certificates::{Step, Trust, next};
 use crate::plan::refresh::backoff;
-use crate::plan::rivalry::Upheld;
 use crate::plan::webhook::{Target, webhooks};
+use crate::plan::write_history::Enforced;
 
 /// What must be granted, and how.
 const NOT_GRANTED: &str = "this controller may not keep a webhook: apply deploy/webhook.yaml";
@@ -43,7 +43,7 @@ pub struct WebhookLoop {
     /// What is served.
     pub webhook: Webhook,
     /// The shared state.
-    pub board: Arc<Board>,
+    pub shared: Arc<SharedState>,
     /// For writes.
     pub write: Client,
     /// For the watch on the configuration.
@@ -63,7 +63,7 @@ struct Memory {
     /// Whether it was looked for a configuration that an earlier process left behind.
     clean: bool,
     /// What was written, and whether somebody undoes it.
-    upheld: Upheld<Vec<MutatingWebhook>>,
+    upheld: Enforced<Vec<MutatingWebhook>>,
     /// Since when the configuration is seen to name which authority.
     trusted: Option<(u64, Timestamp)>,
 }
@@ -75,7 +75,7 @@ impl WebhookLoop {
     /// Works for ever.
     pub async fn run(self) {
         let seen = watch::Sender::default();
-        let (mut snapshots, mut ways) = (self.board.snapshots(), self.board.ways());
+        let (mut snapshots, mut modes) = (self.shared.snapshots(), self.shared.modes());
         let (mut known, mut configuration) = (self.webhook.known.subscribe(), seen.subscribe());
         let mut memory = Memory {
             began: Instant::now(),
@@ -84,7 +84,7 @@ impl WebhookLoop {
             seen,
             watching: JoinSet::new(),
             clean: false,
-            upheld: Upheld::default(),
+            upheld: Enforced::default(),
             trusted: None,
         };
         let mut attempt = 0;
@@ -98,7 +98,7 @@ impl WebhookLoop {
                     if attempt == 0 {
                         warn!(why, "the webhook is not in force");
                     }
-                    self.board.change_ways(|ways| ways.webhook = Some(Err(why.into())));
+                    self.shared.change_modes(|modes| modes.webhook = Some(Err(why.into())));
                     attempt += 1;
                     Some(backoff(attempt, Duration::from_secs(2), Duration::from_secs(60), "webhook"))
                 }
@@ -106,7 +106,7 @@ impl WebhookLoop {
             // The senders live as long as this process.
             tokio::select! {
                 _ = snapshots.changed() => {}
-                _ = ways.changed() => {}
+                _ = modes.changed() => {}
                 _ = known.changed() => {}
                 _ = configuration.changed() => {}
                 () = clock::rest(wait) => {}
@@ -115,9 +115,9 @@ impl WebhookLoop {
     }
 
     async fn look(&self, memory: &mut Memory) -> Looked {
-        let snapshot = self.board.snapshot();
+        let snapshot = self.shared.snapshot();
         let asked = asking(&snapshot).next().is_some();
-        let policy = self.board.ways().borrow().policy.clone();
+        let policy = self.shared.modes().borrow().policy.clone();
         let left = OTHER_WAY.saturating_sub(memory.began.elapsed());
         if policy.is_none() && !left.is_zero() {
             return Ok(Some(left));
@@ -125,7 +125,7 @@ impl WebhookLoop {
         let served_otherwise = matches!(policy, Some(Ok(())));
         if !asked || served_otherwise || !self.webhook.is_on() {
             let told = (asked && !served_otherwise).then(|| Err(OFF.into()));
-            self.board.change_ways(|ways| ways.webhook = told);
+            self.shared.change_modes(|modes| modes.webhook = told);
             return self.withdraw(memory).await;
         }
         memory.clean = false;
@@ -152,16 +152,16 @@ impl WebhookLoop {
             is_labelled(*standing) && standing.webhooks.as_deref().unwrap_or_default() == wanted
         };
         if standing.as_ref().filter(ours).is_some() {
-            self.board.change_ways(|ways| ways.webhook = Some(Ok(())));
+            self.shared.change_modes(|modes| modes.webhook = Some(Ok(())));
             return Ok(wait);
         }
         if let (None, Some(left)) = (&standing, self.until_all_serve()) {
-            self.board.change_ways(|ways| ways.webhook = Some(Err(NOT_ALL.into())));
+            self.shared.change_modes(|modes| modes.webhook = Some(Err(NOT_ALL.into())));
             return Ok(Some(left));
         }
         let now = clock::now();
         if let Some(until) = memory.upheld.quiet_until(now) {
-            self.board.change_ways(|ways| ways.webhook = Some(Err(left_alone(standing.as_ref()).into())));
+            self.shared.change_modes(|modes| modes.webhook = Some(Err(left_alone(standing.as_ref()).into())));
             return Ok(Some(clock::until(until, now)));
         }
         match memory.configuration.write(standing.as_ref(), &wanted).await {

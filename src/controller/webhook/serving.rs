@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tracing::{error, info};
 
 use super::Webhook;
-use crate::controller::board::Board;
+use crate::controller::state::SharedState;
 use crate::plan::admission::asking;
 use crate::server::admin::Readiness;
 use crate::server::admission::{Answers, router};
@@ -24,7 +24,7 @@ pub struct Parts {
     /// The controller's own namespace.
     pub namespace: Box<str>,
     /// The shared state.
-    pub board: Arc<Board>,
+    pub shared: Arc<SharedState>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Told once it serves.
@@ -46,16 +46,16 @@ impl Webhook {
                 return error!(%error, %address, "the webhook cannot listen; choose another --webhook-address, or an empty one");
             }
         };
-        let board = parts.board.clone();
+        let shared = parts.shared.clone();
         let answers = Answers {
-            snapshot: Arc::new(move || board.snapshot()),
-            index: parts.board.index.clone(),
+            snapshot: Arc::new(move || shared.snapshot()),
+            index: parts.shared.index.clone(),
             metrics: parts.metrics.clone(),
             room: Arc::default(),
         };
         let serve = async {
             parts.readiness.complete_but(PART).await;
-            if self.is_asked(&parts.board) {
+            if self.is_asked(&parts.shared) {
                 let mut known = self.known.subscribe();
                 // An answer that never comes must not keep a replica from working.
                 let look =
@@ -76,8 +76,8 @@ impl Webhook {
         }
     }
 
-    pub(super) fn is_asked(&self, board: &Board) -> bool {
-        asking(&board.snapshot()).next().is_some()
+    pub(super) fn is_asked(&self, shared: &SharedState) -> bool {
+        asking(&shared.snapshot()).next().is_some()
     }
 
     /// Follows the certificate for ever, from the moment at which some binding asks for the webhook.
@@ -85,8 +85,8 @@ impl Webhook {
         if let Some(folder) = &self.settings.certificates {
             return self.follow_files(folder, &parts.namespace).await;
         }
-        let mut snapshots = parts.board.snapshots();
-        while !self.is_asked(&parts.board) {
+        let mut snapshots = parts.shared.snapshots();
+        while !self.is_asked(&parts.shared) {
             if snapshots.changed().await.is_err() {
                 return;
             }

@@ -126,5 +126,4 @@ fn requirement(key: &str, test: &Test) -> String {
 }
 
 #[cfg(test)]
-#[path = "parameters_tests.rs"]
 mod tests;

@@ -76,7 +76,7 @@ async fn the_parameters_are_kept_and_written_only_when_they_change() {
         lab.told().await.is_some_and(|map| map.data.unwrap_or_default().is_empty())
     })
     .await;
-    lab.until("nothing is said of it", async || lab.condition("kept", "ServedAtCreation").await.is_none())
+    lab.until("nothing is said of it", async || lab.condition("kept", "AdmissionConfigured").await.is_none())
         .await;
 }
 
@@ -127,7 +127,7 @@ async fn who_undoes_the_parameters_again_and_again_is_told_and_not_fought() {
         if says().await {
             lab.tell(json!({ "fought": null })).await;
         }
-        let said = lab.condition("fought", "ServedAtCreation").await;
+        let said = lab.condition("fought", "AdmissionConfigured").await;
         said.is_some_and(|(status, _, message)| status == "False" && message.contains("again and again"))
     })
     .await;

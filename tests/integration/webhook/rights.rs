@@ -21,7 +21,7 @@ async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a
     let mark = lab.mark();
     lab.bind("waits", asking(&["waits"], "Fail", 15)).await;
     lab.until("the condition says the cure", async || {
-        lab.condition("waits", "ServedAtCreation")
+        lab.condition("waits", "AdmissionConfigured")
             .await
             .is_some_and(|(status, _, message)| status == "False" && message.contains("deploy/webhook.yaml"))
     })
@@ -37,7 +37,7 @@ async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a
     .await;
     grant(&lab.plane).await;
     lab.until("the others are waited for", async || {
-        let said = lab.condition("waits", "ServedAtCreation").await;
+        let said = lab.condition("waits", "AdmissionConfigured").await;
         said.is_some_and(|(.., message)| message.contains("every replica takes it first"))
     })
     .await;

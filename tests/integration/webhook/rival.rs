@@ -21,7 +21,7 @@ async fn who_undoes_the_configuration_again_and_again_is_told_and_not_fought() {
             let theirs = Patch::Merge(json!({ "webhooks": standing }));
             configurations(&lab).patch(NAME, &rival, &theirs).await.unwrap();
         }
-        let said = lab.condition("fought", "ServedAtCreation").await;
+        let said = lab.condition("fought", "AdmissionConfigured").await;
         said.is_some_and(|(status, _, message)| {
             status == "False" && message.contains("again and again by the field manager rival")
         })

@@ -1,0 +1,26 @@
+//! Kubernetes: what is watched, and how changes are written. Never the cloud.
+
+pub mod apply;
+pub mod certificates;
+pub mod claim;
+pub mod client;
+pub mod error;
+pub mod events;
+pub mod index;
+pub mod keys;
+pub mod last_writer;
+pub mod lease;
+pub mod named_secret;
+pub mod objects;
+pub mod oidc_token;
+pub mod owned;
+pub mod parameters;
+pub mod pods;
+pub mod policy_probe;
+pub mod report;
+pub mod store;
+pub mod watch;
+pub mod webhook;
+
+pub use apply::{Applier, Outcome};
+pub use index::{Index, is_older};

@@ -1,0 +1,217 @@
+//! The heal loop, with `--replace-stuck-pods` only: Pods that copied their list too early are replaced.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::{Api, ResourceExt};
+use tokio::sync::Notify;
+use tracing::{debug, info, trace, warn};
+
+use super::Clients;
+use super::clock;
+use super::state::SharedState;
+use super::tasks::{Tasks, spawn};
+use crate::cluster::error::CallError;
+use crate::cluster::pods::{PodState, PodWriter, Refusal, WatchedPod};
+use crate::cluster::watch::{self, Sink, watch};
+use crate::plan::NamespaceView;
+use crate::plan::stuck_pods::{StuckPod, Verdict, verdict};
+use crate::server::Metrics;
+
+/// The pace of replacing: 30 Pods a minute in the whole cluster, so that their pulls do not come all at once.
+const PACE: Duration = Duration::from_secs(2);
+
+/// How often Pods are looked at that wait for their ServiceAccount or our Secret.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How long nothing is tried after a refusal: a human must grant the right or apply the policy.
+const REFUSED: Duration = Duration::from_secs(60);
+
+/// How long it is remembered that a Pod of an owner was replaced.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
+
+/// Namespace and name of a Pod.
+type Key = (Box<str>, Box<str>);
+
+/// The Pods that are stuck. Nothing is held of any other.
+#[derive(Debug, Default)]
+struct Stuck {
+    pods: Mutex<BTreeMap<Key, StuckPod>>,
+    changed: Notify,
+}
+
+impl Stuck {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, StuckPod>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(pod: &WatchedPod) -> Key {
+    (pod.namespace().unwrap_or_default().into(), pod.name_any().into())
+}
+
+/// Takes Pods in that are pending.
+struct PodSink {
+    stuck: Arc<Stuck>,
+    secret_name: Box<str>,
+}
+
+impl Sink<WatchedPod> for PodSink {
+    fn put(&mut self, object: WatchedPod) {
+        let (key, uid, version) = (key(&object), object.uid(), object.resource_version());
+        match object.state() {
+            PodState::Stuck(pod) if pod.owner.is_some() && !pod.pull_secrets.contains(&self.secret_name) => {
+                self.stuck.lock().insert(key, pod);
+                self.stuck.changed.notify_one();
+            }
+            // Its version moved, and a deletion names the version.
+            PodState::BackingOff => {
+                let mut pods = self.stuck.lock();
+                match pods.get_mut(&key).filter(|held| Some(&*held.uid) == uid.as_deref()) {
+                    Some(held) => held.resource_version = version.unwrap_or_default().into(),
+                    None => drop(pods.remove(&key)),
+                }
+            }
+            PodState::Stuck(_) | PodState::Other => drop(self.stuck.lock().remove(&key)),
+        }
+    }
+
+    fn remove(&mut self, object: WatchedPod) {
+        self.stuck.lock().remove(&key(&object));
+    }
+
+    fn listed(&mut self, seen: &HashSet<Key>) {
+        self.stuck.lock().retain(|key, _| seen.contains(key));
+    }
+}
+
+/// Starts the watch on pending Pods and the loop.
+pub fn spawn_all(
+    tasks: &mut Tasks,
+    clients: &Clients,
+    (shared, metrics): (&Arc<SharedState>, &Arc<Metrics>),
+    dry_run: bool,
+) {
+    let stuck = Arc::new(Stuck::default());
+    let sink = PodSink { stuck: stuck.clone(), secret_name: shared.template().name.clone() };
+    let pods: Api<WatchedPod> = Api::all(clients.watch.clone());
+    spawn(tasks, "the watch on pods", watch(pods, watch::config().fields("status.phase=Pending"), sink));
+    let healer = StuckPodsLoop {
+        shared: shared.clone(),
+        writer: PodWriter::new(clients.write.clone()),
+        metrics: metrics.clone(),
+        stuck,
+        replaced: HashMap::new(),
+        dry_run,
+    };
+    spawn(tasks, "the heal loop", healer.run());
+}
+
+struct StuckPodsLoop {
+    shared: Arc<SharedState>,
+    writer: PodWriter,
+    metrics: Arc<Metrics>,
+    stuck: Arc<Stuck>,
+    /// When a Pod of an owner was first replaced, by the owner's UID and the API server's clock.
+    replaced: HashMap<Box<str>, Timestamp>,
+    dry_run: bool,
+}
+
+impl StuckPodsLoop {
+    async fn run(mut self) {
+        loop {
+            let idle = self.stuck.lock().is_empty();
+            tokio::select! {
+                () = self.stuck.changed.notified() => {}
+                () = tokio::time::sleep(LOOK), if !idle => {}
+            }
+            while let Some(pod) = self.next() {
+                let rest = self.replace(&pod).await;
+                tokio::time::sleep(rest).await;
+            }
+        }
+    }
+
+    /// The next Pod to replace. One that is to be left is forgotten until its kubelet reports it again.
+    fn next(&self) -> Option<StuckPod> {
+        let now = clock::now();
+        let judge = |pod: &StuckPod| {
+            let before = pod.owner.as_ref().and_then(|owner| self.replaced.get(&owner.uid)).copied();
+            let (snapshot, kept) = self.shared.look(&Arc::from(&*pod.namespace));
+            let judge = |view: &NamespaceView| verdict(pod, view, (&snapshot, &kept), (before, now));
+            let verdict = self.shared.index.read(&pod.namespace, judge);
+            verdict.unwrap_or(Verdict::Wait("nothing is known of its namespace"))
+        };
+        let mut chosen = None;
+        self.stuck.lock().retain(|(namespace, pod), stuck| match judge(stuck) {
+            Verdict::Replace => {
+                chosen.get_or_insert_with(|| stuck.clone());
+                true
+            }
+            Verdict::Wait(why) => {
+                trace!(%namespace, %pod, why, "a stuck Pod waits");
+                true
+            }
+            Verdict::Leave(why) => {
+                debug!(%namespace, %pod, why, "a stuck Pod is left");
+                false
+            }
+        });
+        chosen
+    }
+
+    /// Replaces a Pod, and says how long to rest afterwards.
+    async fn replace(&mut self, pod: &StuckPod) -> Duration {
+        let (namespace, name) = (&pod.namespace, &pod.name);
+        let forget = || self.stuck.lock().remove(&(namespace.clone(), name.clone()));
+        if self.dry_run {
+            info!(%namespace, pod = %name, "would replace the stuck Pod");
+            forget();
+            return Duration::ZERO;
+        }
+        let now = clock::now();
+        let result = self.writer.delete(pod, now).await;
+        if result == Err(Refusal::Call(CallError::Conflict)) {
+            // The watch brings what it is now.
+            return PACE;
+        }
+        Metrics::count(&self.metrics.stuck_pods, result.is_ok());
+        forget();
+        match result {
+            Ok(at) => {
+                info!(%namespace, pod = %name, "stuck Pod replaced");
+                self.replaced.retain(|_, at| now.duration_since(*at) < REMEMBERED);
+                if let Some(owner) = &pod.owner {
+                    self.replaced.entry(owner.uid.clone()).or_insert(at);
+                }
+                self.writer.event(pod, "StuckPodReplaced", self.note(pod)).await;
+                PACE
+            }
+            Err(Refusal::Call(CallError::NotFound)) => Duration::ZERO,
+            Err(Refusal::Unfenced) => {
+                warn!(
+                    "stuck Pods are not replaced: no policy confines what this controller may delete; apply \
+                     deploy/stuck-pods.yaml (Kubernetes 1.30 or newer)"
+                );
+                REFUSED
+            }
+            Err(Refusal::Call(error)) => {
+                warn!(%namespace, pod = %name, %error, "the stuck Pod cannot be replaced; is deploy/stuck-pods.yaml applied?");
+                REFUSED
+            }
+        }
+    }
+
+    fn note(&self, pod: &StuckPod) -> String {
+        format!(
+            "Pod {} was created before the ServiceAccount {} had the entry {}, and was refused {}: deleted, so that a new \
+             Pod is made, which has it",
+            pod.name,
+            pod.service_account,
+            self.shared.template().name,
+            pod.images.join(", ")
+        )
+    }
+}

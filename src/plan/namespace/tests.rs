@@ -1,0 +1,306 @@
+//! A namespace that is served: one good binding and one quiet namespace, mutated.
+
+use serde_json::json;
+
+use super::namespace;
+use crate::api::Reason;
+use crate::plan::fixture::{
+    account, bound_with, foreign, held, holding, opened, outdated, resolved, snapshot,
+    snapshot_beside_unreadable, told, view,
+};
+use crate::plan::secret::MAX_BYTES;
+use crate::plan::view::SecretView;
+use crate::plan::{
+    Change, Failure, NamespaceView, Phase, Plan, RegistryCredential, ResolvedBinding, Snapshot,
+};
+
+mod model;
+mod withdraw;
+
+/// The namespace with our Secret as these bindings want it.
+fn settled(snapshot: &Snapshot, accounts: &[(&str, &str)]) -> NamespaceView {
+    let all: Vec<usize> = (0..snapshot.bindings().len()).collect();
+    let mut view = view(accounts);
+    view.secret = Some(holding(&snapshot.content(&all)));
+    view
+}
+
+fn reasons(plan: &Plan) -> Vec<(&str, Option<Reason>)> {
+    plan.results.iter().map(|s| (&*s.binding, s.secret.as_ref().err().map(|f| f.reason))).collect()
+}
+
+fn contents(plan: &Plan) -> Vec<serde_json::Value> {
+    let content = |change: &Change| match change {
+        Change::CreateSecret { content } | Change::UpdateSecret { content, .. } => Some(opened(content)),
+        _ => None,
+    };
+    plan.changes.iter().filter_map(content).collect()
+}
+
+#[test]
+fn a_fresh_namespace_gets_its_secret_and_its_entries_side_by_side() {
+    let plan = namespace(&view(&[("default", "x"), ("other", "")]), &snapshot([resolved("a")]));
+    assert_eq!(told(&plan.changes), ["create", "default at 7: x ours"]);
+    assert_eq!(contents(&plan)[0]["auths"]["a.example.com"]["username"], "cr_temp_user");
+    assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing))]);
+    assert_eq!(plan.served, Some(true));
+}
+
+#[test]
+fn a_settled_namespace_is_left_alone() {
+    let snapshot = snapshot([resolved("a")]);
+    let plan = namespace(&settled(&snapshot, &[("default", "x ours"), ("other", "y")]), &snapshot);
+    assert_eq!(told(&plan.changes), [] as [&str; 0]);
+    assert_eq!(reasons(&plan), [("a", None)]);
+    let result = &plan.results[0];
+    assert_eq!((result.matched, result.bound, result.domain_conflicts.len()), (1, 1, 0));
+}
+
+#[test]
+fn only_a_secret_that_is_not_as_it_was_written_last_was_changed_by_somebody() {
+    let (snapshot, two) = (snapshot([resolved("a")]), snapshot([resolved("a"), resolved("b")]));
+    let undoes = |result: &SecretView, written: Option<&SecretView>| {
+        let secret = Some(result.clone());
+        let view = NamespaceView { secret, written: written.map(|s| s.fingerprint), ..view(&[]) };
+        let changes = namespace(&view, &snapshot).changes;
+        assert_eq!(told(&changes), ["update at 3"]);
+        changes[0].may_repair()
+    };
+    let (earlier, other) = (outdated(), holding(&two.content(&[0, 1])));
+    assert!(!undoes(&earlier, Some(&earlier)), "a renewal");
+    assert!(!undoes(&earlier, None), "by an earlier process, or by somebody: nobody knows");
+    assert!(undoes(&other, Some(&earlier)), "somebody wrote since");
+}
+
+#[test]
+fn a_binding_that_suddenly_covers_no_account_keeps_the_entries_and_serves_on() {
+    let typo = || bound_with("a", json!({"serviceAccounts": {"names": ["ap"]}}));
+    let all = [("app", "mine ours"), ("skipped", "ours")];
+    let mut view = view(&all);
+    view.secret = Some(outdated());
+    view.service_accounts[1].skip = true;
+    let plan = namespace(&view, &snapshot([typo().with(|b| b.keeps_entries = true)]));
+    assert_eq!(told(&plan.changes), ["update at 3", "skipped at 7: "], "who opts out says so himself");
+    view.secret = Some(holding(&snapshot([typo()]).content(&[0])));
+    let plan = namespace(&view, &snapshot([typo().with(|b| b.keeps_entries = true)]));
+    assert_eq!(reasons(&plan), [("a", Some(Reason::CoverageLost))]);
+    let plan = namespace(&view, &snapshot([typo()]));
+    assert_eq!(told(&plan.changes), ["app at 7: mine", "skipped at 7: "]);
+}
+
+/// A Pod copies the list once: a missing Secret heals at the kubelet's next try, a missing entry never does.
+#[test]
+fn an_entry_is_attached_while_the_secret_waits_for_its_first_credential() {
+    let plan = namespace(&view(&[("default", "")]), &snapshot([resolved("a").pending()]));
+    assert_eq!(told(&plan.changes), ["default at 7: ours"]);
+    assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing))]);
+}
+
+#[test]
+fn a_registry_that_failed_holds_up_nobody() {
+    let two = json!({"registries": [{"instanceId": "cri-1", "domains": ["1.example.com"]}, {"instanceId": "cri-2"}]});
+    let failed = bound_with("a", two).with(|b| b.registries[1] = RegistryCredential::Missing);
+    let plan = namespace(&view(&[]), &snapshot([failed]));
+    assert_eq!(told(&plan.changes), ["create"]);
+    assert_eq!(contents(&plan)[0]["auths"].as_object().unwrap().len(), 1);
+}
+
+/// For a suspended binding nothing is minted: what it waits for would never come.
+#[test]
+fn a_suspended_binding_that_never_had_a_credential_holds_up_nobody() {
+    let never = resolved("b").phased(Phase::Suspended).pending();
+    let plan = namespace(&view(&[]), &snapshot([resolved("a"), never]));
+    assert_eq!(told(&plan.changes), ["create"]);
+}
+
+/// After a restart without its cache, and when a Secret is taken over, all is pending for a moment: what stands
+/// is good, and nothing would replace it.
+#[test]
+fn a_standing_secret_is_not_emptied_while_first_credentials_are_asked_for() {
+    let mut view = view(&[("default", "ours")]);
+    let good = holding(&snapshot([resolved("lost")]).content(&[0]));
+    let others = crate::plan::SecretView { ours: false, ..good.clone() };
+    for (secret, binding) in [(good, resolved("a")), (others, resolved("a").adopting())] {
+        view.secret = Some(secret);
+        let plan = namespace(&view, &snapshot([binding.clone().pending()]));
+        assert_eq!(told(&plan.changes), [] as [&str; 0]);
+        assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing))]);
+        assert_eq!(told(&namespace(&view, &snapshot([binding])).changes), ["update at 3"]);
+    }
+}
+
+#[test]
+fn a_secret_that_differs_is_updated_at_the_version_that_was_seen() {
+    let snapshot = snapshot([resolved("a")]);
+    let mut view = settled(&snapshot, &[("default", "ours")]);
+    view.secret = Some(outdated());
+    let plan = namespace(&view, &snapshot);
+    assert_eq!(told(&plan.changes), ["update at 3"]);
+    assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing))]);
+    view.secret.as_mut().unwrap().extra_keys = ["config.json".into(), "x".into()].into();
+    assert_eq!(told(&namespace(&view, &snapshot).changes), ["update at 3 without config.json without x"]);
+}
+
+#[test]
+fn a_fresh_token_is_an_update() {
+    let before = snapshot([resolved("a")]);
+    let after = snapshot([resolved("a").with(|b| b.registries[0] = held("new", &["a.example.com".into()]))]);
+    let plan = namespace(&settled(&before, &[("default", "ours")]), &after);
+    assert_eq!(told(&plan.changes), ["update at 3"]);
+    assert_eq!(contents(&plan)[0]["auths"]["a.example.com"]["auth"], "cr_temp_user:new");
+}
+
+/// Its type cannot be changed, whoever made it; and without a request nothing that others made is taken over.
+#[test]
+fn a_foreign_secret_and_the_entries_beside_it_are_left_alone() {
+    let of_type = |mut secret: crate::plan::SecretView| {
+        secret.foreign_type = Some("Opaque".into());
+        secret
+    };
+    let suspended_one_adopts = [resolved("a"), resolved("b").adopting().phased(Phase::Suspended)];
+    for (secret, bindings, cure) in [
+        (foreign(), vec![resolved("a")], "acrcredential.dev/adopt"),
+        (foreign(), vec![resolved("a").pending()], "acrcredential.dev/adopt"),
+        (foreign(), suspended_one_adopts.to_vec(), "acrcredential.dev/adopt"),
+        (of_type(foreign()), vec![resolved("a").adopting()], "type Opaque"),
+        (of_type(outdated()), vec![resolved("a")], "type Opaque"),
+    ] {
+        let mut view = view(&[("default", "x"), ("other", "ours y"), ("skipped", "ours")]);
+        view.service_accounts[2].skip = true;
+        view.secret = Some(secret);
+        let plan = namespace(&view, &snapshot(bindings));
+        assert_eq!(told(&plan.changes), [] as [&str; 0], "{cure}");
+        let failure = plan.results[0].secret.clone().unwrap_err();
+        assert_eq!(failure.reason, Reason::SecretConflict);
+        assert!(failure.message.contains(cure) && failure.message.contains("n/ours"), "{}", failure.message);
+    }
+}
+
+#[test]
+fn a_foreign_secret_is_taken_over_in_place_on_request() {
+    let mut view = view(&[("default", "ours")]);
+    view.secret = Some(foreign());
+    let plan = namespace(&view, &snapshot([resolved("a"), resolved("b").adopting()]));
+    assert_eq!(told(&plan.changes), ["update at 3"]);
+}
+
+#[test]
+fn a_skipped_service_account_loses_our_entry_and_no_other() {
+    let snapshot = snapshot([resolved("a")]);
+    let mut view = settled(&snapshot, &[("default", "x ours y"), ("other", "x")]);
+    view.service_accounts.iter_mut().for_each(|a| a.skip = true);
+    let plan = namespace(&view, &snapshot);
+    assert_eq!(told(&plan.changes), ["default at 7: x y"]);
+    assert_eq!(plan.results[0].matched, 0);
+}
+
+#[test]
+fn a_service_account_is_wanted_by_any_binding_and_has_the_entry_once() {
+    let web = bound_with("b", json!({"serviceAccounts": {"names": ["web-*"]}}));
+    let snapshot = snapshot([resolved("a"), web]);
+    let accounts = [("default", "ours x ours"), ("other", "ours"), ("web-1", "ours"), ("web-2", "")];
+    let plan = namespace(&settled(&snapshot, &accounts), &snapshot);
+    assert_eq!(told(&plan.changes), ["default at 7: ours x", "other at 7: ", "web-2 at 7: ours"]);
+    let counts: Vec<_> = plan.results.iter().map(|s| (s.matched, s.bound)).collect();
+    assert_eq!(counts, [(1, 1), (2, 1)]);
+}
+
+#[test]
+fn a_refused_create_is_tried_again_and_attaches_nothing_new() {
+    let mut view = view(&[("default", ""), ("skipped", "ours")]);
+    view.service_accounts[1].skip = true;
+    view.refused = Some(Failure::new(Reason::QuotaExceeded, "no room"));
+    let plan = namespace(&view, &snapshot([resolved("a")]));
+    assert_eq!(told(&plan.changes), ["create", "skipped at 7: "]);
+    assert_eq!(reasons(&plan), [("a", Some(Reason::QuotaExceeded))]);
+    view.service_accounts[0] = account("default", "ours");
+    assert_eq!(told(&namespace(&view, &snapshot([resolved("a")])).changes), ["create", "skipped at 7: "]);
+}
+
+fn oversize() -> ResolvedBinding {
+    resolved("a").with(|b| b.registries[0] = held(&"t".repeat(MAX_BYTES), &["a.example.com".into()]))
+}
+
+#[test]
+fn a_secret_too_large_for_kubernetes_is_not_written_and_the_old_one_stays() {
+    for secret in [None, Some(outdated())] {
+        let mut view = view(&[("default", "ours")]);
+        view.secret = secret;
+        let plan = namespace(&view, &snapshot([oversize()]));
+        assert_eq!(told(&plan.changes), [] as [&str; 0]);
+        assert_eq!(reasons(&plan), [("a", Some(Reason::SecretTooLarge))]);
+    }
+}
+
+#[test]
+fn beside_a_foreign_secret_it_does_not_matter_how_large_ours_would_be() {
+    let mut view = view(&[("default", ""), ("other", "ours")]);
+    view.secret = Some(foreign());
+    let plan = namespace(&view, &snapshot([oversize()]));
+    assert_eq!(told(&plan.changes), [] as [&str; 0]);
+    assert_eq!(reasons(&plan), [("a", Some(Reason::SecretConflict))]);
+}
+
+#[test]
+fn of_bindings_that_are_too_much_together_the_older_is_served_and_one_that_rests_is_not_dropped() {
+    let huge = |name: &str| {
+        resolved(name)
+            .aged(60)
+            .with(|b| b.registries[0] = held(&"t".repeat(MAX_BYTES), &["huge.example.com".to_owned()]))
+    };
+    let mut view = view(&[]);
+    view.secret = Some(outdated());
+    let plan = namespace(&view, &snapshot([resolved("a"), huge("b")]));
+    assert_eq!(told(&plan.changes), ["update at 3"]);
+    assert_eq!(contents(&plan)[0], opened(&snapshot([resolved("a")]).content(&[0])));
+    assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing)), ("b", Some(Reason::SecretTooLarge))]);
+    let plan = namespace(&view, &snapshot([resolved("a"), huge("b").phased(Phase::Suspended)]));
+    assert_eq!(told(&plan.changes), [] as [&str; 0]);
+    assert_eq!(reasons(&plan), [("a", Some(Reason::SecretTooLarge)), ("b", Some(Reason::Suspended))]);
+}
+
+#[test]
+fn who_loses_a_domain_learns_it_from_what_stands() {
+    let domain =
+        |name: &str| json!({"registries": [{"instanceId": format!("cri-{name}"), "domains": ["d"]}]});
+    let snapshot = snapshot([bound_with("old", domain("1")), bound_with("young", domain("2")).aged(60)]);
+    let plan = namespace(&settled(&snapshot, &[]), &snapshot);
+    for result in &plan.results {
+        let losers: Vec<_> = result.domain_conflicts.iter().map(|c| (&*c.binding, c.registry)).collect();
+        assert_eq!(losers, [("young", 0)]);
+    }
+}
+
+#[test]
+fn a_suspended_binding_beside_an_active_one_keeps_its_credentials_and_its_entries() {
+    let web = bound_with("b", json!({"serviceAccounts": {"names": ["web-*"]}})).phased(Phase::Suspended);
+    let snapshot = snapshot([resolved("a"), web]);
+    let accounts = [("default", ""), ("other", "ours"), ("web-1", "ours"), ("web-2", "")];
+    let mut view = settled(&snapshot, &accounts);
+    view.secret = Some(outdated());
+    let plan = namespace(&view, &snapshot);
+    assert_eq!(told(&plan.changes), ["update at 3", "default at 7: ours", "other at 7: "]);
+    assert!(contents(&plan)[0]["auths"]["b.example.com"].is_object());
+    assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing)), ("b", Some(Reason::Suspended))]);
+}
+
+/// Who cannot be read may cover any of them. What opts out is wanted by nobody.
+#[test]
+fn beside_an_unreadable_binding_all_is_served_and_no_entry_is_withdrawn() {
+    let snapshot = snapshot_beside_unreadable([resolved("a")]);
+    let mut view = settled(&snapshot, &[("default", ""), ("other", "ours"), ("skipped", "ours")]);
+    view.service_accounts[2].skip = true;
+    view.secret = Some(outdated());
+    let plan = namespace(&view, &snapshot);
+    assert_eq!(told(&plan.changes), ["update at 3", "default at 7: ours", "skipped at 7: "]);
+}
+
+/// The cache is lost and the cloud refuses: what stands is all that pulls have.
+#[test]
+fn a_secret_that_stands_is_not_emptied_while_nothing_is_held() {
+    let view = settled(&snapshot([resolved("a")]), &[("default", "ours")]);
+    let refused = resolved("a").with(|b| b.registries.fill(RegistryCredential::Missing));
+    let plan = namespace(&view, &snapshot([refused]));
+    assert_eq!(told(&plan.changes), [] as [&str; 0]);
+    assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing))]);
+}

@@ -1,0 +1,332 @@
+//! The status of a binding: one good scene, mutated.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Facts, MAX_PAIRS, RegistryFacts, status};
+use crate::api::status::{AcrCredentialBindingStatus, NamespaceCounts, PairStatus, ServiceAccountCounts};
+use crate::api::{ConditionType, Reason};
+use crate::plan::fixture::at;
+use crate::plan::rollup::Rollups;
+use crate::plan::secret::DomainConflict;
+use crate::plan::{Failure, NamespaceResult};
+
+/// A binding `a` with two registries that serves the namespaces `n1` and `n2`.
+struct Scene {
+    generation: i64,
+    standstill: Option<Failure>,
+    registries: Vec<RegistryFacts>,
+    results: Vec<(String, NamespaceResult)>,
+    /// Namespaces that were not looked at since the spec changed.
+    awaited: Vec<&'static str>,
+    /// Namespaces that were not looked at since the credentials changed.
+    refreshing: Vec<&'static str>,
+    held: Option<(Timestamp, Failure)>,
+    others: Vec<(ConditionType, bool, Failure)>,
+}
+
+fn registry(name: &str) -> RegistryFacts {
+    RegistryFacts {
+        registry: name.to_owned(),
+        region: "cn-hangzhou".into(),
+        domains: vec![format!("{name}.example.com")],
+        identity: "worker-role".into(),
+        endpoint: Some("cr-vpc.cn-hangzhou.aliyuncs.com".into()),
+        remark: None,
+        held: Some((at(0), at(3600))),
+        next_refresh_at: Some(at(2700)),
+        failure: None,
+    }
+}
+
+fn result() -> NamespaceResult {
+    NamespaceResult { binding: "a".into(), secret: Ok(()), domain_conflicts: [].into(), matched: 2, bound: 2 }
+}
+
+fn failure(reason: Reason) -> Failure {
+    Failure::new(reason, format!("why {reason}"))
+}
+
+fn good() -> Scene {
+    Scene {
+        generation: 3,
+        standstill: None,
+        registries: vec![registry("cri-1"), registry("cri-2")],
+        results: ["n1", "n2"].map(|n| (n.to_owned(), result())).into(),
+        awaited: vec![],
+        refreshing: vec![],
+        held: None,
+        others: vec![],
+    }
+}
+
+impl Scene {
+    fn with(mut self, mutate: impl FnOnce(&mut Self)) -> Self {
+        mutate(&mut self);
+        self
+    }
+
+    fn fail_secret(&mut self, namespace: usize, reason: Reason) {
+        self.results[namespace].1.secret = Err(failure(reason));
+    }
+
+    /// The registry holds nothing, or what it holds ends so many seconds after the first.
+    fn hold(&mut self, registry: usize, end: Option<i64>, failed: Option<Reason>) {
+        self.registries[registry].held = end.map(|end| (at(end - 3600), at(end)));
+        self.registries[registry].failure = failed.map(failure);
+    }
+
+    fn status(
+        &self,
+        previous: Option<&AcrCredentialBindingStatus>,
+        now: Timestamp,
+    ) -> AcrCredentialBindingStatus {
+        let mut rollups = Rollups::default();
+        let names = |list: &[&str]| list.iter().map(|n| (*n).into()).collect();
+        for (namespace, result) in &self.results {
+            rollups.record(&namespace.as_str().into(), std::slice::from_ref(result));
+        }
+        rollups.expect(&"a".into(), names(&self.refreshing), false);
+        if !self.awaited.is_empty() {
+            rollups.expect(&"a".into(), names(&self.awaited), true);
+        }
+        let facts = Facts {
+            name: "a",
+            generation: self.generation,
+            standstill: self.standstill.clone(),
+            registries: self.registries.clone(),
+            rollup: rollups.of("a").unwrap(),
+            handled_refresh_at: Some("once".into()),
+            held: self.held.clone(),
+            others: self.others.clone(),
+        };
+        status(&facts, previous, now)
+    }
+}
+
+/// `type=status reason` of each condition.
+fn said(status: &AcrCredentialBindingStatus) -> Vec<String> {
+    status.conditions.iter().map(|c| format!("{}={} {}", c.type_, c.status, c.reason)).collect()
+}
+
+fn message(status: &AcrCredentialBindingStatus) -> &str {
+    &status.conditions[0].message
+}
+
+fn pair(pair: &PairStatus) -> (&str, &str, &str) {
+    (&pair.registry, &pair.namespace, &pair.conditions[0].reason)
+}
+
+type Mutation = fn(&mut Scene);
+
+#[test]
+fn each_path_has_its_conditions() {
+    let cases: &[(&str, Mutation, &[&str])] = &[
+        ("all stands", |_| {}, &["Ready=True Succeeded"]),
+        ("nothing is covered", |s| s.results.clear(), &["Ready=True NothingCovered"]),
+        (
+            "a refresh fails",
+            |s| s.hold(0, Some(3600), Some(Reason::Throttled)),
+            &["Ready=True RefreshFailing"],
+        ),
+        (
+            "a refresh fails for good",
+            |s| s.hold(0, Some(3600), Some(Reason::AccessDenied)),
+            &["Ready=True RefreshFailing", "Stalled=True AccessDenied"],
+        ),
+        (
+            "the first credential is asked for",
+            |s| s.hold(0, None, None),
+            &["Ready=False Progressing", "Reconciling=True Progressing"],
+        ),
+        (
+            "it cannot be had for now",
+            |s| s.hold(1, None, Some(Reason::Unreachable)),
+            &["Ready=False Unreachable"],
+        ),
+        (
+            "it cannot be had",
+            |s| s.hold(1, None, Some(Reason::TrustPolicyDenies)),
+            &["Ready=False TrustPolicyDenies", "Stalled=True TrustPolicyDenies"],
+        ),
+        ("it has expired", |s| s.hold(0, Some(10), Some(Reason::Throttled)), &["Ready=False Throttled"]),
+        (
+            "it has expired and is being renewed",
+            |s| s.hold(0, Some(10), None),
+            &["Ready=False Progressing", "Reconciling=True Progressing"],
+        ),
+        (
+            "it ends this second",
+            |s| s.hold(0, Some(100), Some(Reason::CloudFailing)),
+            &["Ready=False CloudFailing"],
+        ),
+        (
+            "a Secret is being made",
+            |s| s.fail_secret(0, Reason::Progressing),
+            &["Ready=False Progressing", "Reconciling=True Progressing"],
+        ),
+        (
+            "a foreign Secret behind one that is being made",
+            |s| {
+                s.fail_secret(0, Reason::Progressing);
+                s.fail_secret(1, Reason::SecretConflict);
+            },
+            &["Ready=False SecretConflict", "Stalled=True SecretConflict"],
+        ),
+        (
+            "a write fails",
+            |s| s.fail_secret(0, Reason::WriteFailing),
+            &["Ready=False WriteFailing", "Reconciling=True WriteFailing"],
+        ),
+        (
+            "a domain is lost",
+            |s| {
+                let lost =
+                    DomainConflict { binding: "a".into(), registry: 1, message: "d is claimed first".into() };
+                s.results[1].1.domain_conflicts = [lost].into();
+            },
+            &["Ready=False DomainContested", "Stalled=True DomainContested"],
+        ),
+        (
+            "another binding loses a domain",
+            |s| {
+                let lost =
+                    DomainConflict { binding: "b".into(), registry: 1, message: "d is claimed first".into() };
+                s.results[1].1.domain_conflicts = [lost].into();
+            },
+            &["Ready=True Succeeded"],
+        ),
+        (
+            "an entry is missing",
+            |s| s.results[0].1.bound = 1,
+            &["Ready=False Progressing", "Reconciling=True Progressing"],
+        ),
+        (
+            "a new spec did not reach all",
+            |s| s.awaited = vec!["n1"],
+            &["Ready=False Progressing", "Reconciling=True Progressing"],
+        ),
+        ("fresh credentials did not reach all", |s| s.refreshing = vec!["n1"], &["Ready=True Succeeded"]),
+        (
+            "suspended",
+            |s| {
+                s.standstill = Some(failure(Reason::Suspended));
+                s.fail_secret(0, Reason::Suspended);
+                s.fail_secret(1, Reason::Suspended);
+            },
+            &["Ready=False Suspended"],
+        ),
+        (
+            "invalid",
+            |s| s.standstill = Some(failure(Reason::InvalidSpec)),
+            &["Ready=False InvalidSpec", "Stalled=True InvalidSpec"],
+        ),
+        (
+            "invalid from the beginning",
+            |s| {
+                s.standstill = Some(failure(Reason::InvalidSpec));
+                s.registries.clear();
+                s.results.clear();
+            },
+            &["Ready=False InvalidSpec", "Stalled=True InvalidSpec"],
+        ),
+        (
+            "being deleted",
+            |s| s.standstill = Some(failure(Reason::Withdrawing)),
+            &["Ready=False Withdrawing", "Reconciling=True Withdrawing"],
+        ),
+        (
+            "a note",
+            |s| s.others = vec![(ConditionType::PoliciesEnforced, false, failure(Reason::PoliciesMissing))],
+            &["Ready=True Succeeded", "PoliciesEnforced=False PoliciesMissing"],
+        ),
+        (
+            "the second of two needs a human",
+            |s| {
+                s.hold(0, None, Some(Reason::Throttled));
+                s.hold(1, None, Some(Reason::KeyInvalid));
+            },
+            &["Ready=False KeyInvalid", "Stalled=True KeyInvalid"],
+        ),
+        (
+            "the second of two refreshes needs a human",
+            |s| {
+                s.hold(0, Some(3600), Some(Reason::Throttled));
+                s.hold(1, Some(3600), Some(Reason::KeyInvalid));
+            },
+            &["Ready=True RefreshFailing", "Stalled=True KeyInvalid"],
+        ),
+        (
+            "the second of two namespaces needs a human",
+            |s| {
+                s.fail_secret(0, Reason::WriteFailing);
+                s.fail_secret(1, Reason::QuotaExceeded);
+            },
+            &["Ready=False QuotaExceeded", "Stalled=True QuotaExceeded"],
+        ),
+    ];
+    for (path, mutate, expected) in cases {
+        assert_eq!(said(&good().with(mutate).status(None, at(100))), *expected, "{path}");
+    }
+}
+
+#[test]
+fn one_failing_registry_hides_no_good_ones() {
+    let mut scene = good();
+    scene.registries = (0..10).map(|i| registry(&format!("cri-{i}"))).collect();
+    scene.hold(4, None, Some(Reason::InstanceNotFound));
+    let status = scene.status(None, at(100));
+    assert_eq!(status.summary.as_ref().unwrap().registries, "9/10");
+    assert_eq!(message(&status), "9 of 10 registries issued; cri-4 in cn-hangzhou: why InstanceNotFound");
+    let issued: Vec<_> = status.registries.iter().map(|r| r.conditions[0].status == "True").collect();
+    assert_eq!(issued, (0..10).map(|i| i != 4).collect::<Vec<_>>());
+    assert_eq!(status.pairs.len(), 20);
+    let expected = [("cri-4", "n1", "InstanceNotFound"), ("cri-4", "n2", "InstanceNotFound")];
+    assert_eq!(
+        status.pairs.iter().map(pair).take_while(|p| p.2 != "Succeeded").collect::<Vec<_>>(),
+        expected
+    );
+}
+
+#[test]
+fn a_registry_says_whether_a_live_credential_is_held_and_what_became_of_its_renewal() {
+    for (end, failed, expected) in [
+        (Some(3600), None, "True Issued"),
+        (Some(3600), Some(Reason::Throttled), "True RefreshFailing"),
+        (Some(10), Some(Reason::Throttled), "False Throttled"),
+        (Some(10), None, "False CredentialExpired"),
+        (None, Some(Reason::KeyInactive), "False KeyInactive"),
+        (None, None, "False NotIssued"),
+    ] {
+        let status = good().with(|s| s.hold(0, end, failed)).status(None, at(100));
+        let condition = &status.registries[0].conditions[0];
+        assert_eq!(format!("{} {}", condition.status, condition.reason), expected);
+        assert_eq!(status.registries[0].expires_at.as_ref().map(|t| t.0), end.map(at));
+        assert_eq!(status.registries[1].conditions[0].status, "True");
+    }
+}
+
+#[test]
+fn a_refresh_that_fails_says_what_the_cloud_said() {
+    let status = good().with(|s| s.hold(1, Some(3600), Some(Reason::Throttled))).status(None, at(100));
+    assert!(message(&status).contains("cri-2 in cn-hangzhou"), "{}", message(&status));
+    assert!(message(&status).contains("Throttled: why Throttled"), "{}", message(&status));
+}
+
+#[test]
+fn the_figures_are_those_of_the_cluster() {
+    let scene = good().with(|s| {
+        s.results[0].1.bound = 1;
+        s.fail_secret(1, Reason::QuotaExceeded);
+        s.hold(1, Some(1800), None);
+        s.awaited = vec!["n1", "n3"];
+    });
+    let status = scene.status(None, at(100));
+    assert_eq!(status.namespaces, Some(NamespaceCounts { matched: 3, ready: 1 }));
+    assert_eq!(status.service_accounts, Some(ServiceAccountCounts { matched: 4, bound: 3 }));
+    let summary = status.summary.unwrap();
+    assert_eq!((&*summary.namespaces, &*summary.service_accounts), ("1/3", "3/4"));
+    assert_eq!(summary.expires_at.map(|t| t.0), Some(at(1800)));
+    assert_eq!((status.observed_generation, status.last_handled_refresh_at), (Some(3), Some("once".into())));
+}
+
+mod rest;

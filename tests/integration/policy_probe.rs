@@ -1,0 +1,149 @@
+//! What the controller says of its own fence and of its own rights.
+
+use acr_lab::plane::Options;
+
+use crate::harness::{Lab, root, spec};
+
+const POLICIES: [&str; 5] = ["secrets", "serviceaccounts", "bindings", "events", "objects"];
+
+/// What the condition `PoliciesEnforced` of a binding says, where it says no.
+async fn missing(lab: &Lab, binding: &str) -> Option<String> {
+    let (status, reason, message) = lab.condition(binding, "PoliciesEnforced").await?;
+    ((status.as_str(), reason.as_str()) == ("False", "PoliciesMissing")).then_some(message)
+}
+
+async fn grant_webhook(lab: &Lab) {
+    lab.plane.grant_webhook(root().join("deploy/webhook.yaml")).await.unwrap();
+}
+
+async fn standing(lab: &Lab) -> bool {
+    lab.controller.metrics().await.unwrap().contains("acr_admission_policies_standing 1")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_fence_is_told_and_a_new_one_is_noticed() {
+    let lab = Lab::start_without(&["deploy/policies.yaml"], Options::default()).await;
+    // The policy of the Lease fences what is granted by name.
+    lab.plane
+        .apply(
+            r#"{"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "lease",
+              "namespace": "acr-credential-system"}, "rules": [{"apiGroups": ["coordination.k8s.io"],
+              "resources": ["leases"], "resourceNames": ["acr-credential-controller"], "verbs": ["create", "patch"]}]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "lease",
+              "namespace": "acr-credential-system"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role",
+              "name": "lease"}, "subjects": [{"kind": "ServiceAccount", "name": "acr-credential-controller",
+              "namespace": "acr-credential-system"}]}]}"#,
+        )
+        .await
+        .unwrap();
+    lab.create_namespace("unfenced").await;
+    lab.bind("unfenced", spec(&["unfenced"])).await;
+    lab.until_ready_is("unfenced", "True", "Succeeded").await;
+    lab.until("the condition names every policy", async || {
+        missing(&lab, "unfenced").await.is_some_and(|message| {
+            POLICIES.iter().all(|policy| message.contains(&format!("acr-credential-{policy}")))
+                && message.contains("deploy/policies.yaml")
+        })
+    })
+    .await;
+    assert!(!standing(&lab).await);
+    assert!(lab.controller.log().contains("no ValidatingAdmissionPolicy fences this controller"));
+    assert!(!lab.controller.log().contains("has rights that it does not need"), "the RBAC is what it needs");
+
+    lab.plane.apply_file(root().join("deploy/policies.yaml")).await.unwrap();
+    lab.until_fenced().await;
+    lab.until("the condition goes", async || lab.condition("unfenced", "PoliciesEnforced").await.is_none())
+        .await;
+
+    // One that is taken away alone is named alone, that of the webhook too, once there is a webhook to fence.
+    grant_webhook(&lab).await;
+    for policy in POLICIES.into_iter().chain(["webhook"]) {
+        let name = format!("acr-credential-{policy}");
+        lab.plane.kubectl_ok(&["delete", "validatingadmissionpolicybinding", &name]).await.unwrap();
+        lab.until("the policy that was taken away is named", async || {
+            if standing(&lab).await {
+                lab.controller.restart().unwrap();
+                lab.controller.until_ready(std::time::Duration::from_secs(30)).await.unwrap();
+            }
+            !standing(&lab).await
+        })
+        .await;
+        lab.until("it is the only one", async || {
+            missing(&lab, "unfenced").await.is_some_and(|message| {
+                POLICIES
+                    .into_iter()
+                    .chain(["webhook"])
+                    .all(|other| message.contains(&format!("acr-credential-{other}")) == (other == policy))
+            })
+        })
+        .await;
+        grant_webhook(&lab).await;
+        lab.plane.apply_file(root().join("deploy/policies.yaml")).await.unwrap();
+        lab.until_fenced().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_nobody_should_have_given_are_told_by_name() {
+    let lab = Lab::start().await;
+    lab.plane
+        .apply(
+            r#"{"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "wide"},
+              "rules": [{"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create"]},
+                {"apiGroups": [""], "resources": ["users", "groups"], "verbs": ["impersonate"]}]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "wide"},
+              "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "wide"},
+              "subjects": [{"kind": "ServiceAccount", "name": "acr-credential-controller",
+                "namespace": "acr-credential-system"}]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "wide",
+              "namespace": "acr-credential-system"},
+              "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+              "subjects": [{"kind": "ServiceAccount", "name": "acr-credential-controller",
+                "namespace": "acr-credential-system"}]}]}"#,
+        )
+        .await
+        .unwrap();
+    lab.controller.restart().unwrap();
+    lab.until("each is named with its place", async || {
+        let log = lab.controller.log();
+        [
+            "create pods/exec of any name in every namespace",
+            "impersonate users of any name in every namespace",
+            "get, list, watch secrets of any name in the controller's own namespace",
+        ]
+        .iter()
+        .all(|right| log.contains(right))
+    })
+    .await;
+}
+
+/// Kubernetes before 1.30, and clusters that have them switched off.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_without_policies_is_told_apart_and_served_all_the_same() {
+    let without = Options {
+        extra_api_server_args: vec![
+            "--disable-admission-plugins=ValidatingAdmissionPolicy".to_owned(),
+            "--runtime-config=admissionregistration.k8s.io/v1/validatingadmissionpolicies=false,\
+             admissionregistration.k8s.io/v1/validatingadmissionpolicybindings=false"
+                .to_owned(),
+        ],
+        ..Options::default()
+    };
+    let lab = Lab::start_without(&["deploy/policies.yaml"], without).await;
+    let refused = lab.plane.apply_file(root().join("deploy/policies.yaml")).await.unwrap_err();
+    assert!(format!("{refused:#}").contains("ValidatingAdmissionPolicy"), "{refused:#}");
+    lab.create_namespace("old").await;
+    lab.bind("old", spec(&["old"])).await;
+    lab.until_ready_is("old", "True", "Succeeded").await;
+    lab.until_attached("old", "default").await;
+    lab.until("the condition says that none can stand", async || {
+        missing(&lab, "old").await.is_some_and(|message| {
+            message.contains("this API server serves none") && message.contains("Kubernetes 1.30")
+        })
+    })
+    .await;
+    assert!(!standing(&lab).await);
+    assert!(lab.controller.log().contains("this API server serves none"));
+}
