@@ -3,12 +3,16 @@
 pub mod admission;
 pub mod certificates;
 pub mod change;
+pub mod conflict;
+pub mod duty;
 pub mod failure;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod guard;
 pub mod lease;
 pub mod namespace;
+pub mod ownership;
+pub mod record;
 pub mod refresh;
 pub mod resolved_binding;
 pub mod rights;
@@ -18,14 +22,17 @@ pub mod service_account;
 pub mod snapshot;
 pub mod status;
 pub mod stuck_pods;
+pub mod transition;
 pub mod view;
+pub mod wanted;
 pub mod webhook;
 pub mod write_history;
 
 pub use change::Change;
 pub use failure::Failure;
 pub use guard::Retained;
-pub use namespace::{NamespaceResult, Plan, namespace, namespace_keeping};
+pub use namespace::{NamespaceResult, Plan, namespace, observe};
+pub use record::NamespaceRecord;
 pub use resolved_binding::{Phase, RegistryCredential, ResolvedBinding};
 pub use rollup::Rollup;
 pub use secret::{SecretContent, Template};

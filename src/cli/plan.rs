@@ -19,9 +19,10 @@ use crate::cluster::Index;
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::model::credential::Origin;
 use crate::model::{Binding, Credential, Edition};
-use crate::plan::namespace::filled_by;
+use crate::plan::duty::filled_by;
 use crate::plan::{
-    NamespaceView, Phase, RegistryCredential, ResolvedBinding, ServiceAccountView, Snapshot, Template, change,
+    NamespaceRecord, NamespaceView, Phase, RegistryCredential, ResolvedBinding, ServiceAccountView, Snapshot,
+    Template, change,
 };
 
 /// Objects of one list call.
@@ -174,21 +175,22 @@ fn snapshot(
 
 /// What bindings keep up to date already, and would go on to, is no news: neither the token that stands there nor when
 /// it expires is known here.
-fn as_served(mut view: NamespaceView, now: &Snapshot, then: &Snapshot) -> NamespaceView {
+fn as_served(view: NamespaceView, now: &Snapshot, then: &Snapshot) -> NamespaceRecord {
     let content = |view: &NamespaceView, snapshot: &Snapshot| {
         let set = filled_by(view, snapshot, &[]).filter(|set| !set.is_empty());
         set.map(|set| snapshot.content(&set))
     };
     let (before, after) = (content(&view, now), content(&view, then));
     // An entry of our name is ours then, even with no Secret beside it.
-    view.served = before.is_some();
-    if let (Some(before), Some(after), Some(secret)) = (before, after, &mut view.secret)
+    let mut record = NamespaceRecord::new(view);
+    record.served = before.is_some();
+    if let (Some(before), Some(after), Some(secret)) = (before, after, &mut record.view.secret)
         && before.fingerprint == after.fingerprint
         && secret.ours
     {
         secret.fingerprint = after.fingerprint;
     }
-    view
+    record
 }
 
 /// A binding that suddenly covers nothing takes nothing back at first.

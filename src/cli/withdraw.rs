@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
 
 use super::plan as planned;
-use super::preview::{Preview, preview};
+use super::preview::{Preview, TIMELESS, preview};
 use super::secret_references::{SecretReferences, find_references};
 use crate::api::binding::{AcrCredentialBinding, DeletionPolicy};
 use crate::api::names;
@@ -23,8 +23,8 @@ use crate::cluster::report::BindingWriter;
 use crate::cluster::{Applier, Index, Outcome};
 use crate::model::Binding;
 use crate::plan::{
-    self, Change, NamespaceView, Phase, RegistryCredential, ResolvedBinding, SecretView, Snapshot, Template,
-    change,
+    self, Change, NamespaceRecord, NamespaceView, Phase, RegistryCredential, ResolvedBinding, SecretView,
+    Snapshot, Template, change,
 };
 
 /// Plans and applies until nothing is left, at most this often.
@@ -134,7 +134,7 @@ pub async fn withdraw(client: &Client, options: &Options, act: bool) -> Result<W
     all.sort();
     let rehearsed = |namespace: &Arc<str>| {
         let view = index.read(namespace, NamespaceView::clone);
-        view.map(|view| preview(view, &snapshot)).unwrap_or_default()
+        view.map(|view| preview(NamespaceRecord::new(view), &snapshot)).unwrap_or_default()
     };
     let previews: Vec<Preview> = all.iter().map(rehearsed).collect();
     let losing = all.iter().zip(&previews).filter(|(_, preview)| preview.loses_secret());
@@ -242,7 +242,8 @@ async fn take_back(
     let mut made = Vec::new();
     let mut rounds = 0;
     while rounds < ROUNDS {
-        let plan = index.read(namespace, |view| plan::namespace(view, snapshot)).unwrap_or_default();
+        let planned = |record: &mut NamespaceRecord| plan::namespace(record, snapshot, &[], TIMELESS);
+        let plan = index.update(namespace, planned).unwrap_or_default();
         if plan.changes.is_empty() {
             return (made, None);
         }

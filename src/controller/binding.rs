@@ -11,7 +11,8 @@ use tracing::{info, warn};
 use super::binding_store::Entry;
 use super::clock;
 use super::credential_cache::Demand;
-use super::state::{PublishReason, SharedState, State};
+use super::publish::PublishReason;
+use super::state::{SETTLE, SharedState, State};
 use crate::api::binding::DeletionPolicy;
 use crate::api::{AcrCredentialBinding, AcrCredentialBindingStatus, ConditionType, Reason};
 use crate::cluster::error::CallError;
@@ -21,9 +22,6 @@ use crate::plan::refresh::backoff;
 use crate::plan::status::{Facts, RegistryFacts, status};
 use crate::plan::{Failure, Phase, RegistryCredential, Rollup};
 use crate::server::Metrics;
-
-/// Namespaces are looked at one after the other: their results are reported together.
-pub const SETTLE: Duration = Duration::from_millis(200);
 
 /// A status is written no more often than this.
 const REST: Duration = Duration::from_secs(3);
@@ -203,7 +201,8 @@ impl BindingLoop {
         let wait = next.map(|at| clock::until(at, now) + Duration::from_secs(1));
         let mut others = [state.notes.get(name).cloned().unwrap_or_default(), state.common.clone()].concat();
         others.extend(asks.and_then(|binding| self.shared.modes().borrow().condition(&binding)));
-        others.extend(state.rollups.of(name).and_then(|rollup| state.contended_for(rollup)));
+        let contention = state.rollups.of(name).and_then(Rollup::contention);
+        others.extend(contention.map(|why| (ConditionType::Contended, true, why.clone())));
         let generation = entry.object.metadata.generation.unwrap_or_default();
         // The tally is read where it is: a copy would cost the size of the cluster at every look.
         let facts = Facts {

@@ -11,8 +11,9 @@ use tracing::{error, info, warn};
 
 use super::clock;
 use super::credential_cache::{MintRequest, MintResult};
+use super::publish::PublishReason;
 use super::sources::ClusterSources;
-use super::state::{PublishReason, SharedState};
+use super::state::SharedState;
 use crate::cloud::Alibaba;
 use crate::cluster::store::Store;
 use crate::model::identity::CredentialSource;
@@ -155,7 +156,7 @@ impl CredentialLoop {
         drop(state);
         landed.clear();
         for name in users {
-            self.shared.bindings.add_after(name, super::binding::SETTLE);
+            self.shared.schedule_status(name);
         }
     }
 }

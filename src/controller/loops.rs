@@ -25,14 +25,8 @@ use crate::cluster::watch::{self, watch};
 pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: Parts) {
     let Parts { shared, metrics, store, cloud, sources, seen, webhook, .. } = parts;
     let applier = Applier::new(clients.write.clone(), shared.index.clone(), shared.template().clone());
-    let worker = NamespaceLoop {
-        shared: shared.clone(),
-        applier,
-        metrics: metrics.clone(),
-        attempts: Arc::default(),
-        conflicts: Arc::default(),
-        dry_run: config.dry_run,
-    };
+    let worker =
+        NamespaceLoop { shared: shared.clone(), applier, metrics: metrics.clone(), dry_run: config.dry_run };
     for _ in 0..WORKERS {
         spawn(tasks, "a namespace worker", worker.clone().run());
     }

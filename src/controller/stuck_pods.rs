@@ -17,7 +17,7 @@ use crate::cluster::error::CallError;
 use crate::cluster::pods::{PodState, PodWriter, Refusal, WatchedPod};
 use crate::cluster::watch::{self, Sink, watch};
 use crate::plan::NamespaceView;
-use crate::plan::stuck_pods::{StuckPod, Verdict, verdict};
+use crate::plan::stuck_pods::{Circumstances, StuckPod, Verdict, verdict};
 use crate::server::Metrics;
 
 /// The pace of replacing: 30 Pods a minute in the whole cluster, so that their pulls do not come all at once.
@@ -138,9 +138,15 @@ impl StuckPodsLoop {
     fn next(&self) -> Option<StuckPod> {
         let now = clock::now();
         let judge = |pod: &StuckPod| {
-            let before = pod.owner.as_ref().and_then(|owner| self.replaced.get(&owner.uid)).copied();
-            let (snapshot, kept) = self.shared.look(&Arc::from(&*pod.namespace));
-            let judge = |view: &NamespaceView| verdict(pod, view, (&snapshot, &kept), (before, now));
+            let replaced_at = pod.owner.as_ref().and_then(|owner| self.replaced.get(&owner.uid)).copied();
+            let (state, snapshot) = (self.shared.state(), self.shared.snapshot());
+            let judge = |view: &NamespaceView| {
+                let retained = state.guard.retained(&pod.namespace, view.facts.as_ref(), &snapshot, now);
+                verdict(
+                    pod,
+                    Circumstances { view, snapshot: &snapshot, retained: &retained, replaced_at, now },
+                )
+            };
             let verdict = self.shared.index.read(&pod.namespace, judge);
             verdict.unwrap_or(Verdict::Wait("nothing is known of its namespace"))
         };

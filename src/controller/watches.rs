@@ -29,12 +29,12 @@ pub fn spawn_all(
     shared: &Arc<SharedState>,
 ) -> Arc<channel::Sender<Option<Seen>>> {
     let client = &clients.watch;
-    let index_sink = |part: &'static str| {
-        let (wake, readiness) = (shared.clone(), readiness.clone());
+    let index_sink = |part: &'static str, wake: fn(&SharedState, Arc<str>)| {
+        let (observer, readiness) = (shared.clone(), readiness.clone());
         IndexSink {
             index: shared.index.clone(),
             template: shared.template().clone(),
-            wake: move |namespace| wake.wake_namespace(namespace),
+            wake: move |namespace| wake(&observer, namespace),
             complete: move || readiness.done(part),
         }
     };
@@ -42,7 +42,11 @@ pub fn spawn_all(
     spawn(
         tasks,
         "the watch on namespaces",
-        watch(Api::<WatchedNamespace>::all(client.clone()), watch::config(), index_sink("namespaces")),
+        watch(
+            Api::<WatchedNamespace>::all(client.clone()),
+            watch::config(),
+            index_sink("namespaces", SharedState::observe_namespace),
+        ),
     );
     spawn(
         tasks,
@@ -50,13 +54,17 @@ pub fn spawn_all(
         watch(
             Api::<WatchedServiceAccount>::all(client.clone()),
             watch::config(),
-            index_sink("service accounts"),
+            index_sink("service accounts", SharedState::wake_namespace),
         ),
     );
     spawn(
         tasks,
         "the watch on secrets",
-        watch(Api::<WatchedSecret>::all(client.clone()), secrets, index_sink("secrets")),
+        watch(
+            Api::<WatchedSecret>::all(client.clone()),
+            secrets,
+            index_sink("secrets", SharedState::wake_namespace),
+        ),
     );
     let bindings = BindingSink { shared: shared.clone(), readiness: readiness.clone() };
     spawn(tasks, "the watch on bindings", watch(Api::all(client.clone()), watch::config(), bindings));

@@ -16,6 +16,7 @@
 //! In the same way the entries stay of a binding that covers namespaces and no ServiceAccount in any of them.
 
 mod entries;
+mod intent;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -23,7 +24,11 @@ use std::sync::Arc;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use self::entries::Entries;
+pub use self::entries::EntryLoss;
+pub use self::intent::WithdrawalIntent;
 use super::failure::Failure;
+use super::ownership::Parts;
+use super::resolved_binding::{Phase, ResolvedBinding};
 use super::snapshot::Snapshot;
 use super::view::NamespaceFacts;
 use crate::api::{Reason, names};
@@ -32,20 +37,6 @@ use crate::model::Binding;
 /// How long a namespace that lost its label is left as it is, to see whether the others lose theirs too. As long as
 /// others go on to, it is left as well, for the grace at most: a tool that relabels a thousand of them takes minutes.
 pub const STRAY: SignedDuration = SignedDuration::from_secs(5);
-
-/// What a binding says about what it covers no more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WithdrawalIntent {
-    /// Nothing: it is guarded.
-    #[default]
-    Guarded,
-    /// Nothing is to be taken back while it is suspended, all or in part: no grace runs.
-    Suspended,
-    /// It is meant so.
-    Confirmed,
-    /// The binding is being deleted: what is held goes with the rest, by its `deletionPolicy`.
-    Leaving,
-}
 
 /// Namespaces in which a binding's part stays, though it covers them no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +63,7 @@ struct Known {
     /// Lost a moment ago, and when each was.
     recently_lost: HashMap<Arc<str>, Timestamp>,
     /// When the last of them was lost.
-    strayed: Option<Timestamp>,
+    last_lost: Option<Timestamp>,
     held: Option<Hold>,
     /// Where it is not known that what it names now is what stands there.
     unverified: HashSet<Arc<str>>,
@@ -92,15 +83,6 @@ pub struct WithdrawalGuard {
     defined_at: Option<Timestamp>,
 }
 
-/// What a look at a namespace came to.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Look {
-    /// Whose part stays.
-    pub retained: Vec<Retained>,
-    /// Bindings of which something is held now that was not, or the other way round.
-    pub changed: Vec<Arc<str>>,
-}
-
 impl WithdrawalGuard {
     /// A guard of this grace; none where it is nothing.
     pub fn new(grace: SignedDuration) -> Self {
@@ -118,19 +100,14 @@ impl WithdrawalGuard {
         self.entries.forget(binding);
     }
 
-    /// After a start: what a binding covered, what it may have covered besides, and since when that is held.
-    pub fn remember(
-        &mut self,
-        binding: &Arc<str>,
-        verified: HashSet<Arc<str>>,
-        unverified: HashSet<Arc<str>>,
-        since: Option<Timestamp>,
-    ) {
+    /// Records what a binding covered before a restart, and since when its status says that a withdrawal is held.
+    pub fn remember(&mut self, binding: &Arc<str>, parts: Parts, held_since: Option<Timestamp>) {
+        let Parts { verified, unverified } = parts;
         let known = self.known.entry(binding.clone()).or_default();
         known.unverified = &unverified - &verified;
         let covered = &verified | &unverified;
-        match since {
-            // Some may have come back: those that did not are held still.
+        match held_since {
+            // Some may be covered again: the others are still held.
             Some(since) => known.held = Some(Hold { namespaces: covered.into_iter().collect(), since }),
             None => known.covered = covered,
         }
@@ -160,6 +137,7 @@ impl WithdrawalGuard {
         let guarded = self.grace.is_positive();
         let known = self.known.entry(binding.clone()).or_default();
         let before: Vec<Arc<str>> = known.namespaces().cloned().collect();
+        known.forget_expired(self.grace, now);
         let resumed = known.intent == WithdrawalIntent::Suspended && intent == WithdrawalIntent::Guarded;
         let lost = std::mem::replace(&mut known.covered, covered);
         known.intent = intent;
@@ -170,10 +148,8 @@ impl WithdrawalGuard {
             WithdrawalIntent::Guarded | WithdrawalIntent::Suspended if guarded => {
                 if known.same_selection {
                     // Labels that are going one by one: the look at each namespace has yet to come.
-                    lost.iter().filter(|name| !known.covered.contains(*name)).for_each(|name| {
-                        known.recently_lost.insert(name.clone(), now);
-                        known.strayed = Some(now);
-                    });
+                    let relabelled: Vec<_> = lost.difference(&known.covered).cloned().collect();
+                    relabelled.iter().for_each(|name| known.lose(name, now));
                 }
                 if known.covered.is_empty() || intent == WithdrawalIntent::Suspended {
                     known.hold(lost, now);
@@ -192,17 +168,21 @@ impl WithdrawalGuard {
         before.into_iter().filter(|name| !known.keeps(name)).collect()
     }
 
-    /// Takes in whether a binding covers no ServiceAccount while entries stand that it alone can have given. `told`:
-    /// since when its status says so.
-    pub fn entitle(
-        &mut self,
-        binding: &Arc<Binding>,
-        lost: bool,
-        intent: WithdrawalIntent,
-        (told, now): (Option<Timestamp>, Timestamp),
-    ) {
-        let guarded = self.grace.is_positive() && intent == WithdrawalIntent::Guarded;
-        self.entries.ask(binding, lost, guarded, (told, whole(now)));
+    /// Observes whether a binding lost all its ServiceAccounts while entries exist that it alone can have given.
+    pub fn observe_accounts(&mut self, binding: &Arc<Binding>, loss: EntryLoss) {
+        let guarded = self.grace.is_positive() && loss.intent == WithdrawalIntent::Guarded;
+        self.entries.observe(binding, EntryLoss { now: whole(loss.now), ..loss }, guarded);
+    }
+
+    /// Marks the bindings whose entries stay. While the CustomResourceDefinition does not exist, bindings disappear one by one
+    /// without being deleted on purpose: the active ones are suspended.
+    pub fn restrict(&self, bindings: &mut [ResolvedBinding]) {
+        for resolved in bindings {
+            resolved.keeps_entries = self.keeps_entries(&resolved.binding.name);
+            if self.is_undefined() && resolved.phase == Phase::Active {
+                resolved.phase = Phase::Suspended;
+            }
+        }
     }
 
     /// Whether entries stay that a binding covers no more.
@@ -210,53 +190,73 @@ impl WithdrawalGuard {
         self.entries.since(binding).is_some()
     }
 
-    /// Takes in a namespace as it is now, and says whose part stays in it. `None`: it is not there.
-    pub fn look(
+    /// Observes a namespace as it is now; `None` where it does not exist. Returns the bindings whose hold began or ended.
+    pub fn observe(
         &mut self,
         namespace: &Arc<str>,
         facts: Option<&NamespaceFacts>,
         snapshot: &Snapshot,
         now: Timestamp,
-    ) -> Look {
+    ) -> Vec<Arc<str>> {
         let facts = facts.filter(|facts| facts.is_open());
-        let mut look = Look::default();
+        let grace = self.grace;
+        let mut changed = Vec::new();
         for resolved in snapshot.bindings() {
             let Some(known) = self.known.get_mut(&resolved.binding.name) else { continue };
             let held_before = known.holds(namespace);
-            let guarded = self.grace.is_positive()
-                && matches!(known.intent, WithdrawalIntent::Guarded | WithdrawalIntent::Suspended);
+            known.forget_expired(grace, now);
             match facts {
                 Some(facts) if resolved.binding.namespaces.covers(namespace, &facts.labels) => {
                     known.covered.insert(namespace.clone());
                     known.release(namespace);
                 }
                 Some(_) => {
-                    if known.covered.remove(namespace) && guarded {
-                        known.recently_lost.insert(namespace.clone(), now);
-                        known.strayed = Some(now);
+                    if known.covered.remove(namespace) && known.is_guarded(grace) {
+                        known.lose(namespace, now);
                     }
-                    let goes_on = known.strayed.is_some_and(|last| now.duration_since(last) < STRAY);
-                    let left = if goes_on { self.grace } else { STRAY };
-                    known.recently_lost.retain(|_, since| now.duration_since(*since) < left);
                 }
                 None => {
                     known.covered.remove(namespace);
                     known.release(namespace);
                 }
             }
-            if guarded && (known.covered.is_empty() || known.intent == WithdrawalIntent::Suspended) {
+            if known.is_guarded(grace)
+                && (known.covered.is_empty() || known.intent == WithdrawalIntent::Suspended)
+            {
                 known.hold(HashSet::new(), now);
             }
             if known.holds(namespace) != held_before {
-                look.changed.push(resolved.binding.name.clone());
-            }
-            if known.keeps(namespace) {
-                let binding = resolved.binding.name.clone();
-                let verified = !known.unverified.contains(namespace);
-                look.retained.push(Retained { binding, held: known.holds(namespace), verified });
+                changed.push(resolved.binding.name.clone());
             }
         }
-        look
+        changed
+    }
+
+    /// Returns the bindings whose part stays in a namespace, though they do not cover it.
+    ///
+    /// `facts` may be newer than the last observation: what they show to be lost counts as lost now.
+    pub fn retained(
+        &self,
+        namespace: &str,
+        facts: Option<&NamespaceFacts>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Vec<Retained> {
+        let Some(facts) = facts.filter(|facts| facts.is_open()) else { return Vec::new() };
+        let retained = |resolved: &ResolvedBinding| {
+            let known = self.known.get(&resolved.binding.name)?;
+            if resolved.binding.namespaces.covers(namespace, &facts.labels) {
+                return None;
+            }
+            let held = known.holds(namespace);
+            let lost_now = known.is_guarded(self.grace) && known.covered.contains(namespace);
+            (held || lost_now || known.lost_recently(namespace, self.grace, now)).then(|| Retained {
+                binding: resolved.binding.name.clone(),
+                held,
+                verified: !known.unverified.contains(namespace),
+            })
+        };
+        snapshot.bindings().iter().filter_map(retained).collect()
     }
 
     /// Ends a hold whose grace is over. Returns the namespaces of which nothing is held any more, if one was.
@@ -340,6 +340,31 @@ impl Known {
 
     fn keeps(&self, namespace: &str) -> bool {
         self.recently_lost.contains_key(namespace) || self.holds(namespace)
+    }
+
+    fn is_guarded(&self, grace: SignedDuration) -> bool {
+        grace.is_positive() && matches!(self.intent, WithdrawalIntent::Guarded | WithdrawalIntent::Suspended)
+    }
+
+    fn lose(&mut self, namespace: &Arc<str>, now: Timestamp) {
+        self.recently_lost.insert(namespace.clone(), now);
+        self.last_lost = Some(now);
+    }
+
+    /// Whether a namespace was lost a moment ago. As long as others go on to be lost, the moment lasts, for the grace at most.
+    fn lost_recently(&self, namespace: &str, grace: SignedDuration, now: Timestamp) -> bool {
+        self.recently_lost.get(namespace).is_some_and(|since| !self.is_expired(*since, grace, now))
+    }
+
+    fn is_expired(&self, since: Timestamp, grace: SignedDuration, now: Timestamp) -> bool {
+        let goes_on = self.last_lost.is_some_and(|last| now.duration_since(last) < STRAY);
+        now.duration_since(since) >= if goes_on { grace } else { STRAY }
+    }
+
+    fn forget_expired(&mut self, grace: SignedDuration, now: Timestamp) {
+        let mut lost = std::mem::take(&mut self.recently_lost);
+        lost.retain(|_, since| !self.is_expired(*since, grace, now));
+        self.recently_lost = lost;
     }
 
     fn release(&mut self, namespace: &str) {

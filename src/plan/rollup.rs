@@ -7,10 +7,11 @@ use super::failure::Failure;
 use super::namespace::NamespaceResult;
 use super::secret::DomainConflict;
 
-/// One namespace in a tally.
+/// One namespace in a rollup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
+struct RolledUp {
     failure: Option<Failure>,
+    contention: Option<Failure>,
     domain_conflicts: Arc<[DomainConflict]>,
     matched: u32,
     bound: u32,
@@ -19,8 +20,9 @@ struct Entry {
 /// What stands for one binding.
 #[derive(Clone, Debug, Default)]
 pub struct Rollup {
-    namespaces: BTreeMap<Arc<str>, Entry>,
+    namespaces: BTreeMap<Arc<str>, RolledUp>,
     failing: BTreeSet<Arc<str>>,
+    contended: BTreeSet<Arc<str>>,
     pending: HashSet<Arc<str>>,
     converging: bool,
     matched: i64,
@@ -33,9 +35,9 @@ impl Rollup {
         self.namespaces.keys()
     }
 
-    /// Whether a namespace is covered and was looked at.
-    pub fn covers(&self, namespace: &str) -> bool {
-        self.namespaces.contains_key(namespace)
+    /// Returns the report on a writer that reverts our writes in one of the namespaces, if one does.
+    pub fn contention(&self) -> Option<&Failure> {
+        self.namespaces.get(self.contended.first()?)?.contention.as_ref()
     }
 
     /// How many namespaces are covered.
@@ -80,7 +82,7 @@ impl Rollup {
         domain_conflicts.iter().find(|c| &*c.binding == binding && c.registry == registry)
     }
 
-    fn put(&mut self, namespace: &Arc<str>, binding: &str, entry: Option<Entry>) -> bool {
+    fn put(&mut self, namespace: &Arc<str>, binding: &str, entry: Option<RolledUp>) -> bool {
         let awaited = self.pending.remove(namespace);
         let before = match &entry {
             Some(entry) => self.namespaces.insert(namespace.clone(), entry.clone()),
@@ -91,11 +93,15 @@ impl Rollup {
             self.bound -= i64::from(before.bound);
         }
         self.failing.remove(namespace);
+        self.contended.remove(namespace);
         if let Some(entry) = &entry {
             self.matched += i64::from(entry.matched);
             self.bound += i64::from(entry.bound);
             if entry.failure.is_some() || entry.domain_conflicts.iter().any(|c| &*c.binding == binding) {
                 self.failing.insert(namespace.clone());
+            }
+            if entry.contention.is_some() {
+                self.contended.insert(namespace.clone());
             }
         }
         awaited || before != entry
@@ -139,8 +145,9 @@ impl Rollups {
             }
         }
         for result in results {
-            let entry = Entry {
+            let entry = RolledUp {
                 failure: result.secret.as_ref().err().cloned(),
+                contention: result.contention.clone(),
                 domain_conflicts: result.domain_conflicts.clone(),
                 matched: result.matched,
                 bound: result.bound,
@@ -172,7 +179,8 @@ mod tests {
 
     fn result(binding: &str, failure: Option<Reason>, matched: u32, bound: u32) -> NamespaceResult {
         let secret = failure.map_or(Ok(()), |reason| Err(Failure::new(reason, "why")));
-        NamespaceResult { binding: binding.into(), secret, domain_conflicts: Arc::from([]), matched, bound }
+        let binding = binding.into();
+        NamespaceResult { binding, secret, domain_conflicts: Arc::from([]), matched, bound, contention: None }
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct Snapshot {
     bindings: Vec<ResolvedBinding>,
     /// Whether some binding could not be read: then nobody can say what is not wanted.
     coverage_unknown: bool,
-    /// The time it is made at, where what no binding asks for may belong to one that comes back.
+    /// Until when Secrets that no binding asks for are left alone.
     unclaimed_until: Option<Timestamp>,
     /// Whether the API server may still add entries that are not wanted any more.
     awaits_admission: bool,
@@ -48,16 +48,22 @@ impl Snapshot {
         }
     }
 
-    /// The same at this time, where what no binding asks for and this process never served is left as it is.
+    /// Returns the same snapshot, which leaves unclaimed Secrets alone until then.
     #[must_use]
-    pub fn keeping_unclaimed_until(mut self, now: Option<Timestamp>) -> Self {
-        self.unclaimed_until = now;
+    pub fn protecting_unclaimed_until(mut self, until: Option<Timestamp>) -> Self {
+        self.unclaimed_until = until;
         self
     }
 
-    /// The time it was made at, if what no binding asks for may belong to one that comes back.
+    /// Returns until when Secrets are left alone that no binding asks for and this process never served. Their bindings may
+    /// come back.
     pub fn unclaimed_until(&self) -> Option<Timestamp> {
         self.unclaimed_until
+    }
+
+    /// Whether Secrets are left alone now that no binding asks for and this process never served.
+    pub fn protects_unclaimed(&self, now: Timestamp) -> bool {
+        self.unclaimed_until.is_some_and(|until| now < until)
     }
 
     /// The index of a binding.

@@ -3,8 +3,8 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::duty::filled_by;
 use super::guard::Retained;
-use super::namespace::filled_by;
 use super::resolved_binding::RegistryCredential;
 use super::service_account::Want;
 use super::snapshot::Snapshot;
@@ -58,17 +58,25 @@ pub enum Verdict {
     Leave(&'static str),
 }
 
-/// Whether a new Pod in the place of this one would have its image.
-///
-/// `replaced_at` is when another Pod of its owner was last replaced: a Pod that was made since and lacks our entry all
-/// the same shows that its template has a list of its own. `kept` are those whose part stays in the namespace, though they
-/// do not cover it.
-pub fn verdict(
-    pod: &StuckPod,
-    view: &NamespaceView,
-    (snapshot, retained): (&Snapshot, &[Retained]),
-    (replaced_at, now): (Option<Timestamp>, Timestamp),
-) -> Verdict {
+/// The circumstances of a stuck Pod.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// Its namespace.
+    pub view: &'a NamespaceView,
+    /// All bindings.
+    pub snapshot: &'a Snapshot,
+    /// The bindings whose part stays in the namespace, though they do not cover it.
+    pub retained: &'a [Retained],
+    /// When another Pod of its owner was last replaced. A Pod that was created since and still lacks our entry shows that
+    /// its template has a list of its own.
+    pub replaced_at: Option<Timestamp>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Decides whether a new Pod in the place of this one would get its image.
+pub fn verdict(pod: &StuckPod, circumstances: Circumstances<'_>) -> Verdict {
+    let Circumstances { view, snapshot, retained, replaced_at, now } = circumstances;
     let ours = snapshot.secret_name();
     match pod.owner.as_ref().map(|owner| &*owner.kind) {
         None => return Verdict::Leave("nobody would make a new Pod"),

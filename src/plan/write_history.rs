@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::change::Change;
-use super::failure::Failure;
 use super::refresh::backoff;
-use crate::api::Reason;
 
 /// Repairs of one object within [`WINDOW`] that are no fight yet. An edit by hand, a rollout or a refresh takes a few.
 const MOST: usize = 10;
@@ -19,12 +16,12 @@ const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 /// A fight that rested for so long is over. A GitOps tool that states its list every ten minutes does not rest.
 pub const FORGOTTEN: SignedDuration = SignedDuration::from_mins(15);
 
-/// What nothing is left alone for at one go.
-const LONGEST: SignedDuration = SignedDuration::from_mins(10);
+/// The longest wait: where more is left, the clock was set back.
+pub const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 
-/// The write of one object at which somebody is said to undo them, however slowly: the first attached, one repair may be
-/// of an edit by hand.
-const TOLD: u32 = 3;
+/// The write of one object that is reported, however slow the other writer is. The first write attached, and one repair
+/// may answer to an edit by hand.
+const REPORTED: u32 = 3;
 
 /// The writes of one object.
 #[derive(Clone, Debug, Default)]
@@ -67,14 +64,20 @@ impl WriteHistory {
         self.quiet_until.filter(|until| is_ahead(*until, now))
     }
 
-    /// Whether there is nothing to remember.
-    pub fn is_over(&self, now: Timestamp) -> bool {
-        self.last.max(self.quiet_until).is_none_or(|last| now.duration_since(last) > FORGOTTEN)
+    /// Returns when it is over unless another write follows; `None` where there is nothing to remember.
+    pub fn over_at(&self) -> Option<Timestamp> {
+        let last = self.last.max(self.quiet_until)?;
+        Some(last.checked_add(FORGOTTEN).unwrap_or(Timestamp::MAX))
     }
 
-    /// When it began, if the next write is the one at which somebody is said to undo them.
-    pub fn is_to_be_told(&self, now: Timestamp) -> Option<Timestamp> {
-        self.first.filter(|_| self.count + 1 >= TOLD && !self.is_over(now))
+    /// Whether there is nothing to remember.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.over_at().is_none_or(|over_at| now > over_at)
+    }
+
+    /// Returns when it began, if the next write is to be reported as a reaction to another writer.
+    pub fn reports_from(&self, now: Timestamp) -> Option<Timestamp> {
+        self.first.filter(|_| self.count + 1 >= REPORTED && !self.is_over(now))
     }
 }
 
@@ -105,85 +108,11 @@ pub fn is_ahead(until: Timestamp, now: Timestamp) -> bool {
     now < until && until.duration_since(now) <= LONGEST
 }
 
-/// What of ours a rival undoes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RevertedPart {
-    /// What our Secret holds.
-    Secret,
-    /// Our entry of a list.
-    Entry,
-    /// That our entry was taken out of a list.
-    Withdrawal,
-}
-
-impl RevertedPart {
-    /// What a rival undoes that comes after a change, where `ours` is the name of our Secret.
-    pub fn of(change: &Change, ours: &str) -> Self {
-        match change {
-            Change::SetPullSecrets { pull_secrets, .. }
-                if pull_secrets.iter().any(|name| &**name == ours) =>
-            {
-                Self::Entry
-            }
-            Change::SetPullSecrets { .. } => Self::Withdrawal,
-            _ => Self::Secret,
-        }
-    }
-
-    fn cure(self) -> &'static str {
-        match self {
-            Self::Secret => {
-                "have it leave this Secret alone, as the documented component does once its add-on is uninstalled"
-            }
-            Self::Entry => {
-                "state our entry in its manifest, or set spec.webhook.enable so that admission adds it to what is written \
-                 (by webhook only with the controller's --webhook-on-update), or have it ignore the field (Argo CD: \
-                 ignoreDifferences for /imagePullSecrets with RespectIgnoreDifferences=true)"
-            }
-            Self::Withdrawal => {
-                "take our entry out of its manifest, or cover the ServiceAccount by a binding"
-            }
-        }
-    }
-}
-
-/// What a rival does to an object that is written faster than it can be held.
-pub fn left_alone(what: &str, writer: &str, undone: RevertedPart) -> Failure {
-    let cure = undone.cure();
-    Failure::new(
-        Reason::Contended,
-        format!(
-            "{what} is written again and again by {writer}; it is left alone for a while: stop that writer, or {cure}"
-        ),
-    )
-}
-
-/// What a rival does to an object that is brought back each time.
-pub fn brought_back(what: &str, writer: &str, undone: RevertedPart) -> Failure {
-    let harm = match undone {
-        RevertedPart::Secret => {
-            "without our part, which is brought back each time, but a pull in between fails"
-        }
-        RevertedPart::Entry => {
-            "without our entry, which is brought back each time, but a Pod that is created in between cannot pull"
-        }
-        RevertedPart::Withdrawal => {
-            "with our entry, though no binding covers it, and it is taken out each time"
-        }
-    };
-    let cure = undone.cure();
-    Failure::new(
-        Reason::Contended,
-        format!("{what} is written again and again by {writer} {harm}: stop that writer, or {cure}"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use k8s_openapi::jiff::Timestamp;
 
-    use super::{Enforced, MOST, RevertedPart, WriteHistory, brought_back, left_alone};
-    use crate::plan::Change;
+    use super::{Enforced, MOST, WriteHistory};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -251,37 +180,14 @@ mod tests {
     fn a_slow_fight_is_told_at_the_third_write_and_goes_on_being_written() {
         for step in [5, 180, 600] {
             let (write_history, now) = after(1, step);
-            assert_eq!(write_history.is_to_be_told(at(now)), None, "the first write attaches");
+            assert_eq!(write_history.reports_from(at(now)), None, "the first write attaches");
             let (write_history, now) = after(2, step);
-            assert_eq!(write_history.is_to_be_told(at(now + step)), Some(at(step)), "{step} s");
+            assert_eq!(write_history.reports_from(at(now + step)), Some(at(step)), "{step} s");
             let (write_history, now) = after(200, step.max(7));
             assert_eq!(write_history.quiet_until(at(now)), None);
         }
         let (write_history, now) = after(2, 1000);
-        assert_eq!(write_history.is_to_be_told(at(now + 1000)), None, "that rested in between");
-    }
-
-    #[test]
-    fn the_cure_is_that_of_what_is_undone() {
-        let set = |list: &[&str]| Change::SetPullSecrets {
-            service_account: "default".into(),
-            resource_version: "1".into(),
-            pull_secrets: list.iter().map(|name| (*name).into()).collect(),
-        };
-        let told = |change: &Change| {
-            brought_back("it", "the field manager flux", RevertedPart::of(change, "ours")).message
-        };
-        let entry = told(&set(&["theirs", "ours"]));
-        assert!(
-            entry.contains("by the field manager flux") && entry.contains("spec.webhook.enable"),
-            "{entry}"
-        );
-        assert!(entry.contains("only with the controller's --webhook-on-update"), "{entry}");
-        let withdrawn = told(&set(&["theirs"]));
-        assert!(withdrawn.contains("out of its manifest") && !withdrawn.contains("webhook"), "{withdrawn}");
-        let delete = Change::DeleteSecret { uid: "u".into(), resource_version: "1".into() };
-        assert!(told(&delete).contains("leave this Secret alone"));
-        assert!(left_alone("it", "x", RevertedPart::Entry).message.contains("RespectIgnoreDifferences"));
+        assert_eq!(write_history.reports_from(at(now + 1000)), None, "that rested in between");
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::{Look, Retained, STRAY, WithdrawalGuard, WithdrawalIntent};
+use super::{EntryLoss, Retained, STRAY, WithdrawalGuard, WithdrawalIntent};
 use crate::plan::Snapshot;
 use crate::plan::fixture::{at, bound_with, snapshot};
+use crate::plan::ownership::Parts;
 use crate::plan::view::NamespaceFacts;
 
 const GRACE: SignedDuration = SignedDuration::from_mins(10);
@@ -42,13 +43,25 @@ fn facts(tier: &str) -> NamespaceFacts {
     NamespaceFacts { labels: std::collections::BTreeMap::from(labels).into(), ..NamespaceFacts::default() }
 }
 
-fn look(
+/// What an observation and the plan after it come to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Observed {
+    retained: Vec<Retained>,
+    changed: Vec<Arc<str>>,
+}
+
+fn observe(
     guard: &mut WithdrawalGuard,
     namespace: &str,
     facts: Option<&NamespaceFacts>,
     now: Timestamp,
-) -> Look {
-    guard.look(&namespace.into(), facts, &selecting(), now)
+) -> Observed {
+    // Before it is observed, a plan must not take back more than afterwards.
+    let early = guard.retained(namespace, facts, &selecting(), now);
+    let changed = guard.observe(&namespace.into(), facts, &selecting(), now);
+    let retained = guard.retained(namespace, facts, &selecting(), now);
+    assert!(retained.iter().all(|r| early.iter().any(|e| e.binding == r.binding)), "{early:?} {retained:?}");
+    Observed { retained, changed }
 }
 
 /// A guard of a binding that covers these.
@@ -95,7 +108,7 @@ fn coverage_that_comes_back_ends_the_hold_namespace_by_namespace() {
     assert_eq!(guard.cover(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(6)), [Arc::from("x")]);
     assert_eq!(retained(&guard), ["y"], "the other may be on its way back");
     assert_eq!(guard.until("b"), Some(at(5) + GRACE));
-    assert_eq!(look(&mut guard, "y", Some(&facts("app")), at(7)).changed, [binding()]);
+    assert_eq!(observe(&mut guard, "y", Some(&facts("app")), at(7)).changed, [binding()]);
     assert_eq!(guard.told("b", 1), None);
 }
 
@@ -151,40 +164,40 @@ fn nothing_is_taken_back_while_it_is_suspended_in_part_neither() {
     let mut guard = covering(&["x", "y", "z"]);
     guard.cover(&binding(), names(&["x", "y"]), WithdrawalIntent::Suspended, at(1));
     assert_eq!(retained(&guard), ["z"]);
-    assert!(look(&mut guard, "y", Some(&facts("ap")), at(2)).retained[0].held);
-    assert!(look(&mut guard, "y", Some(&facts("ap")), at(100)).retained[0].held);
+    assert!(observe(&mut guard, "y", Some(&facts("ap")), at(2)).retained[0].held);
+    assert!(observe(&mut guard, "y", Some(&facts("ap")), at(100)).retained[0].held);
 }
 
 #[test]
 fn labels_that_go_one_by_one_within_seconds_are_one_loss() {
     let mut guard = covering(&["x", "y", "z"]);
     for (namespace, second) in [("x", 0), ("y", 2)] {
-        let seen = look(&mut guard, namespace, Some(&facts("ap")), at(second));
+        let seen = observe(&mut guard, namespace, Some(&facts("ap")), at(second));
         assert_eq!(
             seen,
-            Look {
+            Observed {
                 retained: vec![Retained { binding: binding(), held: false, verified: true }],
                 changed: vec![]
             }
         );
     }
-    let seen = look(&mut guard, "z", Some(&facts("ap")), at(4));
+    let seen = observe(&mut guard, "z", Some(&facts("ap")), at(4));
     assert_eq!(
         seen,
-        Look {
+        Observed {
             retained: vec![Retained { binding: binding(), held: true, verified: true }],
             changed: vec![binding()]
         }
     );
     assert_eq!((retained(&guard).len(), guard.until("b")), (3, Some(at(4) + GRACE)));
-    assert!(look(&mut guard, "x", Some(&facts("ap")), at(500)).retained[0].held);
+    assert!(observe(&mut guard, "x", Some(&facts("ap")), at(500)).retained[0].held);
 }
 
 #[test]
 fn a_single_namespace_that_lost_its_label_is_taken_back_after_a_moment() {
     let mut guard = covering(&["x", "y"]);
-    look(&mut guard, "x", Some(&facts("")), at(0));
-    assert_eq!(look(&mut guard, "x", Some(&facts("")), at(0) + STRAY).retained, []);
+    observe(&mut guard, "x", Some(&facts("")), at(0));
+    assert_eq!(observe(&mut guard, "x", Some(&facts("")), at(0) + STRAY).retained, []);
     assert_eq!(retained(&guard), [] as [&str; 0]);
 }
 
@@ -195,22 +208,22 @@ fn as_long_as_others_go_on_to_lose_their_label_none_is_taken_back() {
     let relabelled = |until: i64| {
         let mut guard = covering(&list);
         for (number, namespace) in (0..).zip(&list[..3]) {
-            look(&mut guard, namespace, Some(&facts("")), at(number * 4));
+            observe(&mut guard, namespace, Some(&facts("")), at(number * 4));
         }
-        look(&mut guard, "x", Some(&facts("")), at(until));
+        observe(&mut guard, "x", Some(&facts("")), at(until));
         guard
     };
     assert_eq!(retained(&relabelled(12)), ["x", "y", "z"]);
     assert_eq!(retained(&relabelled(13)), [] as [&str; 0], "no other did for a moment");
     let mut all = relabelled(12);
-    look(&mut all, "last", Some(&facts("")), at(12));
+    observe(&mut all, "last", Some(&facts("")), at(12));
     assert_eq!((retained(&all).len(), all.until("b")), (4, Some(at(12) + GRACE)));
     // For ever is for nobody: what goes on like that is no typo.
     let mut guard = covering(&list);
-    look(&mut guard, "x", Some(&facts("")), at(0));
+    observe(&mut guard, "x", Some(&facts("")), at(0));
     for second in (4..=600).step_by(4) {
         guard.cover(&binding(), names(&["y", "z"]), WithdrawalIntent::Guarded, at(second));
-        look(&mut guard, "y", Some(&facts("")), at(second));
+        observe(&mut guard, "y", Some(&facts("")), at(second));
     }
     assert_eq!(retained(&guard), ["y"]);
 }
@@ -220,7 +233,7 @@ fn entries_that_nobody_covers_any_more_stay_for_the_grace_and_once() {
     let of = |names: &[&str]| bound_with("b", json!({"serviceAccounts": {"names": names}})).binding;
     let (good, typo) = (of(&["app"]), of(&["ap"]));
     let asked = |guard: &mut WithdrawalGuard, binding: &Arc<crate::model::Binding>, lost, intent, now| {
-        guard.entitle(binding, lost, intent, (None, now));
+        guard.observe_accounts(binding, EntryLoss { is_lost: lost, intent, reported_since: None, now });
         guard.keeps_entries("b")
     };
     let mut guard = covering(&["x"]);
@@ -242,11 +255,27 @@ fn entries_that_nobody_covers_any_more_stay_for_the_grace_and_once() {
     assert!(!asked(&mut guard, &of(&["a"]), true, WithdrawalIntent::Confirmed, at(701)));
     assert!(!asked(&mut guard, &good, false, WithdrawalIntent::Guarded, at(702)));
     // What its status tells meanwhile is of its namespaces.
-    guard.entitle(&typo, true, WithdrawalIntent::Guarded, (Some(at(300)), at(800)));
+    guard.observe_accounts(
+        &typo,
+        EntryLoss {
+            is_lost: true,
+            intent: WithdrawalIntent::Guarded,
+            reported_since: Some(at(300)),
+            now: at(800),
+        },
+    );
     assert_eq!(guard.until("b"), Some(at(800) + GRACE));
     // A process that starts goes on by what the status says.
     let mut guard = WithdrawalGuard::new(GRACE);
-    guard.entitle(&typo, true, WithdrawalIntent::Guarded, (Some(at(0)), at(400)));
+    guard.observe_accounts(
+        &typo,
+        EntryLoss {
+            is_lost: true,
+            intent: WithdrawalIntent::Guarded,
+            reported_since: Some(at(0)),
+            now: at(400),
+        },
+    );
     assert!(!guard.knows("b"), "what it covered is still to be found");
     guard.cover(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(400));
     assert_eq!(guard.until("b"), Some(at(0) + GRACE));
@@ -258,8 +287,8 @@ fn entries_that_nobody_covers_any_more_stay_for_the_grace_and_once() {
 #[test]
 fn strays_are_held_when_the_last_one_that_was_covered_is_deleted() {
     let mut guard = covering(&["x", "y"]);
-    look(&mut guard, "x", Some(&facts("")), at(0));
-    look(&mut guard, "y", None, at(1));
+    observe(&mut guard, "x", Some(&facts("")), at(0));
+    observe(&mut guard, "y", None, at(1));
     assert_eq!((retained(&guard), guard.until("b").is_some()), (vec!["x".to_owned()], true));
 }
 
@@ -269,10 +298,10 @@ fn a_namespace_that_goes_or_opts_out_says_itself_what_is_wanted() {
     let terminating = NamespaceFacts { terminating: true, ..facts("app") };
     for gone in [None, Some(&skip), Some(&terminating)] {
         let mut guard = covering(&["x"]);
-        assert_eq!(look(&mut guard, "x", gone, at(1)), Look::default());
+        assert_eq!(observe(&mut guard, "x", gone, at(1)), Observed::default());
         let mut guard = covering(&["x"]);
         guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1));
-        assert_eq!(look(&mut guard, "x", gone, at(2)).changed, [binding()]);
+        assert_eq!(observe(&mut guard, "x", gone, at(2)).changed, [binding()]);
         assert_eq!(retained(&guard), [] as [&str; 0]);
     }
 }
@@ -281,30 +310,35 @@ fn a_namespace_that_goes_or_opts_out_says_itself_what_is_wanted() {
 fn a_grace_goes_on_after_a_restart_and_begins_anew_where_nobody_told_of_it() {
     for (told, until) in [(Some(at(-300)), at(-300) + GRACE), (None, at(0) + GRACE)] {
         let mut guard = WithdrawalGuard::new(GRACE);
-        guard.remember(&binding(), names(&["x"]), names(&["x", "y"]), told);
+        guard.remember(&binding(), Parts { verified: names(&["x"]), unverified: names(&["x", "y"]) }, told);
         guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(0));
         assert_eq!((retained(&guard).len(), guard.until("b")), (2, Some(until)));
     }
-    let looked =
-        |guard: &mut WithdrawalGuard, namespace| look(guard, namespace, Some(&facts("ap")), at(1)).retained;
+    let looked = |guard: &mut WithdrawalGuard, namespace| {
+        observe(guard, namespace, Some(&facts("ap")), at(1)).retained
+    };
     let mut guard = guard();
-    guard.remember(&binding(), names(&["x"]), names(&["x", "y"]), None);
+    guard.remember(&binding(), Parts { verified: names(&["x"]), unverified: names(&["x", "y"]) }, None);
     guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(0));
     let verified = |guard: &mut WithdrawalGuard| ["x", "y"].map(|name| looked(guard, name)[0].verified);
     assert_eq!(verified(&mut guard), [true, false], "what no status tells may have been another's");
     // From when it was covered on, it is known: by a label, or by the spec.
     let mut labelled = WithdrawalGuard::new(GRACE);
-    labelled.remember(&binding(), names(&[]), names(&["x", "y"]), None);
+    labelled.remember(&binding(), Parts { verified: names(&[]), unverified: names(&["x", "y"]) }, None);
     labelled.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(0));
-    look(&mut labelled, "x", Some(&facts("app")), at(1));
-    look(&mut labelled, "x", Some(&facts("ap")), at(2));
+    observe(&mut labelled, "x", Some(&facts("app")), at(1));
+    observe(&mut labelled, "x", Some(&facts("ap")), at(2));
     assert_eq!(verified(&mut labelled), [true, false]);
     guard.cover(&binding(), names(&["y"]), WithdrawalIntent::Guarded, at(2));
     guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(3));
     assert_eq!(verified(&mut guard), [true, true]);
     // Some came back while nobody looked.
     let mut guard = WithdrawalGuard::new(GRACE);
-    guard.remember(&binding(), names(&["x", "y"]), names(&[]), Some(at(-300)));
+    guard.remember(
+        &binding(),
+        Parts { verified: names(&["x", "y"]), unverified: names(&[]) },
+        Some(at(-300)),
+    );
     guard.cover(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(0));
     assert_eq!(retained(&guard), ["y"]);
 }
@@ -350,7 +384,7 @@ fn what_was_covered_under_other_registries_is_kept_as_it_is() {
         guard.cover(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(0));
         guard.ask(&asking(instance, "ap"));
         guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1));
-        let retained = look(&mut guard, "x", Some(&facts("other")), at(2)).retained;
+        let retained = observe(&mut guard, "x", Some(&facts("other")), at(2)).retained;
         assert_eq!((retained[0].held, retained[0].verified), (true, verified), "{instance}");
     }
     // So it is where they are edited while it is held.
@@ -359,7 +393,7 @@ fn what_was_covered_under_other_registries_is_kept_as_it_is() {
     guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1));
     guard.ask(&asking("cri-2", "ap"));
     guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(2));
-    assert!(!look(&mut guard, "x", Some(&facts("other")), at(3)).retained[0].verified);
+    assert!(!observe(&mut guard, "x", Some(&facts("other")), at(3)).retained[0].verified);
 }
 
 /// A token may land while a tool relabels one namespace after the other, before the first of them was looked at.

@@ -1,6 +1,6 @@
 //! Which Pods are replaced, and which never are.
 
-use super::{Owner, StuckPod, Verdict, is_for, is_refusal, verdict};
+use super::{Circumstances, Owner, StuckPod, Verdict, is_for, is_refusal, verdict};
 use crate::plan::fixture::{OURS, at, bound_with, foreign, holding, outdated, resolved, snapshot, view};
 use crate::plan::guard::Retained;
 use crate::plan::{NamespaceView, Phase, ResolvedBinding, Snapshot};
@@ -38,7 +38,16 @@ fn served(accounts: &[(&str, &str)], snapshot: &Snapshot) -> NamespaceView {
 
 fn judged(pod: &StuckPod, list: &str, resolved_bindings: Vec<ResolvedBinding>) -> Verdict {
     let snapshot = snapshot(resolved_bindings);
-    verdict(pod, &served(&[("default", list)], &snapshot), (&snapshot, &[]), (None, at(60)))
+    verdict(
+        pod,
+        Circumstances {
+            view: &served(&[("default", list)], &snapshot),
+            snapshot: &snapshot,
+            retained: &[],
+            replaced_at: None,
+            now: at(60),
+        },
+    )
 }
 
 fn is_left(verdict: &Verdict, why: &str) -> bool {
@@ -82,7 +91,12 @@ fn it_waits_until_all_that_a_new_pod_needs_stands() {
     assert!(waits(&judged(&pod(), "", vec![resolved("a")]), "does not carry our entry"));
     assert!(waits(&judged(&pod(), "theirs", vec![resolved("a")]), "does not carry our entry"));
     let snapshot = snapshot([resolved("a")]);
-    let judge = |view: &NamespaceView| verdict(&pod(), view, (&snapshot, &[]), (None, at(60)));
+    let judge = |view: &NamespaceView| {
+        verdict(
+            &pod(),
+            Circumstances { view: view, snapshot: &snapshot, retained: &[], replaced_at: None, now: at(60) },
+        )
+    };
     assert!(waits(&judge(&served(&[("other", OURS)], &snapshot)), "is not there"));
     for secret in [None, Some(outdated()), Some(foreign())] {
         let mut view = served(&[("default", OURS)], &snapshot);
@@ -101,7 +115,18 @@ fn a_part_that_is_held_there_keeps_nobody_waiting() {
     let snapshot = snapshot([resolved("a"), bound_with("b", elsewhere)]);
     let view = served(&[("default", OURS)], &snapshot);
     let retained = |verified| [Retained { binding: "b".into(), held: true, verified }];
-    let judge = |retained: &[Retained]| verdict(&pod(), &view, (&snapshot, retained), (None, at(60)));
+    let judge = |retained: &[Retained]| {
+        verdict(
+            &pod(),
+            Circumstances {
+                view: &view,
+                snapshot: &snapshot,
+                retained: retained,
+                replaced_at: None,
+                now: at(60),
+            },
+        )
+    };
     assert_eq!(judge(&retained(true)), Verdict::Replace);
     assert!(waits(&judge(&[]), "Secret does not stand"), "it is being taken back");
     assert!(waits(&judge(&retained(false)), "Secret does not stand"), "it may be another's");
@@ -116,7 +141,22 @@ fn an_image_that_no_live_credential_is_for_is_left() {
     }
     let snapshot = snapshot([resolved("a")]);
     let view = served(&[("default", OURS)], &snapshot);
-    assert!(is_left(&verdict(&pod(), &view, (&snapshot, &[]), (None, at(3600))), why), "it has expired");
+    assert!(
+        is_left(
+            &verdict(
+                &pod(),
+                Circumstances {
+                    view: &view,
+                    snapshot: &snapshot,
+                    retained: &[],
+                    replaced_at: None,
+                    now: at(3600)
+                }
+            ),
+            why
+        ),
+        "it has expired"
+    );
     let elsewhere = bound_with("a", json!({ "watchNamespaces": { "names": ["other"] } }));
     assert_ne!(judged(&pod(), OURS, vec![elsewhere]), Verdict::Replace);
 }
@@ -126,7 +166,18 @@ fn an_image_that_no_live_credential_is_for_is_left() {
 fn an_owner_whose_next_pod_lacks_the_entry_again_is_left() {
     let snapshot = snapshot([resolved("a")]);
     let view = served(&[("default", OURS)], &snapshot);
-    let judge = |replaced_at| verdict(&pod(), &view, (&snapshot, &[]), (Some(replaced_at), at(60)));
+    let judge = |replaced_at| {
+        verdict(
+            &pod(),
+            Circumstances {
+                view: &view,
+                snapshot: &snapshot,
+                retained: &[],
+                replaced_at: Some(replaced_at),
+                now: at(60),
+            },
+        )
+    };
     for at in [at(9), at(10), at(10) + SignedDuration::from_millis(700)] {
         assert!(is_left(&judge(at), "lacks our entry again"), "{at}");
     }
