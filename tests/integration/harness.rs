@@ -363,10 +363,10 @@ impl Lab {
         }
     }
 
-    /// The namespaces that the controller looked at, one a look, from its log.
+    /// The namespaces that the controller reconciled, one a time, from its log.
     pub fn looked(&self) -> Vec<String> {
         let log = self.controller.log();
-        let looks = log.lines().filter(|line| line.contains("looked at"));
+        let looks = log.lines().filter(|line| line.contains("reconciling"));
         looks
             .filter_map(|line| line.split("namespace=").nth(1))
             .map(|n| n.split(' ').next().unwrap().to_owned())
