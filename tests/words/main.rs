@@ -114,7 +114,8 @@ const OTHER_OPENINGS: [&str; 2] = ["See", "Deprecated"];
 const MAX_WORDS: usize = 40;
 
 fn sources() -> Vec<(String, String)> {
-    let found = files("src", &[".rs"]);
+    let found: Vec<_> =
+        ["src", "tests/lab", "tests/integration"].iter().flat_map(|path| files(path, &[".rs"])).collect();
     assert!(found.len() > 40, "only {} files: is this the root of the repository?", found.len());
     found
 }
