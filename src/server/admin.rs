@@ -63,7 +63,7 @@ impl Readiness {
 
 /// What the handlers see.
 #[derive(Clone)]
-struct Served {
+struct AdminState {
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
     refresh: Arc<dyn Fn() + Send + Sync>,
@@ -84,12 +84,12 @@ pub async fn serve(
         .route("/livez", get(async || "ok"))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Served { readiness, metrics, refresh: Arc::new(refresh) });
+        .with_state(AdminState { readiness, metrics, refresh: Arc::new(refresh) });
     axum::serve(listener, router).await
 }
 
 /// Says nothing of whether the cloud answers: a restart would not mend that.
-async fn ready(State(served): State<Served>) -> impl IntoResponse {
+async fn ready(State(served): State<AdminState>) -> impl IntoResponse {
     let missing = served.readiness.missing();
     match missing.as_slice() {
         [] => (StatusCode::OK, "ok".to_owned()),
@@ -97,7 +97,7 @@ async fn ready(State(served): State<Served>) -> impl IntoResponse {
     }
 }
 
-async fn scrape(State(served): State<Served>) -> impl IntoResponse {
+async fn scrape(State(served): State<AdminState>) -> impl IntoResponse {
     (served.refresh)();
     (
         [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
