@@ -149,7 +149,7 @@ impl PolicyLoop {
     /// Has the ConfigMap say what is wanted. Nothing is written where it does, nor where there is nothing to say.
     async fn keep(
         &self,
-        wanted: &admission::Parameters,
+        wanted: &admission::PolicyParameters,
         seen: Seen,
         upheld: &mut Enforced<BTreeMap<String, String>>,
     ) -> Result<Seen, CallError> {
@@ -231,7 +231,7 @@ impl PolicyLoop {
 }
 
 /// Whether the ConfigMap does not say what is wanted. None at all says nothing, too.
-fn is_undone(wanted: &admission::Parameters, seen: &Seen) -> bool {
+fn is_undone(wanted: &admission::PolicyParameters, seen: &Seen) -> bool {
     match seen {
         Seen::Present { data, .. } => *data != wanted.data,
         Seen::Absent | Seen::Refused(_) => !wanted.data.is_empty(),
