@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use crate::api::names;
 use crate::cloud::{Environment, KeyPair, TokenMode};
-use crate::controller::Places;
+use crate::controller::SourceLocations;
 use crate::model::identity::Arn;
 
 /// Who the controller is for the cloud, where a binding does not say.
@@ -79,9 +79,9 @@ fn namespaced_name(text: &str) -> Result<NamespacedName, String> {
 
 impl IdentityArgs {
     /// Where in the cluster identities begin.
-    pub fn places(&self) -> Places {
+    pub fn places(&self) -> SourceLocations {
         let pair = |place: &NamespacedName| (place.0.clone(), place.1.clone());
-        Places {
+        SourceLocations {
             addon_token_file: self.addon_token_file.clone(),
             addon_token_secret: pair(&self.addon_token_secret),
             oidc_token_file: self.oidc_token_file.clone(),

@@ -8,9 +8,9 @@ use clap::Args;
 use k8s_openapi::jiff::SignedDuration;
 
 use crate::api::names;
-use crate::controller::webhook::Settings;
+use crate::controller::webhook::WebhookSettings;
 use crate::model::duration;
-use crate::plan::certificates::Lives;
+use crate::plan::certificates::Lifetimes;
 use crate::plan::webhook::Address;
 
 /// The flags.
@@ -44,7 +44,7 @@ pub struct WebhookArgs {
 
     /// For a lab: how long an authority and a certificate live and a new authority waits, as 300s,90s,3s
     #[arg(long, hide = true, value_parser = lives)]
-    webhook_lives: Option<Lives>,
+    webhook_lives: Option<Lifetimes>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,21 +59,21 @@ fn listen_address(text: &str) -> Result<ListenAddress, String> {
         .map_err(|_| "write address:port, or nothing".to_owned())
 }
 
-fn lives(text: &str) -> Result<Lives, String> {
+fn lives(text: &str) -> Result<Lifetimes, String> {
     let parts: Vec<_> = text.split(',').map(duration::parse).collect::<Result<_, _>>()?;
     let [authority, leaf, settle] = parts[..] else { return Err("write three durations".to_owned()) };
     let signed = |duration: Duration| SignedDuration::try_from(duration).map_err(|error| error.to_string());
-    Ok(Lives { authority: signed(authority)?, leaf: signed(leaf)?, settle: signed(settle)? })
+    Ok(Lifetimes { authority: signed(authority)?, certificate: signed(leaf)?, settle: signed(settle)? })
 }
 
 impl WebhookArgs {
     /// What they say.
-    pub fn settings(&self) -> Settings {
+    pub fn settings(&self) -> WebhookSettings {
         let address = match &self.webhook_url {
             Some(url) => Address::Url(url.as_str().into()),
             None => Address::Service(self.webhook_service.as_str().into()),
         };
-        Settings {
+        WebhookSettings {
             listen: self.webhook_address.0,
             address,
             certificates: self.webhook_cert_dir.clone(),
