@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod certificates;
+pub mod certified_key;
 pub mod claim;
 pub mod client;
 pub mod error;

@@ -16,12 +16,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::certified_key::parse_certified_key;
 use super::error::{CallError, call};
-use super::named_secret::Data;
+use super::named_secret::SecretData;
 use super::owned;
 use crate::api::names;
-use crate::plan::certificates::{Authority, Certificates, Leaf, Lives, Step, end};
-use crate::server::tls;
+use crate::plan::certificates::{
+    Authority, CertificateStep, Certificates, Lifetimes, ServingCertificate, end,
+};
 
 /// Key of the Secret's data.
 pub const KEY: &str = "certificates.json";
@@ -31,19 +33,19 @@ const BACKDATED: Duration = Duration::from_secs(300);
 
 /// A certificate and its key in PEM. Its `Debug` shows no key.
 #[derive(Clone)]
-struct Pair {
+struct CertificateAndKey {
     certificate: String,
     key: SecretString,
 }
 
 /// What is kept.
 #[derive(Clone, Default)]
-pub struct Kept {
-    authorities: Vec<(Authority, Pair)>,
-    leaf: Option<(Leaf, Pair)>,
+pub struct StoredCertificates {
+    authorities: Vec<(Authority, CertificateAndKey)>,
+    leaf: Option<(ServingCertificate, CertificateAndKey)>,
 }
 
-impl fmt::Debug for Kept {
+impl fmt::Debug for StoredCertificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.standing(), f)
     }
@@ -52,19 +54,19 @@ impl fmt::Debug for Kept {
 /// Why the Secret's content cannot be used, in words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Secret {name}: its key {KEY} {0}; delete the Secret, and the controller makes it anew", name = names::WEBHOOK_NAME)]
-pub struct Broken(String);
+pub struct InvalidCertificateSecret(String);
 
 /// No certificate could be made.
 #[derive(Debug, thiserror::Error)]
 #[error("no certificate could be made: {0}")]
-pub struct NotMade(#[from] rcgen::Error);
+pub struct GenerationError(#[from] rcgen::Error);
 
-impl Kept {
+impl StoredCertificates {
     /// What stands, for the plan.
     pub fn standing(&self) -> Certificates {
         Certificates {
             authorities: self.authorities.iter().map(|(authority, _)| authority.clone()).collect(),
-            leaf: self.leaf.as_ref().map(|(leaf, _)| leaf.clone()),
+            serving: self.leaf.as_ref().map(|(leaf, _)| leaf.clone()),
         }
     }
 
@@ -86,28 +88,29 @@ impl Kept {
     /// Does what the plan says.
     ///
     /// # Errors
-    /// [`NotMade`].
+    /// [`GenerationError`].
     pub fn take(
         &mut self,
-        step: Step,
+        step: CertificateStep,
         names: &[String],
-        lives: &Lives,
+        lives: &Lifetimes,
         now: Timestamp,
-    ) -> Result<(), NotMade> {
+    ) -> Result<(), GenerationError> {
         match step {
-            Step::Keep(_) => {}
-            Step::Found => {
+            CertificateStep::Wait(_) => {}
+            CertificateStep::CreateAuthority => {
                 let id = self.authorities.last().map_or(1, |(authority, _)| authority.id + 1);
                 let until = end(now, lives.authority, None);
                 let authority = Authority { id, since: now, until, needed_until: now };
                 let key = KeyPair::generate()?;
                 let certificate = authority_params(&authority).self_signed(&key)?.pem();
-                self.authorities.push((authority, Pair { certificate, key: key.serialize_pem().into() }));
+                self.authorities
+                    .push((authority, CertificateAndKey { certificate, key: key.serialize_pem().into() }));
             }
-            Step::Sign(id) => {
+            CertificateStep::Sign(id) => {
                 let found = self.authorities.iter_mut().find(|(authority, _)| authority.id == id);
                 let Some((authority, pair)) = found else { return Ok(()) };
-                let until = end(now, lives.leaf, Some(authority));
+                let until = end(now, lives.certificate, Some(authority));
                 let issuer =
                     Issuer::new(authority_params(authority), KeyPair::from_pem(pair.key.expose_secret())?);
                 let mut params = CertificateParams::new(names)?;
@@ -119,10 +122,12 @@ impl Kept {
                 let key = KeyPair::generate()?;
                 let certificate = params.signed_by(&key, &issuer)?.pem();
                 authority.needed_until = authority.needed_until.max(until);
-                let leaf = Leaf { authority: id, since: now, until, names: names.to_vec() };
-                self.leaf = Some((leaf, Pair { certificate, key: key.serialize_pem().into() }));
+                let leaf = ServingCertificate { authority: id, since: now, until, names: names.to_vec() };
+                self.leaf = Some((leaf, CertificateAndKey { certificate, key: key.serialize_pem().into() }));
             }
-            Step::Forget(id) => self.authorities.retain(|(authority, _)| authority.id != id),
+            CertificateStep::RemoveAuthority(id) => {
+                self.authorities.retain(|(authority, _)| authority.id != id)
+            }
         }
         Ok(())
     }
@@ -149,14 +154,14 @@ fn valid(params: &mut CertificateParams, since: Timestamp, until: Timestamp) {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Stored {
-    authorities: Vec<StoredAuthority>,
-    leaf: Option<StoredLeaf>,
+struct CertificatesRecord {
+    authorities: Vec<AuthorityRecord>,
+    leaf: Option<LeafRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct StoredAuthority {
+struct AuthorityRecord {
     id: u64,
     since: Timestamp,
     until: Timestamp,
@@ -167,7 +172,7 @@ struct StoredAuthority {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct StoredLeaf {
+struct LeafRecord {
     authority: u64,
     since: Timestamp,
     until: Timestamp,
@@ -179,34 +184,37 @@ struct StoredLeaf {
 /// Reads what a Secret keeps, and tries whether it can be served.
 ///
 /// # Errors
-/// [`Broken`]. Its words hold nothing of the content.
-pub fn read(data: &Data) -> Result<Kept, Broken> {
-    let text = data.get(KEY).ok_or_else(|| Broken("is missing, empty or no text".to_owned()))?;
-    let stored: Stored = serde_json::from_str(text.expose_secret()).map_err(|error| {
+/// [`InvalidCertificateSecret`]. Its words hold nothing of the content.
+pub fn read(data: &SecretData) -> Result<StoredCertificates, InvalidCertificateSecret> {
+    let text =
+        data.get(KEY).ok_or_else(|| InvalidCertificateSecret("is missing, empty or no text".to_owned()))?;
+    let stored: CertificatesRecord = serde_json::from_str(text.expose_secret()).map_err(|error| {
         // serde's own words would quote what it found.
-        Broken(format!("cannot be read at line {} column {}", error.line(), error.column()))
+        InvalidCertificateSecret(format!("cannot be read at line {} column {}", error.line(), error.column()))
     })?;
     let leaf = stored.leaf.map(|s| {
-        let leaf = Leaf { authority: s.authority, since: s.since, until: s.until, names: s.names };
-        (leaf, Pair { certificate: s.certificate, key: s.key.into() })
+        let leaf =
+            ServingCertificate { authority: s.authority, since: s.since, until: s.until, names: s.names };
+        (leaf, CertificateAndKey { certificate: s.certificate, key: s.key.into() })
     });
     let authorities = stored.authorities.into_iter().map(|s| {
         let authority = Authority { id: s.id, since: s.since, until: s.until, needed_until: s.needed_until };
-        (authority, Pair { certificate: s.certificate, key: s.key.into() })
+        (authority, CertificateAndKey { certificate: s.certificate, key: s.key.into() })
     });
-    let kept = Kept { authorities: authorities.collect(), leaf };
+    let kept = StoredCertificates { authorities: authorities.collect(), leaf };
     let pairs = kept.authorities.iter().map(|(_, pair)| pair).chain(kept.leaf.iter().map(|(_, pair)| pair));
     for pair in pairs {
-        tls::certified(pair.certificate.as_bytes(), &pair.key).map_err(|why| Broken(why.to_string()))?;
+        parse_certified_key(pair.certificate.as_bytes(), &pair.key)
+            .map_err(|why| InvalidCertificateSecret(why.to_string()))?;
     }
     if kept.leaf.is_none() || kept.authorities.is_empty() {
-        return Err(Broken("has no certificate to serve".to_owned()));
+        return Err(InvalidCertificateSecret("has no certificate to serve".to_owned()));
     }
     Ok(kept)
 }
 
-fn render(kept: &Kept) -> Vec<u8> {
-    let authorities = kept.authorities.iter().map(|(authority, pair)| StoredAuthority {
+fn render(kept: &StoredCertificates) -> Vec<u8> {
+    let authorities = kept.authorities.iter().map(|(authority, pair)| AuthorityRecord {
         id: authority.id,
         since: authority.since,
         until: authority.until,
@@ -214,7 +222,7 @@ fn render(kept: &Kept) -> Vec<u8> {
         certificate: pair.certificate.clone(),
         key: pair.key.expose_secret().to_owned(),
     });
-    let leaf = kept.leaf.as_ref().map(|(leaf, pair)| StoredLeaf {
+    let leaf = kept.leaf.as_ref().map(|(leaf, pair)| LeafRecord {
         authority: leaf.authority,
         since: leaf.since,
         until: leaf.until,
@@ -222,18 +230,18 @@ fn render(kept: &Kept) -> Vec<u8> {
         certificate: pair.certificate.clone(),
         key: pair.key.expose_secret().to_owned(),
     });
-    let stored = Stored { authorities: authorities.collect(), leaf };
+    let stored = CertificatesRecord { authorities: authorities.collect(), leaf };
     // Strings and times always serialize.
     serde_json::to_vec(&stored).unwrap_or_default()
 }
 
 /// What was read.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedCertificates {
     /// The precondition of the next write; `None` where no Secret stands.
     pub resource_version: Option<String>,
     /// Its content; nothing where no Secret stands.
-    pub kept: Option<Result<Kept, Broken>>,
+    pub kept: Option<Result<StoredCertificates, InvalidCertificateSecret>>,
 }
 
 /// The Secret.
@@ -253,17 +261,21 @@ impl CertificateStore {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn load(&self) -> Result<Loaded, CallError> {
+    pub async fn load(&self) -> Result<LoadedCertificates, CallError> {
         let secret = call(self.secrets.get_opt(names::WEBHOOK_NAME)).await?;
         let resource_version = secret.as_ref().and_then(ResourceExt::resource_version);
-        Ok(Loaded { resource_version, kept: secret.map(|secret| read(&secret.into())) })
+        Ok(LoadedCertificates { resource_version, kept: secret.map(|secret| read(&secret.into())) })
     }
 
     /// Writes it, if it is still the one that was read.
     ///
     /// # Errors
     /// [`CallError`]; `Conflict` where it is another by now.
-    pub async fn save(&self, kept: &Kept, resource_version: Option<&str>) -> Result<(), CallError> {
+    pub async fn save(
+        &self,
+        kept: &StoredCertificates,
+        resource_version: Option<&str>,
+    ) -> Result<(), CallError> {
         let object = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -285,19 +297,21 @@ mod tests {
     use k8s_openapi::api::core::v1::Secret;
     use secrecy::ExposeSecret;
 
-    use super::{KEY, Kept, read, render};
-    use crate::plan::certificates::{Lives, Step};
+    use super::{KEY, StoredCertificates, read, render};
+    use crate::cluster::certified_key::parse_certified_key;
+    use crate::plan::certificates::{CertificateStep, Lifetimes};
     use crate::plan::fixture::at;
-    use crate::server::tls::certified;
 
-    fn secret(bytes: Vec<u8>) -> super::Data {
+    fn secret(bytes: Vec<u8>) -> super::SecretData {
         Secret { data: Some([(KEY.to_owned(), ByteString(bytes))].into()), ..Secret::default() }.into()
     }
 
-    fn kept() -> Kept {
-        let (names, lives) = (["hook.own.svc".to_owned()], Lives::default());
-        let mut kept = Kept::default();
-        for step in [Step::Found, Step::Sign(1), Step::Found] {
+    fn kept() -> StoredCertificates {
+        let (names, lives) = (["hook.own.svc".to_owned()], Lifetimes::default());
+        let mut kept = StoredCertificates::default();
+        for step in
+            [CertificateStep::CreateAuthority, CertificateStep::Sign(1), CertificateStep::CreateAuthority]
+        {
             kept.take(step, &names, &lives, at(0)).unwrap();
         }
         kept
@@ -311,7 +325,7 @@ mod tests {
         assert_eq!(back.bundle(), kept.bundle());
         assert_eq!(String::from_utf8(back.bundle()).unwrap().matches("BEGIN CERTIFICATE").count(), 2);
         let (certificate, key) = back.served().unwrap();
-        assert!(certified(certificate.as_bytes(), key).is_ok());
+        assert!(parse_certified_key(certificate.as_bytes(), key).is_ok());
         assert_eq!(back.newest().map(|(id, _)| id), Some(2));
     }
 

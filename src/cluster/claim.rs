@@ -14,7 +14,7 @@ use tower::{BoxError, Layer, Service};
 /// Why a write was not sent, or was given up.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("this replica does not hold the lease, so it writes nothing")]
-pub struct NotHeld;
+pub struct LeaseNotHeld;
 
 /// Whether this process may write now. Clones are one claim.
 ///
@@ -23,23 +23,23 @@ pub struct NotHeld;
 ///   process that was stopped meanwhile, sends nothing.
 /// - Once closed, writes that are under way end and new ones wait for ever: the process is about to end.
 #[derive(Clone, Debug, Default)]
-pub struct Claim(Arc<Shared>);
+pub struct Claim(Arc<ClaimInner>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
+struct ClaimInner {
+    state: Mutex<ClaimState>,
     idle: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ClaimState {
     end: Option<Instant>,
     closed: bool,
-    under_way: usize,
+    in_flight: usize,
 }
 
 impl Claim {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ClaimState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -60,7 +60,7 @@ impl Claim {
             {
                 let mut state = self.state();
                 state.closed = true;
-                if state.under_way == 0 {
+                if state.in_flight == 0 {
                     return;
                 }
             }
@@ -69,14 +69,14 @@ impl Claim {
     }
 
     /// Begins a write. Returns until when it may go on, or `None` if it must not begin any more.
-    fn begin(&self) -> Result<Option<(Instant, UnderWay<'_>)>, NotHeld> {
+    fn begin(&self) -> Result<Option<(Instant, InFlightWrite<'_>)>, LeaseNotHeld> {
         let mut state = self.state();
-        let end = state.end.filter(|end| Instant::now() < *end).ok_or(NotHeld)?;
+        let end = state.end.filter(|end| Instant::now() < *end).ok_or(LeaseNotHeld)?;
         if state.closed {
             return Ok(None);
         }
-        state.under_way += 1;
-        Ok(Some((end, UnderWay(self))))
+        state.in_flight += 1;
+        Ok(Some((end, InFlightWrite(self))))
     }
 
     /// Awaits the answer to a write for as long as writing is allowed.
@@ -89,7 +89,7 @@ impl Claim {
                 biased;
                 () = tokio::time::sleep_until(end.into()) => match self.end() {
                     Some(later) => end = later,
-                    None => return Err(NotHeld.into()),
+                    None => return Err(LeaseNotHeld.into()),
                 },
                 answer = &mut answer => return answer,
             }
@@ -98,11 +98,11 @@ impl Claim {
 }
 
 /// A write that is under way, until this is dropped.
-struct UnderWay<'a>(&'a Claim);
+struct InFlightWrite<'a>(&'a Claim);
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlightWrite<'_> {
     fn drop(&mut self) {
-        self.0.state().under_way -= 1;
+        self.0.state().in_flight -= 1;
         self.0.0.idle.notify_waiters();
     }
 }
@@ -112,21 +112,21 @@ impl Drop for UnderWay<'_> {
 pub struct ClaimLayer(pub Claim);
 
 impl<S> Layer<S> for ClaimLayer {
-    type Service = Claimed<S>;
+    type Service = ClaimService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Claimed { inner, claim: self.0.clone() }
+        ClaimService { inner, claim: self.0.clone() }
     }
 }
 
 /// A client that writes only under a claim.
 #[derive(Clone, Debug)]
-pub struct Claimed<S> {
+pub struct ClaimService<S> {
     inner: S,
     claim: Claim,
 }
 
-impl<S, B> Service<Request<B>> for Claimed<S>
+impl<S, B> Service<Request<B>> for ClaimService<S>
 where
     S: Service<Request<B>, Future: Send + 'static, Response: Send + 'static, Error: Into<BoxError>>,
 {
@@ -166,7 +166,7 @@ mod tests {
     use http::{Method, Request};
     use tower::{BoxError, Layer, Service, service_fn};
 
-    use super::{Claim, ClaimLayer, NotHeld, writes};
+    use super::{Claim, ClaimLayer, LeaseNotHeld, writes};
 
     fn ends_in(seconds: u64) -> Option<Instant> {
         Some(tokio::time::Instant::now().into_std() + Duration::from_secs(seconds))
@@ -202,7 +202,7 @@ mod tests {
         match ClaimLayer(claim.clone()).layer(inner).call(request).await {
             Ok(()) => true,
             Err(error) => {
-                assert!(error.is::<NotHeld>(), "{error}");
+                assert!(error.is::<LeaseNotHeld>(), "{error}");
                 false
             }
         }

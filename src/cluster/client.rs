@@ -20,7 +20,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Why no client could be built.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ClientError {
     /// The kubeconfig or the mounted ServiceAccount says something that cannot be used.
     #[error("the configuration of the API server's client cannot be used")]
     Config(#[source] Box<kube::Error>),
@@ -45,21 +45,21 @@ pub fn set_user_agent(config: &mut Config, replica: &str) {
 /// names is for the cloud, while the API server is at hand.
 ///
 /// # Errors
-/// [`Error`], with the part that cannot be used.
-pub fn connect(config: &Config) -> Result<Client, Error> {
+/// [`ClientError`], with the part that cannot be used.
+pub fn connect(config: &Config) -> Result<Client, ClientError> {
     build(config, None)
 }
 
 /// As [`connect`], for a client that writes only under a claim.
 ///
 /// # Errors
-/// [`Error`], with the part that cannot be used.
-pub fn connect_under(config: &Config, claim: &Claim) -> Result<Client, Error> {
+/// [`ClientError`], with the part that cannot be used.
+pub fn connect_under(config: &Config, claim: &Claim) -> Result<Client, ClientError> {
     build(config, Some(ClaimLayer(claim.clone())))
 }
 
-fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, Error> {
-    let boxed = |e: kube::Error| Error::Config(Box::new(e));
+fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, ClientError> {
+    let boxed = |e: kube::Error| ClientError::Config(Box::new(e));
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -73,7 +73,7 @@ fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, Error> {
         .https_or_http();
     let tls = match &config.tls_server_name {
         Some(name) => {
-            let parsed = name.clone().try_into().map_err(|_| Error::ServerName(name.clone()))?;
+            let parsed = name.clone().try_into().map_err(|_| ClientError::ServerName(name.clone()))?;
             tls.with_server_name_resolver(FixedServerNameResolver::new(parsed))
         }
         None => tls,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kube::core::Status;
 
-use super::claim::NotHeld;
+use super::claim::LeaseNotHeld;
 
 /// No call takes longer: a silent API server would hang it for ever.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -87,7 +87,7 @@ pub fn describe(error: &kube::Error) -> String {
     while let Some(source) = deepest.source() {
         deepest = source;
     }
-    if deepest.is::<NotHeld>() {
+    if deepest.is::<LeaseNotHeld>() {
         return deepest.to_string();
     }
     format!("the API server cannot be reached: {deepest}")
@@ -95,7 +95,7 @@ pub fn describe(error: &kube::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{CallError, NotHeld, classify};
+    use super::{CallError, LeaseNotHeld, classify};
     use kube::core::Status;
     use serde_json::json;
 
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_write_without_the_lease_is_said_to_be_one() {
-        let error = classify(&kube::Error::Service(NotHeld.into()));
+        let error = classify(&kube::Error::Service(LeaseNotHeld.into()));
         let words = "this replica does not hold the lease, so it writes nothing";
         assert_eq!(error, CallError::Later(words.to_owned(), None));
     }

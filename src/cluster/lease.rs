@@ -44,20 +44,20 @@ pub struct LeaseHolder {
     leases: Api<Lease>,
     election: Election,
     claim: Claim,
-    hints: watch::Receiver<Hint>,
-    told_of: Option<Box<str>>,
+    hints: watch::Receiver<ObservedLease>,
+    logged_holder: Option<Box<str>>,
 }
 
 /// Told of what one side of the lease comes to.
 pub struct Callbacks<L, A> {
     /// The lease could be looked at.
-    pub looked: L,
+    pub read: L,
     /// It is ours, for now.
     pub acquired: A,
 }
 
 /// What the watch showed last; `None`: nothing yet.
-type Hint = Option<Option<Record>>;
+type ObservedLease = Option<Option<Record>>;
 
 impl LeaseHolder {
     /// Nothing is read yet. `claim` is the one that all writes ask.
@@ -68,10 +68,10 @@ impl LeaseHolder {
         config: LeaseConfig,
         election: Election,
         claim: Claim,
-        watched: &Watched,
-    ) -> Result<Self, client::Error> {
+        watched: &LeaseWatch,
+    ) -> Result<Self, client::ClientError> {
         let leases = Api::namespaced(client::connect(&config.config)?, &config.namespace);
-        Ok(Self { config, leases, election, claim, hints: watched.0.subscribe(), told_of: None })
+        Ok(Self { config, leases, election, claim, hints: watched.0.subscribe(), logged_holder: None })
     }
 
     /// Works until the lease, once held, is lost. It is looked at from the start, and taken once `ready` has come.
@@ -93,7 +93,7 @@ impl LeaseHolder {
                 },
                 Step::Read => {
                     if self.read().await {
-                        (callbacks.looked)();
+                        (callbacks.read)();
                     }
                 }
                 Step::Make => self.make().await,
@@ -246,36 +246,36 @@ impl LeaseHolder {
 
     fn say_who(&mut self) {
         let other = self.election.other();
-        if other != self.told_of.as_deref() {
+        if other != self.logged_holder.as_deref() {
             if let Some(holder) = other {
                 info!(%holder, "standing by: another replica holds the lease");
             }
-            self.told_of = other.map(Into::into);
+            self.logged_holder = other.map(Into::into);
         }
     }
 }
 
 /// What a watch on the Lease shows, for those who keep it. The watch itself belongs to the caller.
 #[derive(Debug)]
-pub struct Watched(watch::Sender<Hint>);
+pub struct LeaseWatch(watch::Sender<ObservedLease>);
 
-impl Default for Watched {
+impl Default for LeaseWatch {
     fn default() -> Self {
         Self(watch::Sender::new(None))
     }
 }
 
-impl Watched {
+impl LeaseWatch {
     /// Watches for ever, by name.
     pub fn watch(&self, client: Client, namespace: &str) -> impl Future<Output = ()> + Send + 'static {
         let fields = super::watch::config().fields(&format!("metadata.name={}", names::LEASE_NAME));
-        super::watch::watch(Api::<Lease>::namespaced(client, namespace), fields, Hints(self.0.clone()))
+        super::watch::watch(Api::<Lease>::namespaced(client, namespace), fields, LeaseSink(self.0.clone()))
     }
 }
 
-struct Hints(watch::Sender<Hint>);
+struct LeaseSink(watch::Sender<ObservedLease>);
 
-impl Sink<Lease> for Hints {
+impl Sink<Lease> for LeaseSink {
     fn put(&mut self, lease: Lease) {
         self.0.send_replace(Some(Some(record(&lease))));
     }

@@ -16,9 +16,9 @@ use super::watch::{Sink, refused};
 
 /// What is known of the Secret.
 #[derive(Clone, Debug)]
-pub enum Seen {
+pub enum SecretState {
     /// It stands.
-    Present(Arc<Data>),
+    Present(Arc<SecretData>),
     /// It does not exist.
     Absent,
     /// It cannot be read.
@@ -26,16 +26,16 @@ pub enum Seen {
 }
 
 /// The values of a Secret. None shows in `Debug`.
-pub struct Data(BTreeMap<String, SecretString>);
+pub struct SecretData(BTreeMap<String, SecretString>);
 
-impl Data {
+impl SecretData {
     /// A value, trimmed; `None` where it is absent, empty or no text.
     pub fn get(&self, key: &str) -> Option<&SecretString> {
         self.0.get(key)
     }
 }
 
-impl From<Secret> for Data {
+impl From<Secret> for SecretData {
     fn from(secret: Secret) -> Self {
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).ok()?;
@@ -47,7 +47,7 @@ impl From<Secret> for Data {
     }
 }
 
-impl fmt::Debug for Data {
+impl fmt::Debug for SecretData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
@@ -56,7 +56,7 @@ impl fmt::Debug for Data {
 /// A watch on one Secret. It ends when this is dropped.
 #[derive(Debug)]
 pub struct NamedSecret {
-    seen: watch::Receiver<Option<Seen>>,
+    seen: watch::Receiver<Option<SecretState>>,
     task: JoinHandle<()>,
 }
 
@@ -65,23 +65,23 @@ impl NamedSecret {
     pub fn watch(
         client: Client,
         (namespace, name): (&str, &str),
-        changed: impl Fn(&Seen) + Send + 'static,
+        changed: impl Fn(&SecretState) + Send + 'static,
     ) -> Self {
         let (sender, seen) = watch::channel(None);
         let api: Api<Secret> = Api::namespaced(client, namespace);
         let config = super::watch::config().fields(&format!("metadata.name={name}"));
-        let sink = Told { changed, sender, known: false };
+        let sink = NamedSecretSink { changed, sender, known: false };
         Self { seen, task: tokio::spawn(super::watch::watch(api, config, sink)) }
     }
 
     /// What is known, once something is.
-    pub async fn now(&self) -> Seen {
+    pub async fn now(&self) -> SecretState {
         let mut seen = self.seen.clone();
         let known = tokio::time::timeout(DEADLINE, seen.wait_for(Option::is_some)).await;
         let late = || CallError::Later("the API server does not answer in time".to_owned(), None);
         match known {
-            Ok(Ok(known)) => known.clone().unwrap_or_else(|| Seen::Refused(late())),
-            _ => Seen::Refused(late()),
+            Ok(Ok(known)) => known.clone().unwrap_or_else(|| SecretState::Refused(late())),
+            _ => SecretState::Refused(late()),
         }
     }
 }
@@ -93,34 +93,34 @@ impl Drop for NamedSecret {
 }
 
 /// Passes on what the watch brings.
-struct Told<F> {
+struct NamedSecretSink<F> {
     changed: F,
-    sender: watch::Sender<Option<Seen>>,
+    sender: watch::Sender<Option<SecretState>>,
     /// Whether the Secret could be looked at, and nothing has forbidden that since.
     known: bool,
 }
 
-impl<F: Fn(&Seen)> Told<F> {
-    fn tell(&self, now: Seen) {
+impl<F: Fn(&SecretState)> NamedSecretSink<F> {
+    fn tell(&self, now: SecretState) {
         (self.changed)(&now);
         self.sender.send_replace(Some(now));
     }
 }
 
-impl<F: Fn(&Seen)> Sink<Secret> for Told<F> {
+impl<F: Fn(&SecretState)> Sink<Secret> for NamedSecretSink<F> {
     fn put(&mut self, secret: Secret) {
         self.known = true;
-        self.tell(Seen::Present(Arc::new(secret.into())));
+        self.tell(SecretState::Present(Arc::new(secret.into())));
     }
 
     fn remove(&mut self, _: Secret) {
-        self.tell(Seen::Absent);
+        self.tell(SecretState::Absent);
     }
 
     fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
         self.known = true;
         if seen.is_empty() {
-            self.tell(Seen::Absent);
+            self.tell(SecretState::Absent);
         }
     }
 
@@ -129,9 +129,9 @@ impl<F: Fn(&Seen)> Sink<Secret> for Told<F> {
         let error = refused(error);
         self.known &= !matches!(error, CallError::Forbidden(_));
         // What is asked again and again in vain is told once: it is news to nobody.
-        let told = matches!(&*self.sender.borrow(), Some(Seen::Refused(told)) if *told == error);
+        let told = matches!(&*self.sender.borrow(), Some(SecretState::Refused(told)) if *told == error);
         if !self.known && !told {
-            self.tell(Seen::Refused(error));
+            self.tell(SecretState::Refused(error));
         }
     }
 }
@@ -147,14 +147,15 @@ mod tests {
     use serde_json::json;
     use tokio::sync::watch;
 
-    use super::{Data, Seen, Sink, Told};
+    use super::{NamedSecretSink, SecretData, SecretState, Sink};
 
     /// A list that is forbidden is tried for ever; whoever waits after a failure must not be woken by that.
     #[test]
     fn a_refusal_that_is_repeated_is_told_once() {
         let (sender, seen) = watch::channel(None);
         let told = Cell::new(0);
-        let mut sink = Told { changed: |_: &Seen| told.set(told.get() + 1), sender, known: false };
+        let mut sink =
+            NamedSecretSink { changed: |_: &SecretState| told.set(told.get() + 1), sender, known: false };
         let forbidden = |message: &str| {
             let status = json!({"code": 403, "reason": "Forbidden", "message": message});
             let status: Status = serde_json::from_value(status).unwrap();
@@ -167,7 +168,7 @@ mod tests {
         sink.put(Secret::default());
         sink.interrupted("Secret", &forbidden("no"));
         assert_eq!(told.get(), 5);
-        assert!(matches!(&*seen.borrow(), Some(Seen::Refused(_))));
+        assert!(matches!(&*seen.borrow(), Some(SecretState::Refused(_))));
     }
 
     #[test]
@@ -177,7 +178,7 @@ mod tests {
             "data": {"accessKeyId": "TFRBSQo=", "empty": "", "blank": "Cg==", "binary": "/w=="},
         }))
         .unwrap();
-        let data = Data::from(secret);
+        let data = SecretData::from(secret);
         assert_eq!(data.get("accessKeyId").unwrap().expose_secret(), "LTAI");
         for key in ["empty", "blank", "binary", "absent"] {
             assert!(data.get(key).is_none(), "{key}");

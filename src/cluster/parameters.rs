@@ -16,10 +16,11 @@ use super::owned::{is_labelled, merging};
 use super::policy_probe::serves;
 use super::watch::{Sink, refused};
 use crate::api::names;
+use crate::model::coverage::FORMAT;
 
 /// The ConfigMap as it was last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum ParametersState {
     /// It stands.
     Present {
         /// Its data.
@@ -33,7 +34,7 @@ pub enum Seen {
     Refused(CallError),
 }
 
-impl From<ConfigMap> for Seen {
+impl From<ConfigMap> for ParametersState {
     fn from(object: ConfigMap) -> Self {
         let resource_version = object.resource_version().unwrap_or_default().into();
         Self::Present { data: object.data.unwrap_or_default(), resource_version }
@@ -42,12 +43,12 @@ impl From<ConfigMap> for Seen {
 
 /// Reads and writes it.
 #[derive(Clone)]
-pub struct Parameters {
+pub struct ParametersWriter {
     client: Client,
     namespace: Box<str>,
 }
 
-impl Parameters {
+impl ParametersWriter {
     /// The ConfigMap in the controller's namespace.
     pub fn new(client: Client, namespace: &str) -> Self {
         Self { client, namespace: namespace.into() }
@@ -57,17 +58,21 @@ impl Parameters {
     ///
     /// # Errors
     /// [`CallError`]; a conflict where something else stands there than what was seen.
-    pub async fn write(&self, data: &BTreeMap<String, String>, seen: &Seen) -> Result<Seen, CallError> {
+    pub async fn write(
+        &self,
+        data: &BTreeMap<String, String>,
+        seen: &ParametersState,
+    ) -> Result<ParametersState, CallError> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let result = match seen {
-            Seen::Present { data: before, resource_version } => {
+            ParametersState::Present { data: before, resource_version } => {
                 let gone = before.keys().filter(|key| !data.contains_key(*key));
                 let mut patch: Map<String, Value> = gone.map(|key| (key.clone(), Value::Null)).collect();
                 patch.extend(data.iter().map(|(key, value)| (key.clone(), json!(value))));
                 let patch = json!({ "metadata": { "resourceVersion": resource_version }, "data": patch });
                 call(maps.patch(names::ADMISSION_NAME, &merging(), &Patch::Merge(&patch))).await
             }
-            Seen::Absent | Seen::Refused(_) => {
+            ParametersState::Absent | ParametersState::Refused(_) => {
                 let object = json!({
                     "apiVersion": "v1",
                     "kind": "ConfigMap",
@@ -121,7 +126,7 @@ impl Parameters {
         others: &[Box<str>],
     ) -> Result<bool, CallError> {
         let accounts: Api<WatchedServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
-        let manager = Some(format!("{}-{version}", names::ADMISSION_NAME));
+        let manager = Some(format!("{}-{FORMAT}-{version}", names::ADMISSION_NAME));
         let params = PatchParams { dry_run: true, field_manager: manager, ..PatchParams::default() };
         let list: Vec<Value> = others.iter().map(|name| json!({ "name": name })).collect();
         let patch = json!({ "imagePullSecrets": list });
@@ -141,13 +146,13 @@ impl Parameters {
 /// Takes the ConfigMap in from its watch.
 pub struct ParametersSink<F> {
     /// Where it is kept.
-    pub seen: Arc<watch::Sender<Option<Seen>>>,
+    pub seen: Arc<watch::Sender<Option<ParametersState>>>,
     /// Told of the first look.
     pub known: F,
 }
 
-impl<F: Fn(&Seen)> ParametersSink<F> {
-    fn take_in(&self, seen: Seen) {
+impl<F: Fn(&ParametersState)> ParametersSink<F> {
+    fn take_in(&self, seen: ParametersState) {
         if self.seen.borrow().is_none() {
             (self.known)(&seen);
         }
@@ -155,18 +160,18 @@ impl<F: Fn(&Seen)> ParametersSink<F> {
     }
 }
 
-impl<F: Fn(&Seen)> Sink<ConfigMap> for ParametersSink<F> {
+impl<F: Fn(&ParametersState)> Sink<ConfigMap> for ParametersSink<F> {
     fn put(&mut self, object: ConfigMap) {
         self.take_in(object.into());
     }
 
     fn remove(&mut self, _: ConfigMap) {
-        self.take_in(Seen::Absent);
+        self.take_in(ParametersState::Absent);
     }
 
     fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
         if names.is_empty() {
-            self.take_in(Seen::Absent);
+            self.take_in(ParametersState::Absent);
         }
     }
 
@@ -174,7 +179,7 @@ impl<F: Fn(&Seen)> Sink<ConfigMap> for ParametersSink<F> {
     fn interrupted(&mut self, _: &str, error: &watcher::Error) {
         let error = refused(error);
         if self.seen.borrow().is_none() || matches!(error, CallError::Forbidden(_)) {
-            self.take_in(Seen::Refused(error));
+            self.take_in(ParametersState::Refused(error));
         }
     }
 }

@@ -23,14 +23,14 @@ pub struct WatchedPod {
     /// Its metadata.
     pub metadata: ObjectMeta,
     #[serde(default)]
-    spec: Spec,
+    spec: PodSpec,
     #[serde(default)]
-    status: Status,
+    status: PodStatus,
 }
 
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Spec {
+struct PodSpec {
     service_account_name: String,
     image_pull_secrets: Vec<LocalObjectReference>,
     containers: Vec<Container>,
@@ -46,7 +46,7 @@ struct Container {
 
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Status {
+struct PodStatus {
     container_statuses: Vec<ContainerStatus>,
     init_container_statuses: Vec<ContainerStatus>,
 }
@@ -55,18 +55,18 @@ struct Status {
 #[serde(default)]
 struct ContainerStatus {
     name: String,
-    state: State,
+    state: ContainerState,
 }
 
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(default)]
-struct State {
-    waiting: Option<Waiting>,
+struct ContainerState {
+    waiting: Option<ContainerWaiting>,
 }
 
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(default)]
-struct Waiting {
+struct ContainerWaiting {
     reason: String,
     message: String,
 }
@@ -96,7 +96,7 @@ impl WatchedPod {
             all.find(|container| container.name == name).map_or("", |container| &*container.image)
         };
         for status in self.status.init_container_statuses.iter().chain(&self.status.container_statuses) {
-            let Some(Waiting { reason, message }) = &status.state.waiting else { continue };
+            let Some(ContainerWaiting { reason, message }) = &status.state.waiting else { continue };
             match reason.as_str() {
                 "ErrImagePull" | "ImagePullBackOff" if is_refusal(message, of(&status.name)) => {
                     images.push(of(&status.name).into());
@@ -137,9 +137,9 @@ impl WatchedPod {
 
 /// Why a Pod was not replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum DeletionError {
     /// No policy confines what this controller may delete.
-    Unfenced,
+    PolicyMissing,
     /// The API server's answer.
     Call(CallError),
 }
@@ -164,22 +164,22 @@ impl PodWriter {
     /// stuck, and is asked to prove first that it does.
     ///
     /// # Errors
-    /// [`Refusal`]; nothing is deleted where the policy does not stand.
-    pub async fn delete(&self, pod: &StuckPod, now: Timestamp) -> Result<Timestamp, Refusal> {
+    /// [`DeletionError`]; nothing is deleted where the policy does not stand.
+    pub async fn delete(&self, pod: &StuckPod, now: Timestamp) -> Result<Timestamp, DeletionError> {
         let pods: Api<WatchedPod> = Api::namespaced(self.client.clone(), &pod.namespace);
         // The policy lets nothing be deleted that is not told by its UID and version.
         let probe = DeleteParams { dry_run: true, ..DeleteParams::default() };
         match call(pods.delete(&pod.name, &probe)).await {
             Err(CallError::Forbidden(message) | CallError::Invalid(message)) if is_ours(&message) => {}
-            Ok(_) => return Err(Refusal::Unfenced),
-            Err(error) => return Err(Refusal::Call(error)),
+            Ok(_) => return Err(DeletionError::PolicyMissing),
+            Err(error) => return Err(DeletionError::Call(error)),
         }
         let preconditions = Preconditions {
             uid: Some(pod.uid.to_string()),
             resource_version: Some(pod.resource_version.to_string()),
         };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        let answer = call(pods.delete(&pod.name, &params)).await.map_err(Refusal::Call)?;
+        let answer = call(pods.delete(&pod.name, &params)).await.map_err(DeletionError::Call)?;
         let at = answer.left().and_then(|pod| {
             let grace =
                 SignedDuration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or_default());

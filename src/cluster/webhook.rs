@@ -17,15 +17,15 @@ use super::watch::Sink;
 use crate::api::names;
 
 /// What is known of the configuration: `None` before the first look, `Some(None)` where none stands.
-pub type Seen = Option<Option<MutatingWebhookConfiguration>>;
+pub type ObservedWebhook = Option<Option<MutatingWebhookConfiguration>>;
 
 /// Keeps the configuration.
 #[derive(Clone)]
-pub struct Configuration {
+pub struct WebhookWriter {
     client: Client,
 }
 
-impl Configuration {
+impl WebhookWriter {
     /// Over a connection.
     pub fn new(client: Client) -> Self {
         Self { client }
@@ -103,15 +103,15 @@ impl Configuration {
     }
 
     /// Watches it for ever.
-    pub async fn watch(self, seen: watch::Sender<Seen>) {
+    pub async fn watch(self, seen: watch::Sender<ObservedWebhook>) {
         let config = super::watch::config().fields(&format!("metadata.name={}", names::WEBHOOK_NAME));
-        super::watch::watch(self.api(), config, Told(seen)).await;
+        super::watch::watch(self.api(), config, WebhookSink(seen)).await;
     }
 }
 
-struct Told(watch::Sender<Seen>);
+struct WebhookSink(watch::Sender<ObservedWebhook>);
 
-impl Sink<MutatingWebhookConfiguration> for Told {
+impl Sink<MutatingWebhookConfiguration> for WebhookSink {
     fn put(&mut self, object: MutatingWebhookConfiguration) {
         self.0.send_replace(Some(Some(object)));
     }

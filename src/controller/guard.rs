@@ -47,7 +47,7 @@ impl SharedState {
         let claimants: Vec<(Claimant, Option<Timestamp>)> = unknown
             .map(|(name, entry)| {
                 let since = entry.held_since();
-                let reported = entry.told_namespaces().into_iter().map(Arc::from).collect();
+                let reported = entry.reported_namespaces().into_iter().map(Arc::from).collect();
                 let lost_all = since.is_some() || !snapshot.index_of(name).is_some_and(covers);
                 (Claimant { binding: name.clone(), reported, lost_all }, since)
             })

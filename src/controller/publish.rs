@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::admission::{AdmissionModes, AppliedParameters};
 use super::clock;
-use super::credential_cache::CredentialCache;
 use super::state::{SharedState, State};
 use super::work_queue::Priority;
 use crate::api::AcrCredentialBinding;
-use crate::cluster::store::Tokens;
 use crate::plan::Snapshot;
+use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
+use crate::plan::credential_cache::{CredentialCache, SavedCredentials};
 use crate::plan::transition::{CoverageChange, Transition};
 
 /// The reason why a snapshot is published.
@@ -70,20 +69,20 @@ impl SharedState {
     }
 
     fn refresh_demands(&self, state: &mut State) {
-        let mut demands = state.bindings.wants();
+        let mut demands = state.bindings.demands();
         for key in state.bindings.keys() {
             demands.entry(key).or_default();
         }
-        state.credentials.want(&demands);
+        state.credentials.track(&demands);
         self.credentials.notify_one();
     }
 
     /// Begins the work: all caches are full, and this replica holds the lease. What it assumed as a standby is forgotten: it
-    /// goes on from the cached tokens and the statuses, as a process that starts now.
-    pub fn begin(&self, tokens: Tokens, config_map: bool) {
+    /// goes on from the saved credentials and the statuses, as a process that starts now.
+    pub fn begin(&self, saved: SavedCredentials, config_map: bool) {
         let mut state = self.state();
         (state.live, state.config_map) = (true, config_map);
-        state.credentials = CredentialCache::new(tokens);
+        state.credentials = CredentialCache::new(saved);
         let asking = state.bindings.begin();
         self.refresh_demands(&mut state);
         for binding in asking {

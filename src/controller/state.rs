@@ -2,26 +2,23 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::admission::{AdmissionModes, AppliedParameters};
 use super::binding_store::BindingStore;
-use super::credential_cache::CredentialCache;
 use super::work_queue::{Priority, WorkQueue};
-use crate::api::ConditionType;
 use crate::cluster::Index;
+use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
+use crate::plan::binding_step::SETTLE;
+use crate::plan::condition::BindingCondition;
+use crate::plan::credential_cache::CredentialCache;
 use crate::plan::guard::WithdrawalGuard;
 use crate::plan::rollup::Rollups;
-use crate::plan::{Failure, NamespaceResult, Snapshot, Template};
+use crate::plan::{NamespaceResult, Snapshot, Template};
 
 /// Number of namespace workers, and of those that may be busy with low priority.
 pub const WORKERS: usize = 20;
 const LOW_PRIORITY_WORKERS: usize = 16;
-
-/// How long a status waits for further results: namespaces are reconciled one after the other.
-pub const SETTLE: Duration = Duration::from_millis(200);
 
 /// The shared state.
 #[derive(Debug)]
@@ -60,9 +57,9 @@ pub struct State {
     /// The guard against withdrawals by mistake.
     pub guard: WithdrawalGuard,
     /// Conditions of single bindings, decided elsewhere.
-    pub notes: HashMap<Arc<str>, Vec<(ConditionType, bool, Failure)>>,
+    pub notes: HashMap<Arc<str>, Vec<BindingCondition>>,
     /// Conditions of every binding.
-    pub common: Vec<(ConditionType, bool, Failure)>,
+    pub common: Vec<BindingCondition>,
     /// The entries that the API server adds by itself.
     pub(super) applied: AppliedParameters,
     /// Whether the ConfigMap is watched.

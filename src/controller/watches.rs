@@ -9,15 +9,16 @@ use kube::{Api, ResourceExt};
 use tokio::sync::watch as channel;
 use tracing::error;
 
-use super::admission::AppliedParameters;
+use super::clients::Clients;
+use super::config::Config;
 use super::state::SharedState;
 use super::tasks::{Tasks, spawn};
-use super::{Clients, Config};
 use crate::api::{AcrCredentialBinding, names};
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
-use crate::cluster::parameters::{ParametersSink, Seen};
+use crate::cluster::parameters::{ParametersSink, ParametersState};
 use crate::cluster::watch::{self, IndexSink, Sink, watch};
-use crate::server::admin::Readiness;
+use crate::plan::admission_mode::AppliedParameters;
+use crate::server::admin::{Readiness, StartupStep};
 
 /// Starts the watches on namespaces, ServiceAccounts, our Secrets, the bindings, and the ConfigMap that our admission
 /// policy reads. Returns where that one is kept.
@@ -27,15 +28,15 @@ pub fn spawn_all(
     clients: &Clients,
     readiness: &Arc<Readiness>,
     shared: &Arc<SharedState>,
-) -> Arc<channel::Sender<Option<Seen>>> {
+) -> Arc<channel::Sender<Option<ParametersState>>> {
     let client = &clients.watch;
-    let index_sink = |part: &'static str, wake: fn(&SharedState, Arc<str>)| {
+    let index_sink = |step: StartupStep, wake: fn(&SharedState, Arc<str>)| {
         let (observer, readiness) = (shared.clone(), readiness.clone());
         IndexSink {
             index: shared.index.clone(),
             template: shared.template().clone(),
             wake: move |namespace| wake(&observer, namespace),
-            complete: move || readiness.done(part),
+            complete: move || readiness.done(step),
         }
     };
     let secrets = watch::config().fields(&format!("metadata.name={}", config.template.name));
@@ -45,7 +46,7 @@ pub fn spawn_all(
         watch(
             Api::<WatchedNamespace>::all(client.clone()),
             watch::config(),
-            index_sink("namespaces", SharedState::observe_namespace),
+            index_sink(StartupStep::Namespaces, SharedState::observe_namespace),
         ),
     );
     spawn(
@@ -54,7 +55,7 @@ pub fn spawn_all(
         watch(
             Api::<WatchedServiceAccount>::all(client.clone()),
             watch::config(),
-            index_sink("service accounts", SharedState::wake_namespace),
+            index_sink(StartupStep::ServiceAccounts, SharedState::wake_namespace),
         ),
     );
     spawn(
@@ -63,19 +64,19 @@ pub fn spawn_all(
         watch(
             Api::<WatchedSecret>::all(client.clone()),
             secrets,
-            index_sink("secrets", SharedState::wake_namespace),
+            index_sink(StartupStep::Secrets, SharedState::wake_namespace),
         ),
     );
     let bindings = BindingSink { shared: shared.clone(), readiness: readiness.clone() };
     spawn(tasks, "the watch on bindings", watch(Api::all(client.clone()), watch::config(), bindings));
     let seen = Arc::new(channel::Sender::new(None));
     let (first, ready) = (shared.clone(), readiness.clone());
-    let known = move |seen: &Seen| {
+    let known = move |seen: &ParametersState| {
         first.set_applied(match seen {
-            Seen::Present { data, .. } => AppliedParameters::By(data.clone()),
-            Seen::Absent | Seen::Refused(_) => AppliedParameters::Nothing,
+            ParametersState::Present { data, .. } => AppliedParameters::By(data.clone()),
+            ParametersState::Absent | ParametersState::Refused(_) => AppliedParameters::Nothing,
         });
-        ready.done("admission parameters");
+        ready.done(StartupStep::AdmissionParameters);
     };
     let sink = ParametersSink { seen: seen.clone(), known };
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &config.namespace);
@@ -114,6 +115,6 @@ impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
             }
         }
         self.shared.definition.notify_one();
-        self.readiness.done("bindings");
+        self.readiness.done(StartupStep::Bindings);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::admission::{Parameters, parameters};
+use super::admission::{PolicyParameters, parameters};
 use super::resolved_binding::ResolvedBinding;
 use super::secret::{SecretContent, Template, render};
 use super::view::NamespaceFacts;
@@ -25,7 +25,7 @@ pub struct Snapshot {
     /// Contents by the set of bindings that they are made of, so that a thousand namespaces share one.
     contents: Mutex<HashMap<Vec<usize>, Arc<SecretContent>>>,
     /// What the API server should be told, once somebody asked.
-    parameters: OnceLock<Parameters>,
+    parameters: OnceLock<PolicyParameters>,
 }
 
 impl Snapshot {
@@ -84,7 +84,7 @@ impl Snapshot {
     }
 
     /// What the API server should be told of the bindings that ask for it.
-    pub fn parameters(&self) -> &Parameters {
+    pub fn parameters(&self) -> &PolicyParameters {
         self.parameters.get_or_init(|| parameters(self))
     }
 

@@ -23,11 +23,11 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::Metrics;
-use super::metrics::{Admitted, AdmittedLabel};
-use super::review::{About, InvalidReview, Review, read};
+use super::metrics::{AdmissionLabel, AdmissionOutcome};
+use super::review::{InvalidReview, Review, ReviewedAccount, read};
 use crate::api::names;
 use crate::cluster::Index;
-use crate::plan::admission::{asking, attached, attached_unseen};
+use crate::plan::admission::{attached, attached_unseen, enabling};
 use crate::plan::{ServiceAccountView, Snapshot};
 
 /// Bytes of one review at most: what the API server itself takes.
@@ -51,7 +51,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// What answers are made of.
 #[derive(Clone)]
-pub struct Answers {
+pub struct AdmissionHandler {
     /// All bindings as they are now.
     pub snapshot: Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>,
     /// What is known of the namespaces.
@@ -59,11 +59,11 @@ pub struct Answers {
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// For what is being read.
-    pub room: Arc<Room>,
+    pub slots: Arc<ReadSlots>,
 }
 
 /// The handler of the webhook's path.
-pub fn router(answers: Answers) -> Router {
+pub fn router(answers: AdmissionHandler) -> Router {
     Router::new()
         .route(names::WEBHOOK_PATH, post(review))
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -82,7 +82,7 @@ fn late() -> Response {
     (StatusCode::REQUEST_TIMEOUT, "the review did not arrive in time").into_response()
 }
 
-async fn review(State(answers): State<Answers>, request: Request) -> Response {
+async fn review(State(answers): State<AdmissionHandler>, request: Request) -> Response {
     let started = Instant::now();
     match answers.read(request).await {
         Ok(review) => {
@@ -91,7 +91,7 @@ async fn review(State(answers): State<Answers>, request: Request) -> Response {
             Json(answer).into_response()
         }
         Err(refusal) => {
-            answers.count(Admitted::InvalidReview, started);
+            answers.count(AdmissionOutcome::Invalid, started);
             refusal
         }
     }
@@ -99,18 +99,18 @@ async fn review(State(answers): State<Answers>, request: Request) -> Response {
 
 /// How many reviews are read at a time; others wait for a moment. So what all bodies take has a bound, whoever sends them,
 /// and large ones do not keep small ones waiting.
-pub struct Room {
+pub struct ReadSlots {
     small: Semaphore,
     large: Semaphore,
 }
 
-impl Default for Room {
+impl Default for ReadSlots {
     fn default() -> Self {
         Self { small: Semaphore::new(256), large: Semaphore::new(4) }
     }
 }
 
-impl Room {
+impl ReadSlots {
     /// The place for a body of this length, and how long it may be had; one that does not say how long it is may be as
     /// long as is taken.
     fn of(&self, length: Option<usize>) -> (&Semaphore, Duration) {
@@ -122,9 +122,9 @@ impl Room {
     }
 }
 
-impl Answers {
-    fn count(&self, outcome: Admitted, started: Instant) {
-        self.metrics.admissions.get_or_create(&AdmittedLabel { outcome }).inc();
+impl AdmissionHandler {
+    fn count(&self, outcome: AdmissionOutcome, started: Instant) {
+        self.metrics.admissions.get_or_create(&AdmissionLabel { outcome }).inc();
         self.metrics.admission_duration.observe(started.elapsed().as_secs_f64());
     }
 
@@ -132,22 +132,22 @@ impl Answers {
     async fn read(&self, request: Request) -> Result<Review, Response> {
         let length =
             request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let (place, within) = self.room.of(length);
+        let (place, within) = self.slots.of(length);
         let _place = place.acquire().await;
         let body = tokio::time::timeout(within, Bytes::from_request(request, &())).await;
         let body = body.map_err(|_| late())?.map_err(IntoResponse::into_response)?;
         read(&body).map_err(|InvalidReview(why)| (StatusCode::BAD_REQUEST, why).into_response())
     }
 
-    async fn answer(&self, review: Review) -> (Admitted, Value) {
-        let Some(About { namespace, account, has_list }) = review.about else {
-            return (Admitted::Unchanged, allowed(&review.uid, None));
+    async fn answer(&self, review: Review) -> (AdmissionOutcome, Value) {
+        let Some(ReviewedAccount { namespace, account, has_list }) = review.about else {
+            return (AdmissionOutcome::Unchanged, allowed(&review.uid, None));
         };
         let (seen, list) = self.attached(&namespace, &account).await;
         let outcome = match (&list, seen) {
-            (Some(_), _) => Admitted::Attached,
-            (None, true) => Admitted::Unchanged,
-            (None, false) => Admitted::Unseen,
+            (Some(_), _) => AdmissionOutcome::Attached,
+            (None, true) => AdmissionOutcome::Unchanged,
+            (None, false) => AdmissionOutcome::UnknownNamespace,
         };
         let before = has_list.then_some(&*account.pull_secrets);
         (outcome, allowed(&review.uid, list.map(|list| patch(before, &list))))
@@ -158,7 +158,7 @@ impl Answers {
         let end = Instant::now() + UNSEEN;
         loop {
             let snapshot = (self.snapshot)();
-            if asking(&snapshot).next().is_none() {
+            if enabling(&snapshot).next().is_none() {
                 return (true, None);
             }
             let decide = |view: &crate::plan::NamespaceView| {

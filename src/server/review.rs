@@ -14,10 +14,10 @@ use crate::api::names;
 use crate::plan::ServiceAccountView;
 
 /// Labels of a ServiceAccount, and entries of its list, at most.
-const MOST: usize = 4096;
+const MAX_ITEMS: usize = 4096;
 
 /// The longest name of a Secret.
-const NAME: usize = 253;
+const MAX_NAME: usize = 253;
 
 /// A review that cannot be answered, in words.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,12 +29,12 @@ pub struct Review {
     /// What the answer must name.
     pub uid: String,
     /// Where the ServiceAccount is to be; nothing for what is no question of ours.
-    pub about: Option<About>,
+    pub about: Option<ReviewedAccount>,
 }
 
 /// The ServiceAccount that a review is about.
 #[derive(Debug)]
-pub struct About {
+pub struct ReviewedAccount {
     /// Its namespace.
     pub namespace: String,
     /// What matters of it. One that is yet to be named has a name of the kind that it will get.
@@ -48,9 +48,9 @@ pub struct About {
 /// # Errors
 /// It is none, of a version that is not known, or about something that is no ServiceAccount.
 pub fn read(body: &[u8]) -> Result<Review, InvalidReview> {
-    let envelope: Envelope = serde_json::from_slice(body)
+    let envelope: ReviewEnvelope = serde_json::from_slice(body)
         .map_err(|error| InvalidReview(format!("this is no AdmissionReview: {error}")))?;
-    let Envelope { api_version, request } = envelope;
+    let ReviewEnvelope { api_version, request } = envelope;
     if api_version != "admission.k8s.io/v1" {
         return Err(InvalidReview(format!("{api_version:?} is not admission.k8s.io/v1")));
     }
@@ -61,59 +61,59 @@ pub fn read(body: &[u8]) -> Result<Review, InvalidReview> {
     if !is_ours {
         return Ok(Review { uid: request.uid, about: None });
     }
-    let Subject { request: Object { object } } = serde_json::from_slice(body)
+    let ReviewWithObject { request: RequestWithObject { object } } = serde_json::from_slice(body)
         .map_err(|error| InvalidReview(format!("request.object is no ServiceAccount: {error}")))?;
     let has_list = object.image_pull_secrets.is_some();
-    let about = About { namespace: request.namespace, account: object.view(), has_list };
+    let about = ReviewedAccount { namespace: request.namespace, account: object.view(), has_list };
     Ok(Review { uid: request.uid, about: Some(about) })
 }
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope {
+struct ReviewEnvelope {
     api_version: String,
-    request: Request,
+    request: ReviewRequest,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Request {
+struct ReviewRequest {
     uid: String,
     #[serde(default)]
     namespace: String,
     operation: String,
-    resource: Resource,
+    resource: ReviewResource,
     #[serde(default)]
     sub_resource: String,
 }
 
 #[derive(serde::Deserialize)]
-struct Resource {
+struct ReviewResource {
     group: String,
     resource: String,
 }
 
 #[derive(serde::Deserialize)]
-struct Subject {
-    request: Object,
+struct ReviewWithObject {
+    request: RequestWithObject,
 }
 
 #[derive(serde::Deserialize)]
-struct Object {
-    object: Account,
+struct RequestWithObject {
+    object: AccountObject,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Account {
-    metadata: Metadata,
+struct AccountObject {
+    metadata: AccountMetadata,
     #[serde(default)]
-    image_pull_secrets: Option<Bounded<Vec<Reference>>>,
+    image_pull_secrets: Option<Bounded<Vec<PullSecretEntry>>>,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+struct AccountMetadata {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -121,18 +121,18 @@ struct Metadata {
     #[serde(default)]
     labels: Option<Bounded<BTreeMap<String, String>>>,
     #[serde(default)]
-    annotations: Option<Skip>,
+    annotations: Option<SkipAnnotation>,
 }
 
 #[derive(serde::Deserialize)]
-struct Reference {
+struct PullSecretEntry {
     #[serde(default)]
     name: Box<str>,
 }
 
-impl Account {
+impl AccountObject {
     fn view(self) -> ServiceAccountView {
-        let Metadata { name, generate_name, labels, annotations } = self.metadata;
+        let AccountMetadata { name, generate_name, labels, annotations } = self.metadata;
         let name = if name.is_empty() && !generate_name.is_empty() { generate_name + "xxxxx" } else { name };
         let entries = self.image_pull_secrets.into_iter().flat_map(|few| few.0);
         ServiceAccountView {
@@ -145,23 +145,27 @@ impl Account {
     }
 }
 
-/// A list or a map with no more than [`MOST`] parts.
+/// A list or a map with no more than [`MAX_ITEMS`] parts.
 struct Bounded<T>(T);
 
 struct BoundedVisitor<T>(PhantomData<T>);
 
 fn few<E: Error>(count: usize) -> Result<(), E> {
-    if count > MOST { Err(E::custom(format!("more than {MOST} in one map or list"))) } else { Ok(()) }
-}
-
-impl<'de> Deserialize<'de> for Bounded<Vec<Reference>> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(BoundedVisitor(PhantomData::<Vec<Reference>>)).map(Bounded)
+    if count > MAX_ITEMS {
+        Err(E::custom(format!("more than {MAX_ITEMS} in one map or list")))
+    } else {
+        Ok(())
     }
 }
 
-impl<'de> Visitor<'de> for BoundedVisitor<Vec<Reference>> {
-    type Value = Vec<Reference>;
+impl<'de> Deserialize<'de> for Bounded<Vec<PullSecretEntry>> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(BoundedVisitor(PhantomData::<Vec<PullSecretEntry>>)).map(Bounded)
+    }
+}
+
+impl<'de> Visitor<'de> for BoundedVisitor<Vec<PullSecretEntry>> {
+    type Value = Vec<PullSecretEntry>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of names of Secrets")
@@ -169,9 +173,9 @@ impl<'de> Visitor<'de> for BoundedVisitor<Vec<Reference>> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut all = Vec::new();
-        while let Some(entry) = list.next_element::<Reference>()? {
-            if entry.name.len() > NAME {
-                return Err(A::Error::custom(format!("a name of more than {NAME} bytes")));
+        while let Some(entry) = list.next_element::<PullSecretEntry>()? {
+            if entry.name.len() > MAX_NAME {
+                return Err(A::Error::custom(format!("a name of more than {MAX_NAME} bytes")));
             }
             all.push(entry);
             few(all.len())?;
@@ -204,19 +208,19 @@ impl<'de> Visitor<'de> for BoundedVisitor<BTreeMap<String, String>> {
 }
 
 /// Whether annotations say that the ServiceAccount opts out. Nothing is kept of the others.
-struct Skip(bool);
+struct SkipAnnotation(bool);
 
-impl<'de> Deserialize<'de> for Skip {
+impl<'de> Deserialize<'de> for SkipAnnotation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Annotations;
         impl<'de> Visitor<'de> for Annotations {
-            type Value = Skip;
+            type Value = SkipAnnotation;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("annotations")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Skip, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SkipAnnotation, A::Error> {
                 let mut skip = false;
                 while let Some(key) = map.next_key::<String>()? {
                     if key == names::ANNOTATION_SKIP {
@@ -225,7 +229,7 @@ impl<'de> Deserialize<'de> for Skip {
                         map.next_value::<IgnoredAny>()?;
                     }
                 }
-                Ok(Skip(skip))
+                Ok(SkipAnnotation(skip))
             }
         }
         deserializer.deserialize_map(Annotations)
@@ -236,7 +240,7 @@ impl<'de> Deserialize<'de> for Skip {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{MOST, read};
+    use super::{MAX_ITEMS, read};
 
     fn review(object: Value) -> Vec<u8> {
         let resource = json!({ "group": "", "version": "v1", "resource": "serviceaccounts" });
@@ -250,7 +254,7 @@ mod tests {
     fn what_no_service_account_can_have_is_refused_and_all_else_is_read() {
         let labels = |count: usize| (0..count).map(|n| (n.to_string(), json!(""))).collect::<Value>();
         let object = |labels: Value, list: Value| json!({ "metadata": { "labels": labels }, "imagePullSecrets": list });
-        for (count, is_read) in [(MOST, true), (MOST + 1, false)] {
+        for (count, is_read) in [(MAX_ITEMS, true), (MAX_ITEMS + 1, false)] {
             let entries = vec![json!({ "name": "a" }); count];
             for object in [object(labels(count), json!([])), object(json!({}), json!(entries))] {
                 let answer = read(&review(object));

@@ -13,11 +13,10 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
-use secrecy::{ExposeSecret, SecretString};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -40,70 +39,36 @@ const STREAM: u32 = 16 * 1024;
 /// Bytes that all requests of a connection may bring so, and more than those of a few that wait.
 const CONNECTION: u32 = 256 * 1024;
 
-/// Why a certificate cannot be served.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
-    /// There is no PEM certificate.
-    #[error("holds no PEM certificate")]
-    Certificate,
-    /// There is no PEM private key that can be used.
-    #[error("holds no private key in PEM that can be used")]
-    Key,
-    /// The two belong to different pairs.
-    #[error("holds a private key that is not the certificate's")]
-    Mismatch,
-}
-
 /// The certificate that is shown to clients.
 #[derive(Default)]
-pub struct Presented(RwLock<Option<Arc<CertifiedKey>>>);
+pub struct ServedCertificate(RwLock<Option<Arc<CertifiedKey>>>);
 
-impl fmt::Debug for Presented {
+impl fmt::Debug for ServedCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Presented").field(&self.stands()).finish()
+        f.debug_tuple("ServedCertificate").field(&self.is_set()).finish()
     }
 }
 
-impl Presented {
+impl ServedCertificate {
     /// Shows this certificate from now on.
     pub fn replace(&self, key: CertifiedKey) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
     }
 
     /// Whether there is one to show.
-    pub fn stands(&self) -> bool {
+    pub fn is_set(&self) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
 
-impl ResolvesServerCert for Presented {
+impl ResolvesServerCert for ServedCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Reads a certificate with its chain, and its key.
-///
-/// # Errors
-/// [`Unusable`].
-pub fn certified(chain: &[u8], key: &SecretString) -> Result<CertifiedKey, Unusable> {
-    let chain: Vec<_> =
-        CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|_| Unusable::Certificate)?;
-    if chain.is_empty() {
-        return Err(Unusable::Certificate);
-    }
-    let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()).map_err(|_| Unusable::Key)?;
-    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|_| Unusable::Key)?;
-    let certified = CertifiedKey::new(chain, key);
-    match certified.keys_match() {
-        Ok(()) => Ok(certified),
-        Err(rustls::Error::InconsistentKeys(_)) => Err(Unusable::Mismatch),
-        Err(_) => Err(Unusable::Certificate),
-    }
-}
-
 /// Whether a client that trusts these authorities believes this certificate now, for this name.
-pub fn is_believed(certified: &CertifiedKey, authorities: &[u8], name: &str) -> bool {
+pub fn is_trusted(certified: &CertifiedKey, authorities: &[u8], name: &str) -> bool {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(CertificateDer::pem_slice_iter(authorities).filter_map(Result::ok));
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -125,7 +90,7 @@ pub fn is_believed(certified: &CertifiedKey, authorities: &[u8], name: &str) -> 
 /// The versions of TLS are not what this build knows.
 pub async fn serve(
     listener: TcpListener,
-    presented: Arc<Presented>,
+    presented: Arc<ServedCertificate>,
     router: Router,
     stop: CancellationToken,
 ) -> Result<(), rustls::Error> {
@@ -203,7 +168,8 @@ mod tests {
     use tokio::sync::Notify;
     use tokio_util::sync::CancellationToken;
 
-    use super::{Presented, Unusable, certified, is_believed, serve};
+    use super::{ServedCertificate, is_trusted, serve};
+    use crate::cluster::certified_key::parse_certified_key;
 
     fn pair() -> (String, SecretString) {
         let key = KeyPair::generate().unwrap();
@@ -213,50 +179,35 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_taken_with_its_own_key_only() {
-        let ((a, key_a), (b, key_b)) = (pair(), pair());
-        assert!(certified(a.as_bytes(), &key_a).is_ok());
-        assert!(certified(b.as_bytes(), &key_b).is_ok());
-        let refused = |chain: &str, key: &SecretString| certified(chain.as_bytes(), key).unwrap_err();
-        assert_eq!(refused(&a, &key_b), Unusable::Mismatch);
-        assert_eq!(refused("", &key_a), Unusable::Certificate);
-        assert_eq!(
-            refused("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key_a),
-            Unusable::Certificate
-        );
-        assert_eq!(refused(&a, &SecretString::from(a.clone())), Unusable::Key);
-    }
-
-    #[test]
     fn a_certificate_is_believed_by_its_authority_its_name_and_its_time() {
         let (certificate, key) = pair();
-        let shown = certified(certificate.as_bytes(), &key).unwrap();
-        assert!(is_believed(&shown, certificate.as_bytes(), "127.0.0.1"));
-        assert!(!is_believed(&shown, certificate.as_bytes(), "127.0.0.2"));
-        assert!(!is_believed(&shown, pair().0.as_bytes(), "127.0.0.1"));
-        assert!(!is_believed(&shown, b"", "127.0.0.1"));
+        let shown = parse_certified_key(certificate.as_bytes(), &key).unwrap();
+        assert!(is_trusted(&shown, certificate.as_bytes(), "127.0.0.1"));
+        assert!(!is_trusted(&shown, certificate.as_bytes(), "127.0.0.2"));
+        assert!(!is_trusted(&shown, pair().0.as_bytes(), "127.0.0.1"));
+        assert!(!is_trusted(&shown, b"", "127.0.0.1"));
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         let past = params.self_signed(&key).unwrap().pem();
-        let shown = certified(past.as_bytes(), &key.serialize_pem().into()).unwrap();
-        assert!(!is_believed(&shown, past.as_bytes(), "127.0.0.1"));
+        let shown = parse_certified_key(past.as_bytes(), &key.serialize_pem().into()).unwrap();
+        assert!(!is_trusted(&shown, past.as_bytes(), "127.0.0.1"));
     }
 
     #[test]
     fn no_key_shows_in_debug() {
         let (certificate, key) = pair();
-        let presented = Presented::default();
-        assert!(!presented.stands());
-        presented.replace(certified(certificate.as_bytes(), &key).unwrap());
-        assert_eq!(format!("{presented:?}"), "Presented(true)");
+        let presented = ServedCertificate::default();
+        assert!(!presented.is_set());
+        presented.replace(parse_certified_key(certificate.as_bytes(), &key).unwrap());
+        assert_eq!(format!("{presented:?}"), "ServedCertificate(true)");
     }
 
     #[tokio::test]
     async fn what_is_under_way_is_answered_before_the_server_ends() {
         let (certificate, key) = pair();
-        let presented = Arc::new(Presented::default());
-        presented.replace(certified(certificate.as_bytes(), &key).unwrap());
+        let presented = Arc::new(ServedCertificate::default());
+        presented.replace(parse_certified_key(certificate.as_bytes(), &key).unwrap());
         let root = reqwest::Certificate::from_pem(certificate.as_bytes()).unwrap();
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([root]).build().unwrap();
         let (asked, release, stop) =

@@ -20,11 +20,11 @@ async fn nothing_is_written_before_all_caches_are_full() {
     lab.bind("cached", spec(&["cached"])).await;
     lab.until_ready_is("cached", "True", "Succeeded").await;
     lab.until_settled().await;
-    for (resource, part) in [
-        ("acrcredentialbindings", "bindings"),
-        ("namespaces", "namespaces"),
-        ("serviceaccounts", "service accounts"),
-        ("secrets", "secrets"),
+    for (resource, kinds) in [
+        ("acrcredentialbindings", "AcrCredentialBindings"),
+        ("namespaces", "Namespaces"),
+        ("serviceaccounts", "ServiceAccounts"),
+        ("secrets", "Secrets"),
     ] {
         lab.controller.terminate(PATIENCE).await.unwrap();
         let mark = lab.mark();
@@ -32,7 +32,7 @@ async fn nothing_is_written_before_all_caches_are_full() {
         lab.controller.restart().unwrap();
         tokio::time::timeout(PATIENCE, held.until_caught(1)).await.unwrap().unwrap();
         lab.until("only that list is missing", async || {
-            matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == format!("waiting for {part}"))
+            matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == format!("waiting for the list of {kinds}"))
         })
         .await;
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -75,13 +75,13 @@ async fn it_is_alive_at_once_ends_cleanly_and_shows_its_metrics() {
     lab.until_fenced().await;
     let metrics = lab.controller.metrics().await.unwrap();
     for line in [
-        "acr_credential_mints_total{result=\"Success\"} 1",
-        "acr_secret_writes_total{result=\"Success\"} 1",
-        "acr_serviceaccount_patches_total{result=\"Success\"} 1",
+        "acr_credential_mints_total{result=\"success\"} 1",
+        "acr_secret_writes_total{result=\"success\"} 1",
+        "acr_serviceaccount_patches_total{result=\"success\"} 1",
         "acr_binding_ready_status{name=\"metrics\",condition=\"True\"} 1",
         "acr_serviceaccount_attach_duration_seconds_count 1",
         "acr_credential_expiration_timestamp_seconds{registry=\"cri-demo0001 in cn-hangzhou\",identity=\"worker-role\"}",
-        "acr_admission_policies_standing 1",
+        "acr_admission_policies_enforced 1",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::{Answers, MAX_BODY, router};
+use super::{AdmissionHandler, MAX_BODY, router};
 use crate::plan::ResolvedBinding;
 use crate::plan::fixture::{OURS, bound_with, resolved, snapshot};
 use crate::plan::view::NamespaceFacts;
@@ -19,13 +19,13 @@ fn asks(spec: Value) -> ResolvedBinding {
     bound_with("a", spec)
 }
 
-fn answers(resolved: ResolvedBinding) -> Answers {
+fn answers(resolved: ResolvedBinding) -> AdmissionHandler {
     let snapshot = Arc::new(snapshot([resolved]));
-    let answers = Answers {
+    let answers = AdmissionHandler {
         snapshot: Arc::new(move || snapshot.clone()),
         index: Arc::default(),
         metrics: Arc::new(Metrics::default()),
-        room: Arc::default(),
+        slots: Arc::default(),
     };
     answers.index.put_namespace("n", NamespaceFacts::default());
     answers
@@ -45,7 +45,7 @@ fn review(namespace: &str, object: Value) -> Value {
     })
 }
 
-async fn post(answers: &Answers, body: impl Into<Body>) -> (StatusCode, Vec<u8>) {
+async fn post(answers: &AdmissionHandler, body: impl Into<Body>) -> (StatusCode, Vec<u8>) {
     let request =
         Request::post("/mutate").header("content-type", "application/json").body(body.into()).unwrap();
     let response = router(answers.clone()).oneshot(request).await.unwrap();
@@ -54,7 +54,7 @@ async fn post(answers: &Answers, body: impl Into<Body>) -> (StatusCode, Vec<u8>)
 }
 
 /// The patch that a review is answered with.
-async fn patched(answers: &Answers, review: Value) -> Option<Value> {
+async fn patched(answers: &AdmissionHandler, review: Value) -> Option<Value> {
     let (status, body) = post(answers, review.to_string()).await;
     assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
     let answer: Value = serde_json::from_slice(&body).unwrap();
@@ -135,8 +135,8 @@ async fn a_namespace_that_is_not_seen_yet_is_waited_for_a_moment_and_its_name_ma
     });
     assert!(patched(&answers, review("labelled", account("default"))).await.is_some());
     let text = answers.metrics.render();
-    assert!(text.contains("acr_admission_requests_total{outcome=\"Unseen\"} 1"), "{text}");
-    assert!(text.contains("acr_admission_requests_total{outcome=\"Attached\"} 2"), "{text}");
+    assert!(text.contains("acr_admission_requests_total{outcome=\"unknown_namespace\"} 1"), "{text}");
+    assert!(text.contains("acr_admission_requests_total{outcome=\"attached\"} 2"), "{text}");
 }
 
 #[tokio::test]

@@ -7,18 +7,18 @@ use std::time::Duration;
 use clap::Args;
 use k8s_openapi::jiff::SignedDuration;
 
-use acr_credential_binding::api::names;
-use acr_credential_binding::controller::webhook::Settings;
-use acr_credential_binding::model::duration;
-use acr_credential_binding::plan::certificates::Lives;
-use acr_credential_binding::plan::webhook::Address;
+use crate::api::names;
+use crate::controller::webhook::WebhookSettings;
+use crate::model::duration;
+use crate::plan::certificates::Lifetimes;
+use crate::plan::webhook::Address;
 
 /// The flags.
 #[derive(Debug, Args)]
-pub(crate) struct WebhookArgs {
+pub struct WebhookArgs {
     /// Where the webhook listens; empty: there is none
-    #[arg(long, env = "ACR_WEBHOOK_ADDRESS", default_value = "0.0.0.0:9443", value_parser = listen)]
-    webhook_address: Listen,
+    #[arg(long, env = "ACR_WEBHOOK_ADDRESS", default_value = "0.0.0.0:9443", value_parser = listen_address)]
+    webhook_address: ListenAddress,
 
     /// Service in the controller's own namespace by which the API server reaches the webhook
     #[arg(long, env = "ACR_WEBHOOK_SERVICE", default_value = names::WEBHOOK_NAME)]
@@ -44,34 +44,36 @@ pub(crate) struct WebhookArgs {
 
     /// For a lab: how long an authority and a certificate live and a new authority waits, as 300s,90s,3s
     #[arg(long, hide = true, value_parser = lives)]
-    webhook_lives: Option<Lives>,
+    webhook_lives: Option<Lifetimes>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Listen(Option<SocketAddr>);
+struct ListenAddress(Option<SocketAddr>);
 
-fn listen(text: &str) -> Result<Listen, String> {
+fn listen_address(text: &str) -> Result<ListenAddress, String> {
     if text.is_empty() {
-        return Ok(Listen(None));
+        return Ok(ListenAddress(None));
     }
-    text.parse().map(|address| Listen(Some(address))).map_err(|_| "write address:port, or nothing".to_owned())
+    text.parse()
+        .map(|address| ListenAddress(Some(address)))
+        .map_err(|_| "write address:port, or nothing".to_owned())
 }
 
-fn lives(text: &str) -> Result<Lives, String> {
+fn lives(text: &str) -> Result<Lifetimes, String> {
     let parts: Vec<_> = text.split(',').map(duration::parse).collect::<Result<_, _>>()?;
     let [authority, leaf, settle] = parts[..] else { return Err("write three durations".to_owned()) };
     let signed = |duration: Duration| SignedDuration::try_from(duration).map_err(|error| error.to_string());
-    Ok(Lives { authority: signed(authority)?, leaf: signed(leaf)?, settle: signed(settle)? })
+    Ok(Lifetimes { authority: signed(authority)?, certificate: signed(leaf)?, settle: signed(settle)? })
 }
 
 impl WebhookArgs {
     /// What they say.
-    pub(crate) fn settings(&self) -> Settings {
+    pub fn settings(&self) -> WebhookSettings {
         let address = match &self.webhook_url {
             Some(url) => Address::Url(url.as_str().into()),
             None => Address::Service(self.webhook_service.as_str().into()),
         };
-        Settings {
+        WebhookSettings {
             listen: self.webhook_address.0,
             address,
             certificates: self.webhook_cert_dir.clone(),
