@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod admission_mode;
+pub mod admission_parameters;
 pub mod binding_facts;
 pub mod binding_step;
 pub mod certificate_rotation;

@@ -201,7 +201,7 @@ impl BindingLoop {
             // Borrowed: a copy would cost the size of the cluster.
             rollup: state.rollups.of(name).unwrap_or(&nothing),
             handled_refresh_at: binding.handled_refresh.clone(),
-            held: state.guard.told(name, generation),
+            held: state.guard.report(name, generation),
             others,
         };
         let status = status(&facts, binding.object.status.as_ref(), now);

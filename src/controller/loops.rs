@@ -1,4 +1,4 @@
-//! What runs in the replica that holds the lease, and in no other.
+//! The loops of the replica that holds the lease.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, context:
         spawn(tasks, "a namespace worker", worker.clone().run());
     }
     if config.replace_stuck_pods {
-        stuck_pods::spawn_all(tasks, clients, (&shared, &metrics), config.dry_run);
+        stuck_pods::spawn_all(tasks, clients, &shared, &metrics, config.dry_run);
     }
     let writer = BindingWriter::new(clients.write.clone());
     let reporter = BindingLoop {

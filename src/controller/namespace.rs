@@ -156,7 +156,7 @@ impl NamespaceLoop {
             let reason = failure.reason;
             warn!(%namespace, change = kind, %reason, message = %failure.message, "write failed");
         }
-        let attempt = Attempt { change, result, event: item.is_urgent(), now: clock::now() };
+        let attempt = Attempt { change, result, event: item.answers_event(), now: clock::now() };
         self.shared.index.record_write(namespace, attempt);
     }
 }

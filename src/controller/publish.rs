@@ -106,9 +106,9 @@ impl SharedState {
             return;
         }
         self.remember(state, &next, changed);
-        let changes = changed
-            .iter()
-            .map(|name| self.change_of(state, name, Change { before: &before, next: &next, reason, now }));
+        let changes = changed.iter().map(|name| {
+            self.change_of(state, name, Publication { before: &before, next: &next, reason, now })
+        });
         let changes = changes.collect();
         self.follow(state, Transition::between(&before, &next, changes));
     }
@@ -128,8 +128,8 @@ impl SharedState {
     }
 
     /// Has the guard observe a changed binding, and returns how its coverage changed.
-    fn change_of(&self, state: &mut State, name: &Arc<str>, change: Change<'_>) -> CoverageChange {
-        let Change { before, next, reason, now } = change;
+    fn change_of(&self, state: &mut State, name: &Arc<str>, publication: Publication<'_>) -> CoverageChange {
+        let Publication { before, next, reason, now } = publication;
         let covered = |snapshot: &Snapshot| {
             let index = snapshot.index_of(name);
             index.map(|index| self.covered_by(snapshot.resolved(index))).unwrap_or_default()
@@ -142,9 +142,9 @@ impl SharedState {
         };
         let (intent, is_new) = (entry.intent(), reason == PublishReason::SpecChanged || !entry.is_observed());
         if let Some(index) = next.index_of(name) {
-            state.guard.ask(&next.resolved(index).binding);
+            state.guard.observe_spec(&next.resolved(index).binding);
         }
-        let released = state.guard.cover(name, after.clone(), intent, now).into_iter().collect();
+        let released = state.guard.observe_coverage(name, after.clone(), intent, now).into_iter().collect();
         let retained: HashSet<Arc<str>> = state.guard.namespaces(name).cloned().collect();
         CoverageChange { binding, exists: true, is_new, before, after, retained, released }
     }
@@ -210,9 +210,9 @@ impl SharedState {
     }
 }
 
-/// The circumstances of a changed binding.
+/// A snapshot that is published.
 #[derive(Clone, Copy)]
-struct Change<'a> {
+struct Publication<'a> {
     before: &'a Snapshot,
     next: &'a Snapshot,
     reason: PublishReason,

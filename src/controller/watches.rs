@@ -1,4 +1,4 @@
-//! What is watched from the start: the caches must be full before anything is decided.
+//! The watches that run from the start: the caches must be full before anything is decided.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ pub fn spawn_all(
     seen
 }
 
-/// Takes bindings in. One that cannot be read does not stall the watch.
+/// Receives bindings. One that cannot be read does not stall the watch.
 struct BindingSink {
     shared: Arc<SharedState>,
     readiness: Arc<Readiness>,

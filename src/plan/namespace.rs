@@ -9,7 +9,7 @@ use super::change::Change;
 use super::conflict::{Conflict, ConflictKind};
 use super::duty::{Coverage, Duty};
 use super::failure::Failure;
-use super::guard::{Retained, STRAY};
+use super::guard::{RELABEL_WINDOW, Retained};
 use super::record::{NamespaceRecord, Rest};
 use super::secret::{DomainConflict, TooLarge};
 use super::snapshot::Snapshot;
@@ -95,7 +95,7 @@ pub fn namespace(
         plan.retry_at.push(later(over_at, Duration::from_secs(1)));
     }
     if retained.iter().any(|retained| !retained.held) {
-        plan.retry_at.push(now.checked_add(STRAY).unwrap_or(Timestamp::MAX));
+        plan.retry_at.push(now.checked_add(RELABEL_WINDOW).unwrap_or(Timestamp::MAX));
     }
     Plan {
         changes: plan.due,

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::World;
 use crate::plan::fixture::{at, bound_with, record, template};
-use crate::plan::guard::{STRAY, WithdrawalGuard, WithdrawalIntent};
+use crate::plan::guard::{RELABEL_WINDOW, WithdrawalGuard, WithdrawalIntent};
 use crate::plan::ownership::Parts;
 use crate::plan::{Phase, ResolvedBinding, Snapshot};
 
@@ -89,7 +89,7 @@ impl Cluster {
             (false, false) => WithdrawalIntent::Guarded,
         };
         let covered = self.covered();
-        self.guard.cover(&"b".into(), covered, intent, self.now);
+        self.guard.observe_coverage(&"b".into(), covered, intent, self.now);
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -117,7 +117,7 @@ impl Cluster {
     }
 
     fn restart(&mut self) {
-        let since = self.guard.told("b", 1).map(|(since, _)| since);
+        let since = self.guard.report("b", 1).map(|(since, _)| since);
         let stands =
             |world: &World| world.secret.is_some() && !world.record.view.facts.as_ref().unwrap().skip;
         let told = self.namespaces.iter().filter(|(_, world)| stands(world)).map(|(name, _)| name.clone());
@@ -197,9 +197,9 @@ proptest! {
         }
         // Whatever happened, once nobody suspends it and every grace is over, all is as the binding says.
         cluster.step(&Event::Suspend(false));
-        cluster.now += GRACE + STRAY;
+        cluster.now += GRACE + RELABEL_WINDOW;
         cluster.step(&Event::Wait(1));
-        cluster.now += STRAY;
+        cluster.now += RELABEL_WINDOW;
         cluster.step(&Event::Wait(1));
         let covered = cluster.covered();
         for (name, world) in &cluster.namespaces {

@@ -68,7 +68,7 @@ fn the_text_names_its_fields() {
             },
         },
     });
-    let rendered = parameters(&snapshot(vec![enabled("team-a", spec)]));
+    let rendered = parameters(snapshot(vec![enabled("team-a", spec)]).bindings());
     let expected = "format: 2\nnamespaces: ^team\\-a\\-.*$|^prod$\nexcludedNamespaces: ^kube\\-.*$\n\
                     namespaceLabels: tier in ^app$, example.com/env notin ^dev$|^a\\.b$, on in .*, off notin .*\n\
                     serviceAccounts: ^default$\nserviceAccountLabels: none";
@@ -83,7 +83,7 @@ fn only_active_bindings_with_admission_enabled_have_a_key() {
         enabled("leaving", json!({})).phased(Phase::Withdrawing),
         enabled("left", json!({})).phased(Phase::Retaining),
     ];
-    assert_eq!(parameters(&snapshot(resolved_bindings)), super::PolicyParameters::default());
+    assert_eq!(parameters(snapshot(resolved_bindings).bindings()), super::PolicyParameters::default());
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn keys_and_values_that_no_label_can_have_are_not_written() {
         let selector =
             json!({ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] });
         let spec = json!({ "watchNamespaces": { "selector": selector } });
-        let rendered = parameters(&snapshot(vec![enabled("a", spec)]));
+        let rendered = parameters(snapshot(vec![enabled("a", spec)]).bindings());
         rendered.data["a"].split('\n').nth(3).unwrap().trim_start_matches("namespaceLabels: ").to_owned()
     };
     let never = "acrcredential.dev/nothing in .*, acrcredential.dev/nothing notin .*";
@@ -117,7 +117,7 @@ fn bindings_beyond_the_budget_are_left_out_and_listed() {
     let names: Vec<String> = (0..256).map(|i| format!("service-account-number-{i:03}")).collect();
     let many = |name: &str| enabled(name, json!({ "serviceAccounts": { "names": names } }));
     let resolved_bindings: Vec<ResolvedBinding> = (0..64).map(|i| many(&format!("many-{i:02}"))).collect();
-    let rendered = parameters(&snapshot(resolved_bindings));
+    let rendered = parameters(snapshot(resolved_bindings).bindings());
     assert_eq!(rendered.data.len() + rendered.left_out.len(), 64);
     assert!(
         !rendered.left_out.is_empty() && rendered.data.contains_key("many-00") && rendered.data.len() > 5,
@@ -126,7 +126,7 @@ fn bindings_beyond_the_budget_are_left_out_and_listed() {
     );
     assert!(rendered.left_out.contains("many-63"), "the bindings with precedence come first");
     let small = (0..64).map(|i| enabled(&format!("small-{i}"), json!({}))).collect();
-    assert!(parameters(&snapshot(small)).left_out.is_empty());
+    assert!(parameters(snapshot(small).bindings()).left_out.is_empty());
     const { assert!(BUDGET < 1_000_000) };
 }
 
@@ -180,7 +180,7 @@ proptest! {
             enabled(&format!("b{i}"), json!({ "watchNamespaces": namespaces, "serviceAccounts": accounts }))
         });
         let snapshot = snapshot(resolved_bindings.collect());
-        let rendered = parameters(&snapshot);
+        let rendered = parameters(snapshot.bindings());
         let view = ServiceAccountView {
             name: account.as_str().into(),
             resource_version: "".into(),

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Snapshot, enabling};
+use super::resolved_binding::{Phase, ResolvedBinding};
+use crate::model::Binding;
 
 /// The most that all bindings together may cost for one ServiceAccount, by the API server's measure of CEL expressions.
 /// The API server gives up at 1,000,000, which takes it about 0.1 s.
@@ -21,11 +22,17 @@ pub struct PolicyParameters {
     pub left_out: BTreeSet<Arc<str>>,
 }
 
-/// Returns the parameters for a snapshot. The bindings with precedence are the last to be left out.
-pub fn parameters(snapshot: &Snapshot) -> PolicyParameters {
+/// Returns the active bindings that enable admission, in their order.
+pub fn enabling(bindings: &[ResolvedBinding]) -> impl Iterator<Item = &Binding> {
+    let active = bindings.iter().filter(|resolved| resolved.phase == Phase::Active);
+    active.map(|resolved| &*resolved.binding).filter(|binding| binding.admission.is_some())
+}
+
+/// Returns the parameters for bindings in the order of precedence. Those that come first are the last to be left out.
+pub fn parameters(bindings: &[ResolvedBinding]) -> PolicyParameters {
     let mut parameters = PolicyParameters::default();
     let (mut cost, mut bytes) = (0, 0);
-    for binding in enabling(snapshot) {
+    for binding in enabling(bindings) {
         let parameter = binding.coverage().parameter();
         let next = (cost + parameter.cost, bytes + binding.name.len() + parameter.text.len());
         if next.0 > BUDGET || next.1 > MAX_BYTES {
