@@ -85,7 +85,7 @@ impl ClusterSources {
         let begin = || {
             let (shared, pair) = (self.shared.clone(), role == Role::Pair);
             let secret: Box<str> = name.into();
-            Arc::new(NamedSecret::watch(self.client.clone(), (namespace, name), move |seen| {
+            Arc::new(NamedSecret::watch(self.client.clone(), namespace, name, move |seen| {
                 shared.source_changed(&secret, pair, seen);
             }))
         };

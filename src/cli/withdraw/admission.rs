@@ -22,7 +22,7 @@ pub(super) async fn stop(client: &Client, namespace: &str, act: bool) -> Result<
         gone.push(format!("MutatingWebhookConfiguration {}", names::WEBHOOK_NAME));
     }
     let parameters = ParametersWriter::new(client.clone(), namespace);
-    if parameters.stand().await.map_err(of("the ConfigMap that admission goes by cannot be read"))? {
+    if parameters.exists().await.map_err(of("the ConfigMap that admission goes by cannot be read"))? {
         if act {
             let removed = parameters.remove().await;
             removed.map_err(of("the ConfigMap that admission goes by cannot be deleted"))?;

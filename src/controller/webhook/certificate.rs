@@ -15,7 +15,7 @@ impl Webhook {
     /// Begins to watch our own Secret.
     pub(super) fn watch_own(&self, client: Client, namespace: &str) -> NamedSecret {
         let webhook = self.clone();
-        NamedSecret::watch(client, (namespace, names::WEBHOOK_NAME), move |seen| webhook.take_own(seen))
+        NamedSecret::watch(client, namespace, names::WEBHOOK_NAME, move |seen| webhook.take_own(seen))
     }
 
     fn take_own(&self, seen: &SecretState) {

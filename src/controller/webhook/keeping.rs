@@ -230,14 +230,14 @@ impl WebhookLoop {
         let lives = &self.webhook.settings.lives;
         if let (Some(kept), false) = (&known.kept, known.absent) {
             let trust = memory.trust(kept, standing, now);
-            if let Step::Keep(at) = next(&kept.standing(), &names, trust, lives, now) {
+            if let Step::Keep(at) = next(&kept.without_keys(), &names, trust, lives, now) {
                 return Ok(Some((kept.bundle().into(), Some(clock::until(at, now)))));
             }
         } else if !known.absent && known.fault.is_none() {
             return Ok(None);
         }
         let loaded = memory.store.load().await.map_err(told)?;
-        let mut kept = match (loaded.kept, &known.kept) {
+        let mut kept = match (loaded.certificates, &known.kept) {
             (Some(Ok(kept)), _) => kept,
             (Some(Err(broken)), Some(last)) => {
                 warn!(error = %broken, "the webhook's certificates cannot be renewed");
@@ -251,12 +251,12 @@ impl WebhookLoop {
         let mut changed = loaded.resource_version.is_none();
         loop {
             let trust = memory.trust(&kept, standing, now);
-            let step = next(&kept.standing(), &names, trust, lives, now);
+            let step = next(&kept.without_keys(), &names, trust, lives, now);
             if matches!(step, Step::Keep(_)) {
                 break;
             }
             info!(?step, "the webhook's certificates change");
-            kept.take(step, &names, lives, now).map_err(|error| error.to_string())?;
+            kept.execute(step, &names, lives, now).map_err(|error| error.to_string())?;
             changed = true;
         }
         if changed {
