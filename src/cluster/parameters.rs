@@ -16,6 +16,7 @@ use super::owned::{is_labelled, merging};
 use super::policy_probe::serves;
 use super::watch::{Sink, refused};
 use crate::api::names;
+use crate::model::coverage::FORMAT;
 
 /// Observed state of the ConfigMap.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +126,7 @@ impl ParametersWriter {
         others: &[Box<str>],
     ) -> Result<bool, CallError> {
         let accounts: Api<WatchedServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
-        let manager = Some(format!("{}-{version}", names::ADMISSION_NAME));
+        let manager = Some(format!("{}-{FORMAT}-{version}", names::ADMISSION_NAME));
         let params = PatchParams { dry_run: true, field_manager: manager, ..PatchParams::default() };
         let list: Vec<Value> = others.iter().map(|name| json!({ "name": name })).collect();
         let patch = json!({ "imagePullSecrets": list });

@@ -150,7 +150,7 @@ impl PolicyLoop {
     /// Has the ConfigMap say what is wanted. Nothing is written where it does, nor where there is nothing to say.
     async fn keep(
         &self,
-        wanted: &admission::Parameters,
+        wanted: &admission::PolicyParameters,
         seen: ParametersState,
         upheld: &mut Enforced<BTreeMap<String, String>>,
     ) -> Result<ParametersState, CallError> {
@@ -232,7 +232,7 @@ impl PolicyLoop {
 }
 
 /// Whether the ConfigMap does not say what is wanted. None at all says nothing, too.
-fn is_undone(wanted: &admission::Parameters, seen: &ParametersState) -> bool {
+fn is_undone(wanted: &admission::PolicyParameters, seen: &ParametersState) -> bool {
     match seen {
         ParametersState::Present { data, .. } => *data != wanted.data,
         ParametersState::Absent | ParametersState::Refused(_) => !wanted.data.is_empty(),

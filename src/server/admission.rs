@@ -27,7 +27,7 @@ use super::metrics::{AdmissionLabel, AdmissionOutcome};
 use super::review::{InvalidReview, Review, ReviewedAccount, read};
 use crate::api::names;
 use crate::cluster::Index;
-use crate::plan::admission::{asking, attached, attached_unseen};
+use crate::plan::admission::{attached, attached_unseen, enabling};
 use crate::plan::{ServiceAccountView, Snapshot};
 
 /// Bytes of one review at most: what the API server itself takes.
@@ -158,7 +158,7 @@ impl AdmissionHandler {
         let end = Instant::now() + UNSEEN;
         loop {
             let snapshot = (self.snapshot)();
-            if asking(&snapshot).next().is_none() {
+            if enabling(&snapshot).next().is_none() {
                 return (true, None);
             }
             let decide = |view: &crate::plan::NamespaceView| {

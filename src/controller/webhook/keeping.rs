@@ -19,7 +19,7 @@ use crate::cluster::owned::is_labelled;
 use crate::cluster::webhook::{ObservedWebhook, WebhookWriter};
 use crate::controller::clock;
 use crate::controller::state::SharedState;
-use crate::plan::admission::asking;
+use crate::plan::admission::enabling;
 use crate::plan::certificates::{Step, Trust, next};
 use crate::plan::refresh::backoff;
 use crate::plan::webhook::{Target, webhooks};
@@ -116,7 +116,7 @@ impl WebhookLoop {
 
     async fn look(&self, memory: &mut Memory) -> Looked {
         let snapshot = self.shared.snapshot();
-        let asked = asking(&snapshot).next().is_some();
+        let asked = enabling(&snapshot).next().is_some();
         let policy = self.shared.modes().borrow().policy.clone();
         let left = OTHER_WAY.saturating_sub(memory.began.elapsed());
         if policy.is_none() && !left.is_zero() {
@@ -147,7 +147,7 @@ impl WebhookLoop {
             ca_bundle: &bundle,
             on_update: self.webhook.settings.on_update,
         };
-        let wanted = webhooks(asking(&snapshot), &target);
+        let wanted = webhooks(enabling(&snapshot), &target);
         let ours = |standing: &&MutatingWebhookConfiguration| {
             is_labelled(*standing) && standing.webhooks.as_deref().unwrap_or_default() == wanted
         };

@@ -8,7 +8,7 @@ use tracing::{error, info};
 
 use super::Webhook;
 use crate::controller::state::SharedState;
-use crate::plan::admission::asking;
+use crate::plan::admission::enabling;
 use crate::server::admin::Readiness;
 use crate::server::admission::{AdmissionHandler, router};
 use crate::server::{Metrics, tls};
@@ -77,7 +77,7 @@ impl Webhook {
     }
 
     pub(super) fn is_asked(&self, shared: &SharedState) -> bool {
-        asking(&shared.snapshot()).next().is_some()
+        enabling(&shared.snapshot()).next().is_some()
     }
 
     /// Follows the certificate for ever, from the moment at which some binding asks for the webhook.
