@@ -6,13 +6,13 @@ use kube::Client;
 use super::{Error, of};
 use crate::api::names;
 use crate::cluster::owned::is_labelled;
-use crate::cluster::parameters::Parameters;
-use crate::cluster::webhook::Configuration;
+use crate::cluster::parameters::ParametersWriter;
+use crate::cluster::webhook::WebhookWriter;
 
 /// Takes it away, or says what that would be. What others made stays, whatever its name.
 pub(super) async fn stop(client: &Client, namespace: &str, act: bool) -> Result<Vec<String>, Error> {
     let mut gone = Vec::new();
-    let configuration = Configuration::new(client.clone());
+    let configuration = WebhookWriter::new(client.clone());
     let standing = configuration.read().await.map_err(of("the webhook's configuration cannot be read"))?;
     if let Some(standing) = standing.filter(is_labelled) {
         if act {
@@ -21,8 +21,8 @@ pub(super) async fn stop(client: &Client, namespace: &str, act: bool) -> Result<
         }
         gone.push(format!("MutatingWebhookConfiguration {}", names::WEBHOOK_NAME));
     }
-    let parameters = Parameters::new(client.clone(), namespace);
-    if parameters.stand().await.map_err(of("the ConfigMap that admission goes by cannot be read"))? {
+    let parameters = ParametersWriter::new(client.clone(), namespace);
+    if parameters.exists().await.map_err(of("the ConfigMap that admission goes by cannot be read"))? {
         if act {
             let removed = parameters.remove().await;
             removed.map_err(of("the ConfigMap that admission goes by cannot be deleted"))?;
