@@ -13,7 +13,8 @@ use crate::harness::{CONTROLLER, DOMAIN, Lab, NAMESPACE, SECRET, root, spec};
 
 const REFUSED: &str = "failed to authorize: failed to fetch anonymous token: 401 Unauthorized";
 
-/// A lab whose ReplicaSets make Pods, with the controller that heals; `files` are applied before it starts.
+/// Returns a lab whose ReplicaSets make Pods, with the controller that heals; `files` are applied before it
+/// starts.
 async fn lab(files: &[&str], heals: bool) -> Lab {
     let options = Options { controllers: vec!["replicaset-controller".to_owned()], ..Options::default() };
     let plane = crate::harness::installed_without(&[], options).await;
