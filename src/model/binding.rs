@@ -301,7 +301,7 @@ fn identity(entry: &RegistryEntry, findings: &mut Within<'_>) -> Option<Identity
         Some(Some(role)) => Some(role),
         None => None,
     };
-    Some(Identity { base: base?, assume, session_seconds: session_seconds? })
+    Some(Identity { source: base?, assume, session_seconds: session_seconds? })
 }
 
 fn namespace_selection(spec: &WatchNamespaces, findings: &mut Findings) -> NamespaceSelection {

@@ -10,7 +10,9 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 
 use acr_credential_binding::api::names;
-use acr_credential_binding::cloud::{Certificate, IdentitySources, Lab, Reach, Settings, Verify};
+use acr_credential_binding::cloud::{
+    Certificate, CloudSettings, IdentitySources, NetworkConfig, SimulatedCloud, Verify,
+};
 use acr_credential_binding::controller::Config;
 use acr_credential_binding::model::duration;
 use acr_credential_binding::plan::Template;
@@ -152,7 +154,7 @@ impl Args {
     ///
     /// # Errors
     /// A CA bundle that cannot be read.
-    pub(crate) fn reach(&self) -> anyhow::Result<Reach> {
+    pub(crate) fn reach(&self) -> anyhow::Result<NetworkConfig> {
         let extra_certificates = match &self.ca_bundle {
             Some(path) => {
                 let name = format!("--ca-bundle {}", path.display());
@@ -164,7 +166,7 @@ impl Args {
             None => Vec::new(),
         };
         let host = |text: &String| Box::from(text.trim_start_matches("https://").trim_end_matches('/'));
-        Ok(Reach {
+        Ok(NetworkConfig {
             extra_certificates,
             sts_host: self.sts_endpoint.as_ref().map(host),
             cr_hosts: self
@@ -172,7 +174,9 @@ impl Args {
                 .iter()
                 .map(|(region, at)| (region.as_str().into(), host(at)))
                 .collect(),
-            lab: self.cloud_address.map(|address| Lab { address, without_address: Vec::new() }),
+            simulator: self
+                .cloud_address
+                .map(|address| SimulatedCloud { address, unresolvable_hosts: Vec::new() }),
         })
     }
 
@@ -180,12 +184,12 @@ impl Args {
     pub(crate) fn cloud_settings(
         &self,
         region: &str,
-        reach: Reach,
+        network: NetworkConfig,
         sources: Arc<dyn IdentitySources>,
-    ) -> Settings {
-        Settings {
+    ) -> CloudSettings {
+        CloudSettings {
             cluster_region: region.into(),
-            reach,
+            network,
             metadata_endpoint: self.metadata_endpoint.as_str().into(),
             user_agent: concat!("acr-credential-controller/", env!("CARGO_PKG_VERSION")).into(),
             token_mode: self.identity.token_mode.into(),
