@@ -37,7 +37,7 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 pub use reqwest::Certificate;
 
-use self::call::{Action, Auth, Call};
+use self::call::{Action, Call, CallAuth};
 use self::client::Client;
 use self::error::CallFailure;
 pub use self::error::{CloudError, Retry, SetupError};
@@ -213,7 +213,7 @@ impl CallContext {
             fallback_host: self.hosts.fallback(),
             subject: &self.subject,
             query,
-            auth: Auth::AccessKey(&self.resolved.key),
+            auth: CallAuth::AccessKey(&self.resolved.key),
             now: self.now,
         }
     }

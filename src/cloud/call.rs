@@ -62,7 +62,7 @@ impl Action {
 
 /// Authentication of a call.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Auth<'a> {
+pub(super) enum CallAuth<'a> {
     /// The call is signed with this key.
     AccessKey(&'a AccessKey),
     /// The call is not signed: the form contains a token.
@@ -97,7 +97,7 @@ pub(super) struct Call<'a> {
     /// Query parameters, not encoded. None is secret.
     pub(super) query: &'a [(&'a str, &'a str)],
     /// Authentication.
-    pub(super) auth: Auth<'a>,
+    pub(super) auth: CallAuth<'a>,
     /// Time of the call, which is signed.
     pub(super) now: Timestamp,
 }
@@ -106,14 +106,14 @@ impl<'a> Call<'a> {
     /// Returns the identity that makes the call: `the worker role W`.
     pub(super) fn holder(&self) -> &'a str {
         match self.auth {
-            Auth::AccessKey(key) => &key.holder,
-            Auth::TokenForm(form) => form.holder,
+            CallAuth::AccessKey(key) => &key.holder,
+            CallAuth::TokenForm(form) => form.holder,
         }
     }
 
     /// Returns whether a session signs the call. A session can be replaced by a new one, a permanent key cannot.
     pub(super) fn is_signed_by_session(&self) -> bool {
-        matches!(self.auth, Auth::AccessKey(key) if key.token.is_some())
+        matches!(self.auth, CallAuth::AccessKey(key) if key.token.is_some())
     }
 
     /// Returns the same call to the fallback host, if there is one.

@@ -264,7 +264,7 @@ fn trust_remedy(reply: &ErrorReply, holder: &str) -> String {
     }
 }
 
-/// Returns `NoPermission, ImplicitDeny by AssumeRolePolicy`, or the status if there is no code.
+/// Returns `NoPermission, ImplicitDeny by AssumeRolePolicy`, or the status if the code is missing.
 fn evidence(reply: &ErrorReply) -> String {
     let code = reply.code.clone().unwrap_or_else(|| format!("HTTP {} without a Code", reply.status));
     match (&reply.detail.kind, &reply.detail.policy) {

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 
 use super::access_key::AccessKey;
-use super::call::{Auth, Call};
+use super::call::{Call, CallAuth};
 use super::classify::classify;
 use super::error::{CallFailure, CloudError, Retry, SetupError};
 use super::network::{NetworkConfig, SimulatedCloud};
@@ -91,10 +91,10 @@ impl Client {
         };
         let method = if method == "GET" { Method::GET } else { Method::POST };
         match call.auth {
-            Auth::AccessKey(key) => {
+            CallAuth::AccessKey(key) => {
                 Ok(self.http.request(method, url(call.query)).headers(headers(call, key, &nonce())?))
             }
-            Auth::TokenForm(form) => {
+            CallAuth::TokenForm(form) => {
                 let (date, nonce) = (timestamp(call.now), nonce());
                 let mut query = vec![
                     ("Action", call.action.name()),
@@ -194,7 +194,7 @@ mod tests {
     use super::{TransportError, headers, nonce, transport_failure};
     use crate::api::condition::Reason;
     use crate::cloud::access_key::AccessKey;
-    use crate::cloud::call::{Action, Auth, Call};
+    use crate::cloud::call::{Action, Call, CallAuth};
     use crate::cloud::error::Retry;
 
     fn call(key: &AccessKey) -> Call<'_> {
@@ -204,7 +204,7 @@ mod tests {
             fallback_host: None,
             subject: "cri-1 in cn-hangzhou",
             query: &[("InstanceId", "cri-1")],
-            auth: Auth::AccessKey(key),
+            auth: CallAuth::AccessKey(key),
             now: "2026-11-20T10:00:00.9Z".parse().unwrap(),
         }
     }

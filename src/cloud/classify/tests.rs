@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use super::{CallFailure, CloudError, ErrorReply, Retry, classify};
 use crate::api::condition::Reason;
 use crate::cloud::access_key::AccessKey;
-use crate::cloud::call::{Action, Auth, Call};
+use crate::cloud::call::{Action, Call, CallAuth};
 use crate::cloud::reply::AccessDeniedDetail;
 
 const NOW: &str = "2026-11-20T10:00:00Z";
@@ -32,7 +32,7 @@ fn classified_as(reply: &ErrorReply, action: Action, key: &AccessKey) -> CallFai
         fallback_host: None,
         subject,
         query: &[],
-        auth: Auth::AccessKey(key),
+        auth: CallAuth::AccessKey(key),
         now,
     };
     classify(reply, &call)

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::cloud::access_key::AccessKey;
-use crate::cloud::call::{Action, Auth, Call};
+use crate::cloud::call::{Action, Call, CallAuth};
 use crate::cloud::client::Client;
 use crate::cloud::error::CallFailure;
 use crate::cloud::hosts::Hosts;
@@ -66,7 +66,7 @@ pub(super) async fn assume_role(
             ("RoleSessionName", SESSION_NAME),
             ("DurationSeconds", &seconds),
         ],
-        auth: Auth::AccessKey(request.caller),
+        auth: CallAuth::AccessKey(request.caller),
         now: request.now,
     };
     let (reply, _) = client.call::<AssumeRoleReply>(&call).await?;

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 
 use super::assume::{self, SESSION_NAME};
 use super::sources::OidcToken;
-use crate::cloud::call::{Action, Auth, Call, TokenForm};
+use crate::cloud::call::{Action, Call, CallAuth, TokenForm};
 use crate::cloud::client::Client;
 use crate::cloud::error::CloudError;
 use crate::cloud::hosts::Hosts;
@@ -54,7 +54,7 @@ pub(super) async fn assume_role(
         fallback_host: request.sts.fallback(),
         subject: request.role.as_str(),
         query: &[],
-        auth: Auth::TokenForm(&form),
+        auth: CallAuth::TokenForm(&form),
         now: request.now,
     };
     let (reply, _) =

@@ -102,7 +102,7 @@ impl WorkerRole {
         }
     }
 
-    /// Reads one path. Replaces the metadata token once if it is no longer accepted, such as after a node's migration.
+    /// Reads one path. Replaces the metadata token once if the service rejects it, such as after a node's migration.
     async fn read(&self, path: &str, now: Timestamp) -> Result<MetadataReply, CloudError> {
         let reply = self.metadata.get(path, self.token(now).await?.as_ref()).await?;
         if reply.status != 401 {

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use super::{CanonicalRequest, canonical_query, sha256};
 use crate::cloud::access_key::AccessKey;
-use crate::cloud::call::{Action, Auth, Call};
+use crate::cloud::call::{Action, Call, CallAuth};
 use crate::cloud::client::Client;
 use crate::cloud::enterprise;
 use crate::cloud::network::{NetworkConfig, SimulatedCloud};
@@ -127,7 +127,7 @@ fn the_client_sends_exactly_the_query_that_it_signed() {
             fallback_host: None,
             subject: "cri-demo0001 in cn-hangzhou",
             query: &query,
-            auth: Auth::AccessKey(&lab.key),
+            auth: CallAuth::AccessKey(&lab.key),
             now: lab.now(),
         };
         let outcome = runtime.block_on(enterprise::mint(&client, &call));
