@@ -321,7 +321,7 @@ fn a_refresh_requested_during_an_attempt_follows_it() {
 #[test]
 fn a_key_pair_rotated_during_an_attempt_causes_another_attempt() {
     let identity =
-        Identity { base: CredentialSource::AccessKey { secret: "ak".into() }, ..key("cri-1").identity };
+        Identity { source: CredentialSource::AccessKey { secret: "ak".into() }, ..key("cri-1").identity };
     let key = RegistryKey { identity, ..key("cri-1") };
     let (demands, mut cache) = (demands(&[&key], false), CredentialCache::default());
     cache.track(&demands);
