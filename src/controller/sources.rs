@@ -105,7 +105,7 @@ impl ClusterSources {
         watched.entry(secret.clone()).or_insert_with(start).clone()
     }
 
-    async fn pair(&self, secret: &str) -> Result<KeyPair, CloudError> {
+    async fn pair(&self, secret: &str) -> Result<AccessKeyPair, CloudError> {
         let source = format!("Secret {}/{secret}", self.namespace);
         let missing = |message: String| CloudError::new(Reason::SecretNotFound, Retry::Rarely, message);
         match self.secret(SecretPurpose::KeyPair, &self.namespace, secret).now().await {
@@ -185,7 +185,7 @@ impl ClusterSources {
 }
 
 impl IdentitySources for ClusterSources {
-    fn key_pair<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<KeyPair, CloudError>> {
+    fn key_pair<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<AccessKeyPair, CloudError>> {
         self.pair(secret).boxed()
     }
 

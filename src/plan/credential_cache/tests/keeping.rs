@@ -146,7 +146,7 @@ fn due_keys(
 fn a_rotated_key_pair_replaces_its_credentials_and_ends_a_back_off() {
     let by = |secret: &str, instance: &str| {
         let identity = Identity {
-            base: CredentialSource::AccessKey { secret: secret.into() },
+            source: CredentialSource::AccessKey { secret: secret.into() },
             ..key(instance).identity
         };
         RegistryKey { identity, ..key(instance) }
@@ -166,7 +166,7 @@ fn a_rotated_key_pair_replaces_its_credentials_and_ends_a_back_off() {
     cache.record(&held, with("LTAI-old"), at(0));
     cache.record(&other, with("LTAI-old"), at(0));
     cache.record(&failing, failed(RetryAdvice::Rarely), at(0));
-    let of_ak = |base: &CredentialSource| *base == CredentialSource::AccessKey { secret: "ak".into() };
+    let of_ak = |source: &CredentialSource| *source == CredentialSource::AccessKey { secret: "ak".into() };
 
     cache.source_changed(of_ak, None);
     let due = |cache: &mut CredentialCache, second| due_keys(cache, &demands, second);
