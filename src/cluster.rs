@@ -1,4 +1,4 @@
-//! Kubernetes: what is watched, and how changes are written. Never the cloud.
+//! Kubernetes: watches, and the writes that execute changes. Never the cloud.
 
 pub mod apply;
 pub mod certificates;

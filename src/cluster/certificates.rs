@@ -1,5 +1,5 @@
-//! The webhook's own certificates, in one Secret of the controller's own namespace. Every replica reads it; the
-//! leader alone writes it.
+//! The webhook's own certificates, in one Secret of the controller's own namespace. Every replica reads it; only the
+//! leader writes it.
 
 use std::fmt;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::plan::certificates::{
 /// Key of the Secret's data.
 pub const KEY: &str = "certificates.json";
 
-/// Clocks of API servers may be this much behind ours.
+/// Certificates become valid this much earlier, for API servers whose clock is slow.
 const BACKDATED: Duration = Duration::from_secs(300);
 
 /// A certificate and its key in PEM. Its `Debug` shows no key.
@@ -38,7 +38,7 @@ struct CertificateAndKey {
     key: SecretString,
 }
 
-/// What is kept.
+/// The certificates with their private keys, as the Secret stores them.
 #[derive(Clone, Default)]
 pub struct StoredCertificates {
     authorities: Vec<(Authority, CertificateAndKey)>,
@@ -47,49 +47,49 @@ pub struct StoredCertificates {
 
 impl fmt::Debug for StoredCertificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.standing(), f)
+        fmt::Debug::fmt(&self.without_keys(), f)
     }
 }
 
-/// Why the Secret's content cannot be used, in words.
+/// Reason why the content of the Secret cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Secret {name}: its key {KEY} {0}; delete the Secret, and the controller makes it anew", name = names::WEBHOOK_NAME)]
+#[error("Secret {name}: the key {KEY} {0}; delete the Secret, and the controller creates it again", name = names::WEBHOOK_NAME)]
 pub struct InvalidCertificateSecret(String);
 
-/// No certificate could be made.
+/// Failure to generate a certificate.
 #[derive(Debug, thiserror::Error)]
-#[error("no certificate could be made: {0}")]
+#[error("the certificate cannot be generated: {0}")]
 pub struct GenerationError(#[from] rcgen::Error);
 
 impl StoredCertificates {
-    /// What stands, for the plan.
-    pub fn standing(&self) -> Certificates {
+    /// Returns the certificates without their keys, for the plan.
+    pub fn without_keys(&self) -> Certificates {
         Certificates {
             authorities: self.authorities.iter().map(|(authority, _)| authority.clone()).collect(),
             serving: self.leaf.as_ref().map(|(leaf, _)| leaf.clone()),
         }
     }
 
-    /// The authorities to believe, in PEM, oldest first.
+    /// Returns the certificates of the authorities to trust, in PEM, oldest first.
     pub fn bundle(&self) -> Vec<u8> {
         self.authorities.iter().flat_map(|(_, pair)| pair.certificate.bytes()).collect()
     }
 
-    /// The newest authority's id and certificate.
+    /// Returns the id and the certificate of the newest authority.
     pub fn newest(&self) -> Option<(u64, &str)> {
         self.authorities.last().map(|(authority, pair)| (authority.id, pair.certificate.as_str()))
     }
 
-    /// What is served: certificate and key.
+    /// Returns the certificate and the key that are served.
     pub fn served(&self) -> Option<(&str, &SecretString)> {
         self.leaf.as_ref().map(|(_, pair)| (pair.certificate.as_str(), &pair.key))
     }
 
-    /// Does what the plan says.
+    /// Executes a step of the plan.
     ///
     /// # Errors
     /// [`GenerationError`].
-    pub fn take(
+    pub fn execute(
         &mut self,
         step: CertificateStep,
         names: &[String],
@@ -133,7 +133,7 @@ impl StoredCertificates {
     }
 }
 
-/// All that tells one authority from another; its key signs by what these say.
+/// Returns all parameters of an authority. They must be the same each time that its key signs.
 fn authority_params(authority: &Authority) -> CertificateParams {
     let mut params = CertificateParams::default();
     let name = format!("{} authority {}", names::WEBHOOK_NAME, authority.id);
@@ -181,15 +181,15 @@ struct LeafRecord {
     key: String,
 }
 
-/// Reads what a Secret keeps, and tries whether it can be served.
+/// Reads the content of the Secret, and checks that it can be served.
 ///
 /// # Errors
-/// [`InvalidCertificateSecret`]. Its words hold nothing of the content.
+/// [`InvalidCertificateSecret`], without anything of the content.
 pub fn read(data: &SecretData) -> Result<StoredCertificates, InvalidCertificateSecret> {
     let text =
-        data.get(KEY).ok_or_else(|| InvalidCertificateSecret("is missing, empty or no text".to_owned()))?;
+        data.get(KEY).ok_or_else(|| InvalidCertificateSecret("is missing, empty or not UTF-8".to_owned()))?;
     let stored: CertificatesRecord = serde_json::from_str(text.expose_secret()).map_err(|error| {
-        // serde's own words would quote what it found.
+        // serde's own message would quote the content.
         InvalidCertificateSecret(format!("cannot be read at line {} column {}", error.line(), error.column()))
     })?;
     let leaf = stored.leaf.map(|s| {
@@ -201,20 +201,24 @@ pub fn read(data: &SecretData) -> Result<StoredCertificates, InvalidCertificateS
         let authority = Authority { id: s.id, since: s.since, until: s.until, needed_until: s.needed_until };
         (authority, CertificateAndKey { certificate: s.certificate, key: s.key.into() })
     });
-    let kept = StoredCertificates { authorities: authorities.collect(), leaf };
-    let pairs = kept.authorities.iter().map(|(_, pair)| pair).chain(kept.leaf.iter().map(|(_, pair)| pair));
+    let certificates = StoredCertificates { authorities: authorities.collect(), leaf };
+    let pairs = certificates
+        .authorities
+        .iter()
+        .map(|(_, pair)| pair)
+        .chain(certificates.leaf.iter().map(|(_, pair)| pair));
     for pair in pairs {
         parse_certified_key(pair.certificate.as_bytes(), &pair.key)
             .map_err(|why| InvalidCertificateSecret(why.to_string()))?;
     }
-    if kept.leaf.is_none() || kept.authorities.is_empty() {
+    if certificates.leaf.is_none() || certificates.authorities.is_empty() {
         return Err(InvalidCertificateSecret("has no certificate to serve".to_owned()));
     }
-    Ok(kept)
+    Ok(certificates)
 }
 
-fn render(kept: &StoredCertificates) -> Vec<u8> {
-    let authorities = kept.authorities.iter().map(|(authority, pair)| AuthorityRecord {
+fn render(certificates: &StoredCertificates) -> Vec<u8> {
+    let authorities = certificates.authorities.iter().map(|(authority, pair)| AuthorityRecord {
         id: authority.id,
         since: authority.since,
         until: authority.until,
@@ -222,7 +226,7 @@ fn render(kept: &StoredCertificates) -> Vec<u8> {
         certificate: pair.certificate.clone(),
         key: pair.key.expose_secret().to_owned(),
     });
-    let leaf = kept.leaf.as_ref().map(|(leaf, pair)| LeafRecord {
+    let leaf = certificates.leaf.as_ref().map(|(leaf, pair)| LeafRecord {
         authority: leaf.authority,
         since: leaf.since,
         until: leaf.until,
@@ -235,16 +239,16 @@ fn render(kept: &StoredCertificates) -> Vec<u8> {
     serde_json::to_vec(&stored).unwrap_or_default()
 }
 
-/// What was read.
+/// The Secret as read.
 #[derive(Debug)]
 pub struct LoadedCertificates {
-    /// The precondition of the next write; `None` where no Secret stands.
+    /// Precondition of the next write; `None` if the Secret does not exist.
     pub resource_version: Option<String>,
-    /// Its content; nothing where no Secret stands.
-    pub kept: Option<Result<StoredCertificates, InvalidCertificateSecret>>,
+    /// Content; `None` if the Secret does not exist.
+    pub certificates: Option<Result<StoredCertificates, InvalidCertificateSecret>>,
 }
 
-/// The Secret.
+/// Reads and writes the Secret.
 #[derive(Clone)]
 pub struct CertificateStore {
     secrets: Api<Secret>,
@@ -252,28 +256,28 @@ pub struct CertificateStore {
 }
 
 impl CertificateStore {
-    /// The Secret in a namespace.
+    /// Creates a store for a namespace.
     pub fn new(client: Client, namespace: &str) -> Self {
         Self { secrets: Api::namespaced(client, namespace), namespace: namespace.into() }
     }
 
-    /// Reads it.
+    /// Reads the Secret.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn load(&self) -> Result<LoadedCertificates, CallError> {
         let secret = call(self.secrets.get_opt(names::WEBHOOK_NAME)).await?;
         let resource_version = secret.as_ref().and_then(ResourceExt::resource_version);
-        Ok(LoadedCertificates { resource_version, kept: secret.map(|secret| read(&secret.into())) })
+        Ok(LoadedCertificates { resource_version, certificates: secret.map(|secret| read(&secret.into())) })
     }
 
-    /// Writes it, if it is still the one that was read.
+    /// Writes the Secret, unless it changed since it was read.
     ///
     /// # Errors
-    /// [`CallError`]; `Conflict` where it is another by now.
+    /// [`CallError`]; `Conflict` if it changed.
     pub async fn save(
         &self,
-        kept: &StoredCertificates,
+        certificates: &StoredCertificates,
         resource_version: Option<&str>,
     ) -> Result<(), CallError> {
         let object = json!({
@@ -285,7 +289,7 @@ impl CertificateStore {
                 "labels": { names::LABEL_MANAGED_BY: names::MANAGER },
             },
             "type": "Opaque",
-            "data": { KEY: ByteString(render(kept)) },
+            "data": { KEY: ByteString(render(certificates)) },
         });
         owned::put(&self.secrets, names::WEBHOOK_NAME, resource_version, object).await.map(drop)
     }
@@ -306,23 +310,23 @@ mod tests {
         Secret { data: Some([(KEY.to_owned(), ByteString(bytes))].into()), ..Secret::default() }.into()
     }
 
-    fn kept() -> StoredCertificates {
+    fn stored() -> StoredCertificates {
         let (names, lives) = (["hook.own.svc".to_owned()], Lifetimes::default());
-        let mut kept = StoredCertificates::default();
+        let mut certificates = StoredCertificates::default();
         for step in
             [CertificateStep::CreateAuthority, CertificateStep::Sign(1), CertificateStep::CreateAuthority]
         {
-            kept.take(step, &names, &lives, at(0)).unwrap();
+            certificates.execute(step, &names, &lives, at(0)).unwrap();
         }
-        kept
+        certificates
     }
 
     #[test]
-    fn what_was_made_comes_back_and_can_be_served() {
-        let kept = kept();
-        let back = read(&secret(render(&kept))).unwrap();
-        assert_eq!(back.standing(), kept.standing());
-        assert_eq!(back.bundle(), kept.bundle());
+    fn generated_certificates_are_restored_and_can_be_served() {
+        let certificates = stored();
+        let back = read(&secret(render(&certificates))).unwrap();
+        assert_eq!(back.without_keys(), certificates.without_keys());
+        assert_eq!(back.bundle(), certificates.bundle());
         assert_eq!(String::from_utf8(back.bundle()).unwrap().matches("BEGIN CERTIFICATE").count(), 2);
         let (certificate, key) = back.served().unwrap();
         assert!(parse_certified_key(certificate.as_bytes(), key).is_ok());
@@ -330,18 +334,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_served_is_told_without_its_content() {
-        let kept = kept();
-        let stored = String::from_utf8(render(&kept)).unwrap();
-        let key = kept.served().unwrap().1.expose_secret().to_owned();
+    fn an_unusable_secret_is_reported_without_its_content() {
+        let certificates = stored();
+        let json = String::from_utf8(render(&certificates)).unwrap();
+        let key = certificates.served().unwrap().1.expose_secret().to_owned();
         let escaped = key.replace('\n', "\\n");
-        let other = kept.authorities[0].1.key.expose_secret().replace('\n', "\\n");
+        let other = certificates.authorities[0].1.key.expose_secret().replace('\n', "\\n");
         for broken in [
             String::new(),
             "{".to_owned(),
-            stored.replace(&escaped, &other),
-            stored.replace(&escaped, "secret words"),
-            stored.replace("\"authority\":1", "\"authority\":\"secret words\""),
+            json.replace(&escaped, &other),
+            json.replace(&escaped, "secret words"),
+            json.replace("\"authority\":1", "\"authority\":\"secret words\""),
             "{\"authorities\":[],\"leaf\":null}".to_owned(),
         ] {
             let error = read(&secret(broken.into_bytes())).unwrap_err().to_string();
@@ -351,6 +355,6 @@ mod tests {
             );
             assert!(!error.contains("secret words") && !error.contains("PRIVATE KEY-----\n"), "{error}");
         }
-        assert!(!format!("{kept:?}").contains("PRIVATE"));
+        assert!(!format!("{certificates:?}").contains("PRIVATE"));
     }
 }

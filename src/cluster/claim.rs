@@ -1,4 +1,4 @@
-//! The right to write, as the lease gives it: every write asks for it at the moment in which it is sent.
+//! The right to write, which comes with the lease. Each write checks it when it is sent.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,17 +11,17 @@ use http::{Method, Request};
 use tokio::sync::Notify;
 use tower::{BoxError, Layer, Service};
 
-/// Why a write was not sent, or was given up.
+/// Reason why a write was not sent, or was abandoned.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("this replica does not hold the lease, so it writes nothing")]
 pub struct LeaseNotHeld;
 
-/// Whether this process may write now. Clones are one claim.
+/// The right of this process to write. Clones share one claim.
 ///
 /// # Guarantees
-/// - No write is sent while there is no claim, and none goes on after its end: a connection that comes up late, or a
-///   process that was stopped meanwhile, sends nothing.
-/// - Once closed, writes that are under way end and new ones wait for ever: the process is about to end.
+/// - No write is sent without a claim, and none continues after its end. So a late connection or a process that was
+///   suspended sends nothing.
+/// - Once closed, writes in flight finish and new ones never start: the process is about to exit.
 #[derive(Clone, Debug, Default)]
 pub struct Claim(Arc<ClaimInner>);
 
@@ -43,17 +43,17 @@ impl Claim {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says until when writing is allowed; `None`: not at all.
+    /// Sets until when writing is allowed; `None` forbids it.
     pub fn set(&self, end: Option<Instant>) {
         self.state().end = end;
     }
 
-    /// Until when writing is allowed, if it is now.
+    /// Returns until when writing is allowed, if it is allowed now.
     fn end(&self) -> Option<Instant> {
         self.state().end.filter(|end| Instant::now() < *end)
     }
 
-    /// Takes no new writes, and waits until those under way have ended.
+    /// Starts no new writes, and waits until those in flight have finished.
     pub async fn close(&self) {
         loop {
             let idle = self.0.idle.notified();
@@ -68,7 +68,7 @@ impl Claim {
         }
     }
 
-    /// Begins a write. Returns until when it may go on, or `None` if it must not begin any more.
+    /// Starts a write. Returns until when it may continue, or `None` if the claim is closed.
     fn begin(&self) -> Result<Option<(Instant, InFlightWrite<'_>)>, LeaseNotHeld> {
         let mut state = self.state();
         let end = state.end.filter(|end| Instant::now() < *end).ok_or(LeaseNotHeld)?;
@@ -85,7 +85,7 @@ impl Claim {
         tokio::pin!(answer);
         loop {
             tokio::select! {
-                // The clock goes first: a process that was stopped for long shall not send what it had in hand.
+                // The clock has priority: a process that was suspended must not send a pending write.
                 biased;
                 () = tokio::time::sleep_until(end.into()) => match self.end() {
                     Some(later) => end = later,
@@ -97,7 +97,7 @@ impl Claim {
     }
 }
 
-/// A write that is under way, until this is dropped.
+/// A write in flight, until this is dropped.
 struct InFlightWrite<'a>(&'a Claim);
 
 impl Drop for InFlightWrite<'_> {
@@ -107,7 +107,7 @@ impl Drop for InFlightWrite<'_> {
     }
 }
 
-/// Lets a client write only under a claim.
+/// Adds a claim to a client.
 #[derive(Clone, Debug)]
 pub struct ClaimLayer(pub Claim);
 
@@ -140,7 +140,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let writes = writes(request.method(), request.uri().path(), request.uri().query());
-        // A client sends nothing before its answer is first waited for.
+        // A client sends nothing before its answer is first polled.
         let answer = self.inner.call(request).map(|answer| answer.map_err(Into::into));
         match writes {
             true => self.claim.clone().allow(answer).boxed(),
@@ -149,8 +149,8 @@ where
     }
 }
 
-/// Whether a request changes anything. Questions are asked by POST too: what the own rights are, and what the policies
-/// would say. A standby asks them.
+/// Returns whether a request changes anything. Reviews of this controller's own rights and dry runs do not, and a
+/// standby sends them too.
 fn writes(method: &Method, path: &str, query: Option<&str>) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
     let reviews = path.contains("/apis/authorization.k8s.io/") && path.contains("/selfsubject");
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_is_told_from_what_writes() {
+    fn reads_are_distinguished_from_writes() {
         for (method, path, query, expected) in [
             (Method::GET, "/api/v1/secrets", None, false),
             (Method::PATCH, "/api/v1/namespaces/a/secrets/s", Some("fieldManager=m&force=true"), true),
@@ -220,13 +220,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_write_that_waits_for_a_connection_is_given_up_when_the_claim_ends() {
+    async fn a_write_that_waits_for_a_connection_is_abandoned_when_the_claim_ends() {
         let claim = Claim::default();
         let end = ends_in(0).map(|now| now + Duration::from_millis(50));
         claim.set(end);
         assert!(!send(&claim, Method::PATCH, std::future::pending()).await);
         assert!(Instant::now() >= end.unwrap());
-        // One that was renewed meanwhile goes on.
+        // A write continues if the claim was renewed meanwhile.
         claim.set(ends_in(0).map(|now| now + Duration::from_millis(50)));
         let slow = tokio::time::sleep(Duration::from_millis(150));
         let (sent, ()) = tokio::join!(send(&claim, Method::PATCH, slow), async { claim.set(ends_in(60)) });
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_claim_ends_what_is_under_way_and_begins_nothing() {
+    async fn a_closed_claim_finishes_writes_in_flight_and_starts_none() {
         let claim = Claim::default();
         claim.set(ends_in(60));
         let (release, released) = tokio::sync::oneshot::channel::<()>();

@@ -13,7 +13,7 @@ use super::clock;
 use super::publish::PublishReason;
 use super::sources::ClusterSources;
 use super::state::SharedState;
-use crate::cloud::{self, Alibaba};
+use crate::cloud::{Alibaba, CloudError, Retry};
 use crate::cluster::store::Store;
 use crate::model::identity::CredentialSource;
 use crate::model::{Credential, RegistryKey};
@@ -165,7 +165,7 @@ impl CredentialLoop {
 
 /// Returns the Secrets that registries' identities use.
 fn key_secrets<'a>(keys: impl Iterator<Item = &'a RegistryKey>) -> BTreeSet<Box<str>> {
-    let secret = |key: &'a RegistryKey| match &key.identity.base {
+    let secret = |key: &'a RegistryKey| match &key.identity.source {
         CredentialSource::AccessKey { secret } => Some(secret.clone()),
         CredentialSource::ControllerIdentity | CredentialSource::Rrsa { .. } => None,
     };
@@ -214,12 +214,12 @@ async fn mint(
     (key, result)
 }
 
-impl From<cloud::Failure> for MintFailure {
-    fn from(failure: cloud::Failure) -> Self {
+impl From<CloudError> for MintFailure {
+    fn from(failure: CloudError) -> Self {
         let retry = match failure.retry {
-            cloud::Retry::Soon => RetryAdvice::Soon,
-            cloud::Retry::After(wait) => RetryAdvice::After(wait),
-            cloud::Retry::Rarely => RetryAdvice::Rarely,
+            Retry::Soon => RetryAdvice::Soon,
+            Retry::After(wait) => RetryAdvice::After(wait),
+            Retry::Rarely => RetryAdvice::Rarely,
         };
         Self { reason: failure.reason, message: failure.message, retry, request_id: failure.request_id }
     }

@@ -15,7 +15,7 @@ use super::clients::Clients;
 use super::clock;
 use super::state::SharedState;
 use crate::api::{Reason, names};
-use crate::cloud::{Failure, IdentitySources, KeyPair, OidcToken, Retry};
+use crate::cloud::{AccessKeyPair, CloudError, IdentitySources, OidcToken, Retry};
 use crate::cluster::error::CallError;
 use crate::cluster::named_secret::{NamedSecret, SecretData, SecretState};
 use crate::cluster::oidc_token::{AUDIENCE, TokenRequester};
@@ -98,16 +98,16 @@ impl ClusterSources {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let start = || {
             let (shared, source) = (self.shared.clone(), secret.clone());
-            Arc::new(NamedSecret::watch(self.client.clone(), (namespace, name), move |seen| {
+            Arc::new(NamedSecret::watch(self.client.clone(), namespace, name, move |seen| {
                 source_changed(&shared, &source, seen);
             }))
         };
         watched.entry(secret.clone()).or_insert_with(start).clone()
     }
 
-    async fn pair(&self, secret: &str) -> Result<KeyPair, Failure> {
+    async fn pair(&self, secret: &str) -> Result<AccessKeyPair, CloudError> {
         let source = format!("Secret {}/{secret}", self.namespace);
-        let missing = |message: String| Failure::new(Reason::SecretNotFound, Retry::Rarely, message);
+        let missing = |message: String| CloudError::new(Reason::SecretNotFound, Retry::Rarely, message);
         match self.secret(SecretPurpose::KeyPair, &self.namespace, secret).now().await {
             SecretState::Present(data) => pair_in(&data, "accessKeyId", "accessKeySecret").ok_or_else(|| {
                 missing(format!("the {source} lacks accessKeyId or accessKeySecret; give it both"))
@@ -120,13 +120,13 @@ impl ClusterSources {
                     "the {source} may not be read; add {secret} to resourceNames of the Role acr-credential-keys in {}",
                     self.namespace
                 );
-                Err(Failure::new(Reason::Forbidden, Retry::Rarely, message))
+                Err(CloudError::new(Reason::Forbidden, Retry::Rarely, message))
             }
             SecretState::Refused(error) => Err(unreadable(&source, &error)),
         }
     }
 
-    async fn registered(&self) -> Result<Option<KeyPair>, Failure> {
+    async fn registered(&self) -> Result<Option<AccessKeyPair>, CloudError> {
         let (namespace, name) = names::REGISTERED_CLUSTER_SECRET;
         match self.secret(SecretPurpose::ControllerIdentity, namespace, name).now().await {
             SecretState::Present(data) => Ok(pair_in(&data, "access-key-id", "access-key-secret")),
@@ -135,7 +135,7 @@ impl ClusterSources {
         }
     }
 
-    async fn addon(&self) -> Result<Option<SecretString>, Failure> {
+    async fn addon(&self) -> Result<Option<SecretString>, CloudError> {
         if let Some(text) = read(&self.locations.addon_token_file, Reason::AddonTokenInvalid)? {
             return Ok(Some(text));
         }
@@ -146,13 +146,13 @@ impl ClusterSources {
             SecretState::Absent => Ok(None),
             SecretState::Refused(CallError::Forbidden(_)) => {
                 let message = format!("the {source} may not be read; apply the RBAC of this version");
-                Err(Failure::new(Reason::Forbidden, Retry::Rarely, message))
+                Err(CloudError::new(Reason::Forbidden, Retry::Rarely, message))
             }
             SecretState::Refused(error) => Err(unreadable(&source, &error)),
         }
     }
 
-    async fn oidc(&self) -> Result<OidcToken, Failure> {
+    async fn oidc(&self) -> Result<OidcToken, CloudError> {
         if let Some(path) = &self.locations.oidc_token_file
             && let Some(token) = read(path, Reason::OIDCTokenRejected)?
         {
@@ -167,7 +167,7 @@ impl ClusterSources {
                     "the ServiceAccount {namespace}/{account}, whose OIDC token RRSA uses, does not exist; create it: \
                      kubectl -n {namespace} create serviceaccount {account}"
                 );
-                Failure::new(Reason::ServiceAccountNotFound, Retry::Soon, message)
+                CloudError::new(Reason::ServiceAccountNotFound, Retry::Soon, message)
             }
             // RBAC forbids; a policy refuses as invalid.
             CallError::Forbidden(_) | CallError::Invalid(_) => {
@@ -175,7 +175,7 @@ impl ClusterSources {
                     "no token of the ServiceAccount {namespace}/{account} for {AUDIENCE} may be requested; apply the \
                      RBAC and the policies of this version, and name the account in them as --rrsa-service-account does"
                 );
-                Failure::new(Reason::Forbidden, Retry::Rarely, message)
+                CloudError::new(Reason::Forbidden, Retry::Rarely, message)
             }
             error => unreadable(&format!("token of {namespace}/{account}"), &error),
         };
@@ -185,19 +185,19 @@ impl ClusterSources {
 }
 
 impl IdentitySources for ClusterSources {
-    fn key_pair<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<KeyPair, Failure>> {
+    fn key_pair<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<AccessKeyPair, CloudError>> {
         self.pair(secret).boxed()
     }
 
-    fn registered_cluster(&self) -> BoxFuture<'_, Result<Option<KeyPair>, Failure>> {
+    fn registered_cluster(&self) -> BoxFuture<'_, Result<Option<AccessKeyPair>, CloudError>> {
         self.registered().boxed()
     }
 
-    fn addon_token(&self) -> BoxFuture<'_, Result<Option<SecretString>, Failure>> {
+    fn addon_token(&self) -> BoxFuture<'_, Result<Option<SecretString>, CloudError>> {
         self.addon().boxed()
     }
 
-    fn oidc_token(&self) -> BoxFuture<'_, Result<OidcToken, Failure>> {
+    fn oidc_token(&self) -> BoxFuture<'_, Result<OidcToken, CloudError>> {
         self.oidc().boxed()
     }
 }
@@ -231,17 +231,17 @@ fn source_changed(shared: &SharedState, source: &SourceSecret, seen: &SecretStat
     shared.credentials.notify_one();
 }
 
-fn pair_in(data: &SecretData, id: &str, secret: &str) -> Option<KeyPair> {
+fn pair_in(data: &SecretData, id: &str, secret: &str) -> Option<AccessKeyPair> {
     let id = data.get(id)?.expose_secret().into();
-    Some(KeyPair { id, secret: data.get(secret)?.clone(), token: None })
+    Some(AccessKeyPair { id, secret: data.get(secret)?.clone(), token: None })
 }
 
-fn unreadable(what: &str, error: &CallError) -> Failure {
-    Failure::new(Reason::Unreachable, Retry::Soon, format!("the {what} cannot be read now: {error}"))
+fn unreadable(what: &str, error: &CallError) -> CloudError {
+    CloudError::new(Reason::Unreachable, Retry::Soon, format!("the {what} cannot be read now: {error}"))
 }
 
 /// Returns a file's text. It is read at each request, since the kubelet replaces it; it has a few kilobytes.
-fn read(path: &Path, reason: Reason) -> Result<Option<SecretString>, Failure> {
+fn read(path: &Path, reason: Reason) -> Result<Option<SecretString>, CloudError> {
     match std::fs::read_to_string(path) {
         Ok(text) if text.trim().is_empty() => Ok(None),
         Ok(text) => Ok(Some(SecretString::from(text.trim()))),
@@ -249,7 +249,7 @@ fn read(path: &Path, reason: Reason) -> Result<Option<SecretString>, Failure> {
         Err(error) => {
             let message =
                 format!("{} cannot be read: {}; check the volume and its mode", path.display(), error.kind());
-            Err(Failure::new(reason, Retry::Soon, message))
+            Err(CloudError::new(reason, Retry::Soon, message))
         }
     }
 }

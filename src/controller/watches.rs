@@ -78,7 +78,7 @@ pub fn spawn_all(
         });
         ready.done(StartupStep::AdmissionParameters);
     };
-    let sink = ParametersSink { seen: seen.clone(), known };
+    let sink = ParametersSink { state: seen.clone(), first_observed: known };
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &config.namespace);
     let parameters = watch::config().fields(&format!("metadata.name={}", names::ADMISSION_NAME));
     spawn(tasks, "the watch on the admission parameters", watch(maps, parameters, sink));

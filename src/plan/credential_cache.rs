@@ -120,7 +120,7 @@ impl CredentialCache {
     /// Records that the source of some identities changed. Failed attempts are repeated at once, and credentials of
     /// another AccessKey are replaced. `key_id`: the AccessKey that the source holds now, if it is one.
     pub fn source_changed(&mut self, is_source: impl Fn(&CredentialSource) -> bool, key_id: Option<&str>) {
-        for (_, cached) in self.cached.iter_mut().filter(|(key, _)| is_source(&key.identity.base)) {
+        for (_, cached) in self.cached.iter_mut().filter(|(key, _)| is_source(&key.identity.source)) {
             let minted_by = cached.credential.as_ref().map(|credential| credential.origin.key_id.as_deref());
             let replaced = key_id.is_some() && minted_by.is_some_and(|minted_by| minted_by != key_id);
             cached.forced |= replaced || cached.failed.is_some();

@@ -245,7 +245,7 @@ impl StoredBinding {
         let written = self.object.spec.registries.iter();
         let written = written.filter_map(|r| Some(r.access_key_secret_ref.as_ref()?.name.clone()));
         let in_force = self.good.iter().flat_map(|binding| &binding.registries);
-        let in_force = in_force.filter_map(|registry| match &registry.key.identity.base {
+        let in_force = in_force.filter_map(|registry| match &registry.key.identity.source {
             CredentialSource::AccessKey { secret } => Some(secret.to_string()),
             CredentialSource::ControllerIdentity | CredentialSource::Rrsa { .. } => None,
         });

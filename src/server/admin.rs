@@ -113,7 +113,7 @@ impl Readiness {
     }
 }
 
-/// What the handlers see.
+/// State of the handlers.
 #[derive(Clone)]
 struct AdminState {
     readiness: Arc<Readiness>,
@@ -121,7 +121,7 @@ struct AdminState {
     refresh: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// Serves `/livez`, `/readyz` and `/metrics` for ever. `refresh` brings gauges up to date before a scrape.
+/// Serves `/livez`, `/readyz` and `/metrics`. `refresh` updates gauges before each scrape.
 ///
 /// # Errors
 /// The address cannot be bound.
@@ -140,7 +140,7 @@ pub async fn serve(
     axum::serve(listener, router).await
 }
 
-/// Says nothing of whether the cloud answers: a restart would not mend that.
+/// Ignores whether the cloud answers, because a restart would not fix that.
 async fn ready(State(served): State<AdminState>) -> impl IntoResponse {
     let missing = served.readiness.missing();
     match missing.as_slice() {

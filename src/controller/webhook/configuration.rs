@@ -246,7 +246,7 @@ impl WebhookLoop {
             return Ok(None);
         }
         let loaded = state.store.load().await.map_err(describe)?;
-        let current = match (loaded.kept, &certificate.stored) {
+        let current = match (loaded.certificates, &certificate.stored) {
             (Some(Ok(stored)), _) => stored,
             (Some(Err(invalid)), Some(last)) => {
                 warn!(error = %invalid, "webhook certificates cannot be renewed");
@@ -270,7 +270,7 @@ impl WebhookLoop {
     ) -> CertificateStep {
         let (now, settings) = (clock::now(), &self.webhook.settings);
         let trust = state.trust(stored, existing);
-        next(&stored.standing(), &[settings.host(&self.namespace)], trust, &settings.lives, now)
+        next(&stored.without_keys(), &[settings.host(&self.namespace)], trust, &settings.lives, now)
     }
 
     /// Renews certificates until nothing is due, and writes them where that changed anything.
@@ -290,7 +290,7 @@ impl WebhookLoop {
             }
             info!(?step, "webhook certificates renewed");
             let names = [settings.host(&self.namespace)];
-            stored.take(step, &names, &settings.lives, clock::now()).map_err(|error| error.to_string())?;
+            stored.execute(step, &names, &settings.lives, clock::now()).map_err(|error| error.to_string())?;
             changed = true;
         }
         if !changed {

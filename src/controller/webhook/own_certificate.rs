@@ -15,7 +15,7 @@ use crate::cluster::named_secret::{NamedSecret, SecretState};
 /// Starts the watch on our own Secret.
 pub fn watch_own_secret(webhook: &Webhook, client: Client, namespace: &str) -> NamedSecret {
     let webhook = webhook.clone();
-    NamedSecret::watch(client, (namespace, names::WEBHOOK_NAME), move |secret| observe(&webhook, secret))
+    NamedSecret::watch(client, namespace, names::WEBHOOK_NAME, move |secret| observe(&webhook, secret))
 }
 
 /// Records our own Secret, and presents its certificate.

@@ -20,7 +20,7 @@ use crate::plan::refresh::Life;
 
 fn key(instance: &str) -> RegistryKey {
     let identity =
-        Identity { base: CredentialSource::ControllerIdentity, assume: None, session_seconds: 3600 };
+        Identity { source: CredentialSource::ControllerIdentity, assume: None, session_seconds: 3600 };
     RegistryKey { edition: Edition::Enterprise(instance.into()), region: "cn-hangzhou".into(), identity }
 }
 

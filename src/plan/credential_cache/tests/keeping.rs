@@ -146,7 +146,7 @@ fn due_keys(
 fn a_rotated_key_pair_replaces_its_credentials_and_ends_a_back_off() {
     let by = |secret: &str, instance: &str| {
         let identity = Identity {
-            base: CredentialSource::AccessKey { secret: secret.into() },
+            source: CredentialSource::AccessKey { secret: secret.into() },
             ..key(instance).identity
         };
         RegistryKey { identity, ..key(instance) }
@@ -166,7 +166,7 @@ fn a_rotated_key_pair_replaces_its_credentials_and_ends_a_back_off() {
     cache.record(&held, with("LTAI-old"), at(0));
     cache.record(&other, with("LTAI-old"), at(0));
     cache.record(&failing, failed(RetryAdvice::Rarely), at(0));
-    let of_ak = |base: &CredentialSource| *base == CredentialSource::AccessKey { secret: "ak".into() };
+    let of_ak = |source: &CredentialSource| *source == CredentialSource::AccessKey { secret: "ak".into() };
 
     cache.source_changed(of_ak, None);
     let due = |cache: &mut CredentialCache, second| due_keys(cache, &demands, second);
@@ -321,7 +321,7 @@ fn a_refresh_requested_during_an_attempt_follows_it() {
 #[test]
 fn a_key_pair_rotated_during_an_attempt_causes_another_attempt() {
     let identity =
-        Identity { base: CredentialSource::AccessKey { secret: "ak".into() }, ..key("cri-1").identity };
+        Identity { source: CredentialSource::AccessKey { secret: "ak".into() }, ..key("cri-1").identity };
     let key = RegistryKey { identity, ..key("cri-1") };
     let (demands, mut cache) = (demands(&[&key], false), CredentialCache::default());
     cache.track(&demands);
