@@ -26,6 +26,7 @@ mod guard;
 mod loops;
 mod namespace;
 mod policy_probe;
+mod reconciles;
 mod sources;
 mod state;
 mod stuck_pods;

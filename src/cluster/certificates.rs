@@ -313,7 +313,9 @@ mod tests {
     fn stored() -> StoredCertificates {
         let (names, lives) = (["hook.own.svc".to_owned()], Lifetimes::default());
         let mut certificates = StoredCertificates::default();
-        for step in [CertificateStep::CreateAuthority, CertificateStep::Sign(1), CertificateStep::CreateAuthority] {
+        for step in
+            [CertificateStep::CreateAuthority, CertificateStep::Sign(1), CertificateStep::CreateAuthority]
+        {
             certificates.execute(step, &names, &lives, at(0)).unwrap();
         }
         certificates
