@@ -7,6 +7,7 @@
 //! ```
 
 mod binding;
+mod conditions;
 mod findings;
 
 use std::path::{Path, PathBuf};
@@ -77,6 +78,7 @@ fn files(root: &Path) -> anyhow::Result<Vec<File>> {
     ];
     for language in [Language::English, Language::Chinese] {
         let samples = findings::samples(&root.join(language.folder()).join("findings.md"), language)?;
+        files.push(page(language, "conditions.md", conditions::page(language)));
         files.push(page(language, "findings.md", findings::page(language, &samples)));
     }
     Ok(files)
