@@ -1,7 +1,7 @@
 //! The rooms of `src/` and the arrows between them, as the design draws them. A room may use what its arrows reach.
 //!
 //! ```text
-//! bin → controller, cli → cluster, server → plan → model → api
+//! bin → args → controller, cli → cluster, server → plan → model → api
 //!       controller → cloud → model
 //! ```
 
@@ -12,8 +12,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and what it may use beside itself.
-const ARROWS: [(&str, &[&str]); 9] = [
-    ("bin", &["controller", "cli", "cloud", "cluster", "server", "plan", "model", "api"]),
+const ARROWS: [(&str, &[&str]); 10] = [
+    ("bin", &["args", "controller", "cli", "cloud", "cluster", "server", "plan", "model", "api"]),
+    ("args", &["controller", "cli", "cloud", "cluster", "server", "plan", "model", "api"]),
     ("controller", &["cloud", "cluster", "server", "plan", "model", "api"]),
     ("cli", &["cluster", "server", "plan", "model", "api"]),
     // Of one rank: each may use the other. Neither knows the cloud.
