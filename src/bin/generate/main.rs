@@ -9,6 +9,7 @@
 mod binding;
 mod conditions;
 mod findings;
+mod flags;
 
 use std::path::{Path, PathBuf};
 
@@ -75,6 +76,7 @@ fn files(root: &Path) -> anyhow::Result<Vec<File>> {
     let mut files = vec![
         File { path: "crds/acrcredentialbindings.yaml".to_owned(), text: serde_saphyr::to_string(&crd)? },
         page(Language::English, "binding.md", binding::page(&crd)?),
+        page(Language::English, "flags.md", flags::page()),
     ];
     for language in [Language::English, Language::Chinese] {
         let samples = findings::samples(&root.join(language.folder()).join("findings.md"), language)?;
