@@ -14,7 +14,7 @@ use crate::uninstall::acr;
 
 const NAME: &str = "acr-configuration";
 
-/// The ConfigMap's data with these namespaces.
+/// Returns the ConfigMap's data with these namespaces.
 fn data(namespaces: &str) -> Value {
     json!({
         "watch-namespace": namespaces,
@@ -23,7 +23,7 @@ fn data(namespaces: &str) -> Value {
     })
 }
 
-/// The ConfigMap with this data as a file.
+/// Returns the ConfigMap with this data as a file.
 fn file(lab: &Lab, data: Value) -> String {
     let path = lab.plane.dir().join("acr-configuration.json");
     std::fs::write(&path, json!({ "data": data }).to_string()).unwrap();
@@ -41,7 +41,7 @@ where
     serde_json::to_value(made.controller_owner_ref(&())).unwrap()
 }
 
-/// The spec of a Pod that names a Secret.
+/// Returns the spec of a Pod that names a Secret.
 fn naming(secret: &str) -> Value {
     json!({ "imagePullSecrets": [{ "name": secret }], "containers": [{ "name": "c", "image": "i" }] })
 }

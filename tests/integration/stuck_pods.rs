@@ -13,7 +13,8 @@ use crate::harness::{CONTROLLER, DOMAIN, Lab, NAMESPACE, SECRET, root, spec};
 
 const REFUSED: &str = "failed to authorize: failed to fetch anonymous token: 401 Unauthorized";
 
-/// A lab whose ReplicaSets make Pods, with the controller that heals; `files` are applied before it starts.
+/// Returns a lab whose ReplicaSets make Pods, with the controller that heals; `files` are applied before it
+/// starts.
 async fn lab(files: &[&str], heals: bool) -> Lab {
     let options = Options { controllers: vec!["replicaset-controller".to_owned()], ..Options::default() };
     let plane = crate::harness::installed_without(&[], options).await;
@@ -129,7 +130,7 @@ async fn a_pod_that_was_created_too_early_is_replaced_once_and_the_next_one_can_
             .metrics()
             .await
             .unwrap()
-            .contains("acr_stuck_pods_replaced_total{result=\"Success\"} 2")
+            .contains("acr_stuck_pods_replaced_total{result=\"success\"} 2")
     );
 }
 

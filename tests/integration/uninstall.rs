@@ -31,7 +31,7 @@ enum Way {
 }
 
 impl Way {
-    /// A plane that somebody lives in, and how it looks.
+    /// Returns a plane that somebody lives in, and how it looks.
     async fn plane(self) -> (Plane, BTreeMap<String, Value>) {
         let options = match self {
             Self::Webhook => Options::default().without_mutating_policies(),
@@ -44,7 +44,7 @@ impl Way {
         (plane, before)
     }
 
-    /// Whether a step of the README is for another way.
+    /// Returns whether a step of the README is for another way.
     fn leaves_out(self, step: &[String]) -> bool {
         let names = |part: &str| step.iter().any(|word| word.contains(part));
         names("webhook") && self != Self::Webhook || names("admission") && self != Self::Policy
@@ -79,7 +79,7 @@ fn differing(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) 
     all
 }
 
-/// The `kubectl` lines of the README under a heading, as they stand there.
+/// Returns the `kubectl` lines of the README under a heading, as they stand there.
 fn steps(readme: &str, heading: &str) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(root().join(readme)).unwrap();
     let section = text.split(heading).nth(1).unwrap().split("\n## ").next().unwrap();
@@ -170,7 +170,7 @@ async fn created(lab: &Lab) -> kube::Result<Vec<String>> {
     Ok(made.image_pull_secrets.unwrap_or_default().into_iter().map(|entry| entry.name).collect())
 }
 
-/// The plugin, as kubectl would start it.
+/// Returns the plugin, as kubectl would start it.
 pub fn acr(lab: &Lab, args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-acr"));
     command.args(args).env("KUBECONFIG", lab.plane.kubeconfig()).env_remove("KUBERNETES_SERVICE_HOST");

@@ -255,7 +255,7 @@ pub fn others() -> Vec<Attack> {
     ]
 }
 
-/// The right to write one webhook configuration, used for more.
+/// Returns the right to write one webhook configuration, used for more.
 pub fn webhooks() -> Vec<Attack> {
     const RULES: &str = "creation and update of ServiceAccounts only";
     const SERVICE: &str = "served by its Service";

@@ -76,7 +76,7 @@ enum Way {
 }
 
 impl Way {
-    /// The reason in the binding's condition where this way serves.
+    /// Returns the reason in the binding's condition where this way serves.
     fn reason(self) -> &'static str {
         match self {
             Way::Policy => "MutatingAdmissionPolicy",
@@ -279,7 +279,7 @@ impl Bench {
         Ok(())
     }
 
-    /// A namespace for one phase.
+    /// Returns a namespace for one phase.
     async fn namespace(&mut self, kind: &str) -> anyhow::Result<String> {
         self.phases += 1;
         let name = format!("{kind}-{}", self.phases);

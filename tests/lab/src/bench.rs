@@ -98,8 +98,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A debug build of the bare client would be a soft floor: becomes `cargo run --release` of the same command, and
-/// returns only if that cannot be started.
+/// Returns a debug build of the bare client would be a soft floor: becomes `cargo run --release` of the same
+/// command, and returns only if that cannot be started.
 pub(crate) fn again_in_release() -> anyhow::Error {
     println!("Build the bench itself in release: a slow floor would flatter the product");
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
@@ -151,7 +151,7 @@ impl Bench {
         Ok(())
     }
 
-    /// A phase begins: what was seen before it is nothing to it.
+    /// Returns a phase begins: what was seen before it is nothing to it.
     fn begin(&mut self) -> anyhow::Result<Start> {
         self.accounts.drain()?;
         self.secrets.drain()?;

@@ -24,7 +24,7 @@ pub(crate) struct Identity {
 }
 
 impl Authority {
-    /// A new authority, which nobody trusts yet.
+    /// Returns a new authority, which nobody trusts yet.
     pub fn new() -> anyhow::Result<Authority> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -35,7 +35,7 @@ impl Authority {
         Ok(Authority { issuer: Arc::new(Issuer::new(params, key)), certificate })
     }
 
-    /// The authority's own certificate, for those who shall trust it.
+    /// Returns the authority's own certificate, for those who shall trust it.
     pub fn pem(&self) -> &str {
         &self.certificate
     }
@@ -49,13 +49,14 @@ impl Authority {
         write_private(&folder.join("ca.crt"), self.pem())
     }
 
-    /// A certificate for a server that is reached by these names or addresses.
+    /// Returns a certificate for a server that is reached by these names or addresses.
     pub(crate) fn server(&self, names: &[&str]) -> anyhow::Result<Identity> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         self.sign(CertificateParams::new(names)?, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// A client certificate: the API server takes the common name for the user and the organization for a group.
+    /// Returns a client certificate: the API server takes the common name for the user and the organization
+    /// for a group.
     pub(crate) fn client(&self, user: &str, group: &str) -> anyhow::Result<Identity> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, user);

@@ -70,21 +70,22 @@ pub struct CloudConfig {
 }
 
 impl CloudConfig {
-    /// The world of the demonstration.
+    /// Returns the world of the demonstration.
     ///
     /// Account `1` owns the cluster in `cn-hangzhou` and the instances `cri-demo0001` (`cn-hangzhou`) and
     /// `cri-demo0002` (`cn-beijing`). Its roles have the documented rights: the node's
     /// `KubernetesWorkerRole-demo` and `acr-rrsa` may assume roles besides, `AliyunCSManagedAcrRole` may not.
     /// `acr-rrsa` trusts tokens of `acs:ram::1:oidc-provider/ack-rrsa-demo`, which exists once
     /// [`register_oidc_provider`](Cloud::register_oidc_provider) was called, for the ServiceAccount
-    /// `kube-system/aliyun-acr-credential-helper`. Its users are `puller` (documented rights), `retired` (inactive
-    /// key) and `stranger` (no rights).
+    /// `kube-system/aliyun-acr-credential-helper`. Its users are `puller` (documented rights), `retired`
+    /// (inactive key) and `stranger` (no rights).
     ///
     /// Account `2` owns `cri-demo0003` (`cn-hangzhou`) and the role `acr-pull`, which trusts
-    /// `KubernetesWorkerRole-demo`, `acr-rrsa` and its own user `partner-hopper` (`sts:AssumeRole` only); the user
-    /// `partner-puller` has the documented rights.
+    /// `KubernetesWorkerRole-demo`, `acr-rrsa` and its own user `partner-hopper` (`sts:AssumeRole` only); the
+    /// user `partner-puller` has the documented rights.
     ///
-    /// Either account has a Personal registry in `cn-hangzhou`. AccessKeys' secrets are drawn anew at each call.
+    /// Either account has a Personal registry in `cn-hangzhou`. AccessKeys' secrets are drawn anew at each
+    /// call.
     pub fn demo() -> Self {
         Self { world: demo::world(), port: 0 }
     }
@@ -124,7 +125,7 @@ impl Cloud {
         Ok(Self { shared, address, _running: Arc::new(running) })
     }
 
-    /// `http://127.0.0.1:<port>`.
+    /// Returns `http://127.0.0.1:<port>`.
     pub fn address(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -143,9 +144,9 @@ impl Cloud {
         result
     }
 
-    /// The JSON that ACK writes for its credential helper (role `AliyunCSManagedAcrRole` of the cluster's account)
-    /// under the key `addon.token.config`, with a new session of this length, which no cap shortens. Without that
-    /// role it holds an `error` instead, as ACK's does.
+    /// Returns the JSON that ACK writes for its credential helper (role `AliyunCSManagedAcrRole` of the
+    /// cluster's account) under the key `addon.token.config`, with a new session of this length, which no cap
+    /// shortens. Without that role it holds an `error` instead, as ACK's does.
     pub fn addon_token(&self, life: Duration) -> String {
         let now = self.now();
         addon::token(life, &mut self.shared.state(), now).to_string()
@@ -163,12 +164,12 @@ impl Cloud {
         self.shared.clock.set_skew(seconds);
     }
 
-    /// The present by the cloud's clock.
+    /// Returns the present by the cloud's clock.
     pub fn now(&self) -> Millis {
         self.shared.clock.now()
     }
 
-    /// Every request since the start or the last [`clear_calls`](Self::clear_calls), oldest first.
+    /// Returns every request since the start or the last [`clear_calls`](Self::clear_calls), oldest first.
     pub fn calls(&self) -> Vec<Call> {
         self.shared.state().calls.clone()
     }
@@ -198,30 +199,30 @@ impl Cloud {
         self.shared.state().faults.clear_all();
     }
 
-    /// Whether a registry would let this user in to this instance now.
+    /// Returns whether a registry would let this user in to this instance now.
     pub fn token_valid(&self, user: &str, token: &str, instance: &str) -> bool {
         self.lets_in((user, token), &Registry::Instance(instance.to_owned()), |_, _| true)
     }
 
-    /// Whether it would besides let them pull, which takes `cr:PullRepository` of the identity that asked for
-    /// the token.
+    /// Returns whether it would besides let them pull, which takes `cr:PullRepository` of the identity that
+    /// asked for the token.
     pub fn token_may_pull(&self, user: &str, token: &str, instance: &str) -> bool {
         self.lets_in((user, token), &Registry::Instance(instance.to_owned()), may_pull)
     }
 
-    /// Whether the Personal registry of this account and region would let this user in now.
+    /// Returns whether the Personal registry of this account and region would let this user in now.
     pub fn personal_token_valid(&self, user: &str, token: &str, account: &str, region: &str) -> bool {
         self.lets_in((user, token), &personal_registry(account, region), |_, _| true)
     }
 
-    /// Whether it would besides let them pull.
+    /// Returns whether it would besides let them pull.
     pub fn personal_token_may_pull(&self, user: &str, token: &str, account: &str, region: &str) -> bool {
         self.lets_in((user, token), &personal_registry(account, region), may_pull)
     }
 
-    /// Every secret string that was ever configured or handed out: AccessKeySecrets, security tokens, registry
-    /// tokens (alone and as `user:token`), metadata tokens, OIDC tokens that were shown, and what an addon token
-    /// has encrypted. For a test that searches all output for them.
+    /// Returns every secret string that was ever configured or handed out: AccessKeySecrets, security tokens,
+    /// registry tokens (alone and as `user:token`), metadata tokens, OIDC tokens that were shown, and what an
+    /// addon token has encrypted. For a test that searches all output for them.
     pub fn secrets(&self) -> Vec<String> {
         self.shared.state().vault.secrets()
     }

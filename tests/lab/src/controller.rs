@@ -51,7 +51,7 @@ pub struct ControllerOptions {
 }
 
 impl ControllerOptions {
-    /// A controller in `cn-hangzhou` that logs to `controller.log` beside its kubeconfig.
+    /// Returns a controller in `cn-hangzhou` that logs to `controller.log` beside its kubeconfig.
     pub fn new(
         binary: impl Into<PathBuf>,
         kubeconfig: impl Into<PathBuf>,
@@ -158,12 +158,12 @@ impl Controller {
         &self.options
     }
 
-    /// Its process id; another one after a restart.
+    /// Returns its process id; another one after a restart.
     pub fn pid(&self) -> u32 {
         lock(&self.child).pid()
     }
 
-    /// Whether it has not ended.
+    /// Returns whether it has not ended.
     pub fn is_running(&self) -> bool {
         lock(&self.child).is_running()
     }
@@ -239,7 +239,7 @@ impl Controller {
         Ok(Some(answer.text().await?))
     }
 
-    /// Whether `/livez` answers 200.
+    /// Returns whether `/livez` answers 200.
     pub async fn alive(&self) -> anyhow::Result<bool> {
         Ok(self.http.get(format!("http://{}/livez", self.address())).send().await?.status().is_success())
     }
@@ -250,7 +250,7 @@ impl Controller {
         Ok(answer.error_for_status()?.text().await?)
     }
 
-    /// The sum of a metric's samples whose line, name and labels, has each of the given parts.
+    /// Returns the sum of a metric's samples whose line, name and labels, has each of the given parts.
     pub async fn metric(&self, name: &str, parts: &[&str]) -> anyhow::Result<f64> {
         Ok(sum(&self.metrics().await?, name, parts))
     }
@@ -260,22 +260,22 @@ impl Controller {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// All that it logged, over restarts.
+    /// Returns all that it logged, over restarts.
     pub fn log(&self) -> String {
         lock(&self.child).log_text()
     }
 
-    /// The last lines that it logged.
+    /// Returns the last lines that it logged.
     pub fn log_tail(&self, lines: usize) -> String {
         lock(&self.child).log_tail(lines)
     }
 
-    /// The most memory that it ever held at once since its last start, in KiB.
+    /// Returns the most memory that it ever held at once since its last start, in KiB.
     pub fn peak_rss_kib(&self) -> anyhow::Result<u64> {
         lock(&self.child).peak_rss_kib()
     }
 
-    /// The processor time that it used since its last start.
+    /// Returns the processor time that it used since its last start.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         lock(&self.child).cpu()
     }

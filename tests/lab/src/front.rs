@@ -96,7 +96,7 @@ impl HttpsFront {
 }
 
 impl Shared {
-    /// An error closes the connection without an answer.
+    /// Returns an error closes the connection without an answer.
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> anyhow::Result<Reply> {
         if let Some(location) = self.redirected(&request) {
             let reply = Response::builder().status(StatusCode::FOUND).header(LOCATION, location);

@@ -105,7 +105,7 @@ async fn until_told() -> anyhow::Result<()> {
     Ok(tokio::signal::ctrl_c().await?)
 }
 
-/// The controller to measure: the one that is given, or a release build of the one here.
+/// Returns the controller to measure: the one that is given, or a release build of the one here.
 async fn shipped(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(binary) = given {
         return Ok(binary.to_owned());

@@ -76,7 +76,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// An API server that knows no MutatingAdmissionPolicy, as those before Kubernetes 1.36.
+    /// Returns an API server that knows no MutatingAdmissionPolicy, as those before Kubernetes 1.36.
     #[must_use]
     pub fn without_mutating_policies(mut self) -> Options {
         let off = [
@@ -129,8 +129,9 @@ impl Plane {
         }
     }
 
-    /// The plane that the tests of one process share, started by the first that asks. They keep out of each
-    /// other's way by namespaces; it goes with the process, by the watchdog, since a static is never dropped.
+    /// Returns the plane that the tests of one process share, started by the first that asks. They keep out
+    /// of each other's way by namespaces; it goes with the process, by the watchdog, since a static is never
+    /// dropped.
     pub async fn shared() -> anyhow::Result<&'static Plane> {
         static SHARED: tokio::sync::OnceCell<Plane> = tokio::sync::OnceCell::const_new();
         SHARED.get_or_try_init(|| Plane::start(Options::default())).await
@@ -184,23 +185,23 @@ impl Plane {
         })
     }
 
-    /// The plane's own directory: logs, keys, kubeconfigs. Gone with the plane.
+    /// Returns the plane's own directory: logs, keys, kubeconfigs. Gone with the plane.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The API server's address.
+    /// Returns the API server's address.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// A kubeconfig that may do everything.
+    /// Returns a kubeconfig that may do everything.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 
-    /// A client that may do everything. A new one each time, since a client belongs to the runtime that it is
-    /// made in, and a plane that several tests share outlives theirs.
+    /// Returns a client that may do everything. A new one each time, since a client belongs to the runtime
+    /// that it is made in, and a plane that several tests share outlives theirs.
     pub fn client(&self) -> Client {
         self.admin.client()
     }
@@ -214,7 +215,7 @@ impl Plane {
         Ok(path)
     }
 
-    /// A client that has a ServiceAccount's rights.
+    /// Returns a client that has a ServiceAccount's rights.
     pub async fn service_account_client(&self, namespace: &str, name: &str) -> anyhow::Result<Client> {
         let path = self.service_account_kubeconfig(namespace, name).await?;
         access::client(&access::read_kubeconfig(&path).await?)
@@ -233,7 +234,7 @@ impl Plane {
         Ok(())
     }
 
-    /// The keys that ServiceAccount tokens are checked with, as the API server publishes them.
+    /// Returns the keys that ServiceAccount tokens are checked with, as the API server publishes them.
     pub async fn jwks(&self) -> anyhow::Result<serde_json::Value> {
         let request = hyper::Request::get("/openid/v1/jwks").body(Vec::new())?;
         Ok(serde_json::from_str(&self.client().request_text(request).await?)?)
@@ -251,17 +252,18 @@ impl Plane {
         Ok(())
     }
 
-    /// The audit log.
+    /// Returns the audit log.
     pub fn audit(&self) -> Audit {
         Audit::new(self.dir().join("audit.log"))
     }
 
-    /// The API server's process, for its memory, processor time and log. After a restart it is another one.
+    /// Returns the API server's process, for its memory, processor time and log. After a restart it is
+    /// another one.
     pub fn api_server(&self) -> Arc<Child> {
         Arc::clone(&lock(&self.api_server))
     }
 
-    /// The controller manager's process.
+    /// Returns the controller manager's process.
     pub fn controller_manager(&self) -> &Child {
         &self.controller_manager
     }
@@ -297,7 +299,7 @@ impl Plane {
     }
 }
 
-/// Whether a program did not start because another had taken its port.
+/// Returns whether a program did not start because another had taken its port.
 pub(crate) fn lost_port(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("address already in use")
 }

@@ -70,7 +70,8 @@ fn tell_watchdog(line: &str) -> anyhow::Result<()> {
     writeln!(pipe, "{line}").context("the watchdog is gone")
 }
 
-/// A poisoned lock only says that a test panicked elsewhere; what is behind these locks is still whole.
+/// Returns a poisoned lock only says that a test panicked elsewhere; what is behind these locks is still
+/// whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -93,7 +94,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// A new directory whose name begins with `prefix`, readable by us alone.
+    /// Returns a new directory whose name begins with `prefix`, readable by us alone.
     pub fn new(prefix: &str) -> anyhow::Result<Scratch> {
         let dir = tempfile::Builder::new().prefix(prefix).tempdir().context("no temporary directory")?;
         remove_at_end(dir.path())?;
@@ -123,7 +124,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program whose standard output and error are appended to `log`.
+    /// Returns a program whose standard output and error are appended to `log`.
     pub fn new(program: impl AsRef<Path>, log: impl Into<PathBuf>) -> Program {
         let program = program.as_ref();
         let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
@@ -192,17 +193,17 @@ pub struct Child {
 }
 
 impl Child {
-    /// The process id, which stays after the end.
+    /// Returns the process id, which stays after the end.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// The program's file name, for messages.
+    /// Returns the program's file name, for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The file that holds what the process printed.
+    /// Returns the file that holds what the process printed.
     pub fn log(&self) -> PathBuf {
         self.log.clone()
     }
@@ -212,7 +213,7 @@ impl Child {
         std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
-    /// The last lines of what the process printed, for an error message.
+    /// Returns the last lines of what the process printed, for an error message.
     pub fn log_tail(&self, lines: usize) -> String {
         let text = self.log_text();
         let all: Vec<&str> = text.lines().collect();
@@ -229,7 +230,7 @@ impl Child {
         kill_process(self.raw_pid()?, signal).with_context(|| format!("no signal for {}", self.name))
     }
 
-    /// Whether the process has not ended yet. A stopped one (SIGSTOP) is running.
+    /// Returns whether the process has not ended yet. A stopped one (SIGSTOP) is running.
     pub fn is_running(&self) -> bool {
         matches!(lock(&self.inner).try_wait(), Ok(None))
     }
@@ -266,7 +267,7 @@ impl Child {
         let _ = inner.wait();
     }
 
-    /// The most memory that the process ever held at once, in KiB (`VmHWM`); only while it runs.
+    /// Returns the most memory that the process ever held at once, in KiB (`VmHWM`); only while it runs.
     pub fn peak_rss_kib(&self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         status
@@ -276,7 +277,7 @@ impl Child {
             .with_context(|| format!("{} ({}) has no VmHWM: has it ended?", self.name, self.pid))
     }
 
-    /// The processor time that the process used so far, in user and system mode; only while it runs.
+    /// Returns the processor time that the process used so far, in user and system mode; only while it runs.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
         // The second field is the name in brackets, which may hold spaces; what follows has none.

@@ -93,12 +93,13 @@ impl Registry {
         Ok(Registry { child, tokens, authority, admin, port, dir })
     }
 
-    /// Its address, as an image's name begins and as a key of a `.dockerconfigjson` reads: `127.0.0.1:<port>`.
+    /// Returns its address, as an image's name begins and as a key of a `.dockerconfigjson` reads:
+    /// `127.0.0.1:<port>`.
     pub fn domain(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// The certificate of the authority that signed those of the registry and of its token service.
+    /// Returns the certificate of the authority that signed those of the registry and of its token service.
     pub fn ca_pem(&self) -> &str {
         self.authority.pem()
     }
@@ -108,12 +109,12 @@ impl Registry {
         self.tokens.address().to_string()
     }
 
-    /// The registry's process, for its log.
+    /// Returns the registry's process, for its log.
     pub fn process(&self) -> &Child {
         &self.child
     }
 
-    /// A `.dockerconfigjson` with one login, for this registry.
+    /// Returns a `.dockerconfigjson` with one login, for this registry.
     pub fn docker_config(&self, user: &str, password: &str) -> String {
         let auth = STANDARD.encode(format!("{user}:{password}"));
         json!({ "auths": { self.domain(): { "auth": auth } } }).to_string()

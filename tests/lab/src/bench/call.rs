@@ -42,23 +42,23 @@ struct Metadata {
 }
 
 impl Call {
-    /// A create by POST to a collection.
+    /// Returns a create by POST to a collection.
     pub(crate) fn create(path: impl Into<String>, body: &Value) -> Call {
         Call::new(Method::POST, path.into(), "application/json", body)
     }
 
-    /// A server-side apply without force.
+    /// Returns a server-side apply without force.
     pub(super) fn apply(path: &str, body: &Value) -> Call {
         Call::new(Method::PATCH, format!("{path}?fieldManager=bench"), "application/apply-patch+yaml", body)
     }
 
-    /// A merge patch.
+    /// Returns a merge patch.
     pub(super) fn merge(path: &str, body: &Value) -> Call {
         let path = format!("{path}?fieldManager=bench");
         Call::new(Method::PATCH, path, "application/merge-patch+json", body)
     }
 
-    /// A delete.
+    /// Returns a delete.
     pub(super) fn delete(path: String) -> Call {
         Call { method: Method::DELETE, path, content_type: "application/json", body: Vec::new() }
     }

@@ -83,7 +83,7 @@ impl Group {
         self.places.len()
     }
 
-    /// The name of one of the namespaces; they repeat after the last.
+    /// Returns the name of one of the namespaces; they repeat after the last.
     pub(super) fn namespace(&self, index: usize) -> &str {
         &self.places[index % self.places.len()].namespace
     }
@@ -99,7 +99,7 @@ impl Group {
         self.fill_as(transport, template, FLOOR_SECRET, range).await
     }
 
-    /// The same under another Secret name, so that one group can be filled again and again.
+    /// Returns the same under another Secret name, so that one group can be filled again and again.
     pub(super) async fn fill_as(
         &mut self,
         transport: &Transport,
@@ -207,7 +207,7 @@ impl Template {
     }
 }
 
-/// The same `config.json` with its passwords read backwards: another content of the same size.
+/// Returns the same `config.json` with its passwords read backwards: another content of the same size.
 fn reversed(config: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut config: Value = serde_json::from_slice(config).context("the Secret holds no JSON")?;
     let logins = config["auths"].as_object_mut().context("the Secret has no auths")?;

@@ -18,7 +18,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// A figure that stands by itself.
+    /// Returns a figure that stands by itself.
     pub(super) fn plain(job: &str, measured: String, reach: &str, met: bool) -> Row {
         Row {
             job: job.to_owned(),
@@ -30,12 +30,12 @@ impl Row {
         }
     }
 
-    /// A figure for which no goal was set.
+    /// Returns a figure for which no goal was set.
     pub(super) fn free(job: &str, measured: String) -> Row {
         Row { met: None, ..Row::plain(job, measured, "", true) }
     }
 
-    /// A time beside that of bare requests.
+    /// Returns a time beside that of bare requests.
     pub(super) fn against(job: &str, took: Duration, floor: Duration, most: f64) -> Row {
         let ratio = ratio(took, floor);
         Row {
@@ -48,7 +48,8 @@ impl Row {
         }
     }
 
-    /// A race window beside the create calls that open it; `most` is for p50 and p99, or there is no goal.
+    /// Returns a race window beside the create calls that open it; `most` is for p50 and p99, or there is no
+    /// goal.
     pub(super) fn race(job: &str, windows: &Spans, creates: &Spans, most: Option<(f64, f64)>) -> Row {
         let (middle, end) = (ratio(windows.p50(), creates.p50()), ratio(windows.p99(), creates.p99()));
         Row {
@@ -139,12 +140,12 @@ impl Report {
         self.costs.push(cost);
     }
 
-    /// The most memory that the controller held in any phase, in KiB.
+    /// Returns the most memory that the controller held in any phase, in KiB.
     pub(super) fn peak_rss_kib(&self) -> u64 {
         self.costs.iter().map(|cost| cost.peak_rss_kib).max().unwrap_or_default()
     }
 
-    /// The processor time of all phases.
+    /// Returns the processor time of all phases.
     pub(super) fn cpu(&self) -> Duration {
         self.costs.iter().map(|cost| cost.cpu).sum()
     }
@@ -169,7 +170,7 @@ impl Report {
         self.costs.iter().map(cells).collect()
     }
 
-    /// The figures as text with aligned columns; what each phase cost was said when it ended.
+    /// Returns the figures as text with aligned columns; what each phase cost was said when it ended.
     pub(super) fn text(&self) -> String {
         let rows: Vec<_> =
             std::iter::once(ROWS.map(str::to_owned)).chain(self.rows.iter().map(Row::cells)).collect();
@@ -189,7 +190,7 @@ impl Report {
         text
     }
 
-    /// Both tables in Markdown, as they stand in the README.
+    /// Returns both tables in Markdown, as they stand in the README.
     pub(super) fn markdown(&self) -> String {
         let rows: Vec<_> = self.rows.iter().map(Row::cells).collect();
         let (figures, costs) = (table(&ROWS, &rows), table(&COSTS, &self.cost_rows()));
@@ -197,7 +198,7 @@ impl Report {
     }
 }
 
-/// A table in Markdown.
+/// Returns a table in Markdown.
 pub(crate) fn table<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> String {
     let mut text = format!("| {} |\n|{}\n", head.join(" | "), " --- |".repeat(N));
     for row in rows {
@@ -206,7 +207,7 @@ pub(crate) fn table<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> S
     text
 }
 
-/// An amount of memory.
+/// Returns an amount of memory.
 pub(crate) fn mebibytes(kib: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "the memory of a process is far below 2^53 KiB")]
     let mebibytes = kib as f64 / 1024.0;

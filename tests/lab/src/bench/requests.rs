@@ -105,8 +105,8 @@ fn listed(counts: &BTreeMap<String, usize>) -> String {
     each.join(", ")
 }
 
-/// The most intervals that overlap, from the moments in which one begins (`true`) or ends. Of two at the same moment
-/// the end comes first.
+/// Returns the most intervals that overlap, from the moments in which one begins (`true`) or ends. Of two at
+/// the same moment the end comes first.
 fn most_at_once(mut moments: Vec<(Timestamp, bool)>) -> usize {
     moments.sort_unstable();
     let (mut now, mut most) = (0_usize, 0);
@@ -117,7 +117,8 @@ fn most_at_once(mut moments: Vec<(Timestamp, bool)>) -> usize {
     most
 }
 
-/// Whether a request changes what the cluster stores. A review of one's own rights is a POST, and stores nothing.
+/// Returns whether a request changes what the cluster stores. A review of one's own rights is a POST, and
+/// stores nothing.
 fn changes(event: &AuditEvent) -> bool {
     event.is_write() && event.api_group != "authorization.k8s.io"
 }

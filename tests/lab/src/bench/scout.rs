@@ -28,7 +28,7 @@ const CACHE: &str = "acr-credential-cache";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A binding with two registries for all ServiceAccounts of some namespaces.
+/// Returns a binding with two registries for all ServiceAccounts of some namespaces.
 pub(super) fn binding(name: &str, namespaces: &str) -> Call {
     let object = json!({
         "apiVersion": "acrcredential.dev/v1alpha1",
@@ -46,7 +46,7 @@ pub(super) fn binding(name: &str, namespaces: &str) -> Call {
     Call::create(BINDINGS, &object)
 }
 
-/// A patch of the binding that asks for fresh tokens.
+/// Returns a patch of the binding that asks for fresh tokens.
 pub(super) fn refresh(name: &str, value: &str) -> Call {
     let annotations: Value = json!({ "acrcredential.dev/refresh-at": value });
     Call::merge(&format!("{BINDINGS}/{name}"), &json!({ "metadata": { "annotations": annotations } }))

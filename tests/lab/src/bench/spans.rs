@@ -15,7 +15,7 @@ impl Spans {
         self.0.len()
     }
 
-    /// The smallest span that so many per cent of all do not exceed; zero where there is none.
+    /// Returns the smallest span that so many per cent of all do not exceed; zero where there is none.
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
@@ -47,7 +47,7 @@ fn millis(span: Duration) -> f64 {
     span.as_secs_f64() * 1000.0
 }
 
-/// A length in seconds.
+/// Returns a length in seconds.
 pub(crate) fn seconds(span: Duration) -> String {
     format!("{:.2} s", span.as_secs_f64())
 }
@@ -57,7 +57,7 @@ pub(super) fn ratio(span: Duration, of: Duration) -> f64 {
     span.as_secs_f64() / of.as_secs_f64().max(f64::EPSILON)
 }
 
-/// A number as a reader would write it.
+/// Returns a number as a reader would write it.
 pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -64,7 +64,7 @@ impl Transport {
         Ok(Transport { kind, clients })
     }
 
-    /// The client for a worker.
+    /// Returns the client for a worker.
     pub(crate) fn client(&self, worker: usize) -> Client {
         self.clients[worker % self.clients.len()].clone()
     }

@@ -84,12 +84,12 @@ impl Watch {
         Ok(Watch { path, sightings, task })
     }
 
-    /// The next sighting.
+    /// Returns the next sighting.
     pub(super) async fn next(&mut self) -> anyhow::Result<Sighting> {
         self.sightings.recv().await.with_context(|| format!("the watch on {} is over", self.path))?
     }
 
-    /// The next one that `wanted` says yes to.
+    /// Returns the next one that `wanted` says yes to.
     pub(super) async fn find(&mut self, wanted: impl Fn(&Sighting) -> bool) -> anyhow::Result<Sighting> {
         loop {
             let sighting = self.next().await?;
@@ -134,7 +134,7 @@ async fn watch(
     Ok(())
 }
 
-/// The time from one moment to another; none if the other came first.
+/// Returns the time from one moment to another; none if the other came first.
 pub(super) fn from_to(from: Instant, to: Instant) -> Duration {
     to.saturating_duration_since(from)
 }

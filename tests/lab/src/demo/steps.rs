@@ -85,7 +85,7 @@ impl Demo {
         Ok(secret)
     }
 
-    /// The cloud is asked, not the product, whether what stands in a Secret opens a registry.
+    /// Returns the cloud is asked, not the product, whether what stands in a Secret opens a registry.
     fn registry_takes(&self, namespace: &str, secret: &Secret) -> anyhow::Result<()> {
         let content = pull_secret(secret).context("the Secret is not whole")?;
         ensure!(!content.auths.is_empty(), "the Secret in {namespace} names no registry");

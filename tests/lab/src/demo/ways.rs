@@ -54,7 +54,7 @@ impl Demo {
         self.show(&["get", "acb", "-o", "wide"]).await
     }
 
-    /// The pair is never shown, so no command is either.
+    /// Returns the pair is never shown, so no command is either.
     async fn key_pair_stands(&self) -> anyhow::Result<()> {
         let key = self.cloud.world(|world| {
             let user = world.user_mut("2", "partner-puller");

@@ -37,12 +37,12 @@ pub(super) struct Action {
 }
 
 impl Pace {
-    /// A length of the cloud's time as it passes here.
+    /// Returns a length of the cloud's time as it passes here.
     pub(super) fn compressed(&self, length: Duration) -> Duration {
         length / self.speed
     }
 
-    /// A length that passed here, in minutes of the cloud.
+    /// Returns a length that passed here, in minutes of the cloud.
     pub(super) fn minutes(&self, passed: Duration) -> f64 {
         passed.as_secs_f64() * f64::from(self.speed) / MINUTE.as_secs_f64()
     }
@@ -53,12 +53,12 @@ impl Pace {
         life - THRESHOLD
     }
 
-    /// The fewest token calls an hour that an identity's registries need.
+    /// Returns the fewest token calls an hour that an identity's registries need.
     pub(super) fn fewest_tokens(&self, way: &Way) -> f64 {
         EACH as f64 * an_hour(self.longest_use(way))
     }
 
-    /// The fewest rounds an hour: all tokens can be renewed in one go.
+    /// Returns the fewest rounds an hour: all tokens can be renewed in one go.
     pub(super) fn fewest_rounds(&self) -> f64 {
         an_hour(TOKEN_LIFE - THRESHOLD)
     }

@@ -43,7 +43,7 @@ impl Round {
 }
 
 impl Window {
-    /// The rounds that began after one moment and before another, at which a round began too.
+    /// Returns the rounds that began after one moment and before another, at which a round began too.
     pub(super) fn between(calls: &[Call], after: Millis, end: Millis) -> Option<Window> {
         let rounds: Vec<Round> =
             rounds(calls).filter(|round| round.begin() > after && round.begin() < end).collect();
@@ -60,13 +60,13 @@ impl Window {
         between(self.begin(), self.end)
     }
 
-    /// The round that a moment falls in, if it is within the window.
+    /// Returns the round that a moment falls in, if it is within the window.
     pub(super) fn round_at(&self, at: Millis) -> Option<usize> {
         let begun = self.rounds.iter().take_while(|round| round.begin() <= at).count();
         begun.checked_sub(1).filter(|_| at < self.end)
     }
 
-    /// All calls.
+    /// Returns all calls.
     pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
         self.rounds.iter().flat_map(|round| &round.calls)
     }

@@ -73,8 +73,9 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    /// Whether the request would change what the cluster holds. Dry runs, reviews and token requests do not:
-    /// they are questions asked by POST. Leases are left out: they are renewed by the clock, at rest too.
+    /// Returns whether the request would change what the cluster holds. Dry runs, reviews and token requests
+    /// do not: they are questions asked by POST. Leases are left out: they are renewed by the clock, at rest
+    /// too.
     pub fn is_write(&self) -> bool {
         matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
             && !self.request_uri.contains("dryRun=")
@@ -83,7 +84,7 @@ impl AuditEvent {
             && self.subresource != "token"
     }
 
-    /// The resource with its subresource, as RBAC writes it: `serviceaccounts/token`.
+    /// Returns the resource with its subresource, as RBAC writes it: `serviceaccounts/token`.
     pub fn target(&self) -> String {
         if self.subresource.is_empty() {
             self.resource.clone()
@@ -160,7 +161,8 @@ impl Audit {
         Audit { path }
     }
 
-    /// The point that the log has come to: the end of its last whole line, since one may be under way.
+    /// Returns the point that the log has come to: the end of its last whole line, since one may be under
+    /// way.
     pub fn mark(&self) -> anyhow::Result<Mark> {
         let mut file = File::open(&self.path).context("no audit log")?;
         let mut end = file.seek(SeekFrom::End(0))?;
