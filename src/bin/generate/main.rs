@@ -10,6 +10,7 @@ mod binding;
 mod conditions;
 mod findings;
 mod flags;
+mod metrics;
 
 use std::path::{Path, PathBuf};
 
@@ -76,6 +77,7 @@ fn files(root: &Path) -> anyhow::Result<Vec<File>> {
     let mut files = vec![
         File { path: "crds/acrcredentialbindings.yaml".to_owned(), text: serde_saphyr::to_string(&crd)? },
         page(Language::English, "binding.md", binding::page(&crd)?),
+        page(Language::English, "metrics.md", metrics::page()),
         page(Language::English, "flags.md", flags::page()),
     ];
     for language in [Language::English, Language::Chinese] {

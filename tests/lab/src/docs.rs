@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
-/// A command block of a page.
+/// A fenced block of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// Path of the page from the root of the repository, such as `docs/install.md`.
@@ -15,11 +15,18 @@ pub struct Block {
     pub heading: String,
     /// Line of the page, from 1.
     pub line: usize,
+    /// Language of the fence, such as `sh`.
+    pub language: String,
     /// The text between its fences.
     pub text: String,
 }
 
 impl Block {
+    /// Returns whether the block holds commands.
+    pub fn is_commands(&self) -> bool {
+        self.language == "sh"
+    }
+
     /// Returns the commands of the block: lines without comments, continued lines joined.
     pub fn commands(&self) -> Vec<String> {
         let joined = self.text.replace("\\\n", " ");
@@ -45,7 +52,7 @@ pub struct Page {
     pub text: String,
     /// Texts of its headings, in order.
     pub headings: Vec<String>,
-    /// Its blocks in the language `sh`.
+    /// Its fenced blocks.
     pub blocks: Vec<Block>,
     /// Its links and pictures.
     pub links: Vec<Link>,
@@ -85,10 +92,22 @@ pub fn page(path: &str) -> anyhow::Result<Page> {
 /// A page that cannot be read, or no block under the heading.
 pub fn commands(path: &str, heading: &str) -> anyhow::Result<Vec<String>> {
     let page = page(path)?;
-    let blocks = page.blocks.iter().filter(|block| block.heading == heading);
+    let blocks = page.blocks.iter().filter(|block| block.is_commands() && block.heading == heading);
     let commands: Vec<String> = blocks.flat_map(Block::commands).collect();
     ensure!(!commands.is_empty(), "{path} has no command block under the heading {heading:?}");
     Ok(commands)
+}
+
+/// Returns the first block in a language under a heading.
+///
+/// # Errors
+/// A page that cannot be read, or no such block.
+pub fn block(path: &str, heading: &str, language: &str) -> anyhow::Result<String> {
+    let blocks = page(path)?.blocks.into_iter();
+    let mut fitting = blocks.filter(|block| block.heading == heading && block.language == language);
+    let block =
+        fitting.next().with_context(|| format!("{path} has no {language} block under {heading:?}"))?;
+    Ok(block.text)
 }
 
 /// Returns the anchors of a page, in the way of GitHub and mdBook: a repeated one gets a number.
@@ -146,10 +165,14 @@ fn parse(path: &str, text: String) -> Page {
         match event {
             Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
             Event::End(TagEnd::Heading(_)) => page.headings.extend(heading.take()),
-            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(language))) if &*language == "sh" => {
-                let heading = page.headings.last().cloned().unwrap_or_default();
-                let path = page.path.clone();
-                block = Some(Block { page: path, heading, line: line(range.start), text: String::new() });
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(language))) => {
+                block = Some(Block {
+                    page: page.path.clone(),
+                    heading: page.headings.last().cloned().unwrap_or_default(),
+                    line: line(range.start),
+                    language: language.to_string(),
+                    text: String::new(),
+                });
             }
             Event::End(TagEnd::CodeBlock) => page.blocks.extend(block.take()),
             Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
@@ -185,7 +208,10 @@ mod tests {
             page.links.iter().map(|link| link.target.as_str()).collect::<Vec<_>>(),
             ["c.md", "y.md#z"]
         );
-        assert_eq!(page.blocks.len(), 1);
+        assert_eq!(
+            page.blocks.iter().map(|block| block.language.as_str()).collect::<Vec<_>>(),
+            ["sh", "console"]
+        );
         assert_eq!((page.blocks[0].heading.as_str(), page.blocks[0].line), ("Two words", 9));
         assert_eq!(page.blocks[0].commands(), ["a --b", "kubectl x#y    z"]);
     }
