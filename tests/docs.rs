@@ -213,14 +213,26 @@ fn every_code_and_every_reason_is_reported_by_the_code_and_expected_by_a_test() 
         }
     }
     for reason in Reason::ALL {
-        if !Regex::new(&format!(r"\bReason::{reason}\b")).unwrap().is_match(&code) {
+        let name = Regex::new(&format!(r"\bReason::{reason}\b")).unwrap();
+        if !name.is_match(&code) {
             missing.push(format!("the code never reports {reason}"));
         }
-        if !tests.contains(&format!("\"{reason}\"")) && !tests.contains(&format!("Reason::{reason}")) {
+        if name.find_iter(&tests).count() < 2 && !tests.contains(&format!("\"{reason}\"")) {
             missing.push(format!("no test expects {reason}"));
         }
     }
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn every_reason_that_a_person_resolves_is_in_the_troubleshooting_page() {
+    let pages = all();
+    for page in ["docs/troubleshooting.md", "docs/zh-CN/troubleshooting.md"] {
+        let named = |reason: &&Reason| pages[page].text.contains(&format!("`{reason}`"));
+        let missing: Vec<&Reason> =
+            Reason::ALL.iter().filter(|reason| reason.needs_human()).filter(|reason| !named(reason)).collect();
+        assert!(missing.is_empty(), "{page}: {missing:?}");
+    }
 }
 
 /// The first screen of the README shows how to install, in three commands.
