@@ -229,8 +229,11 @@ fn every_reason_that_a_person_resolves_is_in_the_troubleshooting_page() {
     let pages = all();
     for page in ["docs/troubleshooting.md", "docs/zh-CN/troubleshooting.md"] {
         let named = |reason: &&Reason| pages[page].text.contains(&format!("`{reason}`"));
-        let missing: Vec<&Reason> =
-            Reason::ALL.iter().filter(|reason| reason.needs_human()).filter(|reason| !named(reason)).collect();
+        let missing: Vec<&Reason> = Reason::ALL
+            .iter()
+            .filter(|reason| reason.needs_human())
+            .filter(|reason| !named(reason))
+            .collect();
         assert!(missing.is_empty(), "{page}: {missing:?}");
     }
 }
