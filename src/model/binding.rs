@@ -243,7 +243,7 @@ fn identity(entry: &RegistryEntry, invalid: &mut FieldsBelow<'_>) -> Option<Iden
         Some(Some(role)) => Some(role),
         None => None,
     };
-    Some(Identity { base: base?, assume, session_seconds: session_seconds? })
+    Some(Identity { source: base?, assume, session_seconds: session_seconds? })
 }
 
 fn namespace_selection(spec: &WatchNamespaces, invalid: &mut InvalidFields) -> Selection {

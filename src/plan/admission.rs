@@ -5,8 +5,9 @@ mod parameters;
 
 pub use self::parameters::{PolicyParameters, parameters};
 
+use super::resolved_binding::Phase;
 use super::service_account::{Want, pull_secrets};
-use super::snapshot::{Phase, Snapshot};
+use super::snapshot::Snapshot;
 use super::view::{NamespaceFacts, ServiceAccountView};
 use crate::model::Binding;
 use crate::model::coverage::NamedLabels;

@@ -6,13 +6,13 @@ use kube::Client;
 use super::error::{WithdrawError, of};
 use crate::api::names;
 use crate::cluster::owned::is_labelled;
-use crate::cluster::parameters::Parameters;
-use crate::cluster::webhook::Configuration;
+use crate::cluster::parameters::ParametersWriter;
+use crate::cluster::webhook::WebhookWriter;
 
 /// Removes our configuration of admission, or previews the removal. Returns the removed objects.
 pub(super) async fn stop(client: &Client, namespace: &str, act: bool) -> Result<Vec<String>, WithdrawError> {
     let mut removed_objects = Vec::new();
-    let configuration = Configuration::new(client.clone());
+    let configuration = WebhookWriter::new(client.clone());
     let existing = configuration.read().await.map_err(of("the webhook's configuration cannot be read"))?;
     if let Some(existing) = existing.filter(is_labelled) {
         if act {
@@ -21,8 +21,8 @@ pub(super) async fn stop(client: &Client, namespace: &str, act: bool) -> Result<
         }
         removed_objects.push(format!("MutatingWebhookConfiguration {}", names::WEBHOOK_NAME));
     }
-    let parameters = Parameters::new(client.clone(), namespace);
-    if parameters.stand().await.map_err(of("the ConfigMap of the admission policy cannot be read"))? {
+    let parameters = ParametersWriter::new(client.clone(), namespace);
+    if parameters.exists().await.map_err(of("the ConfigMap of the admission policy cannot be read"))? {
         if act {
             let removed = parameters.remove().await;
             removed.map_err(of("the ConfigMap of the admission policy cannot be deleted"))?;

@@ -10,7 +10,7 @@ use super::Webhook;
 use crate::controller::state::SharedState;
 use crate::plan::admission::enabling;
 use crate::server::admin::Readiness;
-use crate::server::admission::{Answers, router};
+use crate::server::admission::{AdmissionHandler, router};
 use crate::server::{Metrics, tls};
 
 /// The part of readiness that the webhook is. A replica that is ready is asked: it must have its certificate by then,
@@ -47,11 +47,11 @@ impl Webhook {
             }
         };
         let shared = parts.shared.clone();
-        let answers = Answers {
+        let answers = AdmissionHandler {
             snapshot: Arc::new(move || shared.snapshot()),
             index: parts.shared.index.clone(),
             metrics: parts.metrics.clone(),
-            room: Arc::default(),
+            slots: Arc::default(),
         };
         let serve = async {
             parts.readiness.complete_but(PART).await;

@@ -67,7 +67,7 @@ async fn a_secret_that_cannot_be_used_is_told_and_the_last_good_certificate_stay
     let patch = json!({ "stringData": { "certificates.json": "{\"leaf\": \"canary\"" } });
     secrets.patch(NAME, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     lab.until("the log says the cure", async || {
-        lab.controller.log().contains("delete the Secret, and the controller makes it anew")
+        lab.controller.log().contains("delete the Secret, and the controller creates it again")
     })
     .await;
     assert!(!lab.controller.log().contains("canary"));

@@ -125,7 +125,7 @@ fn rrsa() {
 fn role_assumption() {
     let printed = convert(&read(ROLE_ASSUMPTION));
     assert_eq!(marks(&printed), ["E acr-registry-info[0].assumeRoleARN:4"]);
-    assert!(told(&printed).contains("is no ARN of the form acs:ram::<account>:role/<name>"));
+    assert!(told(&printed).contains("is not an ARN of the form acs:ram::<account>:role/<name>"));
     assert_eq!(printed.spec, None);
 
     let conversion = cleanly(ROLE_ASSUMPTION);
