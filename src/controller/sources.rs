@@ -16,7 +16,7 @@ use super::{Clients, clock};
 use crate::api::{Reason, names};
 use crate::cloud::{AccessKeyPair, CloudError, IdentitySources, OidcToken, Retry};
 use crate::cluster::error::CallError;
-use crate::cluster::named_secret::{Data, NamedSecret, Seen};
+use crate::cluster::named_secret::{NamedSecret, SecretData, SecretState};
 use crate::cluster::oidc_token::{AUDIENCE, TokenRequester};
 use crate::model::identity::CredentialSource;
 
@@ -85,7 +85,7 @@ impl ClusterSources {
         let begin = || {
             let (shared, pair) = (self.shared.clone(), role == Role::Pair);
             let secret: Box<str> = name.into();
-            Arc::new(NamedSecret::watch(self.client.clone(), (namespace, name), move |seen| {
+            Arc::new(NamedSecret::watch(self.client.clone(), namespace, name, move |seen| {
                 shared.source_changed(&secret, pair, seen);
             }))
         };
@@ -96,29 +96,29 @@ impl ClusterSources {
         let place = format!("Secret {}/{secret}", self.namespace);
         let missing = |message: String| CloudError::new(Reason::SecretNotFound, Retry::Rarely, message);
         match self.secret((&self.namespace, secret), Role::Pair).now().await {
-            Seen::Present(data) => pair_in(&data, "accessKeyId", "accessKeySecret").ok_or_else(|| {
+            SecretState::Present(data) => pair_in(&data, "accessKeyId", "accessKeySecret").ok_or_else(|| {
                 missing(format!("the {place} lacks accessKeyId or accessKeySecret; give it both"))
             }),
-            Seen::Absent => Err(missing(format!(
+            SecretState::Absent => Err(missing(format!(
                 "the {place} does not exist; create it with the keys accessKeyId and accessKeySecret"
             ))),
-            Seen::Refused(CallError::Forbidden(_)) => {
+            SecretState::Refused(CallError::Forbidden(_)) => {
                 let message = format!(
                     "the {place} may not be read; add {secret} to resourceNames of the Role acr-credential-keys in {}",
                     self.namespace
                 );
                 Err(CloudError::new(Reason::Forbidden, Retry::Rarely, message))
             }
-            Seen::Refused(error) => Err(later(&place, &error)),
+            SecretState::Refused(error) => Err(later(&place, &error)),
         }
     }
 
     async fn registered(&self) -> Result<Option<AccessKeyPair>, CloudError> {
         let (namespace, name) = names::REGISTERED_CLUSTER_SECRET;
         match self.secret((namespace, name), Role::ControllerIdentity).now().await {
-            Seen::Present(data) => Ok(pair_in(&data, "access-key-id", "access-key-secret")),
-            Seen::Absent | Seen::Refused(CallError::Forbidden(_)) => Ok(None),
-            Seen::Refused(error) => Err(later(&format!("Secret {namespace}/{name}"), &error)),
+            SecretState::Present(data) => Ok(pair_in(&data, "access-key-id", "access-key-secret")),
+            SecretState::Absent | SecretState::Refused(CallError::Forbidden(_)) => Ok(None),
+            SecretState::Refused(error) => Err(later(&format!("Secret {namespace}/{name}"), &error)),
         }
     }
 
@@ -129,13 +129,13 @@ impl ClusterSources {
         let (namespace, name) = &self.places.addon_token_secret;
         let place = format!("Secret {namespace}/{name}");
         match self.secret((namespace, name), Role::ControllerIdentity).now().await {
-            Seen::Present(data) => Ok(data.get(names::ADDON_TOKEN_KEY).cloned()),
-            Seen::Absent => Ok(None),
-            Seen::Refused(CallError::Forbidden(_)) => {
+            SecretState::Present(data) => Ok(data.get(names::ADDON_TOKEN_KEY).cloned()),
+            SecretState::Absent => Ok(None),
+            SecretState::Refused(CallError::Forbidden(_)) => {
                 let message = format!("the {place} may not be read; apply the RBAC of this version");
                 Err(CloudError::new(Reason::Forbidden, Retry::Rarely, message))
             }
-            Seen::Refused(error) => Err(later(&place, &error)),
+            SecretState::Refused(error) => Err(later(&place, &error)),
         }
     }
 
@@ -196,7 +196,7 @@ impl fmt::Debug for ClusterSources {
 }
 
 /// The AccessKeyId that a Secret of a key pair holds.
-pub fn key_id(data: &Data) -> Option<&str> {
+pub fn key_id(data: &SecretData) -> Option<&str> {
     data.get("accessKeyId").map(ExposeSecret::expose_secret)
 }
 
@@ -205,7 +205,7 @@ pub fn begins_with(base: &CredentialSource, secret: &str) -> bool {
     matches!(base, CredentialSource::AccessKey { secret: named } if **named == *secret)
 }
 
-fn pair_in(data: &Data, id: &str, secret: &str) -> Option<AccessKeyPair> {
+fn pair_in(data: &SecretData, id: &str, secret: &str) -> Option<AccessKeyPair> {
     let id = data.get(id)?.expose_secret().into();
     Some(AccessKeyPair { id, secret: data.get(secret)?.clone(), token: None })
 }
