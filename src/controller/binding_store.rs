@@ -348,7 +348,7 @@ impl BindingStore {
         };
         let in_force = |entry: &Entry| {
             let registries = entry.good.iter().flat_map(|binding| &binding.registries);
-            let names = registries.filter_map(|registry| match &registry.key.identity.base {
+            let names = registries.filter_map(|registry| match &registry.key.identity.source {
                 CredentialSource::AccessKey { secret } => Some(secret.to_string()),
                 CredentialSource::ControllerIdentity | CredentialSource::Rrsa { .. } => None,
             });

@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::state::SharedState;
 use super::{Clients, clock};
 use crate::api::{Reason, names};
-use crate::cloud::{Failure, IdentitySources, KeyPair, OidcToken, Retry};
+use crate::cloud::{AccessKeyPair, CloudError, IdentitySources, OidcToken, Retry};
 use crate::cluster::error::CallError;
 use crate::cluster::named_secret::{NamedSecret, SecretData, SecretState};
 use crate::cluster::oidc_token::{AUDIENCE, TokenRequester};
@@ -92,9 +92,9 @@ impl ClusterSources {
         watched.entry(place).or_insert_with(begin).clone()
     }
 
-    async fn pair(&self, secret: &str) -> Result<KeyPair, Failure> {
+    async fn pair(&self, secret: &str) -> Result<AccessKeyPair, CloudError> {
         let place = format!("Secret {}/{secret}", self.namespace);
-        let missing = |message: String| Failure::new(Reason::SecretNotFound, Retry::Rarely, message);
+        let missing = |message: String| CloudError::new(Reason::SecretNotFound, Retry::Rarely, message);
         match self.secret((&self.namespace, secret), Role::Pair).now().await {
             SecretState::Present(data) => pair_in(&data, "accessKeyId", "accessKeySecret").ok_or_else(|| {
                 missing(format!("the {place} lacks accessKeyId or accessKeySecret; give it both"))
@@ -107,13 +107,13 @@ impl ClusterSources {
                     "the {place} may not be read; add {secret} to resourceNames of the Role acr-credential-keys in {}",
                     self.namespace
                 );
-                Err(Failure::new(Reason::Forbidden, Retry::Rarely, message))
+                Err(CloudError::new(Reason::Forbidden, Retry::Rarely, message))
             }
             SecretState::Refused(error) => Err(later(&place, &error)),
         }
     }
 
-    async fn registered(&self) -> Result<Option<KeyPair>, Failure> {
+    async fn registered(&self) -> Result<Option<AccessKeyPair>, CloudError> {
         let (namespace, name) = names::REGISTERED_CLUSTER_SECRET;
         match self.secret((namespace, name), Role::ControllerIdentity).now().await {
             SecretState::Present(data) => Ok(pair_in(&data, "access-key-id", "access-key-secret")),
@@ -122,7 +122,7 @@ impl ClusterSources {
         }
     }
 
-    async fn addon(&self) -> Result<Option<SecretString>, Failure> {
+    async fn addon(&self) -> Result<Option<SecretString>, CloudError> {
         if let Some(text) = read(&self.places.addon_token_file, Reason::AddonTokenInvalid)? {
             return Ok(Some(text));
         }
@@ -133,13 +133,13 @@ impl ClusterSources {
             SecretState::Absent => Ok(None),
             SecretState::Refused(CallError::Forbidden(_)) => {
                 let message = format!("the {place} may not be read; apply the RBAC of this version");
-                Err(Failure::new(Reason::Forbidden, Retry::Rarely, message))
+                Err(CloudError::new(Reason::Forbidden, Retry::Rarely, message))
             }
             SecretState::Refused(error) => Err(later(&place, &error)),
         }
     }
 
-    async fn oidc(&self) -> Result<OidcToken, Failure> {
+    async fn oidc(&self) -> Result<OidcToken, CloudError> {
         if let Some(path) = &self.places.oidc_token_file
             && let Some(token) = read(path, Reason::OIDCTokenRejected)?
         {
@@ -154,7 +154,7 @@ impl ClusterSources {
                     "the ServiceAccount {namespace}/{account}, whose OIDC token RRSA takes, does not exist; create it: \
                      kubectl -n {namespace} create serviceaccount {account}"
                 );
-                Failure::new(Reason::ServiceAccountNotFound, Retry::Soon, message)
+                CloudError::new(Reason::ServiceAccountNotFound, Retry::Soon, message)
             }
             // RBAC forbids; a policy's refusal comes as invalid.
             CallError::Forbidden(_) | CallError::Invalid(_) => {
@@ -162,7 +162,7 @@ impl ClusterSources {
                     "no token of the ServiceAccount {namespace}/{account} for {AUDIENCE} may be asked for; apply the \
                      RBAC and the policies of this version, and name the account in them as --rrsa-service-account does"
                 );
-                Failure::new(Reason::Forbidden, Retry::Rarely, message)
+                CloudError::new(Reason::Forbidden, Retry::Rarely, message)
             }
             error => later(&format!("token of {namespace}/{account}"), &error),
         };
@@ -172,19 +172,19 @@ impl ClusterSources {
 }
 
 impl IdentitySources for ClusterSources {
-    fn key_pair<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<KeyPair, Failure>> {
+    fn key_pair<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<AccessKeyPair, CloudError>> {
         self.pair(secret).boxed()
     }
 
-    fn registered_cluster(&self) -> BoxFuture<'_, Result<Option<KeyPair>, Failure>> {
+    fn registered_cluster(&self) -> BoxFuture<'_, Result<Option<AccessKeyPair>, CloudError>> {
         self.registered().boxed()
     }
 
-    fn addon_token(&self) -> BoxFuture<'_, Result<Option<SecretString>, Failure>> {
+    fn addon_token(&self) -> BoxFuture<'_, Result<Option<SecretString>, CloudError>> {
         self.addon().boxed()
     }
 
-    fn oidc_token(&self) -> BoxFuture<'_, Result<OidcToken, Failure>> {
+    fn oidc_token(&self) -> BoxFuture<'_, Result<OidcToken, CloudError>> {
         self.oidc().boxed()
     }
 }
@@ -205,17 +205,17 @@ pub fn begins_with(base: &CredentialSource, secret: &str) -> bool {
     matches!(base, CredentialSource::AccessKey { secret: named } if **named == *secret)
 }
 
-fn pair_in(data: &SecretData, id: &str, secret: &str) -> Option<KeyPair> {
+fn pair_in(data: &SecretData, id: &str, secret: &str) -> Option<AccessKeyPair> {
     let id = data.get(id)?.expose_secret().into();
-    Some(KeyPair { id, secret: data.get(secret)?.clone(), token: None })
+    Some(AccessKeyPair { id, secret: data.get(secret)?.clone(), token: None })
 }
 
-fn later(what: &str, error: &CallError) -> Failure {
-    Failure::new(Reason::Unreachable, Retry::Soon, format!("the {what} cannot be read now: {error}"))
+fn later(what: &str, error: &CallError) -> CloudError {
+    CloudError::new(Reason::Unreachable, Retry::Soon, format!("the {what} cannot be read now: {error}"))
 }
 
 /// A file's text. It is read at each ask, since the kubelet replaces it; it has a few kilobytes.
-fn read(path: &Path, reason: Reason) -> Result<Option<SecretString>, Failure> {
+fn read(path: &Path, reason: Reason) -> Result<Option<SecretString>, CloudError> {
     match std::fs::read_to_string(path) {
         Ok(text) if text.trim().is_empty() => Ok(None),
         Ok(text) => Ok(Some(SecretString::from(text.trim()))),
@@ -223,7 +223,7 @@ fn read(path: &Path, reason: Reason) -> Result<Option<SecretString>, Failure> {
         Err(error) => {
             let message =
                 format!("{} cannot be read: {}; check the volume and its mode", path.display(), error.kind());
-            Err(Failure::new(reason, Retry::Soon, message))
+            Err(CloudError::new(reason, Retry::Soon, message))
         }
     }
 }

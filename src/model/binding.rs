@@ -212,7 +212,7 @@ fn identity(entry: &RegistryEntry, invalid: &mut FieldsBelow<'_>) -> Option<Iden
         None => Some(DEFAULT_SESSION_SECONDS),
         Some(seconds @ 3600..=43200) if assume.is_some() || role.is_some() => seconds.try_into().ok(),
         Some(3600..=43200) => {
-            let message = "is the session of an assumed role: give assumeRoleARN or rrsaRoleARN with it";
+            let message = "needs an assumed role: set assumeRoleARN or rrsaRoleARN with it";
             invalid.add("expireDuration", message.to_owned());
             None
         }
@@ -228,13 +228,12 @@ fn identity(entry: &RegistryEntry, invalid: &mut FieldsBelow<'_>) -> Option<Iden
         }
         (None, None, Some(secret)) => secret.map(|secret| CredentialSource::AccessKey { secret }),
         (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
-            let message =
-                "rrsaRoleARN and accessKeySecretRef are two ways to one credential: give one of them";
+            let message = "rrsaRoleARN and accessKeySecretRef exclude each other: set one of them";
             invalid.add("", message.to_owned());
             None
         }
         (Some(_), None, None) | (None, Some(_), None) => {
-            let message = "rrsaRoleARN and rrsaOIDCProviderRoleARN go together: give both or neither";
+            let message = "rrsaRoleARN and rrsaOIDCProviderRoleARN go together: set both or neither";
             invalid.add("", message.to_owned());
             None
         }
@@ -244,7 +243,7 @@ fn identity(entry: &RegistryEntry, invalid: &mut FieldsBelow<'_>) -> Option<Iden
         Some(Some(role)) => Some(role),
         None => None,
     };
-    Some(Identity { base: base?, assume, session_seconds: session_seconds? })
+    Some(Identity { source: base?, assume, session_seconds: session_seconds? })
 }
 
 fn namespace_selection(spec: &WatchNamespaces, invalid: &mut InvalidFields) -> Selection {

@@ -1,15 +1,15 @@
 //! A simulated Alibaba Cloud: both editions of ACR, STS and the ECS metadata service on one loopback port.
 //!
-//! It is the product's oracle, so it shares no code with it and forgives nothing: signatures, clocks, nonces,
-//! session tokens, rights and trust are verified as the cloud documents them, and what it hands out expires.
+//! It is the product's oracle, so it shares no code with it and is strict: it verifies signatures, clocks,
+//! nonces, session tokens, rights and trust as the cloud documents them. What it issues expires.
 //!
 //! ```text
 //! [server] -> [gateway]: host -> action -> authenticate -> fault -> enterprise | personal | sts | oidc -> record
 //!                     \-> metadata                        -> fault                                 -> record
 //! ```
 //!
-//! Clients reach it over plain HTTP with the real host names in `Host` (by their own address override, or by
-//! using it as an HTTP proxy), or by its number, which means any product in the cluster's region.
+//! Clients reach it over plain HTTP with the real host names in `Host`: by their own address override, or by
+//! using it as an HTTP proxy. Its numeric address means any product in the cluster's region.
 //!
 //! Absent on purpose: throttling of its own accord, latency, XML replies, and session policies.
 
@@ -60,10 +60,10 @@ use vault::{Registry, RegistryToken};
 use world::OidcProvider;
 pub use world::World;
 
-/// With what a cloud starts.
+/// Configuration of a cloud.
 #[derive(Clone, Debug)]
 pub struct CloudConfig {
-    /// What exists in it.
+    /// The accounts and resources.
     pub world: World,
     /// The loopback port; 0 takes any free one.
     pub port: u16,
@@ -96,7 +96,7 @@ impl CloudConfig {
 pub struct Cloud {
     shared: Arc<Shared>,
     address: SocketAddr,
-    /// The server holds the other end and stops when this is gone.
+    /// The server holds the other end and stops when this is dropped.
     _running: Arc<watch::Sender<()>>,
 }
 
@@ -125,18 +125,20 @@ impl Cloud {
         Ok(Self { shared, address, _running: Arc::new(running) })
     }
 
-    /// Returns `http://127.0.0.1:<port>`.
+    /// Returns the base URL: `http://127.0.0.1:<port>`.
     pub fn address(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// For a human: endpoints, identities with their keys (secrets included), instances and domains.
+    /// Describes the cloud for a human: endpoints, identities with their keys (secrets included), instances
+    /// and domains.
     pub fn describe(&self) -> String {
         let (state, address) = (self.shared.state(), self.address());
         describe::Description { world: &state.world, address: &address }.to_string()
     }
 
-    /// Reads or changes the world; a change counts from the next request on. Do not call the cloud from within.
+    /// Reads or changes the world. A change counts from the next request on. Do not call the cloud from
+    /// within.
     pub fn world<R>(&self, change: impl FnOnce(&mut World) -> R) -> R {
         let mut state = self.shared.state();
         let result = change(&mut state.world);
@@ -144,17 +146,16 @@ impl Cloud {
         result
     }
 
-    /// Returns the JSON that ACK writes for its credential helper (role `AliyunCSManagedAcrRole` of the
-    /// cluster's account) under the key `addon.token.config`, with a new session of this length, which no cap
-    /// shortens. Without that role it holds an `error` instead, as ACK's does.
+    /// Returns the JSON that ACK writes for its credential helper under the key `addon.token.config`. The
+    /// role is `AliyunCSManagedAcrRole` of the cluster's account, in a new session of this length, which no
+    /// cap shortens. Without that role the JSON holds an `error` instead, as ACK's does.
     pub fn addon_token(&self, life: Duration) -> String {
         let now = self.now();
         addon::token(life, &mut self.shared.state(), now).to_string()
     }
 
-    /// Registers an OIDC provider under this name, or replaces it, and returns its ARN. As ACK's own tools write
-    /// a role's trust policy when they know the cluster, `oidc:iss` becomes this issuer in every role that trusts
-    /// the provider already.
+    /// Registers an OIDC provider under this name, or replaces it, and returns its ARN. In every role that
+    /// trusts the provider already, `oidc:iss` becomes this issuer, as ACK's own tools write it.
     pub fn register_oidc_provider(&self, account: &str, name: &str, provider: OidcProvider) -> String {
         self.world(|world| world.register_oidc_provider(account, name, provider))
     }
@@ -164,7 +165,7 @@ impl Cloud {
         self.shared.clock.set_skew(seconds);
     }
 
-    /// Returns the present by the cloud's clock.
+    /// Returns the time by the cloud's clock.
     pub fn now(&self) -> Millis {
         self.shared.clock.now()
     }
@@ -174,17 +175,17 @@ impl Cloud {
         self.shared.state().calls.clone()
     }
 
-    /// How many of them were for this action, refused ones included.
+    /// Counts the recorded requests for an action, refused ones included.
     pub fn count(&self, action: &str) -> usize {
         self.shared.state().calls.iter().filter(|call| call.action == action).count()
     }
 
-    /// Forgets the record of calls.
+    /// Clears the record of calls.
     pub fn clear_calls(&self) {
         self.shared.state().calls.clear();
     }
 
-    /// Lets something go wrong from now on.
+    /// Injects a fault from now on.
     pub fn fault(&self, fault: Fault) -> FaultId {
         self.shared.state().faults.add(fault)
     }
@@ -204,8 +205,8 @@ impl Cloud {
         self.lets_in((user, token), &Registry::Instance(instance.to_owned()), |_, _| true)
     }
 
-    /// Returns whether it would besides let them pull, which takes `cr:PullRepository` of the identity that
-    /// asked for the token.
+    /// Returns whether it would also let them pull, which takes `cr:PullRepository` of the identity that
+    /// requested the token.
     pub fn token_may_pull(&self, user: &str, token: &str, instance: &str) -> bool {
         self.lets_in((user, token), &Registry::Instance(instance.to_owned()), may_pull)
     }
@@ -215,7 +216,7 @@ impl Cloud {
         self.lets_in((user, token), &personal_registry(account, region), |_, _| true)
     }
 
-    /// Returns whether it would besides let them pull.
+    /// Returns whether it would also let them pull.
     pub fn personal_token_may_pull(&self, user: &str, token: &str, account: &str, region: &str) -> bool {
         self.lets_in((user, token), &personal_registry(account, region), may_pull)
     }
@@ -249,7 +250,7 @@ fn personal_registry(account: &str, region: &str) -> Registry {
     Registry::Personal { account: account.to_owned(), region: region.to_owned() }
 }
 
-/// Keys that a test replaces stay secrets: they may stand in a log already.
+/// Remembers keys that a test replaces: they stay secrets, because a log may hold them already.
 fn remember_keys(state: &mut State) {
     for (_, key) in state.world.keys() {
         state.vault.remember(&key.secret);

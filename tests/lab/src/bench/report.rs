@@ -1,4 +1,4 @@
-//! What was measured: said as each phase ends, and gathered in tables.
+//! The results: printed as each phase ends, and collected in tables.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Returns a figure that stands by itself.
+    /// Returns a row without a floor.
     pub(super) fn plain(job: &str, measured: String, reach: &str, met: bool) -> Row {
         Row {
             job: job.to_owned(),
@@ -30,12 +30,12 @@ impl Row {
         }
     }
 
-    /// Returns a figure for which no goal was set.
+    /// Returns a row without a goal.
     pub(super) fn free(job: &str, measured: String) -> Row {
         Row { met: None, ..Row::plain(job, measured, "", true) }
     }
 
-    /// Returns a time beside that of bare requests.
+    /// Returns a duration beside that of bare requests.
     pub(super) fn against(job: &str, took: Duration, floor: Duration, most: f64) -> Row {
         let ratio = ratio(took, floor);
         Row {
@@ -74,7 +74,7 @@ impl Row {
     }
 }
 
-/// What a phase cost.
+/// The cost of a phase.
 pub(super) struct Cost {
     /// The phase.
     pub(super) phase: String,
@@ -92,7 +92,7 @@ pub(super) struct Cost {
 
 /// Everything that was measured.
 pub(super) struct Report {
-    /// Under which conditions, as a sentence.
+    /// The conditions of the run, as a sentence.
     pub(super) conditions: String,
     rows: Vec<Row>,
     costs: Vec<Cost>,
@@ -114,7 +114,7 @@ impl Report {
         Report { conditions, rows: Vec::new(), costs: Vec::new() }
     }
 
-    /// Says and keeps a figure.
+    /// Prints and keeps a figure.
     pub(super) fn row(&mut self, row: Row) {
         let [job, measured, floor, ratio, reach, met] = row.cells();
         let mut line = format!("   {job}: {measured}");
@@ -127,7 +127,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Says and keeps what a phase cost.
+    /// Prints and keeps the cost of a phase.
     pub(super) fn cost(&mut self, cost: Cost) {
         println!("   requests: {}; at most {} writes at once", cost.requests, cost.requests.at_once);
         let waste = cost.requests.waste();
@@ -190,7 +190,7 @@ impl Report {
         text
     }
 
-    /// Returns both tables in Markdown, as they stand in the README.
+    /// Returns both tables in Markdown, as the documentation shows them.
     pub(super) fn markdown(&self) -> String {
         let rows: Vec<_> = self.rows.iter().map(Row::cells).collect();
         let (figures, costs) = (table(&ROWS, &rows), table(&COSTS, &self.cost_rows()));
@@ -207,7 +207,7 @@ pub(crate) fn table<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> S
     text
 }
 
-/// Returns an amount of memory.
+/// Formats an amount of memory.
 pub(crate) fn mebibytes(kib: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "the memory of a process is far below 2^53 KiB")]
     let mebibytes = kib as f64 / 1024.0;

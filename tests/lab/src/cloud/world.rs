@@ -24,7 +24,7 @@ pub struct World {
     pub node: Node,
     /// How long credentials live.
     pub lifetimes: Lifetimes,
-    /// Answers on which no source could be found; see `alibaba-api.md`, "UNCONFIRMED".
+    /// Replies without a source: `docs/contributing/cloud-api.md`, "Undocumented behaviour".
     pub unconfirmed: Unconfirmed,
 }
 
