@@ -8,9 +8,11 @@ mod tests;
 use std::io;
 
 use super::diagnostic::{Diagnostic, Lines, Position};
-use super::document::{Document, Source, data_key};
+use super::document::{Document, Source};
 use super::redact::{masked, tellable};
-use crate::model::legacy::{Code, Conversion, Edit, Finding, Severity, convert, from_addon_config, part};
+use crate::model::legacy::{
+    Code, Conversion, Edit, Finding, Severity, convert, data_key, from_addon_config, part,
+};
 
 /// How findings are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

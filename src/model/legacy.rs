@@ -14,12 +14,13 @@ mod entries;
 mod entry;
 mod fields;
 mod finding;
+pub(crate) mod line;
+pub(crate) mod mistakes;
 mod names;
-mod repair;
+pub(crate) mod patch;
 mod reverse;
 mod rewrite;
 mod settings;
-mod slips;
 mod source;
 mod text;
 
@@ -40,7 +41,7 @@ use crate::api::binding::{
 };
 use crate::api::{legacy, names as api_names};
 use crate::model::{Binding, Invalid};
-use entries::Entries;
+use entries::KeptRegistries;
 use finding::Findings;
 
 /// The most bytes that a key's value may have: Kubernetes allows no larger ConfigMap.
@@ -121,7 +122,7 @@ fn read(
                 );
                 findings.add(Code::DataKeyShadowed, list.key, None, message);
             } else {
-                keys.values.insert(key, Written { key, value, node: None });
+                keys.values.insert(key, SourceValue { key, value, node: None });
             }
         }
     }
@@ -129,7 +130,7 @@ fn read(
     let entries = list.as_ref().and_then(|list| list.read(rrsa.unwrap_or(true), findings));
     settings::registry_of_2019(keys.get(legacy::ACR_REGISTRY), info.as_ref(), findings);
     settings::carried(keys.get(legacy::ACR_API_VERSION), findings);
-    let parts = Parts {
+    let parts = SpecParts {
         service_accounts: keys.get(legacy::SERVICE_ACCOUNT).cloned(),
         namespaces: keys.get(legacy::WATCH_NAMESPACE).cloned(),
         threshold: keys.get(legacy::EXPIRING_THRESHOLD).cloned(),
@@ -141,16 +142,16 @@ fn read(
 }
 
 /// What a ConfigMap and an add-on's configuration have in common.
-struct Parts<'a> {
-    service_accounts: Option<Written<'a>>,
-    namespaces: Option<Written<'a>>,
-    threshold: Option<Written<'a>>,
-    email: Option<Written<'a>>,
+struct SpecParts<'a> {
+    service_accounts: Option<SourceValue<'a>>,
+    namespaces: Option<SourceValue<'a>>,
+    threshold: Option<SourceValue<'a>>,
+    email: Option<SourceValue<'a>>,
     webhook: Option<Webhook>,
-    entries: Option<Entries>,
+    entries: Option<KeptRegistries>,
 }
 
-impl Parts<'_> {
+impl SpecParts<'_> {
     fn spec(self, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
         // Each part is read before any is missed, so that all findings are there.
         let service_accounts = names::service_accounts(self.service_accounts.as_ref(), findings);
@@ -184,7 +185,7 @@ fn validate(spec: &AcrCredentialBindingSpec) -> Vec<Invalid> {
 
 /// A value as it stands in its source.
 #[derive(Clone)]
-struct Written<'a> {
+struct SourceValue<'a> {
     /// The key as its user wrote it.
     key: &'a str,
     /// The value.
@@ -193,10 +194,10 @@ struct Written<'a> {
     node: Option<&'a legacy::Node>,
 }
 
-impl Written<'_> {
+impl SourceValue<'_> {
     /// Where all of it stands.
     fn all(&self) -> finding::Span {
-        self.node.map_or(Some(0..self.value.len()), |node| node.span.clone())
+        self.node.map_or(Some(0..self.value.len()), legacy::Node::mark)
     }
 
     /// Where some bytes of the value stand.
@@ -204,29 +205,33 @@ impl Written<'_> {
         let Some(node) = self.node else { return Some(range.clone()) };
         match node.text_start() {
             Some(start) => Some(start + range.start..start + range.end),
-            None => node.span.clone(),
+            None => node.mark(),
         }
     }
 }
 
 /// The values of the keys that have a meaning.
 struct Keys<'a> {
-    values: BTreeMap<&'static str, Written<'a>>,
+    values: BTreeMap<&'static str, SourceValue<'a>>,
     /// Whether each of them could be looked at.
     readable: bool,
 }
 
 impl<'a> Keys<'a> {
-    fn get(&self, key: &str) -> Option<&Written<'a>> {
+    fn get(&self, key: &str) -> Option<&SourceValue<'a>> {
         self.values.get(key)
     }
+}
+
+/// Returns a key of `data` as documented.
+pub fn data_key(name: &str) -> Option<&'static str> {
+    legacy::KEYS.into_iter().find(|known| known.eq_ignore_ascii_case(name))
 }
 
 fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -> Keys<'a> {
     let mut keys = Keys { values: BTreeMap::new(), readable: true };
     for (written, value) in data {
-        let Some(key) = legacy::KEYS.into_iter().find(|known| written.trim().eq_ignore_ascii_case(known))
-        else {
+        let Some(key) = data_key(written.trim()) else {
             let message = "is no key of acr-configuration and is ignored";
             findings.add(Code::DataKeyUnknown, written, None, message);
             continue;
@@ -250,7 +255,7 @@ fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -
             keys.readable = false;
             continue;
         }
-        keys.values.insert(key, Written { key: written, value, node: None });
+        keys.values.insert(key, SourceValue { key: written, value, node: None });
     }
     keys
 }

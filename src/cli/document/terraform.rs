@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::line::closing;
 use super::locate::ADDON;
 use crate::api::legacy::addon::CONFIG;
+use crate::model::legacy::line::closing;
 
 /// What stands in the place of the JSON.
 pub(super) enum Config {

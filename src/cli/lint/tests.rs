@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cli::document::{draft::Draft, read};
+use crate::cli::document::read;
+use crate::model::legacy::patch::PatchedText;
 
 const FILE: &str = "data:\n  watch-namespace: all\n  acr-registry-info: |\n    - instanceId: cri-a\n      regionId: CN-HANGZHOU\n";
 
@@ -210,7 +211,7 @@ fn healed(file: &str) -> Result<(String, Report), String> {
     for _ in 0..12 {
         let report = check(&read("a", &text));
         let edits: Vec<Edit> = report.diagnostics.iter().flat_map(|d| d.edits.clone()).collect();
-        let next = Draft::new(&text, &edits).text;
+        let next = PatchedText::new(&text, &edits).text;
         if next == text {
             return Ok((text, report));
         }

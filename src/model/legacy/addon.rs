@@ -5,11 +5,11 @@
 //! ```
 
 use super::code::Code;
-use super::fields::{Fields, Sort, Told};
-use super::finding::{Findings, Span};
-use super::{Conversion, KeyPair, MAX_VALUE_BYTES, Parts, Written, entries};
+use super::fields::{Fields, MapSchema, Rejected};
+use super::finding::Findings;
+use super::{Conversion, KeyPair, MAX_VALUE_BYTES, SourceValue, SpecParts, entries};
 use crate::api::binding::{AcrCredentialBindingSpec, Webhook};
-use crate::api::legacy::{Node, Style, Value, addon, parse_yaml};
+use crate::api::legacy::{Node, Value, addon, parse_yaml};
 
 /// How often JSON may stand in a string of JSON: Terraform's `config` once, a shell once more.
 const MAX_WRAPS: usize = 3;
@@ -58,7 +58,7 @@ fn within(node: &Node, text: &str) -> Option<String> {
         Value::Text(inner) => (inner != text).then(|| inner.clone()),
         Value::List(items) => items.first().filter(|_| items.len() == 1).and_then(|item| within(item, text)),
         Value::Map(pairs) => {
-            let config = pairs.iter().find(|pair| pair.key.eq_ignore_ascii_case(addon::CONFIG))?;
+            let config = pairs.iter().find(|pair| pair.name().eq_ignore_ascii_case(addon::CONFIG))?;
             let Value::Text(inner) = &config.value.value else { return None };
             Some(inner.clone())
         }
@@ -68,7 +68,7 @@ fn within(node: &Node, text: &str) -> Option<String> {
 
 /// What stands in a string has no bytes of its own in the text around it.
 fn places_unknown(node: &mut Node) {
-    super::repair::shift(node, &|span: &mut Span| *span = None);
+    node.relocate(&|_| None);
 }
 
 fn spec(
@@ -76,15 +76,14 @@ fn spec(
     text: &str,
     findings: &mut Findings,
 ) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
-    let sort = Sort { at: "", text, known: &addon::KEYS, unknown: Code::AddonKeyUnknown };
+    let sort = MapSchema { at: "", text, known: &addon::KEYS, unknown: Code::AddonKeyUnknown };
     let fields = Fields::read(&sort, node, findings)?.consistent()?;
     let rrsa = fields.boolean(addon::ENABLE_RRSA, false, findings).ok();
     if fields.node(addon::TOKEN_MODE).is_some() {
         let message = "is the controller's flag --token-mode: set it there";
         findings.add(Code::AddonTokenMode, addon::TOKEN_MODE, fields.span(addon::TOKEN_MODE), message);
     }
-    let nothing = Node { span: None, style: Style::Other, value: Value::Null };
-    let written_list = fields.node(addon::INSTANCES).unwrap_or(&nothing);
+    let written_list = fields.node(addon::INSTANCES).unwrap_or(&Node::ABSENT);
     // The list may stand in a string of its own.
     let inner = match &written_list.value {
         Value::Text(text) if text.trim_start().starts_with('[') => parse_yaml(text).ok().map(|mut node| {
@@ -94,13 +93,13 @@ fn spec(
         _ => None,
     };
     let list = inner.as_ref().unwrap_or(written_list);
-    let list = entries::Listed { key: addon::INSTANCES, text, node: list, unreadable: &[] };
+    let list = entries::RegistryList { key: addon::INSTANCES, text, node: list, unreadable: &[] };
     let entries = list.read(rrsa.unwrap_or(true), findings);
     let service_accounts = written(&fields, addon::SERVICE_ACCOUNT, findings);
     let namespaces = written(&fields, addon::WATCH_NAMESPACE, findings);
     let threshold = written(&fields, addon::EXPIRING_THRESHOLD, findings);
     let email = written(&fields, addon::NOTIFY_EMAIL, findings);
-    let parts = Parts {
+    let parts = SpecParts {
         service_accounts: service_accounts.ok()?,
         namespaces: namespaces.ok()?,
         threshold: threshold.ok()?,
@@ -117,20 +116,20 @@ fn written<'a>(
     fields: &Fields<'a>,
     key: &'static str,
     findings: &mut Findings,
-) -> Result<Option<Written<'a>>, Told> {
+) -> Result<Option<SourceValue<'a>>, Rejected> {
     match fields.node(key) {
         None | Some(Node { value: Value::Null, .. }) => Ok(None),
         Some(node @ Node { value: Value::Text(value), .. }) => {
-            Ok(Some(Written { key, value, node: Some(node) }))
+            Ok(Some(SourceValue { key, value, node: Some(node) }))
         }
         Some(node) => {
             findings.add(
                 Code::NotText,
                 key,
-                node.span.clone(),
+                node.mark(),
                 "has keys or a list beneath it: write one comma list",
             );
-            Err(Told)
+            Err(Rejected)
         }
     }
 }

@@ -7,19 +7,23 @@ use secrecy::ExposeSecret;
 use super::code::Code;
 use super::entry;
 use super::finding::{Findings, Span};
+use super::line::{Field, is_space};
+use super::mistakes::{Schema, Shape};
 use super::rewrite;
-use super::source::{self, Expected, Parsed, is_blank, starts_with_key};
-use super::{KeyPair, MAX_KEY_PAIRS, Written, key_secret_name};
+use super::source::{self, Parsed};
+use super::{KeyPair, MAX_KEY_PAIRS, SourceValue, key_secret_name};
 use crate::api::binding::{AccessKeySecretRef, RegistryEntry};
 use crate::api::legacy::entry::{INSTANCE_ID, KEYS};
-use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Style, Value};
+use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Value};
 
 /// The most registries that the schema allows.
 const MAX_REGISTRIES: usize = 64;
 
+const SCHEMA: Schema = Schema { shape: Shape::List, keys: &[&KEYS] };
+
 /// The entries that are kept.
 #[derive(Default)]
-pub(super) struct Entries {
+pub(super) struct KeptRegistries {
     pub(super) registries: Vec<RegistryEntry>,
     pub(super) key_pairs: Vec<KeyPair>,
 }
@@ -32,7 +36,7 @@ pub(super) struct List<'a> {
 }
 
 /// A list that is YAML or JSON, but for those of its entries that could not be read.
-pub(super) struct Listed<'a> {
+pub(super) struct RegistryList<'a> {
     /// The key that it stands under.
     pub(super) key: &'a str,
     /// The text that its nodes have their places in.
@@ -44,43 +48,42 @@ pub(super) struct Listed<'a> {
 }
 
 /// Reads the text of the list. `None`: it cannot be read, which is told.
-pub(super) fn parse<'a>(value: Option<&Written<'a>>, findings: &mut Findings) -> Option<List<'a>> {
+pub(super) fn parse<'a>(value: Option<&SourceValue<'a>>, findings: &mut Findings) -> Option<List<'a>> {
     let Some(value) = value else {
-        let node = Node { span: None, style: Style::Other, value: Value::Null };
-        let parsed = Parsed { node, unreadable: Vec::new(), beneath: Vec::new() };
+        let parsed = Parsed::of(Node::ABSENT);
         return Some(List { key: ACR_REGISTRY_INFO, text: "", parsed });
     };
-    let parsed = source::parse(value, &Expected { keys: &KEYS, list: true }, findings)?;
+    let parsed = source::parse(value, &SCHEMA, findings)?;
     comments(value, &parsed.node, findings);
     if value.value.trim_start_matches('\u{feff}').trim_start().starts_with('[')
         && matches!(&parsed.node.value, Value::List(items) if !items.is_empty())
     {
         let message =
             "is a list in brackets: write each entry on lines of its own, \"- instanceId: …\" first";
-        let edits = rewrite::opened(value.value, &parsed.node);
-        findings.edit(Code::ListInBrackets, value.key, parsed.node.span.clone(), message, edits);
+        let edits = rewrite::expand_flow_list(value.value, &parsed.node);
+        findings.edit(Code::ListInBrackets, value.key, parsed.node.mark(), message, edits);
     }
     Some(List { key: value.key, text: value.value, parsed })
 }
 
 impl List<'_> {
     /// The entries. `None`: it is no list, or no entry of it can be kept; which is told.
-    pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<Entries> {
+    pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<KeptRegistries> {
         let Parsed { node, unreadable, .. } = &self.parsed;
-        Listed { key: self.key, text: self.text, node, unreadable }.read(rrsa, findings)
+        RegistryList { key: self.key, text: self.text, node, unreadable }.read(rrsa, findings)
     }
 }
 
-impl Listed<'_> {
+impl RegistryList<'_> {
     /// The entries. `None`: it is no list, or no entry of it can be kept; which is told.
-    pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<Entries> {
+    pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<KeptRegistries> {
         read(self, rrsa, findings)
     }
 }
 
-fn read(list: &Listed<'_>, rrsa: bool, findings: &mut Findings) -> Option<Entries> {
-    let Listed { key, text, node, unreadable } = *list;
-    let span = node.span.clone();
+fn read(list: &RegistryList<'_>, rrsa: bool, findings: &mut Findings) -> Option<KeptRegistries> {
+    let RegistryList { key, text, node, unreadable } = *list;
+    let span = node.mark();
     let items = match &node.value {
         Value::Null => return Some(personal(key, span, findings)),
         Value::Text(text) if text.trim().is_empty() => return Some(personal(key, span, findings)),
@@ -97,7 +100,7 @@ fn read(list: &Listed<'_>, rrsa: bool, findings: &mut Findings) -> Option<Entrie
             return None;
         }
     };
-    let mut kept = Kept::default();
+    let mut kept = RegistryCollector::default();
     for (index, item) in items.iter().enumerate().filter(|(index, _)| !unreadable.contains(index)) {
         let place = entry::Place { list: key, text, index, rrsa };
         if let Some(read) = entry::read(&place, item, findings) {
@@ -117,16 +120,16 @@ fn read(list: &Listed<'_>, rrsa: bool, findings: &mut Findings) -> Option<Entrie
 }
 
 /// Tells of entries that are commented out, in whole or by half.
-fn comments(value: &Written<'_>, node: &Node, findings: &mut Findings) {
+fn comments(value: &SourceValue<'_>, node: &Node, findings: &mut Findings) {
     let mut at = 0;
     let mut half: Option<Range<usize>> = None;
     for line in value.value.split_inclusive('\n') {
-        let bare = line.trim_start_matches(is_blank);
+        let bare = line.trim_start_matches(is_space);
         let span = at + (line.len() - bare.len())..at + line.trim_end().len().max(line.len() - bare.len());
         at += line.len();
         if let Some(comment) = bare.strip_prefix('#') {
             let inner = comment.trim_start_matches(['#', '-', ' ', '\t']);
-            if starts_with_key(inner, INSTANCE_ID) {
+            if Field::parse(inner, 0, 0, is_space).is_some_and(|field| field.is(&[INSTANCE_ID])) {
                 if matches!(node.value, Value::List(_) | Value::Map(_)) || half.is_some() {
                     half = Some(span);
                 } else {
@@ -137,7 +140,8 @@ fn comments(value: &Written<'_>, node: &Node, findings: &mut Findings) {
             }
         } else if !bare.trim().is_empty() {
             let Some(span) = half.take() else { continue };
-            let goes_on = KEYS.iter().any(|key| *key != INSTANCE_ID && starts_with_key(bare, key));
+            let field = Field::parse(bare, 0, 0, is_space);
+            let goes_on = field.is_some_and(|field| field.is(&KEYS) && !field.is(&[INSTANCE_ID]));
             let (code, message) = if goes_on {
                 (
                     Code::EntryHalfCommented,
@@ -159,19 +163,19 @@ fn comments(value: &Written<'_>, node: &Node, findings: &mut Findings) {
 }
 
 /// The Personal Edition of the cluster's own region.
-fn personal(key: &str, span: Span, findings: &mut Findings) -> Entries {
+fn personal(key: &str, span: Span, findings: &mut Findings) -> KeptRegistries {
     let message = "names no registry, which means the Personal Edition of the cluster's region";
     findings.add(Code::EmptyList, key, span, message);
-    Entries { registries: vec![RegistryEntry::default()], key_pairs: Vec::new() }
+    KeptRegistries { registries: vec![RegistryEntry::default()], key_pairs: Vec::new() }
 }
 
 #[derive(Default)]
-struct Kept {
-    entries: Entries,
+struct RegistryCollector {
+    entries: KeptRegistries,
     left_out: usize,
 }
 
-impl Kept {
+impl RegistryCollector {
     fn add(&mut self, mut read: entry::Read, (text, node): (&str, &Node), findings: &mut Findings) {
         let alone = read.registries.len() == 1;
         let mut pair = read.pair.take();

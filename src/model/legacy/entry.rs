@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::code::Code;
-use super::fields::{Fields, Sort, Told};
+use super::fields::{Fields, MapSchema, Rejected};
 use super::finding::{Findings, Span};
 use super::rewrite;
-use super::text::{placeholder, plain, shown};
+use super::text::{placeholder, quoted, unquote};
 use super::{KeyPair, validate};
 use crate::api::binding::{AccessKeySecretRef, AcrCredentialBindingSpec, RegistryEntry};
 use crate::api::legacy::entry::{
@@ -57,15 +57,15 @@ pub(super) fn read(place: &Place<'_>, node: &Node, findings: &mut Findings) -> O
                 "is no map and is left out: write \"- instanceId: …\" with a blank after the colon",
             ),
         };
-        findings.add(code, &at, node.span.clone(), message);
+        findings.add(code, &at, node.mark(), message);
         return None;
     }
-    let sort = Sort { at: &at, text: place.text, known: &KEYS, unknown: Code::EntryKeyUnknown };
+    let sort = MapSchema { at: &at, text: place.text, known: &KEYS, unknown: Code::EntryKeyUnknown };
     let fields = Fields::read(&sort, node, findings)?;
     let entry = Entry { index: place.index, node, fields, rrsa: place.rrsa };
     let (ids, shared, pair, whole) = entry.parts(findings);
     let registries = entry.valid(ids, &shared, findings);
-    (whole && !registries.is_empty()).then_some(Read { at, span: node.span.clone(), registries, pair })
+    (whole && !registries.is_empty()).then_some(Read { at, span: node.mark(), registries, pair })
 }
 
 struct Entry<'a> {
@@ -95,17 +95,17 @@ impl Entry<'_> {
         if !self.rrsa && (role.is_some() || provider.is_some()) {
             let message = "is ignored, since the key rrsa is not on: write \"enable: true\" under rrsa, or delete the entry's rrsa fields";
             let field = if role.is_some() { RRSA_ROLE_ARN } else { RRSA_OIDC_PROVIDER_ROLE_ARN };
-            self.tell(Code::RrsaUnused, field, message, findings);
+            self.report(Code::RrsaUnused, field, message, findings);
             (role, provider) = (None, None);
         }
         if seconds.is_some() && assume_role_arn.is_none() && role.is_none() {
             let message = "is ignored: it is the session of an assumed role, and the entry assumes none";
-            self.tell(Code::SessionUnused, EXPIRE_DURATION, message, findings);
+            self.report(Code::SessionUnused, EXPIRE_DURATION, message, findings);
             seconds = None;
         }
         if ids.len() > 1 && !domains.is_empty() {
             let message = "are given to each instance of the list, of which the first alone serves them, and DomainContested tells of the others: write one entry an instance, each with its own domains";
-            self.tell(Code::DomainsShared, DOMAINS, message, findings);
+            self.report(Code::DomainsShared, DOMAINS, message, findings);
         }
         let shared = RegistryEntry {
             instance_id: None,
@@ -148,7 +148,7 @@ impl Entry<'_> {
                 if told.insert((field.clone(), found.message.clone())) {
                     let message = found.message.replace("accessKeySecretRef", CUSTOM_ACCESS_KEY);
                     let code = self.code_of(&field);
-                    self.tell(code, &field, format!("{message}; the entry is left out"), findings);
+                    self.report(code, &field, format!("{message}; the entry is left out"), findings);
                 }
             }
         }
@@ -156,32 +156,32 @@ impl Entry<'_> {
     }
 
     /// The instances; `None` among them is the Personal Edition.
-    fn instances(&self, findings: &mut Findings) -> Result<Vec<Option<String>>, Told> {
+    fn instances(&self, findings: &mut Findings) -> Result<Vec<Option<String>>, Rejected> {
         let ids = self.fields.items(INSTANCE_ID, str::to_owned, findings)?;
         if ids.len() > MAX_INSTANCES {
             let message = format!(
                 "lists {} instances, more than {MAX_INSTANCES}: write fewer; the entry is left out",
                 ids.len()
             );
-            self.tell(Code::InstancesTooMany, INSTANCE_ID, message, findings);
-            return Err(Told);
+            self.report(Code::InstancesTooMany, INSTANCE_ID, message, findings);
+            return Err(Rejected);
         }
         if ids.len() > 1 {
             let texts: Vec<&str> = ids.iter().map(|id| id.text.as_str()).collect();
-            let edit = rewrite::apart(self.fields.text, self.node, &texts);
+            let edit = rewrite::split_entry(self.fields.text, self.node, &texts);
             let why = edit.as_ref().err().map(|why| format!(", {why}")).unwrap_or_default();
             let message = format!("lists several instances: write one entry for each{why}");
             let (path, span) = (self.fields.path(INSTANCE_ID), self.fields.span(INSTANCE_ID));
             findings.edit(Code::SeveralInstances, &path, span, message, edit.ok());
         }
         for id in ids.iter().filter(|id| shape_of_a_placeholder(&id.text)) {
-            self.tell_placeholder(INSTANCE_ID, &id.text, findings);
+            self.report_placeholder(INSTANCE_ID, &id.text, findings);
         }
         let ids: Vec<_> = ids.into_iter().map(|id| Some(id.text)).collect();
         Ok(if ids.is_empty() { vec![None] } else { ids })
     }
 
-    fn region(&self, findings: &mut Findings) -> Result<Option<String>, Told> {
+    fn region(&self, findings: &mut Findings) -> Result<Option<String>, Rejected> {
         let Some(written) = self.fields.text(REGION_ID, findings)? else { return Ok(None) };
         let region = written.to_ascii_lowercase();
         // One that is none in lower case either is refused as it was written.
@@ -189,20 +189,20 @@ impl Entry<'_> {
             return Ok(Some(written));
         }
         if region != written {
-            let message = format!("is read as {0}: write {0}", shown(&region));
+            let message = format!("is read as {0}: write {0}", quoted(&region));
             let edit = self.fields.instead(REGION_ID, &region);
             let span = self.fields.span(REGION_ID);
             findings.edit(Code::RegionSpelling, &self.fields.path(REGION_ID), span, message, edit);
         }
         if shape_of_a_placeholder(&region) {
-            self.tell_placeholder(REGION_ID, &region, findings);
+            self.report_placeholder(REGION_ID, &region, findings);
         }
         Ok(Some(region))
     }
 
     /// The domains that are some. One that is none costs only itself, unless it was the only one: then no domain
     /// would be left, which means every one of the instance.
-    fn domains(&self, findings: &mut Findings) -> Result<Vec<String>, Told> {
+    fn domains(&self, findings: &mut Findings) -> Result<Vec<String>, Rejected> {
         let written = self.fields.items(DOMAINS, str::to_ascii_lowercase, findings)?;
         let some = !written.is_empty();
         let mut domains: Vec<String> = Vec::new();
@@ -216,7 +216,7 @@ impl Entry<'_> {
                 continue;
             }
             if lower != item.text {
-                let message = format!("is read as {0}: write {0}", shown(&lower));
+                let message = format!("is read as {0}: write {0}", quoted(&lower));
                 let edit = item.instead(&lower);
                 findings.edit(Code::DomainSpelling, &path, item.span, message, edit);
             }
@@ -228,31 +228,31 @@ impl Entry<'_> {
                 let message = format!(
                     "has more than {MAX_DOMAINS}; only the first ones are served: write another entry for the others"
                 );
-                self.tell(Code::DomainsTooMany, DOMAINS, message, findings);
+                self.report(Code::DomainsTooMany, DOMAINS, message, findings);
                 break;
             }
         }
         if some && domains.is_empty() {
             let message = "holds no registry address; the entry is left out";
-            self.tell(Code::NoDomainLeft, DOMAINS, message, findings);
-            return Err(Told);
+            self.report(Code::NoDomainLeft, DOMAINS, message, findings);
+            return Err(Rejected);
         }
         Ok(domains)
     }
 
-    fn seconds(&self, findings: &mut Findings) -> Result<Option<i32>, Told> {
+    fn seconds(&self, findings: &mut Findings) -> Result<Option<i32>, Rejected> {
         let Some(text) = self.fields.text(EXPIRE_DURATION, findings)? else { return Ok(None) };
         text.parse().map(Some).map_err(|_| {
             let message = format!(
                 "{} is no number of seconds: write 3600 to 43200; the entry is left out",
-                shown(&text)
+                quoted(&text)
             );
-            self.tell(Code::SessionInvalid, EXPIRE_DURATION, message, findings);
-            Told
+            self.report(Code::SessionInvalid, EXPIRE_DURATION, message, findings);
+            Rejected
         })
     }
 
-    fn pair(&self, findings: &mut Findings) -> Result<Option<KeyPair>, Told> {
+    fn pair(&self, findings: &mut Findings) -> Result<Option<KeyPair>, Rejected> {
         let id = self.fields.secret(CUSTOM_ACCESS_KEY, findings);
         let secret = self.fields.secret(CUSTOM_ACCESS_KEY_SECRET, findings);
         match (id?, secret?) {
@@ -261,11 +261,11 @@ impl Entry<'_> {
                 for (name, text) in [(CUSTOM_ACCESS_KEY, &id), (CUSTOM_ACCESS_KEY_SECRET, &secret)] {
                     if stands_for_a_key(text) {
                         let message = "looks like a placeholder: write what the RAM console shows";
-                        self.tell(Code::PlaceholderLikely, name, message, findings);
+                        self.report(Code::PlaceholderLikely, name, message, findings);
                     }
                 }
                 let message = "and its secret stand here in the clear: move them to a Secret named by accessKeySecretRef of an AcrCredentialBinding, or use RRSA or assumeRoleARN";
-                self.tell(Code::KeyPairInClear, CUSTOM_ACCESS_KEY, message, findings);
+                self.report(Code::KeyPairInClear, CUSTOM_ACCESS_KEY, message, findings);
                 Ok(Some(KeyPair {
                     secret_name: format!("{LEGACY_NAME}-{}", self.index),
                     access_key_id: id.into(),
@@ -274,8 +274,8 @@ impl Entry<'_> {
             }
             _ => {
                 let message = "customAccessKey and customAccessKeySecret go together: give both or neither; the entry is left out";
-                self.tell(Code::KeyPairHalf, "", message, findings);
-                Err(Told)
+                self.report(Code::KeyPairHalf, "", message, findings);
+                Err(Rejected)
             }
         }
     }
@@ -284,7 +284,7 @@ impl Entry<'_> {
     fn code_of(&self, field: &str) -> Code {
         let name = field.split('[').next().unwrap_or(field);
         let text = self.fields.node(name).map(|node| &node.value);
-        if matches!(text, Some(Value::Text(text)) if placeholder(plain(text).text)) {
+        if matches!(text, Some(Value::Text(text)) if placeholder(unquote(text).text)) {
             return Code::Placeholder;
         }
         match name {
@@ -297,19 +297,19 @@ impl Entry<'_> {
         }
     }
 
-    fn tell_placeholder(&self, field: &str, text: &str, findings: &mut Findings) {
+    fn report_placeholder(&self, field: &str, text: &str, findings: &mut Findings) {
         let message =
-            format!("{} looks like a placeholder: write the id that the console shows", shown(text));
-        self.tell(Code::PlaceholderLikely, field, message, findings);
+            format!("{} looks like a placeholder: write the id that the console shows", quoted(text));
+        self.report(Code::PlaceholderLikely, field, message, findings);
     }
 
-    fn tell(&self, code: Code, field: &str, message: impl AsRef<str>, findings: &mut Findings) {
+    fn report(&self, code: Code, field: &str, message: impl AsRef<str>, findings: &mut Findings) {
         findings.add(code, &self.fields.path(field), self.fields.span(field), message);
     }
 }
 
 /// What a field was read as, or, where it was refused, what stands in for it.
-fn or<T>(read: Result<T, Told>, stand_in: T, whole: &mut bool) -> T {
+fn or<T>(read: Result<T, Rejected>, stand_in: T, whole: &mut bool) -> T {
     *whole &= read.is_ok();
     read.unwrap_or(stand_in)
 }

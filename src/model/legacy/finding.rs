@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::code::{Code, Severity};
+use super::patch::PatchedText;
 use crate::api::legacy::webhook;
 
 /// The most findings of one conversion: sixty-four entries with a few each. Nobody reads on from there, and a hostile
@@ -76,23 +77,9 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The value with the edits of its findings applied.
+/// Applies the edits of a value's findings.
 pub fn apply_edits(value: &str, key: &str, findings: &[Finding]) -> String {
-    let mut edits: Vec<&Edit> =
-        findings.iter().filter(|f| f.data_key() == key).flat_map(|f| &f.edits).collect();
-    edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
-    let mut edited = String::with_capacity(value.len());
-    let mut done = 0;
-    for edit in edits {
-        // An edit that does not fit this value is of another one.
-        if let Some(kept) = value.get(done..edit.span.start).filter(|_| edit.span.end <= value.len()) {
-            edited.push_str(kept);
-            edited.push_str(&edit.text);
-            done = edit.span.end;
-        }
-    }
-    edited.push_str(value.get(done..).unwrap_or_default());
-    edited
+    PatchedText::new(value, findings.iter().filter(|f| f.data_key() == key).flat_map(|f| &f.edits)).text
 }
 
 /// The first few errors and warnings, errors first, in at most 1 KiB: the message of a condition.

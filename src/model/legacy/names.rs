@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::Written;
+use super::SourceValue;
 use super::code::Code;
 use super::finding::{Edit, Findings};
-use super::text::{Items, joined, list, shown_list, spelling};
+use super::text::{CommaList, joined, list, quoted_list, spelled};
 
 /// The most names that the schema allows.
 const MAX_NAMES: usize = 256;
@@ -15,7 +15,7 @@ const MAX_NAMES: usize = 256;
 const DEFAULT: &str = "default";
 
 /// One of the two keys.
-struct Rule {
+struct NameRule {
     what: &'static str,
     /// Whether an item is a name once it is in lower case.
     valid: fn(&str) -> bool,
@@ -25,8 +25,11 @@ struct Rule {
 }
 
 /// The names of `spec.serviceAccounts`. `None`: none of those written can be one.
-pub(super) fn service_accounts(value: Option<&Written<'_>>, findings: &mut Findings) -> Option<Vec<String>> {
-    let rule = Rule {
+pub(super) fn service_accounts(
+    value: Option<&SourceValue<'_>>,
+    findings: &mut Findings,
+) -> Option<Vec<String>> {
+    let rule = NameRule {
         what: "ServiceAccount",
         valid: |name| name.len() <= 253 && name_of(name, |c| c == '-' || c == '.'),
         everything: |item| item == "*",
@@ -42,8 +45,8 @@ pub(super) fn service_accounts(value: Option<&Written<'_>>, findings: &mut Findi
 }
 
 /// The names of `spec.watchNamespaces`. `None`: none of those written can be one.
-pub(super) fn namespaces(value: Option<&Written<'_>>, findings: &mut Findings) -> Option<Vec<String>> {
-    let rule = Rule {
+pub(super) fn namespaces(value: Option<&SourceValue<'_>>, findings: &mut Findings) -> Option<Vec<String>> {
+    let rule = NameRule {
         what: "namespace",
         valid: |name| name.len() <= 63 && name_of(name, |c| c == '-'),
         everything: |item| item == "*" || item.eq_ignore_ascii_case("all"),
@@ -53,8 +56,8 @@ pub(super) fn namespaces(value: Option<&Written<'_>>, findings: &mut Findings) -
     rule.read(written, findings)
 }
 
-impl Rule {
-    fn read(&self, value: &Written<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+impl NameRule {
+    fn read(&self, value: &SourceValue<'_>, findings: &mut Findings) -> Option<Vec<String>> {
         let written = list(value.value);
         if written.items.is_empty() {
             let message = format!("is empty, which means {DEFAULT}: write {DEFAULT:?}");
@@ -63,7 +66,7 @@ impl Rule {
             return Some(vec![DEFAULT.to_owned()]);
         }
         if let Some(item) = written.items.iter().find(|item| (self.everything)(item.text)) {
-            if written.odd || written.items.len() > 1 || item.text != self.everything_spelt {
+            if written.irregular || written.items.len() > 1 || item.text != self.everything_spelt {
                 let message = format!("means every {}: write only {:?}", self.what, self.everything_spelt);
                 let edit = value.instead(self.everything_spelt);
                 findings.edit(Code::NamesEverything, value.key, value.span(&item.range), message, edit);
@@ -71,16 +74,16 @@ impl Rule {
             return Some(vec!["*".to_owned()]);
         }
         let mut names: Vec<Cow<'_, str>> = Vec::new();
-        let mut odd = written.odd;
+        let mut irregular = written.irregular;
         let mut seen = HashSet::new();
         for item in written.items.iter().filter(|item| (self.valid)(item.text)) {
             let name = lower(item.text);
-            odd |= name != item.text || seen.contains(&name);
+            irregular |= name != item.text || seen.contains(&name);
             if seen.insert(name.clone()) {
                 names.push(name);
             }
         }
-        self.tell_invalid(value, &written, findings);
+        self.report_invalid(value, &written, findings);
         if names.len() > MAX_NAMES {
             let message = format!(
                 "has {} names; only the first {MAX_NAMES} are served: write {:?}, or more bindings of your own",
@@ -89,8 +92,8 @@ impl Rule {
             );
             findings.add(Code::NamesTooMany, value.key, value.all(), message);
             names.truncate(MAX_NAMES);
-        } else if odd && !names.is_empty() {
-            let message = format!("is read as {0}: write {0}", spelling(&names));
+        } else if irregular && !names.is_empty() {
+            let message = format!("is read as {0}: write {0}", spelled(&names));
             let edit = self.respelt(&written).and_then(|text| value.instead(&text));
             findings.edit(Code::NamesSpelling, value.key, value.all(), message, edit);
         }
@@ -98,7 +101,7 @@ impl Rule {
     }
 
     /// The list spelt plainly. What is no name stays in it, since only its user knows what was meant.
-    fn respelt(&self, written: &Items<'_>) -> Option<String> {
+    fn respelt(&self, written: &CommaList<'_>) -> Option<String> {
         let mut seen = HashSet::new();
         let mut items = Vec::new();
         for item in &written.items {
@@ -110,8 +113,8 @@ impl Rule {
         joined(&items)
     }
 
-    fn tell_invalid(&self, value: &Written<'_>, written: &Items<'_>, findings: &mut Findings) {
-        let wrong = |item: &&super::text::Item<'_>| !(self.valid)(item.text);
+    fn report_invalid(&self, value: &SourceValue<'_>, written: &CommaList<'_>, findings: &mut Findings) {
+        let wrong = |item: &&super::text::ListItem<'_>| !(self.valid)(item.text);
         let invalid: Vec<&str> = written.items.iter().filter(wrong).map(|item| item.text).collect();
         let Some(first) = written.items.iter().find(wrong) else { return };
         let (code, cure) = if invalid.iter().any(|item| item.contains(['*', '?'])) {
@@ -122,12 +125,12 @@ impl Rule {
         } else {
             (Code::NameInvalid, "write lower-case letters, digits and '-', with a comma between two names")
         };
-        let message = format!("left out, being no {} names: {}; {cure}", self.what, shown_list(&invalid));
+        let message = format!("left out, being no {} names: {}; {cure}", self.what, quoted_list(&invalid));
         findings.add(code, value.key, value.span(&first.range), message);
     }
 }
 
-impl Written<'_> {
+impl SourceValue<'_> {
     /// The edit that gives the whole key another value.
     pub(super) fn instead(&self, text: &str) -> Option<Edit> {
         match self.node {

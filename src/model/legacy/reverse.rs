@@ -71,8 +71,8 @@ fn unsaid(spec: &AcrCredentialBindingSpec) -> Vec<String> {
     unless(spec.deletion_policy == DeletionPolicy::Retain, "spec.deletionPolicy".to_owned());
     unless(!spec.suspend, "spec.suspend".to_owned());
     let email = spec.notify_email.as_ref().is_none_or(|email| {
-        let plain = super::text::plain(email);
-        !email.is_empty() && !plain.odd && plain.text == *email
+        let plain = super::text::unquote(email);
+        !email.is_empty() && !plain.irregular && plain.text == *email
     });
     unless(email, "spec.notifyEmail".to_owned());
     unsaid
