@@ -72,7 +72,7 @@ impl Document {
         document
     }
 
-    /// Whether there is no configuration, which the diagnostics then say.
+    /// Whether there is no configuration. The diagnostics then say so.
     pub fn holds_nothing(&self) -> bool {
         self.addon.is_none() && !self.found
     }

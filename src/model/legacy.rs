@@ -4,9 +4,8 @@
 //! data ─ api::legacy (text as written) ─ names, settings, entries ─ model::binding (the validator) ─ spec
 //!                                          └───────── findings ─────────┘
 //! ```
-//! All findings are collected, not only the first. What is wrong with one entry, name or setting costs that one
-//! alone; what cannot be read at all, or leaves nothing to serve, gives no spec, so that the caller keeps the
-//! last good one.
+//! All findings are collected, not only the first. A fault of one entry, name or setting costs that one alone.
+//! A text that cannot be read, or leaves nothing to serve, gives no spec: the caller keeps the last good one.
 
 mod addon;
 mod code;
@@ -32,7 +31,7 @@ use secrecy::SecretString;
 
 pub use addon::from_addon_config;
 pub use code::{Code, Severity};
-pub(crate) use finding::part;
+pub(crate) use finding::separate_edits;
 pub use finding::{Edit, Finding, apply_edits, summarize};
 pub use reverse::to_data;
 
@@ -59,25 +58,25 @@ pub fn key_secret_name(ordinal: usize) -> String {
 /// A region to validate entries with that name none: which one the cluster has, the converter need not know.
 pub(crate) const ANY_REGION: &str = "cn-hangzhou";
 
-/// What the ConfigMap comes to.
+/// The result of a conversion.
 #[derive(Clone, Debug)]
 pub struct Conversion {
     /// The binding's spec, known to be valid. `None`: keep the last good one.
     pub spec: Option<AcrCredentialBindingSpec>,
-    /// All that is wrong or guessed.
+    /// Every fault and every guess.
     pub findings: Vec<Finding>,
-    /// The key pairs that entries of the spec refer to. Empty where there is no spec.
+    /// The key pairs that entries of the spec refer to. Empty without a spec.
     pub key_pairs: Vec<KeyPair>,
 }
 
 impl Conversion {
-    /// Whether something that the user wrote is not served.
+    /// Whether a part of the configuration is not served.
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|f| f.severity == Severity::Error)
     }
 }
 
-/// An AccessKey pair that stood in the ConfigMap.
+/// An AccessKey pair from the ConfigMap.
 #[derive(Clone)]
 pub struct KeyPair {
     /// The Secret that `accessKeySecretRef` of the entry names.
@@ -115,11 +114,10 @@ fn read(
     let info = keys.get(legacy::ACR_REGISTRY_INFO).cloned();
     let list = entries::parse(info.as_ref(), findings);
     if let Some(list) = &list {
-        for (key, value) in &list.parsed.beneath {
+        for (key, value) in &list.parsed.below {
             if keys.get(key).is_some() {
-                let message = format!(
-                    "holds a {key} that is ignored, since {key} is there already: delete one of them"
-                );
+                let message =
+                    format!("the {key} in it is ignored, because {key} is given already: delete one of them");
                 findings.add(Code::DataKeyShadowed, list.key, None, message);
             } else {
                 keys.values.insert(key, SourceValue { key, value, node: None });
@@ -141,7 +139,7 @@ fn read(
     parts.spec(findings).filter(|_| keys.readable)
 }
 
-/// What a ConfigMap and an add-on's configuration have in common.
+/// The parts that a ConfigMap and an add-on's configuration have in common.
 struct SpecParts<'a> {
     service_accounts: Option<SourceValue<'a>>,
     namespaces: Option<SourceValue<'a>>,
@@ -153,7 +151,7 @@ struct SpecParts<'a> {
 
 impl SpecParts<'_> {
     fn spec(self, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
-        // Each part is read before any is missed, so that all findings are there.
+        // Each part is read before the first missing one returns, so that all findings are there.
         let service_accounts = names::service_accounts(self.service_accounts.as_ref(), findings);
         let namespaces = names::namespaces(self.namespaces.as_ref(), findings);
         let expiring_threshold = settings::threshold(self.threshold.as_ref(), findings);
@@ -177,30 +175,30 @@ impl SpecParts<'_> {
     }
 }
 
-/// What the one validator says of a spec.
+/// Validates a spec as the controller does.
 fn validate(spec: &AcrCredentialBindingSpec) -> Vec<Invalid> {
     let object = AcrCredentialBinding::new(api_names::LEGACY_NAME, spec.clone());
     Binding::parse(&object, ANY_REGION).err().unwrap_or_default()
 }
 
-/// A value as it stands in its source.
+/// A value and its source.
 #[derive(Clone)]
 struct SourceValue<'a> {
-    /// The key as its user wrote it.
+    /// The key as written.
     key: &'a str,
     /// The value.
     value: &'a str,
-    /// Where the value is within an add-on's JSON.
+    /// The node of the value within an add-on's JSON.
     node: Option<&'a legacy::Node>,
 }
 
 impl SourceValue<'_> {
-    /// Where all of it stands.
+    /// The bytes of all of it.
     fn all(&self) -> finding::Span {
         self.node.map_or(Some(0..self.value.len()), legacy::Node::mark)
     }
 
-    /// Where some bytes of the value stand.
+    /// The bytes in the source for bytes of the value.
     fn span(&self, range: &Range<usize>) -> finding::Span {
         let Some(node) = self.node else { return Some(range.clone()) };
         match node.text_start() {
@@ -211,13 +209,13 @@ impl SourceValue<'_> {
 }
 
 /// The values of the keys that have a meaning.
-struct Keys<'a> {
+struct KnownKeys<'a> {
     values: BTreeMap<&'static str, SourceValue<'a>>,
-    /// Whether each of them could be looked at.
+    /// Whether each of them could be read.
     readable: bool,
 }
 
-impl<'a> Keys<'a> {
+impl<'a> KnownKeys<'a> {
     fn get(&self, key: &str) -> Option<&SourceValue<'a>> {
         self.values.get(key)
     }
@@ -228,29 +226,35 @@ pub fn data_key(name: &str) -> Option<&'static str> {
     legacy::KEYS.into_iter().find(|known| known.eq_ignore_ascii_case(name))
 }
 
-fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -> Keys<'a> {
-    let mut keys = Keys { values: BTreeMap::new(), readable: true };
+fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -> KnownKeys<'a> {
+    let mut keys = KnownKeys { values: BTreeMap::new(), readable: true };
     for (written, value) in data {
         let Some(key) = data_key(written.trim()) else {
-            let message = "is no key of acr-configuration and is ignored";
+            let message = "the key is unknown in acr-configuration and is ignored";
             findings.add(Code::DataKeyUnknown, written, None, message);
             continue;
         };
         if written != key {
             if data.contains_key(key) {
-                let message = format!("is ignored, since {key} is there too: delete it");
+                let message = format!("the key is ignored, because {key} is given too: delete it");
                 findings.add(Code::DataKeyShadowed, written, None, message);
                 continue;
             }
             if let Some(earlier) = keys.get(key) {
-                let message = format!("is ignored, since {} is there too: delete one of them", earlier.key);
+                let message =
+                    format!("the key is ignored, because {} is given too: delete one of them", earlier.key);
                 findings.add(Code::DataKeyShadowed, written, None, message);
                 continue;
             }
-            findings.add(Code::DataKeySpelling, written, None, format!("is read as {key}: write it so"));
+            findings.add(
+                Code::DataKeySpelling,
+                written,
+                None,
+                format!("the key is read as {key}: write {key}"),
+            );
         }
         if value.len() > MAX_VALUE_BYTES {
-            let message = format!("has {} bytes, more than 1 MiB: write less", value.len());
+            let message = format!("the value has {} bytes, more than 1 MiB: write less", value.len());
             findings.add(Code::ValueTooLarge, written, None, message);
             keys.readable = false;
             continue;

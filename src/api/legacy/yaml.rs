@@ -38,7 +38,7 @@ pub enum Style {
     Block,
     /// A list or a map in brackets or braces.
     Flow,
-    /// A copy that an alias or a merge stands for.
+    /// A copy for an alias or a merge.
     Alias,
 }
 
@@ -188,7 +188,7 @@ struct Limits {
     depth: usize,
     /// The most bytes of all scalars, copies included.
     bytes: usize,
-    /// Whether the text has one document, in which an alias may stand for a list or a map.
+    /// Whether the text has one document, in which an alias may copy a list or a map.
     nested: bool,
 }
 

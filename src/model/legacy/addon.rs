@@ -11,15 +11,14 @@ use super::{Conversion, KeyPair, MAX_VALUE_BYTES, SourceValue, SpecParts, entrie
 use crate::api::binding::{AcrCredentialBindingSpec, Webhook};
 use crate::api::legacy::{Node, Value, addon, parse_yaml};
 
-/// How often JSON may stand in a string of JSON: Terraform's `config` once, a shell once more.
+/// The most strings around the JSON: Terraform's `config` is one, a shell adds another.
 const MAX_WRAPS: usize = 3;
 
 /// Turns the add-on's configuration into the spec of a binding. The text may be the JSON itself, the same escaped
 /// within a string as Terraform's `config` has it, or the add-on with its `config`.
 ///
 /// # Guarantees
-/// Those of [`super::convert`]. Spans, lines and edits are in the text given; where the JSON stands in a string,
-/// there are none.
+/// Those of [`super::convert`]. Spans, lines and edits are in the text given. JSON in a string has none.
 pub fn from_addon_config(json: &str) -> Conversion {
     let mut findings = Findings::default();
     let read = read(json, &mut findings);
@@ -29,7 +28,7 @@ pub fn from_addon_config(json: &str) -> Conversion {
 
 fn read(json: &str, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
     if json.len() > MAX_VALUE_BYTES {
-        let message = format!("has {} bytes, more than 1 MiB: write less", json.len());
+        let message = format!("the configuration has {} bytes, more than 1 MiB: write less", json.len());
         findings.add(Code::ValueTooLarge, addon::CONFIG, None, message);
         return None;
     }
@@ -47,12 +46,12 @@ fn read(json: &str, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec
             _ => break,
         }
     }
-    let message = "is no JSON object: give the add-on's configuration as {\"AcrInstanceInfo\": [{\"instanceId\": \"cri-…\"}]}";
+    let message = "the configuration is not a JSON object: give the add-on's configuration as {\"AcrInstanceInfo\": [{\"instanceId\": \"cri-…\"}]}";
     findings.add(Code::NotJson, addon::CONFIG, None, message);
     None
 }
 
-/// The text within a string, or the `config` of an add-on or of a list of one.
+/// Returns the text within a string, or the `config` of an add-on or of a list of one.
 fn within(node: &Node, text: &str) -> Option<String> {
     match &node.value {
         Value::Text(inner) => (inner != text).then(|| inner.clone()),
@@ -66,7 +65,7 @@ fn within(node: &Node, text: &str) -> Option<String> {
     }
 }
 
-/// What stands in a string has no bytes of its own in the text around it.
+/// Removes the places of nodes in a string, which has no bytes of its own in the text around it.
 fn places_unknown(node: &mut Node) {
     node.relocate(&|_| None);
 }
@@ -80,11 +79,11 @@ fn spec(
     let fields = Fields::read(&sort, node, findings)?.consistent()?;
     let rrsa = fields.boolean(addon::ENABLE_RRSA, false, findings).ok();
     if fields.node(addon::TOKEN_MODE).is_some() {
-        let message = "is the controller's flag --token-mode: set it there";
+        let message = "the setting is the controller's flag --token-mode: set it there";
         findings.add(Code::AddonTokenMode, addon::TOKEN_MODE, fields.span(addon::TOKEN_MODE), message);
     }
     let written_list = fields.node(addon::INSTANCES).unwrap_or(&Node::ABSENT);
-    // The list may stand in a string of its own.
+    // The list may be in a string of its own.
     let inner = match &written_list.value {
         Value::Text(text) if text.trim_start().starts_with('[') => parse_yaml(text).ok().map(|mut node| {
             places_unknown(&mut node);
@@ -111,7 +110,7 @@ fn spec(
     parts.spec(findings)
 }
 
-/// A field that the ConfigMap has as a key.
+/// Returns a field that the ConfigMap has as a key.
 fn written<'a>(
     fields: &Fields<'a>,
     key: &'static str,
@@ -127,7 +126,7 @@ fn written<'a>(
                 Code::NotText,
                 key,
                 node.mark(),
-                "has keys or a list beneath it: write one comma list",
+                "the value is a list or a map: write one comma list",
             );
             Err(Rejected)
         }

@@ -28,18 +28,18 @@ pub(super) struct KeptRegistries {
     pub(super) key_pairs: Vec<KeyPair>,
 }
 
-/// The list as it stands in the ConfigMap.
-pub(super) struct List<'a> {
+/// The list of the ConfigMap.
+pub(super) struct ParsedList<'a> {
     pub(super) key: &'a str,
     text: &'a str,
     pub(super) parsed: Parsed,
 }
 
-/// A list that is YAML or JSON, but for those of its entries that could not be read.
+/// The entries of a list in YAML or JSON.
 pub(super) struct RegistryList<'a> {
-    /// The key that it stands under.
+    /// Its key.
     pub(super) key: &'a str,
-    /// The text that its nodes have their places in.
+    /// The text in which its nodes have their places.
     pub(super) text: &'a str,
     /// All of it.
     pub(super) node: &'a Node,
@@ -47,11 +47,11 @@ pub(super) struct RegistryList<'a> {
     pub(super) unreadable: &'a [usize],
 }
 
-/// Reads the text of the list. `None`: it cannot be read, which is told.
-pub(super) fn parse<'a>(value: Option<&SourceValue<'a>>, findings: &mut Findings) -> Option<List<'a>> {
+/// Reads the text of the list. `None`: it cannot be read, which is reported.
+pub(super) fn parse<'a>(value: Option<&SourceValue<'a>>, findings: &mut Findings) -> Option<ParsedList<'a>> {
     let Some(value) = value else {
         let parsed = Parsed::of(Node::ABSENT);
-        return Some(List { key: ACR_REGISTRY_INFO, text: "", parsed });
+        return Some(ParsedList { key: ACR_REGISTRY_INFO, text: "", parsed });
     };
     let parsed = source::parse(value, &SCHEMA, findings)?;
     comments(value, &parsed.node, findings);
@@ -59,15 +59,15 @@ pub(super) fn parse<'a>(value: Option<&SourceValue<'a>>, findings: &mut Findings
         && matches!(&parsed.node.value, Value::List(items) if !items.is_empty())
     {
         let message =
-            "is a list in brackets: write each entry on lines of its own, \"- instanceId: …\" first";
+            "the list is in brackets: write each entry on lines of its own, \"- instanceId: …\" first";
         let edits = rewrite::expand_flow_list(value.value, &parsed.node);
         findings.edit(Code::ListInBrackets, value.key, parsed.node.mark(), message, edits);
     }
-    Some(List { key: value.key, text: value.value, parsed })
+    Some(ParsedList { key: value.key, text: value.value, parsed })
 }
 
-impl List<'_> {
-    /// The entries. `None`: it is no list, or no entry of it can be kept; which is told.
+impl ParsedList<'_> {
+    /// Reads the entries. `None`: it is not a list, or no entry can be kept, which is reported.
     pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<KeptRegistries> {
         let Parsed { node, unreadable, .. } = &self.parsed;
         RegistryList { key: self.key, text: self.text, node, unreadable }.read(rrsa, findings)
@@ -75,7 +75,7 @@ impl List<'_> {
 }
 
 impl RegistryList<'_> {
-    /// The entries. `None`: it is no list, or no entry of it can be kept; which is told.
+    /// Reads the entries. `None`: it is not a list, or no entry can be kept, which is reported.
     pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<KeptRegistries> {
         read(self, rrsa, findings)
     }
@@ -90,36 +90,39 @@ fn read(list: &RegistryList<'_>, rrsa: bool, findings: &mut Findings) -> Option<
         Value::List(items) if items.is_empty() => return Some(personal(key, span, findings)),
         Value::List(items) => items,
         Value::Text(_) => {
-            findings.add(Code::NotAList, key, span, "is no list: begin each entry with \"- instanceId: …\"");
+            findings.add(
+                Code::NotAList,
+                key,
+                span,
+                "the value is not a list: begin each entry with \"- instanceId: …\"",
+            );
             return None;
         }
         Value::Map(_) => {
-            let message =
-                "is one map, no list: write \"- \" before its first key and indent the others by two blanks";
+            let message = "the value is one map and not a list: write \"- \" before its first key and indent the others by two spaces";
             findings.add(Code::NotAList, key, span, message);
             return None;
         }
     };
     let mut kept = RegistryCollector::default();
     for (index, item) in items.iter().enumerate().filter(|(index, _)| !unreadable.contains(index)) {
-        let place = entry::Place { list: key, text, index, rrsa };
+        let place = entry::EntryContext { list: key, text, index, rrsa };
         if let Some(read) = entry::read(&place, item, findings) {
             kept.add(read, (text, item), findings);
         }
     }
     if kept.left_out > 0 {
         let message = format!(
-            "has {} registries, only the first {MAX_REGISTRIES} are served: move the others to an AcrCredentialBinding of your own",
+            "the list has {} registries, and only the first {MAX_REGISTRIES} are served: move the others to an AcrCredentialBinding of your own",
             MAX_REGISTRIES + kept.left_out
         );
         findings.add(Code::RegistriesTooMany, key, None, message);
     }
-    // Without an error there would be an entry: each that is left out for another reason than its being a
-    // repetition was told as one.
+    // Without an error there is an entry: each one left out was reported as an error, but for repetitions.
     (!kept.entries.registries.is_empty()).then_some(kept.entries)
 }
 
-/// Tells of entries that are commented out, in whole or by half.
+/// Reports entries that are commented out, in whole or in part.
 fn comments(value: &SourceValue<'_>, node: &Node, findings: &mut Findings) {
     let mut at = 0;
     let mut half: Option<Range<usize>> = None;
@@ -133,7 +136,8 @@ fn comments(value: &SourceValue<'_>, node: &Node, findings: &mut Findings) {
                 if matches!(node.value, Value::List(_) | Value::Map(_)) || half.is_some() {
                     half = Some(span);
                 } else {
-                    let message = "is commented out: delete the # before each line of an entry that is meant";
+                    let message =
+                        "the entry is commented out: to serve it, delete the # before each of its lines";
                     findings.add(Code::EntryCommented, value.key, Some(span.clone()), message);
                     half = None;
                 }
@@ -145,26 +149,26 @@ fn comments(value: &SourceValue<'_>, node: &Node, findings: &mut Findings) {
             let (code, message) = if goes_on {
                 (
                     Code::EntryHalfCommented,
-                    "is commented out, but the lines after it are not: delete its #, or comment them out too",
+                    "the line is commented out, but the lines after it are not: delete its #, or comment them out too",
                 )
             } else {
                 (
                     Code::EntryCommented,
-                    "is commented out: delete the # before each line of an entry that is meant",
+                    "the entry is commented out: to serve it, delete the # before each of its lines",
                 )
             };
             findings.add(code, value.key, Some(span), message);
         }
     }
     if let Some(span) = half {
-        let message = "is commented out: delete the # before each line of an entry that is meant";
+        let message = "the entry is commented out: to serve it, delete the # before each of its lines";
         findings.add(Code::EntryCommented, value.key, Some(span), message);
     }
 }
 
-/// The Personal Edition of the cluster's own region.
+/// Returns the Personal Edition of the cluster's own region.
 fn personal(key: &str, span: Span, findings: &mut Findings) -> KeptRegistries {
-    let message = "names no registry, which means the Personal Edition of the cluster's region";
+    let message = "the list names no registry, which means the Personal Edition of the cluster's region";
     findings.add(Code::EmptyList, key, span, message);
     KeptRegistries { registries: vec![RegistryEntry::default()], key_pairs: Vec::new() }
 }
@@ -176,19 +180,19 @@ struct RegistryCollector {
 }
 
 impl RegistryCollector {
-    fn add(&mut self, mut read: entry::Read, (text, node): (&str, &Node), findings: &mut Findings) {
+    fn add(&mut self, mut read: entry::ReadEntry, (text, node): (&str, &Node), findings: &mut Findings) {
         let alone = read.registries.len() == 1;
         let mut pair = read.pair.take();
         if let Some(pair) = &mut pair {
             if self.entries.key_pairs.len() == MAX_KEY_PAIRS {
                 let message = format!(
-                    "holds one AccessKey pair more than the {MAX_KEY_PAIRS} that can be moved to Secrets and is left \
+                    "the entry has one AccessKey pair more than the {MAX_KEY_PAIRS} that can be moved to Secrets and is left \
                      out: write an AcrCredentialBinding of your own with accessKeySecretRef"
                 );
                 findings.add(Code::KeyPairsTooMany, &read.at, read.span.clone(), message);
                 return;
             }
-            // RBAC names the Secrets, so that they are counted and not called after their entries.
+            // RBAC names the Secrets, hence a count and not the names of entries.
             pair.secret_name = key_secret_name(self.entries.key_pairs.len());
             for registry in &mut read.registries {
                 registry.access_key_secret_ref = Some(AccessKeySecretRef { name: pair.secret_name.clone() });
@@ -196,8 +200,8 @@ impl RegistryCollector {
         }
         for registry in read.registries {
             if self.entries.registries.iter().any(|kept| self.repeats(kept, &registry, pair.as_ref())) {
-                let message = "repeats an earlier entry and is left out: delete it";
-                // One that lists several instances is to be told apart first.
+                let message = "the entry repeats an earlier one and is left out: delete it";
+                // An entry that lists several instances is split first.
                 let edit = rewrite::without_entry(text, node).filter(|_| alone);
                 findings.edit(Code::EntryRepeated, &read.at, read.span.clone(), message, edit);
             } else if self.entries.registries.len() == MAX_REGISTRIES {

@@ -11,32 +11,34 @@ use super::text::{
 };
 use crate::api::legacy::{Node, Pair, Style, Value, addon};
 
-/// Where a map stands, and what it may hold.
+const PLACEHOLDER: &str = "the value is a placeholder: write the text that belongs there, without < and >";
+
+/// The place of a map, and the keys that it may have.
 pub(super) struct MapSchema<'a> {
     /// Its path: `acr-registry-info[1]`.
     pub(super) at: &'a str,
-    /// The text that its nodes have their places in.
+    /// The text in which its nodes have their places.
     pub(super) text: &'a str,
     /// The keys that have a meaning.
     pub(super) known: &'a [&'static str],
-    /// What it is called that a key has none.
+    /// The kind of finding for an unknown key.
     pub(super) unknown: Code,
 }
 
-/// The fields of one map, under the names that are documented.
+/// The fields of one map, by their documented names.
 pub(super) struct Fields<'a> {
     at: String,
-    /// The text that the nodes have their places in.
+    /// The text in which the nodes have their places.
     pub(super) text: &'a str,
     span: Span,
     found: Vec<(&'static str, &'a Pair)>,
-    /// Whether a key stands twice with different values.
+    /// Whether a key is repeated with another value.
     pub(super) contradictory: bool,
 }
 
 impl<'a> Fields<'a> {
-    /// Sorts the pairs of a map. `None`: it is none. A key that stands twice with different values is told, and has
-    /// the first of them.
+    /// Sorts the pairs of a map. `None`: it is not a map. A key that is repeated with another value is reported, and
+    /// keeps its first value.
     pub(super) fn read(sort: &MapSchema<'a>, node: &'a Node, findings: &mut Findings) -> Option<Self> {
         let Value::Map(pairs) = &node.value else { return None };
         let MapSchema { at, text, known, unknown } = *sort;
@@ -47,14 +49,13 @@ impl<'a> Fields<'a> {
             let span = pair.key_span().or_else(|| value.mark());
             let Some(name) = known.iter().copied().find(|name| written.trim().eq_ignore_ascii_case(name))
             else {
-                let message =
-                    format!("has the key {}, which has no meaning and is ignored", quoted_key(written));
+                let message = format!("the key {} is unknown and ignored", quoted_key(written));
                 findings.add(unknown, if at.is_empty() { addon::CONFIG } else { at }, span, message);
                 continue;
             };
             let path = fields.path(name);
             if written != name {
-                let message = format!("is written {}: write {name}", quoted_key(written));
+                let message = format!("the key is written {}: write {name}", quoted_key(written));
                 let quoted = pair.key_span().is_some_and(|span| span.len() > written.len());
                 let text = if quoted { format!("\"{name}\"") } else { name.to_owned() };
                 let edit = pair.key_span().map(|span| Edit { span, text });
@@ -64,12 +65,11 @@ impl<'a> Fields<'a> {
                 None => fields.found.push((name, pair)),
                 Some(first) if same_text(first, value) => {
                     let edit = rewrite::without_pair(text, pair);
-                    findings.edit(Code::KeyRepeated, &path, span, "stands twice: delete one", edit);
+                    findings.edit(Code::KeyRepeated, &path, span, "the key is repeated: delete one", edit);
                 }
                 Some(_) => {
                     fields.contradictory = true;
-                    let message =
-                        "stands twice with different values: delete one, or begin another entry with \"- \"";
+                    let message = "the key is repeated with another value: delete one, or begin another entry with \"- \"";
                     findings.add(Code::KeyContradicts, &path, span, message);
                 }
             }
@@ -77,7 +77,7 @@ impl<'a> Fields<'a> {
         Some(fields)
     }
 
-    /// The fields, if no key stands twice with different values.
+    /// Returns the fields, if no key is repeated with another value.
     pub(super) fn consistent(self) -> Option<Self> {
         (!self.contradictory).then_some(self)
     }
@@ -91,12 +91,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Where a field stands, or else the map.
+    /// The place of a field, or else of the map.
     pub(super) fn span(&self, name: &str) -> Span {
         self.node(name.split('[').next().unwrap_or(name)).map_or(self.span.clone(), Node::mark)
     }
 
-    /// What stands under a name.
+    /// The value of a name.
     pub(super) fn node(&self, name: &str) -> Option<&'a Node> {
         self.pair(name).map(|pair| &pair.value)
     }
@@ -105,44 +105,45 @@ impl<'a> Fields<'a> {
         self.found.iter().find(|(n, _)| *n == name).map(|(_, pair)| *pair)
     }
 
-    /// The edit that gives a field another text.
+    /// Returns the edit that gives a field another text.
     pub(super) fn instead(&self, name: &str, text: &str) -> Option<Edit> {
         let pair = self.pair(name)?;
         scalar(&pair.value, text).or_else(|| rewrite::join_list(self.text, pair, text))
     }
 
-    /// A text that a message may report. Empty is absent.
+    /// Reads a text that a message may show. Empty is absent.
     ///
     /// # Errors
-    /// It is no text, or one with another key's in it; which is told.
+    /// It is not a text, or has another key in it, which is reported.
     pub(super) fn text(&self, name: &str, findings: &mut Findings) -> Result<Option<String>, Rejected> {
         let Some(read) = self.any_text(name, findings)? else { return Ok(None) };
         if !can_show(read.text) {
             if read.text.starts_with(['<', '＜', '《']) && placeholder(read.text) {
-                let message = "is a placeholder: write the text that it stands for, without < and >";
+                let message = PLACEHOLDER;
                 findings.add(Code::Placeholder, &self.path(name), self.span(name), message);
                 return Err(Rejected);
             }
-            let message = "holds blanks or another key: put each key on its own line, straight beneath the first, with a blank after its colon";
+            let message = "the value contains spaces or another key: put each key on its own line, aligned with the first, with a space after its colon";
             findings.add(Code::KeySlippedIn, &self.path(name), self.span(name), message);
             return Err(Rejected);
         }
         if read.irregular {
-            let message = format!("is read as {0}: write {0}", spelled(std::slice::from_ref(&read.text)));
+            let message =
+                format!("the value is read as {0}: write {0}", spelled(std::slice::from_ref(&read.text)));
             let edit = self.instead(name, read.text);
             findings.edit(Code::TextSpelling, &self.path(name), self.span(name), message, edit);
         }
         Ok(Some(read.text.to_owned()))
     }
 
-    /// A text that neither a message nor an edit may report. Empty is absent.
+    /// Reads a text that neither a message nor an edit may show. Empty is absent.
     ///
     /// # Errors
-    /// It is no text, which is told.
+    /// It is not a text, which is reported.
     pub(super) fn secret(&self, name: &str, findings: &mut Findings) -> Result<Option<String>, Rejected> {
         let Some(read) = self.any_text(name, findings)? else { return Ok(None) };
         if read.irregular {
-            let message = "has full-width or doubled quotes, or a sign that nobody sees, which are left out: write plain quotes";
+            let message = "the full-width or doubled quotes, or invisible signs, around the value are left out: write plain quotes";
             let edits =
                 self.node(name).map(|node| rewrite::plain_quotes(node, &read.range)).unwrap_or_default();
             findings.edit(Code::KeyPairSpelling, &self.path(name), self.span(name), message, edits);
@@ -150,7 +151,7 @@ impl<'a> Fields<'a> {
         Ok(Some(read.text.to_owned()))
     }
 
-    /// A boolean, or the default.
+    /// Reads a boolean, or returns the default.
     pub(super) fn boolean(
         &self,
         name: &str,
@@ -159,14 +160,14 @@ impl<'a> Fields<'a> {
     ) -> Result<bool, Rejected> {
         let Some(text) = self.text(name, findings)? else { return Ok(default) };
         boolean(&text).ok_or_else(|| {
-            let message = format!("{} is neither true nor false: write one of them", quoted(&text));
+            let message = format!("{} is neither true nor false: write true or false", quoted(&text));
             findings.add(Code::BooleanInvalid, &self.path(name), self.span(name), message);
             Rejected
         })
     }
 
-    /// The items of a comma list, or of the YAML list that people write in its place. `spell` is how an item is
-    /// to be spelt in the list that is proposed instead.
+    /// Reads the items of a comma list, or of the YAML list that people write in its place. `spell` gives the spelling
+    /// of an item in the list that is proposed.
     pub(super) fn items(
         &self,
         name: &str,
@@ -180,24 +181,24 @@ impl<'a> Fields<'a> {
             Some(node @ Node { value: Value::Text(text), .. }) => {
                 let read = list(text);
                 irregular = read.irregular;
-                items = placed(read, node);
+                items = locate_items(read, node);
             }
             Some(Node { value: Value::List(nodes), .. }) => {
                 for node in nodes {
                     let Value::Text(text) = &node.value else {
-                        let message = "holds something other than texts: write one comma list";
+                        let message = "the list has items that are not texts: write one comma list";
                         self.report(Code::NotText, name, message, findings);
                         return Err(Rejected);
                     };
                     let plain = unquote(text);
                     let item = ListItem { text: plain.text, range: plain.range };
-                    items.extend(placed(CommaList { items: vec![item], irregular }, node));
+                    items.extend(locate_items(CommaList { items: vec![item], irregular }, node));
                 }
                 items.retain(|item| !item.text.is_empty());
                 irregular = true;
             }
             Some(Node { value: Value::Map(_), .. }) => {
-                self.report(Code::NotText, name, "has keys beneath it: write one comma list", findings);
+                self.report(Code::NotText, name, "the value is a map: write one comma list", findings);
                 return Err(Rejected);
             }
         }
@@ -206,21 +207,21 @@ impl<'a> Fields<'a> {
                 && one.text.starts_with(['<', '＜', '《'])
                 && placeholder(&one.text)
             {
-                let message = "is a placeholder: write the text that it stands for, without < and >";
+                let message = PLACEHOLDER;
                 self.report(Code::Placeholder, name, message, findings);
                 return Err(Rejected);
             }
-            let message = "holds blanks or another key: write one comma list, and each key on its own line, straight beneath the first";
+            let message = "the value contains spaces or another key: write one comma list, and each key on its own line, aligned with the first";
             self.report(Code::KeySlippedIn, name, message, findings);
             return Err(Rejected);
         }
         if irregular {
             let texts: Vec<String> = items.iter().map(|item| item.text.clone()).collect();
-            let mut spelt: Vec<String> = texts.iter().map(|text| spell(text)).collect();
+            let mut spelled_items: Vec<String> = texts.iter().map(|text| spell(text)).collect();
             let mut seen = BTreeSet::new();
-            spelt.retain(|text| seen.insert(text.clone()));
-            let message = format!("is read as {0}: write {0}", spelled(&spelt));
-            let edit = joined(&spelt).and_then(|text| self.instead(name, &text));
+            spelled_items.retain(|text| seen.insert(text.clone()));
+            let message = format!("the value is read as {0}: write {0}", spelled(&spelled_items));
+            let edit = joined(&spelled_items).and_then(|text| self.instead(name, &text));
             let (path, span) = (self.path(name), self.span(name));
             findings.edit(Code::ListSpelling, &path, span, message, edit);
         }
@@ -236,7 +237,7 @@ impl<'a> Fields<'a> {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Text(text)) => Ok(Some(unquote(text)).filter(|read| !read.text.is_empty())),
             Some(Value::List(_) | Value::Map(_)) => {
-                let message = "has keys or a list beneath it: write one text";
+                let message = "the value is a list or a map: write one text";
                 findings.add(Code::NotText, &self.path(name), self.span(name), message);
                 Err(Rejected)
             }
@@ -244,7 +245,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The edit that gives a scalar another text, in quotes unless both were plain.
+/// Returns the edit that gives a scalar another text, in quotes unless both were plain.
 pub(super) fn scalar(node: &Node, text: &str) -> Option<Edit> {
     let span = node.replaceable()?;
     let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | ':' | '-');
@@ -258,23 +259,23 @@ pub(super) fn scalar(node: &Node, text: &str) -> Option<Edit> {
     Some(Edit { span, text })
 }
 
-/// An item of a comma list, and where it stands.
+/// An item of a comma list, and its place.
 pub(super) struct ListedText {
     pub(super) text: String,
     pub(super) span: Span,
-    /// Whether exactly this item stands there.
+    /// Whether the place has exactly this item.
     exact: bool,
 }
 
 impl ListedText {
-    /// The edit that writes another text in its place.
+    /// Returns the edit that writes another text in its place.
     pub(super) fn instead(&self, text: &str) -> Option<Edit> {
         let span = self.span.clone().filter(|_| self.exact)?;
         Some(Edit { span, text: text.to_owned() })
     }
 }
 
-fn placed(read: CommaList<'_>, node: &Node) -> Vec<ListedText> {
+fn locate_items(read: CommaList<'_>, node: &Node) -> Vec<ListedText> {
     let start = node.text_start();
     let place = |item: ListItem<'_>| ListedText {
         span: match start {
@@ -287,7 +288,7 @@ fn placed(read: CommaList<'_>, node: &Node) -> Vec<ListedText> {
     read.items.into_iter().map(place).collect()
 }
 
-/// What is wrong has been told.
+/// A value that was refused, which has been reported.
 pub(super) struct Rejected;
 
 fn same_text(a: &Node, b: &Node) -> bool {

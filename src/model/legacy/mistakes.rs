@@ -15,7 +15,7 @@ use super::code::Code;
 use super::finding::Edit;
 use super::line::{Field, columns};
 
-/// The most mistakes that are reported: nobody typed a file with more.
+/// The most mistakes that are reported.
 const MAX_MISTAKES: usize = 1_000;
 
 /// A mistake, its place, and the changes that repair it.
@@ -60,7 +60,7 @@ pub(crate) struct Scanned {
     /// By the lines that they are in.
     pub(crate) mistakes: Vec<Mistake>,
     /// Keys of `data` below a list, with their values.
-    pub(super) beneath: Vec<(&'static str, String)>,
+    pub(super) below: Vec<(&'static str, String)>,
 }
 
 /// Finds the mistakes of a text.

@@ -11,7 +11,7 @@ use super::text::{CommaList, joined, list, quoted_list, spelled};
 /// The most names that the schema allows.
 const MAX_NAMES: usize = 256;
 
-/// What both keys mean where nothing is said.
+/// The name that both keys have by default.
 const DEFAULT: &str = "default";
 
 /// One of the two keys.
@@ -19,12 +19,12 @@ struct NameRule {
     what: &'static str,
     /// Whether an item is a name once it is in lower case.
     valid: fn(&str) -> bool,
-    /// Whether an item alone stands for all, and how that is spelt.
+    /// Whether an item means every name.
     everything: fn(&str) -> bool,
-    everything_spelt: &'static str,
+    everything_word: &'static str,
 }
 
-/// The names of `spec.serviceAccounts`. `None`: none of those written can be one.
+/// Reads the names of `spec.serviceAccounts`. `None`: none of them is valid.
 pub(super) fn service_accounts(
     value: Option<&SourceValue<'_>>,
     findings: &mut Findings,
@@ -33,7 +33,7 @@ pub(super) fn service_accounts(
         what: "ServiceAccount",
         valid: |name| name.len() <= 253 && name_of(name, |c| c == '-' || c == '.'),
         everything: |item| item == "*",
-        everything_spelt: "*",
+        everything_word: "*",
     };
     let Some(written) = value else { return Some(vec![DEFAULT.to_owned()]) };
     let names = rule.read(written, findings)?;
@@ -44,13 +44,13 @@ pub(super) fn service_accounts(
     Some(names)
 }
 
-/// The names of `spec.watchNamespaces`. `None`: none of those written can be one.
+/// Reads the names of `spec.watchNamespaces`. `None`: none of them is valid.
 pub(super) fn namespaces(value: Option<&SourceValue<'_>>, findings: &mut Findings) -> Option<Vec<String>> {
     let rule = NameRule {
         what: "namespace",
         valid: |name| name.len() <= 63 && name_of(name, |c| c == '-'),
         everything: |item| item == "*" || item.eq_ignore_ascii_case("all"),
-        everything_spelt: "all",
+        everything_word: "all",
     };
     let Some(written) = value else { return Some(vec![DEFAULT.to_owned()]) };
     rule.read(written, findings)
@@ -60,15 +60,16 @@ impl NameRule {
     fn read(&self, value: &SourceValue<'_>, findings: &mut Findings) -> Option<Vec<String>> {
         let written = list(value.value);
         if written.items.is_empty() {
-            let message = format!("is empty, which means {DEFAULT}: write {DEFAULT:?}");
+            let message = format!("the list is empty, which means {DEFAULT}: write {DEFAULT:?}");
             let edit = value.instead(DEFAULT);
             findings.edit(Code::NamesEmpty, value.key, value.all(), message, edit);
             return Some(vec![DEFAULT.to_owned()]);
         }
         if let Some(item) = written.items.iter().find(|item| (self.everything)(item.text)) {
-            if written.irregular || written.items.len() > 1 || item.text != self.everything_spelt {
-                let message = format!("means every {}: write only {:?}", self.what, self.everything_spelt);
-                let edit = value.instead(self.everything_spelt);
+            if written.irregular || written.items.len() > 1 || item.text != self.everything_word {
+                let message =
+                    format!("the list means every {}: write only {:?}", self.what, self.everything_word);
+                let edit = value.instead(self.everything_word);
                 findings.edit(Code::NamesEverything, value.key, value.span(&item.range), message, edit);
             }
             return Some(vec!["*".to_owned()]);
@@ -86,22 +87,22 @@ impl NameRule {
         self.report_invalid(value, &written, findings);
         if names.len() > MAX_NAMES {
             let message = format!(
-                "has {} names; only the first {MAX_NAMES} are served: write {:?}, or more bindings of your own",
+                "the list has {} names, and only the first {MAX_NAMES} are served: write {:?}, or more bindings of your own",
                 names.len(),
-                self.everything_spelt
+                self.everything_word
             );
             findings.add(Code::NamesTooMany, value.key, value.all(), message);
             names.truncate(MAX_NAMES);
         } else if irregular && !names.is_empty() {
-            let message = format!("is read as {0}: write {0}", spelled(&names));
-            let edit = self.respelt(&written).and_then(|text| value.instead(&text));
+            let message = format!("the list is read as {0}: write {0}", spelled(&names));
+            let edit = self.respelled(&written).and_then(|text| value.instead(&text));
             findings.edit(Code::NamesSpelling, value.key, value.all(), message, edit);
         }
         (!names.is_empty()).then(|| names.into_iter().map(Cow::into_owned).collect())
     }
 
-    /// The list spelt plainly. What is no name stays in it, since only its user knows what was meant.
-    fn respelt(&self, written: &CommaList<'_>) -> Option<String> {
+    /// Spells the list plainly. Invalid names stay in it, since only the user knows what was meant.
+    fn respelled(&self, written: &CommaList<'_>) -> Option<String> {
         let mut seen = HashSet::new();
         let mut items = Vec::new();
         for item in &written.items {
@@ -120,18 +121,19 @@ impl NameRule {
         let (code, cure) = if invalid.iter().any(|item| item.contains(['*', '?'])) {
             (
                 Code::NameGlob,
-                "the ConfigMap knows no globs: write the exact names, or an AcrCredentialBinding of your own",
+                "the ConfigMap does not support globs: write the exact names, or an AcrCredentialBinding of your own",
             )
         } else {
             (Code::NameInvalid, "write lower-case letters, digits and '-', with a comma between two names")
         };
-        let message = format!("left out, being no {} names: {}; {cure}", self.what, quoted_list(&invalid));
+        let message =
+            format!("not valid as {} names and left out: {}; {cure}", self.what, quoted_list(&invalid));
         findings.add(code, value.key, value.span(&first.range), message);
     }
 }
 
 impl SourceValue<'_> {
-    /// The edit that gives the whole key another value.
+    /// Returns the edit that gives the whole key another value.
     pub(super) fn instead(&self, text: &str) -> Option<Edit> {
         match self.node {
             // Within an add-on's JSON.

@@ -21,12 +21,12 @@ pub(super) struct Parsed {
     /// Entries that could not be read, which has been reported.
     pub(super) unreadable: Vec<usize>,
     /// Keys of `data` below the list, with their values.
-    pub(super) beneath: Vec<(&'static str, String)>,
+    pub(super) below: Vec<(&'static str, String)>,
 }
 
 impl Parsed {
     pub(super) fn of(node: Node) -> Self {
-        Self { node, unreadable: Vec::new(), beneath: Vec::new() }
+        Self { node, unreadable: Vec::new(), below: Vec::new() }
     }
 }
 
@@ -66,10 +66,10 @@ fn repaired(
     scanned: Scanned,
     findings: &mut Findings,
 ) -> Parsed {
-    let mut beneath = false;
+    let mut moved_out = false;
     for Mistake { code, span, message, edits, proposed, .. } in scanned.mistakes {
         // The lines of a map that is taken out are reported with its key.
-        if code == Code::KeysBeneath && std::mem::replace(&mut beneath, true) {
+        if code == Code::KeysBeneath && std::mem::replace(&mut moved_out, true) {
             continue;
         }
         let edits = if proposed { edits } else { Vec::new() };
@@ -78,7 +78,7 @@ fn repaired(
     if !patched.is_unchanged() {
         node.relocate(&|span| Some(patched.origin_of(&span)));
     }
-    Parsed { beneath: scanned.beneath, ..Parsed::of(node) }
+    Parsed { below: scanned.below, ..Parsed::of(node) }
 }
 
 /// Whether YAML was read that its user did not mean: other nodes in the place of maps, or a value with another key

@@ -200,9 +200,9 @@ impl NestedScan<'_> {
         if matches!(key, RRSA | WEBHOOK_CONFIGURATION) && map {
             // Its map is in the lines that follow.
             self.moved_out = Some(depth);
-            self.scanned.beneath.push((key, String::new()));
+            self.scanned.below.push((key, String::new()));
         } else {
-            self.scanned.beneath.push((key, value.to_owned()));
+            self.scanned.below.push((key, value.to_owned()));
         }
     }
 
@@ -212,7 +212,7 @@ impl NestedScan<'_> {
             self.moved_out = None;
             return false;
         }
-        if let Some((_, value)) = self.scanned.beneath.last_mut() {
+        if let Some((_, value)) = self.scanned.below.last_mut() {
             value.push_str(body);
             value.push('\n');
         }
