@@ -11,7 +11,7 @@
 //! ```
 //!
 //! # Rooms
-//! Each may use those to its right: `bin → controller, cli → cluster, server → plan → model → api`, and
+//! Each may use those to its right: `bin → args → controller, cli → cluster, server → plan → model → api`, and
 //! `controller → cloud → model`. A test reads the `use` lines and holds this true.
 //!
 //! # Invariants
@@ -26,6 +26,7 @@
 //! - Only `controller::clock` reads the time.
 
 pub mod api;
+pub mod args;
 pub mod cli;
 pub mod cloud;
 pub mod cluster;

@@ -1,6 +1,7 @@
 //! What input means, parsed once into types that cannot be wrong. No IO.
 
 pub mod binding;
+pub mod count;
 pub mod credential;
 pub mod domain;
 pub mod duration;
@@ -11,6 +12,7 @@ pub mod pattern;
 pub mod registry;
 
 pub use binding::{Binding, Invalid};
+pub use count::count;
 pub use credential::Credential;
 pub use labels::Labels;
 pub use registry::{Edition, Registry, RegistryKey};

@@ -5,18 +5,17 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use acr_credential_binding::args::kubectl_acr::InputArgs;
 use acr_credential_binding::cli::document::{self, Document};
 use acr_credential_binding::cli::live;
 use acr_credential_binding::cluster::client::connect;
 use anyhow::Context;
 use kube::Client;
 
-use crate::args::Input;
-
 /// The most bytes that are read: enough for the finding that it is too much.
 const MAX_BYTES: u64 = 8 << 20;
 
-pub(crate) fn document(input: &Input) -> anyhow::Result<Document> {
+pub(crate) fn document(input: &InputArgs) -> anyhow::Result<Document> {
     match &input.file {
         Some(file) => {
             let (name, text) = text(file)?;

@@ -1,29 +1,29 @@
 //! `kubectl acr`: what a user asks about the configuration, before and beside the controller.
 #![allow(clippy::print_stderr, reason = "a command tells its user what it has to say")]
 
-mod args;
 mod input;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use acr_credential_binding::args::kubectl_acr::{
+    ConvertArgs, InputArgs, LintArgs, OutputFormat, PlanArgs, PluginArgs, PluginCommand, WithdrawArgs,
+};
 use acr_credential_binding::cli::lint::{Format, Report, check};
 use acr_credential_binding::cli::{convert, plan, reverse, withdraw};
 use anyhow::Context;
 use clap::Parser;
 
-use self::args::{Args, Command, Convert, Input, Lint, Output, Plan, Withdraw};
-
 /// What cannot be served, or could not be looked at.
 const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
-    let done = match Args::parse().command {
-        Command::Lint(lint) => run_lint(&lint),
-        Command::Convert(convert) if convert.reverse => run_reverse(&convert),
-        Command::Convert(convert) => run_convert(&convert),
-        Command::Plan(plan) => run_plan(&plan),
-        Command::Withdraw(withdraw) => run_withdraw(&withdraw),
+    let done = match PluginArgs::parse().command {
+        PluginCommand::Lint(lint) => run_lint(&lint),
+        PluginCommand::Convert(convert) if convert.reverse => run_reverse(&convert),
+        PluginCommand::Convert(convert) => run_convert(&convert),
+        PluginCommand::Plan(plan) => run_plan(&plan),
+        PluginCommand::Withdraw(withdraw) => run_withdraw(&withdraw),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -45,20 +45,20 @@ fn colour(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn run_lint(lint: &Lint) -> anyhow::Result<u8> {
+fn run_lint(lint: &LintArgs) -> anyhow::Result<u8> {
     let report = check(&input::document(&lint.input)?);
     let out = io::stdout();
     let format = match lint.output {
-        Output::Human => Format::Human { colour: colour(out.is_terminal()) },
-        Output::Json => Format::Json,
-        Output::Sarif => Format::Sarif,
+        OutputFormat::Human => Format::Human { colour: colour(out.is_terminal()) },
+        OutputFormat::Json => Format::Json,
+        OutputFormat::Sarif => Format::Sarif,
     };
     report.write(format, &mut out.lock())?;
     Ok(report.exit_code(lint.strict))
 }
 
 /// The configuration, with its findings told on standard error.
-fn told(input: &Input) -> anyhow::Result<Report> {
+fn told(input: &InputArgs) -> anyhow::Result<Report> {
     let report = check(&input::document(input)?);
     let err = io::stderr();
     if !report.diagnostics.is_empty() {
@@ -67,7 +67,7 @@ fn told(input: &Input) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-fn run_convert(args: &Convert) -> anyhow::Result<u8> {
+fn run_convert(args: &ConvertArgs) -> anyhow::Result<u8> {
     let report = told(&args.input)?;
     let (out, err) = (io::stdout(), io::stderr());
     let Some(conversion) = &report.conversion else { return Ok(FAILED) };
@@ -90,7 +90,7 @@ fn run_convert(args: &Convert) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn run_plan(args: &Plan) -> anyhow::Result<u8> {
+fn run_plan(args: &PlanArgs) -> anyhow::Result<u8> {
     let report = told(&args.input)?;
     let (out, err) = (io::stdout(), io::stderr());
     let spec = report.conversion.as_ref().and_then(|conversion| conversion.spec.clone());
@@ -114,7 +114,7 @@ fn run_plan(args: &Plan) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn run_withdraw(args: &Withdraw) -> anyhow::Result<u8> {
+fn run_withdraw(args: &WithdrawArgs) -> anyhow::Result<u8> {
     let options = withdraw::Options {
         namespace: args.namespace.as_str().into(),
         secret_name: args.secret_name.as_str().into(),
@@ -127,7 +127,7 @@ fn run_withdraw(args: &Withdraw) -> anyhow::Result<u8> {
     Ok(if done.failed.is_empty() { 0 } else { FAILED })
 }
 
-fn run_reverse(args: &Convert) -> anyhow::Result<u8> {
+fn run_reverse(args: &ConvertArgs) -> anyhow::Result<u8> {
     let (name, text) =
         input::text(args.input.file.as_deref().context("--reverse needs a FILE, or - for standard input")?)?;
     match reverse::config_map(&text) {
