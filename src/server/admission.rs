@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::Metrics;
-use super::metrics::{Admitted, AdmittedLabel};
+use super::metrics::{AdmissionLabel, AdmissionOutcome};
 use super::review::{About, InvalidReview, Review, read};
 use crate::api::names;
 use crate::cluster::Index;
@@ -91,7 +91,7 @@ async fn review(State(answers): State<Answers>, request: Request) -> Response {
             Json(answer).into_response()
         }
         Err(refusal) => {
-            answers.count(Admitted::InvalidReview, started);
+            answers.count(AdmissionOutcome::Invalid, started);
             refusal
         }
     }
@@ -123,8 +123,8 @@ impl Room {
 }
 
 impl Answers {
-    fn count(&self, outcome: Admitted, started: Instant) {
-        self.metrics.admissions.get_or_create(&AdmittedLabel { outcome }).inc();
+    fn count(&self, outcome: AdmissionOutcome, started: Instant) {
+        self.metrics.admissions.get_or_create(&AdmissionLabel { outcome }).inc();
         self.metrics.admission_duration.observe(started.elapsed().as_secs_f64());
     }
 
@@ -139,15 +139,15 @@ impl Answers {
         read(&body).map_err(|InvalidReview(why)| (StatusCode::BAD_REQUEST, why).into_response())
     }
 
-    async fn answer(&self, review: Review) -> (Admitted, Value) {
+    async fn answer(&self, review: Review) -> (AdmissionOutcome, Value) {
         let Some(About { namespace, account, has_list }) = review.about else {
-            return (Admitted::Unchanged, allowed(&review.uid, None));
+            return (AdmissionOutcome::Unchanged, allowed(&review.uid, None));
         };
         let (seen, list) = self.attached(&namespace, &account).await;
         let outcome = match (&list, seen) {
-            (Some(_), _) => Admitted::Attached,
-            (None, true) => Admitted::Unchanged,
-            (None, false) => Admitted::Unseen,
+            (Some(_), _) => AdmissionOutcome::Attached,
+            (None, true) => AdmissionOutcome::Unchanged,
+            (None, false) => AdmissionOutcome::UnknownNamespace,
         };
         let before = has_list.then_some(&*account.pull_secrets);
         (outcome, allowed(&review.uid, list.map(|list| patch(before, &list))))

@@ -1,7 +1,7 @@
 //! The rooms of `src/` and the arrows between them, as the design draws them. A room may use what its arrows reach.
 //!
 //! ```text
-//! bin → controller, cli → server → cluster → plan → model → api
+//! bin → args → controller, cli → server → cluster → plan → model → api
 //!       controller → cloud → model
 //! ```
 //!
@@ -19,8 +19,9 @@ use crate::modules::Modules;
 use crate::source::{Files, Token, count, files, tokens_of};
 
 /// Each room and what it may use beside itself.
-const ARROWS: [(&str, &[&str]); 9] = [
-    ("bin", &["controller", "cli", "cloud", "cluster", "server", "plan", "model", "api"]),
+const ARROWS: [(&str, &[&str]); 10] = [
+    ("bin", &["args", "controller", "cli", "cloud", "cluster", "server", "plan", "model", "api"]),
+    ("args", &["controller", "cli", "cloud", "cluster", "server", "plan", "model", "api"]),
     ("controller", &["cloud", "cluster", "server", "plan", "model", "api"]),
     ("cli", &["cluster", "server", "plan", "model", "api"]),
     // Neither of the next two knows the cloud.
@@ -75,12 +76,7 @@ const WRITE_PARAMS: [&str; 5] =
 const MAX_LINES: usize = 400;
 
 /// Types of one name that are one concept in sibling modules: the name, the modules, the reason.
-const SAME_NAME: [(&str, &[&str], &str); 3] = [
-    (
-        "Args",
-        &["acr-credential-controller::args", "crdgen", "kubectl-acr::args"],
-        "the arguments of each program",
-    ),
+const SAME_NAME: [(&str, &[&str], &str); 2] = [
     (
         "Error",
         &["cli::convert", "cli::plan", "cli::reverse", "cli::withdraw"],

@@ -330,7 +330,7 @@ impl Lab {
     /// Waits until the admission policies are in force, for which the API server takes a moment.
     pub async fn until_fenced(&self) {
         self.until("the policies stand", async || {
-            self.controller.metrics().await.unwrap().contains("acr_admission_policies_standing 1")
+            self.controller.metrics().await.unwrap().contains("acr_admission_policies_enforced 1")
         })
         .await;
     }

@@ -13,6 +13,8 @@ mod conflict;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod documentation;
+#[cfg(test)]
 mod dry_run;
 #[cfg(test)]
 mod guard;

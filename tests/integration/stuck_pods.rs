@@ -130,7 +130,7 @@ async fn a_pod_that_was_created_too_early_is_replaced_once_and_the_next_one_can_
             .metrics()
             .await
             .unwrap()
-            .contains("acr_stuck_pods_replaced_total{result=\"Success\"} 2")
+            .contains("acr_stuck_pods_replaced_total{result=\"success\"} 2")
     );
 }
 

@@ -135,8 +135,8 @@ async fn a_namespace_that_is_not_seen_yet_is_waited_for_a_moment_and_its_name_ma
     });
     assert!(patched(&answers, review("labelled", account("default"))).await.is_some());
     let text = answers.metrics.render();
-    assert!(text.contains("acr_admission_requests_total{outcome=\"Unseen\"} 1"), "{text}");
-    assert!(text.contains("acr_admission_requests_total{outcome=\"Attached\"} 2"), "{text}");
+    assert!(text.contains("acr_admission_requests_total{outcome=\"unknown_namespace\"} 1"), "{text}");
+    assert!(text.contains("acr_admission_requests_total{outcome=\"attached\"} 2"), "{text}");
 }
 
 #[tokio::test]
