@@ -17,10 +17,6 @@ mod documentation;
 #[cfg(test)]
 mod dry_run;
 #[cfg(test)]
-mod guard;
-#[cfg(test)]
-mod guards;
-#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod identities;
@@ -32,6 +28,8 @@ mod invalid;
 mod leader;
 #[cfg(test)]
 mod leave;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod migration;
 #[cfg(test)]
@@ -62,3 +60,5 @@ mod verify;
 mod webhook;
 #[cfg(test)]
 mod withdraw;
+#[cfg(test)]
+mod withdrawal_guard;
