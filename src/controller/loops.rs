@@ -59,7 +59,7 @@ pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, context:
         dry_run: config.dry_run,
     };
     spawn(tasks, "the admission policy loop", policy.run());
-    // A dry run tells the API server nothing.
+    // A dry run configures no webhook.
     if !config.dry_run {
         let holder = WebhookLoop {
             webhook,
