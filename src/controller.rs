@@ -26,6 +26,7 @@ mod loops;
 mod namespace;
 mod policy_probe;
 mod publish;
+mod reconciles;
 mod sources;
 mod state;
 mod stuck_pods;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::clock;
+use super::reconciles;
 use super::state::SharedState;
 use crate::api::names;
 use crate::cluster::error::CallError;
@@ -24,6 +25,8 @@ use crate::plan::policy_parameters::{
 };
 use crate::plan::refresh::backoff;
 use crate::plan::write_history::Enforced;
+use crate::server::Metrics;
+use crate::server::metrics::Reconciler;
 
 /// First wait after a failure that passes by itself.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
@@ -43,6 +46,8 @@ pub struct PolicyLoop {
     pub namespace: Box<str>,
     /// Nothing is written, and the API server must add nothing either.
     pub dry_run: bool,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
 }
 
 /// State of the loop.
@@ -63,7 +68,13 @@ impl PolicyLoop {
             let snapshot = snapshots.borrow_and_update().clone();
             let existing = seen.borrow_and_update().clone();
             let again = match existing {
-                Some(existing) => self.reconcile(&snapshot, existing, &mut state).await,
+                Some(existing) => {
+                    let started = std::time::Instant::now();
+                    let again = self.reconcile(&snapshot, existing, &mut state).await;
+                    let result = if state.policy.is_failing() { Err(()) } else { Ok(again) };
+                    reconciles::record(&self.metrics, Reconciler::AdmissionPolicy, started, &result);
+                    again
+                }
                 None => None,
             };
             tokio::select! {

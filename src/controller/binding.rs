@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::clock;
 use super::publish::PublishReason;
+use super::reconciles;
 use super::state::{SharedState, State};
 use crate::api::binding::DeletionPolicy;
 use crate::api::{AcrCredentialBinding, ConditionType};
@@ -25,6 +26,7 @@ use crate::plan::refresh::backoff;
 use crate::plan::status::{BindingFacts, status};
 use crate::plan::stored_binding::StoredBinding;
 use crate::server::Metrics;
+use crate::server::metrics::Reconciler;
 
 /// The binding loop.
 #[derive(Clone)]
@@ -52,31 +54,35 @@ impl BindingLoop {
     pub async fn run(self) {
         loop {
             let item = self.shared.bindings.next().await;
+            let started = std::time::Instant::now();
             let result = self.reconcile(&item.key).await;
-            if result == Err(CallError::Conflict) {
+            reconciles::record(&self.metrics, Reconciler::Binding, started, &result);
+            if matches!(result, Err(CallError::Conflict)) {
                 self.read_again(&item.key).await;
             }
             self.retry(&item.key, result.err());
         }
     }
 
-    /// Takes the one next step for a binding.
-    async fn reconcile(&self, name: &Arc<str>) -> Result<(), CallError> {
-        let Some((binding, step)) = self.decide(name) else { return Ok(()) };
+    /// Takes the one next step for a binding. Returns when the one after it is due, if by no change.
+    async fn reconcile(&self, name: &Arc<str>) -> Result<Option<Duration>, CallError> {
+        let Some((binding, step)) = self.decide(name) else { return Ok(None) };
         match step {
             BindingStep::Wait(wait) => {
                 self.again_after(name, wait);
-                Ok(())
+                Ok(wait)
             }
-            BindingStep::AddFinalizer => self.observe(self.writer.set_finalizer(&binding.object, true).await),
+            BindingStep::AddFinalizer => {
+                self.observe(self.writer.set_finalizer(&binding.object, true).await).map(|()| None)
+            }
             BindingStep::RemoveFinalizer => {
                 let result = self.writer.set_finalizer(&binding.object, false).await;
                 if result.is_ok() {
                     info!(binding = %name, "finalizer removed");
                 }
-                result.map(drop).or_else(unless_gone)
+                result.map(drop).or_else(unless_gone).map(|()| None)
             }
-            BindingStep::DecideDeletion(policy) => self.decide_deletion(name, policy).await,
+            BindingStep::DecideDeletion(policy) => self.decide_deletion(name, policy).await.map(|()| None),
             BindingStep::WriteStatus(status, wait) => {
                 let result = self.writer.set_status(&binding.object, *status).await;
                 Metrics::count(&self.metrics.status_writes, result.is_ok());
@@ -85,7 +91,7 @@ impl BindingLoop {
                 }
                 self.remember_write(name, Instant::now());
                 self.again_after(name, wait);
-                self.observe(result)
+                self.observe(result).map(|()| wait)
             }
         }
     }

@@ -9,6 +9,7 @@ use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
 use tracing::{info, warn};
 
+use super::reconciles;
 use super::state::SharedState;
 use super::work_queue::Priority;
 use crate::api::{AcrCredentialBinding, Reason, names};
@@ -23,6 +24,7 @@ use crate::plan::config_map::{
 };
 use crate::plan::refresh::backoff;
 use crate::server::Metrics;
+use crate::server::metrics::Reconciler;
 
 /// The ConfigMap as its watch last saw it.
 #[derive(Clone, Debug, Default)]
@@ -114,7 +116,9 @@ impl ConfigMapLoop {
         // An earlier process may have been stopped before it deleted them.
         let mut progress = Progress { unused_keys: true, ..Progress::default() };
         loop {
+            let started = Instant::now();
             let result = self.reconcile(&mut progress).await;
+            reconciles::record(&self.metrics, Reconciler::ConfigMap, started, &result);
             let changed = self.shared.config_map.notified();
             let wait = match result {
                 Ok(wait) => {

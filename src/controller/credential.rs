@@ -19,7 +19,7 @@ use crate::model::identity::CredentialSource;
 use crate::model::{Credential, RegistryKey};
 use crate::plan::credential_cache::{MintFailure, MintRequest, MintResult, RetryAdvice};
 use crate::server::Metrics;
-use crate::server::metrics::RegistryLabel;
+use crate::server::metrics::{ReconcileResult, Reconciler, RegistryLabel};
 
 /// Time for which a result waits for the others of its batch.
 const BATCH_WAIT: Duration = Duration::from_secs(1);
@@ -42,7 +42,14 @@ pub struct CredentialLoop {
 }
 
 /// Attempts under way.
-type Attempts = JoinSet<(RegistryKey, MintResult)>;
+type Attempts = JoinSet<EndedAttempt>;
+
+/// An attempt that ended.
+struct EndedAttempt {
+    key: RegistryKey,
+    result: MintResult,
+    took: Duration,
+}
 
 /// Results of a batch that are not published yet.
 #[derive(Default)]
@@ -69,8 +76,8 @@ impl CredentialLoop {
                 () = tokio::time::sleep_until(batch.deadline.unwrap_or_else(Instant::now)),
                     if batch.deadline.is_some() => self.publish(&mut batch, true).await,
                 Some(ended) = attempts.join_next(), if !attempts.is_empty() => match ended {
-                    Ok((key, result)) => {
-                        self.record(&key, result);
+                    Ok(EndedAttempt { key, result, took }) => {
+                        self.record(&key, result, took);
                         batch.ended.push(key);
                         batch.start();
                     }
@@ -108,7 +115,10 @@ impl CredentialLoop {
     }
 
     /// Records the result of an attempt.
-    fn record(&self, key: &RegistryKey, result: MintResult) {
+    fn record(&self, key: &RegistryKey, result: MintResult, took: Duration) {
+        let failed = matches!(result.credential, Some(Err(_))) || matches!(result.domains, Some(Err(_)));
+        let outcome = if failed { ReconcileResult::Error } else { ReconcileResult::Success };
+        self.metrics.observe_reconcile(Reconciler::Credential, outcome, took);
         if let Some(credential) = &result.credential {
             Metrics::count(&self.metrics.mints, credential.is_ok());
         }
@@ -178,7 +188,8 @@ async fn mint(
     request: MintRequest,
     current: Option<Arc<Credential>>,
     now: Timestamp,
-) -> (RegistryKey, MintResult) {
+) -> EndedAttempt {
+    let started = Instant::now();
     let MintRequest { key, list_domains, mut domains, .. } = request;
     let list = async {
         match list_domains {
@@ -211,7 +222,7 @@ async fn mint(
         credential: credential.map(|result| result.map_err(MintFailure::from)),
         domains: listed.map(|result| result.map_err(MintFailure::from)),
     };
-    (key, result)
+    EndedAttempt { key, result, took: started.elapsed() }
 }
 
 impl From<CloudError> for MintFailure {

@@ -57,6 +57,7 @@ pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, context:
         seen,
         namespace: config.namespace.clone(),
         dry_run: config.dry_run,
+        metrics: metrics.clone(),
     };
     spawn(tasks, "the admission policy loop", policy.run());
     // A dry run configures no webhook.
@@ -66,6 +67,7 @@ pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, context:
             shared: shared.clone(),
             write: clients.write.clone(),
             namespace: config.namespace.clone(),
+            metrics: metrics.clone(),
         };
         spawn(tasks, "the webhook's loop", holder.run());
     }

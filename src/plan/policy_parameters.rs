@@ -102,6 +102,11 @@ impl PolicyState {
         (self.failures, lost)
     }
 
+    /// Returns whether the last check or call failed.
+    pub fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Forgets everything.
     pub fn reset(&mut self) {
         *self = Self::default();

@@ -98,7 +98,7 @@ async fn review(State(handler): State<AdmissionHandler>, request: Request) -> Re
     }
 }
 
-/// Bounds the reviews that are read at a time; others wait. So their bodies have bounded memory whoever sends them,
+/// Bounds the reviews that are read at a time; others wait. So their bodies have bounded memory,
 /// and large ones do not delay small ones.
 pub struct ReadSlots {
     small: Semaphore,

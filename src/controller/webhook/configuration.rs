@@ -17,6 +17,7 @@ use crate::cluster::last_writer::writer;
 use crate::cluster::owned::is_labelled;
 use crate::cluster::webhook::{ObservedWebhook, WebhookWriter};
 use crate::controller::clock;
+use crate::controller::reconciles;
 use crate::controller::state::SharedState;
 use crate::plan::admission::enabling;
 use crate::plan::admission_mode::ModeResult;
@@ -28,6 +29,8 @@ use crate::plan::webhook_configuration::{
     ConfigurationObservation, ConfigurationStep, DemandStep, WebhookDemand, contended, left_of,
 };
 use crate::plan::write_history::Enforced;
+use crate::server::Metrics;
+use crate::server::metrics::Reconciler;
 
 /// Reason where the RBAC of the webhook is missing.
 const NOT_GRANTED: &str =
@@ -46,6 +49,8 @@ pub struct WebhookLoop {
     pub write: Client,
     /// The controller's own namespace.
     pub namespace: Box<str>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
 }
 
 /// State of the loop.
@@ -91,7 +96,10 @@ impl WebhookLoop {
         };
         let mut attempt = 0;
         loop {
-            let wait = match self.reconcile(&mut state).await {
+            let started = Instant::now();
+            let result = self.reconcile(&mut state).await;
+            reconciles::record(&self.metrics, Reconciler::Webhook, started, &result);
+            let wait = match result {
                 Ok(wait) => {
                     attempt = 0;
                     wait

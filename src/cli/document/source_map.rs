@@ -1,62 +1,69 @@
-//! Finds the characters of a scalar's value again in the text that it was read from.
+//! The source map of a scalar: the place of each character of its value in the file.
 //!
-//! The parser says what a scalar's value is and where the scalar stands; this walks both side by side. The value
-//! leads, so that what is found is right or is not found at all.
+//! The parser gives the value and the bytes of the whole scalar. The mapper walks both side by side, led by the
+//! value: it finds the right places or none.
 
 use std::ops::Range;
 
-use granit_parser::ScalarStyle;
+use crate::api::legacy::Style;
 
-/// Each byte's place, and how far a block's lines are indented.
-pub(super) struct Aligned {
+/// The place of each byte of a value, and the depth of a block's lines.
+pub(super) struct SourceMap {
     pub(super) places: Vec<(usize, usize)>,
     pub(super) indent: usize,
 }
 
-pub(super) fn align(text: &str, value: &str, style: ScalarStyle, whole: Range<usize>) -> Option<Aligned> {
-    let walk = Walk { text, at: whole.start, end: whole.end, places: Vec::with_capacity(value.len()) };
-    match style {
-        ScalarStyle::Literal | ScalarStyle::Folded => walk.block(value, style == ScalarStyle::Folded),
-        ScalarStyle::Plain => walk.flow(value, None),
-        ScalarStyle::SingleQuoted => walk.flow(value, Some('\'')),
-        ScalarStyle::DoubleQuoted => walk.flow(value, Some('"')),
+impl SourceMap {
+    /// Maps a value to its bytes. `None`: its places cannot be found.
+    pub(super) fn of(text: &str, value: &str, style: Style, whole: &Range<usize>) -> Option<Self> {
+        let mapper =
+            Mapper { text, at: whole.start, end: whole.end, places: Vec::with_capacity(value.len()) };
+        match style {
+            Style::Literal | Style::Folded => mapper.block(value, style == Style::Folded),
+            Style::Plain | Style::Wrapped => mapper.flow(value, None),
+            Style::Quoted | Style::Escaped => {
+                let quote = mapper.rest().chars().next();
+                mapper.flow(value, quote)
+            }
+            Style::Block | Style::Flow | Style::Alias => None,
+        }
     }
 }
 
-struct Walk<'a> {
+struct Mapper<'a> {
     text: &'a str,
     at: usize,
     end: usize,
     places: Vec<(usize, usize)>,
 }
 
-impl Walk<'_> {
+impl Mapper<'_> {
     fn rest(&self) -> &str {
         self.text.get(self.at..self.end).unwrap_or_default()
     }
 
-    /// Length of the line break here, 0 for none.
+    /// Returns the length of the line break here, 0 for none.
     fn line_break(&self) -> usize {
         let rest = self.rest();
         if rest.starts_with("\r\n") { 2 } else { usize::from(rest.starts_with(['\n', '\r'])) }
     }
 
-    fn blanks(&self, most: usize) -> usize {
+    fn spaces(&self, most: usize) -> usize {
         self.rest().bytes().take(most).take_while(|b| *b == b' ').count()
     }
 
-    /// One character of the value is what stands in the next so many bytes.
+    /// Maps one character of the value to the next bytes.
     fn take(&mut self, c: char, length: usize) {
         let place = (self.at, self.at + length);
         self.places.extend(std::iter::repeat_n(place, c.len_utf8()));
         self.at += length;
     }
 
-    fn block(mut self, value: &str, folded: bool) -> Option<Aligned> {
+    fn block(mut self, value: &str, folded: bool) -> Option<SourceMap> {
         if value.is_empty() {
-            return Some(Aligned { places: self.places, indent: 0 });
+            return Some(SourceMap { places: self.places, indent: 0 });
         }
-        // Empty lines at the beginning belong to the value; the parser's span begins at the first that is not.
+        // Empty lines at the beginning belong to the value; the parser's span begins at the first other line.
         let mut line = self.text.get(..self.at)?.rfind('\n').map_or(0, |at| at + 1);
         let empty = value.bytes().take_while(|b| *b == b'\n').count();
         let mut indent = self.at - line;
@@ -68,12 +75,12 @@ impl Walk<'_> {
             }
         } else {
             let first = self.rest().split('\n').find(|line| !line.trim().is_empty())?;
-            let blanks = first.bytes().take_while(|b| *b == b' ').count();
+            let spaces = first.bytes().take_while(|b| *b == b' ').count();
             let kept = value.trim_start_matches('\n').bytes().take_while(|b| *b == b' ').count();
-            indent = blanks.checked_sub(kept)?;
+            indent = spaces.checked_sub(kept)?;
         }
         self.at = line;
-        self.at += self.blanks(indent);
+        self.at += self.spaces(indent);
         for (i, c) in value.char_indices() {
             if self.line_break() == 0 {
                 let here = self.rest().chars().next();
@@ -81,7 +88,7 @@ impl Walk<'_> {
                     // The last line of the file may lack its end.
                     return (here.is_none() && c == '\n' && i + 1 == value.len()).then(|| {
                         self.take(c, 0);
-                        Aligned { places: self.places, indent }
+                        SourceMap { places: self.places, indent }
                     });
                 }
                 self.take(c, c.len_utf8());
@@ -95,12 +102,12 @@ impl Walk<'_> {
                 return None;
             }
             self.take(c, length);
-            self.at += self.blanks(indent);
+            self.at += self.spaces(indent);
         }
-        Some(Aligned { places: self.places, indent })
+        Some(SourceMap { places: self.places, indent })
     }
 
-    /// Between two lines that are folded, one break is dropped where several stand.
+    /// Skips the one of several breaks between two folded lines that the value does not have.
     fn skip_folded_break(&mut self, value: &str, indent: usize) {
         let wanted = value.bytes().take_while(|b| *b == b'\n').count();
         let start = self.at;
@@ -108,16 +115,16 @@ impl Walk<'_> {
         while self.line_break() > 0 {
             breaks += 1;
             self.at += self.line_break();
-            self.at += self.blanks(indent);
+            self.at += self.spaces(indent);
         }
         self.at = start;
         if wanted > 0 && breaks == wanted + 1 && value.len() > wanted {
             self.at += self.line_break();
-            self.at += self.blanks(indent);
+            self.at += self.spaces(indent);
         }
     }
 
-    fn flow(mut self, value: &str, quote: Option<char>) -> Option<Aligned> {
+    fn flow(mut self, value: &str, quote: Option<char>) -> Option<SourceMap> {
         if let Some(quote) = quote {
             self.at += usize::from(self.rest().starts_with(quote));
             self.end = self.end.checked_sub(1)?;
@@ -157,16 +164,16 @@ impl Walk<'_> {
             self.take(c, if doubled { 2 } else { c.len_utf8() });
             rest = &rest[c.len_utf8()..];
         }
-        Some(Aligned { places: self.places, indent: 0 })
+        Some(SourceMap { places: self.places, indent: 0 })
     }
 
-    /// Steps over a fold, if one begins here: blanks, line breaks and the next line's blanks. Gives the breaks.
+    /// Steps over a fold, if one begins here: spaces, line breaks and the next line's spaces. Returns the breaks.
     fn fold(&mut self) -> Option<Vec<(usize, usize)>> {
         let start = self.at;
         let mut breaks = Vec::new();
         loop {
-            let blanks = self.rest().bytes().take_while(|b| matches!(b, b' ' | b'\t')).count();
-            self.at += blanks;
+            let spaces = self.rest().bytes().take_while(|b| matches!(b, b' ' | b'\t')).count();
+            self.at += spaces;
             let length = self.line_break();
             if length == 0 {
                 break;
@@ -181,7 +188,7 @@ impl Walk<'_> {
         Some(breaks)
     }
 
-    /// The character that an escape stands for, none for an escaped line break, and the escape's length.
+    /// Returns the character of an escape, none for an escaped line break, and the escape's length.
     fn escape(&self) -> Option<(Option<char>, usize)> {
         let rest = self.rest();
         let kind = rest.chars().nth(1)?;
@@ -214,8 +221,8 @@ impl Walk<'_> {
             }
             '\n' | '\r' => {
                 let length = 1 + if rest[1..].starts_with("\r\n") { 2 } else { 1 };
-                let blanks = rest[length..].bytes().take_while(|b| matches!(b, b' ' | b'\t')).count();
-                return Some((None, length + blanks));
+                let spaces = rest[length..].bytes().take_while(|b| matches!(b, b' ' | b'\t')).count();
+                return Some((None, length + spaces));
             }
             same @ (' ' | '"' | '/' | '\\') => same,
             _ => return None,
