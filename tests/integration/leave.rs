@@ -129,7 +129,7 @@ async fn the_first_returning_binding_removes_nothing_of_the_others() {
         lab.bind("mine", spec(&["shared"])).await;
         lab.until("it says what it waits for", async || {
             let status = lab.bindings().get("mine").await.unwrap().status.unwrap_or_default();
-            status.pairs.iter().any(|pair| pair.conditions[0].message.contains("are waited for"))
+            status.pairs.iter().any(|pair| pair.conditions[0].message.contains("waiting for the bindings"))
         })
         .await;
         lab.until_settled().await;
