@@ -1,14 +1,23 @@
 //! Pure decisions: `(model, view, now) → data`. Nothing here does IO or reads a clock.
 
 pub mod admission;
+pub mod admission_mode;
+pub mod binding_facts;
+pub mod binding_step;
+pub mod certificate_rotation;
 pub mod certificates;
 pub mod change;
+pub mod condition;
+pub mod config_map;
+pub mod credential_cache;
 pub mod failure;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod guard;
 pub mod lease;
 pub mod namespace;
+pub mod policy_parameters;
+pub mod policy_probe;
 pub mod refresh;
 pub mod resolved_binding;
 pub mod rights;
@@ -17,9 +26,11 @@ pub mod secret;
 pub mod service_account;
 pub mod snapshot;
 pub mod status;
+pub mod stored_binding;
 pub mod stuck_pods;
 pub mod view;
 pub mod webhook;
+pub mod webhook_configuration;
 pub mod write_history;
 
 pub use change::Change;

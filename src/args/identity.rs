@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use crate::api::names;
 use crate::cloud::{AccessKeyPair, Environment, RrsaRole, TokenMode};
-use crate::controller::Places;
+use crate::controller::SourceLocations;
 use crate::model::identity::Arn;
 
 /// Flags of the controller's own identity, which mints for entries that name no other.
@@ -82,9 +82,9 @@ fn namespaced_name(text: &str) -> Result<NamespacedName, String> {
 
 impl IdentityArgs {
     /// Returns the sources of identities in the cluster.
-    pub fn places(&self) -> Places {
+    pub fn source_locations(&self) -> SourceLocations {
         let pair = |object: &NamespacedName| (object.namespace.clone(), object.name.clone());
-        Places {
+        SourceLocations {
             addon_token_file: self.addon_token_file.clone(),
             addon_token_secret: pair(&self.addon_token_secret),
             oidc_token_file: self.oidc_token_file.clone(),

@@ -8,9 +8,9 @@ use clap::Args;
 use k8s_openapi::jiff::SignedDuration;
 
 use crate::api::names;
-use crate::controller::webhook::Settings;
+use crate::controller::webhook::WebhookSettings;
 use crate::model::duration;
-use crate::plan::certificates::Lives;
+use crate::plan::certificates::Lifetimes;
 use crate::plan::webhook::Address;
 
 /// Flags of the webhook for ServiceAccounts.
@@ -44,8 +44,8 @@ pub struct WebhookArgs {
 
     /// Validity of an authority and of a certificate, and the delay before a new authority is used, as 300s,90s,3s;
     /// for tests
-    #[arg(long, hide = true, value_parser = validity)]
-    webhook_validity: Option<Lives>,
+    #[arg(long, hide = true, value_parser = lifetimes)]
+    webhook_lifetimes: Option<Lifetimes>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,28 +60,28 @@ fn listen_address(text: &str) -> Result<ListenAddress, String> {
         .map_err(|_| "write address:port, or an empty value".to_owned())
 }
 
-fn validity(text: &str) -> Result<Lives, String> {
+fn lifetimes(text: &str) -> Result<Lifetimes, String> {
     let parts: Vec<_> = text.split(',').map(duration::parse).collect::<Result<_, _>>()?;
     let [authority, leaf, settle] = parts[..] else {
         return Err("write three durations, as 300s,90s,3s".to_owned());
     };
     let signed = |duration: Duration| SignedDuration::try_from(duration).map_err(|error| error.to_string());
-    Ok(Lives { authority: signed(authority)?, leaf: signed(leaf)?, settle: signed(settle)? })
+    Ok(Lifetimes { authority: signed(authority)?, certificate: signed(leaf)?, settle: signed(settle)? })
 }
 
 impl WebhookArgs {
     /// Returns the settings of the webhook.
-    pub fn settings(&self) -> Settings {
+    pub fn settings(&self) -> WebhookSettings {
         let address = match &self.webhook_url {
             Some(url) => Address::Url(url.as_str().into()),
             None => Address::Service(self.webhook_service.as_str().into()),
         };
-        Settings {
+        WebhookSettings {
             listen: self.webhook_address.0,
             address,
             certificates: self.webhook_cert_dir.clone(),
             on_update: self.webhook_on_update,
-            lives: self.webhook_validity.unwrap_or_default(),
+            lives: self.webhook_lifetimes.unwrap_or_default(),
             shutdown_delay: self.webhook_shutdown_delay,
         }
     }

@@ -28,7 +28,7 @@ impl SharedState {
         let unknown = unknown.filter(|(name, entry)| !state.guard.knows(name) && entry.may_have_covered());
         let unknown: Vec<_> = unknown
             .map(|(name, entry)| {
-                let told: Vec<Arc<str>> = entry.told_namespaces().into_iter().map(Arc::from).collect();
+                let told: Vec<Arc<str>> = entry.reported_namespaces().into_iter().map(Arc::from).collect();
                 let since = entry.held_since();
                 let covers = |i: usize| !self.covered_by(snapshot.resolved(i)).is_empty();
                 let lost_all = since.is_some() || !snapshot.index_of(name).is_some_and(covers);
@@ -154,7 +154,7 @@ impl SharedState {
             // The others that strayed with this one are held from now on, and told.
             let others = state.guard.namespaces(&binding).filter(|name| *name != namespace).cloned();
             others.for_each(|name| self.namespaces.add(name, Priority::Low));
-            self.bindings.add_after(binding, super::binding::SETTLE);
+            self.bindings.add_after(binding, crate::plan::binding_step::SETTLE);
         }
         drop(state);
         if look.retained.iter().any(|retained| !retained.held) {

@@ -5,17 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use super::admission::{AdmissionModes, AppliedParameters};
 use super::binding_store::BindingStore;
 use super::clock;
-use super::credential_cache::CredentialCache;
-use super::sources;
 use super::work_queue::{Priority, WorkQueue};
 use crate::api::{AcrCredentialBinding, ConditionType};
 use crate::cluster::Index;
-use crate::cluster::named_secret::SecretState;
-use crate::cluster::store::Tokens;
-use crate::model::identity::CredentialSource;
+use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
+use crate::plan::condition::BindingCondition;
+use crate::plan::credential_cache::{CredentialCache, SavedCredentials};
 use crate::plan::guard::WithdrawalGuard;
 use crate::plan::rollup::Rollups;
 use crate::plan::{Failure, NamespaceResult, Phase, Rollup, Snapshot, Template};
@@ -67,11 +64,11 @@ pub struct State {
     /// What is covered, and what is not taken back though it is covered no more.
     pub guard: WithdrawalGuard,
     /// Conditions that hold for one binding, decided elsewhere.
-    pub notes: HashMap<Arc<str>, Vec<(ConditionType, bool, Failure)>>,
+    pub notes: HashMap<Arc<str>, Vec<BindingCondition>>,
     /// Namespaces in which somebody undoes what is written there, and what is to be said of it.
     pub contended: BTreeMap<Arc<str>, Failure>,
     /// Conditions that hold for every binding.
-    pub common: Vec<(ConditionType, bool, Failure)>,
+    pub common: Vec<BindingCondition>,
     /// What the API server adds by itself.
     applied: AppliedParameters,
     /// Namespaces that were looked at while nothing could be taken back, for that reason.
@@ -100,10 +97,10 @@ impl State {
     }
 
     /// Who undoes what is written in a namespace that a binding covers, if anybody does.
-    pub fn contended_for(&self, rollup: &Rollup) -> Option<(ConditionType, bool, Failure)> {
+    pub fn contended_for(&self, rollup: &Rollup) -> Option<BindingCondition> {
         let mut all = self.contended.iter();
         let (_, why) = all.find(|(namespace, _)| rollup.covers(namespace))?;
-        Some((ConditionType::Contended, true, why.clone()))
+        Some(BindingCondition { kind: ConditionType::Contended, holds: true, why: why.clone() })
     }
 
     /// Whether a converted binding's status must wait for the first look at the ConfigMap.
@@ -221,18 +218,18 @@ impl SharedState {
     }
 
     fn refresh_wants(&self, state: &mut State) {
-        let mut wants = state.bindings.wants();
+        let mut wants = state.bindings.demands();
         for key in state.bindings.keys() {
             wants.entry(key).or_default();
         }
-        state.credentials.want(&wants);
+        state.credentials.track(&wants);
         self.credentials.notify_one();
     }
 
     /// The work begins: all caches are full, so from here on what is not listed does not exist, and this replica holds
     /// the lease. What it made up while it stood by is forgotten: it begins as a process that starts now, with what
     /// the one before it kept and reported.
-    pub fn begin(&self, kept: Tokens, config_map: bool) {
+    pub fn begin(&self, kept: SavedCredentials, config_map: bool) {
         let mut state = self.state();
         state.live = true;
         state.config_map = config_map;
@@ -335,27 +332,6 @@ impl SharedState {
         }
     }
 
-    /// A Secret that identities begin with changed. `pair`: it is a key pair of the controller's namespace, not a
-    /// source of the own identity.
-    pub fn source_changed(&self, secret: &str, pair: bool, seen: &SecretState) {
-        let data = match seen {
-            SecretState::Present(data) => Some(data),
-            SecretState::Absent | SecretState::Refused(_) => None,
-        };
-        let mut state = self.state();
-        match pair {
-            true => {
-                let key_id = data.and_then(|data| sources::key_id(data));
-                state.credentials.beginning_changed(|base| sources::begins_with(base, secret), key_id);
-            }
-            false => state
-                .credentials
-                .beginning_changed(|base| *base == CredentialSource::ControllerIdentity, None),
-        }
-        drop(state);
-        self.credentials.notify_one();
-    }
-
     /// Says of a namespace that somebody undoes what is written there, or that nobody does any more.
     pub fn set_contended(&self, namespace: &Arc<str>, why: Option<Failure>) {
         let mut state = self.state();
@@ -370,7 +346,7 @@ impl SharedState {
         let names = state.bindings.names();
         drop(state);
         for name in names {
-            self.bindings.add_after(name, super::binding::SETTLE);
+            self.bindings.add_after(name, crate::plan::binding_step::SETTLE);
         }
     }
 
@@ -383,7 +359,7 @@ impl SharedState {
     pub fn record(&self, namespace: &Arc<str>, results: &[NamespaceResult]) {
         let changed = self.state().rollups.record(namespace, results);
         for binding in changed {
-            self.bindings.add_after(binding, super::binding::SETTLE);
+            self.bindings.add_after(binding, crate::plan::binding_step::SETTLE);
         }
     }
 }

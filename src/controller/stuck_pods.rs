@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt};
 use tokio::sync::Notify;
 use tracing::{debug, info, trace, warn};
 
-use super::Clients;
+use super::clients::Clients;
 use super::clock;
 use super::state::SharedState;
 use super::tasks::{Tasks, spawn};

@@ -21,7 +21,7 @@ async fn parameters_that_are_missing_empty_or_senseless_refuse_nobody() {
     let mut strict = asking(spec(&["strict"]));
     strict["webhook"]["failurePolicy"] = json!("Fail");
     lab.bind("strict", strict).await;
-    lab.until_served_at_creation_is("strict", "True", "failurePolicy Fail asks for nothing more").await;
+    lab.until_served_at_creation_is("strict", "True", "failurePolicy Fail changes nothing").await;
     lab.until_settled().await;
     lab.controller.terminate(PATIENCE).await.unwrap();
     let any = async |namespace: &str| lab.created(namespace, json!({ "generateName": "a-" }), &["x"]).await;
