@@ -2,6 +2,9 @@
 //! controller's own decisions and writes.
 
 mod admission;
+mod error;
+
+pub use self::error::WithdrawError;
 
 use std::io;
 use std::sync::Arc;
@@ -12,7 +15,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
 
-use super::inventory::{self, ReadError};
+use self::error::of;
+use super::inventory;
 use super::preview::{Preview, preview};
 use super::secret_references::{SecretReferences, find_references};
 use crate::api::binding::{AcrCredentialBinding, DeletionPolicy};
@@ -55,34 +59,6 @@ pub struct WithdrawOptions {
     pub secret_name: Box<str>,
     /// Whether to include what bindings with `deletionPolicy: Retain` keep.
     pub retained: bool,
-}
-
-/// A withdrawal that did not happen, or stopped early.
-#[derive(Debug, thiserror::Error)]
-pub enum WithdrawError {
-    /// A controller still runs, and would write the same objects.
-    #[error(
-        "the controller {holder} runs: it renews the Lease {namespace}/{}. Delete its Deployment first, or delete the \
-         bindings and let it withdraw them",
-        names::LEASE_NAME
-    )]
-    Running {
-        /// The holder of the Lease.
-        holder: String,
-        /// The namespace of the Lease.
-        namespace: Box<str>,
-    },
-    /// The cluster cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// One call failed.
-    #[error("{what}: {why}")]
-    Call {
-        /// The failed step.
-        what: &'static str,
-        /// The reason.
-        why: CallError,
-    },
 }
 
 /// The result of a withdrawal, or its preview.
@@ -188,10 +164,6 @@ pub async fn withdraw(
     }
     withdrawal.own = own;
     Ok(withdrawal)
-}
-
-fn of(what: &'static str) -> impl Fn(CallError) -> WithdrawError {
-    move |why| WithdrawError::Call { what, why }
 }
 
 /// Returns the holder of the Lease if it renews it. The clocks of two machines cannot be compared, so the Lease is watched
