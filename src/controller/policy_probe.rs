@@ -70,7 +70,7 @@ impl PolicyProbeLoop {
         if *policy_probe == PolicyProbe::Unknown {
             return;
         }
-        self.metrics.fenced.set((*policy_probe == PolicyProbe::Standing).into());
+        self.metrics.policies_enforced.set((*policy_probe == PolicyProbe::Standing).into());
         let why = why(policy_probe);
         let missing = |why: &String| {
             (ConditionType::PoliciesEnforced, false, Failure::new(Reason::PoliciesMissing, why.as_str()))

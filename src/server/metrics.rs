@@ -1,202 +1,132 @@
-//! Metrics, in the names that the field's dashboards know. No namespace is a label: their number is not bounded.
+//! Metrics, in the names that the field's dashboards know. The namespace is not a label: the number of namespaces has
+//! no bound.
 
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+mod labels;
+mod registry;
+
+use std::time::Duration;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
 
+pub use self::labels::{
+    AdmissionLabel, AdmissionOutcome, BindingLabel, BuildLabel, CallResult, QueueLabel, ReconcileLabel,
+    ReconcileResult, Reconciler, ReconcilerLabel, RegistryLabel, ResultLabel,
+};
+use self::registry::DescribedRegistry;
+pub use self::registry::MetricDescription;
 use crate::cluster::Outcome;
 use crate::plan::Change;
 
-/// What became of a write or a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Result {
-    Success,
-    Stale,
-    Error,
+/// Buckets of controller-runtime's `controller_runtime_reconcile_time_seconds`, whose dashboards expect them.
+const RECONCILE_BUCKETS: [f64; 40] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25,
+    1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0,
+    50.0, 60.0,
+];
+
+/// Defines the metrics. A field's doc comment is its help text, and the string behind it its name as scraped.
+macro_rules! metrics {
+    (
+        $(#[doc = $doc:literal])+
+        $name:ident {
+            $($(#[doc = $help:literal])+ $field:ident: $type:ty = $scraped:literal, $metric:expr;)+
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Debug)]
+        pub struct $name {
+            registry: DescribedRegistry,
+            $($(#[doc = $help])+ pub $field: $type,)+
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                let mut registry = DescribedRegistry::default();
+                registry.register("acr_build_info", BUILD_INFO, Info::new(BUILD));
+                $(
+                    let $field: $type = $metric;
+                    registry.register($scraped, concat!($($help),+), $field.clone());
+                )+
+                Self { registry, $($field),+ }
+            }
+        }
+    };
 }
 
-/// Label `result`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ResultLabel {
-    /// What became of it.
-    pub result: Result,
-}
+const BUILD_INFO: &str = "Version of this controller.";
 
-/// Label `registry`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
-pub struct RegistryLabel {
-    /// `instance in region`.
-    pub registry: String,
-    /// The chain of identities that asks, as in the status.
-    pub identity: String,
-}
+const BUILD: BuildLabel = BuildLabel { version: env!("CARGO_PKG_VERSION") };
 
-/// Labels of a binding's readiness.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct BindingLabel {
-    /// Name of the binding.
-    pub name: String,
-    /// `True` or `False`.
-    pub condition: &'static str,
-}
+metrics! {
+    /// All metrics of the controller.
+    Metrics {
+        /// Attempts to mint a registry credential.
+        mints: Family<ResultLabel, Counter> = "acr_credential_mints_total", Family::default();
 
-/// Label `queue`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct QueueLabel {
-    /// `namespace` or `binding`.
-    pub name: &'static str,
-}
+        /// Writes of pull Secrets.
+        secret_writes: Family<ResultLabel, Counter> = "acr_secret_writes_total", Family::default();
 
-/// What became of a ServiceAccount that the API server asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Admitted {
-    /// It gets our entry.
-    Attached,
-    /// It is as it should be.
-    Unchanged,
-    /// Its namespace was not known yet, and its name alone does not cover it.
-    Unseen,
-    /// The question could not be understood.
-    InvalidReview,
-}
+        /// Writes of a ServiceAccount's imagePullSecrets.
+        service_account_patches: Family<ResultLabel, Counter> =
+            "acr_serviceaccount_patches_total", Family::default();
 
-/// Label `outcome`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct AdmittedLabel {
-    /// What became of it.
-    pub outcome: Admitted,
-}
+        /// Time from the event of a ServiceAccount to the written imagePullSecrets.
+        attach_duration: Histogram =
+            "acr_serviceaccount_attach_duration_seconds", Histogram::new(exponential_buckets(0.001, 2.0, 14));
 
-/// All metrics.
-#[derive(Debug)]
-pub struct Metrics {
-    registry: Registry,
-    /// Registry tokens asked of the cloud.
-    pub mints: Family<ResultLabel, Counter>,
-    /// Writes of Secrets.
-    pub secret_writes: Family<ResultLabel, Counter>,
-    /// Writes of ServiceAccounts.
-    pub service_account_patches: Family<ResultLabel, Counter>,
-    /// From the event that told of a ServiceAccount to its written entry.
-    pub attach_duration: Histogram,
-    /// When each credential ends.
-    pub expiration: Family<RegistryLabel, Gauge>,
-    /// Whether each binding is ready.
-    pub ready: Family<BindingLabel, Gauge>,
-    /// Keys that wait.
-    pub queue_depth: Family<QueueLabel, Gauge>,
-    /// Status writes.
-    pub status_writes: Family<ResultLabel, Counter>,
-    /// Deletions of stuck Pods.
-    pub stuck_pods: Family<ResultLabel, Counter>,
-    /// Whether the ConfigMap has no errors: 1, or 0 where it has, or is gone while its binding stands.
-    pub legacy_config_valid: Gauge,
-    /// Whether the admission policies stand: 1, or 0 where they are missing.
-    pub fenced: Gauge,
-    /// Whether this replica holds the lease: 1, or 0 where it stands by.
-    pub leader: Gauge,
-    /// ServiceAccounts that the API server asked about.
-    pub admissions: Family<AdmittedLabel, Counter>,
-    /// From a question of the API server to its answer.
-    pub admission_duration: Histogram,
-}
+        /// Time at which the credential expires, in seconds since the epoch.
+        expiration: Family<RegistryLabel, Gauge> =
+            "acr_credential_expiration_timestamp_seconds", Family::default();
 
-impl Default for Metrics {
-    fn default() -> Self {
-        let mut registry = Registry::default();
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("acr_build", "The version of this controller", build);
-        let metrics = Self {
-            mints: Family::default(),
-            secret_writes: Family::default(),
-            service_account_patches: Family::default(),
-            attach_duration: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
-            expiration: Family::default(),
-            ready: Family::default(),
-            queue_depth: Family::default(),
-            status_writes: Family::default(),
-            stuck_pods: Family::default(),
-            legacy_config_valid: Gauge::default(),
-            fenced: Gauge::default(),
-            leader: Gauge::default(),
-            admissions: Family::default(),
-            admission_duration: Histogram::new(exponential_buckets(0.000_05, 2.0, 14)),
-            registry: Registry::default(),
-        };
-        registry.register(
-            "acr_credential_mints",
-            "Registry tokens asked of the cloud",
-            metrics.mints.clone(),
-        );
-        registry.register("acr_secret_writes", "Writes of pull Secrets", metrics.secret_writes.clone());
-        registry.register(
-            "acr_serviceaccount_patches",
-            "Writes of imagePullSecrets",
-            metrics.service_account_patches.clone(),
-        );
-        registry.register_with_unit(
-            "acr_serviceaccount_attach_duration",
-            "From the event that told of a ServiceAccount to its written entry",
-            Unit::Seconds,
-            metrics.attach_duration.clone(),
-        );
-        registry.register_with_unit(
-            "acr_credential_expiration_timestamp",
-            "When the credential ends",
-            Unit::Seconds,
-            metrics.expiration.clone(),
-        );
-        registry.register("acr_binding_ready_status", "Whether the binding is ready", metrics.ready.clone());
-        registry.register("workqueue_depth", "Keys that wait", metrics.queue_depth.clone());
-        registry.register("acr_status_writes", "Writes of statuses", metrics.status_writes.clone());
-        registry.register(
-            "acr_stuck_pods_replaced",
-            "Deletions of Pods that were created before their ServiceAccount was served",
-            metrics.stuck_pods.clone(),
-        );
-        registry.register(
-            "acr_legacy_config_valid",
-            "Whether the ConfigMap acr-configuration has no errors",
-            metrics.legacy_config_valid.clone(),
-        );
-        registry.register(
-            "acr_admission_policies_standing",
-            "Whether the policies that fence this controller stand",
-            metrics.fenced.clone(),
-        );
-        registry.register(
-            "acr_leader",
-            "Whether this replica holds the lease and does the work",
-            metrics.leader.clone(),
-        );
-        registry.register(
-            "acr_admission_requests",
-            "ServiceAccounts that the API server asked about",
-            metrics.admissions.clone(),
-        );
-        registry.register_with_unit(
-            "acr_admission_duration",
-            "From a question of the API server to its answer",
-            Unit::Seconds,
-            metrics.admission_duration.clone(),
-        );
-        Self { registry, ..metrics }
+        /// Whether the binding is ready: 1 for its present condition, 0 for the other.
+        ready: Family<BindingLabel, Gauge> = "acr_binding_ready_status", Family::default();
+
+        /// Items that wait in a work queue.
+        queue_depth: Family<QueueLabel, Gauge> = "workqueue_depth", Family::default();
+
+        /// Writes of a binding's status.
+        status_writes: Family<ResultLabel, Counter> = "acr_status_writes_total", Family::default();
+
+        /// Deletions of Pods that were created before the pull Secret was attached to their ServiceAccount.
+        stuck_pods: Family<ResultLabel, Counter> = "acr_stuck_pods_replaced_total", Family::default();
+
+        /// Whether the ConfigMap acr-configuration is valid: 0 if it has errors, or is gone while its binding exists.
+        legacy_config_valid: Gauge = "acr_legacy_config_valid", Gauge::default();
+
+        /// Whether the admission policies that confine this controller are enforced: 1, or 0 if one is missing.
+        policies_enforced: Gauge = "acr_admission_policies_enforced", Gauge::default();
+
+        /// Whether this replica holds the lease: 1, or 0 if it is a standby.
+        leader: Gauge = "acr_leader", Gauge::default();
+
+        /// Admission requests about ServiceAccounts.
+        admissions: Family<AdmissionLabel, Counter> = "acr_admission_requests_total", Family::default();
+
+        /// Time from an admission request to its answer.
+        admission_duration: Histogram =
+            "acr_admission_duration_seconds", Histogram::new(exponential_buckets(0.000_05, 2.0, 14));
+
+        /// Reconciliations.
+        reconciles: Family<ReconcileLabel, Counter> = "controller_runtime_reconcile_total", Family::default();
+
+        /// Time that a reconciliation took.
+        reconcile_duration: Family<ReconcilerLabel, Histogram, fn() -> Histogram> =
+            "controller_runtime_reconcile_time_seconds",
+            Family::new_with_constructor(|| Histogram::new(RECONCILE_BUCKETS));
     }
 }
 
 impl Metrics {
-    /// Counts a change and what became of it.
+    /// Counts a change by its outcome.
     pub fn count_change(&self, change: &Change, outcome: &Outcome) {
         let result = match outcome {
-            Outcome::Done => Result::Success,
-            Outcome::Stale => Result::Stale,
-            Outcome::Failed(_) => Result::Error,
+            Outcome::Done => CallResult::Success,
+            Outcome::Stale => CallResult::Stale,
+            Outcome::Failed(_) => CallResult::Error,
         };
         let family = match change {
             Change::SetPullSecrets { .. } => &self.service_account_patches,
@@ -205,13 +135,19 @@ impl Metrics {
         family.get_or_create(&ResultLabel { result }).inc();
     }
 
-    /// Counts one try.
+    /// Counts one attempt.
     pub fn count(family: &Family<ResultLabel, Counter>, ok: bool) {
-        let result = if ok { Result::Success } else { Result::Error };
+        let result = if ok { CallResult::Success } else { CallResult::Error };
         family.get_or_create(&ResultLabel { result }).inc();
     }
 
-    /// Says whether a binding is ready.
+    /// Records a reconciliation: its loop, its result and the time that it took.
+    pub fn observe_reconcile(&self, controller: Reconciler, result: ReconcileResult, took: Duration) {
+        self.reconciles.get_or_create(&ReconcileLabel { controller, result }).inc();
+        self.reconcile_duration.get_or_create(&ReconcilerLabel { controller }).observe(took.as_secs_f64());
+    }
+
+    /// Records whether a binding is ready.
     pub fn set_ready(&self, name: &str, ready: bool) {
         for (condition, holds) in [("True", ready), ("False", !ready)] {
             self.ready.get_or_create(&BindingLabel { name: name.to_owned(), condition }).set(holds.into());
@@ -225,11 +161,79 @@ impl Metrics {
         }
     }
 
-    /// The text that a scraper reads.
+    /// Returns the description of every metric, for the reference.
+    pub fn descriptions(&self) -> &[MetricDescription] {
+        self.registry.descriptions()
+    }
+
+    /// Returns the text that a scraper reads.
     pub fn render(&self) -> String {
-        let mut text = String::new();
-        // Writing into a String does not fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+        self.registry.render()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{
+        AdmissionLabel, AdmissionOutcome, Metrics, QueueLabel, ReconcileResult, Reconciler, RegistryLabel,
+    };
+
+    /// Metrics with a series in each family.
+    fn filled() -> Metrics {
+        let metrics = Metrics::default();
+        for family in [
+            &metrics.mints,
+            &metrics.secret_writes,
+            &metrics.service_account_patches,
+            &metrics.status_writes,
+            &metrics.stuck_pods,
+        ] {
+            Metrics::count(family, true);
+        }
+        metrics.set_ready("a", true);
+        let registry = RegistryLabel { registry: "r".to_owned(), identity: "i".to_owned() };
+        metrics.expiration.get_or_create(&registry).set(5);
+        metrics.queue_depth.get_or_create(&QueueLabel { name: "namespace" }).set(1);
+        metrics.admissions.get_or_create(&AdmissionLabel { outcome: AdmissionOutcome::Attached }).inc();
+        let took = Duration::from_millis(20);
+        metrics.observe_reconcile(Reconciler::Namespace, ReconcileResult::RequeueAfter, took);
+        metrics
+    }
+
+    #[test]
+    fn every_metric_is_described_as_it_is_scraped() {
+        let metrics = filled();
+        let text = metrics.render();
+        let helps = text.lines().filter(|line| line.starts_with("# HELP ")).count();
+        assert_eq!(helps, metrics.descriptions().len(), "{text}");
+        for description in metrics.descriptions() {
+            let suffix = if description.kind == "histogram" { "_count" } else { "" };
+            let begin = format!("{}{suffix}", description.name);
+            let series = text
+                .lines()
+                .find(|line| line.strip_prefix(&begin).is_some_and(|rest| rest.starts_with(['{', ' '])));
+            let series = series.unwrap_or_else(|| panic!("{begin} is not in\n{text}"));
+            for label in description.labels {
+                assert!(series.contains(&format!("{label}=\"")), "{series} lacks {label}");
+            }
+            assert_eq!(series.matches("=\"").count(), description.labels.len(), "{series}");
+            assert!(text.contains(&format!(" {}.\n", description.help)), "{}", description.help);
+        }
+    }
+
+    #[test]
+    fn reconciliations_have_the_names_and_buckets_of_controller_runtime() {
+        let text = filled().render();
+        for line in [
+            "controller_runtime_reconcile_total{controller=\"namespace\",result=\"requeue_after\"} 1",
+            "controller_runtime_reconcile_time_seconds_sum{controller=\"namespace\"} 0.02",
+            "controller_runtime_reconcile_time_seconds_bucket{le=\"0.01\",controller=\"namespace\"} 0",
+            "controller_runtime_reconcile_time_seconds_bucket{le=\"0.025\",controller=\"namespace\"} 1",
+            "controller_runtime_reconcile_time_seconds_bucket{le=\"60.0\",controller=\"namespace\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
     }
 }

@@ -16,7 +16,7 @@ const POLICY: &str = "deploy/admission.yaml";
 const MAP: &str = "acr-credential-admission";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A spec whose new ServiceAccounts are to be served during their creation.
+/// Returns a spec whose new ServiceAccounts are to be served during their creation.
 fn asking(mut spec: Value) -> Value {
     spec["webhook"] = json!({ "enable": true });
     spec

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use crate::caller::{Body, Call, Caller};
 use crate::harness::{CONTROLLER, DOMAIN, Lab, NAMESPACE, SECRET, root, spec};
 
-/// A control plane whose controllers run as their own accounts, as in most clusters: an exemption is proved so.
+/// Returns a control plane whose controllers run as their own accounts, as in most clusters: an exemption is
+/// proved so.
 fn as_themselves() -> Options {
     Options { controllers_as_themselves: true, ..Options::default() }
 }
 
-/// An account with the rules of a ClusterRole, in one namespace or in all.
+/// Returns an account with the rules of a ClusterRole, in one namespace or in all.
 async fn account(plane: &Plane, name: &str, role: &str, within: Option<&str>) -> Caller {
     let (namespace, name) = name.split_once('/').unwrap();
     let (kind, place) = match within {
@@ -192,7 +193,8 @@ async fn users_tools_and_the_clusters_own_controllers_work_as_without_our_polici
     the_clusters_controllers(&lab).await;
 }
 
-/// The token controller fills, the garbage collector takes, and the namespace controller clears out, each as itself.
+/// Returns the token controller fills, the garbage collector takes, and the namespace controller clears out,
+/// each as itself.
 async fn the_clusters_controllers(lab: &Lab) {
     lab.create_namespace("owned").await;
     lab.bind("owned", spec(&["owned"])).await;

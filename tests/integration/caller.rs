@@ -43,7 +43,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The ServiceAccount of a kubeconfig that the plane wrote, which is JSON.
+    /// Returns the ServiceAccount of a kubeconfig that the plane wrote, which is JSON.
     pub fn new(kubeconfig: &Path) -> Self {
         let config: Value = serde_json::from_slice(&std::fs::read(kubeconfig).unwrap()).unwrap();
         let cluster = &config["clusters"][0]["cluster"];
@@ -54,7 +54,7 @@ impl Caller {
         Self { http, url: text(&cluster["server"]), token: text(&config["users"][0]["user"]["token"]) }
     }
 
-    /// The HTTP status, and what the API server says of it.
+    /// Returns the HTTP status, and what the API server says of it.
     pub async fn send(&self, call: &Call, dry_run: bool) -> (u16, String) {
         let mut query: Vec<&str> = Vec::new();
         let writes = call.method != "GET";

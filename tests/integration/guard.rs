@@ -25,7 +25,7 @@ fn selecting(tier: &str) -> Value {
     selected
 }
 
-/// The message of the hold, once it is told.
+/// Returns the message of the hold, once it is told.
 async fn until_held(lab: &Lab, binding: &str, words: &str) -> String {
     let mut message = String::new();
     lab.until(&format!("{binding} says that its withdrawal of {words} is held"), async || {

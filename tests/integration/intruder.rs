@@ -47,7 +47,7 @@ fn ours(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/secrets/{SECRET}")
 }
 
-/// A Secret as the controller would make it, with something changed.
+/// Returns a Secret as the controller would make it, with something changed.
 fn secret(name: &str, change: Value) -> Value {
     let mut object = json!({
         "apiVersion": "v1",
@@ -60,7 +60,7 @@ fn secret(name: &str, change: Value) -> Value {
     object
 }
 
-/// A JSON merge patch.
+/// Returns a JSON merge patch.
 fn merge(target: &mut Value, change: Value) {
     let Value::Object(change) = change else {
         *target = change;

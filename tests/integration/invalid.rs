@@ -84,7 +84,7 @@ async fn a_right_that_is_missing_is_named_and_its_grant_heals() {
     lab.until_ready_is("ungranted", "True", "Succeeded").await;
 }
 
-/// The schema takes any spec from now on.
+/// Returns the schema takes any spec from now on.
 async fn loosen(lab: &Lab) {
     let loose = json!([
         { "op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec",

@@ -26,7 +26,7 @@ fn short(options: ControllerOptions) -> ControllerOptions {
     options.arg(format!("--lease-duration={}s", LEASE.as_secs()))
 }
 
-/// A second replica like the first, and straight to the API server, once it is ready and stands by.
+/// Returns a second replica like the first, and straight to the API server, once it is ready and stands by.
 async fn standby(lab: &Lab) -> Controller {
     let options = lab.controller.options().clone().pod(SECOND);
     standby_with(lab, options).await
@@ -35,7 +35,7 @@ async fn standby(lab: &Lab) -> Controller {
 async fn standby_with(lab: &Lab, mut options: ControllerOptions) -> Controller {
     options.kubeconfig = lab.plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap();
     let second = Controller::start_ready(options, PATIENCE).await.unwrap();
-    lab.until("the second stands by", async || second.log().contains("standing by")).await;
+    lab.until("the second stands by", async || second.log().contains("lease held by another replica")).await;
     second
 }
 
@@ -54,7 +54,7 @@ async fn lease(lab: &Lab) -> LeaseSpec {
     lab.namespaced::<Lease>(NAMESPACE).get(CONTROLLER).await.unwrap().spec.unwrap()
 }
 
-/// All that the replicas asked, the Lease too.
+/// Returns all that the replicas asked, the Lease too.
 fn asked(lab: &Lab, since: Mark) -> AuditEvents {
     lab.plane.audit().since(since).unwrap().by_service_account(NAMESPACE, CONTROLLER)
 }
@@ -78,16 +78,17 @@ fn logged_at(controller: &Controller, words: &str) -> Timestamp {
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// The first had stopped by its own words before the second's claim reached the API server.
+/// Returns the first had stopped by its own words before the second's claim reached the API server.
 fn assert_lost_before_taken(lab: &Lab) {
     let all = of(&asked(lab, Mark::default()), SECOND);
     let taken = all.filter(|e| e.resource == "leases" && e.verb == "patch" && e.code == 200)[0].timestamp;
-    let lost = logged_at(&lab.controller, "lost the lease");
+    let lost = logged_at(&lab.controller, "lease lost");
     assert!(lost < taken, "lost at {lost}, taken by the other at {taken}");
     println!("stopped {:?} before the other began", taken.duration_since(lost));
 }
 
-/// The oracle: each write came in while the lease was its sender's, by the order in which the API server saw them.
+/// Returns the oracle: each write came in while the lease was its sender's, by the order in which the API
+/// server saw them.
 fn assert_only_the_holder_wrote(lab: &Lab) {
     let all = asked(lab, Mark::default());
     let name = |agent: &str| {
@@ -170,7 +171,7 @@ async fn a_leader_that_is_asked_to_end_hands_over_at_once() {
     let handover = asked_to_end.elapsed();
     println!("handed over {handover:?} after SIGTERM");
     assert!(handover < Duration::from_millis(7_500), "{handover:?}");
-    assert!(lab.controller.log().contains("released the lease"));
+    assert!(lab.controller.log().contains("lease released"));
 
     // A standby that ends takes nothing along.
     lab.controller.restart().unwrap();

@@ -23,7 +23,7 @@ const NAME: &str = "acr-configuration";
 const IMAGE: &str = "team/app";
 const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
 
-/// The `kubectl` lines of the README between two headings, as they stand there.
+/// Returns the `kubectl` lines of the README between two headings, as they stand there.
 fn steps(readme: &str, from: &str, to: &str) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(root().join(readme)).unwrap();
     let section = text.split(from).nth(1).unwrap().split(to).next().unwrap();
@@ -31,7 +31,7 @@ fn steps(readme: &str, from: &str, to: &str) -> Vec<Vec<String>> {
     commands.map(|command| command.split(' ').map(str::to_owned).collect()).collect()
 }
 
-/// A line of the README as a shell runs it for one who has `kubectl` and the plugin.
+/// Returns a line of the README as a shell runs it for one who has `kubectl` and the plugin.
 fn shell(plane: &Plane, line: &str) -> Result<String, String> {
     let programs = [plane.kubectl_path(), PathBuf::from(env!("CARGO_BIN_EXE_kubectl-acr"))];
     let mut command = Command::new("/bin/sh");

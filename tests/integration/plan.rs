@@ -14,7 +14,7 @@ use crate::uninstall::acr;
 
 const NAME: &str = "acr-configuration";
 
-/// The ConfigMap's data with these namespaces.
+/// Returns the ConfigMap's data with these namespaces.
 fn data(namespaces: &str) -> Value {
     json!({
         "watch-namespace": namespaces,
@@ -23,7 +23,7 @@ fn data(namespaces: &str) -> Value {
     })
 }
 
-/// The ConfigMap with this data as a file.
+/// Returns the ConfigMap with this data as a file.
 fn file(lab: &Lab, data: Value) -> String {
     let path = lab.plane.dir().join("acr-configuration.json");
     std::fs::write(&path, json!({ "data": data }).to_string()).unwrap();
@@ -41,7 +41,7 @@ where
     serde_json::to_value(made.controller_owner_ref(&())).unwrap()
 }
 
-/// The spec of a Pod that names a Secret.
+/// Returns the spec of a Pod that names a Secret.
 fn naming(secret: &str) -> Value {
     json!({ "imagePullSecrets": [{ "name": secret }], "containers": [{ "name": "c", "image": "i" }] })
 }
@@ -71,14 +71,14 @@ async fn a_plan_counts_every_binding_and_tells_what_is_taken_away() {
         "apps: would create the Secret and add our entry to imagePullSecrets of default",
         "left: would take our entry out of imagePullSecrets of default and delete the Secret",
         "shared: would change the Secret in place",
-        "3 namespaces would be written to, 0 stand already, 0 would not be served; nothing was written",
+        "3 namespaces would change, 0 up to date, 0 not served; nothing was written",
     ] {
         assert!(out.lines().any(|l| l == line), "{line} in {out}");
     }
     assert!(!out.contains("team-x"), "another binding serves it: {out}");
     let (code, out, err) = acr(&lab, &["plan", "--live"]);
     assert_eq!(code, Some(0), "{err}");
-    assert!(out.starts_with("0 namespaces would be written to, 2 stand already, 0 would not"), "{out}");
+    assert!(out.starts_with("0 namespaces would change, 2 up to date, 0 not served"), "{out}");
     let mut nobody = data("shared,left");
     nobody["service-account"] = json!("nobody");
     // What opted out is not covered, whatever its name.
@@ -93,9 +93,9 @@ async fn a_plan_counts_every_binding_and_tells_what_is_taken_away() {
     for (data, held) in [
         (
             data("nowhere"),
-            "would cover no namespace any more: what it made stays for --withdrawal-grace first",
+            "would no longer select any namespace: its Secrets and entries stay for --withdrawal-grace",
         ),
-        (nobody, "would cover no ServiceAccount any more: its entries stay for --withdrawal-grace first"),
+        (nobody, "would no longer select any ServiceAccount: its entries stay for --withdrawal-grace"),
     ] {
         let (_, out, _) = acr(&lab, &["plan", &file(&lab, data)]);
         assert!(out.contains(held), "{out}");
@@ -150,7 +150,7 @@ async fn who_names_the_secret_where_it_goes_is_told() {
     let mut mounting = naming("another");
     mounting["volumes"] = json!([{ "name": "v", "secret": { "secretName": SECRET } }]);
     make::<Pod>(&lab, "left", of("mounting", mounting)).await;
-    let told = "  left: acr-credential-secret-aggregation is named by Deployment web, CronJob nightly, ReplicaSet bare, \
+    let told = "  left: acr-credential-secret-aggregation is referenced by Deployment web, CronJob nightly, ReplicaSet bare, \
                 Job once, Pod alone, Pod mounting";
     let planned = acr(&lab, &["plan", &file(&lab, data("stays"))]);
     assert_eq!(planned.0, Some(0), "{}", planned.2);
@@ -205,7 +205,10 @@ async fn who_names_the_secret_where_it_goes_is_told() {
     let (code, out, err) = narrow(&["plan", &file(&lab, data("stays"))]);
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("left: would take our entry out of"), "{out}");
-    assert!(out.contains("not looked for among the Pods: ") && out.contains("cannot list resource"), "{out}");
+    assert!(
+        out.contains("not searched for references: the Pods: ") && out.contains("cannot list resource"),
+        "{out}"
+    );
 
     lab.controller.kill();
     lab.bindings().delete(NAME, &Default::default()).await.unwrap();
@@ -215,14 +218,18 @@ async fn who_names_the_secret_where_it_goes_is_told() {
     assert_eq!(code, Some(2), "{out}{err}");
     assert!(out.contains("left: failed: ") && out.contains("stays: failed: "), "{out}");
     assert!(
-        out.ends_with("the bindings still hold what is left: mend what failed and run it again\n"),
+        out.ends_with(
+            "finalizers stay until nothing is left: fix the failures above and run the command again\n"
+        ),
         "{out}"
     );
     let withdrawn = acr(&lab, &["withdraw", "--retained"]);
     assert_eq!(withdrawn.0, Some(0), "{}", withdrawn.2);
     assert!(withdrawn.1.lines().any(|line| line == told), "{}", withdrawn.1);
     assert!(
-        withdrawn.1.contains("  stays: acr-credential-secret-aggregation is named by Deployment elsewhere")
+        withdrawn
+            .1
+            .contains("  stays: acr-credential-secret-aggregation is referenced by Deployment elsewhere")
     );
 }
 

@@ -17,7 +17,7 @@ async fn grant_webhook(lab: &Lab) {
 }
 
 async fn standing(lab: &Lab) -> bool {
-    lab.controller.metrics().await.unwrap().contains("acr_admission_policies_standing 1")
+    lab.controller.metrics().await.unwrap().contains("acr_admission_policies_enforced 1")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -118,7 +118,7 @@ async fn nor_is_it_fought_by_the_binding_of_the_config_map_that_takes_over_what_
     is_not_fought(&lab, "acr-configuration", &theirs).await;
 }
 
-/// A rival writes this to the Secret in `fought`, which a binding serves.
+/// Returns a rival writes this to the Secret in `fought`, which a binding serves.
 async fn is_not_fought(lab: &Lab, binding: &str, theirs: &Value) {
     lab.until_ready_is(binding, "True", "Succeeded").await;
     let secrets = lab.namespaced::<Secret>("fought");

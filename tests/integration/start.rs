@@ -75,13 +75,13 @@ async fn it_is_alive_at_once_ends_cleanly_and_shows_its_metrics() {
     lab.until_fenced().await;
     let metrics = lab.controller.metrics().await.unwrap();
     for line in [
-        "acr_credential_mints_total{result=\"Success\"} 1",
-        "acr_secret_writes_total{result=\"Success\"} 1",
-        "acr_serviceaccount_patches_total{result=\"Success\"} 1",
+        "acr_credential_mints_total{result=\"success\"} 1",
+        "acr_secret_writes_total{result=\"success\"} 1",
+        "acr_serviceaccount_patches_total{result=\"success\"} 1",
         "acr_binding_ready_status{name=\"metrics\",condition=\"True\"} 1",
         "acr_serviceaccount_attach_duration_seconds_count 1",
         "acr_credential_expiration_timestamp_seconds{registry=\"cri-demo0001 in cn-hangzhou\",identity=\"worker-role\"}",
-        "acr_admission_policies_standing 1",
+        "acr_admission_policies_enforced 1",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }

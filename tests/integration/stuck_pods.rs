@@ -13,7 +13,8 @@ use crate::harness::{CONTROLLER, DOMAIN, Lab, NAMESPACE, SECRET, root, spec};
 
 const REFUSED: &str = "failed to authorize: failed to fetch anonymous token: 401 Unauthorized";
 
-/// A lab whose ReplicaSets make Pods, with the controller that heals; `files` are applied before it starts.
+/// Returns a lab whose ReplicaSets make Pods, with the controller that heals; `files` are applied before it
+/// starts.
 async fn lab(files: &[&str], heals: bool) -> Lab {
     let options = Options { controllers: vec!["replicaset-controller".to_owned()], ..Options::default() };
     let plane = crate::harness::installed_without(&[], options).await;
@@ -129,7 +130,7 @@ async fn a_pod_that_was_created_too_early_is_replaced_once_and_the_next_one_can_
             .metrics()
             .await
             .unwrap()
-            .contains("acr_stuck_pods_replaced_total{result=\"Success\"} 2")
+            .contains("acr_stuck_pods_replaced_total{result=\"success\"} 2")
     );
 }
 
@@ -287,11 +288,11 @@ async fn a_stolen_token_reaches_no_pod_that_runs() {
     let bare = json!({ "metadata": { "name": "bare", "labels": { "app": "bare" } }, "spec": template(&image(), &[]) });
     api.create(&PostParams::default(), &serde_json::from_value(bare).unwrap()).await.unwrap();
     report(&lab, &api.get("bare").await.unwrap(), "ErrImagePull", REFUSED).await;
-    refused("bare", &by_version("bare").await, "only Pods that a controller makes anew").await;
+    refused("bare", &by_version("bare").await, "only Pods that their owner recreates").await;
     replicas(&lab, "prey", "has", 1, template(&image(), &[SECRET])).await;
     let has = pods(&lab, "prey", "has").await.remove(0);
     report(&lab, &has, "ErrImagePull", REFUSED).await;
-    refused(&has.name_any(), &by_version(&has.name_any()).await, "no Pod that has its entry").await;
+    refused(&has.name_any(), &by_version(&has.name_any()).await, "not delete Pods that have its entry").await;
     // Nothing but deletions one by one is granted at all.
     let all = pods_of_thief.delete_collection(&DeleteParams::default(), &ListParams::default()).await;
     assert!(all.is_err_and(|error| error.to_string().contains("cannot deletecollection")));

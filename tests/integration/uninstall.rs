@@ -31,7 +31,7 @@ enum Way {
 }
 
 impl Way {
-    /// A plane that somebody lives in, and how it looks.
+    /// Returns a plane that somebody lives in, and how it looks.
     async fn plane(self) -> (Plane, BTreeMap<String, Value>) {
         let options = match self {
             Self::Webhook => Options::default().without_mutating_policies(),
@@ -44,7 +44,7 @@ impl Way {
         (plane, before)
     }
 
-    /// Whether a step of the README is for another way.
+    /// Returns whether a step of the README is for another way.
     fn leaves_out(self, step: &[String]) -> bool {
         let names = |part: &str| step.iter().any(|word| word.contains(part));
         names("webhook") && self != Self::Webhook || names("admission") && self != Self::Policy
@@ -79,7 +79,7 @@ fn differing(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) 
     all
 }
 
-/// The `kubectl` lines of the README under a heading, as they stand there.
+/// Returns the `kubectl` lines of the README under a heading, as they stand there.
 fn steps(readme: &str, heading: &str) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(root().join(readme)).unwrap();
     let section = text.split(heading).nth(1).unwrap().split("\n## ").next().unwrap();
@@ -170,7 +170,7 @@ async fn created(lab: &Lab) -> kube::Result<Vec<String>> {
     Ok(made.image_pull_secrets.unwrap_or_default().into_iter().map(|entry| entry.name).collect())
 }
 
-/// The plugin, as kubectl would start it.
+/// Returns the plugin, as kubectl would start it.
 pub fn acr(lab: &Lab, args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-acr"));
     command.args(args).env("KUBECONFIG", lab.plane.kubeconfig()).env_remove("KUBERNETES_SERVICE_HOST");
@@ -249,9 +249,9 @@ async fn a_killed_controller_leaves_nothing_that_the_plugin_does_not_take_back()
     for line in [
         "home-a: would take our entry out of imagePullSecrets of default, own and delete the Secret",
         "home-b: would mark the Secret as left behind",
-        "binding goes: would take our finalizer off",
-        "Secret acr-credential-system/acr-credential-cache: would delete it",
-        "nothing was written; --yes does it",
+        "binding goes: would remove the finalizer",
+        "Secret acr-credential-system/acr-credential-cache: would delete",
+        "nothing was written; --yes applies it",
     ] {
         assert!(out.contains(line), "{line} in {out}");
     }
@@ -298,7 +298,7 @@ async fn a_killed_controller_leaves_nothing_that_the_plugin_does_not_take_back()
     // It was killed: nobody renews it. First what the policies say, then all.
     let (code, out, err) = acr(&lab, &["withdraw", "--yes"]);
     assert_eq!(code, Some(0), "{out}{err}");
-    assert!(out.contains("left behind by deletionPolicy Retain") && out.contains("home-b"), "{out}");
+    assert!(out.contains("Secrets kept by deletionPolicy Retain") && out.contains("home-b"), "{out}");
     assert!(lab.secret("home-a").await.is_none() && lab.secret("home-b").await.is_some());
     assert_eq!(lab.pull_secrets("home-a", "own").await, ["mine"]);
     let cache = lab.namespaced::<k8s_openapi::api::core::v1::Secret>(NAMESPACE);
@@ -333,11 +333,11 @@ async fn what_serves_at_creation_goes_before_all_else_is_taken_back() {
             Way::Not | Way::Policy => "ConfigMap acr-credential-system/acr-credential-admission",
         };
         let (code, out, err) = acr(&lab, &["withdraw", "--retained"]);
-        assert!(code == Some(0) && out.contains(&format!("{own}: would delete it")), "{out}{err}");
+        assert!(code == Some(0) && out.contains(&format!("{own}: would delete")), "{out}{err}");
         assert_eq!(created(&lab).await.is_err(), way == Way::Webhook, "nothing was written");
         let (code, out, err) = acr(&lab, &["withdraw", "--retained", "--yes"]);
         assert_eq!(code, Some(0), "{out}{err}");
-        assert!(out.contains(&format!("{own}: delete it")), "{out}");
+        assert!(out.contains(&format!("{own}: delete")), "{out}");
         let taken = "home-c: take our entry out of imagePullSecrets of default, own and delete the Secret";
         assert!(out.contains(taken), "{out}");
         assert_eq!(created(&lab).await.unwrap(), [""; 0], "nobody is refused, and nothing added");

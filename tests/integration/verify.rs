@@ -18,7 +18,7 @@ struct Trial {
 }
 
 impl Trial {
-    /// `None` where the packages of the registry are missing.
+    /// Returns `None` where the packages of the registry are missing.
     async fn start(flags: &[&str], allow_realm: bool) -> Option<Self> {
         if !usable().unwrap() {
             return None;

@@ -24,7 +24,7 @@ const NAME: &str = "acr-credential-webhook";
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A plane that serves no MutatingAdmissionPolicy, and does not grant the webhook yet.
+/// Returns a plane that serves no MutatingAdmissionPolicy, and does not grant the webhook yet.
 async fn plane() -> Plane {
     installed_without(&[], Options::default().without_mutating_policies()).await
 }
@@ -33,7 +33,7 @@ async fn grant(plane: &Plane) {
     plane.grant_webhook(root().join("deploy/webhook.yaml")).await.unwrap();
 }
 
-/// A controller with its webhook, and everything granted.
+/// Returns a controller with its webhook, and everything granted.
 async fn start(change: impl FnOnce(ControllerOptions) -> ControllerOptions) -> Lab {
     let plane = plane().await;
     grant(&plane).await;

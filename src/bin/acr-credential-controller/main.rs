@@ -1,9 +1,5 @@
 //! The controller.
 
-mod args;
-mod identity;
-mod webhook;
-
 use std::io::IsTerminal;
 
 use anyhow::Context;
@@ -11,14 +7,13 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
+use acr_credential_binding::args::acr_credential_controller::{ControllerArgs, LogFormat};
 use acr_credential_binding::cloud::{self, Alibaba};
 use acr_credential_binding::cluster::client::set_user_agent;
 use acr_credential_binding::controller::{self, Clients};
 
-use self::args::{Args, LogFormat};
-
 fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+    let args = ControllerArgs::parse();
     // Both kube and reqwest bring a provider along; without a default, building the second client panics.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         anyhow::bail!("another TLS provider is installed already");
@@ -36,7 +31,7 @@ fn main() -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(args))
 }
 
-async fn run(args: Args) -> anyhow::Result<()> {
+async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut kubernetes =

@@ -1,33 +1,33 @@
-//! `kubectl acr`: what a user asks about the configuration, before and beside the controller.
-#![allow(clippy::print_stderr, reason = "a command tells its user what it has to say")]
+//! `kubectl acr`: checks, converts and previews the configuration, and removes what the controller created.
+#![allow(clippy::print_stderr, reason = "a command writes errors to standard error")]
 
-mod args;
 mod input;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use acr_credential_binding::cli::lint::{Format, Report, check};
+use acr_credential_binding::args::kubectl_acr::{
+    ConvertArgs, InputArgs, LintArgs, OutputFormat, PlanArgs, PluginArgs, PluginCommand, WithdrawArgs,
+};
+use acr_credential_binding::cli::lint::{Format, LintReport, check};
 use acr_credential_binding::cli::{convert, plan, reverse, withdraw};
 use anyhow::Context;
 use clap::Parser;
 
-use self::args::{Args, Command, Convert, Input, Lint, Output, Plan, Withdraw};
-
-/// What cannot be served, or could not be looked at.
+/// Exit code of errors.
 const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
-    let done = match Args::parse().command {
-        Command::Lint(lint) => run_lint(&lint),
-        Command::Convert(convert) if convert.reverse => run_reverse(&convert),
-        Command::Convert(convert) => run_convert(&convert),
-        Command::Plan(plan) => run_plan(&plan),
-        Command::Withdraw(withdraw) => run_withdraw(&withdraw),
+    let done = match PluginArgs::parse().command {
+        PluginCommand::Lint(lint) => run_lint(&lint),
+        PluginCommand::Convert(convert) if convert.reverse => run_reverse(&convert),
+        PluginCommand::Convert(convert) => run_convert(&convert),
+        PluginCommand::Plan(plan) => run_plan(&plan),
+        PluginCommand::Withdraw(withdraw) => run_withdraw(&withdraw),
     };
     match done {
         Ok(code) => ExitCode::from(code),
-        // Whoever closed the pipe has read enough.
+        // The reader has closed the pipe: it has read enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -40,25 +40,25 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Colours are for a terminal whose user did not decline them.
+/// Returns whether the output is coloured: on a terminal, unless the user declines.
 fn colour(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn run_lint(lint: &Lint) -> anyhow::Result<u8> {
+fn run_lint(lint: &LintArgs) -> anyhow::Result<u8> {
     let report = check(&input::document(&lint.input)?);
     let out = io::stdout();
     let format = match lint.output {
-        Output::Human => Format::Human { colour: colour(out.is_terminal()) },
-        Output::Json => Format::Json,
-        Output::Sarif => Format::Sarif,
+        OutputFormat::Human => Format::Human { colour: colour(out.is_terminal()) },
+        OutputFormat::Json => Format::Json,
+        OutputFormat::Sarif => Format::Sarif,
     };
     report.write(format, &mut out.lock())?;
     Ok(report.exit_code(lint.strict))
 }
 
-/// The configuration, with its findings told on standard error.
-fn told(input: &Input) -> anyhow::Result<Report> {
+/// Reads the configuration, and writes its findings to standard error.
+fn read_with_findings(input: &InputArgs) -> anyhow::Result<LintReport> {
     let report = check(&input::document(input)?);
     let err = io::stderr();
     if !report.diagnostics.is_empty() {
@@ -67,12 +67,12 @@ fn told(input: &Input) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-fn run_convert(args: &Convert) -> anyhow::Result<u8> {
-    let report = told(&args.input)?;
+fn run_convert(args: &ConvertArgs) -> anyhow::Result<u8> {
+    let report = read_with_findings(&args.input)?;
     let (out, err) = (io::stdout(), io::stderr());
     let Some(conversion) = &report.conversion else { return Ok(FAILED) };
     let Some(manifests) = convert::manifests(conversion)? else {
-        writeln!(err.lock(), "\nno binding: mend the errors above first")?;
+        writeln!(err.lock(), "\nno binding: fix the errors above first")?;
         return Ok(FAILED);
     };
     let shown = convert::secrets_may_be_printed(out.is_terminal(), args.show_secrets);
@@ -90,16 +90,18 @@ fn run_convert(args: &Convert) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn run_plan(args: &Plan) -> anyhow::Result<u8> {
-    let report = told(&args.input)?;
+fn run_plan(args: &PlanArgs) -> anyhow::Result<u8> {
+    let report = read_with_findings(&args.input)?;
     let (out, err) = (io::stdout(), io::stderr());
     let spec = report.conversion.as_ref().and_then(|conversion| conversion.spec.clone());
     let Some(spec) = spec else {
-        writeln!(err.lock(), "\nno binding: mend the errors above first")?;
+        writeln!(err.lock(), "\nno binding: fix the errors above first")?;
         return Ok(FAILED);
     };
-    let options =
-        plan::Options { region: args.region.as_str().into(), secret_name: args.secret_name.as_str().into() };
+    let options = plan::PlanOptions {
+        region: args.region.as_str().into(),
+        secret_name: args.secret_name.as_str().into(),
+    };
     let planned = input::with_cluster(async |client| {
         let planned = plan::plan(&client, spec, &options).await?;
         if args.remove_leftovers {
@@ -114,8 +116,8 @@ fn run_plan(args: &Plan) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn run_withdraw(args: &Withdraw) -> anyhow::Result<u8> {
-    let options = withdraw::Options {
+fn run_withdraw(args: &WithdrawArgs) -> anyhow::Result<u8> {
+    let options = withdraw::WithdrawOptions {
         namespace: args.namespace.as_str().into(),
         secret_name: args.secret_name.as_str().into(),
         retained: args.retained,
@@ -127,13 +129,13 @@ fn run_withdraw(args: &Withdraw) -> anyhow::Result<u8> {
     Ok(if done.failed.is_empty() { 0 } else { FAILED })
 }
 
-fn run_reverse(args: &Convert) -> anyhow::Result<u8> {
+fn run_reverse(args: &ConvertArgs) -> anyhow::Result<u8> {
     let (name, text) =
         input::text(args.input.file.as_deref().context("--reverse needs a FILE, or - for standard input")?)?;
     match reverse::config_map(&text) {
         Ok(manifest) => io::stdout().lock().write_all(manifest.as_bytes())?,
         Err(reverse::Error::Unsupported(fields)) => {
-            eprintln!("{name}: the ConfigMap cannot say");
+            eprintln!("{name}: the ConfigMap has no key for");
             fields.iter().for_each(|field| eprintln!("  {field}"));
             return Ok(FAILED);
         }

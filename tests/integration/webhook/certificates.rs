@@ -17,7 +17,7 @@ use super::{
 };
 use crate::harness::{Lab, NAMESPACE, SECRET};
 
-/// The authorities in the configuration, and the serial part of our Secret's certificate.
+/// Returns the authorities in the configuration, and the serial part of our Secret's certificate.
 async fn trusted(lab: &Lab) -> usize {
     let stands = configuration(lab).await.and_then(|c| c.webhooks).unwrap_or_default();
     let bundle = stands.first().and_then(|w| w.client_config.ca_bundle.clone()).unwrap_or(ByteString(vec![]));
@@ -67,7 +67,7 @@ async fn a_secret_that_cannot_be_used_is_told_and_the_last_good_certificate_stay
     let patch = json!({ "stringData": { "certificates.json": "{\"leaf\": \"canary\"" } });
     secrets.patch(NAME, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     lab.until("the log says the cure", async || {
-        lab.controller.log().contains("delete the Secret, and the controller makes it anew")
+        lab.controller.log().contains("delete the Secret, and the controller creates it again")
     })
     .await;
     assert!(!lab.controller.log().contains("canary"));
@@ -199,8 +199,8 @@ async fn an_authority_changes_for_one_replica_after_the_other_without_a_refusal(
     watch.abort();
 }
 
-/// An API server that keeps its connections sees no certificate again for long. This one begins anew each time, and ends
-/// with the first replica that is not believed.
+/// Returns an API server that keeps its connections sees no certificate again for long. This one begins anew
+/// each time, and ends with the first replica that is not believed.
 async fn watch_trust(
     configurations: Api<MutatingWebhookConfiguration>,
     servers: [std::net::SocketAddr; 2],

@@ -1,11 +1,12 @@
-//! `cargo lab admission`: what it costs, and what is refused, when ServiceAccounts are served at their creation.
+//! `cargo lab admission`: the cost of serving ServiceAccounts at their creation, and what is refused.
 //!
-//! Both ways, each on a plane of its own under `failurePolicy: Fail` and 15 s: by MutatingAdmissionPolicy, and by
-//! webhook with two replicas behind one address. ServiceAccounts are created at 10 and 100 a second and as fast as
-//! the API server goes. The floor is the same load on the same plane before anything is asked. By webhook once more
-//! while certificates and their authority change, while a replica is stopped, and while one is killed.
+//! Both modes run on a plane of their own, with `failurePolicy: Fail` and 15 s: MutatingAdmissionPolicy, and
+//! webhook with two replicas behind one address. ServiceAccounts are created at 10 and 100 a second and as
+//! fast as the API server allows. The floor is the same load on the same plane before a binding exists. The
+//! webhook also runs while its certificates and authority change, while a replica is stopped, and while one
+//! is killed.
 //!
-//! It measures and judges nothing: it fails only when a phase cannot be set up.
+//! The measurement has no thresholds: it fails only when a phase cannot be set up.
 
 mod load;
 
@@ -38,28 +39,28 @@ use crate::{
     shipped,
 };
 
-/// How long anything may take to be in force.
+/// The longest wait for a change to take effect.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The binding, and the object by which the webhook is told and kept.
+/// The binding, and the webhook's configuration object.
 const BINDING: &str = "admission";
 const WEBHOOK: &str = "acr-credential-webhook";
 
-/// How long a Service goes on leading to a replica that is gone: what a kubelet and kube-proxy take together.
+/// How long a Service still routes to a replica that is gone: the delay of a kubelet and kube-proxy together.
 const LATE: Duration = Duration::from_secs(2);
 
-/// ServiceAccounts a second; `None`: as fast as it goes.
+/// ServiceAccounts a second; `None` means without a limit.
 const RATES: [Option<u32>; 3] = [Some(10), Some(100), None];
 
-/// How long the measurement is, and what of.
+/// Size and scope of the measurement.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Seconds of each phase.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
-    /// Only this way.
+    /// Measure only this mode.
     #[arg(long, value_enum)]
-    way: Option<Way>,
+    mode: Option<Mode>,
     /// A controller to measure, instead of a release build of the one here.
     #[arg(long, value_name = "FILE")]
     controller: Option<PathBuf>,
@@ -68,19 +69,19 @@ pub(crate) struct Args {
     markdown: Option<PathBuf>,
 }
 
-/// A way to serve ServiceAccounts at their creation.
+/// A mode of serving ServiceAccounts at their creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Way {
+enum Mode {
     Policy,
     Webhook,
 }
 
-impl Way {
-    /// The reason in the binding's condition where this way serves.
+impl Mode {
+    /// Returns the reason in the binding's condition when this mode serves.
     fn reason(self) -> &'static str {
         match self {
-            Way::Policy => "MutatingAdmissionPolicy",
-            Way::Webhook => "MutatingWebhook",
+            Mode::Policy => "MutatingAdmissionPolicy",
+            Mode::Webhook => "MutatingWebhook",
         }
     }
 }
@@ -92,9 +93,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     }
     let binary = shipped(args.controller.as_deref()).await?;
     let mut rows = Vec::new();
-    for way in [Way::Policy, Way::Webhook] {
-        if args.way.is_none_or(|only| only == way) {
-            measure(way, &args, &binary, &mut rows).await.context(way.reason())?;
+    for mode in [Mode::Policy, Mode::Webhook] {
+        if args.mode.is_none_or(|only| only == mode) {
+            measure(mode, &args, &binary, &mut rows).await.context(mode.reason())?;
         }
     }
     let text = table(&HEAD, &rows);
@@ -106,18 +107,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 const HEAD: [&str; 8] =
-    ["way", "asked", "reached", "created", "refused", "without entry", "p50 / p99", "added p50 / p99"];
+    ["mode", "asked", "reached", "created", "refused", "without entry", "p50 / p99", "added p50 / p99"];
 
-/// Where a replica listens.
+/// Returns the address on which a replica listens.
 fn server(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 type Rows = Vec<[String; 8]>;
 
-/// All that one way is measured with.
+/// Everything that the measurement of one mode needs.
 struct Bench {
-    // Fields drop in this order: clients before what they are clients of.
+    // Fields drop in this order: clients before their servers.
     transport: Transport,
     replicas: Vec<Controller>,
     balancer: Balancer,
@@ -130,9 +131,9 @@ struct Bench {
     seconds: u32,
 }
 
-async fn measure(way: Way, args: &Args, binary: &Path, rows: &mut Rows) -> anyhow::Result<()> {
-    println!("\n{}: start a control plane, a simulated cloud and two replicas", way.reason());
-    let mut bench = Bench::set_up(way, args.seconds, binary).await?;
+async fn measure(mode: Mode, args: &Args, binary: &Path, rows: &mut Rows) -> anyhow::Result<()> {
+    println!("\n{}: start a control plane, a simulated cloud and two replicas", mode.reason());
+    let mut bench = Bench::set_up(mode, args.seconds, binary).await?;
     let mut floor = Vec::new();
     for rate in RATES {
         let outcome = bench.phase("floor", Load { rate, seconds: args.seconds }, async |_| Ok(())).await?;
@@ -140,12 +141,12 @@ async fn measure(way: Way, args: &Args, binary: &Path, rows: &mut Rows) -> anyho
         floor.push(outcome);
     }
     bench.bind().await?;
-    bench.until_served(way).await?;
+    bench.until_served(mode).await?;
     for (rate, floor) in RATES.into_iter().zip(&floor) {
         let outcome = bench.phase("asked", Load { rate, seconds: args.seconds }, async |_| Ok(())).await?;
-        rows.push(row(way.reason(), rate, &outcome, Some(floor)));
+        rows.push(row(mode.reason(), rate, &outcome, Some(floor)));
     }
-    if way == Way::Webhook {
+    if mode == Mode::Webhook {
         bench.hardships(&floor[1], rows).await?;
     }
     Ok(())
@@ -163,7 +164,7 @@ fn row(what: &str, rate: Option<u32>, outcome: &Outcome, floor: Option<&Outcome>
     }
     [
         what.to_owned(),
-        rate.map_or_else(|| "as fast as it goes".to_owned(), |rate| format!("{rate}/s")),
+        rate.map_or_else(|| "unlimited".to_owned(), |rate| format!("{rate}/s")),
         format!("{:.1}/s", outcome.reached()),
         outcome.spans.len().to_string(),
         outcome.refused.to_string(),
@@ -174,10 +175,10 @@ fn row(what: &str, rate: Option<u32>, outcome: &Outcome, floor: Option<&Outcome>
 }
 
 impl Bench {
-    async fn set_up(way: Way, seconds: u32, binary: &Path) -> anyhow::Result<Bench> {
-        let options = match way {
-            Way::Policy => Options::default(),
-            Way::Webhook => Options::default().without_mutating_policies(),
+    async fn set_up(mode: Mode, seconds: u32, binary: &Path) -> anyhow::Result<Bench> {
+        let options = match mode {
+            Mode::Policy => Options::default(),
+            Mode::Webhook => Options::default().without_mutating_policies(),
         };
         let plane = Plane::start(options).await?;
         let cloud = Cloud::start(CloudConfig::demo()).await?;
@@ -188,9 +189,9 @@ impl Bench {
                 .await
                 .with_context(|| format!("{manifest} was not applied"))?;
         }
-        match way {
-            Way::Policy => plane.apply_file(root.join("deploy/admission.yaml")).await.map(drop)?,
-            Way::Webhook => plane.grant_webhook(root.join("deploy/webhook.yaml")).await?,
+        match mode {
+            Mode::Policy => plane.apply_file(root.join("deploy/admission.yaml")).await.map(drop)?,
+            Mode::Webhook => plane.grant_webhook(root.join("deploy/webhook.yaml")).await?,
         }
         let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await?;
         let ports = vec![free_port()?, free_port()?];
@@ -232,7 +233,7 @@ impl Bench {
         self.transport.client(0)
     }
 
-    /// Asks for every ServiceAccount in the namespaces of the later phases.
+    /// Creates a binding for every ServiceAccount in the namespaces of the later phases.
     async fn bind(&self) -> anyhow::Result<()> {
         let binding = json!({
             "apiVersion": "acrcredential.dev/v1alpha1",
@@ -251,19 +252,19 @@ impl Bench {
         Ok(())
     }
 
-    /// Waits until the condition says so, and until the API server does so.
-    async fn until_served(&mut self, way: Way) -> anyhow::Result<()> {
+    /// Waits until the condition and the API server both show that admission serves.
+    async fn until_served(&mut self, mode: Mode) -> anyhow::Result<()> {
         let path = format!("/apis/acrcredential.dev/v1alpha1/acrcredentialbindings/{BINDING}");
         let end = Instant::now() + PATIENCE;
         loop {
             let request = hyper::Request::get(&path).body(Vec::new())?;
             let binding: Value = self.client().request(request).await?;
             let conditions = binding["status"]["conditions"].as_array().cloned().unwrap_or_default();
-            if conditions.iter().any(|c| c["reason"] == way.reason() && c["status"] == "True") {
+            if conditions.iter().any(|c| c["reason"] == mode.reason() && c["status"] == "True") {
                 break;
             }
             if Instant::now() > end {
-                bail!("never served; {conditions:#?}\n{}", self.replicas[0].log_tail(30));
+                bail!("the binding was never served; {conditions:#?}\n{}", self.replicas[0].log_tail(30));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -272,14 +273,14 @@ impl Bench {
         while !load::create(&self.client(), &namespace, &format!("probe-{number}")).await.unwrap_or(false) {
             number += 1;
             if Instant::now() > end {
-                bail!("the API server never came to it\n{}", self.replicas[0].log_tail(30));
+                bail!("the API server never applied it\n{}", self.replicas[0].log_tail(30));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
 
-    /// A namespace for one phase.
+    /// Creates a namespace for one phase.
     async fn namespace(&mut self, kind: &str) -> anyhow::Result<String> {
         self.phases += 1;
         let name = format!("{kind}-{}", self.phases);
@@ -288,7 +289,7 @@ impl Bench {
         Ok(name)
     }
 
-    /// One load in a namespace of its own, with something that happens at half of its time.
+    /// Runs one load in a namespace of its own, with an action at half of its time.
     async fn phase(
         &mut self,
         kind: &str,
@@ -296,8 +297,7 @@ impl Bench {
         halfway: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<Outcome> {
         let namespace = self.namespace(kind).await?;
-        let rate =
-            load.rate.map_or_else(|| "as fast as it goes".to_owned(), |rate| format!("{rate} a second"));
+        let rate = load.rate.map_or_else(|| "unlimited".to_owned(), |rate| format!("{rate} a second"));
         println!("   {namespace}: {rate} for {} s", load.seconds);
         let half = Duration::from_millis(u64::from(load.seconds) * 500);
         let (outcome, happened) = tokio::join!(load::run(&self.transport, &namespace, load), async {
@@ -336,7 +336,7 @@ impl Bench {
         let outcome = outcome.await?;
         rows.push(row("webhook, a replica is killed", rate, &outcome, Some(floor)));
 
-        println!("   new certificates, whose authority lives for half of the phase");
+        println!("   new certificates; their authority expires after half of the phase");
         self.replicas.clear();
         self.balancer.join(servers[0]);
         let secret = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{WEBHOOK}");
@@ -345,7 +345,7 @@ impl Bench {
         let life = changing.seconds / 2;
         let lives = format!("--webhook-lives={life}s,{}s,2s", (life / 3).max(3));
         self.start_replicas(&[lives]).await?;
-        self.until_served(Way::Webhook).await?;
+        self.until_served(Mode::Webhook).await?;
         let outcome = self.phase("asked", changing, async |_| Ok(())).await?;
         let log = self.replicas.iter().map(Controller::log).collect::<String>();
         let changes = log.matches("the webhook's certificates change").count();

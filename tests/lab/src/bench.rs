@@ -1,11 +1,11 @@
 //! `cargo lab bench`: how fast the product is, as seen from outside.
 //!
-//! The controller runs as shipped, a release build in a process of its own under its own rights. What it is held
-//! against is measured in the same run on the same plane, since absolute times drift: the floor is a bare client
-//! that does the same writes, 16 at a time, to an equal set of namespaces that no binding covers, half of it
-//! before a phase and half after it; and a race window is held against the create calls that open it.
+//! The controller runs as shipped: a release build in a process of its own with its own rights. Absolute
+//! times drift, so each figure is compared with one from the same run on the same plane. The floor is a bare
+//! client that does the same writes, 16 at a time, to an equal set of namespaces that no binding covers. Half
+//! of it runs before a phase and half after. A race window is compared with the create calls that open it.
 //!
-//! It measures and judges nothing: it fails only when a phase does not come to its end.
+//! The measurement has no thresholds: it fails only when a phase does not finish.
 
 pub(crate) mod call;
 mod edits;
@@ -57,10 +57,10 @@ pub(crate) const SECRET: &str = "acr-credential-secret-aggregation";
 /// The binding that is measured.
 const BINDING: &str = "bench";
 
-/// A phase that takes longer failed. At the full size on two cores the longest takes a tenth of it.
+/// A phase that takes longer fails. At full size on two cores the longest phase takes a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// How large the measurement is, and where it goes.
+/// Size of the measurement, and where its results go.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Namespaces that the binding covers, with three ServiceAccounts each.
@@ -77,7 +77,7 @@ pub(crate) struct Args {
     markdown: Option<PathBuf>,
 }
 
-/// Measures everything.
+/// Runs all measurements.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if cfg!(debug_assertions) {
         return Err(again_in_release());
@@ -87,7 +87,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let plane = Plane::start(Options::default()).await?;
     let mut bench = within("setup", Bench::set_up(&args, binary, plane)).await?;
     if let Err(error) = bench.measure().await {
-        println!("\nThe controller's last words:\n{}", bench.controller.log_tail(30));
+        println!("\nThe last lines of the controller's log:\n{}", bench.controller.log_tail(30));
         return Err(error);
     }
     println!("\n{}", bench.report.text());
@@ -98,8 +98,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A debug build of the bare client would be a soft floor: becomes `cargo run --release` of the same command, and
-/// returns only if that cannot be started.
+/// Restarts the same command as `cargo run --release`, because a debug build of the bare client would be a
+/// slow floor. Returns only if that cannot be started.
 pub(crate) fn again_in_release() -> anyhow::Error {
     println!("Build the bench itself in release: a slow floor would flatter the product");
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
@@ -112,9 +112,9 @@ pub(crate) fn again_in_release() -> anyhow::Error {
     anyhow::Error::new(error).context("cargo did not start")
 }
 
-/// All that a run needs.
+/// Everything that a run needs.
 struct Bench {
-    // Fields drop in this order: clients before what they are clients of.
+    // Fields drop in this order: clients before their servers.
     accounts: Watch,
     secrets: Watch,
     transport: Transport,
@@ -122,11 +122,11 @@ struct Bench {
     cloud: Cloud,
     plane: Plane,
     template: Template,
-    /// What the binding covers.
+    /// The namespaces that the binding covers.
     covered: Group,
-    /// What only the bare client fills.
+    /// The namespaces that only the bare client fills.
     floor: Group,
-    /// How many namespaces the binding covers by now.
+    /// Number of namespaces that the binding covers so far.
     served: usize,
     samples: usize,
     /// The processor time that the controller had used when the phase began.
@@ -151,7 +151,7 @@ impl Bench {
         Ok(())
     }
 
-    /// A phase begins: what was seen before it is nothing to it.
+    /// Begins a phase: what was observed before does not count.
     fn begin(&mut self) -> anyhow::Result<Start> {
         self.accounts.drain()?;
         self.secrets.drain()?;
@@ -163,7 +163,7 @@ impl Bench {
         })
     }
 
-    /// What a phase has cost up to now; it was over at `end`.
+    /// Returns the cost of a phase that ended at `end`.
     fn cost(&self, phase: &str, start: Start, end: Instant) -> anyhow::Result<Cost> {
         Ok(Cost {
             phase: phase.to_owned(),
@@ -176,7 +176,7 @@ impl Bench {
     }
 }
 
-/// Where the counters stood when a phase began.
+/// The counters at the beginning of a phase.
 #[derive(Clone, Copy)]
 struct Start {
     at: Instant,
@@ -186,7 +186,7 @@ struct Start {
 
 async fn within<T>(phase: &str, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     match tokio::time::timeout(PATIENCE, work).await {
-        Ok(result) => result.with_context(|| format!("{phase}: it did not come to its end")),
-        Err(_) => anyhow::bail!("{phase}: not done after {PATIENCE:?}"),
+        Ok(result) => result.with_context(|| format!("{phase} did not finish")),
+        Err(_) => anyhow::bail!("{phase} did not finish within {PATIENCE:?}"),
     }
 }

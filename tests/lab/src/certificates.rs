@@ -1,4 +1,4 @@
-//! The lab's keys: an authority is made anew for each part that needs one, and vouches for nothing else.
+//! The lab's keys. Each part that needs an authority creates a new one, which signs nothing else.
 
 use std::{fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc};
 
@@ -24,7 +24,7 @@ pub(crate) struct Identity {
 }
 
 impl Authority {
-    /// A new authority, which nobody trusts yet.
+    /// Creates a new authority, which no client trusts yet.
     pub fn new() -> anyhow::Result<Authority> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -35,7 +35,7 @@ impl Authority {
         Ok(Authority { issuer: Arc::new(Issuer::new(params, key)), certificate })
     }
 
-    /// The authority's own certificate, for those who shall trust it.
+    /// Returns the authority's own certificate, for clients that must trust it.
     pub fn pem(&self) -> &str {
         &self.certificate
     }
@@ -49,13 +49,14 @@ impl Authority {
         write_private(&folder.join("ca.crt"), self.pem())
     }
 
-    /// A certificate for a server that is reached by these names or addresses.
+    /// Creates a certificate for a server that is reached by these names or addresses.
     pub(crate) fn server(&self, names: &[&str]) -> anyhow::Result<Identity> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         self.sign(CertificateParams::new(names)?, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// A client certificate: the API server takes the common name for the user and the organization for a group.
+    /// Creates a client certificate. The API server reads the common name as the user and the organization as
+    /// a group.
     pub(crate) fn client(&self, user: &str, group: &str) -> anyhow::Result<Identity> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, user);
@@ -77,7 +78,7 @@ impl Authority {
     }
 }
 
-/// Writes a file that only we can read: keys, kubeconfigs and passwords open what the lab runs.
+/// Writes a file that only the current user can read: it holds a key, a kubeconfig or a password.
 pub(crate) fn write_private(path: &Path, contents: &str) -> anyhow::Result<()> {
     OpenOptions::new()
         .create(true)

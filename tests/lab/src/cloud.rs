@@ -1,15 +1,15 @@
 //! A simulated Alibaba Cloud: both editions of ACR, STS and the ECS metadata service on one loopback port.
 //!
-//! It is the product's oracle, so it shares no code with it and forgives nothing: signatures, clocks, nonces,
-//! session tokens, rights and trust are verified as the cloud documents them, and what it hands out expires.
+//! It is the product's oracle, so it shares no code with it and is strict: it verifies signatures, clocks,
+//! nonces, session tokens, rights and trust as the cloud documents them. What it issues expires.
 //!
 //! ```text
 //! [server] -> [gateway]: host -> action -> authenticate -> fault -> enterprise | personal | sts | oidc -> record
 //!                     \-> metadata                        -> fault                                 -> record
 //! ```
 //!
-//! Clients reach it over plain HTTP with the real host names in `Host` (by their own address override, or by
-//! using it as an HTTP proxy), or by its number, which means any product in the cluster's region.
+//! Clients reach it over plain HTTP with the real host names in `Host`: by their own address override, or by
+//! using it as an HTTP proxy. Its numeric address means any product in the cluster's region.
 //!
 //! Absent on purpose: throttling of its own accord, latency, XML replies, and session policies.
 
@@ -60,31 +60,32 @@ use vault::{Registry, RegistryToken};
 use world::OidcProvider;
 pub use world::World;
 
-/// With what a cloud starts.
+/// Configuration of a cloud.
 #[derive(Clone, Debug)]
 pub struct CloudConfig {
-    /// What exists in it.
+    /// The accounts and resources.
     pub world: World,
     /// The loopback port; 0 takes any free one.
     pub port: u16,
 }
 
 impl CloudConfig {
-    /// The world of the demonstration.
+    /// Returns the world of the demonstration.
     ///
     /// Account `1` owns the cluster in `cn-hangzhou` and the instances `cri-demo0001` (`cn-hangzhou`) and
     /// `cri-demo0002` (`cn-beijing`). Its roles have the documented rights: the node's
     /// `KubernetesWorkerRole-demo` and `acr-rrsa` may assume roles besides, `AliyunCSManagedAcrRole` may not.
     /// `acr-rrsa` trusts tokens of `acs:ram::1:oidc-provider/ack-rrsa-demo`, which exists once
     /// [`register_oidc_provider`](Cloud::register_oidc_provider) was called, for the ServiceAccount
-    /// `kube-system/aliyun-acr-credential-helper`. Its users are `puller` (documented rights), `retired` (inactive
-    /// key) and `stranger` (no rights).
+    /// `kube-system/aliyun-acr-credential-helper`. Its users are `puller` (documented rights), `retired`
+    /// (inactive key) and `stranger` (no rights).
     ///
     /// Account `2` owns `cri-demo0003` (`cn-hangzhou`) and the role `acr-pull`, which trusts
-    /// `KubernetesWorkerRole-demo`, `acr-rrsa` and its own user `partner-hopper` (`sts:AssumeRole` only); the user
-    /// `partner-puller` has the documented rights.
+    /// `KubernetesWorkerRole-demo`, `acr-rrsa` and its own user `partner-hopper` (`sts:AssumeRole` only); the
+    /// user `partner-puller` has the documented rights.
     ///
-    /// Either account has a Personal registry in `cn-hangzhou`. AccessKeys' secrets are drawn anew at each call.
+    /// Either account has a Personal registry in `cn-hangzhou`. AccessKeys' secrets are drawn anew at each
+    /// call.
     pub fn demo() -> Self {
         Self { world: demo::world(), port: 0 }
     }
@@ -95,7 +96,7 @@ impl CloudConfig {
 pub struct Cloud {
     shared: Arc<Shared>,
     address: SocketAddr,
-    /// The server holds the other end and stops when this is gone.
+    /// The server holds the other end and stops when this is dropped.
     _running: Arc<watch::Sender<()>>,
 }
 
@@ -124,18 +125,20 @@ impl Cloud {
         Ok(Self { shared, address, _running: Arc::new(running) })
     }
 
-    /// `http://127.0.0.1:<port>`.
+    /// Returns the base URL: `http://127.0.0.1:<port>`.
     pub fn address(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// For a human: endpoints, identities with their keys (secrets included), instances and domains.
+    /// Describes the cloud for a human: endpoints, identities with their keys (secrets included), instances
+    /// and domains.
     pub fn describe(&self) -> String {
         let (state, address) = (self.shared.state(), self.address());
         describe::Description { world: &state.world, address: &address }.to_string()
     }
 
-    /// Reads or changes the world; a change counts from the next request on. Do not call the cloud from within.
+    /// Reads or changes the world. A change counts from the next request on. Do not call the cloud from
+    /// within.
     pub fn world<R>(&self, change: impl FnOnce(&mut World) -> R) -> R {
         let mut state = self.shared.state();
         let result = change(&mut state.world);
@@ -143,17 +146,16 @@ impl Cloud {
         result
     }
 
-    /// The JSON that ACK writes for its credential helper (role `AliyunCSManagedAcrRole` of the cluster's account)
-    /// under the key `addon.token.config`, with a new session of this length, which no cap shortens. Without that
-    /// role it holds an `error` instead, as ACK's does.
+    /// Returns the JSON that ACK writes for its credential helper under the key `addon.token.config`. The
+    /// role is `AliyunCSManagedAcrRole` of the cluster's account, in a new session of this length, which no
+    /// cap shortens. Without that role the JSON holds an `error` instead, as ACK's does.
     pub fn addon_token(&self, life: Duration) -> String {
         let now = self.now();
         addon::token(life, &mut self.shared.state(), now).to_string()
     }
 
-    /// Registers an OIDC provider under this name, or replaces it, and returns its ARN. As ACK's own tools write
-    /// a role's trust policy when they know the cluster, `oidc:iss` becomes this issuer in every role that trusts
-    /// the provider already.
+    /// Registers an OIDC provider under this name, or replaces it, and returns its ARN. In every role that
+    /// trusts the provider already, `oidc:iss` becomes this issuer, as ACK's own tools write it.
     pub fn register_oidc_provider(&self, account: &str, name: &str, provider: OidcProvider) -> String {
         self.world(|world| world.register_oidc_provider(account, name, provider))
     }
@@ -163,27 +165,27 @@ impl Cloud {
         self.shared.clock.set_skew(seconds);
     }
 
-    /// The present by the cloud's clock.
+    /// Returns the time by the cloud's clock.
     pub fn now(&self) -> Millis {
         self.shared.clock.now()
     }
 
-    /// Every request since the start or the last [`clear_calls`](Self::clear_calls), oldest first.
+    /// Returns every request since the start or the last [`clear_calls`](Self::clear_calls), oldest first.
     pub fn calls(&self) -> Vec<Call> {
         self.shared.state().calls.clone()
     }
 
-    /// How many of them were for this action, refused ones included.
+    /// Counts the recorded requests for an action, refused ones included.
     pub fn count(&self, action: &str) -> usize {
         self.shared.state().calls.iter().filter(|call| call.action == action).count()
     }
 
-    /// Forgets the record of calls.
+    /// Clears the record of calls.
     pub fn clear_calls(&self) {
         self.shared.state().calls.clear();
     }
 
-    /// Lets something go wrong from now on.
+    /// Injects a fault from now on.
     pub fn fault(&self, fault: Fault) -> FaultId {
         self.shared.state().faults.add(fault)
     }
@@ -198,30 +200,30 @@ impl Cloud {
         self.shared.state().faults.clear_all();
     }
 
-    /// Whether a registry would let this user in to this instance now.
+    /// Returns whether a registry would let this user in to this instance now.
     pub fn token_valid(&self, user: &str, token: &str, instance: &str) -> bool {
         self.lets_in((user, token), &Registry::Instance(instance.to_owned()), |_, _| true)
     }
 
-    /// Whether it would besides let them pull, which takes `cr:PullRepository` of the identity that asked for
-    /// the token.
+    /// Returns whether it would also let them pull, which takes `cr:PullRepository` of the identity that
+    /// requested the token.
     pub fn token_may_pull(&self, user: &str, token: &str, instance: &str) -> bool {
         self.lets_in((user, token), &Registry::Instance(instance.to_owned()), may_pull)
     }
 
-    /// Whether the Personal registry of this account and region would let this user in now.
+    /// Returns whether the Personal registry of this account and region would let this user in now.
     pub fn personal_token_valid(&self, user: &str, token: &str, account: &str, region: &str) -> bool {
         self.lets_in((user, token), &personal_registry(account, region), |_, _| true)
     }
 
-    /// Whether it would besides let them pull.
+    /// Returns whether it would also let them pull.
     pub fn personal_token_may_pull(&self, user: &str, token: &str, account: &str, region: &str) -> bool {
         self.lets_in((user, token), &personal_registry(account, region), may_pull)
     }
 
-    /// Every secret string that was ever configured or handed out: AccessKeySecrets, security tokens, registry
-    /// tokens (alone and as `user:token`), metadata tokens, OIDC tokens that were shown, and what an addon token
-    /// has encrypted. For a test that searches all output for them.
+    /// Returns every secret string that was ever configured or handed out: AccessKeySecrets, security tokens,
+    /// registry tokens (alone and as `user:token`), metadata tokens, OIDC tokens that were shown, and what an
+    /// addon token has encrypted. For a test that searches all output for them.
     pub fn secrets(&self) -> Vec<String> {
         self.shared.state().vault.secrets()
     }
@@ -248,7 +250,7 @@ fn personal_registry(account: &str, region: &str) -> Registry {
     Registry::Personal { account: account.to_owned(), region: region.to_owned() }
 }
 
-/// Keys that a test replaces stay secrets: they may stand in a log already.
+/// Remembers keys that a test replaces: they stay secrets, because a log may hold them already.
 fn remember_keys(state: &mut State) {
     for (_, key) in state.world.keys() {
         state.vault.remember(&key.secret);

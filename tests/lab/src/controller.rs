@@ -1,5 +1,5 @@
-//! The product's controller as a process of its own, as a cluster would run it: by its flags, its environment and
-//! its rights, and known only by what it answers, logs and writes.
+//! The product's controller as a process of its own, as a cluster would run it: configured by flags,
+//! environment and rights, and observed by what it answers, logs and writes.
 
 use std::{
     ffi::OsString,
@@ -15,26 +15,26 @@ use crate::{
     process::{Child, Program, Signal, lock},
 };
 
-/// How often to look whether the controller is ready: it has no other way to say so.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often to ask whether the controller is ready: it does not announce it.
+const POLL_EVERY: Duration = Duration::from_millis(10);
 
-/// An answer on loopback that takes longer is none.
+/// The longest wait for an answer on loopback.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How a controller shall be started.
+/// How to start a controller.
 #[derive(Debug, Clone)]
 pub struct ControllerOptions {
     /// The program.
     pub binary: PathBuf,
-    /// The kubeconfig that it acts by: in the lab, that of its own ServiceAccount.
+    /// The kubeconfig that it uses: in the lab, that of its own ServiceAccount.
     pub kubeconfig: PathBuf,
-    /// Where every Alibaba API host and the ECS metadata service are reached.
+    /// The address of every Alibaba API host and of the ECS metadata service.
     pub cloud_address: String,
-    /// Whether API hosts are reached by HTTPS, as in the world, and not at the cloud's address.
+    /// Whether API hosts are reached by HTTPS, as in production, and not at the cloud's address.
     pub by_https: bool,
-    /// The region that it takes for the cluster's.
+    /// The cluster's region.
     pub region: String,
-    /// Where its webhook listens; empty: it has none. Several controllers on one machine cannot share its default.
+    /// The webhook's address; empty for none. Several controllers on one machine cannot share the default.
     pub webhook_address: String,
     /// Further flags.
     pub args: Vec<OsString>,
@@ -46,12 +46,12 @@ pub struct ControllerOptions {
     pub log_format: String,
     /// The file that gets its log.
     pub log: PathBuf,
-    /// The name of its Pod: a restart has the same again. Two that run at the same time need two.
+    /// The name of its Pod: the same after a restart. Two that run at the same time need two.
     pub pod: String,
 }
 
 impl ControllerOptions {
-    /// A controller in `cn-hangzhou` that logs to `controller.log` beside its kubeconfig.
+    /// Returns options for a controller in `cn-hangzhou` that logs to `controller.log` beside its kubeconfig.
     pub fn new(
         binary: impl Into<PathBuf>,
         kubeconfig: impl Into<PathBuf>,
@@ -81,8 +81,7 @@ impl ControllerOptions {
         self
     }
 
-    /// Serves its webhook at a port of loopback, where the API server shall ask another address or, if none is given,
-    /// this one.
+    /// Serves the webhook at a port of loopback. The API server calls another address if one is given.
     #[must_use]
     pub fn webhook(mut self, port: u16, asked: Option<&str>) -> ControllerOptions {
         self.webhook_address = format!("127.0.0.1:{port}");
@@ -91,8 +90,8 @@ impl ControllerOptions {
         self.arg(url)
     }
 
-    /// Reaches API hosts by HTTPS through a proxy, and trusts the certificates of a file besides the system's. What
-    /// is on loopback it reaches by itself.
+    /// Reaches API hosts by HTTPS through a proxy, and trusts the certificates of a file besides the
+    /// system's. Loopback addresses are reached directly.
     #[must_use]
     pub fn by_https(mut self, proxy: &str, ca_bundle: &Path) -> ControllerOptions {
         self.by_https = true;
@@ -153,17 +152,17 @@ impl Controller {
         Ok(controller)
     }
 
-    /// How it was started.
+    /// Returns the options that it was started with.
     pub fn options(&self) -> &ControllerOptions {
         &self.options
     }
 
-    /// Its process id; another one after a restart.
+    /// Returns its process ID, which changes at a restart.
     pub fn pid(&self) -> u32 {
         lock(&self.child).pid()
     }
 
-    /// Whether it has not ended.
+    /// Returns whether it is still running.
     pub fn is_running(&self) -> bool {
         lock(&self.child).is_running()
     }
@@ -184,11 +183,11 @@ impl Controller {
         self.wait(timeout).await
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     pub async fn wait(&self, timeout: Duration) -> anyhow::Result<std::process::ExitStatus> {
         let deadline = Instant::now() + timeout;
         loop {
-            // A lock is held for a look only, so that another thread can kill it meanwhile.
+            // The lock is held for one check only, so that another thread can kill the process meanwhile.
             let ended = lock(&self.child).exit_status();
             if let Some(status) = ended {
                 return Ok(status);
@@ -196,11 +195,12 @@ impl Controller {
             if Instant::now() >= deadline {
                 bail!("the controller still runs after {timeout:?}:\n{}", self.log_tail(20));
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     }
 
-    /// Kills it if it still runs, and starts it again with the same options. Ready is for the caller to await.
+    /// Kills it if it still runs, and starts it again with the same options, without waiting for it to be
+    /// ready.
     pub fn restart(&self) -> anyhow::Result<()> {
         let mut child = lock(&self.child);
         child.kill();
@@ -208,14 +208,14 @@ impl Controller {
         Ok(())
     }
 
-    /// Waits until `/readyz` answers 200; ends early when the process does.
+    /// Waits until `/readyz` answers 200; fails early when the process exits.
     pub async fn until_ready(&self, timeout: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + timeout;
         loop {
             let missing = match self.ready().await {
                 Ok(None) => return Ok(()),
                 Ok(Some(missing)) => missing,
-                // Nobody listens yet.
+                // Nothing listens yet.
                 Err(error) => format!("{error:#}"),
             };
             // A statement of its own: the lock must be free again for the log.
@@ -226,11 +226,11 @@ impl Controller {
             if Instant::now() >= deadline {
                 bail!("the controller is not ready after {timeout:?} ({missing}):\n{}", self.log_tail(30));
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     }
 
-    /// None when it is ready, else what `/readyz` says is missing.
+    /// Returns what `/readyz` reports as missing, or `None` when it is ready.
     pub async fn ready(&self) -> anyhow::Result<Option<String>> {
         let answer = self.http.get(format!("http://{}/readyz", self.address())).send().await?;
         if answer.status().is_success() {
@@ -239,43 +239,43 @@ impl Controller {
         Ok(Some(answer.text().await?))
     }
 
-    /// Whether `/livez` answers 200.
+    /// Returns whether `/livez` answers 200.
     pub async fn alive(&self) -> anyhow::Result<bool> {
         Ok(self.http.get(format!("http://{}/livez", self.address())).send().await?.status().is_success())
     }
 
-    /// What `/metrics` says.
+    /// Returns the text of `/metrics`.
     pub async fn metrics(&self) -> anyhow::Result<String> {
         let answer = self.http.get(format!("http://{}/metrics", self.address())).send().await?;
         Ok(answer.error_for_status()?.text().await?)
     }
 
-    /// The sum of a metric's samples whose line, name and labels, has each of the given parts.
+    /// Returns the sum of a metric's samples whose line, name and labels, has each of the given parts.
     pub async fn metric(&self, name: &str, parts: &[&str]) -> anyhow::Result<f64> {
         Ok(sum(&self.metrics().await?, name, parts))
     }
 
-    /// Where it serves its health and metrics.
+    /// Returns the address of its health and metrics endpoints.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// All that it logged, over restarts.
+    /// Returns everything that it logged, across restarts.
     pub fn log(&self) -> String {
         lock(&self.child).log_text()
     }
 
-    /// The last lines that it logged.
+    /// Returns the last lines that it logged.
     pub fn log_tail(&self, lines: usize) -> String {
         lock(&self.child).log_tail(lines)
     }
 
-    /// The most memory that it ever held at once since its last start, in KiB.
+    /// Returns the most memory that it held at once since its last start, in KiB.
     pub fn peak_rss_kib(&self) -> anyhow::Result<u64> {
         lock(&self.child).peak_rss_kib()
     }
 
-    /// The processor time that it used since its last start.
+    /// Returns the processor time that it used since its last start.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         lock(&self.child).cpu()
     }
@@ -295,7 +295,7 @@ fn spawn(options: &ControllerOptions, port: u16) -> anyhow::Result<Child> {
         .env_remove("POD_UID")
         // A log that tests search has no escape codes.
         .env("NO_COLOR", "1")
-        // A cluster's own variables and the developer's proxy would lead it past the lab.
+        // The variables of a cluster and of a developer's proxy would lead it past the lab.
         .env_remove("KUBERNETES_SERVICE_HOST")
         .env_remove("HTTP_PROXY")
         .env_remove("http_proxy")
@@ -321,12 +321,12 @@ fn sum(metrics: &str, name: &str, parts: &[&str]) -> f64 {
         .sum()
 }
 
-/// Builds the controller as it is shipped, and gives the path of its binary.
+/// Builds the controller as it is shipped, and returns the path of its binary.
 pub async fn build_release() -> anyhow::Result<PathBuf> {
     build(&["--release", "--package=acr-credential-binding"]).await
 }
 
-/// Builds the controller beside this program, of the same crates, and gives the path of its binary.
+/// Builds the controller beside this program, of the same crates, and returns the path of its binary.
 pub async fn build_debug() -> anyhow::Result<PathBuf> {
     build(&[]).await
 }
@@ -371,7 +371,7 @@ mod tests {
         assert_eq!(sum(text, "up", &[]), 1.0);
     }
     #[tokio::test]
-    async fn a_controller_that_ends_at_once_is_reported_with_its_last_words_not_waited_for() {
+    async fn a_controller_that_exits_at_once_is_reported_with_its_log() {
         let dir = crate::process::Scratch::new("acr-lab-test-").unwrap();
         let options = ControllerOptions::new("/bin/ls", dir.path().join("kubeconfig"), "http://127.0.0.1:1");
         let error = Controller::start_ready(options, Duration::from_secs(60)).await.err().unwrap();

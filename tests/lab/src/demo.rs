@@ -1,4 +1,4 @@
-//! The demonstration: what a newcomer watches, each step of it checked.
+//! The demonstration for newcomers, each step of it checked.
 
 mod steps;
 mod view;
@@ -22,10 +22,10 @@ use crate::{print_access, until_told};
 const NAMESPACE: &str = "acr-credential-system";
 const SERVICE_ACCOUNT: &str = "acr-credential-controller";
 
-/// Long enough for a machine that does something else too; a step that holds takes a fraction of a second.
+/// Long enough for a busy machine; a step that succeeds takes a fraction of a second.
 const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Runs it all; an error names the step that did not hold.
+/// Runs all steps; an error names the step that failed.
 pub(crate) async fn run(once: bool) -> anyhow::Result<()> {
     let mut script = Script { step: 0 };
     script.step("Build the controller");
@@ -42,7 +42,7 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<()> {
     );
     println!("   The cloud at {} checks every signature, and its tokens expire.", cloud.address());
 
-    script.step("Install: the API, and the controller's rights with the policies that fence it");
+    script.step("Install: the API, and the controller's rights with the policies that protect it");
     for manifest in ["crds", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"] {
         apply(&plane, manifest).await?;
     }
@@ -52,11 +52,11 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<()> {
     let controller = Controller::start(ControllerOptions::new(binary, kubeconfig, cloud.address()))?;
     let mut demo = Demo { plane, cloud, controller, script };
     if let Err(error) = demo.play().await {
-        println!("\nThe controller's last words:\n{}", demo.controller.log_tail(30));
-        return Err(error.context(format!("step {} did not hold", demo.script.step)));
+        println!("\nThe last lines of the controller's log:\n{}", demo.controller.log_tail(30));
+        return Err(error.context(format!("step {} failed", demo.script.step)));
     }
     if once {
-        println!("\nEvery step held.");
+        println!("\nAll steps passed.");
         return Ok(());
     }
     println!();
@@ -85,7 +85,7 @@ impl Script {
 }
 
 impl Demo {
-    /// Shows a command of kubectl with what it really prints.
+    /// Shows a command of kubectl with its real output.
     async fn show(&self, args: &[&str]) -> anyhow::Result<()> {
         println!("   $ kubectl {}", args.join(" "));
         let output = self.plane.kubectl_ok(args).await?;
@@ -109,7 +109,7 @@ async fn apply(plane: &Plane, manifest: &str) -> anyhow::Result<()> {
 fn repository(path: &str) -> anyhow::Result<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
     if !path.exists() {
-        bail!("there is no {}", path.display());
+        bail!("{} does not exist", path.display());
     }
-    path.canonicalize().context("a path that leads nowhere")
+    path.canonicalize().context("a path that does not exist")
 }

@@ -1,12 +1,12 @@
-//! `cargo lab economy`: how many calls of the cloud the product makes to keep fifty registries' tokens fresh, held
-//! against the fewest that would do.
+//! `cargo lab economy`: how many cloud calls the product makes to keep fifty registries' tokens fresh,
+//! compared with the fewest that would do.
 //!
-//! The cloud's hours are compressed: everything that the cloud lets live, and the binding's threshold, is shorter by
-//! one factor, and what is counted is counted by the compressed hour. The controller's own constants are not
-//! compressed; the report names them, and shows how long a round of calls and its writes took, so that a reader sees
-//! whether they came in the way.
+//! The cloud's hours are compressed: every lifetime in the cloud, and the binding's threshold, is shorter by
+//! one factor. Calls are counted by the compressed hour. The controller's own constants are not compressed.
+//! The report names them, and shows how long a round of calls and its writes took, so that a reader sees
+//! whether they interfered.
 //!
-//! It measures and judges nothing: it fails only when a phase does not come to its end.
+//! The measurement has no thresholds: it fails only when a phase does not finish.
 
 mod identities;
 mod minimum;
@@ -38,36 +38,37 @@ use crate::bench::{
 };
 use crate::shipped;
 
-/// What begins the name of every covered namespace.
+/// Prefix of the name of every covered namespace.
 const PREFIX: &str = "econ-";
 
-/// A setup or a fill that takes longer failed.
+/// The longest time for the setup or the fill.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// How often to look whether something came: neither the audit log nor the cloud's record calls anybody.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often to poll: neither the audit log nor the cloud's record notifies readers.
+const POLL_EVERY: Duration = Duration::from_millis(200);
 
-/// What the API server answers to an apply that creates, and to a patch.
+/// The API server's answers to an apply that creates, and to a patch.
 const CREATED: u16 = 201;
 const UPDATED: u16 = 200;
 
-/// How large the measurement is, and where it goes.
+/// Size of the measurement, and where its results go.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Namespaces that the binding covers.
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     namespaces: u32,
-    /// How many times faster the cloud's hours go by. At 60 the writes of a round for 2,000 namespaces can take as long
-    /// as the time to the next round, on two busy cores.
+    /// How many times faster the cloud's hours pass. At 60 the writes of a round for 2,000 namespaces can
+    /// take as long as the time to the next round, on two busy cores.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
     speed: u32,
     /// Hours of the cloud to measure after the first fill.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=48))]
     hours: u32,
-    /// Bind half of each identity's registries so many minutes of the cloud after the others, under a binding of its own.
+    /// Bind half of each identity's registries so many minutes of the cloud after the others, under a binding
+    /// of its own.
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=30))]
     apart: Option<u32>,
-    /// Let the tokens of the node's role live as long as its key does, as documented, and not for an hour.
+    /// Let the tokens of the node's role be valid as long as its key, as documented, and not for an hour.
     #[arg(long)]
     long_node_tokens: bool,
     /// A controller to measure, instead of a release build of the one here.
@@ -84,7 +85,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     println!("Start a control plane and a simulated cloud");
     let plane = Plane::start(Options::default()).await?;
     let economy = Economy::set_up(&args, binary, plane);
-    let economy = tokio::time::timeout(PATIENCE, economy).await.context("the setup came to no end")??;
+    let economy = tokio::time::timeout(PATIENCE, economy).await.context("the setup did not finish")??;
     match economy.measure().await {
         Ok(report) => {
             println!("\n{report}");
@@ -95,15 +96,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             Ok(())
         }
         Err(error) => {
-            println!("\nThe controller's last words:\n{}", economy.controller.log_tail(30));
+            println!("\nThe last lines of the controller's log:\n{}", economy.controller.log_tail(30));
             Err(error)
         }
     }
 }
 
-/// All that a run needs.
+/// Everything that a run needs.
 struct Economy {
-    // Fields drop in this order: clients before what they are clients of.
+    // Fields drop in this order: clients before their servers.
     transport: Transport,
     controller: Controller,
     cloud: Cloud,
@@ -114,7 +115,7 @@ struct Economy {
     apart: Option<u32>,
 }
 
-/// Where the counters stood when every namespace had its Secret.
+/// The counters when every namespace had its Secret.
 struct Filled {
     at: Millis,
     mark: Mark,
@@ -166,7 +167,7 @@ impl Economy {
 
         let cpu = self.controller.cpu()?.saturating_sub(filled.cpu);
         let calls = self.cloud.calls();
-        let window = Window::between(&calls, filled.at, end).context("no round came after the fill")?;
+        let window = Window::between(&calls, filled.at, end).context("no round followed the fill")?;
         let requests = self.plane.audit().since(filled.mark)?.by_service_account(NAMESPACE, CONTROLLER);
         Ok(Report {
             pace: self.pace,
@@ -181,7 +182,7 @@ impl Economy {
         })
     }
 
-    /// Binds, and returns when each namespace has its Secret with all registries.
+    /// Creates the bindings, and returns when each namespace has its Secret with all registries.
     async fn fill(&self) -> anyhow::Result<Filled> {
         let (started, client) = (Instant::now(), self.transport.client(0));
         let mark = self.plane.audit().mark()?;
@@ -204,14 +205,15 @@ impl Economy {
         })
     }
 
-    /// Waits until each namespace's Secret was written after a point, and returns how far the audit log was read.
+    /// Waits until each namespace's Secret was written after a mark, and returns the mark up to which the
+    /// audit log was read.
     async fn until_written(&self, mut mark: Mark, code: u16) -> anyhow::Result<Mark> {
         let (audit, started, mut written) = (self.plane.audit(), Instant::now(), HashSet::new());
         while written.len() < self.namespaces {
             if started.elapsed() > PATIENCE {
                 bail!("{} of {} Secrets are written after {PATIENCE:?}", written.len(), self.namespaces);
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
             let (events, next) = audit.read(mark)?;
             mark = next;
             let ours = events.into_iter().filter(|event| event.name == SECRET && event.code == code);
@@ -220,7 +222,8 @@ impl Economy {
         Ok(mark)
     }
 
-    /// Waits for the next round after a moment, and returns when it began: up to there the rounds are whole.
+    /// Waits for the next round after a moment, and returns when it began: up to there the rounds are
+    /// complete.
     async fn next_round(&self, after: Millis) -> anyhow::Result<Millis> {
         let patience = self.pace.compressed(Duration::from_secs(2 * 3600)) + Duration::from_secs(10);
         let started = Instant::now();
@@ -228,8 +231,8 @@ impl Economy {
             if let Some(began) = rounds::begin_of_next(&self.cloud.calls(), after) {
                 return Ok(began);
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
-        bail!("no token was asked for in {patience:?}")
+        bail!("no token was requested in {patience:?}")
     }
 }

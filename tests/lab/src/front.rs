@@ -4,9 +4,8 @@
 //! product -> [proxy]: CONNECT host:443 -> [HttpsFront]: TLS for that host -> cloud: plain HTTP, same `Host`
 //! ```
 //!
-//! A [`Balancer`] is what a Service is: several servers behind one address.
-//!
-//! So a product that is told `HTTPS_PROXY` and whom to trust talks to the simulator as it talks to Alibaba Cloud.
+//! So a product with `HTTPS_PROXY` and the front's authority talks to the simulator as it talks to Alibaba
+//! Cloud. A [`Balancer`] plays a Service: several servers behind one address.
 
 mod balancer;
 mod proxy;
@@ -38,8 +37,8 @@ type Reply = Response<Either<Incoming, Empty<Bytes>>>;
 
 /// The cloud over HTTPS; it ends, with its connections, when dropped.
 ///
-/// Guarantees: the cloud sees each request as the client sent it, `Host` included; what the cloud breaks off or
-/// holds back arrives broken off or late.
+/// Guarantees: the cloud receives each request as the client sent it, `Host` included. Responses that the
+/// cloud breaks off or delays arrive broken off or late.
 pub struct HttpsFront {
     shared: Arc<Shared>,
     listening: Listening,
@@ -52,7 +51,7 @@ struct Shared {
 }
 
 impl HttpsFront {
-    /// Starts a front that shows certificates of this authority, for whatever host a client asks for.
+    /// Starts a front that shows certificates of this authority for any host that a client requests.
     pub async fn start(cloud: &Cloud, authority: &Authority) -> anyhow::Result<HttpsFront> {
         let cloud =
             cloud.address().parse::<Uri>()?.into_parts().authority.context("the cloud has no address")?;
@@ -69,7 +68,7 @@ impl HttpsFront {
                     // A client that does not trust the authority leaves here.
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let answer = service_fn(move |request| Arc::clone(&shared).answer(request));
-                    // An error is a fault that was asked for, or a client that left.
+                    // An error is an injected fault, or a client that left.
                     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
                 }
             }
@@ -78,13 +77,13 @@ impl HttpsFront {
         Ok(HttpsFront { shared, listening })
     }
 
-    /// Where it listens.
+    /// Returns the address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.listening.address()
     }
 
-    /// Answers an action (`AssumeRole`) or a path (`/latest/api/token`) with 302 to `location` from now on; the
-    /// cloud hears nothing of such a request.
+    /// Answers an action (`AssumeRole`) or a path (`/latest/api/token`) with 302 to `location` from now on.
+    /// The cloud does not receive such requests.
     pub fn redirect(&self, what: &str, location: &str) {
         lock(&self.shared.redirects).push((what.to_owned(), location.to_owned()));
     }
@@ -96,7 +95,7 @@ impl HttpsFront {
 }
 
 impl Shared {
-    /// An error closes the connection without an answer.
+    /// Answers a request. An error closes the connection without a response.
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> anyhow::Result<Reply> {
         if let Some(location) = self.redirected(&request) {
             let reply = Response::builder().status(StatusCode::FOUND).header(LOCATION, location);
@@ -119,7 +118,7 @@ impl Shared {
     }
 }
 
-/// As each style of signing names it: in a header, or in the query.
+/// Reads the action, which one style of signing puts in a header and the other in the query.
 fn action(request: &Request<Incoming>) -> Option<&str> {
     let header = request.headers().get("x-acs-action").and_then(|value| value.to_str().ok());
     let query = || request.uri().query()?.split('&').find_map(|pair| pair.strip_prefix("Action="));

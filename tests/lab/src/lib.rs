@@ -1,7 +1,7 @@
 //! The lab: a real Kubernetes control plane, a simulated Alibaba Cloud and a real registry, on loopback.
 //!
-//! It shares no code with the product, so that it can be its oracle: what the product gets wrong, the lab does
-//! not get wrong in the same way.
+//! It shares no code with the product, so that it can be its oracle: it does not repeat the product's
+//! mistakes.
 
 pub mod certificates;
 pub mod cloud;

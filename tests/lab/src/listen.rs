@@ -8,7 +8,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// Takes connections on a port of its own until it is dropped, which ends them all.
+/// Accepts connections on a port of its own until it is dropped, which ends them all.
 pub(crate) struct Listening {
     address: SocketAddr,
     accepting: JoinHandle<()>,
@@ -24,13 +24,14 @@ impl Listening {
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no free port on loopback")?;
         let address = listener.local_addr()?;
         let accepting = tokio::spawn(async move {
-            // It goes with this task, and its own tasks go with it.
+            // The listener ends with this task, and so do the connections' tasks.
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
-                    // An accept that fails says that the machine has no file descriptor left; the client tries again.
+                    // A failed accept means that the machine has run out of file descriptors; the client
+                    // tries again.
                     Ok((stream, _)) = listener.accept() => {
-                        // A socket that will not take the option is only slower.
+                        // A socket that does not take the option is only slower.
                         let _ = stream.set_nodelay(true);
                         connections.spawn(serve(stream));
                     }
@@ -41,7 +42,7 @@ impl Listening {
         Ok(Listening { address, accepting })
     }
 
-    /// Where it listens.
+    /// Returns the address on which it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

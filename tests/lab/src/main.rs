@@ -1,4 +1,4 @@
-//! `cargo lab` and `cargo demo`: the lab for one's own eyes and hands.
+//! `cargo lab` and `cargo demo`: the lab for manual use.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is what it is for")]
 
@@ -29,21 +29,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show the product at work: start everything, run it, and say what came of it.
+    /// Show the product at work: start everything, run each step and check its result.
     Demo {
-        /// End after the last step instead of leaving all running; exit 0 only if every step held.
+        /// End after the last step instead of keeping everything running; exit 0 only if every step passed.
         #[arg(long)]
         once: bool,
     },
     /// Measure the product against a bare client on the same control plane.
     Bench(bench::Args),
-    /// Count the cloud calls that keep fifty registries' tokens fresh, against the fewest that would do.
+    /// Count the cloud calls that keep fifty registries' tokens fresh, and compare them with the fewest that
+    /// suffice.
     Economy(economy::Args),
-    /// Create ServiceAccounts at rates, and measure what serving them at their creation adds and refuses.
+    /// Create ServiceAccounts at fixed rates, and measure the latency and refusals that admission adds.
     Admission(admission::Args),
-    /// Start the control plane and the cloud alone, for any client to be pointed at.
+    /// Start only the control plane and the cloud, for any client.
     Up(CloudArgs),
-    /// Start the cloud alone.
+    /// Start only the cloud.
     Cloud(CloudArgs),
 }
 
@@ -83,29 +84,29 @@ async fn run(command: Command) -> anyhow::Result<()> {
             plane.enable_rrsa(&cloud).await?;
             println!("{}", cloud.describe());
             print_access(&plane);
-            until_told().await
+            until_interrupted().await
         }
         Command::Cloud(args) => {
             let cloud = args.start().await?;
             println!("{}", cloud.describe());
-            until_told().await
+            until_interrupted().await
         }
     }
 }
 
-/// How to get at a running plane.
+/// Prints how to reach a running plane.
 fn print_access(plane: &Plane) {
     println!("Kubernetes API server at {}", plane.url());
     println!("  export KUBECONFIG={}", plane.kubeconfig().display());
     println!("  alias kubectl={}", plane.kubectl_path().display());
 }
 
-async fn until_told() -> anyhow::Result<()> {
-    println!("\nAll of it runs until Ctrl-C, and nothing of it is left then.");
+async fn until_interrupted() -> anyhow::Result<()> {
+    println!("\nEverything runs until Ctrl-C; then it is stopped and removed.");
     Ok(tokio::signal::ctrl_c().await?)
 }
 
-/// The controller to measure: the one that is given, or a release build of the one here.
+/// Returns the controller to measure: the given one, or a release build of this repository.
 async fn shipped(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(binary) = given {
         return Ok(binary.to_owned());

@@ -1,10 +1,10 @@
 //! A real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager.
 //!
-//! Guarantees: each [`Plane`] has its own directory, ports and authority, so that planes never meet; nothing of
-//! one is left when it is dropped, nor when its process dies.
+//! Guarantees: each [`Plane`] has its own directory, ports and authority, so that planes never meet. Nothing
+//! of a plane is left when it is dropped, nor when its process dies.
 //!
-//! Caveats: there are no nodes, so a Pod is admitted and stored but never runs. A deleted namespace takes about
-//! as long to go as in any cluster: a few seconds, by the namespace controller's own delay.
+//! Caveats: there are no nodes, so a Pod is admitted and stored but never runs. Deleting a namespace takes a
+//! few seconds, as in any cluster, by the namespace controller's own delay.
 
 mod access;
 mod audit;
@@ -44,10 +44,10 @@ use crate::{
     process::{Child, Scratch, Signal, lock},
 };
 
-/// A port that was free may be taken by the time its user comes to it; a third loss in a row is no accident.
+/// Another process may take a free port before its user does. A third loss in a row is not an accident.
 pub(crate) const START_ATTEMPTS: usize = 3;
 
-/// What a plane may be told.
+/// Options of a plane.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The issuer that ServiceAccount tokens name.
@@ -58,8 +58,8 @@ pub struct Options {
     pub controllers: Vec<String>,
     /// Further flags of kube-apiserver, as written on its command line.
     pub extra_api_server_args: Vec<String>,
-    /// Whether each loop of kube-controller-manager runs as a ServiceAccount of kube-system, as in most clusters, and
-    /// not as one user who may do everything. Its accounts then stand among kube-system's.
+    /// Whether each loop of kube-controller-manager runs as a ServiceAccount of kube-system, as in most
+    /// clusters, and not as one user with all rights. Its accounts are then among kube-system's.
     pub controllers_as_themselves: bool,
 }
 
@@ -76,13 +76,13 @@ impl Default for Options {
 }
 
 impl Options {
-    /// An API server that knows no MutatingAdmissionPolicy, as those before Kubernetes 1.36.
+    /// Starts an API server without MutatingAdmissionPolicy, as before Kubernetes 1.36.
     #[must_use]
     pub fn without_mutating_policies(mut self) -> Options {
         let off = [
             "--runtime-config=admissionregistration.k8s.io/v1/mutatingadmissionpolicies=false,\
              admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings=false",
-            // It would wait for what is not served.
+            // It would wait for an API that is not served.
             "--disable-admission-plugins=MutatingAdmissionPolicy",
         ];
         self.extra_api_server_args.extend(off.map(str::to_owned));
@@ -90,7 +90,7 @@ impl Options {
     }
 }
 
-/// A running control plane; gone when dropped.
+/// A running control plane; stopped and removed when dropped.
 pub struct Plane {
     // Fields drop in this order: the clients of a program before the program, the directory last.
     controller_manager: Child,
@@ -113,11 +113,11 @@ struct Ports {
 }
 
 impl Plane {
-    /// Starts a control plane, and returns when it serves and its first ServiceAccount is there. Builds the
+    /// Starts a control plane, and returns when it serves and its first ServiceAccount exists. Builds the
     /// programs first if this machine has never done so, which takes minutes.
     pub async fn start(options: Options) -> anyhow::Result<Plane> {
-        // rustls has no default provider when two are compiled in; the first caller decides, and an earlier one
-        // is as good.
+        // rustls has no default provider when two are compiled in; the first caller decides, and an earlier
+        // choice is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let binaries = tokio::task::spawn_blocking(Binaries::find).await??;
         let mut attempt = 1;
@@ -129,8 +129,8 @@ impl Plane {
         }
     }
 
-    /// The plane that the tests of one process share, started by the first that asks. They keep out of each
-    /// other's way by namespaces; it goes with the process, by the watchdog, since a static is never dropped.
+    /// Returns the plane that the tests of one process share; the first caller starts it. Tests avoid each
+    /// other by namespaces. The watchdog removes the plane with the process, since a static is never dropped.
     pub async fn shared() -> anyhow::Result<&'static Plane> {
         static SHARED: tokio::sync::OnceCell<Plane> = tokio::sync::OnceCell::const_new();
         SHARED.get_or_try_init(|| Plane::start(Options::default())).await
@@ -184,28 +184,28 @@ impl Plane {
         })
     }
 
-    /// The plane's own directory: logs, keys, kubeconfigs. Gone with the plane.
+    /// Returns the plane's own directory: logs, keys, kubeconfigs. It is removed with the plane.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The API server's address.
+    /// Returns the API server's address.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// A kubeconfig that may do everything.
+    /// Returns a kubeconfig with all rights.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 
-    /// A client that may do everything. A new one each time, since a client belongs to the runtime that it is
-    /// made in, and a plane that several tests share outlives theirs.
+    /// Returns a client with all rights. It is a new one each time: a client belongs to the runtime that
+    /// creates it, and a shared plane outlives the runtimes of its tests.
     pub fn client(&self) -> Client {
         self.admin.client()
     }
 
-    /// Writes a kubeconfig for a ServiceAccount that exists, with a token good for a day.
+    /// Writes a kubeconfig for an existing ServiceAccount, with a token valid for a day.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> anyhow::Result<PathBuf> {
         let server = Server { url: &self.url, authority: Some(&self.authority) };
         let token = access::token(self.client(), namespace, name).await?;
@@ -214,33 +214,33 @@ impl Plane {
         Ok(path)
     }
 
-    /// A client that has a ServiceAccount's rights.
+    /// Returns a client with a ServiceAccount's rights.
     pub async fn service_account_client(&self, namespace: &str, name: &str) -> anyhow::Result<Client> {
         let path = self.service_account_kubeconfig(namespace, name).await?;
         access::client(&access::read_kubeconfig(&path).await?)
     }
 
-    /// Grants the webhook as the installer's manifest does, but that the API server may ask an address of loopback in
-    /// place of the Service: there is no network of Services here.
+    /// Grants the webhook's rights as the installer's manifest does, with an address of loopback in place of
+    /// the Service: the plane has no Service network.
     pub async fn grant_webhook(&self, manifest: impl AsRef<Path>) -> anyhow::Result<()> {
         let text = tokio::fs::read_to_string(manifest).await?;
         let first = "!has(webhook.clientConfig.url) && has(webhook.clientConfig.service)";
-        let (before, rest) = text.split_once(first).context("no rule on the Service")?;
+        let (before, rest) = text.split_once(first).context("the rule on the Service is missing")?;
         let last = "webhook.clientConfig.service.name == 'acr-credential-webhook'";
-        let (_, after) = rest.split_once(last).context("no end of that rule")?;
+        let (_, after) = rest.split_once(last).context("the rule's end is missing")?;
         let loopback = "webhook.clientConfig.url.startsWith('https://127.0.0.1:')";
         self.apply(&format!("{before}{loopback}{after}")).await?;
         Ok(())
     }
 
-    /// The keys that ServiceAccount tokens are checked with, as the API server publishes them.
+    /// Returns the keys that verify ServiceAccount tokens, as the API server publishes them.
     pub async fn jwks(&self) -> anyhow::Result<serde_json::Value> {
         let request = hyper::Request::get("/openid/v1/jwks").body(Vec::new())?;
         Ok(serde_json::from_str(&self.client().request_text(request).await?)?)
     }
 
-    /// Makes the cloud trust this cluster's tokens, as enabling RRSA for it does: as the provider `ack-rrsa-demo` of
-    /// account 1, for the audience `sts.aliyuncs.com`.
+    /// Makes the cloud trust this cluster's tokens, as enabling RRSA for it does: as the provider
+    /// `ack-rrsa-demo` of account 1, for the audience `sts.aliyuncs.com`.
     pub async fn enable_rrsa(&self, cloud: &Cloud) -> anyhow::Result<()> {
         let provider = OidcProvider {
             issuer: self.options.service_account_issuer.clone(),
@@ -251,42 +251,43 @@ impl Plane {
         Ok(())
     }
 
-    /// The audit log.
+    /// Returns the audit log.
     pub fn audit(&self) -> Audit {
         Audit::new(self.dir().join("audit.log"))
     }
 
-    /// The API server's process, for its memory, processor time and log. After a restart it is another one.
+    /// Returns the API server's process, for its memory, processor time and log. A restart replaces it.
     pub fn api_server(&self) -> Arc<Child> {
         Arc::clone(&lock(&self.api_server))
     }
 
-    /// The controller manager's process.
+    /// Returns the controller manager's process.
     pub fn controller_manager(&self) -> &Child {
         &self.controller_manager
     }
 
-    /// etcd's process.
+    /// Returns etcd's process.
     pub fn etcd(&self) -> &Child {
         &self.etcd
     }
 
-    /// Has the API server neither answer nor close (SIGSTOP): what a client sees of a network that is gone.
+    /// Stops the API server (SIGSTOP), so that it neither answers nor closes connections, like a network
+    /// failure.
     pub fn pause_api_server(&self) -> anyhow::Result<()> {
         self.api_server().signal(Signal::STOP)
     }
 
-    /// Has a paused API server go on.
+    /// Resumes a paused API server.
     pub fn resume_api_server(&self) -> anyhow::Result<()> {
         self.api_server().signal(Signal::CONT)
     }
 
-    /// Kills the API server; clients see their connections closed and new ones refused.
+    /// Kills the API server; clients see closed connections and refused new ones.
     pub fn kill_api_server(&self) {
         self.api_server().kill();
     }
 
-    /// Starts the API server anew, on the same port and with the same data, and returns when it is ready.
+    /// Starts the API server again, on the same port and with the same data, and returns when it is ready.
     pub async fn restart_api_server(&self) -> anyhow::Result<()> {
         self.kill_api_server();
         let setup = Setup { binaries: &self.binaries, dir: self.dir(), options: &self.options };
@@ -297,7 +298,7 @@ impl Plane {
     }
 }
 
-/// Whether a program did not start because another had taken its port.
+/// Returns whether a program did not start because another had taken its port.
 pub(crate) fn lost_port(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("address already in use")
 }
@@ -308,7 +309,7 @@ async fn until_ready(api_server: &Child, admin: &Admin) -> anyhow::Result<()> {
         let client = client.clone();
         async move {
             let Ok(request) = hyper::Request::get("/readyz").body(Vec::new()) else { return false };
-            // A server that is stopped while it starts shall not hang the look at it.
+            // A server that is stopped while it starts must not hang this check.
             let answer = tokio::time::timeout(Duration::from_secs(2), client.request_text(request)).await;
             matches!(answer, Ok(Ok(_)))
         }
@@ -316,7 +317,7 @@ async fn until_ready(api_server: &Child, admin: &Admin) -> anyhow::Result<()> {
     until(api_server, ready).await
 }
 
-/// Pods and tests take a namespace's ServiceAccount `default` for granted.
+/// Waits for the ServiceAccount `default` of the namespace `default`, which Pods and tests need.
 async fn first_service_account(controller_manager: &Child, admin: &Admin) -> anyhow::Result<()> {
     let accounts: Api<ServiceAccount> = Api::namespaced(admin.client(), "default");
     let created =
@@ -324,6 +325,9 @@ async fn first_service_account(controller_manager: &Child, admin: &Admin) -> any
     match tokio::time::timeout(START_TIMEOUT, created).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(anyhow::anyhow!("no default ServiceAccount:\n{}", controller_manager.log_tail(20))),
+        Err(_) => Err(anyhow::anyhow!(
+            "the default ServiceAccount is missing:\n{}",
+            controller_manager.log_tail(20)
+        )),
     }
 }

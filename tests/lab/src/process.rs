@@ -1,11 +1,12 @@
-//! Child processes that never outlive us, however we die.
+//! Child processes that never outlive this process, however it ends.
 //!
-//! Guarantees: a [`Child`] is killed when it is dropped, and when this process ends in any way, SIGKILL included;
-//! a directory given to [`remove_at_end`] is removed then too.
+//! Guarantees: a [`Child`] is killed when it is dropped, and when this process ends in any way, SIGKILL
+//! included. A directory given to [`remove_at_end`] is removed then too.
 //!
-//! How: one watchdog a process, a shell that reads the pids and directories from a pipe. The kernel closes the
-//! pipe when we are gone, and only then the watchdog acts. `PR_SET_PDEATHSIG` would need `unsafe`, and fires when
-//! the *thread* that started the child ends, which a test's thread does long before its process.
+//! How: each process has one watchdog, a shell that reads PIDs and directories from a pipe. The kernel closes
+//! the pipe when this process is gone, and only then the watchdog acts. `PR_SET_PDEATHSIG` would need
+//! `unsafe`. It also fires when the *thread* that started the child ends, which a test's thread does long
+//! before its process.
 
 use std::{
     fs::OpenOptions,
@@ -21,8 +22,8 @@ use anyhow::{Context, anyhow, bail};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process, kill_process_group};
 
-/// Values are separated by newlines, since a path may hold a space. `set -f` and the quotes keep a path with a
-/// glob in it as it is. The second `rm` is for a file that a dying process made while the first one ran.
+/// Values are separated by newlines, since a path may hold a space. `set -f` and the quotes keep a path with
+/// a glob in it as it is. The second `rm` removes what a dying process created during the first.
 const WATCHDOG: &str = r#"
 set -f
 nl='
@@ -43,8 +44,8 @@ for pid in $pids; do kill -KILL -- "-$pid" 2>/dev/null || kill -KILL "$pid" 2>/d
 for dir in $dirs; do rm -rf -- "$dir" 2>/dev/null || { sleep 1; rm -rf -- "$dir"; }; done
 "#;
 
-/// How often a waiting call looks again: the standard library has no wait with a deadline.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How often a waiting call polls: the standard library has no wait with a deadline.
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
 fn watchdog() -> anyhow::Result<&'static Mutex<ChildStdin>> {
     static WATCHDOG_PIPE: OnceLock<Result<Mutex<ChildStdin>, String>> = OnceLock::new();
@@ -65,27 +66,28 @@ fn watchdog() -> anyhow::Result<&'static Mutex<ChildStdin>> {
         .map_err(|error| anyhow!("{error}"))
 }
 
-fn tell_watchdog(line: &str) -> anyhow::Result<()> {
+fn send_to_watchdog(line: &str) -> anyhow::Result<()> {
     let mut pipe = lock(watchdog()?);
     writeln!(pipe, "{line}").context("the watchdog is gone")
 }
 
-/// A poisoned lock only says that a test panicked elsewhere; what is behind these locks is still whole.
+/// Locks a mutex. A poisoned lock only means that a test panicked elsewhere; the data behind these locks is
+/// still complete.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has the directory removed when this process ends, for the case in which nobody's `Drop` comes to run.
+/// Removes the directory when this process ends, even if `Drop` does not run.
 pub fn remove_at_end(dir: &Path) -> anyhow::Result<()> {
-    tell_watchdog(&format!("+dir {}", dir.display()))
+    send_to_watchdog(&format!("+dir {}", dir.display()))
 }
 
-/// Takes back [`remove_at_end`], for a directory that is removed or that shall stay.
+/// Cancels [`remove_at_end`], for a directory that is removed already or must stay.
 pub fn keep_at_end(dir: &Path) -> anyhow::Result<()> {
-    tell_watchdog(&format!("-dir {}", dir.display()))
+    send_to_watchdog(&format!("-dir {}", dir.display()))
 }
 
-/// A temporary directory that goes when this is dropped, or when this process ends without a drop.
+/// A temporary directory that is removed when this is dropped, or when this process ends without a drop.
 #[derive(Debug)]
 pub struct Scratch {
     dir: Option<tempfile::TempDir>,
@@ -93,14 +95,14 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// A new directory whose name begins with `prefix`, readable by us alone.
+    /// Creates a new directory whose name begins with `prefix`, readable by the current user only.
     pub fn new(prefix: &str) -> anyhow::Result<Scratch> {
         let dir = tempfile::Builder::new().prefix(prefix).tempdir().context("no temporary directory")?;
         remove_at_end(dir.path())?;
         Ok(Scratch { path: dir.path().to_owned(), dir: Some(dir) })
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -108,14 +110,14 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // The watchdog keeps its mark until the directory is really gone.
+        // The watchdog keeps its entry until the directory is really gone.
         if self.dir.take().is_none_or(|dir| dir.close().is_ok()) {
             let _ = keep_at_end(&self.path);
         }
     }
 }
 
-/// What to start: a program, its arguments and environment, and the file that gets its output.
+/// A program to start: its arguments and environment, and the file that gets its output.
 pub struct Program {
     command: Command,
     name: String,
@@ -123,14 +125,14 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program whose standard output and error are appended to `log`.
+    /// Returns a program whose standard output and error are appended to `log`.
     pub fn new(program: impl AsRef<Path>, log: impl Into<PathBuf>) -> Program {
         let program = program.as_ref();
         let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
         Program { command: Command::new(program), name, log: log.into() }
     }
 
-    /// Adds one argument.
+    /// Adds an argument.
     pub fn arg(mut self, arg: impl AsRef<std::ffi::OsStr>) -> Program {
         self.command.arg(arg);
         self
@@ -142,13 +144,13 @@ impl Program {
         self
     }
 
-    /// Sets an environment variable beside those inherited.
+    /// Sets an environment variable beside the inherited ones.
     pub fn env(mut self, key: impl AsRef<std::ffi::OsStr>, value: impl AsRef<std::ffi::OsStr>) -> Program {
         self.command.env(key, value);
         self
     }
 
-    /// Withholds an environment variable that would be inherited.
+    /// Removes an inherited environment variable.
     pub fn env_remove(mut self, key: impl AsRef<std::ffi::OsStr>) -> Program {
         self.command.env_remove(key);
         self
@@ -160,9 +162,10 @@ impl Program {
         self
     }
 
-    /// Starts the program in a process group of its own, so that Ctrl-C in a terminal reaches only us.
+    /// Starts the program in a process group of its own, so that Ctrl-C in a terminal reaches only this
+    /// process.
     pub fn start(mut self) -> anyhow::Result<Child> {
-        // The watchdog is there before the child, so that no child is ever without it.
+        // The watchdog starts before the child, so that no child is ever without it.
         watchdog()?;
         let log = OpenOptions::new()
             .create(true)
@@ -178,7 +181,7 @@ impl Program {
             .spawn()
             .with_context(|| format!("{} did not start", self.name))?;
         let child = Child { pid: inner.id(), name: self.name, log: self.log, inner: Mutex::new(inner) };
-        tell_watchdog(&format!("+pid {}", child.pid))?;
+        send_to_watchdog(&format!("+pid {}", child.pid))?;
         Ok(child)
     }
 }
@@ -192,36 +195,37 @@ pub struct Child {
 }
 
 impl Child {
-    /// The process id, which stays after the end.
+    /// Returns the process ID, which stays after the end.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// The program's file name, for messages.
+    /// Returns the program's file name, for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The file that holds what the process printed.
+    /// Returns the file that holds the output of the process.
     pub fn log(&self) -> PathBuf {
         self.log.clone()
     }
 
-    /// What the process printed so far.
+    /// Returns the output of the process so far.
     pub fn log_text(&self) -> String {
         std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
-    /// The last lines of what the process printed, for an error message.
+    /// Returns the last lines of the output, for an error message.
     pub fn log_tail(&self, lines: usize) -> String {
         let text = self.log_text();
         let all: Vec<&str> = text.lines().collect();
         all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
     }
 
-    /// Sends a signal to the process alone. An ended process is an error, never somebody else's pid.
+    /// Sends a signal to the process alone. Fails if the process has ended, so that the signal never reaches
+    /// another process of the same PID.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        // Under the lock nobody reaps the process, so that its pid is still its own.
+        // The process is not reaped while the lock is held, so its PID is still its own.
         let mut inner = lock(&self.inner);
         if inner.try_wait()?.is_some() {
             bail!("{} ({}) has ended", self.name, self.pid);
@@ -229,17 +233,17 @@ impl Child {
         kill_process(self.raw_pid()?, signal).with_context(|| format!("no signal for {}", self.name))
     }
 
-    /// Whether the process has not ended yet. A stopped one (SIGSTOP) is running.
+    /// Returns whether the process is still running. A stopped one (SIGSTOP) is running.
     pub fn is_running(&self) -> bool {
         matches!(lock(&self.inner).try_wait(), Ok(None))
     }
 
-    /// How the process ended, if it did.
+    /// Returns the exit status if the process has ended.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         lock(&self.inner).try_wait().ok().flatten()
     }
 
-    /// Waits for the end of the process.
+    /// Waits until the process ends.
     pub async fn wait(&self, timeout: Duration) -> anyhow::Result<ExitStatus> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -249,16 +253,16 @@ impl Child {
             if Instant::now() >= deadline {
                 bail!("{} ({}) still runs after {timeout:?}", self.name, self.pid);
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     }
 
-    /// Kills the process and its group, and returns when the process is gone. Fine on one that has ended.
+    /// Kills the process and its group, and returns when the process is gone. Does nothing if it has ended.
     pub fn kill(&self) {
         let mut inner = lock(&self.inner);
         if matches!(inner.try_wait(), Ok(None)) {
             if let Ok(pid) = self.raw_pid() {
-                // It leads its group; the group has whatever it started.
+                // It leads its group, which holds everything that it started.
                 let _ = kill_process_group(pid, Signal::KILL);
             }
             let _ = inner.kill();
@@ -266,7 +270,7 @@ impl Child {
         let _ = inner.wait();
     }
 
-    /// The most memory that the process ever held at once, in KiB (`VmHWM`); only while it runs.
+    /// Returns the most memory that the process held at once, in KiB (`VmHWM`); only while it runs.
     pub fn peak_rss_kib(&self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         status
@@ -276,7 +280,7 @@ impl Child {
             .with_context(|| format!("{} ({}) has no VmHWM: has it ended?", self.name, self.pid))
     }
 
-    /// The processor time that the process used so far, in user and system mode; only while it runs.
+    /// Returns the processor time that the process has used in user and system mode; only while it runs.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
         // The second field is the name in brackets, which may hold spaces; what follows has none.
@@ -298,7 +302,7 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
-        // A watchdog that is gone has nothing to be told.
-        let _ = tell_watchdog(&format!("-pid {}", self.pid));
+        // A watchdog that is gone needs no message.
+        let _ = send_to_watchdog(&format!("-pid {}", self.pid));
     }
 }

@@ -1,16 +1,16 @@
-//! A real registry, as one of Alibaba Cloud's: Debian's `docker-registry`, which asks the simulated cloud whose
-//! password is good, and `skopeo`, which pulls from it with what stands in a Secret.
+//! A real registry in the role of one of Alibaba Cloud's: Debian's `docker-registry`, which asks the
+//! simulated cloud whether a password is valid. `skopeo` pulls from it with the content of a Secret.
 //!
 //! ```text
 //! skopeo -> docker-registry: 401, realm -> [service]: user, password -> [access]: cloud -> [token]
 //!       \-> docker-registry: token      -> image, or a refusal
 //! ```
 //!
-//! Guarantees: each registry has its own authority, ports and directory, and nothing of it is left when it is
-//! dropped, nor when its process dies. A password is judged anew at each pull.
+//! Guarantees: each registry has its own authority, ports and directory. Nothing of it is left when it is
+//! dropped, nor when its process dies. A password is checked again at each pull.
 //!
-//! Caveats: its address is `127.0.0.1:<port>` and not a name of Alibaba Cloud's. A pull is for the whole registry:
-//! the right is not judged by repository.
+//! Caveats: its address is `127.0.0.1:<port>` and not a name of Alibaba Cloud's. A pull right covers the
+//! whole registry, not single repositories.
 
 mod access;
 mod image;
@@ -47,7 +47,7 @@ use crate::{
     process::{Child, Program, Scratch},
 };
 
-/// A running registry; gone when dropped.
+/// A running registry; stopped and removed when dropped.
 pub struct Registry {
     // Fields drop in this order: the directory last.
     child: Child,
@@ -59,13 +59,14 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Starts a registry of a cloud's, which stays up at least as long as the registry, and returns when it serves.
+    /// Starts a registry of a cloud, which stays up at least as long as the registry, and returns when it
+    /// serves.
     pub async fn start(cloud: &Cloud, access: Access) -> anyhow::Result<Registry> {
         let service = access.service();
         Registry::judged(&service, access.judge(cloud)).await
     }
 
-    /// Starts a registry that lets in whom `judge` lets in.
+    /// Starts a registry that accepts the clients that `judge` accepts.
     pub async fn judged(service: &str, judge: Judge) -> anyhow::Result<Registry> {
         if let Some(missing) = missing() {
             bail!("{missing}");
@@ -73,7 +74,7 @@ impl Registry {
         let admin = Login { user: "lab-admin".to_owned(), password: format!("{:032x}", fastrand::u128(..)) };
         let (authority, signer) = (Authority::new()?, Signer::new()?);
         let dir = Scratch::new("acr-lab-registry-")?;
-        // A directory of its own, since skopeo reads whatever certificates and keys lie there.
+        // A directory of its own, since skopeo reads all certificates and keys in it.
         let certificates = certificates(dir.path());
         fs::create_dir(&certificates)?;
         write_private(&certificates.join("ca.crt"), authority.pem())?;
@@ -93,34 +94,34 @@ impl Registry {
         Ok(Registry { child, tokens, authority, admin, port, dir })
     }
 
-    /// Its address, as an image's name begins and as a key of a `.dockerconfigjson` reads: `127.0.0.1:<port>`.
+    /// Returns its address, as in an image's name and as a key of a `.dockerconfigjson`: `127.0.0.1:<port>`.
     pub fn domain(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// The certificate of the authority that signed those of the registry and of its token service.
+    /// Returns the certificate of the authority that signed those of the registry and of its token service.
     pub fn ca_pem(&self) -> &str {
         self.authority.pem()
     }
 
-    /// Where its token service listens: `127.0.0.1:<port>`.
+    /// Returns the address of its token service: `127.0.0.1:<port>`.
     pub fn realm_host(&self) -> String {
         self.tokens.address().to_string()
     }
 
-    /// The registry's process, for its log.
+    /// Returns the registry's process, for its log.
     pub fn process(&self) -> &Child {
         &self.child
     }
 
-    /// A `.dockerconfigjson` with one login, for this registry.
+    /// Returns a `.dockerconfigjson` with one login, for this registry.
     pub fn docker_config(&self, user: &str, password: &str) -> String {
         let auth = STANDARD.encode(format!("{user}:{password}"));
         json!({ "auths": { self.domain(): { "auth": auth } } }).to_string()
     }
 
-    /// Puts a small image in as `<repository>:latest`, and returns the digest of its configuration, by which a
-    /// pull can be told to have got this very image.
+    /// Pushes a small image as `<repository>:latest`, and returns the digest of its configuration, which
+    /// identifies the image after a pull.
     pub async fn push(&self, repository: &str) -> anyhow::Result<String> {
         let certificates = certificates(self.dir.path());
         let skopeo = Skopeo::new(&certificates)?;
@@ -130,10 +131,10 @@ impl Registry {
         Ok(digest)
     }
 
-    /// Pulls `<repository>:latest` with these very bytes as the client's auth file.
+    /// Pulls `<repository>:latest` with exactly these bytes as the client's auth file.
     ///
     /// # Errors
-    /// [`PullError::Refused`] if the registry does not let this client, else [`PullError::Failed`].
+    /// [`PullError::Refused`] if the registry refuses this client, else [`PullError::Failed`].
     pub async fn pull(
         &self,
         docker_config_json: impl AsRef<[u8]>,
@@ -152,7 +153,7 @@ fn certificates(dir: &Path) -> PathBuf {
     dir.join("certificates")
 }
 
-/// Starts the process on a port that is free, and waits until it asks for a token, with its own certificate.
+/// Starts the process on a free port, and waits until it requests a token, with its own certificate.
 async fn serve(
     dir: &Path,
     service: &str,
@@ -161,7 +162,7 @@ async fn serve(
 ) -> anyhow::Result<(Child, u16)> {
     let port = free_port()?;
     let file = |name: &str| dir.join(name).display().to_string();
-    // JSON, which is YAML too.
+    // JSON is YAML too.
     let config = json!({
         "version": "0.1",
         "log": { "level": "warn", "accesslog": { "disabled": true } },
@@ -179,7 +180,7 @@ async fn serve(
         } },
     });
     write_private(&dir.join("config.yml"), &format!("{config:#}\n"))?;
-    // A log of its own, so that a port lost to another is not found in it at the next try.
+    // A log of its own, so that the next attempt does not find a lost port in it.
     let log = dir.join(format!("docker-registry-{port}.log"));
     let mut program = Program::new("docker-registry", log).args(["serve", &file("config.yml")]);
     // These would change its configuration.

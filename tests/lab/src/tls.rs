@@ -18,10 +18,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{certificates::Authority, process::lock};
 
-/// What a client that asks for no name is shown; it came by the address.
+/// The certificate's name for a client that requests no name: it came by the address.
 const LOOPBACK: &str = "127.0.0.1";
 
-/// Takes TLS connections for whatever name the client asks for, by a certificate made for that name.
+/// Accepts TLS connections for any name that the client requests, with a certificate made for that name.
 pub(crate) fn acceptor(authority: &Authority) -> anyhow::Result<TlsAcceptor> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let names =
@@ -53,7 +53,7 @@ impl ResolvesServerCert for Names {
         if let Some(key) = made.get(name) {
             return Some(Arc::clone(key));
         }
-        // A name that no certificate can be made for ends the handshake, which is what such a client should see.
+        // If no certificate can be made for a name, the handshake fails, as such a client should see.
         let key = Arc::new(self.make(name).ok()?);
         made.insert(name.to_owned(), Arc::clone(&key));
         Some(key)
@@ -67,7 +67,7 @@ impl Names {
             .map_err(|error| anyhow::anyhow!("{error}"))?;
         let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())
             .map_err(|error| anyhow::anyhow!("{error}"))?;
-        let key = self.provider.key_provider.load_private_key(key).context("the key is of no use")?;
+        let key = self.provider.key_provider.load_private_key(key).context("the key cannot be used")?;
         Ok(CertifiedKey::new(vec![certificate], key))
     }
 }

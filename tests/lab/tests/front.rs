@@ -43,7 +43,7 @@ impl Lab {
     }
 }
 
-/// All that stands in the chain of an error's causes.
+/// Returns all that stands in the chain of an error's causes.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

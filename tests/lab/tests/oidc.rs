@@ -19,7 +19,7 @@ async fn token(accounts: &Api<ServiceAccount>, name: &str, audience: &str) -> St
     answer.status.unwrap().token.unwrap()
 }
 
-/// The status and, if it is no success, the code.
+/// Returns the status and, if it is no success, the code.
 async fn show(cloud: &Cloud, token: &str) -> (u16, Option<String>) {
     let form = [
         ("Action", "AssumeRoleWithOIDC"),

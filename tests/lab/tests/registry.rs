@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a condition that nothing announces is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// A registry that knows three users, all by the password `right:one`.
+/// Returns a registry that knows three users, all by the password `right:one`.
 async fn registry() -> Registry {
     let judge = |user: &str, password: &str| match (user, password) {
         ("puller", "right:one") => Verdict::MayPull,
@@ -50,7 +50,7 @@ fn failed(result: Result<Pulled, PullError>) -> String {
     }
 }
 
-/// The token service's answer: its status, and what its token opens.
+/// Returns the token service's answer: its status, and what its token opens.
 async fn ask(registry: &Registry, login: Option<(&str, &str)>, query: &str) -> (u16, Value) {
     let client = Client::builder()
         .no_proxy()

@@ -18,34 +18,34 @@ use crate::bench::{SECRET, spans::Spans, transport::Transport};
 /// Creates at a time where no rate is asked.
 const AT_A_TIME: usize = 32;
 
-/// Refusals that are told in full.
-const TOLD: usize = 3;
+/// Refusals that are printed in full.
+const PRINTED: usize = 3;
 
-/// How many, for how long.
+/// The rate and the length of a load.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Load {
-    /// A second; `None`: as fast as it goes.
+    /// ServiceAccounts a second; `None` means without a limit.
     pub(super) rate: Option<u32>,
-    /// For so long.
+    /// Seconds of the load.
     pub(super) seconds: u32,
 }
 
-/// What came of it.
+/// The outcome of a load.
 #[derive(Default)]
 pub(super) struct Outcome {
-    /// What each that was created took.
+    /// Duration of each successful create.
     pub(super) spans: Spans,
-    /// Those that were not created.
+    /// Creates that were refused.
     pub(super) refused: usize,
-    /// Those that were created without our entry.
+    /// ServiceAccounts that were created without our entry.
     pub(super) bare: usize,
-    /// The first refusals, in the API server's words.
+    /// The first refusals, as the API server worded them.
     pub(super) errors: Vec<String>,
     took: Duration,
 }
 
 impl Outcome {
-    /// Created ones a second.
+    /// Returns the ServiceAccounts created per second.
     pub(super) fn reached(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
         let count = self.spans.len() as f64;
@@ -60,7 +60,7 @@ impl Outcome {
             }
             Answered { result: Err(error), .. } => {
                 self.refused += 1;
-                if self.errors.len() < TOLD {
+                if self.errors.len() < PRINTED {
                     self.errors.push(error.to_string());
                 }
             }
@@ -86,7 +86,7 @@ struct Entry {
     name: String,
 }
 
-/// Creates one; gives whether it has our entry in the API server's very answer.
+/// Creates a ServiceAccount, and returns whether the response already has our entry.
 pub(super) async fn create(client: &Client, namespace: &str, name: &str) -> kube::Result<bool> {
     let object = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
     let request = hyper::Request::post(format!("/api/v1/namespaces/{namespace}/serviceaccounts"))
@@ -103,8 +103,8 @@ async fn timed(client: Client, namespace: Arc<str>, number: usize) -> Answered {
     Answered { result, took: began.elapsed() }
 }
 
-/// Creates ServiceAccounts. At a rate, each goes out when its time has come, whether or not those before it are
-/// answered: who waits for a slow answer would not see that the next one is slow too.
+/// Creates ServiceAccounts. At a rate, each request is sent at its time, whether or not earlier ones are
+/// answered. A sender that waits for a slow response would miss that the next one is slow too.
 pub(super) async fn run(transport: &Transport, namespace: &str, load: Load) -> anyhow::Result<Outcome> {
     let namespace: Arc<str> = namespace.into();
     let length = Duration::from_secs(load.seconds.into());

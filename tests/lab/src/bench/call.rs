@@ -1,4 +1,4 @@
-//! Bare requests, prepared beforehand and sent 16 at a time.
+//! Bare requests, prepared in advance and sent 16 at a time.
 
 use std::{
     sync::{
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::transport::Transport;
 
-/// How many requests are under way at once.
+/// Number of requests in flight at once.
 const AT_A_TIME: usize = 16;
 
 /// A request, ready to be sent.
@@ -28,7 +28,7 @@ pub(crate) struct Call {
     body: Vec<u8>,
 }
 
-/// All that is read of an answer.
+/// The parts of a response that are read.
 #[derive(Deserialize, Clone)]
 pub(super) struct Answer {
     metadata: Metadata,
@@ -42,23 +42,23 @@ struct Metadata {
 }
 
 impl Call {
-    /// A create by POST to a collection.
+    /// Returns a create request: a POST to a collection.
     pub(crate) fn create(path: impl Into<String>, body: &Value) -> Call {
         Call::new(Method::POST, path.into(), "application/json", body)
     }
 
-    /// A server-side apply without force.
+    /// Returns a server-side apply request without force.
     pub(super) fn apply(path: &str, body: &Value) -> Call {
         Call::new(Method::PATCH, format!("{path}?fieldManager=bench"), "application/apply-patch+yaml", body)
     }
 
-    /// A merge patch.
+    /// Returns a merge patch request.
     pub(super) fn merge(path: &str, body: &Value) -> Call {
         let path = format!("{path}?fieldManager=bench");
         Call::new(Method::PATCH, path, "application/merge-patch+json", body)
     }
 
-    /// A delete.
+    /// Returns a delete request.
     pub(super) fn delete(path: String) -> Call {
         Call { method: Method::DELETE, path, content_type: "application/json", body: Vec::new() }
     }
@@ -67,7 +67,7 @@ impl Call {
         Call { method, path, content_type, body: body.to_string().into_bytes() }
     }
 
-    /// Sends it and reads the answer; returns the version that the object has now.
+    /// Sends the request, and returns the object's new resource version.
     pub(crate) async fn send(&self, client: &Client) -> anyhow::Result<String> {
         let request = Request::builder()
             .method(self.method.clone())
@@ -80,7 +80,7 @@ impl Call {
     }
 }
 
-/// Sends all of them, 16 at a time; returns how long that took, and each object's new version.
+/// Sends all requests, 16 at a time. Returns the duration and each object's new resource version.
 pub(crate) async fn send_all(
     transport: &Transport,
     calls: Vec<Call>,

@@ -1,4 +1,4 @@
-//! The legacy ConfigMap is edited, and the binding made from it follows.
+//! Edits of the legacy ConfigMap, and how fast the generated binding follows.
 
 use std::time::Instant;
 
@@ -14,10 +14,10 @@ use super::{
     watch::{Watch, from_to},
 };
 
-/// The ConfigMap, and the binding made from it.
+/// The ConfigMap, and the binding generated from it.
 const NAME: &str = "acr-configuration";
 
-/// How often it is edited.
+/// Number of edits.
 const EDITS: usize = 100;
 
 impl Bench {
@@ -40,8 +40,8 @@ impl Bench {
         let mut generation = bindings.next().await?.generation;
         let (mut calls, mut windows) = (Spans::default(), Spans::default());
         for edit in 0..EDITS {
-            // Each is another threshold than before, and nobody is served otherwise by it: the way from the one object to
-            // the other is all that is measured.
+            // Each edit sets another threshold, which changes no credential: only the path from the ConfigMap
+            // to the binding is measured.
             let data = json!({ "data": { "expiring-threshold": format!("{}m", 15 + (edit + 1) % 2) } });
             let call = Call::merge(&format!("/api/v1/namespaces/kube-system/configmaps/{NAME}"), &data);
             let sent = Instant::now();

@@ -40,7 +40,7 @@ impl Bench {
         )?;
         let filled = from_to(asked, secrets.max(accounts));
         let end = until_at_rest(&self.plane, Who::Controller).await?;
-        // A Secret that was written again was not whole before.
+        // A Secret that was written again was incomplete before.
         let last = self.secrets.drain()?.into_iter().chain(self.accounts.drain()?).map(|seen| seen.at).max();
         let filled = last.map_or(filled, |last| from_to(asked, last));
         let cost = self.cost("fill", start, end)?;
@@ -49,7 +49,7 @@ impl Bench {
         let after = self.floor.fill(&self.transport, &self.template, half..count).await?;
         let listened = self.controller.cpu()?.saturating_sub(cpu);
         println!(
-            "   floor: {} before and {} after, while the controller, which hears of it, used {} of CPU",
+            "   floor: {} before and {} after, while the controller, which receives these events, used {} of CPU",
             seconds(before),
             seconds(after),
             seconds(listened)
@@ -72,14 +72,14 @@ impl Bench {
     }
 }
 
-/// Waits until so many objects were seen as they should be in covered namespaces; returns when the last was.
+/// Waits until this many objects in covered namespaces are complete, and returns when the last one was.
 async fn until_all(watch: &mut Watch, count: usize, whole: fn(bool) -> bool) -> anyhow::Result<Instant> {
     let (mut seen, mut last) = (HashSet::new(), Instant::now());
     while seen.len() < count {
-        let sighting = watch.next().await?;
-        if sighting.stands && whole(sighting.bound) && sighting.namespace.starts_with("bench-") {
-            last = sighting.at;
-            seen.insert((sighting.namespace, sighting.name));
+        let observation = watch.next().await?;
+        if observation.exists && whole(observation.bound) && observation.namespace.starts_with("bench-") {
+            last = observation.at;
+            seen.insert((observation.namespace, observation.name));
         }
     }
     Ok(last)

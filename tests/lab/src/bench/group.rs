@@ -13,7 +13,7 @@ use super::{
     watch::Watch,
 };
 
-/// The ServiceAccounts of each namespace; the first is made by the cluster itself.
+/// The ServiceAccounts of each namespace; the cluster creates the first.
 pub(super) const ACCOUNTS: [&str; 3] = ["default", "web", "worker"];
 
 /// As long as the product's own name for it.
@@ -22,7 +22,7 @@ const FLOOR_SECRET: &str = "acr-credential-secret-floor-bench";
 /// Namespaces with a common prefix.
 pub(super) struct Group {
     places: Vec<Place>,
-    /// The place whose turn to be refreshed is next.
+    /// Index of the next namespace to refresh.
     cursor: usize,
 }
 
@@ -34,7 +34,7 @@ struct Place {
     turned: bool,
 }
 
-/// What the product's Secret looks like, as read from the cluster.
+/// The shape of the product's Secret, as read from the cluster.
 pub(super) struct Template {
     labels: Value,
     annotations: Value,
@@ -44,7 +44,7 @@ pub(super) struct Template {
 }
 
 impl Group {
-    /// Makes the namespaces and their ServiceAccounts, and returns when the cluster has done its part.
+    /// Creates the namespaces and their ServiceAccounts, and returns when the cluster has created its own.
     pub(super) async fn create(
         transport: &Transport,
         accounts: &mut Watch,
@@ -83,13 +83,13 @@ impl Group {
         self.places.len()
     }
 
-    /// The name of one of the namespaces; they repeat after the last.
+    /// Returns the name of a namespace; indexes beyond the last wrap around.
     pub(super) fn namespace(&self, index: usize) -> &str {
         &self.places[index % self.places.len()].namespace
     }
 
-    /// Does by bare requests what the product does to fill namespaces: a Secret by server-side apply, an entry in
-    /// each ServiceAccount by merge patch with its version.
+    /// Fills namespaces by bare requests as the product does: a Secret by server-side apply, and an entry in
+    /// each ServiceAccount by merge patch with its resource version.
     pub(super) async fn fill(
         &mut self,
         transport: &Transport,
@@ -99,7 +99,7 @@ impl Group {
         self.fill_as(transport, template, FLOOR_SECRET, range).await
     }
 
-    /// The same under another Secret name, so that one group can be filled again and again.
+    /// Fills namespaces under another Secret name, so that one group can be filled repeatedly.
     pub(super) async fn fill_as(
         &mut self,
         transport: &Transport,
@@ -131,8 +131,9 @@ impl Group {
         Ok(took)
     }
 
-    /// Does by bare requests what the product does to refresh so many Secrets: a merge patch with its version for
-    /// each. If there are more to do than Secrets, it goes round; no Secret is patched twice at once.
+    /// Refreshes this many Secrets by bare requests as the product does: a merge patch with its resource
+    /// version for each. Continues at the first Secret after the last; never patches one Secret twice at
+    /// once.
     pub(super) async fn refresh(
         &mut self,
         transport: &Transport,
@@ -161,7 +162,7 @@ impl Group {
 }
 
 impl Template {
-    /// Takes the product's Secret for the pattern of the floor's.
+    /// Reads the floor's template from the product's Secret.
     pub(super) fn of(secret: &Secret) -> anyhow::Result<Template> {
         let data = secret.data.as_ref().and_then(|data| data.iter().next());
         let (key, data) = data.context("the Secret has no data")?;
@@ -175,7 +176,7 @@ impl Template {
         })
     }
 
-    /// Bytes of the data in base64.
+    /// Returns the size of the data in base64.
     pub(super) fn size(&self) -> usize {
         self.data[0].len()
     }
@@ -207,7 +208,7 @@ impl Template {
     }
 }
 
-/// The same `config.json` with its passwords read backwards: another content of the same size.
+/// Returns the same `config.json` with its passwords reversed: another content of the same size.
 fn reversed(config: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut config: Value = serde_json::from_slice(config).context("the Secret holds no JSON")?;
     let logins = config["auths"].as_object_mut().context("the Secret has no auths")?;

@@ -1,4 +1,4 @@
-//! The race window: how long a new ServiceAccount stands without our entry, so that a Pod could miss it.
+//! The race window: how long a new ServiceAccount exists without our entry, so that a Pod could miss it.
 
 use std::time::Instant;
 
@@ -13,10 +13,10 @@ use super::{
     watch::{Watch, from_to},
 };
 
-/// What was measured of new ServiceAccounts, one after the other.
+/// Measurements of new ServiceAccounts, created one after the other.
 #[derive(Default)]
 pub(super) struct Races {
-    /// How long the bare create calls took.
+    /// Durations of the bare create calls.
     pub(super) creates: Spans,
     /// From the return of the create call until the watcher saw the entry.
     pub(super) windows: Spans,

@@ -1,4 +1,4 @@
-//! Fresh tokens in every Secret, and whether anybody waits meanwhile.
+//! Fresh tokens in every Secret, and whether new ServiceAccounts wait meanwhile.
 
 use std::{
     collections::HashSet,
@@ -18,7 +18,7 @@ use super::{
     watch::{Watch, from_to},
 };
 
-/// How many refreshes are asked for at most to find enough moments in which one runs.
+/// The most refreshes that are requested to catch enough moments in which one runs.
 const REFRESHES: usize = 8;
 
 impl Bench {
@@ -31,7 +31,7 @@ impl Bench {
         let asked = Instant::now();
         let (first, changed) = until_changed(&mut self.secrets, count).await?;
         let end = until_at_rest(&self.plane, Who::Controller).await?;
-        // A Secret that was written again was not fresh in all its parts before.
+        // A Secret that was written again was not completely fresh before.
         let last = self.secrets.drain()?.into_iter().map(|seen| seen.at).max().unwrap_or(changed);
         let cost = self.cost("refresh", start, end)?;
         let after = self.floor.refresh(&self.transport, &self.template, count - half).await?;
@@ -64,7 +64,7 @@ impl Bench {
             let racing = async {
                 let mut sample = 0;
                 while !done.load(Ordering::Relaxed) {
-                    // Those that were just refreshed, those in line, and those at work, as they come.
+                    // Namespaces just refreshed, waiting, and in progress, in turn.
                     let namespace = self.covered.namespace(sample * 7);
                     let name = format!("meanwhile-{rounds}-{sample}");
                     races.run(&client, &mut self.accounts, (namespace, &name)).await?;
@@ -80,28 +80,28 @@ impl Bench {
         let job = "race window, during a refresh";
         self.report.row(Row::race(job, &races.windows, &races.creates, None));
         let mut cost = self.cost(&format!("{job}; {rounds} of them"), start, end)?;
-        // Each refresh but the first is meant to write every Secret again.
+        // Each refresh but the first rewrites every Secret.
         cost.requests.again = cost.requests.again.saturating_sub((rounds - 1) * self.served);
         self.report.cost(cost);
         Ok(())
     }
 }
 
-/// Waits until so many Secrets have changed; returns when the first and the last did.
+/// Waits until this many Secrets have changed, and returns when the first and the last did.
 async fn until_changed(secrets: &mut Watch, count: usize) -> anyhow::Result<(Instant, Instant)> {
     let (mut seen, mut first, mut last) = (HashSet::new(), None, Instant::now());
     while seen.len() < count {
-        let sighting = secrets.next().await?;
-        if sighting.stands && sighting.namespace.starts_with("bench-") {
-            last = sighting.at;
+        let observation = secrets.next().await?;
+        if observation.exists && observation.namespace.starts_with("bench-") {
+            last = observation.at;
             first = first.or(Some(last));
-            seen.insert(sighting.namespace);
+            seen.insert(observation.namespace);
         }
     }
     Ok((first.unwrap_or(last), last))
 }
 
-#[allow(clippy::disallowed_methods, reason = "what asks for a refresh is, by its name, a time")]
+#[allow(clippy::disallowed_methods, reason = "the refresh annotation's value is a time")]
 fn now() -> String {
     Timestamp::now().to_string()
 }

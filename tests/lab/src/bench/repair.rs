@@ -1,4 +1,4 @@
-//! What others took away comes back.
+//! Repair of what others deleted.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,13 +21,13 @@ use super::{
     watch::{Watch, from_to},
 };
 
-/// How many Secrets are deleted, and how many lists are cleared.
+/// The most Secrets that are deleted, and the most lists that are cleared.
 const MOST: usize = 200;
 
-/// How many are taken away at a time.
+/// Number of removals in flight at once.
 const AT_A_TIME: usize = 16;
 
-/// When each call of a namespace returned.
+/// When each namespace's removal returned.
 type Returned = HashMap<String, Instant>;
 
 impl Bench {
@@ -37,7 +37,7 @@ impl Bench {
             "\nDelete {count} Secrets and clear the lists of {count} ServiceAccounts, {AT_A_TIME} at a time"
         );
         let start = self.begin()?;
-        // The lists are those of other namespaces, where there are enough.
+        // The lists belong to other namespaces, where there are enough.
         let deletes: Vec<_> = (0..count).map(|index| self.covered.namespace(index).to_owned()).collect();
         let clears: Vec<_> =
             (count..2 * count).map(|index| self.covered.namespace(index).to_owned()).collect();
@@ -71,7 +71,7 @@ impl Bench {
     }
 }
 
-/// Sends all calls, and returns of each its place, its namespace and the moment in which it returned.
+/// Sends all calls, and returns for each its index, its namespace and when it returned.
 async fn take_away(
     transport: &Transport,
     calls: Vec<(String, Call)>,
@@ -93,7 +93,8 @@ async fn take_away(
     Ok(returned)
 }
 
-/// Waits until so many objects of a name went and came back; returns when each did, by namespace.
+/// Waits until this many objects of a name disappeared and came back, and returns when each did, by
+/// namespace.
 async fn until_back(watch: &mut Watch, name: &str, count: usize) -> anyhow::Result<Returned> {
     let (mut away, mut back) = (HashSet::new(), Returned::new());
     while back.len() < count {
@@ -101,7 +102,7 @@ async fn until_back(watch: &mut Watch, name: &str, count: usize) -> anyhow::Resu
         if seen.name != name {
             continue;
         }
-        let whole = seen.stands && (seen.bound || name == SECRET);
+        let whole = seen.exists && (seen.bound || name == SECRET);
         if !whole {
             away.insert(seen.namespace);
         } else if away.remove(&seen.namespace) {

@@ -1,4 +1,4 @@
-//! What was measured: said as each phase ends, and gathered in tables.
+//! The results: printed as each phase ends, and collected in tables.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// A figure that stands by itself.
+    /// Returns a row without a floor.
     pub(super) fn plain(job: &str, measured: String, reach: &str, met: bool) -> Row {
         Row {
             job: job.to_owned(),
@@ -30,12 +30,12 @@ impl Row {
         }
     }
 
-    /// A figure for which no goal was set.
+    /// Returns a row without a goal.
     pub(super) fn free(job: &str, measured: String) -> Row {
         Row { met: None, ..Row::plain(job, measured, "", true) }
     }
 
-    /// A time beside that of bare requests.
+    /// Returns a duration beside that of bare requests.
     pub(super) fn against(job: &str, took: Duration, floor: Duration, most: f64) -> Row {
         let ratio = ratio(took, floor);
         Row {
@@ -48,7 +48,8 @@ impl Row {
         }
     }
 
-    /// A race window beside the create calls that open it; `most` is for p50 and p99, or there is no goal.
+    /// Returns a race window beside the create calls that open it; `most` is for p50 and p99, or there is no
+    /// goal.
     pub(super) fn race(job: &str, windows: &Spans, creates: &Spans, most: Option<(f64, f64)>) -> Row {
         let (middle, end) = (ratio(windows.p50(), creates.p50()), ratio(windows.p99(), creates.p99()));
         Row {
@@ -73,7 +74,7 @@ impl Row {
     }
 }
 
-/// What a phase cost.
+/// The cost of a phase.
 pub(super) struct Cost {
     /// The phase.
     pub(super) phase: String,
@@ -91,7 +92,7 @@ pub(super) struct Cost {
 
 /// Everything that was measured.
 pub(super) struct Report {
-    /// Under which conditions, as a sentence.
+    /// The conditions of the run, as a sentence.
     pub(super) conditions: String,
     rows: Vec<Row>,
     costs: Vec<Cost>,
@@ -113,7 +114,7 @@ impl Report {
         Report { conditions, rows: Vec::new(), costs: Vec::new() }
     }
 
-    /// Says and keeps a figure.
+    /// Prints and keeps a figure.
     pub(super) fn row(&mut self, row: Row) {
         let [job, measured, floor, ratio, reach, met] = row.cells();
         let mut line = format!("   {job}: {measured}");
@@ -126,7 +127,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Says and keeps what a phase cost.
+    /// Prints and keeps the cost of a phase.
     pub(super) fn cost(&mut self, cost: Cost) {
         println!("   requests: {}; at most {} writes at once", cost.requests, cost.requests.at_once);
         let waste = cost.requests.waste();
@@ -139,12 +140,12 @@ impl Report {
         self.costs.push(cost);
     }
 
-    /// The most memory that the controller held in any phase, in KiB.
+    /// Returns the most memory that the controller held in any phase, in KiB.
     pub(super) fn peak_rss_kib(&self) -> u64 {
         self.costs.iter().map(|cost| cost.peak_rss_kib).max().unwrap_or_default()
     }
 
-    /// The processor time of all phases.
+    /// Returns the processor time of all phases.
     pub(super) fn cpu(&self) -> Duration {
         self.costs.iter().map(|cost| cost.cpu).sum()
     }
@@ -169,7 +170,7 @@ impl Report {
         self.costs.iter().map(cells).collect()
     }
 
-    /// The figures as text with aligned columns; what each phase cost was said when it ended.
+    /// Returns the figures as text with aligned columns; what each phase cost was said when it ended.
     pub(super) fn text(&self) -> String {
         let rows: Vec<_> =
             std::iter::once(ROWS.map(str::to_owned)).chain(self.rows.iter().map(Row::cells)).collect();
@@ -189,7 +190,7 @@ impl Report {
         text
     }
 
-    /// Both tables in Markdown, as they stand in the README.
+    /// Returns both tables in Markdown, as the documentation shows them.
     pub(super) fn markdown(&self) -> String {
         let rows: Vec<_> = self.rows.iter().map(Row::cells).collect();
         let (figures, costs) = (table(&ROWS, &rows), table(&COSTS, &self.cost_rows()));
@@ -197,7 +198,7 @@ impl Report {
     }
 }
 
-/// A table in Markdown.
+/// Returns a table in Markdown.
 pub(crate) fn table<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> String {
     let mut text = format!("| {} |\n|{}\n", head.join(" | "), " --- |".repeat(N));
     for row in rows {
@@ -206,7 +207,7 @@ pub(crate) fn table<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> S
     text
 }
 
-/// An amount of memory.
+/// Formats an amount of memory.
 pub(crate) fn mebibytes(kib: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "the memory of a process is far below 2^53 KiB")]
     let mebibytes = kib as f64 / 1024.0;

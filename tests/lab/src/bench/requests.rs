@@ -1,4 +1,4 @@
-//! What the controller asked of the API server, from the audit log.
+//! The controller's requests to the API server, from the audit log.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,11 +12,11 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{CONTROLLER, NAMESPACE, spans::grouped};
 
-/// How long a client must have written nothing to be called at rest. The product reports its status a while after
-/// the work is done.
+/// A client is at rest when it has written nothing for this long. The product reports its status a while
+/// after the work is done.
 const QUIET: Duration = Duration::from_secs(4);
 
-/// A client that has not come to rest by then never will.
+/// A client that is not at rest by then never will be.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The requests of one phase.
@@ -25,18 +25,18 @@ pub(super) struct Requests {
     refused: BTreeMap<String, usize>,
     /// All of them.
     pub(super) total: usize,
-    /// Those that change what the cluster stores.
+    /// Requests that change what the cluster stores.
     pub(super) writes: usize,
-    /// Those of them that write Secrets of tenants and ServiceAccounts.
+    /// Writes of tenants' Secrets and ServiceAccounts.
     pub(super) served: usize,
-    /// Those of these that write an object again.
+    /// Writes of an object that was written before.
     pub(super) again: usize,
-    /// The most writes that were under way at once: the floor has 16.
+    /// The most writes in flight at once; the floor has 16.
     pub(super) at_once: usize,
 }
 
 impl Requests {
-    /// Those of the controller since a mark.
+    /// Returns the controller's requests since a mark.
     pub(super) fn since(plane: &Plane, mark: Mark) -> anyhow::Result<Requests> {
         Ok(Requests::of(&plane.audit().since(mark)?.by_service_account(NAMESPACE, CONTROLLER)))
     }
@@ -58,7 +58,7 @@ impl Requests {
             if event.request_uri.contains("dryRun=") {
                 what.push_str(" (dry run)");
             }
-            // A watch that ends because its own end has come answers 200 as well.
+            // A watch that ends on time answers 200 as well.
             if event.code >= 400 && !event.request_uri.contains("dryRun=") {
                 *requests.refused.entry(format!("{what} {}", event.code)).or_default() += 1;
             }
@@ -79,7 +79,7 @@ impl Requests {
         requests
     }
 
-    /// What was refused, and what was written twice; empty if nothing was.
+    /// Describes refused and repeated writes; empty if there were none.
     pub(super) fn waste(&self) -> String {
         let mut waste = listed(&self.refused);
         if self.again > 0 {
@@ -105,8 +105,8 @@ fn listed(counts: &BTreeMap<String, usize>) -> String {
     each.join(", ")
 }
 
-/// The most intervals that overlap, from the moments in which one begins (`true`) or ends. Of two at the same moment
-/// the end comes first.
+/// Returns the most intervals that overlap, from the moments in which one begins (`true`) or ends. Of two at
+/// the same moment the end comes first.
 fn most_at_once(mut moments: Vec<(Timestamp, bool)>) -> usize {
     moments.sort_unstable();
     let (mut now, mut most) = (0_usize, 0);
@@ -117,12 +117,13 @@ fn most_at_once(mut moments: Vec<(Timestamp, bool)>) -> usize {
     most
 }
 
-/// Whether a request changes what the cluster stores. A review of one's own rights is a POST, and stores nothing.
+/// Returns whether a request changes what the cluster stores. A review of one's own rights is a POST, and
+/// stores nothing.
 fn changes(event: &AuditEvent) -> bool {
     event.is_write() && event.api_group != "authorization.k8s.io"
 }
 
-/// Who is waited for.
+/// The client to wait for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Who {
     /// The product.
@@ -140,7 +141,7 @@ impl Who {
     }
 }
 
-/// Waits until somebody has written nothing for a while; returns when it came to rest.
+/// Waits until a client has written nothing for a while, and returns when it came to rest.
 pub(crate) async fn until_at_rest(plane: &Plane, who: Who) -> anyhow::Result<Instant> {
     let audit = plane.audit();
     let mut mark = audit.mark()?;

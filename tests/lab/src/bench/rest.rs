@@ -1,10 +1,10 @@
-//! Nothing happens: at rest, and across a restart.
+//! Rest: nothing is written while nothing happens, nor across a restart.
 
 use std::time::{Duration, Instant};
 
 use super::{Bench, PATIENCE, report::Row, spans::seconds};
 
-/// How long rest is watched.
+/// How long the idle cluster is watched.
 const REST: Duration = Duration::from_secs(30);
 
 /// How long a restarted controller is watched after it is ready.

@@ -1,4 +1,4 @@
-//! Learns from one namespace what the product's Secret looks like, so that the floor writes the same, and leaves
+//! Learns the shape of the product's Secret from one namespace, so that the floor writes the same. Leaves
 //! everything as it was.
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::{
 
 const SCOUT: &str = "scout";
 
-/// Where bindings are.
+/// The API path of bindings.
 pub(crate) const BINDINGS: &str = "/apis/acrcredential.dev/v1alpha1/acrcredentialbindings";
 
 /// The Secret in which the product keeps tokens across restarts.
@@ -28,7 +28,7 @@ const CACHE: &str = "acr-credential-cache";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A binding with two registries for all ServiceAccounts of some namespaces.
+/// Returns a binding with two registries for all ServiceAccounts of some namespaces.
 pub(super) fn binding(name: &str, namespaces: &str) -> Call {
     let object = json!({
         "apiVersion": "acrcredential.dev/v1alpha1",
@@ -46,14 +46,14 @@ pub(super) fn binding(name: &str, namespaces: &str) -> Call {
     Call::create(BINDINGS, &object)
 }
 
-/// A patch of the binding that asks for fresh tokens.
+/// Returns a patch of the binding that asks for fresh tokens.
 pub(super) fn refresh(name: &str, value: &str) -> Call {
     let annotations: Value = json!({ "acrcredential.dev/refresh-at": value });
     Call::merge(&format!("{BINDINGS}/{name}"), &json!({ "metadata": { "annotations": annotations } }))
 }
 
-/// Runs the controller for one namespace. It is stopped when this returns, and nothing is left of what it made:
-/// neither the Secret nor the tokens that it kept.
+/// Runs the controller for one namespace. Stops it and deletes what it created before returning: the Secret
+/// and the cached tokens.
 pub(super) async fn learn(
     plane: &Plane,
     controller: &Controller,
@@ -64,15 +64,15 @@ pub(super) async fn learn(
     controller.until_ready(PATIENCE).await?;
     create_namespace(SCOUT).send(&client).await?;
     binding(SCOUT, SCOUT).send(&client).await?;
-    let made = secrets.find(|seen| seen.namespace == SCOUT && seen.stands);
-    tokio::time::timeout(PATIENCE, made).await.context("no Secret came")??;
+    let made = secrets.find(|seen| seen.namespace == SCOUT && seen.exists);
+    tokio::time::timeout(PATIENCE, made).await.context("no Secret was created")??;
     until_at_rest(plane, Who::Controller).await?;
     let api: Api<Secret> = Api::namespaced(client.clone(), SCOUT);
     let template = Template::of(&api.get(SECRET).await?)?;
 
     Call::delete(format!("{BINDINGS}/{SCOUT}")).send(&client).await?;
-    let gone = secrets.find(|seen| seen.namespace == SCOUT && !seen.stands);
-    tokio::time::timeout(PATIENCE, gone).await.context("the Secret did not go")??;
+    let gone = secrets.find(|seen| seen.namespace == SCOUT && !seen.exists);
+    tokio::time::timeout(PATIENCE, gone).await.context("the Secret was not deleted")??;
     until_at_rest(plane, Who::Controller).await?;
     controller.terminate(PATIENCE).await?;
     Call::delete(secret_path(NAMESPACE, CACHE)).send(&client).await?;

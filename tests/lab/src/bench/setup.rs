@@ -1,4 +1,4 @@
-//! What stands before anything is measured.
+//! The setup before the measurements.
 
 use std::{
     path::{Path, PathBuf},
@@ -24,15 +24,15 @@ use super::{
     watch::Watch,
 };
 
-/// What is installed.
+/// The manifests to install.
 pub(crate) const MANIFESTS: [&str; 4] =
     ["crds", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
 
-/// How often each transport is tried, after once to warm it up.
+/// Number of measured attempts of each transport, after one to warm it up.
 const ROUNDS: usize = 3;
 
 impl Bench {
-    /// Installs, learns and creates everything; the controller is stopped when this returns.
+    /// Installs, learns and creates everything. The controller is stopped when this returns.
     pub(super) async fn set_up(args: &Args, binary: PathBuf, plane: Plane) -> anyhow::Result<Bench> {
         let (namespaces, samples) = (args.namespaces as usize, args.samples as usize);
         let cloud = Cloud::start(CloudConfig::demo()).await?;
@@ -86,7 +86,7 @@ impl Bench {
     }
 }
 
-/// Tries each transport on the same namespaces in turn, and takes that which is the fastest in sum.
+/// Measures each transport on the same namespaces in turn, and returns the fastest in total.
 async fn fastest(plane: &Plane, mut probe: Group, template: &Template) -> anyhow::Result<Transport> {
     let mut tried = Vec::new();
     for kind in Kind::ALL {

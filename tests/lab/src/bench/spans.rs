@@ -1,8 +1,8 @@
-//! Lengths of time: their percentiles, and how they are written.
+//! Durations: their percentiles and their format.
 
 use std::time::Duration;
 
-/// The lengths of time that one thing took again and again.
+/// The durations of a repeated action.
 #[derive(Debug, Default)]
 pub(crate) struct Spans(Vec<Duration>);
 
@@ -15,7 +15,7 @@ impl Spans {
         self.0.len()
     }
 
-    /// The smallest span that so many per cent of all do not exceed; zero where there is none.
+    /// Returns the smallest duration that this percentage of all do not exceed; zero if there are none.
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
@@ -31,7 +31,7 @@ impl Spans {
         self.percentile(99)
     }
 
-    /// Both, as the tables have them.
+    /// Formats p50 and p99 as the tables show them.
     pub(super) fn both(&self) -> String {
         format!("{:.1} / {:.1} ms", millis(self.p50()), millis(self.p99()))
     }
@@ -47,17 +47,17 @@ fn millis(span: Duration) -> f64 {
     span.as_secs_f64() * 1000.0
 }
 
-/// A length in seconds.
+/// Formats a duration in seconds.
 pub(crate) fn seconds(span: Duration) -> String {
     format!("{:.2} s", span.as_secs_f64())
 }
 
-/// How often one length goes into another.
+/// Returns the ratio of two durations.
 pub(super) fn ratio(span: Duration, of: Duration) -> f64 {
     span.as_secs_f64() / of.as_secs_f64().max(f64::EPSILON)
 }
 
-/// A number as a reader would write it.
+/// Formats a number with its digits in groups of three.
 pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! How the bench talks to the API server: as fast as it is known to go, so that the floor is one.
+//! The bench's connections to the API server: the fastest known, so that the floor is a true floor.
 
 use std::path::Path;
 
@@ -20,15 +20,15 @@ use tower::{BoxError, ServiceBuilder};
 pub(crate) enum Kind {
     /// As many connections as there are requests at a time.
     Http1,
-    /// So many connections, each with many requests at a time.
+    /// This many connections, each with many requests at a time.
     Http2(usize),
 }
 
 impl Kind {
-    /// Those of which the fastest is the floor's.
+    /// The candidates for the floor's transport.
     pub(super) const ALL: [Kind; 3] = [Kind::Http1, Kind::Http2(1), Kind::Http2(4)];
 
-    /// How a reader would call it.
+    /// Returns the transport's name for readers.
     pub(super) fn name(self) -> String {
         match self {
             Kind::Http1 => "HTTP/1.1 with nodelay".to_owned(),
@@ -41,14 +41,14 @@ impl Kind {
 /// Clients of one kind, to be used in turn.
 #[derive(Clone)]
 pub(crate) struct Transport {
-    /// What it is.
+    /// The kind of the connections.
     pub(crate) kind: Kind,
     clients: Vec<Client>,
 }
 
 impl Transport {
-    /// Opens the connections. A pool that is asked for many requests before its first answer would make one
-    /// connection for each, with HTTP/2 too; so each client has one request behind it when this returns.
+    /// Opens the connections. A client that gets many requests before its first response would open one
+    /// connection for each, with HTTP/2 too. So each client has one request behind it when this returns.
     pub(crate) async fn open(kubeconfig: &Path, kind: Kind) -> anyhow::Result<Transport> {
         let config = read(kubeconfig).await?;
         let connections = match kind {
@@ -64,7 +64,7 @@ impl Transport {
         Ok(Transport { kind, clients })
     }
 
-    /// The client for a worker.
+    /// Returns the client for a worker.
     pub(crate) fn client(&self, worker: usize) -> Client {
         self.clients[worker % self.clients.len()].clone()
     }

@@ -1,4 +1,4 @@
-//! The bench's eyes: a raw watch that reads only what it needs, on a connection and a task of its own.
+//! The bench's watch: reads only what it needs, on a connection and a task of its own.
 
 use std::time::{Duration, Instant};
 
@@ -14,30 +14,30 @@ use tokio::{
 
 use super::SECRET;
 
-/// What was seen, and when.
+/// An observed state of an object, with its time.
 #[derive(Debug, Clone)]
-pub(super) struct Sighting {
+pub(super) struct Observation {
     /// The object's namespace.
     pub(super) namespace: String,
     /// The object's name.
     pub(super) name: String,
-    /// How often its spec was written.
+    /// The object's generation.
     pub(super) generation: i64,
-    /// The object's version.
+    /// The object's resource version.
     pub(super) version: String,
-    /// Whether the object stands.
-    pub(super) stands: bool,
+    /// Whether the object exists.
+    pub(super) exists: bool,
     /// Whether it is a ServiceAccount with our entry.
     pub(super) bound: bool,
-    /// When it was read off the wire.
+    /// When the event was read.
     pub(super) at: Instant,
 }
 
 /// A watch on one resource in all namespaces, from the moment of its opening.
 pub(super) struct Watch {
-    /// Where the API server serves it.
+    /// The resource's API path.
     path: &'static str,
-    sightings: UnboundedReceiver<anyhow::Result<Sighting>>,
+    sightings: UnboundedReceiver<anyhow::Result<Observation>>,
     task: JoinHandle<()>,
 }
 
@@ -68,11 +68,11 @@ struct Named {
 }
 
 impl Watch {
-    /// Opens a watch. `query` narrows it down: a field selector, or nothing.
+    /// Opens a watch. `query` narrows it down with a field selector, or is empty.
     pub(super) async fn open(client: Client, path: &'static str, query: &str) -> anyhow::Result<Watch> {
         let list = Request::get(format!("{path}?limit=1")).body(Vec::new())?;
         let version = client.request::<Slim>(list).await?.metadata.resource_version;
-        // An hour is more than a run takes; a watch that ends fails the run, since it would miss something.
+        // An hour is longer than any run. A watch that ends fails the run, since it would miss events.
         let uri = format!("{path}?watch=1&timeoutSeconds=3600&resourceVersion={version}{query}");
         let (sender, sightings) = mpsc::unbounded_channel();
         let request = Request::get(uri).body(Vec::new())?;
@@ -84,23 +84,26 @@ impl Watch {
         Ok(Watch { path, sightings, task })
     }
 
-    /// The next sighting.
-    pub(super) async fn next(&mut self) -> anyhow::Result<Sighting> {
+    /// Returns the next observation.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Observation> {
         self.sightings.recv().await.with_context(|| format!("the watch on {} is over", self.path))?
     }
 
-    /// The next one that `wanted` says yes to.
-    pub(super) async fn find(&mut self, wanted: impl Fn(&Sighting) -> bool) -> anyhow::Result<Sighting> {
+    /// Returns the next observation that `wanted` accepts.
+    pub(super) async fn find(
+        &mut self,
+        wanted: impl Fn(&Observation) -> bool,
+    ) -> anyhow::Result<Observation> {
         loop {
-            let sighting = self.next().await?;
-            if wanted(&sighting) {
-                return Ok(sighting);
+            let observation = self.next().await?;
+            if wanted(&observation) {
+                return Ok(observation);
             }
         }
     }
 
-    /// Takes what was seen since, without waiting for more.
-    pub(super) fn drain(&mut self) -> anyhow::Result<Vec<Sighting>> {
+    /// Takes what was observed so far, without waiting for more.
+    pub(super) fn drain(&mut self) -> anyhow::Result<Vec<Observation>> {
         std::iter::from_fn(|| self.sightings.try_recv().ok()).collect()
     }
 }
@@ -114,12 +117,12 @@ impl Drop for Watch {
 async fn watch(
     client: Client,
     request: Request<Vec<u8>>,
-    sender: &UnboundedSender<anyhow::Result<Sighting>>,
+    sender: &UnboundedSender<anyhow::Result<Observation>>,
 ) -> anyhow::Result<()> {
     let mut events = Box::pin(client.request_events::<Slim>(request).await?);
     while let Some(event) = events.try_next().await? {
         let at = Instant::now();
-        let (object, stands) = match event {
+        let (object, exists) = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, true),
             WatchEvent::Deleted(object) => (object, false),
             WatchEvent::Bookmark(_) => continue,
@@ -127,14 +130,14 @@ async fn watch(
         };
         let bound = object.image_pull_secrets.iter().any(|entry| entry.name == SECRET);
         let Metadata { namespace, name, generation, resource_version: version } = object.metadata;
-        if sender.send(Ok(Sighting { namespace, name, generation, version, stands, bound, at })).is_err() {
+        if sender.send(Ok(Observation { namespace, name, generation, version, exists, bound, at })).is_err() {
             return Ok(());
         }
     }
     Ok(())
 }
 
-/// The time from one moment to another; none if the other came first.
+/// Returns the time from one moment to another, or `None` if the other came first.
 pub(super) fn from_to(from: Instant, to: Instant) -> Duration {
     to.saturating_duration_since(from)
 }

@@ -39,7 +39,7 @@ pub(super) struct Canonical<'a> {
 }
 
 impl Canonical<'_> {
-    /// The canonical request.
+    /// Returns the canonical request.
     pub(super) fn text(&self) -> String {
         let block: String = self.headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
         let path = if self.path.is_empty() { "/" } else { self.path };
@@ -55,7 +55,7 @@ impl Canonical<'_> {
     }
 }
 
-/// The names joined as `SignedHeaders` has them.
+/// Returns the names joined as `SignedHeaders` has them.
 pub(super) fn signed_names(headers: &Pairs) -> String {
     headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";")
 }
@@ -109,7 +109,7 @@ impl Authorization {
         if ours == self.signature { Ok(()) } else { Err(NO_MATCH.to_owned()) }
     }
 
-    /// The first header that should have been signed and was not.
+    /// Returns the first header that should have been signed and was not.
     fn uncovered(&self, request: &Request) -> Option<String> {
         let sent = request.headers.keys().map(HeaderName::as_str);
         let present = sent.filter(|name| name.starts_with("x-acs-") || *name == "content-type");
@@ -117,7 +117,8 @@ impl Authorization {
         needed.find(|name| !self.signed_headers.iter().any(|signed| signed == name)).map(str::to_owned)
     }
 
-    /// The signed headers with their values; `None` if one was not sent, or the list is unsorted or repeats.
+    /// Returns the signed headers with their values; `None` if one was not sent, or the list is unsorted or
+    /// repeats.
     fn headers(&self, request: &Request) -> Option<Pairs> {
         if !self.signed_headers.is_sorted_by(|left, right| left < right) {
             return None;

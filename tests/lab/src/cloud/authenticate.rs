@@ -141,7 +141,7 @@ impl Signed {
     }
 }
 
-/// The secret of a key, and the one that it speaks for.
+/// Returns the secret of a key, and the one that it speaks for.
 fn find_key(access_key_id: &str, state: &State) -> Result<(String, Caller), Refusal> {
     if let Some(session) = state.vault.session(access_key_id) {
         let caller = Caller { identity: session.identity.clone(), expires: Some(session.expires) };

@@ -18,7 +18,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// The cloud's present.
+    /// Returns the cloud's present.
     #[expect(
         clippy::disallowed_methods,
         reason = "the simulated cloud is a party of its own with its own clock"
@@ -34,17 +34,17 @@ impl Clock {
     }
 }
 
-/// A length of time in milliseconds.
+/// Returns a length of time in milliseconds.
 pub(super) fn millis(length: Duration) -> Millis {
     Millis::try_from(length.as_millis()).unwrap_or(Millis::MAX)
 }
 
-/// `2024-11-08T09:44:50Z`, the form of `Expiration` and `x-acs-date`.
+/// Returns `2024-11-08T09:44:50Z`, the form of `Expiration` and `x-acs-date`.
 pub(super) fn iso8601(at: Millis) -> String {
     text(at, "%Y-%m-%dT%H:%M:%SZ")
 }
 
-/// `Fri, 08 Nov 2024 09:44:50 GMT`, the form of HTTP's `Date`.
+/// Returns `Fri, 08 Nov 2024 09:44:50 GMT`, the form of HTTP's `Date`.
 pub(super) fn http_date(at: Millis) -> String {
     text(at, "%a, %d %b %Y %H:%M:%S GMT")
 }

@@ -38,7 +38,7 @@ pub(super) fn get_authorization_token(asked: &Asked<'_>, state: &mut State) -> R
     }))
 }
 
-/// An hour with a long-lived key, else until the session that asks ends. The rule of both editions.
+/// Returns an hour with a long-lived key, else until the session that asks ends. The rule of both editions.
 pub(super) fn token_expiry(asked: &Asked<'_>, world: &World) -> Millis {
     let lifetimes = &world.lifetimes;
     let natural = asked.caller.expires.unwrap_or(asked.now + millis(lifetimes.registry_token));
@@ -89,8 +89,8 @@ fn written(endpoint: &Endpoint, summary: bool) -> Value {
     item
 }
 
-/// The instance, if the caller has the right and it stands in this region under the caller's account. Rights
-/// come first: one without any learns nothing about which instances exist.
+/// Returns the instance, if the caller has the right and it stands in this region under the caller's account.
+/// Rights come first: one without any learns nothing about which instances exist.
 fn find<'w>(asked: &Asked<'_>, world: &'w World, action: &str, id: &str) -> Result<&'w Instance, Refusal> {
     let identity = &asked.caller.identity;
     if !identity.may(action, world) {

@@ -69,7 +69,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// A short name for the record.
+    /// Returns a short name for the record.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Throttle { .. } => "Throttle",
@@ -87,7 +87,7 @@ impl FaultKind {
         }
     }
 
-    /// The refusal that takes the place of the work.
+    /// Returns the refusal that takes the place of the work.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Throttle { retry_after_ms } => Some(Refusal::throttled(*retry_after_ms)),
@@ -163,7 +163,7 @@ impl Faults {
         self.standing.clear();
     }
 
-    /// The fault that befalls this request, counted down.
+    /// Returns the fault that befalls this request, counted down.
     pub(super) fn take(&mut self, action: &str, instance: Option<&str>) -> Option<FaultKind> {
         let (_, fault) = self.standing.iter_mut().find(|(_, fault)| {
             let meant = fault.action == "*" || fault.action == action;

@@ -37,7 +37,7 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// `AccessDeniedDetail`, by which a client can say whose permission is missing.
+    /// Returns `AccessDeniedDetail`, by which a client can say whose permission is missing.
     pub(super) fn denied(&self, action: &str, policy_type: &str) -> Value {
         let (principal_type, display_name) = self.caller.identity.principal();
         json!({

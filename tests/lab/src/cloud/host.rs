@@ -13,7 +13,7 @@ pub(super) enum Product {
 }
 
 impl Product {
-    /// The name that its host names begin with.
+    /// Returns the name that its host names begin with.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Cr => "cr",

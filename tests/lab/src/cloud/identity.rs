@@ -20,29 +20,29 @@ enum Kind {
 }
 
 impl Identity {
-    /// An account itself.
+    /// Returns an account itself.
     pub(super) fn root(account: &str) -> Self {
         Self { account: account.to_owned(), kind: Kind::Root }
     }
 
-    /// A RAM user.
+    /// Returns a RAM user.
     pub(super) fn user(account: &str, name: &str) -> Self {
         Self { account: account.to_owned(), kind: Kind::User(name.to_owned()) }
     }
 
-    /// A session of a RAM role.
+    /// Returns a session of a RAM role.
     pub(super) fn role(account: &str, name: &str, session: &str) -> Self {
         let kind = Kind::Role { name: name.to_owned(), session: session.to_owned() };
         Self { account: account.to_owned(), kind }
     }
 
-    /// Whether this is an account's own key.
+    /// Returns whether this is an account's own key.
     pub(super) fn is_root(&self) -> bool {
         self.kind == Kind::Root
     }
 
-    /// Whether a policy lets it do this now. A session asks its role's present policy, so a right that is taken
-    /// away is gone at once, and a deleted role can do nothing.
+    /// Returns whether a policy lets it do this now. A session asks its role's present policy, so a right
+    /// that is taken away is gone at once, and a deleted role can do nothing.
     pub(super) fn may(&self, action: &str, world: &World) -> bool {
         let account = world.accounts.get(&self.account);
         let policy = match &self.kind {
@@ -53,13 +53,13 @@ impl Identity {
         policy.is_some_and(|policy| allows(policy, action))
     }
 
-    /// Whether a trust policy's principal means this identity: itself, or its whole account.
+    /// Returns whether a trust policy's principal means this identity: itself, or its whole account.
     pub(super) fn is_meant_by(&self, principal: &str) -> bool {
         principal == format!("acs:ram::{}:root", self.account)
             || principal == format!("acs:ram::{}:{self}", self.account)
     }
 
-    /// `AuthPrincipalType` and `AuthPrincipalDisplayName` of an `AccessDeniedDetail`.
+    /// Returns `AuthPrincipalType` and `AuthPrincipalDisplayName` of an `AccessDeniedDetail`.
     pub(super) fn principal(&self) -> (&'static str, String) {
         match &self.kind {
             Kind::Root => ("Account", self.account.clone()),

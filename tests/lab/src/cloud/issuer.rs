@@ -25,7 +25,7 @@ impl OidcIssuer {
         Ok(Self { key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?, kid: random(16) })
     }
 
-    /// The key set that tokens are checked with.
+    /// Returns the key set that tokens are checked with.
     pub fn jwks(&self) -> Value {
         // An uncompressed point: one byte that says so, then both coordinates, of 32 bytes each.
         let (x, y) = self.key.public_key().as_ref()[1..].split_at(32);
@@ -36,7 +36,7 @@ impl OidcIssuer {
         json!({ "keys": [key] })
     }
 
-    /// A token that says this, be it right or wrong.
+    /// Returns a token that says this, be it right or wrong.
     ///
     /// # Errors
     /// If the machine has no randomness to give.

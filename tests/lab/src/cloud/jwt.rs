@@ -69,7 +69,7 @@ impl<'a> Jwt<'a> {
         })
     }
 
-    /// Whether one of these keys signed it. A token that names its key is held against no other.
+    /// Returns whether one of these keys signed it. A token that names its key is held against no other.
     pub(super) fn is_signed_by(&self, jwks: &Value) -> bool {
         let keys = jwks["keys"].as_array().map(Vec::as_slice).unwrap_or_default();
         let mut meant = keys.iter().filter(|key| match &self.header.kid {
@@ -79,8 +79,8 @@ impl<'a> Jwt<'a> {
         meant.any(|key| self.is_signed_with(key).unwrap_or(false))
     }
 
-    /// `None` if the key is of another kind than the token's algorithm asks for. `none` and the symmetric
-    /// algorithms are among those that no key fits.
+    /// Returns `None` if the key is of another kind than the token's algorithm asks for. `none` and the
+    /// symmetric algorithms are among those that no key fits.
     fn is_signed_with(&self, key: &Value) -> Option<bool> {
         let field = |name: &str| key[name].as_str();
         let number = |name: &str| decoded(field(name)?);

@@ -19,7 +19,7 @@ const ACCOUNT: &str = "/latest/meta-data/owner-account-id";
 /// The longest life of a metadata token, in seconds.
 const LONGEST_TOKEN_LIFE: i64 = 21_600;
 
-/// The name under which a path is recorded and faults are set.
+/// Returns the name under which a path is recorded and faults are set.
 pub(super) fn action(path: &str) -> &'static str {
     match path {
         TOKEN => "IMDS:token",
@@ -96,7 +96,8 @@ fn credentials(role: &str, state: &mut State, now: Millis) -> Reply {
     }))
 }
 
-/// The session that the node holds, renewed when it is near its end; `None` if the role does not exist.
+/// Returns the session that the node holds, renewed when it is near its end; `None` if the role does not
+/// exist.
 fn node_session(role: &str, state: &mut State, now: Millis) -> Option<Session> {
     let world = &state.world;
     let life = millis(world.node.credentials_life);

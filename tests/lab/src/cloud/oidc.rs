@@ -95,7 +95,7 @@ fn find_provider<'w>(arn: &str, world: &'w World) -> Option<&'w OidcProvider> {
     world.accounts.get(account)?.oidc_providers.get(name)
 }
 
-/// A condition on a key that OIDC tokens have no value for holds for none of them.
+/// Returns a condition on a key that OIDC tokens have no value for holds for none of them.
 fn is_trusted(bearer: &Bearer<'_>, role: &Role) -> bool {
     let claims = &bearer.claims;
     let values = |key: &str| match key {

@@ -36,7 +36,7 @@ pub(super) fn get_authorization_token(asked: &Asked<'_>, state: &mut State) -> R
     }))
 }
 
-/// Whether a registry, if it is one of this edition, stands and takes tokens at all.
+/// Returns whether a registry, if it is one of this edition, stands and takes tokens at all.
 pub(super) fn stands(registry: &Registry, world: &World) -> bool {
     match registry {
         Registry::Instance(_) => true,

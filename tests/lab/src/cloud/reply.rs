@@ -54,7 +54,7 @@ pub(super) enum Style {
 }
 
 impl Style {
-    /// The names within `AccessDeniedDetail` are the same in both.
+    /// Returns the names within `AccessDeniedDetail` are the same in both.
     fn spell(self, body: Map<String, Value>) -> Value {
         match self {
             Self::Rpc => Value::Object(body),
@@ -90,13 +90,13 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// An HTTP error.
+    /// Returns an HTTP error.
     pub(super) fn new(status: u16, code: impl Into<String>, message: impl Into<String>) -> Self {
         let (code, message) = (code.into(), message.into());
         Self { status, code, message, detail: None, retry_after_ms: None, form: Form::HttpError }
     }
 
-    /// A refusal under a status of success, which clients of ACR have to expect.
+    /// Returns a refusal under a status of success, which clients of ACR have to expect.
     pub(super) fn not_success(code: impl Into<String>) -> Self {
         Self { form: Form::NotSuccess, ..Self::new(200, code, "") }
     }
@@ -127,7 +127,7 @@ impl Refusal {
         Self { detail: Some(detail), ..self }
     }
 
-    /// The reply of an OpenAPI gateway.
+    /// Returns the reply of an OpenAPI gateway.
     pub(super) fn into_reply(self, request_id: &str, host: &str, style: Style) -> Reply {
         let mut body = Map::new();
         let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
@@ -151,7 +151,8 @@ impl Refusal {
         Reply { status: self.status, code: self.code, headers, content_type: JSON, body: body.to_string() }
     }
 
-    /// The reply of the metadata service, which speaks plain text but for the credentials' own `Code`.
+    /// Returns the reply of the metadata service, which speaks plain text but for the credentials' own
+    /// `Code`.
     pub(super) fn into_metadata_reply(self) -> Reply {
         let body = match self.form {
             Form::NotSuccess => json!({ "Code": self.code }).to_string(),

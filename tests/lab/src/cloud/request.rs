@@ -51,27 +51,28 @@ impl Request {
         Self { method, path, host, query, form, headers: head.headers, body }
     }
 
-    /// A header's value, trimmed; repeated ones joined with commas, as ACS3 signs them.
+    /// Returns a header's value, trimmed; repeated ones joined with commas, as ACS3 signs them.
     pub(super) fn header(&self, name: &str) -> Option<String> {
         joined(&self.headers, name)
     }
 
-    /// A parameter from the query or the form. The SDKs differ in where they put them, so the cloud reads both.
+    /// Returns a parameter from the query or the form. The SDKs differ in where they put them, so the cloud
+    /// reads both.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// A parameter without which the action cannot work; an empty one is a missing one.
+    /// Returns a parameter without which the action cannot work; an empty one is a missing one.
     pub(super) fn required(&self, name: &str) -> Result<&str, Refusal> {
         self.parameter(name).filter(|value| !value.is_empty()).ok_or_else(|| Refusal::missing(name))
     }
 
-    /// Every parameter, those of the query first.
+    /// Returns every parameter, those of the query first.
     pub(super) fn parameters(&self) -> impl Iterator<Item = &(String, String)> {
         self.query.iter().chain(&self.form)
     }
 
-    /// `Action` and `Version`: headers under ACS3, parameters in the old RPC form.
+    /// Returns `Action` and `Version`: headers under ACS3, parameters in the old RPC form.
     pub(super) fn named(&self, header: &str, parameter: &str) -> String {
         self.header(header).or_else(|| self.parameter(parameter).map(str::to_owned)).unwrap_or_default()
     }
@@ -131,7 +132,7 @@ pub(super) fn encode(plain: &str) -> String {
     written
 }
 
-/// `a=1&b=2`, sorted by the plain name, then by value, both sides encoded; an empty value stays `a=`.
+/// Returns `a=1&b=2`, sorted by the plain name, then by value, both sides encoded; an empty value stays `a=`.
 pub(super) fn canonical_query<'a>(pairs: impl IntoIterator<Item = &'a (String, String)>) -> String {
     let mut pairs: Vec<_> = pairs.into_iter().collect();
     pairs.sort();

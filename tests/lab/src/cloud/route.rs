@@ -71,7 +71,7 @@ impl Route {
         Self { product, version, name, path: "/", methods: &["GET", "POST"], recorded: name, entry }
     }
 
-    /// The route that a request's action and version name at the place where it arrived.
+    /// Returns the route that a request's action and version name at the place where it arrived.
     pub(super) fn find(request: &Request, place: &Place) -> Result<&'static Self, Refusal> {
         let name = request.named("x-acs-action", "Action");
         let version = request.named("x-acs-version", "Version");

@@ -36,8 +36,8 @@ impl Shared {
         Self { clock: Clock::default(), state: Mutex::new(state), closing }
     }
 
-    /// The state, even after a test's closure panicked while it held the lock: it is data, and the next test of
-    /// the same cloud should not fail for that.
+    /// Returns the state, even after a test's closure panicked while it held the lock: it is data, and the
+    /// next test of the same cloud should not fail for that.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,7 +124,7 @@ fn truncated(mut reply: Reply) -> Response {
     response
 }
 
-/// A JSON object with one string of this many bytes, never held in memory as a whole.
+/// Returns a JSON object with one string of this many bytes, never held in memory as a whole.
 fn huge(bytes: usize) -> Body {
     let chunks = (0..bytes.div_ceil(CHUNK)).map(move |index| CHUNK.min(bytes - index * CHUNK));
     let middle = stream::iter(chunks).map(|length| Bytes::from(vec![b'a'; length]));

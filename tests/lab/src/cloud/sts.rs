@@ -52,7 +52,7 @@ impl<'a> Wanted<'a> {
         Ok(Self { role_arn, account, role, session_name, duration })
     }
 
-    /// The role, if it exists.
+    /// Returns the role, if it exists.
     pub(super) fn role<'w>(&self, world: &'w World) -> Result<&'w Role, Refusal> {
         world.role(self.account, self.role).ok_or_else(|| {
             Refusal::new(404, "EntityNotExist.Role", format!("The role not exists: {}.", self.role_arn))
@@ -115,7 +115,7 @@ fn credentials(session: &Session) -> Value {
     })
 }
 
-/// A number's absence is the usual hour; what is no number is refused as one out of range is.
+/// Returns a number's absence is the usual hour; what is no number is refused as one out of range is.
 fn read_duration(request: &Request) -> Result<u32, Refusal> {
     match request.parameter("DurationSeconds") {
         None | Some("") => Ok(USUAL),
@@ -141,7 +141,7 @@ fn check_optional(request: &Request) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// An account's own key may not assume roles, whatever it may do otherwise.
+/// Returns an account's own key may not assume roles, whatever it may do otherwise.
 fn check_rights(asked: &Asked<'_>, world: &World) -> Result<(), Refusal> {
     let identity = &asked.caller.identity;
     if identity.is_root() {
@@ -158,8 +158,8 @@ fn no_permission(asked: &Asked<'_>, policy_type: &str) -> Refusal {
     Refusal::new(403, "NoPermission", message).with_detail(asked.denied("sts:AssumeRole", policy_type))
 }
 
-/// The documented message names the maximum as `1hr`; other whole hours are taken to read alike, and a maximum
-/// that is none in minutes, as the minimum does.
+/// Returns the documented message names the maximum as `1hr`; other whole hours are taken to read alike, and
+/// a maximum that is none in minutes, as the minimum does.
 fn bad_duration(max: u32) -> Refusal {
     let max = if max.is_multiple_of(3600) { format!("{}hr", max / 3600) } else { format!("{}min", max / 60) };
     invalid("DurationSeconds", format!("The Min/Max value of DurationSeconds is 15min/{max}."))

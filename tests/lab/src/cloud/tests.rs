@@ -35,7 +35,7 @@ struct Key {
 }
 
 impl Key {
-    /// The AccessKey of a demo user, whose name is in one account only.
+    /// Returns the AccessKey of a demo user, whose name is in one account only.
     fn of_user(cloud: &Cloud, name: &str) -> Self {
         let find = |world: &mut World| {
             let user = world.accounts.values().find_map(|account| account.users.get(name));
@@ -44,7 +44,7 @@ impl Key {
         Self::of(cloud.world(find))
     }
 
-    /// A new AccessKey of an account itself.
+    /// Returns a new AccessKey of an account itself.
     fn of_root(cloud: &Cloud, account: &str) -> Self {
         let key =
             AccessKey { id: format!("LTAI-root-{account}"), secret: random(30), status: KeyStatus::Active };
@@ -62,7 +62,7 @@ impl Key {
         Self { id: text("AccessKeyId"), secret: text("AccessKeySecret"), token: Some(text("SecurityToken")) }
     }
 
-    /// The node's credentials, by way of the metadata service.
+    /// Returns the node's credentials, by way of the metadata service.
     async fn of_node(cloud: &Cloud) -> Self {
         Self::read(&metadata::credentials(cloud).await)
     }
@@ -161,7 +161,7 @@ impl Ask {
         headers
     }
 
-    /// The headers to send, `authorization` last.
+    /// Returns the headers to send, `authorization` last.
     fn signed(&self) -> Pairs {
         self.signed_over(self.headers())
     }
@@ -209,7 +209,8 @@ impl Ask {
     }
 }
 
-/// A client that heeds neither the machine's proxy settings nor its certificates, which take long to read.
+/// Returns a client that heeds neither the machine's proxy settings nor its certificates, which take long to
+/// read.
 fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap()
 }

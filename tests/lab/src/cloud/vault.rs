@@ -88,12 +88,12 @@ impl Vault {
         session
     }
 
-    /// A session by its AccessKeyId, expired or not.
+    /// Returns a session by its AccessKeyId, expired or not.
     pub(super) fn session(&self, access_key_id: &str) -> Option<&Session> {
         self.sessions.get(access_key_id)
     }
 
-    /// Whether this security token was ever handed out.
+    /// Returns whether this security token was ever handed out.
     pub(super) fn knows_security_token(&self, token: &str) -> bool {
         self.sessions.values().any(|session| session.security_token == token)
     }
@@ -119,7 +119,7 @@ impl Vault {
         token
     }
 
-    /// Whether the metadata service accepts this token now.
+    /// Returns whether the metadata service accepts this token now.
     pub(super) fn knows_metadata_token(&self, token: &str, now: Millis) -> bool {
         self.metadata_tokens.get(token).is_some_and(|expires| now < *expires)
     }
@@ -129,7 +129,7 @@ impl Vault {
         self.secrets.insert(secret.to_owned());
     }
 
-    /// Every secret string ever handed out or configured.
+    /// Returns every secret string ever handed out or configured.
     pub(super) fn secrets(&self) -> Vec<String> {
         self.secrets.iter().cloned().collect()
     }

@@ -24,7 +24,7 @@ pub struct World {
     pub node: Node,
     /// How long credentials live.
     pub lifetimes: Lifetimes,
-    /// Answers on which no source could be found; see `alibaba-api.md`, "UNCONFIRMED".
+    /// Replies without a source: `docs/contributing/cloud-api.md`, "Undocumented behaviour".
     pub unconfirmed: Unconfirmed,
 }
 
@@ -124,7 +124,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A policy that allows these actions and nothing else.
+    /// Returns a policy that allows these actions and nothing else.
     pub fn allowing(actions: &[&str]) -> Self {
         Self { allow: actions.iter().map(ToString::to_string).collect() }
     }
@@ -260,17 +260,17 @@ pub enum ForeignInstance {
 }
 
 impl World {
-    /// A role, by account and name.
+    /// Returns a role, by account and name.
     pub fn role(&self, account: &str, name: &str) -> Option<&Role> {
         self.accounts.get(account)?.roles.get(name)
     }
 
-    /// A role to change, by account and name.
+    /// Returns a role to change, by account and name.
     pub fn role_mut(&mut self, account: &str, name: &str) -> Option<&mut Role> {
         self.accounts.get_mut(account)?.roles.get_mut(name)
     }
 
-    /// A user to change, by account and name.
+    /// Returns a user to change, by account and name.
     pub fn user_mut(&mut self, account: &str, name: &str) -> Option<&mut User> {
         self.accounts.get_mut(account)?.users.get_mut(name)
     }
@@ -293,7 +293,7 @@ impl World {
         arn
     }
 
-    /// Every AccessKey with the identity that it speaks for.
+    /// Returns every AccessKey with the identity that it speaks for.
     pub(super) fn keys(&self) -> impl Iterator<Item = (super::identity::Identity, &AccessKey)> {
         use super::identity::Identity;
         self.accounts.iter().flat_map(|(account, held)| {

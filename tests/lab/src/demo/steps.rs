@@ -21,7 +21,7 @@ use super::{
     view::{SECRET, bindings, is_bound, is_ready, milliseconds, pull_secret, registries, until},
 };
 
-/// How many ServiceAccounts are made to see how fast a new one is served.
+/// Number of ServiceAccounts that are created to measure how fast a new one is served.
 const NEWCOMERS: usize = 5;
 
 impl Demo {
@@ -30,7 +30,7 @@ impl Demo {
         println!("   $ acr-credential-controller --region=cn-hangzhou …");
         println!("   It is ready: {}/readyz answers 200.", self.controller.address());
 
-        self.script.step("Ask for credentials, once by the typed API and once by the ConfigMap of old");
+        self.script.step("Ask for credentials, once by the typed API and once by the legacy ConfigMap");
         for namespace in ["team-a-web", "team-a-api", "other"] {
             self.show(&["create", "namespace", namespace]).await?;
         }
@@ -47,7 +47,7 @@ impl Demo {
             ["get", "secrets", "--field-selector", "metadata.name=acr-credential-secret-aggregation"];
         self.show(&[&accounts[..], &["--all-namespaces"]].concat()).await?;
 
-        self.script.step("Every ServiceAccount that is meant pulls with it, and no other");
+        self.script.step("Only the selected ServiceAccounts pull with it");
         self.service_accounts_are_bound().await?;
 
         self.script.step("Every documented way to a credential, side by side");
@@ -68,10 +68,10 @@ impl Demo {
             let what = format!("the binding {name} is ready");
             let binding = until(bindings(self.plane.client()), name, &what, is_ready).await?;
             for registry in registries(&binding) {
-                let expires: Timestamp = registry.expires_at.parse().context("no time of expiry")?;
-                ensure!(expires > now(), "the credential of {} is no good at birth", registry.registry);
+                let expires: Timestamp = registry.expires_at.parse().context("the expiry time is missing")?;
+                ensure!(expires > now(), "the credential of {} has expired already", registry.registry);
                 let identity = registry.identity;
-                println!("   {name}: {} as {identity}, good until {expires:.0}", registry.registry);
+                println!("   {name}: {} as {identity}, valid until {expires:.0}", registry.registry);
             }
         }
         self.show(&["get", "acrcredentialbindings"]).await
@@ -85,9 +85,9 @@ impl Demo {
         Ok(secret)
     }
 
-    /// The cloud is asked, not the product, whether what stands in a Secret opens a registry.
+    /// Asks the cloud, not the product, whether a Secret's credentials open a registry.
     fn registry_takes(&self, namespace: &str, secret: &Secret) -> anyhow::Result<()> {
-        let content = pull_secret(secret).context("the Secret is not whole")?;
+        let content = pull_secret(secret).context("the Secret is incomplete")?;
         ensure!(!content.auths.is_empty(), "the Secret in {namespace} names no registry");
         let instances = self.cloud.world(|world| world.instances.keys().cloned().collect::<Vec<String>>());
         for (domain, login) in content.auths {
@@ -115,16 +115,19 @@ impl Demo {
         let other: Api<ServiceAccount> = Api::namespaced(self.plane.client(), "other");
         let account =
             other.get_opt("default").await?.context("the namespace `other` has no ServiceAccount yet")?;
-        ensure!(account.image_pull_secrets.is_none(), "other/default was never meant");
+        ensure!(account.image_pull_secrets.is_none(), "other/default is not selected, but has an entry");
         let secrets: Api<Secret> = Api::namespaced(self.plane.client(), "other");
-        ensure!(secrets.get_opt(SECRET).await?.is_none(), "the namespace `other` was never meant");
+        ensure!(
+            secrets.get_opt(SECRET).await?.is_none(),
+            "the namespace `other` is not selected, but has a Secret"
+        );
         Ok(())
     }
 
     async fn newcomers_are_served(&self) -> anyhow::Result<()> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.plane.client(), "team-a-web");
         let version = accounts.list(&ListParams::default()).await?.metadata.resource_version;
-        let version = version.context("a list without a version")?;
+        let version = version.context("the list has no resource version")?;
         let mut watch = accounts.watch(&WatchParams::default(), &version).await?.boxed();
         let mut spans = Vec::new();
         for number in 1..=NEWCOMERS {
@@ -172,7 +175,7 @@ impl Demo {
         let after =
             until(secrets, SECRET, "the Secret has a new token", |now| now.data != before.data).await?;
         let took = milliseconds(asked.elapsed());
-        ensure!(after.metadata.uid == before.metadata.uid, "the Secret was made anew");
+        ensure!(after.metadata.uid == before.metadata.uid, "the Secret was recreated");
         let uid = after.metadata.uid.as_deref().unwrap_or_default();
         println!("   New content after {took}, in the same object: uid {uid}.");
         self.registry_takes("team-a-web", &after)
@@ -194,11 +197,11 @@ impl Demo {
         self.keeps_its_secrets()
     }
 
-    /// What the cloud ever handed out is looked for in what the controller said.
+    /// Searches the controller's log for everything that the cloud ever issued.
     fn keeps_its_secrets(&self) -> anyhow::Result<()> {
         let log = self.controller.log();
-        let told = self.cloud.secrets().iter().filter(|secret| log.contains(secret.as_str())).count();
-        ensure!(told == 0, "the controller's log has {told} secrets in it");
+        let leaked = self.cloud.secrets().iter().filter(|secret| log.contains(secret.as_str())).count();
+        ensure!(leaked == 0, "the controller's log holds secrets: {leaked}");
         println!("   None of the keys and tokens is in its log.");
         Ok(())
     }
@@ -209,7 +212,7 @@ fn counts(counts: &BTreeMap<String, usize>) -> String {
     each.join(", ")
 }
 
-#[allow(clippy::disallowed_methods, reason = "the demonstration is read by somebody's watch")]
+#[allow(clippy::disallowed_methods, reason = "the demonstration compares expiry times with the wall clock")]
 fn now() -> Timestamp {
     Timestamp::now()
 }

@@ -1,4 +1,4 @@
-//! What the demonstration sees of the cluster, read as any client would read it.
+//! The demonstration's view of the cluster, read as any client would read it.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ use super::STEP_TIMEOUT;
 /// The name that the product's Secret has in every namespace.
 pub(super) const SECRET: &str = "acr-credential-secret-aggregation";
 
-/// The bindings, without their type: the lab shares no code with the product.
+/// Returns the API of bindings, untyped: the lab shares no code with the product.
 pub(super) fn bindings(client: Client) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("acrcredential.dev", "v1alpha1", "AcrCredentialBinding");
     Api::all_with(client, &ApiResource::from_gvk_with_plural(&kind, "acrcredentialbindings"))
 }
 
-/// Waits until an object is there and as it should be.
+/// Waits until an object exists and satisfies a condition.
 pub(super) async fn until<K>(
     api: Api<K>,
     name: &str,
@@ -43,7 +43,7 @@ where
         .with_context(|| format!("gone meanwhile: {name}"))
 }
 
-/// Whether a binding says `Ready=True` of the spec that it has now.
+/// Returns whether a binding reports `Ready=True` for its current spec.
 pub(super) fn is_ready(binding: &DynamicObject) -> bool {
     let status = &binding.data["status"];
     let conditions = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -51,7 +51,7 @@ pub(super) fn is_ready(binding: &DynamicObject) -> bool {
         && conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-/// A binding's registries, with what its status says of each.
+/// Returns a binding's registries, with their status.
 pub(super) fn registries(binding: &DynamicObject) -> Vec<RegistryStatus> {
     let entries = binding.data["status"]["registries"].as_array().cloned().unwrap_or_default();
     entries.into_iter().filter_map(|entry: Value| serde_json::from_value(entry).ok()).collect()
@@ -68,12 +68,12 @@ pub(super) struct RegistryStatus {
     pub(super) expires_at: String,
 }
 
-/// Whether a ServiceAccount has the product's entry, and once.
+/// Returns whether a ServiceAccount has the product's entry exactly once.
 pub(super) fn is_bound(account: &ServiceAccount) -> bool {
     account.image_pull_secrets.iter().flatten().filter(|entry| entry.name == SECRET).count() == 1
 }
 
-/// What a pull Secret says to a kubelet.
+/// The content of a pull Secret for a kubelet.
 #[derive(Deserialize)]
 pub(super) struct PullSecret {
     pub(super) auths: BTreeMap<String, Login>,
@@ -86,12 +86,12 @@ pub(super) struct Login {
     pub(super) password: String,
 }
 
-/// Reads a pull Secret; none if it is not whole.
+/// Reads a pull Secret; `None` if it is incomplete.
 pub(super) fn pull_secret(secret: &Secret) -> Option<PullSecret> {
     serde_json::from_slice(&secret.data.as_ref()?.get(".dockerconfigjson")?.0).ok()
 }
 
-/// A span in words that a reader can compare.
+/// Formats a duration in words that a reader can compare.
 pub(super) fn milliseconds(span: Duration) -> String {
     format!("{:.1} ms", span.as_secs_f64() * 1000.0)
 }

@@ -25,7 +25,7 @@ const WAYS: [(&str, &str, &str, &str); 6] = [
 
 impl Demo {
     pub(super) async fn every_way(&self) -> anyhow::Result<()> {
-        self.key_pair_stands().await?;
+        self.create_key_pair().await?;
         let namespaces: Api<Namespace> = Api::all(self.plane.client());
         for (.., namespace, _) in WAYS {
             let labels = BTreeMap::from([("uses".to_owned(), format!("{namespace}-images"))]);
@@ -54,8 +54,9 @@ impl Demo {
         self.show(&["get", "acb", "-o", "wide"]).await
     }
 
-    /// The pair is never shown, so no command is either.
-    async fn key_pair_stands(&self) -> anyhow::Result<()> {
+    /// Creates the Secret with an AccessKey pair. The pair is never shown, so the command is not shown
+    /// either.
+    async fn create_key_pair(&self) -> anyhow::Result<()> {
         let key = self.cloud.world(|world| {
             let user = world.user_mut("2", "partner-puller");
             user.and_then(|user| user.keys.first().cloned())

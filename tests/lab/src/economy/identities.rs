@@ -26,20 +26,20 @@ const ROLE: (&str, &str) = ("assumeRoleARN", "acs:ram::2:role/acr-pull");
 const RRSA_ROLE: (&str, &str) = ("rrsaRoleARN", "acs:ram::1:role/acr-rrsa");
 const RRSA_PROVIDER: (&str, &str) = ("rrsaOIDCProviderRoleARN", "acs:ram::1:oidc-provider/ack-rrsa-demo");
 
-/// One identity.
+/// One of the five identities.
 pub(super) struct Way {
-    /// As a reader would call it.
+    /// The name for readers.
     pub(super) name: &'static str,
     /// Whether it signs with the key of the node's role itself.
     pub(super) is_node: bool,
     /// The account that its instances belong to.
     account: &'static str,
-    /// What an entry says of it.
+    /// The fields of an entry that select it.
     fields: &'static [(&'static str, &'static str)],
     by_key: bool,
 }
 
-/// All five. Each has ten instances, in this order.
+/// All five identities. Each has ten instances, in this order.
 pub(super) const WAYS: [Way; 5] = [
     Way { name: "worker role", is_node: true, account: "1", fields: &[], by_key: false },
     Way {
@@ -67,7 +67,7 @@ pub(super) const WAYS: [Way; 5] = [
 ];
 
 impl Way {
-    /// Whether its tokens are asked for by a session of an assumed role.
+    /// Returns whether its tokens are requested by a session of an assumed role.
     pub(super) fn assumes(&self) -> bool {
         self.fields.contains(&ROLE)
     }
@@ -84,18 +84,18 @@ impl Way {
     }
 }
 
-/// How many registries there are.
+/// Returns the number of registries.
 pub(super) const fn registries() -> usize {
     WAYS.len() * EACH
 }
 
-/// The identity of an instance; `None` if it is none of the fifty.
+/// Returns the identity of an instance, or `None` if it is not one of the fifty.
 pub(super) fn way_of(instance: &str) -> Option<usize> {
     let number: usize = instance.strip_prefix("cri-econ")?.parse().ok()?;
     Some(number.checked_sub(1)? / EACH).filter(|way| *way < WAYS.len())
 }
 
-/// The instances with their numbers, from 1 on, and identities.
+/// Returns the instances with their numbers, from 1 on, and identities.
 fn numbered() -> impl Iterator<Item = (usize, &'static Way)> {
     (0..registries()).map(|index| (index + 1, &WAYS[index / EACH]))
 }
@@ -108,11 +108,11 @@ fn region(number: usize) -> &'static str {
     REGIONS[number % REGIONS.len()]
 }
 
-/// The demonstration's world with fifty more instances, in which everything ends sooner.
+/// Returns the demonstration's world with fifty more instances, in which everything expires sooner.
 ///
-/// The product looks for a new key of the node when a third of its life or 15 minutes remain, whichever is less: of
-/// a compressed life always the third. In the world the new key is shown for long by then; so that it is here, it is
-/// shown from half its life on.
+/// The product requests a new key of the node when a third of its lifetime or 15 minutes remain, whichever is
+/// less: of a compressed lifetime always the third. In production the new key has been served for a while by
+/// then. To match, it is served here from half of the lifetime on.
 pub(super) fn world(pace: &Pace) -> World {
     let mut world = CloudConfig::demo().world;
     world.instances = numbered().map(|(number, way)| (instance_id(number), instance(number, way))).collect();
@@ -146,7 +146,7 @@ fn instance(number: usize, way: &Way) -> Instance {
     }
 }
 
-/// The Secret with the AccessKey pair.
+/// Returns the Secret with the AccessKey pair.
 pub(super) fn access_key(cloud: &Cloud) -> anyhow::Result<Call> {
     let key = cloud.world(|world| world.user_mut("2", "partner-puller")?.keys.first().cloned());
     let key = key.context("the AccessKey's user has no key")?;
@@ -157,8 +157,8 @@ pub(super) fn access_key(cloud: &Cloud) -> anyhow::Result<Call> {
     Ok(Call::create(format!("/api/v1/namespaces/{NAMESPACE}/secrets"), &object))
 }
 
-/// A binding of the instances with some of the numbers, for every covered namespace. Each identity has ten numbers in
-/// a row.
+/// Returns a binding of the instances with some of the numbers, for every covered namespace. Each identity
+/// has ten consecutive numbers.
 pub(super) fn binding(name: &str, pace: &Pace, wanted: impl Fn(usize) -> bool) -> Call {
     let registries = numbered().filter(|(number, _)| wanted(*number));
     let threshold = pace.compressed(THRESHOLD);
@@ -181,7 +181,7 @@ mod tests {
     use super::{WAYS, numbered, way_of};
 
     #[test]
-    fn each_instance_belongs_to_the_identity_that_asks_for_it() {
+    fn each_instance_belongs_to_its_identity() {
         for (number, way) in numbered() {
             let found = way_of(&super::instance_id(number)).unwrap();
             assert_eq!(WAYS[found].name, way.name);

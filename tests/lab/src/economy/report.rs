@@ -1,4 +1,4 @@
-//! What was measured, as tables in Markdown.
+//! The results, as tables in Markdown.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -17,15 +17,15 @@ use crate::bench::{
 pub(super) struct Report {
     pub(super) pace: Pace,
     pub(super) namespaces: usize,
-    /// How many minutes of the cloud later the second binding was made.
+    /// Minutes of the cloud between the first and the second binding.
     pub(super) apart: Option<u32>,
     pub(super) window: Window,
     pub(super) writes: Writes,
     /// How long tokens were used, by identity.
     pub(super) uses: [Spans; WAYS.len()],
-    /// How long the fill took.
+    /// Duration of the fill.
     pub(super) fill: Duration,
-    /// The most memory that the controller held: until it had filled, and in all.
+    /// The most memory that the controller held: until the fill was done, and in total.
     pub(super) peak_rss_kib: (u64, u64),
     /// The processor time that it used in the window.
     pub(super) cpu: Duration,
@@ -77,7 +77,7 @@ impl Report {
             let [an_hour, fewest, ratio] = self.held_against(count as f64, action.fewest);
             rows.push([action.name.to_owned(), count.to_string(), an_hour, fewest, ratio]);
         }
-        // Nothing else is needed.
+        // No other action is needed.
         for (action, count) in counts {
             let [an_hour, ..] = self.held_against(count as f64, 0.0);
             rows.push([action.to_owned(), count.to_string(), an_hour, "0".to_owned(), String::new()]);
@@ -105,7 +105,7 @@ impl Report {
 
     fn held_against(&self, count: f64, fewest: f64) -> [String; 3] {
         let (hours, an_hour) = (self.hours(), count / self.hours());
-        // Of what is due once in a longer time than this, none or one says nothing.
+        // Counts of actions that are due less often than this say nothing.
         let ratio = if fewest * hours < 1.0 { String::new() } else { format!("{:.2} ×", an_hour / fewest) };
         [format!("{an_hour:.2}"), format!("{fewest:.2}"), ratio]
     }

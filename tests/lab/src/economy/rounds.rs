@@ -1,4 +1,4 @@
-//! The calls of the cloud, by the rounds in which they come.
+//! The cloud calls, grouped by the rounds in which they arrive.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,15 +10,15 @@ use crate::bench::spans::Spans;
 /// The action that renews a registry's token.
 pub(super) const TOKEN: &str = "GetAuthorizationToken";
 
-/// Calls that are further apart are of two rounds: the controller waits so long for the results of one.
+/// Calls that are further apart belong to two rounds: the controller waits this long for the results of one.
 const APART: Millis = 1000;
 
-/// Calls that came together.
+/// Calls that arrived together.
 pub(super) struct Round {
     calls: Vec<Call>,
 }
 
-/// Whole rounds, from the beginning of one to the beginning of another.
+/// Complete rounds, from the beginning of one to the beginning of another.
 pub(super) struct Window {
     /// At least one.
     pub(super) rounds: Vec<Round>,
@@ -26,59 +26,59 @@ pub(super) struct Window {
 }
 
 impl Round {
-    /// When its first call came.
+    /// Returns when its first call arrived.
     pub(super) fn begin(&self) -> Millis {
         self.calls.first().map_or(0, |call| call.at)
     }
 
-    /// From its first call to its last.
+    /// Returns the time from its first call to its last.
     pub(super) fn took(&self) -> Duration {
         between(self.begin(), self.calls.last().map_or(0, |call| call.at))
     }
 
-    /// How often it asked for something.
+    /// Counts its calls of an action.
     pub(super) fn count(&self, action: &str) -> usize {
         self.calls.iter().filter(|call| call.action == action).count()
     }
 }
 
 impl Window {
-    /// The rounds that began after one moment and before another, at which a round began too.
+    /// Returns the rounds that began after one moment and before another, at which a round began too.
     pub(super) fn between(calls: &[Call], after: Millis, end: Millis) -> Option<Window> {
         let rounds: Vec<Round> =
             rounds(calls).filter(|round| round.begin() > after && round.begin() < end).collect();
         (!rounds.is_empty()).then_some(Window { rounds, end })
     }
 
-    /// When its first round began.
+    /// Returns when its first round began.
     pub(super) fn begin(&self) -> Millis {
         self.rounds.first().map_or(0, Round::begin)
     }
 
-    /// From its beginning to its end.
+    /// Returns the time from its beginning to its end.
     pub(super) fn length(&self) -> Duration {
         between(self.begin(), self.end)
     }
 
-    /// The round that a moment falls in, if it is within the window.
+    /// Returns the round that a moment falls in, if it is within the window.
     pub(super) fn round_at(&self, at: Millis) -> Option<usize> {
         let begun = self.rounds.iter().take_while(|round| round.begin() <= at).count();
         begun.checked_sub(1).filter(|_| at < self.end)
     }
 
-    /// All calls.
+    /// Returns all calls.
     pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
         self.rounds.iter().flat_map(|round| &round.calls)
     }
 }
 
-/// When the first round after a moment began that renews tokens.
+/// Returns when the first round after a moment began that renews tokens.
 pub(super) fn begin_of_next(calls: &[Call], after: Millis) -> Option<Millis> {
     let renews = |round: &Round| round.begin() > after && round.count(TOKEN) > 0;
     rounds(calls).find(renews).map(|round| round.begin())
 }
 
-/// For each identity, how long its registries' tokens were used until they were renewed.
+/// Returns, for each identity, how long its registries' tokens were used until they were renewed.
 pub(super) fn uses(calls: &[Call]) -> [Spans; WAYS.len()] {
     let mut uses: [Spans; WAYS.len()] = Default::default();
     let mut minted: HashMap<&str, Millis> = HashMap::new();

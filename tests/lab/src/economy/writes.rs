@@ -1,4 +1,4 @@
-//! What the controller asked of the API server, round by round.
+//! The controller's requests to the API server, round by round.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,16 +14,16 @@ use crate::bench::SECRET;
 pub(super) struct Writes {
     /// Writes of the Secrets of covered namespaces that were not refused.
     pub(super) secrets: usize,
-    /// The most that one namespace had in one round.
+    /// The most writes that one namespace had in one round.
     pub(super) most: usize,
-    /// For each round, when the last of its Secrets was written, from its beginning.
+    /// For each round, the time from its beginning until the last of its Secrets was written.
     pub(super) done: Vec<Duration>,
-    /// All other writes, and all that was refused, by what they were.
+    /// All other writes and refused requests, by kind.
     pub(super) others: BTreeMap<String, usize>,
 }
 
 impl Writes {
-    /// Those that the audit log has.
+    /// Reads the writes from the audit log.
     pub(super) fn of(events: &AuditEvents, window: &Window) -> Writes {
         let mut writes = Writes {
             secrets: 0,

@@ -48,8 +48,9 @@ impl ConnectProxy {
         format!("http://{}", self.listening.address())
     }
 
-    /// The hosts that were asked for so far, in order, one entry a connection; refused ones among them. A request
-    /// that should not have come to a proxy for HTTPS at all stands here as its whole first line.
+    /// Returns the hosts that were asked for so far, in order, one entry a connection; refused ones among
+    /// them. A request that should not have come to a proxy for HTTPS at all stands here as its whole first
+    /// line.
     pub fn hosts(&self) -> Vec<String> {
         lock(&self.shared.hosts).clone()
     }

@@ -75,7 +75,7 @@ pub(super) async fn read_kubeconfig(path: &Path) -> anyhow::Result<Config> {
     Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
 }
 
-/// A connector without Nagle's algorithm, which costs kube's own stack a third of its speed.
+/// Returns a connector without Nagle's algorithm, which costs kube's own stack a third of its speed.
 pub(super) fn connector(config: &Config) -> anyhow::Result<HttpsConnector<HttpConnector>> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -95,7 +95,7 @@ fn transport(
     config.base_uri_layer().layer(HttpClient::builder(TokioExecutor::new()).build(connector))
 }
 
-/// A client over HTTP/2, which a measured control plane serves with the least latency.
+/// Returns a client over HTTP/2, which a measured control plane serves with the least latency.
 ///
 /// Caveats: it retries nothing and has no timeouts, so that a test sees each failure; and it belongs to the
 /// runtime that it is made in.
@@ -124,7 +124,7 @@ impl Admin {
         Client::new(transport(self.connector.clone(), &self.config), self.config.default_namespace.clone())
     }
 
-    /// The way to the same server for one who brings no certificate.
+    /// Returns the way to the same server for one who brings no certificate.
     pub(super) fn anonymous(&self) -> Config {
         let mut config = self.config.clone();
         config.auth_info = AuthInfo::default();
@@ -132,7 +132,7 @@ impl Admin {
     }
 }
 
-/// A token of a ServiceAccount, good for a day.
+/// Returns a token of a ServiceAccount, good for a day.
 pub(super) async fn token(admin: Client, namespace: &str, name: &str) -> anyhow::Result<String> {
     let request = TokenRequest {
         spec: Some(TokenRequestSpec {
@@ -149,7 +149,7 @@ pub(super) async fn token(admin: Client, namespace: &str, name: &str) -> anyhow:
     answer.status.and_then(|status| status.token).context("the token request was answered without a token")
 }
 
-/// The name of a user's kubeconfig in the plane's directory.
+/// Returns the name of a user's kubeconfig in the plane's directory.
 pub(super) fn kubeconfig_path(dir: &Path, user: &str) -> PathBuf {
     dir.join(format!("{}.kubeconfig", user.replace(['/', ':'], ".")))
 }

@@ -70,11 +70,14 @@ pub struct AuditEvent {
     pub timestamp: Timestamp,
     /// When it was answered.
     pub completed: Timestamp,
+    /// What admission noted: which policies and webhooks had a part in it.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl AuditEvent {
-    /// Whether the request would change what the cluster holds. Dry runs, reviews and token requests do not:
-    /// they are questions asked by POST. Leases are left out: they are renewed by the clock, at rest too.
+    /// Returns whether the request would change what the cluster holds. Dry runs, reviews and token requests
+    /// do not: they are questions asked by POST. Leases are left out: they are renewed by the clock, at rest
+    /// too.
     pub fn is_write(&self) -> bool {
         matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
             && !self.request_uri.contains("dryRun=")
@@ -83,7 +86,7 @@ impl AuditEvent {
             && self.subresource != "token"
     }
 
-    /// The resource with its subresource, as RBAC writes it: `serviceaccounts/token`.
+    /// Returns the resource with its subresource, as RBAC writes it: `serviceaccounts/token`.
     pub fn target(&self) -> String {
         if self.subresource.is_empty() {
             self.resource.clone()
@@ -160,7 +163,8 @@ impl Audit {
         Audit { path }
     }
 
-    /// The point that the log has come to: the end of its last whole line, since one may be under way.
+    /// Returns the point that the log has come to: the end of its last whole line, since one may be under
+    /// way.
     pub fn mark(&self) -> anyhow::Result<Mark> {
         let mut file = File::open(&self.path).context("no audit log")?;
         let mut end = file.seek(SeekFrom::End(0))?;
@@ -220,6 +224,8 @@ struct Wire {
     response_status: WireStatus,
     request_received_timestamp: Timestamp,
     stage_timestamp: Timestamp,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -258,6 +264,7 @@ impl From<Wire> for AuditEvent {
             stage: wire.stage,
             request_uri: wire.request_uri,
             user_agent: wire.user_agent,
+            annotations: wire.annotations,
             timestamp: wire.request_received_timestamp,
             completed: wire.stage_timestamp,
         }

@@ -39,7 +39,7 @@ impl Binaries {
         }
     }
 
-    /// The path of one of the programs.
+    /// Returns the path of one of the programs.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
@@ -103,8 +103,8 @@ impl Source {
         format!("kubernetes-{}-{}-{}-{}", self.version, self.digest, env::consts::OS, env::consts::ARCH)
     }
 
-    /// The release, as the programs report it. Without it kubectl cannot read the server's version, and the API
-    /// server does not know which release's features it shall have.
+    /// Returns the release, as the programs report it. Without it kubectl cannot read the server's version,
+    /// and the API server does not know which release's features it shall have.
     fn link_flags(&self) -> String {
         let mut parts = self.version.split('.');
         let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());

@@ -21,7 +21,7 @@ pub struct Output {
 }
 
 impl Plane {
-    /// The kubectl that is used, for one who types commands of their own.
+    /// Returns the kubectl that is used, for one who types commands of their own.
     pub fn kubectl_path(&self) -> PathBuf {
         self.binaries.path("kubectl")
     }

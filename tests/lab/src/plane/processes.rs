@@ -35,7 +35,8 @@ pub(super) struct Setup<'a> {
     pub(super) options: &'a Options,
 }
 
-/// A loopback port that nobody listens on now. Another may take it before its user does: start again then.
+/// Returns a loopback port that nobody listens on now. Another may take it before its user does: start again
+/// then.
 ///
 /// It lies below the ports that a kernel gives to outgoing connections by default. Among those, a client that
 /// retries while a server is down could be given the server's own port, and keep it from coming back.

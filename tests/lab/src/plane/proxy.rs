@@ -158,7 +158,7 @@ impl FaultProxy {
         Ok(FaultProxy { shared, url, dir: plane.dir().to_owned(), admin: plane.admin.clone(), accepting })
     }
 
-    /// The proxy's address.
+    /// Returns the proxy's address.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -172,7 +172,7 @@ impl FaultProxy {
         Ok(path)
     }
 
-    /// The writes that the API server answered so far.
+    /// Returns the writes that the API server answered so far.
     pub fn writes(&self) -> Vec<Write> {
         lock(&self.shared.state).writes.clone()
     }
@@ -276,7 +276,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
 }
 
 impl Shared {
-    /// An error closes the connection without an answer.
+    /// Returns an error closes the connection without an answer.
     async fn answer(self: Arc<Self>, request: hyper::Request<Incoming>) -> anyhow::Result<Reply> {
         let asked = Request::parse(request.method(), request.uri());
         let hold = lock(&self.state).holds.iter().find(|hold| hold.catches(&asked)).cloned();
@@ -353,7 +353,7 @@ impl Hold {
     }
 }
 
-/// A refusal in the API server's own form.
+/// Returns a refusal in the API server's own form.
 fn refusal(status: u16) -> anyhow::Result<Reply> {
     let reason = match status {
         403 => "Forbidden",

@@ -63,8 +63,8 @@ impl Request {
         }
     }
 
-    /// Whether the request would change what the cluster holds. Leases and events are left out: they come by the
-    /// clock. So are reviews and tokens, which are questions asked by POST, and dry runs.
+    /// Returns whether the request would change what the cluster holds. Leases and events are left out: they
+    /// come by the clock. So are reviews and tokens, which are questions asked by POST, and dry runs.
     pub fn is_write(&self) -> bool {
         !self.dry_run
             && matches!(self.verb, "create" | "update" | "patch" | "delete" | "deletecollection")
@@ -83,7 +83,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Every request.
+    /// Returns every request.
     pub fn any() -> Target {
         Target::default()
     }
@@ -104,7 +104,7 @@ impl Target {
         self
     }
 
-    /// Whether a request is meant.
+    /// Returns whether a request is meant.
     pub fn matches(&self, request: &Request) -> bool {
         let target = if request.subresource.is_empty() {
             request.resource.clone()

@@ -36,17 +36,17 @@ pub enum Access {
 }
 
 impl Access {
-    /// An Enterprise instance's registry.
+    /// Returns an Enterprise instance's registry.
     pub fn enterprise(instance: &str) -> Access {
         Access::Enterprise { instance: instance.to_owned() }
     }
 
-    /// An account's Personal registries.
+    /// Returns an account's Personal registries.
     pub fn personal(account: &str, region: &str) -> Access {
         Access::Personal { account: account.to_owned(), region: region.to_owned() }
     }
 
-    /// The service that its tokens are for.
+    /// Returns the service that its tokens are for.
     pub(super) fn service(&self) -> String {
         match self {
             Access::Enterprise { instance } => instance.clone(),
@@ -54,7 +54,7 @@ impl Access {
         }
     }
 
-    /// The cloud's own judgement.
+    /// Returns the cloud's own judgement.
     pub(super) fn judge(self, cloud: &Cloud) -> Judge {
         let cloud = cloud.clone();
         Arc::new(move |user, token| {

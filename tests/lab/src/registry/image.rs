@@ -55,7 +55,7 @@ impl Blob {
     }
 }
 
-/// An archive of one file, in POSIX's `ustar` form.
+/// Returns an archive of one file, in POSIX's `ustar` form.
 fn tar(name: &str, contents: &[u8]) -> Vec<u8> {
     let size = format!("{:011o}", contents.len());
     let mut header = vec![0; BLOCK];

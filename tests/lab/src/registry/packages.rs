@@ -16,8 +16,9 @@ pub fn missing() -> Option<String> {
     env::var_os("PATH").map_or_else(|| missing_in(OsStr::new("")), |path| missing_in(&path))
 }
 
-/// Whether a test that needs a registry can run. Where something is missing, a developer's machine skips the test
-/// and says so; a CI machine (`CI` is set) fails it, since there a skipped test would pass for a held one.
+/// Returns whether a test that needs a registry can run. Where something is missing, a developer's machine
+/// skips the test and says so; a CI machine (`CI` is set) fails it, since there a skipped test would pass for
+/// a held one.
 pub fn usable() -> anyhow::Result<bool> {
     let in_ci = env::var_os("CI").is_some_and(|value| !value.is_empty());
     // Not by a macro: a test's output is captured, and this is for whoever runs the tests.

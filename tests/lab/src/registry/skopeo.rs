@@ -69,12 +69,12 @@ enum Ended {
 }
 
 impl Skopeo<'_> {
-    /// `certificates` is a directory that holds the trusted authority's certificate as `ca.crt`.
+    /// Returns `certificates` is a directory that holds the trusted authority's certificate as `ca.crt`.
     pub(super) fn new(certificates: &Path) -> anyhow::Result<Skopeo<'_>> {
         Ok(Skopeo { dir: Scratch::new("acr-lab-skopeo-")?, certificates })
     }
 
-    /// A directory for an image's files.
+    /// Returns a directory for an image's files.
     pub(super) fn image_dir(&self) -> PathBuf {
         self.dir.path().join("image")
     }

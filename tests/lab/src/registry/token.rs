@@ -23,8 +23,8 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// A new key. It is RSA, whose signatures stand in a token as they are made; those of ECDSA would have to be
-    /// recoded first.
+    /// Returns a new key. It is RSA, whose signatures stand in a token as they are made; those of ECDSA would
+    /// have to be recoded first.
     pub(super) fn new() -> anyhow::Result<Signer> {
         let key = KeyPair::generate_for(&PKCS_RSA_SHA256)?;
         let mut params = CertificateParams::new(Vec::new())?;
@@ -35,12 +35,12 @@ impl Signer {
         Ok(Signer { key, header, certificate: certificate.pem() })
     }
 
-    /// The certificate that a registry is to trust for these tokens.
+    /// Returns the certificate that a registry is to trust for these tokens.
     pub(super) fn certificate(&self) -> &str {
         &self.certificate
     }
 
-    /// A token that opens a service for somebody, as far as `access` goes.
+    /// Returns a token that opens a service for somebody, as far as `access` goes.
     pub(super) fn sign(&self, service: &str, subject: &str, access: &Value) -> anyhow::Result<Signed> {
         let now = now().as_secs();
         let claims = encoded(&json!({

@@ -33,7 +33,7 @@ async fn get(cloud: &Cloud, path: &str) -> Heard {
     ask(cloud, Method::GET, path, &[(TOKEN, &token)]).await
 }
 
-/// The node's credentials, found as a client finds them.
+/// Returns the node's credentials, found as a client finds them.
 pub(super) async fn credentials(cloud: &Cloud) -> Value {
     let role = get(cloud, ROLE).await.ok();
     get(cloud, &format!("{ROLE}{}", role.as_str().unwrap())).await.ok()

@@ -215,7 +215,7 @@ async fn a_session_that_states_another_key_than_it_signs_with_is_refused() {
     ask.send(&cloud).await.refused(400, "InvalidSecurityToken.MismatchWithAccessKey");
 }
 
-/// An AssumeRole in the old RPC form, before it is signed.
+/// Returns an AssumeRole in the old RPC form, before it is signed.
 fn old_form(cloud: &Cloud, key: &Key) -> Pairs {
     pairs(&[
         ("AccessKeyId", &key.id),

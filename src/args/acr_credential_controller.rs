@@ -7,133 +7,148 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory, Parser, ValueEnum};
 
-use acr_credential_binding::api::names;
-use acr_credential_binding::cloud::{Certificate, IdentitySources, Lab, Reach, Settings, Verify};
-use acr_credential_binding::controller::Config;
-use acr_credential_binding::model::duration;
-use acr_credential_binding::plan::Template;
+use crate::api::names;
+use crate::cloud::{Certificate, CloudSettings, IdentitySources, NetworkConfig, SimulatedCloud, Verify};
+use crate::controller::Config;
+use crate::model::duration;
+use crate::plan::Template;
 
-use crate::identity::IdentityArgs;
-use crate::webhook::WebhookArgs;
+use super::identity::IdentityArgs;
+use super::webhook::WebhookArgs;
+
+/// Returns the command line of `acr-credential-controller`.
+pub fn command() -> clap::Command {
+    ControllerArgs::command()
+}
 
 /// Keeps Alibaba Cloud Container Registry pull credentials fresh in every namespace that a binding covers.
 #[derive(Debug, Parser)]
-#[command(version, about)]
-pub(crate) struct Args {
+#[command(name = "acr-credential-controller", version)]
+pub struct ControllerArgs {
     /// Region of the cluster, such as cn-hangzhou [default: the node's, from its metadata]
     #[arg(long, env = "ACR_REGION")]
-    pub(crate) region: Option<String>,
+    pub region: Option<String>,
 
     /// Namespace that the controller runs in
     #[arg(long, env = "POD_NAMESPACE", default_value = names::DEFAULT_NAMESPACE)]
-    pub(crate) namespace: String,
+    pub namespace: String,
 
     /// Name of the Secret in every covered namespace; the RBAC rules name it too
     #[arg(long, env = "ACR_SECRET_NAME", default_value = names::DEFAULT_SECRET_NAME)]
-    pub(crate) secret_name: String,
+    pub secret_name: String,
 
     /// Label to add to that Secret, as key=value; may be repeated
     #[arg(long = "secret-label", value_parser = key_value)]
-    pub(crate) secret_labels: Vec<(String, String)>,
+    pub secret_labels: Vec<(String, String)>,
 
     /// Annotation to add to that Secret, as key=value; may be repeated
     #[arg(long = "secret-annotation", value_parser = key_value)]
-    pub(crate) secret_annotations: Vec<(String, String)>,
+    pub secret_annotations: Vec<(String, String)>,
 
     /// Namespace of the ConfigMap acr-configuration; empty: it is not looked at
     #[arg(long, env = "ACR_CONFIG_MAP_NAMESPACE", default_value = names::LEGACY_NAMESPACE)]
-    pub(crate) config_map_namespace: String,
+    pub config_map_namespace: String,
 
     /// Write no Secret and no ServiceAccount in any namespace: the status of each binding says what would be written
     #[arg(long, env = "ACR_DRY_RUN")]
-    pub(crate) dry_run: bool,
+    pub dry_run: bool,
 
     /// Replace Pods that were created before their ServiceAccount was served and wait for an image that is refused to
     /// them; needs the rights and the policy of deploy/stuck-pods.yaml
     #[arg(long, env = "ACR_REPLACE_STUCK_PODS")]
-    pub(crate) replace_stuck_pods: bool,
+    pub replace_stuck_pods: bool,
 
     /// How long that ConfigMap may be gone before its binding goes too, such as 60s or 5m
     #[arg(long, env = "ACR_CONFIG_MAP_GRACE", default_value = "60s", value_parser = parse_duration)]
-    pub(crate) config_map_grace: Duration,
+    pub config_map_grace: Duration,
 
     /// How long what a binding made stays after the binding suddenly covers no namespace any more, such as 10m; 0s: it is
     /// withdrawn at once. No credential is renewed there meanwhile: a time shorter than expiringThreshold is of use
     #[arg(long, env = "ACR_WITHDRAWAL_GRACE", default_value = "10m", value_parser = parse_duration)]
-    pub(crate) withdrawal_grace: Duration,
+    pub withdrawal_grace: Duration,
 
     /// Where /livez, /readyz and /metrics are served
     #[arg(long, env = "ACR_LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
-    pub(crate) listen_address: SocketAddr,
+    pub listen_address: SocketAddr,
 
     /// How long the lease lasts that one replica holds: after a crash another takes over within this time and two seconds
     #[arg(long, env = "ACR_LEASE_DURATION", default_value = "15s", value_parser = lease_duration)]
-    pub(crate) lease_duration: Duration,
+    pub lease_duration: Duration,
 
     /// Name of this replica in the lease, no other's: that of its Pod [default: the host's, and a random part]
     #[arg(long, env = "POD_NAME")]
-    pub(crate) pod_name: Option<String>,
+    pub pod_name: Option<String>,
 
+    /// UID of this replica's Pod
     #[arg(long, env = "POD_UID", hide = true)]
-    pub(crate) pod_uid: Option<String>,
+    pub pod_uid: Option<String>,
 
     /// Form of the log
     #[arg(long, env = "ACR_LOG_FORMAT", value_enum, default_value = "text")]
-    pub(crate) log_format: LogFormat,
+    pub log_format: LogFormat,
 
     /// What to log, such as info or info,acr_credential_binding=debug
     #[arg(long, env = "ACR_LOG_LEVEL", default_value = "info")]
-    pub(crate) log_level: String,
+    pub log_level: String,
 
     /// ECS metadata service
     #[arg(long, env = "ALIBABA_CLOUD_IMDS_ENDPOINT", default_value = "http://100.100.100.200")]
-    pub(crate) metadata_endpoint: String,
+    pub metadata_endpoint: String,
 
+    /// The controller's own identity.
     #[command(flatten)]
-    pub(crate) identity: IdentityArgs,
+    pub identity: IdentityArgs,
 
+    /// The webhook.
     #[command(flatten)]
-    pub(crate) webhook: WebhookArgs,
+    pub webhook: WebhookArgs,
 
     /// Show each new credential to the registry before it is used: not at all, tell a rejection, or keep the last
     /// good credential on a rejection
     #[arg(long, env = "ACR_VERIFY_CREDENTIALS", value_enum, default_value = "off")]
-    pub(crate) verify_credentials: VerifyMode,
+    pub verify_credentials: VerifyMode,
 
     /// Host, with its port if it has one of its own, to which a registry may send for tokens beside Alibaba's own; may be
     /// repeated
     #[arg(long = "registry-auth-host")]
-    pub(crate) registry_auth_hosts: Vec<String>,
+    pub registry_auth_hosts: Vec<String>,
 
     /// File of PEM certificates to trust besides the system's, such as those of a proxy
     #[arg(long, env = "ACR_CA_BUNDLE")]
-    pub(crate) ca_bundle: Option<PathBuf>,
+    pub ca_bundle: Option<PathBuf>,
 
     /// Host of STS instead of the region's own
     #[arg(long, env = "ALIBABA_CLOUD_STS_ENDPOINT")]
-    pub(crate) sts_endpoint: Option<String>,
+    pub sts_endpoint: Option<String>,
 
     /// Host of Container Registry's API for a region instead of its own, as region=host; may be repeated
     #[arg(long = "cr-endpoint", value_parser = key_value)]
-    pub(crate) cr_endpoints: Vec<(String, String)>,
+    pub cr_endpoints: Vec<(String, String)>,
 
     /// For a lab: reach every API host of the cloud at this http://IP:PORT, under its own name
     #[arg(long, env = "ACR_CLOUD_ADDRESS", value_parser = plain_http)]
-    pub(crate) cloud_address: Option<SocketAddr>,
+    pub cloud_address: Option<SocketAddr>,
 }
 
+/// Value of `--log-format`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum LogFormat {
+pub enum LogFormat {
+    /// One line of text an event
     Text,
+    /// One JSON object an event
     Json,
 }
 
+/// Value of `--verify-credentials`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum VerifyMode {
+pub enum VerifyMode {
+    /// Use every credential unchecked
     Off,
+    /// Check and report a rejection
     Warn,
+    /// Check and keep the last good credential on a rejection
     Enforce,
 }
 
@@ -147,12 +162,12 @@ impl From<VerifyMode> for Verify {
     }
 }
 
-impl Args {
+impl ControllerArgs {
     /// Where the cloud is.
     ///
     /// # Errors
     /// A CA bundle that cannot be read.
-    pub(crate) fn reach(&self) -> anyhow::Result<Reach> {
+    pub fn reach(&self) -> anyhow::Result<NetworkConfig> {
         let extra_certificates = match &self.ca_bundle {
             Some(path) => {
                 let name = format!("--ca-bundle {}", path.display());
@@ -164,7 +179,7 @@ impl Args {
             None => Vec::new(),
         };
         let host = |text: &String| Box::from(text.trim_start_matches("https://").trim_end_matches('/'));
-        Ok(Reach {
+        Ok(NetworkConfig {
             extra_certificates,
             sts_host: self.sts_endpoint.as_ref().map(host),
             cr_hosts: self
@@ -172,20 +187,22 @@ impl Args {
                 .iter()
                 .map(|(region, at)| (region.as_str().into(), host(at)))
                 .collect(),
-            lab: self.cloud_address.map(|address| Lab { address, without_address: Vec::new() }),
+            simulator: self
+                .cloud_address
+                .map(|address| SimulatedCloud { address, unresolvable_hosts: Vec::new() }),
         })
     }
 
     /// As whom to go there.
-    pub(crate) fn cloud_settings(
+    pub fn cloud_settings(
         &self,
         region: &str,
-        reach: Reach,
+        network: NetworkConfig,
         sources: Arc<dyn IdentitySources>,
-    ) -> Settings {
-        Settings {
+    ) -> CloudSettings {
+        CloudSettings {
             cluster_region: region.into(),
-            reach,
+            network,
             metadata_endpoint: self.metadata_endpoint.as_str().into(),
             user_agent: concat!("acr-credential-controller/", env!("CARGO_PKG_VERSION")).into(),
             token_mode: self.identity.token_mode.into(),
@@ -197,7 +214,7 @@ impl Args {
     }
 
     /// What the controller is told.
-    pub(crate) fn controller_config(&self, region: &str, replica: &str) -> Config {
+    pub fn controller_config(&self, region: &str, replica: &str) -> Config {
         let map = |pairs: &[(String, String)]| pairs.iter().cloned().collect::<BTreeMap<_, _>>();
         Config {
             region: region.into(),
@@ -224,7 +241,7 @@ impl Args {
 
     /// The name of this replica. A container that restarts in its Pod has the same name again, and takes its own lease
     /// up at once: the kubelet starts it when the one before it has ended.
-    pub(crate) fn replica(&self) -> String {
+    pub fn replica(&self) -> String {
         match (&self.pod_name, &self.pod_uid) {
             (Some(name), Some(uid)) => format!("{name}_{uid}"),
             (Some(name), None) => name.clone(),
@@ -247,7 +264,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     duration::parse(text)
 }
 
-pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
+fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write key=value".to_owned()),

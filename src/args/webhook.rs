@@ -7,18 +7,18 @@ use std::time::Duration;
 use clap::Args;
 use k8s_openapi::jiff::SignedDuration;
 
-use acr_credential_binding::api::names;
-use acr_credential_binding::controller::webhook::Settings;
-use acr_credential_binding::model::duration;
-use acr_credential_binding::plan::certificates::Lives;
-use acr_credential_binding::plan::webhook::Address;
+use crate::api::names;
+use crate::controller::webhook::Settings;
+use crate::model::duration;
+use crate::plan::certificates::Lives;
+use crate::plan::webhook::Address;
 
 /// The flags.
 #[derive(Debug, Args)]
-pub(crate) struct WebhookArgs {
+pub struct WebhookArgs {
     /// Where the webhook listens; empty: there is none
-    #[arg(long, env = "ACR_WEBHOOK_ADDRESS", default_value = "0.0.0.0:9443", value_parser = listen)]
-    webhook_address: Listen,
+    #[arg(long, env = "ACR_WEBHOOK_ADDRESS", default_value = "0.0.0.0:9443", value_parser = listen_address)]
+    webhook_address: ListenAddress,
 
     /// Service in the controller's own namespace by which the API server reaches the webhook
     #[arg(long, env = "ACR_WEBHOOK_SERVICE", default_value = names::WEBHOOK_NAME)]
@@ -48,13 +48,15 @@ pub(crate) struct WebhookArgs {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Listen(Option<SocketAddr>);
+struct ListenAddress(Option<SocketAddr>);
 
-fn listen(text: &str) -> Result<Listen, String> {
+fn listen_address(text: &str) -> Result<ListenAddress, String> {
     if text.is_empty() {
-        return Ok(Listen(None));
+        return Ok(ListenAddress(None));
     }
-    text.parse().map(|address| Listen(Some(address))).map_err(|_| "write address:port, or nothing".to_owned())
+    text.parse()
+        .map(|address| ListenAddress(Some(address)))
+        .map_err(|_| "write address:port, or nothing".to_owned())
 }
 
 fn lives(text: &str) -> Result<Lives, String> {
@@ -66,7 +68,7 @@ fn lives(text: &str) -> Result<Lives, String> {
 
 impl WebhookArgs {
     /// What they say.
-    pub(crate) fn settings(&self) -> Settings {
+    pub fn settings(&self) -> Settings {
         let address = match &self.webhook_url {
             Some(url) => Address::Url(url.as_str().into()),
             None => Address::Service(self.webhook_service.as_str().into()),

@@ -5,34 +5,34 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
-use acr_credential_binding::api::names;
-use acr_credential_binding::cloud::{Environment, KeyPair, TokenMode};
-use acr_credential_binding::controller::Places;
-use acr_credential_binding::model::identity::Arn;
+use crate::api::names;
+use crate::cloud::{AccessKeyPair, Environment, RrsaRole, TokenMode};
+use crate::controller::Places;
+use crate::model::identity::Arn;
 
 /// Who the controller is for the cloud, where a binding does not say.
 #[derive(Debug, Args)]
-pub(crate) struct IdentityArgs {
+pub struct IdentityArgs {
     /// Own identity: what is there, ACK's managed role, or the node's worker role
     #[arg(long, env = "ACR_TOKEN_MODE", value_enum, default_value = "auto")]
-    pub(crate) token_mode: Mode,
+    pub token_mode: TokenModeFlag,
 
     /// File with ACK's addon token; it goes before the Secret where it exists
     #[arg(long, env = "ALIBABA_CLOUD_ACK_ADDON_TOKEN_PATH", default_value = names::ADDON_TOKEN_FILE)]
-    pub(crate) addon_token_file: PathBuf,
+    pub addon_token_file: PathBuf,
 
     /// Secret with ACK's addon token, as namespace/name; the RBAC rules name it too
-    #[arg(long, env = "ACR_ADDON_TOKEN_SECRET", default_value = names::ADDON_TOKEN_SECRET, value_parser = place)]
-    pub(crate) addon_token_secret: Place,
+    #[arg(long, env = "ACR_ADDON_TOKEN_SECRET", default_value = names::ADDON_TOKEN_SECRET, value_parser = namespaced_name)]
+    pub addon_token_secret: NamespacedName,
 
     /// ServiceAccount whose OIDC token RRSA takes, as namespace/name; trust policies, the RBAC rules and the
     /// admission policies name it too
-    #[arg(long, env = "ACR_RRSA_SERVICE_ACCOUNT", default_value = names::RRSA_SERVICE_ACCOUNT, value_parser = place)]
-    pub(crate) rrsa_service_account: Place,
+    #[arg(long, env = "ACR_RRSA_SERVICE_ACCOUNT", default_value = names::RRSA_SERVICE_ACCOUNT, value_parser = namespaced_name)]
+    pub rrsa_service_account: NamespacedName,
 
     /// File with an OIDC token, as the RRSA webhook mounts it; read instead of asking for a token
     #[arg(long, env = "ALIBABA_CLOUD_OIDC_TOKEN_FILE")]
-    pub(crate) oidc_token_file: Option<PathBuf>,
+    pub oidc_token_file: Option<PathBuf>,
 
     #[arg(long, env = "ALIBABA_CLOUD_ROLE_ARN", hide = true, value_parser = Arn::role)]
     role_arn: Option<Arn>,
@@ -43,32 +43,35 @@ pub(crate) struct IdentityArgs {
 
 /// `--token-mode`, in the documented component's spelling.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Mode {
+pub enum TokenModeFlag {
+    /// The first identity that is available
     Auto,
+    /// ACK's managed role
     #[value(name = "managedRole")]
     ManagedRole,
+    /// The node's worker role
     #[value(name = "workerRole")]
     WorkerRole,
 }
 
-impl From<Mode> for TokenMode {
-    fn from(mode: Mode) -> Self {
+impl From<TokenModeFlag> for TokenMode {
+    fn from(mode: TokenModeFlag) -> Self {
         match mode {
-            Mode::Auto => Self::Auto,
-            Mode::ManagedRole => Self::ManagedRole,
-            Mode::WorkerRole => Self::WorkerRole,
+            TokenModeFlag::Auto => Self::Auto,
+            TokenModeFlag::ManagedRole => Self::ManagedRole,
+            TokenModeFlag::WorkerRole => Self::WorkerRole,
         }
     }
 }
 
 /// Namespace and name.
 #[derive(Clone, Debug)]
-pub(crate) struct Place(Box<str>, Box<str>);
+pub struct NamespacedName(Box<str>, Box<str>);
 
-fn place(text: &str) -> Result<Place, String> {
+fn namespaced_name(text: &str) -> Result<NamespacedName, String> {
     match text.split_once('/') {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-            Ok(Place(namespace.into(), name.into()))
+            Ok(NamespacedName(namespace.into(), name.into()))
         }
         _ => Err("write namespace/name".to_owned()),
     }
@@ -76,8 +79,8 @@ fn place(text: &str) -> Result<Place, String> {
 
 impl IdentityArgs {
     /// Where in the cluster identities begin.
-    pub(crate) fn places(&self) -> Places {
-        let pair = |place: &Place| (place.0.clone(), place.1.clone());
+    pub fn places(&self) -> Places {
+        let pair = |place: &NamespacedName| (place.0.clone(), place.1.clone());
         Places {
             addon_token_file: self.addon_token_file.clone(),
             addon_token_secret: pair(&self.addon_token_secret),
@@ -88,16 +91,20 @@ impl IdentityArgs {
 
     /// What the environment of the official SDKs says. Keys are read here and not by flags: a process list shows
     /// flags.
-    pub(crate) fn environment(&self) -> Environment {
+    pub fn environment(&self) -> Environment {
         let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let pair = given("ALIBABA_CLOUD_ACCESS_KEY_ID").zip(given("ALIBABA_CLOUD_ACCESS_KEY_SECRET"));
         Environment {
-            key_pair: pair.map(|(id, secret)| KeyPair {
+            key_pair: pair.map(|(id, secret)| AccessKeyPair {
                 id: id.into(),
                 secret: SecretString::from(secret),
                 token: given("ALIBABA_CLOUD_SECURITY_TOKEN").map(SecretString::from),
             }),
-            rrsa: self.role_arn.clone().zip(self.oidc_provider_arn.clone()),
+            rrsa: self
+                .role_arn
+                .clone()
+                .zip(self.oidc_provider_arn.clone())
+                .map(|(role, provider)| RrsaRole { role, provider }),
             metadata_disabled: given("ALIBABA_CLOUD_ECS_METADATA_DISABLED")
                 .is_some_and(|value| value == "true"),
         }

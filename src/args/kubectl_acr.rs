@@ -2,120 +2,136 @@
 
 use std::path::PathBuf;
 
-use acr_credential_binding::api::names;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::api::names;
+
+/// Returns the command line of `kubectl acr`.
+pub fn command() -> clap::Command {
+    PluginArgs::command()
+}
 
 /// Checks and converts the configuration of ACR's pull credentials
 #[derive(Parser)]
 #[command(name = "kubectl-acr", bin_name = "kubectl acr", version)]
-pub(crate) struct Args {
+pub struct PluginArgs {
+    /// The subcommand.
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub command: PluginCommand,
 }
 
+/// The subcommands.
 #[derive(Subcommand)]
-pub(crate) enum Command {
+pub enum PluginCommand {
     /// Say what is wrong with the ConfigMap acr-configuration: where, why, and what to write instead
     ///
     /// Ends with 0 where nothing is, 1 for warnings with --strict, 2 for errors.
-    Lint(Lint),
+    Lint(LintArgs),
     /// Print the AcrCredentialBinding that the ConfigMap acr-configuration comes to
     ///
     /// Ends with 2 where there is none.
-    Convert(Convert),
+    Convert(ConvertArgs),
     /// Say what the controller would write to the cluster, and write nothing
     ///
     /// Ends with 2 where there is no binding to plan for.
-    Plan(Plan),
+    Plan(PlanArgs),
     /// Take back all that the controller made, where it runs no more: Secrets, entries, finalizers, its own Secrets
     ///
     /// Says what that would be; --yes does it. Ends with 2 where something could not be taken back.
-    Withdraw(Withdraw),
+    Withdraw(WithdrawArgs),
 }
 
+/// Flags of `kubectl acr withdraw`.
 #[derive(clap::Args)]
-pub(crate) struct Withdraw {
+pub struct WithdrawArgs {
     /// Do it
     #[arg(long)]
-    pub(crate) yes: bool,
+    pub yes: bool,
 
     /// Also what bindings with `deletionPolicy: Retain` left behind, or would
     #[arg(long)]
-    pub(crate) retained: bool,
+    pub retained: bool,
 
     /// Namespace that the controller ran in
     #[arg(short, long, default_value = names::DEFAULT_NAMESPACE)]
-    pub(crate) namespace: String,
+    pub namespace: String,
 
     /// Name of the Secret in every covered namespace, if a flag changed it
     #[arg(long, default_value = names::DEFAULT_SECRET_NAME)]
-    pub(crate) secret_name: String,
+    pub secret_name: String,
 }
 
+/// Flags of `kubectl acr plan`.
 #[derive(clap::Args)]
-pub(crate) struct Plan {
+pub struct PlanArgs {
+    /// The configuration to read.
     #[command(flatten)]
-    pub(crate) input: Input,
+    pub input: InputArgs,
 
     /// Region of the cluster, for entries that name none
     #[arg(long, default_value = "cn-hangzhou")]
-    pub(crate) region: String,
+    pub region: String,
 
     /// Name of the Secret in every covered namespace, if a flag changed it
     #[arg(long, default_value = names::DEFAULT_SECRET_NAME)]
-    pub(crate) secret_name: String,
+    pub secret_name: String,
 
     /// Delete what the documented component left in `default` under its old names, if it is found
     #[arg(long)]
-    pub(crate) remove_leftovers: bool,
+    pub remove_leftovers: bool,
 }
 
+/// Flags of `kubectl acr lint`.
 #[derive(clap::Args)]
-pub(crate) struct Lint {
+pub struct LintArgs {
+    /// The configuration to read.
     #[command(flatten)]
-    pub(crate) input: Input,
+    pub input: InputArgs,
 
     /// End with 1 where there are warnings
     #[arg(long)]
-    pub(crate) strict: bool,
+    pub strict: bool,
 
     /// How findings are written
     #[arg(short, long, value_enum, default_value = "human")]
-    pub(crate) output: Output,
+    pub output: OutputFormat,
 }
 
+/// Flags of `kubectl acr convert`.
 #[derive(clap::Args)]
-pub(crate) struct Convert {
+pub struct ConvertArgs {
+    /// The configuration to read.
     #[command(flatten)]
-    pub(crate) input: Input,
+    pub input: InputArgs,
 
     /// Print AccessKey pairs on a terminal too
     #[arg(long)]
-    pub(crate) show_secrets: bool,
+    pub show_secrets: bool,
 
     /// Print the ConfigMap that says what the AcrCredentialBinding in FILE says
     #[arg(long, conflicts_with_all = ["live", "show_secrets"])]
-    pub(crate) reverse: bool,
+    pub reverse: bool,
 }
 
 /// What to look at.
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
-pub(crate) struct Input {
+pub struct InputArgs {
     /// A manifest, a bare `data` map, JSON of the live object, or the managed add-on's JSON; - for standard input
     ///
     /// The add-on's JSON is read as it is, or in quotes as the `config` of an add-on in Terraform: that string or line
     /// alone, an `addons { … }` block, or the whole file. Of a heredoc or `jsonencode(…)`, give the JSON that comes out.
     #[arg(value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
 
     /// The ConfigMap kube-system/acr-configuration of the cluster that your kubeconfig names
     #[arg(long)]
-    pub(crate) live: bool,
+    pub live: bool,
 }
 
+/// Value of `--output`.
 #[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Output {
+pub enum OutputFormat {
     /// Drawn for people
     Human,
     /// One JSON object
