@@ -34,7 +34,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether nothing is left to write, now or later.
+    /// Returns whether nothing is left to write, now or later.
     pub fn is_settled(&self) -> bool {
         self.changes.is_empty() && !self.is_resting
     }

@@ -52,7 +52,7 @@ impl Site<'_> {
         Served { changes, secret }
     }
 
-    /// Whether the Secret may belong in part to bindings that went with the CustomResourceDefinition and may come back.
+    /// Returns whether the Secret may belong in part to bindings that went with the CustomResourceDefinition and may come back.
     pub fn may_be_unclaimed(&self) -> bool {
         let Self { record, snapshot, content, now, .. } = self;
         let found = record.view.secret.as_ref().filter(|secret| !record.served && may_go(secret));
@@ -207,7 +207,7 @@ fn conflict(view: &NamespaceView, secret: &SecretView, adopt: bool, snapshot: &S
     Some(Failure::new(Reason::SecretConflict, message))
 }
 
-/// Whether a Secret is ours and was not left behind on purpose. One of another type was never created by us.
+/// Returns whether a Secret is ours and was not left behind on purpose. One of another type was never created by us.
 fn may_go(secret: &SecretView) -> bool {
     secret.ours && !secret.retained && secret.foreign_type.is_none()
 }
