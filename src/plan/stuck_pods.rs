@@ -171,8 +171,8 @@ const REFUSALS: [&str; 11] = [
     "no basic auth credentials",
 ];
 
-/// Returns whether a message says that a registry refused an image without a valid credential. The name of the image does not
-/// count.
+/// Returns whether a message says that a registry refused an image without a valid credential. The name of the image
+/// does not count.
 pub fn is_refusal(message: &str, image: &str) -> bool {
     let mut words = message.replace(image, "");
     // Addresses name it without its tag. A path of one word could be a part of what a registry says.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 
 use super::change::Change;
-use super::duty::Coverage;
+use super::duty::NamespaceCoverage;
 use super::failure::Failure;
 use super::record::NamespaceRecord;
 use super::secret::SecretContent;
@@ -31,7 +31,7 @@ pub struct Site<'a> {
     /// All bindings.
     pub snapshot: &'a Snapshot,
     /// Those that matter here.
-    pub coverage: &'a Coverage<'a>,
+    pub coverage: &'a NamespaceCoverage<'a>,
     /// The wanted content.
     pub content: &'a Arc<SecretContent>,
     /// The time.
@@ -153,7 +153,11 @@ enum Filled {
 }
 
 /// Plans the withdrawal: entries go first, then the Secret.
-pub fn withdraw(record: &NamespaceRecord, snapshot: &Snapshot, coverage: &Coverage<'_>) -> Vec<Change> {
+pub fn withdraw(
+    record: &NamespaceRecord,
+    snapshot: &Snapshot,
+    coverage: &NamespaceCoverage<'_>,
+) -> Vec<Change> {
     let view = &record.view;
     let ours = view.secret.as_ref().filter(|secret| may_go(secret));
     let was_covered = !coverage.leaving().is_empty();
