@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser, ValueEnum};
 
 use crate::api::names;
 use crate::cloud::{Certificate, CloudSettings, IdentitySources, NetworkConfig, SimulatedCloud, Verify};
-use crate::controller::Config;
+use crate::controller::ControllerConfig;
 use crate::model::duration;
 use crate::plan::Template;
 
@@ -214,9 +214,9 @@ impl ControllerArgs {
     }
 
     /// What the controller is told.
-    pub fn controller_config(&self, region: &str, replica: &str) -> Config {
+    pub fn controller_config(&self, region: &str, replica: &str) -> ControllerConfig {
         let map = |pairs: &[(String, String)]| pairs.iter().cloned().collect::<BTreeMap<_, _>>();
-        Config {
+        ControllerConfig {
             region: region.into(),
             namespace: self.namespace.as_str().into(),
             template: Template {

@@ -140,10 +140,10 @@ async fn an_api_server_without_policies_is_told_apart_and_served_all_the_same() 
     lab.until_attached("old", "default").await;
     lab.until("the condition says that none can stand", async || {
         missing(&lab, "old").await.is_some_and(|message| {
-            message.contains("this API server serves none") && message.contains("Kubernetes 1.30")
+            message.contains("serves no ValidatingAdmissionPolicy") && message.contains("Kubernetes 1.30")
         })
     })
     .await;
     assert!(!standing(&lab).await);
-    assert!(lab.controller.log().contains("this API server serves none"));
+    assert!(lab.controller.log().contains("serves no ValidatingAdmissionPolicy"));
 }

@@ -110,7 +110,7 @@ async fn the_most_that_is_told_is_within_what_the_api_server_evaluates() {
         big["serviceAccounts"] = json!({ "names": accounts });
         lab.bind(&format!("big-{i:02}"), big).await;
     }
-    lab.until_served_at_creation_is("big-23", "False", "more than the API server evaluates").await;
+    lab.until_served_at_creation_is("big-23", "False", "exceed what the API server evaluates").await;
     lab.until_served_at_creation_is("big-00", "True", "").await;
     lab.until("all are told", async || {
         let told = lab.told().await.and_then(|map| map.data).unwrap_or_default();
