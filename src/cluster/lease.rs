@@ -285,7 +285,7 @@ impl Sink<Lease> for LeaseSink {
         self.0.send_replace(Some(None));
     }
 
-    /// Logged for debugging only: the election relies on its own reads.
+    /// Logs the error for debugging only: the election relies on its own reads.
     fn interrupted(&mut self, kind: &str, error: &kube::runtime::watcher::Error) {
         debug!(kind, %error, "watch interrupted");
     }

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::record::WriteResult;
 use super::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
-use super::{Change, Phase, RegistryCredential, ResolvedBinding, SecretContent, Snapshot, Template};
-use crate::api::{AcrCredentialBinding, names};
+use super::{
+    Change, Failure, NamespaceRecord, Phase, RegistryCredential, ResolvedBinding, SecretContent, Snapshot,
+    Template,
+};
+use crate::api::{AcrCredentialBinding, Reason, names};
 use crate::model::{Binding, Credential, Labels};
 
 /// Name of the Secret in these tests.
@@ -95,7 +99,7 @@ pub(crate) fn snapshot(bindings: impl IntoIterator<Item = ResolvedBinding>) -> S
     Snapshot::new(template(), bindings.into_iter().collect(), false)
 }
 
-/// The same bindings beside one that nobody can read.
+/// The same bindings beside one that is unreadable.
 pub(crate) fn snapshot_beside_unreadable(bindings: impl IntoIterator<Item = ResolvedBinding>) -> Snapshot {
     Snapshot::new(template(), bindings.into_iter().collect(), true)
 }
@@ -106,6 +110,18 @@ pub(crate) fn view(accounts: &[(&str, &str)]) -> NamespaceView {
     view.facts = Some(NamespaceFacts::default());
     view.service_accounts = accounts.iter().map(|(name, list)| account(name, list)).collect();
     view
+}
+
+/// The same namespace, in which nothing was tried.
+pub(crate) fn record(accounts: &[(&str, &str)]) -> NamespaceRecord {
+    NamespaceRecord::new(view(accounts))
+}
+
+/// The API server refuses a Secret in the namespace, for want of room.
+pub(crate) fn refuse_create(record: &mut NamespaceRecord, now: Timestamp) {
+    let create = Change::CreateSecret { content: snapshot([]).content(&[]) };
+    let refused = WriteResult::Refused(Failure::new(Reason::QuotaExceeded, "no room"));
+    record.record_write(&create, refused, false, now);
 }
 
 pub(crate) fn account(name: &str, list: &str) -> ServiceAccountView {
@@ -132,18 +148,18 @@ pub(crate) fn holding(content: &SecretContent) -> SecretView {
     }
 }
 
-/// Our Secret with a content that nobody wants any more.
+/// Our Secret with a content that is no longer wanted.
 pub(crate) fn outdated() -> SecretView {
     holding(&snapshot([]).content(&[]))
 }
 
-/// A Secret of our name and type that somebody else made.
+/// A Secret of our name and type that another user created.
 pub(crate) fn foreign() -> SecretView {
     SecretView { ours: false, ..outdated() }
 }
 
 /// The plan's changes in words, in their order.
-pub(crate) fn told(changes: &[Change]) -> Vec<String> {
+pub(crate) fn in_words(changes: &[Change]) -> Vec<String> {
     let tell = |change: &Change| match change {
         Change::CreateSecret { .. } => "create".to_owned(),
         Change::UpdateSecret { resource_version, extra_keys, .. } => {

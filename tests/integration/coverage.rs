@@ -24,7 +24,7 @@ const ACCOUNTS: [&str; 6] = ["a", "b", "a.b", "ab", "a-b", "b1"];
 /// Covers everything. Written last, so that all the others are in force when it is.
 const LAST: &str = "last";
 
-/// One side of a binding: names and globs, or labels, or both.
+/// Generates one side of a binding: names and globs, or labels, or both.
 fn side() -> impl Strategy<Value = Value> {
     let names = ["a", "b", "a*", "*b", "*", "?", "a-?", "a-b", "?1", "team-*", "kube-*"];
     let names = prop::collection::vec(prop::sample::select(names.to_vec()), 0..3);
@@ -34,7 +34,7 @@ fn side() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Also with keys and values that no label can have.
+/// Generates selectors, also with keys and values that no label can have.
 fn selector() -> impl Strategy<Value = Value> {
     let key = prop::sample::select(vec!["k", "x.y/l", "not a key", "no,key in"]);
     let value = prop::sample::select(vec!["v", "V.1", "", "no value", "a, k in b"]);
@@ -89,7 +89,7 @@ fn binding(name: &str, spec: &Value) -> Binding {
     Binding::parse(&object, "cn-hangzhou").unwrap()
 }
 
-/// Our policy, with one parameter and one entry for each binding.
+/// Applies our policy, with one parameter and one entry for each binding.
 async fn apply_policies(plane: &Plane, bindings: &[Binding]) {
     let shipped = std::fs::read_to_string(root().join("deploy/admission.yaml")).unwrap();
     let policy = shipped.split("\n---\n").next().unwrap();
@@ -119,8 +119,8 @@ async fn apply_policies(plane: &Plane, bindings: &[Binding]) {
     apply_all(plane, items).await;
 }
 
-/// Our webhooks, one configuration for each binding. Nothing listens at their address, and the audit log names those that
-/// the API server called in vain.
+/// Applies our webhooks, one configuration for each binding. Nothing listens at their address: the audit log names those
+/// that the API server tried to call.
 async fn apply_webhooks(plane: &Plane, bindings: &[Binding]) {
     let address = Address::Url("https://127.0.0.1:1/mutate".into());
     let target = Target { namespace: NAMESPACE, address: &address, ca_bundle: b"", on_update: false };
@@ -146,12 +146,13 @@ async fn apply_all(plane: &Plane, items: impl Iterator<Item = Value>) {
     plane.apply(&list.to_string()).await.unwrap();
 }
 
-/// The bindings that one ServiceAccount gets the entry of, and those whose webhook is called for it.
+/// The bindings that a ServiceAccount gets an entry of, and those whose webhook is called for it.
 struct Decisions {
     entries: BTreeSet<String>,
     webhooks: BTreeSet<String>,
 }
 
+/// Creates a ServiceAccount in a dry run, and returns the API server's decisions.
 async fn decide(plane: &Plane, namespace: &str, name: &str, labels: &BTreeMap<String, String>) -> Decisions {
     let mark = plane.audit().mark().unwrap();
     let account = json!({ "metadata": { "name": name, "labels": labels } });
@@ -159,13 +160,13 @@ async fn decide(plane: &Plane, namespace: &str, name: &str, labels: &BTreeMap<St
     let params = PostParams { dry_run: true, ..PostParams::default() };
     let created = accounts.create(&params, &serde_json::from_value(account).unwrap()).await.unwrap();
     let entries = created.image_pull_secrets.into_iter().flatten().map(|entry| entry.name).collect();
-    let is_it = |event: &&acr_lab::plane::AuditEvent| {
+    let is_creation = |event: &&acr_lab::plane::AuditEvent| {
         event.verb == "create" && event.resource == "serviceaccounts" && event.namespace == namespace
     };
     let end = Instant::now() + Duration::from_secs(10);
     let event = loop {
         let events = plane.audit().since(mark).unwrap();
-        if let Some(event) = events.iter().find(is_it) {
+        if let Some(event) = events.iter().find(is_creation) {
             break event.clone();
         }
         assert!(Instant::now() < end, "{namespace}/{name} is not in the audit log");
