@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::clock;
+use super::publish::PublishReason;
 use super::reconciles;
-use super::state::{PublishReason, SharedState, State};
+use super::state::{SharedState, State};
 use crate::api::binding::DeletionPolicy;
 use crate::api::{AcrCredentialBinding, ConditionType};
 use crate::cluster::error::CallError;
@@ -20,6 +21,7 @@ use crate::plan::binding_facts::{registry_facts, standstill};
 use crate::plan::binding_step::{
     BindingObservation, BindingStep, SETTLE, StatusReport, deletion_effect, lifecycle_step, status_step,
 };
+use crate::plan::condition::BindingCondition;
 use crate::plan::refresh::backoff;
 use crate::plan::status::{BindingFacts, status};
 use crate::plan::stored_binding::StoredBinding;
@@ -189,7 +191,12 @@ impl BindingLoop {
         let mut others = [state.notes.get(name).cloned().unwrap_or_default(), state.common.clone()].concat();
         let requests = binding.requests_admission();
         others.extend(requests.and_then(|binding| self.shared.modes().borrow().condition(&binding)));
-        others.extend(state.rollups.of(name).and_then(|rollup| state.contended_for(rollup)));
+        let contention = state.rollups.of(name).and_then(Rollup::contention).cloned();
+        others.extend(contention.map(|why| BindingCondition {
+            kind: ConditionType::Contended,
+            holds: true,
+            why,
+        }));
         let generation = binding.object.metadata.generation.unwrap_or_default();
         let nothing = Rollup::default();
         let facts = BindingFacts {
@@ -200,7 +207,7 @@ impl BindingLoop {
             // Borrowed: a copy would cost the size of the cluster.
             rollup: state.rollups.of(name).unwrap_or(&nothing),
             handled_refresh_at: binding.handled_refresh.clone(),
-            held: state.guard.told(name, generation),
+            held: state.guard.report(name, generation),
             others,
         };
         let status = status(&facts, binding.object.status.as_ref(), now);

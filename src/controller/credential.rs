@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::clock;
+use super::publish::PublishReason;
 use super::sources::ClusterSources;
-use super::state::{PublishReason, SharedState};
+use super::state::SharedState;
 use crate::cloud::{Alibaba, CloudError, Retry};
 use crate::cluster::store::Store;
 use crate::model::identity::CredentialSource;
 use crate::model::{Credential, RegistryKey};
-use crate::plan::binding_step;
 use crate::plan::credential_cache::{MintFailure, MintRequest, MintResult, RetryAdvice};
 use crate::server::Metrics;
 use crate::server::metrics::{ReconcileResult, Reconciler, RegistryLabel};
@@ -168,7 +168,7 @@ impl CredentialLoop {
         drop(state);
         *batch = Batch::default();
         for name in users {
-            self.shared.bindings.add_after(name, binding_step::SETTLE);
+            self.shared.schedule_status(name);
         }
     }
 }

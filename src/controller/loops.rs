@@ -1,4 +1,4 @@
-//! What runs in the replica that holds the lease, and in no other.
+//! The loops of the replica that holds the lease.
 
 use std::sync::Arc;
 
@@ -28,19 +28,13 @@ use crate::cluster::watch::{self, watch};
 pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, context: LoopContext) {
     let LoopContext { shared, metrics, store, cloud, sources, seen, webhook, .. } = context;
     let applier = Applier::new(clients.write.clone(), shared.index.clone(), shared.template().clone());
-    let worker = NamespaceLoop {
-        shared: shared.clone(),
-        applier,
-        metrics: metrics.clone(),
-        attempts: Arc::default(),
-        conflicts: Arc::default(),
-        dry_run: config.dry_run,
-    };
+    let worker =
+        NamespaceLoop { shared: shared.clone(), applier, metrics: metrics.clone(), dry_run: config.dry_run };
     for _ in 0..WORKERS {
         spawn(tasks, "a namespace worker", worker.clone().run());
     }
     if config.replace_stuck_pods {
-        stuck_pods::spawn_all(tasks, clients, (&shared, &metrics), config.dry_run);
+        stuck_pods::spawn_all(tasks, clients, &shared, &metrics, config.dry_run);
     }
     let writer = BindingWriter::new(clients.write.clone());
     let reporter = BindingLoop {
@@ -66,7 +60,7 @@ pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, context:
         metrics: metrics.clone(),
     };
     spawn(tasks, "the admission policy loop", policy.run());
-    // A dry run tells the API server nothing.
+    // A dry run configures no webhook.
     if !config.dry_run {
         let holder = WebhookLoop {
             webhook,

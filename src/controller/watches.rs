@@ -1,4 +1,4 @@
-//! What is watched from the start: the caches must be full before anything is decided.
+//! The watches that run from the start: the caches must be full before anything is decided.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,12 +30,12 @@ pub fn spawn_all(
     shared: &Arc<SharedState>,
 ) -> Arc<channel::Sender<Option<ParametersState>>> {
     let client = &clients.watch;
-    let index_sink = |step: StartupStep| {
-        let (wake, readiness) = (shared.clone(), readiness.clone());
+    let index_sink = |step: StartupStep, wake: fn(&SharedState, Arc<str>)| {
+        let (observer, readiness) = (shared.clone(), readiness.clone());
         IndexSink {
             index: shared.index.clone(),
             template: shared.template().clone(),
-            wake: move |namespace| wake.wake_namespace(namespace),
+            wake: move |namespace| wake(&observer, namespace),
             complete: move || readiness.done(step),
         }
     };
@@ -46,7 +46,7 @@ pub fn spawn_all(
         watch(
             Api::<WatchedNamespace>::all(client.clone()),
             watch::config(),
-            index_sink(StartupStep::Namespaces),
+            index_sink(StartupStep::Namespaces, SharedState::observe_namespace),
         ),
     );
     spawn(
@@ -55,13 +55,17 @@ pub fn spawn_all(
         watch(
             Api::<WatchedServiceAccount>::all(client.clone()),
             watch::config(),
-            index_sink(StartupStep::ServiceAccounts),
+            index_sink(StartupStep::ServiceAccounts, SharedState::wake_namespace),
         ),
     );
     spawn(
         tasks,
         "the watch on secrets",
-        watch(Api::<WatchedSecret>::all(client.clone()), secrets, index_sink(StartupStep::Secrets)),
+        watch(
+            Api::<WatchedSecret>::all(client.clone()),
+            secrets,
+            index_sink(StartupStep::Secrets, SharedState::wake_namespace),
+        ),
     );
     let bindings = BindingSink { shared: shared.clone(), readiness: readiness.clone() };
     spawn(tasks, "the watch on bindings", watch(Api::all(client.clone()), watch::config(), bindings));
@@ -81,7 +85,7 @@ pub fn spawn_all(
     seen
 }
 
-/// Takes bindings in. One that cannot be read does not stall the watch.
+/// Receives bindings. One that cannot be read does not stall the watch.
 struct BindingSink {
     shared: Arc<SharedState>,
     readiness: Arc<Readiness>,

@@ -158,7 +158,7 @@ impl AdmissionHandler {
         let end = Instant::now() + OBSERVE_TIMEOUT;
         loop {
             let snapshot = (self.snapshot)();
-            if enabling(&snapshot).next().is_none() {
+            if enabling(snapshot.bindings()).next().is_none() {
                 return (true, None);
             }
             let decide = |view: &crate::plan::NamespaceView| {

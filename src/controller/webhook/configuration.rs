@@ -132,7 +132,7 @@ impl WebhookLoop {
         let snapshot = self.shared.snapshot();
         let policy = self.shared.modes().borrow().policy.clone();
         let demand = WebhookDemand {
-            requested: enabling(&snapshot).next().is_some(),
+            requested: enabling(snapshot.bindings()).next().is_some(),
             enabled: self.webhook.is_on(),
             policy: policy.as_ref(),
             leading_for: state.began.elapsed(),
@@ -155,7 +155,7 @@ impl WebhookLoop {
             ca_bundle: &trusted.bundle,
             on_update: self.webhook.settings.on_update,
         };
-        let wanted = webhooks(enabling(&snapshot), &target);
+        let wanted = webhooks(enabling(snapshot.bindings()), &target);
         match self.observe(state, existing.as_ref(), &wanted).step() {
             ConfigurationStep::Keep => {
                 self.report(Some(Ok(())));

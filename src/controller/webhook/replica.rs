@@ -92,5 +92,5 @@ impl Webhook {
 
 /// Returns whether some binding requests the webhook.
 pub fn is_requested(shared: &SharedState) -> bool {
-    enabling(&shared.snapshot()).next().is_some()
+    enabling(shared.snapshot().bindings()).next().is_some()
 }

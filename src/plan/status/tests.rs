@@ -41,7 +41,14 @@ fn registry(name: &str) -> RegistryFacts {
 }
 
 fn result() -> NamespaceResult {
-    NamespaceResult { binding: "a".into(), secret: Ok(()), domain_conflicts: [].into(), matched: 2, bound: 2 }
+    NamespaceResult {
+        binding: "a".into(),
+        secret: Ok(()),
+        domain_conflicts: [].into(),
+        matched: 2,
+        bound: 2,
+        contention: None,
+    }
 }
 
 fn failure(reason: Reason) -> Failure {
