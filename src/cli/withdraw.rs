@@ -17,7 +17,7 @@ use kube::{Api, Client, ResourceExt};
 
 use self::error::of;
 use super::inventory;
-use super::preview::{Preview, preview};
+use super::preview::{Preview, TIMELESS, preview};
 use super::secret_references::{SecretReferences, find_references};
 use crate::api::binding::{AcrCredentialBinding, DeletionPolicy};
 use crate::api::names;
@@ -27,8 +27,8 @@ use crate::cluster::report::BindingWriter;
 use crate::cluster::{Applier, Index, Outcome};
 use crate::model::{Binding, count};
 use crate::plan::{
-    self, Change, NamespaceView, Phase, RegistryCredential, ResolvedBinding, SecretView, Snapshot, Template,
-    change,
+    self, Change, NamespaceRecord, NamespaceView, Phase, RegistryCredential, ResolvedBinding, SecretView,
+    Snapshot, Template, change,
 };
 
 /// Rounds of planning and applying at most.
@@ -113,7 +113,7 @@ pub async fn withdraw(
     all.sort();
     let previewed = |namespace: &Arc<str>| {
         let view = index.read(namespace, NamespaceView::clone);
-        view.map(|view| preview(view, &snapshot)).unwrap_or_default()
+        view.map(|view| preview(NamespaceRecord::new(view), &snapshot)).unwrap_or_default()
     };
     let previews: Vec<Preview> = all.iter().map(previewed).collect();
     let losing = all.iter().zip(&previews).filter(|(_, preview)| preview.loses_secret());
@@ -228,7 +228,8 @@ async fn withdraw_from(
     let mut made = Vec::new();
     let mut rounds = 0;
     while rounds < ROUNDS {
-        let plan = index.read(namespace, |view| plan::namespace(view, snapshot)).unwrap_or_default();
+        let planned = |record: &mut NamespaceRecord| plan::namespace(record, snapshot, &[], TIMELESS);
+        let plan = index.update(namespace, planned).unwrap_or_default();
         if plan.changes.is_empty() {
             return (made, None);
         }

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::record::WriteResult;
 use super::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
-use super::{Change, Phase, RegistryCredential, ResolvedBinding, SecretContent, Snapshot, Template};
-use crate::api::{AcrCredentialBinding, names};
+use super::{
+    Change, Failure, NamespaceRecord, Phase, RegistryCredential, ResolvedBinding, SecretContent, Snapshot,
+    Template,
+};
+use crate::api::{AcrCredentialBinding, Reason, names};
 use crate::model::{Binding, Credential, Labels};
 
 /// Name of the Secret in these tests.
@@ -106,6 +110,18 @@ pub(crate) fn view(accounts: &[(&str, &str)]) -> NamespaceView {
     view.facts = Some(NamespaceFacts::default());
     view.service_accounts = accounts.iter().map(|(name, list)| account(name, list)).collect();
     view
+}
+
+/// The same namespace, in which nothing was tried.
+pub(crate) fn record(accounts: &[(&str, &str)]) -> NamespaceRecord {
+    NamespaceRecord::new(view(accounts))
+}
+
+/// The API server refuses a Secret in the namespace, for want of room.
+pub(crate) fn refuse_create(record: &mut NamespaceRecord, now: Timestamp) {
+    let create = Change::CreateSecret { content: snapshot([]).content(&[]) };
+    let refused = WriteResult::Refused(Failure::new(Reason::QuotaExceeded, "no room"));
+    record.record_write(&create, refused, false, now);
 }
 
 pub(crate) fn account(name: &str, list: &str) -> ServiceAccountView {

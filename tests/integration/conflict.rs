@@ -31,7 +31,9 @@ async fn a_secret_that_others_made_is_left_alone_until_somebody_asks_to_take_it_
     lab.bind("taken", spec(&["taken", "free"])).await;
     let message = lab.until_ready_is("taken", "False", "SecretConflict").await;
     assert!(
-        message.contains("taken/acr-credential-secret-aggregation was made by somebody else"),
+        message.contains(
+            "taken/acr-credential-secret-aggregation exists and was not created by this controller"
+        ),
         "{message}"
     );
     assert!(message.contains("acrcredential.dev/adopt"), "{message}");

@@ -40,7 +40,7 @@ pub struct Lab {
 const FILES: [&str; 4] =
     ["crds/acrcredentialbindings.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
 
-/// Returns a control plane with the CRD, the rights and the policies, and no controller yet.
+/// A control plane with the CRD, the rights and the policies, and no controller yet.
 pub async fn installed_without(left_out: &[&str], options: Options) -> Plane {
     let plane = Plane::start(options).await.unwrap();
     for file in FILES.iter().filter(|file| !left_out.contains(file)) {
@@ -56,7 +56,7 @@ pub fn options(kubeconfig: PathBuf, cloud: &Cloud) -> ControllerOptions {
         .log_level("info,acr_credential_binding=trace")
 }
 
-/// Returns a cloud that has the cluster's OIDC provider registered, as a cluster with RRSA enabled has.
+/// A cloud that has the cluster's OIDC provider registered, as a cluster with RRSA enabled has.
 pub async fn cloud_of(plane: &Plane) -> Cloud {
     let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
     plane.enable_rrsa(&cloud).await.unwrap();
@@ -81,7 +81,7 @@ impl Lab {
         Self::start_on(installed_without(&[], Options::default()).await, change).await
     }
 
-    /// Returns a cloud and a ready controller on a plane that has everything installed.
+    /// A cloud and a ready controller on a plane that has everything installed.
     pub async fn start_on_installed(plane: Plane) -> Self {
         Self::start_on(plane, |_, options| options).await
     }
@@ -124,7 +124,7 @@ impl Lab {
         (Self { client: plane.client(), plane, cloud, controller }, Arc::new(proxy))
     }
 
-    /// Returns a cloud and a ready controller, its options changed, on a plane that has everything installed.
+    /// A cloud and a ready controller, its options changed, on a plane that has everything installed.
     pub async fn start_on(
         plane: Plane,
         change: impl FnOnce(&Cloud, ControllerOptions) -> ControllerOptions,
@@ -208,18 +208,18 @@ impl Lab {
         self.namespaced::<Secret>(namespace).get_opt(SECRET).await.unwrap()
     }
 
-    /// Returns the `auths` of the Secret in a namespace: domain → (user, token). `None` where none stands.
+    /// The `auths` of the Secret in a namespace: domain → (user, token). `None` where none stands.
     pub async fn auths(&self, namespace: &str) -> Option<BTreeMap<String, (String, String)>> {
         let secret = self.secret(namespace).await?;
         Some(auths(&secret))
     }
 
-    /// Returns the token for a domain, where one stands.
+    /// The token for a domain, where one stands.
     pub async fn token(&self, namespace: &str, domain: &str) -> Option<String> {
         self.auths(namespace).await?.remove(domain).map(|(_, token)| token)
     }
 
-    /// Returns the bytes of our Secret as a kubelet would use them.
+    /// The bytes of our Secret as a kubelet would use them.
     pub async fn docker_config(&self, namespace: &str) -> Vec<u8> {
         let data = self.secret(namespace).await.and_then(|secret| secret.data).unwrap();
         data[".dockerconfigjson"].0.clone()
@@ -248,7 +248,7 @@ impl Lab {
         });
     }
 
-    /// Returns the AccessKeyId and AccessKeySecret of a user of the cloud.
+    /// The AccessKeyId and AccessKeySecret of a user of the cloud.
     pub fn key_of(&self, account: &str, user: &str) -> (String, String) {
         self.cloud.world(|world| {
             let key = &world.user_mut(account, user).unwrap().keys[0];
@@ -330,7 +330,7 @@ impl Lab {
     /// Waits until the admission policies are in force, for which the API server takes a moment.
     pub async fn until_fenced(&self) {
         self.until("the policies stand", async || {
-            self.controller.metrics().await.unwrap().contains("acr_admission_policies_enforced 1")
+            self.controller.metrics().await.unwrap().contains("acr_admission_policies_standing 1")
         })
         .await;
     }
@@ -363,10 +363,10 @@ impl Lab {
         }
     }
 
-    /// Returns the namespaces that the controller looked at, one a look, from its log.
+    /// The namespaces that the controller reconciled, one a time, from its log.
     pub fn looked(&self) -> Vec<String> {
         let log = self.controller.log();
-        let looks = log.lines().filter(|line| line.contains("looked at"));
+        let looks = log.lines().filter(|line| line.contains("reconciling"));
         looks
             .filter_map(|line| line.split("namespace=").nth(1))
             .map(|n| n.split(' ').next().unwrap().to_owned())

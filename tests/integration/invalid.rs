@@ -51,7 +51,7 @@ async fn what_the_cloud_refuses_is_told_with_its_cure_and_hides_nothing_that_wor
     ];
     for (reason, cure, bad) in cases {
         lab.bind("refused", with_registries(&["refused"], json!([good.clone(), bad]))).await;
-        let message = lab.until_ready_says("refused", "False", reason, "1 of 2 registries issued").await;
+        let message = lab.until_ready_says("refused", "False", reason, "issued for 1 of 2 registries").await;
         assert!(message.contains(cure), "{reason}: {message}");
         lab.until_served("refused", "good.example.com").await;
         lab.until_attached("refused", "default").await;

@@ -157,7 +157,7 @@ async fn before_the_definition_was_looked_at_nothing_is_written() {
     lab.controller.restart().unwrap();
     tokio::time::timeout(PATIENCE, held.until_caught(1)).await.unwrap().unwrap();
     lab.until("only that is missing", async || {
-        matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == "waiting for definition")
+        matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == "waiting for the CustomResourceDefinition")
     })
     .await;
     lab.until_settled().await;
@@ -182,7 +182,7 @@ async fn a_terminating_namespace_is_not_held_up_and_one_of_its_name_is_served_at
     let namespaces: Api<Namespace> = Api::all(lab.client.clone());
     namespaces.delete("term-a", &DeleteParams::default()).await.unwrap();
     lab.until("our Secret goes with it", async || lab.secret("term-a").await.is_none()).await;
-    lab.until_ready_says("term", "True", "Succeeded", "1 namespaces").await;
+    lab.until_ready_says("term", "True", "Succeeded", "1 namespace").await;
     lab.until_settled().await;
     assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
     let status = lab.bindings().get("term").await.unwrap().status.unwrap();
@@ -353,7 +353,7 @@ async fn a_withdrawal_that_is_refused_says_by_whom_and_goes_on_when_it_may() {
     };
     lab.until("the status says what blocks it", async || {
         let ready = said("Ready").await;
-        ready.starts_with("Withdrawing") && ready.contains("0 of 2 namespaces are done; Forbidden:")
+        ready.starts_with("Withdrawing") && ready.contains("0 of 2 namespaces cleaned up; Forbidden:")
     })
     .await;
     assert!(said("Stalled").await.contains("serviceaccounts"), "{}", said("Stalled").await);

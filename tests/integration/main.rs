@@ -15,6 +15,8 @@ mod coverage;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod documentation;
+#[cfg(test)]
 mod dry_run;
 #[cfg(test)]
 mod guard;

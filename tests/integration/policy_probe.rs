@@ -48,7 +48,7 @@ async fn a_missing_fence_is_told_and_a_new_one_is_noticed() {
     })
     .await;
     assert!(!standing(&lab).await);
-    assert!(lab.controller.log().contains("no ValidatingAdmissionPolicy fences this controller"));
+    assert!(lab.controller.log().contains("The ValidatingAdmissionPolicies "));
     assert!(!lab.controller.log().contains("has rights that it does not need"), "the RBAC is what it needs");
 
     lab.plane.apply_file(root().join("deploy/policies.yaml")).await.unwrap();

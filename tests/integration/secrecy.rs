@@ -37,7 +37,7 @@ async fn nothing_that_is_printed_holds_a_secret() {
     ]);
     lab.bind("loud", all).await;
     // The managed role is refused another account's role, and nobody has the last instance.
-    lab.until_ready_says("loud", "False", "TrustPolicyDenies", "4 of 6 registries issued").await;
+    lab.until_ready_says("loud", "False", "TrustPolicyDenies", "issued for 4 of 6 registries").await;
     for kind in [
         FaultKind::MalformedJson,
         FaultKind::Html,

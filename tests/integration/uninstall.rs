@@ -1,7 +1,6 @@
-//! Uninstalling by the README's own steps: the cluster is what it was before.
+//! Uninstalling by the documentation's own steps: the cluster is what it was before.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -44,7 +43,7 @@ impl Way {
         (plane, before)
     }
 
-    /// Returns whether a step of the README is for another way.
+    /// Returns whether a step of the documentation is for another way.
     fn leaves_out(self, step: &[String]) -> bool {
         let names = |part: &str| step.iter().any(|word| word.contains(part));
         names("webhook") && self != Self::Webhook || names("admission") && self != Self::Policy
@@ -79,11 +78,10 @@ fn differing(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) 
     all
 }
 
-/// Returns the `kubectl` lines of the README under a heading, as they stand there.
-fn steps(readme: &str, heading: &str) -> Vec<Vec<String>> {
-    let text = std::fs::read_to_string(root().join(readme)).unwrap();
-    let section = text.split(heading).nth(1).unwrap().split("\n## ").next().unwrap();
-    let commands = section.lines().filter_map(|line| line.trim().strip_prefix("kubectl "));
+/// Returns the `kubectl` commands of a page under a heading, in words.
+fn steps(page: &str, heading: &str) -> Vec<Vec<String>> {
+    let commands = acr_lab::docs::commands(page, heading).unwrap().into_iter();
+    let commands = commands.filter_map(|line| line.strip_prefix("kubectl ").map(str::to_owned));
     commands.map(|command| command.split(' ').map(str::to_owned).collect()).collect()
 }
 
@@ -119,9 +117,9 @@ async fn live_in(plane: &Plane, way: Way) {
     maps.patch("acr-configuration", &PatchParams::apply("user").force(), &Patch::Apply(&map)).await.unwrap();
 }
 
-/// Installs, with the controller started where the README applies its Deployment: no node runs it in the lab.
+/// Installs, with the controller started where the documentation applies its Deployment: no node runs it in the lab.
 async fn install(plane: Plane, way: Way) -> Lab {
-    for step in steps("README.md", "### Moving").iter().filter(|step| step[0] == "apply") {
+    for step in steps("docs/migrate.md", "Move").iter().filter(|step| step[0] == "apply") {
         plane.kubectl_ok(&step.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
     }
     let crd = "crd/acrcredentialbindings.acrcredential.dev";
@@ -192,7 +190,7 @@ async fn until_equal(lab: &Lab, before: &BTreeMap<String, Value>, way: Way) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_the_readmes_steps_the_cluster_is_what_it_was() {
+async fn after_the_documented_steps_the_cluster_is_what_it_was() {
     after_the_steps(Way::Not).await;
 }
 
@@ -214,7 +212,7 @@ async fn after_the_steps(way: Way) {
         installed.iter().any(|name| name.starts_with("Deployment acr-credential-system/")),
         "{installed:?}"
     );
-    for step in steps("README.md", "### Uninstalling") {
+    for step in steps("docs/operations.md", "Uninstall") {
         if way.leaves_out(&step) {
             continue;
         }
@@ -309,7 +307,7 @@ async fn a_killed_controller_leaves_nothing_that_the_plugin_does_not_take_back()
     lab.plane.kubectl_ok(&["delete", "namespace", "foreign"]).await.unwrap();
     // Nothing holds a binding any more.
     lab.plane.kubectl_ok(&["delete", "acrcredentialbindings", "--all", "--timeout=20s"]).await.unwrap();
-    let deletions = steps("README.md", "### Uninstalling").into_iter();
+    let deletions = steps("docs/operations.md", "Uninstall").into_iter();
     let deletions =
         deletions.filter(|step| step[0] == "delete" && step[1] == "-f" && !Way::Not.leaves_out(step));
     for step in deletions {
@@ -346,12 +344,4 @@ async fn what_serves_at_creation_goes_before_all_else_is_taken_back() {
             assert_eq!(lab.pull_secrets(namespace, "own").await, ["mine"], "{namespace}");
         }
     }
-}
-
-#[test]
-fn both_readmes_give_the_same_steps_to_uninstall() {
-    let all = [steps("README.md", "### Uninstalling"), steps("README.zh-CN.md", "### 卸载")];
-    assert_eq!(all[0], all[1]);
-    assert!(all[0].len() >= 5, "{all:?}");
-    assert!(Path::new(&root().join("deploy/controller.yaml")).exists());
 }

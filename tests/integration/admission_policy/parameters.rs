@@ -21,7 +21,7 @@ async fn missing_empty_or_invalid_parameters_refuse_no_request() {
     let mut strict = enabled(spec(&["strict"]));
     strict["webhook"]["failurePolicy"] = json!("Fail");
     lab.bind("strict", strict).await;
-    lab.until_admission_is("strict", "True", "failurePolicy Fail").await;
+    lab.until_admission_is("strict", "True", "failurePolicy Fail changes nothing").await;
     lab.until_settled().await;
     lab.controller.terminate(PATIENCE).await.unwrap();
     let any = async |namespace: &str| lab.created(namespace, json!({ "generateName": "a-" }), &["x"]).await;

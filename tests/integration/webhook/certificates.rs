@@ -31,7 +31,7 @@ async fn certificates(lab: &Lab) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_and_their_authority_change_without_a_refusal() {
-    let lab = start(|options| options.arg("--webhook-lives=30s,9s,3s")).await;
+    let lab = start(|options| options.arg("--webhook-validity=30s,9s,3s")).await;
     lab.create_namespace("rotating").await;
     lab.bind("rotating", asking(&["rotating"], "Fail", 15)).await;
     until_served_by_webhook(&lab, "rotating").await;
@@ -58,7 +58,7 @@ async fn certificates_and_their_authority_change_without_a_refusal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_cannot_be_used_is_told_and_the_last_good_certificate_stays() {
     // Nobody waits for a certificate to be due by its own time: with these lives it is after 24 s.
-    let lab = start(|options| options.arg("--webhook-lives=3600s,36s,2s")).await;
+    let lab = start(|options| options.arg("--webhook-validity=3600s,36s,2s")).await;
     lab.create_namespace("broken").await;
     lab.bind("broken", asking(&["broken"], "Fail", 15)).await;
     until_asked(&lab, "broken").await;
@@ -160,7 +160,7 @@ async fn an_authority_changes_for_one_replica_after_the_other_without_a_refusal(
     let replicas = Replicas::start(|number, options| {
         let flag = format!("--webhook-cert-dir={}", mounts[number].path().display());
         // A certificate of another authority is shown after 6 s, and the one before believed for 12 s more.
-        options.arg(flag).arg("--webhook-lives=3600s,360s,3s")
+        options.arg(flag).arg("--webhook-validity=3600s,360s,3s")
     })
     .await;
     let Replicas { lab, second, servers, .. } = &replicas;
