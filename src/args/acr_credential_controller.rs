@@ -229,7 +229,7 @@ impl ControllerArgs {
             withdrawal_grace: self.withdrawal_grace,
             dry_run: self.dry_run,
             replace_stuck_pods: self.replace_stuck_pods,
-            places: self.identity.places(),
+            places: self.identity.source_locations(),
             listen_address: self.listen_address,
             replica: replica.into(),
             lease: self.lease_duration,

@@ -82,7 +82,7 @@ fn namespaced_name(text: &str) -> Result<NamespacedName, String> {
 
 impl IdentityArgs {
     /// Returns the sources of identities in the cluster.
-    pub fn places(&self) -> SourceLocations {
+    pub fn source_locations(&self) -> SourceLocations {
         let pair = |object: &NamespacedName| (object.namespace.clone(), object.name.clone());
         SourceLocations {
             addon_token_file: self.addon_token_file.clone(),

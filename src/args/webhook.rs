@@ -44,8 +44,8 @@ pub struct WebhookArgs {
 
     /// Validity of an authority and of a certificate, and the delay before a new authority is used, as 300s,90s,3s;
     /// for tests
-    #[arg(long, hide = true, value_parser = validity)]
-    webhook_validity: Option<Lifetimes>,
+    #[arg(long, hide = true, value_parser = lifetimes)]
+    webhook_lifetimes: Option<Lifetimes>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ fn listen_address(text: &str) -> Result<ListenAddress, String> {
         .map_err(|_| "write address:port, or an empty value".to_owned())
 }
 
-fn validity(text: &str) -> Result<Lifetimes, String> {
+fn lifetimes(text: &str) -> Result<Lifetimes, String> {
     let parts: Vec<_> = text.split(',').map(duration::parse).collect::<Result<_, _>>()?;
     let [authority, leaf, settle] = parts[..] else {
         return Err("write three durations, as 300s,90s,3s".to_owned());
@@ -81,7 +81,7 @@ impl WebhookArgs {
             address,
             certificates: self.webhook_cert_dir.clone(),
             on_update: self.webhook_on_update,
-            lives: self.webhook_validity.unwrap_or_default(),
+            lives: self.webhook_lifetimes.unwrap_or_default(),
             shutdown_delay: self.webhook_shutdown_delay,
         }
     }

@@ -1,4 +1,4 @@
-//! The shared state's side of [`crate::plan::guard`]: what bindings cover, now and before this process started.
+//! Feeds the guard of [`crate::plan::guard`]: coverage of the bindings, now and before this process started.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -37,8 +37,8 @@ impl SharedState {
         self.index.matching(covered).into_iter().collect()
     }
 
-    /// Recovers what the named bindings covered before this process started, so that a grace period outlives a restart. Their
-    /// statuses show it, and so does each Secret of ours that no binding covers.
+    /// Recovers what the named bindings covered before this process started, so that a grace period outlives a restart.
+    /// Their statuses show it, and so does each Secret of ours that no binding covers.
     pub(super) fn remember(&self, state: &mut State, snapshot: &Snapshot, names: &[Arc<str>]) {
         let known = |name: &&Arc<str>| !state.guard.knows(name);
         let unknown = names.iter().filter(known).filter_map(|name| Some((name, state.bindings.get(name)?)));

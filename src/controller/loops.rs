@@ -60,7 +60,7 @@ pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, context:
         metrics: metrics.clone(),
     };
     spawn(tasks, "the admission policy loop", policy.run());
-    // A dry run tells the API server nothing.
+    // A dry run configures no webhook.
     if !config.dry_run {
         let holder = WebhookLoop {
             webhook,

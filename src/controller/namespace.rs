@@ -87,16 +87,17 @@ impl NamespaceLoop {
         let now = clock::now();
         let state = self.shared.state();
         let snapshot = self.shared.snapshot();
-        let plan = self.shared.index.update(namespace, |record| {
+        self.shared.index.update(namespace, move |record| {
+            // Both locks are held, so that no loss of coverage comes in between.
             let retained = state.guard.retained(namespace, record.view.facts.as_ref(), &snapshot, now);
+            drop(state);
             plan::observe(record, &snapshot, &retained, now);
             let plan = plan::namespace(record, &snapshot, &retained, now);
             if plan.is_settled() {
                 record.settle();
             }
             plan
-        })?;
-        Some(plan)
+        })
     }
 
     /// Returns a plan that changes nothing, and reports what it would change.

@@ -77,8 +77,8 @@ impl SharedState {
         self.credentials.notify_one();
     }
 
-    /// Begins the work: all caches are full, and this replica holds the lease. What it assumed as a standby is forgotten: it
-    /// goes on from the saved credentials and the statuses, as a process that starts now.
+    /// Begins the work: all caches are full, and this replica holds the lease. What it assumed as a standby is
+    /// forgotten: it goes on from the saved credentials and the statuses, as a process that starts now.
     pub fn begin(&self, saved: SavedCredentials, config_map: bool) {
         let mut state = self.state();
         (state.live, state.config_map) = (true, config_map);
@@ -187,8 +187,8 @@ impl SharedState {
         }
     }
 
-    /// Records when the CustomResourceDefinition was created; `None` while it does not exist or is being deleted. Returns until
-    /// when unclaimed Secrets are left alone.
+    /// Records when the CustomResourceDefinition was created; `None` while it does not exist or is being deleted.
+    /// Returns until when unclaimed Secrets are left alone.
     pub fn define(&self, created_at: Option<Timestamp>) -> Timestamp {
         let mut state = self.state();
         let was_undefined = state.guard.is_undefined();

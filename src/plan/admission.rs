@@ -1,5 +1,5 @@
-//! ServiceAccounts that get their entry during admission. The namespace loop attaches it an instant later; a Pod that is
-//! created in between has no entry and never gets one.
+//! ServiceAccounts that get their entry during admission. The namespace loop attaches it an instant later; a Pod that
+//! is created in between has no entry and never gets one.
 
 pub use super::admission_parameters::{PolicyParameters, enabling, parameters};
 use super::service_account::{Want, pull_secrets};
@@ -22,8 +22,8 @@ pub fn attached(
     if facts.skip { None } else { list(snapshot, account, covers) }
 }
 
-/// Returns the same in a namespace whose labels are not known yet: only its name decides. The namespace loop attaches by
-/// labels an instant later.
+/// Returns the same in a namespace whose labels are not known yet: only its name decides. The namespace loop attaches
+/// by labels an instant later.
 pub fn attached_unseen(
     snapshot: &Snapshot,
     namespace: &str,

@@ -118,7 +118,8 @@ impl Duty {
     }
 }
 
-/// Returns the bindings whose credentials our Secret holds; `None` where the namespace does not exist or is being deleted.
+/// Returns the bindings whose credentials our Secret holds; `None` where the namespace does not exist or is being
+/// deleted.
 pub fn filled_by(view: &NamespaceView, snapshot: &Snapshot, retained: &[Retained]) -> Option<Vec<usize>> {
     Some(Coverage::of(view, snapshot, retained)?.filling)
 }

@@ -99,7 +99,7 @@ pub(crate) fn snapshot(bindings: impl IntoIterator<Item = ResolvedBinding>) -> S
     Snapshot::new(template(), bindings.into_iter().collect(), false)
 }
 
-/// The same bindings beside one that nobody can read.
+/// The same bindings beside one that is unreadable.
 pub(crate) fn snapshot_beside_unreadable(bindings: impl IntoIterator<Item = ResolvedBinding>) -> Snapshot {
     Snapshot::new(template(), bindings.into_iter().collect(), true)
 }
@@ -148,18 +148,18 @@ pub(crate) fn holding(content: &SecretContent) -> SecretView {
     }
 }
 
-/// Our Secret with a content that nobody wants any more.
+/// Our Secret with a content that is no longer wanted.
 pub(crate) fn outdated() -> SecretView {
     holding(&snapshot([]).content(&[]))
 }
 
-/// A Secret of our name and type that somebody else made.
+/// A Secret of our name and type that another user created.
 pub(crate) fn foreign() -> SecretView {
     SecretView { ours: false, ..outdated() }
 }
 
 /// The plan's changes in words, in their order.
-pub(crate) fn told(changes: &[Change]) -> Vec<String> {
+pub(crate) fn in_words(changes: &[Change]) -> Vec<String> {
     let tell = |change: &Change| match change {
         Change::CreateSecret { .. } => "create".to_owned(),
         Change::UpdateSecret { resource_version, extra_keys, .. } => {

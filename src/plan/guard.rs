@@ -44,8 +44,8 @@ pub struct Retained {
     pub binding: Arc<str>,
     /// Whether it is held and reported in the status, rather than merely not withdrawn yet.
     pub held: bool,
-    /// Whether the existing Secret provably holds this binding's credentials. After a restart, an unclaimed Secret may have
-    /// been any binding's. After an edit, new registries were never meant for it.
+    /// Whether the existing Secret provably holds this binding's credentials. After a restart, an unclaimed Secret may
+    /// have been any binding's. After an edit, new registries were never meant for it.
     pub verified: bool,
 }
 
@@ -89,8 +89,8 @@ impl WithdrawalGuard {
         }
     }
 
-    /// Observes the spec of a binding, before its coverage. Where it named other registries, its part is no longer refreshed:
-    /// the new ones were never asked for there.
+    /// Observes the spec of a binding, before its coverage. Where it named other registries, its part is no longer
+    /// refreshed: the new ones were never asked for there.
     pub fn observe_spec(&mut self, binding: &Arc<Binding>) {
         let known = self.known.entry(binding.name.clone()).or_default();
         let before = known.spec.replace(binding.clone());
@@ -101,8 +101,8 @@ impl WithdrawalGuard {
         }
     }
 
-    /// Observes the coverage and the intent of a binding after an edit or a restart. Returns the namespaces in which its part
-    /// does not stay any longer.
+    /// Observes the coverage and the intent of a binding after an edit or a restart. Returns the namespaces in which
+    /// its part does not stay any longer.
     pub fn observe_coverage(
         &mut self,
         binding: &Arc<str>,
@@ -150,8 +150,8 @@ impl WithdrawalGuard {
         self.entries.observe(binding, EntryLoss { now: whole_seconds(loss.now), ..loss }, guarded);
     }
 
-    /// Marks the bindings whose entries stay. While the CustomResourceDefinition does not exist, bindings disappear one by one
-    /// without being deleted on purpose: the active ones are suspended.
+    /// Marks the bindings whose entries stay. While the CustomResourceDefinition does not exist, bindings disappear one
+    /// by one without being deleted on purpose: the active ones are suspended.
     pub fn restrict(&self, bindings: &mut [ResolvedBinding]) {
         for resolved in bindings {
             resolved.keeps_entries = self.keeps_entries(&resolved.binding.name);
@@ -166,7 +166,8 @@ impl WithdrawalGuard {
         self.entries.since(binding).is_some()
     }
 
-    /// Observes a namespace as it is now; `None` where it does not exist. Returns the bindings whose hold began or ended.
+    /// Observes a namespace as it is now; `None` where it does not exist. Returns the bindings whose hold began or
+    /// ended.
     pub fn observe(
         &mut self,
         namespace: &Arc<str>,
@@ -288,8 +289,8 @@ impl WithdrawalGuard {
         self.defined_at = created;
     }
 
-    /// Returns until when namespaces are left alone that no binding covers and this process never served. Bindings that went
-    /// with the CustomResourceDefinition may come back while it is young.
+    /// Returns until when namespaces are left alone that no binding covers and this process never served. Bindings that
+    /// went with the CustomResourceDefinition may come back while it is young.
     pub fn unclaimed_until(&self) -> Timestamp {
         match self.defined_at {
             Some(created) => created.checked_add(self.grace).unwrap_or(Timestamp::MAX),

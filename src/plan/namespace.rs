@@ -26,7 +26,8 @@ pub struct Plan {
     pub results: Vec<NamespaceResult>,
     /// When to plan again, if nothing happens before.
     pub retry_at: Option<Timestamp>,
-    /// Conflicts with other writers to identify before the changes are made: afterwards the last writer is this process.
+    /// Conflicts with other writers to identify before the changes are made: afterwards the last writer is this
+    /// process.
     pub conflicts: Vec<Conflict>,
     /// Whether writes are wanted that rest for now.
     pub is_resting: bool,
@@ -106,7 +107,8 @@ pub fn namespace(
     }
 }
 
-/// Observes which bindings matter in a namespace: whether this process serves it, and whether it waits for the API server.
+/// Observes which bindings matter in a namespace: whether this process serves it, and whether it waits for the API
+/// server.
 pub fn observe(record: &mut NamespaceRecord, snapshot: &Snapshot, retained: &[Retained], now: Timestamp) {
     record.awaits_admission = snapshot.awaits_admission();
     let Some(coverage) = Coverage::of(&record.view, snapshot, retained) else { return };

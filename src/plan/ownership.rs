@@ -69,8 +69,8 @@ impl<'a> Recovery<'a> {
     }
 }
 
-/// Returns the candidates that have a part in the existing Secret. It shows that by itself, as long as nothing was renewed;
-/// `None` where it does not.
+/// Returns the candidates that have a part in the existing Secret. It shows that by itself, as long as nothing was
+/// renewed; `None` where it does not.
 fn owners(
     snapshot: &Snapshot,
     view: &NamespaceView,

@@ -170,7 +170,7 @@ impl NamespaceRecord {
         })
     }
 
-    /// Records the result of a write. `event` tells a write that answers to an event from one of many.
+    /// Records the result of a write. `event`: it answers to an event, rather than to a round over many namespaces.
     pub fn record_write(&mut self, change: &Change, result: WriteResult, event: bool, now: Timestamp) {
         let name = self.view.name.clone();
         let object = change.object();
@@ -246,7 +246,7 @@ impl NamespaceRecord {
         self.writes.values_mut().for_each(|record| record.failed = None);
     }
 
-    /// Forgets what is over, so that the memory of many short-lived objects does not grow.
+    /// Forgets writes that are over, so that their memory does not grow.
     pub fn sweep(&mut self, now: Timestamp) {
         self.writes.retain(|_, record| {
             let failing = record.failed.as_ref().is_some_and(|f| now.duration_since(f.retry_at) <= FORGOTTEN);

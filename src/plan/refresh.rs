@@ -49,9 +49,9 @@ impl Life {
         self.length().mul_f64(JITTER_SHARE)
     }
 
-    /// Whether it is renewed together with others that are renewed now, and again after `round`. It would be due before that,
-    /// and a round of its own would cost each namespace another write. One that was minted a moment ago waits for the next
-    /// round.
+    /// Whether it is renewed together with others that are renewed now, and again after `round`. It would be due before
+    /// that, and a round of its own would cost each namespace another write. One that was minted a moment ago waits for
+    /// the next round.
     pub fn joins(&self, (threshold, seed): (Duration, &str), now: Timestamp, round: Duration) -> bool {
         let used = Duration::try_from(now.duration_since(self.minted_at)).unwrap_or_default();
         let ripe = used >= self.use_length(threshold).mul_f64(RIPE_SHARE);

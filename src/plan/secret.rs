@@ -80,7 +80,8 @@ impl Listing {
         Self { domains, expires: expiries.min().unwrap_or_default() }
     }
 
-    /// Whether pulls would lose a domain by the other list, and nothing by waiting, since all credentials are still valid.
+    /// Whether pulls would lose a domain by the other list, and nothing by waiting, since all credentials are still
+    /// valid.
     pub fn would_lose_by(&self, other: &Self, now: Timestamp) -> bool {
         self.expires > now && self.domains.iter().any(|domain| other.domains.binary_search(domain).is_err())
     }
@@ -160,7 +161,8 @@ pub struct SecretContent {
 pub struct TooLarge {
     /// How large it would be, and how many of its domains fit.
     pub why: String,
-    /// Bindings that are left out, since the others come first. `None`: not even the first fits, and nothing can be written.
+    /// Bindings that are left out, since the others come first. `None`: not even the first fits, and nothing can be
+    /// written.
     pub left_out: Option<Box<[Arc<str>]>>,
 }
 

@@ -55,8 +55,8 @@ impl Snapshot {
         self
     }
 
-    /// Returns until when Secrets are left alone that no binding asks for and this process never served. Their bindings may
-    /// come back.
+    /// Returns until when Secrets are left alone that no binding asks for and this process never served. Their bindings
+    /// may come back.
     pub fn unclaimed_until(&self) -> Option<Timestamp> {
         self.unclaimed_until
     }

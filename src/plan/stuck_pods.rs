@@ -1,5 +1,5 @@
-//! Pods that were created before their ServiceAccount was served. A Pod copies `imagePullSecrets` once, at its creation.
-//! One that copied too early never gets its image, and only a new Pod in its place can.
+//! Pods that were created before their ServiceAccount was served. A Pod copies `imagePullSecrets` once, at its
+//! creation. One that copied too early never gets its image, and only a new Pod in its place can.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -67,8 +67,8 @@ pub struct Circumstances<'a> {
     pub snapshot: &'a Snapshot,
     /// The bindings whose part stays in the namespace, though they do not cover it.
     pub retained: &'a [Retained],
-    /// When another Pod of its owner was last replaced. A Pod that was created since and still lacks our entry shows that
-    /// its template has a list of its own.
+    /// When another Pod of its owner was last replaced. A Pod that was created since and still lacks our entry shows
+    /// that its template has a list of its own.
     pub replaced_at: Option<Timestamp>,
     /// The time.
     pub now: Timestamp,

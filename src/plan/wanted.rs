@@ -39,8 +39,8 @@ pub struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Plans a served namespace. Credentials of a suspended or retained binding stay in the Secret: it must not lose them by
-    /// another's refresh.
+    /// Plans a served namespace. Credentials of a suspended or retained binding stay in the Secret: it must not lose
+    /// them by another's refresh.
     pub fn serve(&self) -> Served {
         let (secret, write) = match self.fill() {
             Filled::Done => (Ok(()), None),

@@ -1,5 +1,5 @@
-//! Conflicts with another writer of the same object: this process steps back, since two writers that overwrite each other
-//! help no one.
+//! The writes of one object. Where another writer keeps reverting them, this process steps back: two writers that
+//! overwrite each other serve neither.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,13 +8,15 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::refresh::backoff;
 
-/// Repairs of one object within [`WINDOW`] that are not a conflict yet. An edit by hand, a rollout or a refresh takes a few.
+/// Repairs of one object within [`WINDOW`] that are not a conflict yet. An edit by hand, a rollout or a refresh takes a
+/// few.
 const MAX_REPAIRS: usize = 10;
 
 /// The span that repairs are counted over.
 const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
-/// A conflict without a write for so long is over. A GitOps tool that applies its list every ten minutes keeps it going.
+/// A conflict without a write for so long is over. A GitOps tool that applies its list every ten minutes keeps it
+/// going.
 pub const FORGOTTEN: SignedDuration = SignedDuration::from_mins(15);
 
 /// The longest wait. Where more is left, the clock was set back.

@@ -11,6 +11,7 @@
 
 mod circles;
 mod modules;
+mod reader;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,6 +75,9 @@ const WRITE_PARAMS: [&str; 5] =
 
 /// Lines that a file may have; tests do not count.
 const MAX_LINES: usize = 400;
+
+/// Lines that an inline module of tests may have; longer ones go to `x/tests.rs`.
+const MAX_TEST_LINES: usize = 140;
 
 /// Types of one name that are one concept in sibling modules: the name, the modules, the reason.
 const SAME_NAME: [(&str, &[&str], &str); 2] = [
@@ -274,6 +278,21 @@ fn a_source_file_can_be_read_at_one_sitting() {
         files.iter().filter(|(path, _)| !is_test(path)).map(|(path, text)| (path, text.lines().count()));
     let long: Vec<_> = lines.filter(|(_, lines)| *lines > MAX_LINES).collect();
     assert!(long.is_empty(), "over {MAX_LINES} lines: {long:?}");
+}
+
+#[test]
+fn modules_have_one_style_and_long_tests_a_file_of_their_own() {
+    let mut wrong = Vec::new();
+    for (path, text) in files() {
+        if path.ends_with("/mod.rs") || has(&tokens_of(&text), "# [ path") {
+            wrong.push(format!("{path}: modules are `x.rs` beside `x/`, without `mod.rs` and `#[path]`"));
+        }
+        let tests = text.lines().skip_while(|line| !line.starts_with("mod tests {")).count();
+        if tests > MAX_TEST_LINES {
+            wrong.push(format!("{path}: {tests} lines of inline tests, at most {MAX_TEST_LINES}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn run(plane: &Plane, commands: &[String]) -> Vec<String> {
     commands.iter().map(run).collect()
 }
 
-/// A `docker` that checks its arguments: the lab has no container runtime.
+/// Installs a `docker` that checks its arguments: the lab has no container runtime.
 fn docker(folder: &Path) {
     let manifest = std::fs::read_to_string(root().join("deploy/controller.yaml")).unwrap();
     let image = manifest.lines().find_map(|line| line.trim().strip_prefix("image: ")).unwrap();

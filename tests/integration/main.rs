@@ -19,10 +19,6 @@ mod documentation;
 #[cfg(test)]
 mod dry_run;
 #[cfg(test)]
-mod guard;
-#[cfg(test)]
-mod guards;
-#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod identities;
@@ -34,6 +30,8 @@ mod invalid;
 mod leader;
 #[cfg(test)]
 mod leave;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod migration;
 #[cfg(test)]
@@ -64,3 +62,5 @@ mod verify;
 mod webhook;
 #[cfg(test)]
 mod withdraw;
+#[cfg(test)]
+mod withdrawal_guard;

@@ -22,7 +22,7 @@ use crate::harness::{Lab, SECRET};
 const NAME: &str = "acr-configuration";
 const IMAGE: &str = "team/app";
 
-/// Pulls an image each second, with what stands in a namespace's Secret at that time.
+/// Pulls an image each second, with the current content of a namespace's Secret.
 pub struct Pulling {
     done: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<(usize, Vec<String>)>,
@@ -31,10 +31,10 @@ pub struct Pulling {
 impl Pulling {
     pub fn start(registry: &Arc<Registry>, secrets: Api<Secret>, image: &'static str) -> Self {
         let done = Arc::new(AtomicBool::new(false));
-        let (registry, told) = (registry.clone(), done.clone());
+        let (registry, stop) = (registry.clone(), done.clone());
         let task = tokio::spawn(async move {
             let (mut pulls, mut failed) = (0, Vec::new());
-            while !told.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 let pulled = match secrets.get(SECRET).await {
                     Ok(now) => {
                         let config = now.data.unwrap()[".dockerconfigjson"].0.clone();
@@ -51,7 +51,7 @@ impl Pulling {
         Self { done, task }
     }
 
-    /// Ends it. Not one pull may have failed.
+    /// Ends the pulls, none of which may have failed.
     pub async fn never_failed(self) {
         self.done.store(true, Ordering::Relaxed);
         let (pulls, failed) = self.task.await.unwrap();
@@ -60,7 +60,8 @@ impl Pulling {
     }
 }
 
-/// What the documented component leaves: its Secret, the entry, its Deployment, and the ConfigMap.
+/// Creates the leftovers of the documented component: its Secret, the entry, its Deployment, and the
+/// ConfigMap.
 async fn leave_behind(plane: &Plane, domain: &str) -> Secret {
     let client = plane.client();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "default");
@@ -103,7 +104,8 @@ async fn the_documented_steps_move_and_graduate_without_one_failed_pull() {
     if !usable().unwrap() {
         return;
     }
-    // The registry takes what the cloud minted, and what the documented component is supposed to have got of it.
+    // The registry accepts the cloud's tokens, and the password that the documented component is supposed to
+    // have.
     let cloud: Arc<OnceLock<Cloud>> = Arc::default();
     let judged_by = cloud.clone();
     let judge = Arc::new(move |user: &str, token: &str| {
@@ -126,7 +128,7 @@ async fn the_documented_steps_move_and_graduate_without_one_failed_pull() {
     for step in commands("docs/migrate.md", "Move").unwrap() {
         let args: Vec<&str> = step.strip_prefix("kubectl ").unwrap().split(' ').collect();
         match (&lab, args.last()) {
-            // No node runs it in the lab: the process is started as the Deployment would.
+            // The lab has no node: the process is started as the Deployment would.
             (None, Some(&"deploy/controller.yaml")) => {
                 let started = Lab::start_on_installed(plane.take().unwrap()).await;
                 cloud.set(started.cloud.clone()).unwrap();
@@ -155,7 +157,7 @@ async fn the_documented_steps_move_and_graduate_without_one_failed_pull() {
     let graduating = commands("docs/migrate.md", "Leave the ConfigMap").unwrap();
     let wait = graduating.iter().find(|line| line.starts_with("kubectl wait")).unwrap();
     let early = shell(&lab.plane, &wait.replace("--timeout=60s", "--timeout=1s"));
-    assert!(early.is_err_and(|error| error.contains("timed out")), "nothing is said yet that it waits for");
+    assert!(early.is_err_and(|error| error.contains("timed out")), "the wait is not reported yet");
     let mut kept = String::new();
     for line in &graduating {
         assert!(!line.contains("delete") || !converted().await, "the steps before waited for that");

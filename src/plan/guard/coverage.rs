@@ -8,9 +8,9 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::intent::WithdrawalIntent;
 use crate::model::Binding;
 
-/// How long a namespace that lost its label is left alone, to see whether the others lose theirs too. While others are still
-/// being lost, it is left alone as well, for the grace period at most: a tool that relabels a thousand of them takes
-/// minutes.
+/// How long a namespace that lost its label is left alone, to see whether the others lose theirs too. While others are
+/// still being lost, it is left alone as well, for the grace period at most: a tool that relabels a thousand of them
+/// takes minutes.
 pub const RELABEL_WINDOW: SignedDuration = SignedDuration::from_secs(5);
 
 /// Namespaces in which the part of a binding stays, though it no longer covers them.
@@ -60,8 +60,8 @@ impl BindingCoverage {
         self.last_lost = Some(now);
     }
 
-    /// Whether a namespace was lost a moment ago. While others are still being lost, the moment lasts, for the grace period at
-    /// most.
+    /// Whether a namespace was lost a moment ago. While others are still being lost, the moment lasts, for the grace
+    /// period at most.
     pub(super) fn lost_recently(&self, namespace: &str, grace: SignedDuration, now: Timestamp) -> bool {
         self.recently_lost.get(namespace).is_some_and(|since| !self.is_expired(*since, grace, now))
     }

@@ -35,8 +35,8 @@ struct KeptEntries {
 pub(super) struct Entries(HashMap<Arc<str>, KeptEntries>);
 
 impl Entries {
-    /// Observes whether a binding lost all its ServiceAccounts, and whether it is guarded. Its entries stay from now on, or after
-    /// a restart since its status reports it. They stay once: not again where nothing was edited since.
+    /// Observes whether a binding lost all its ServiceAccounts, and whether it is guarded. Its entries stay from now
+    /// on, or after a restart since its status reports it. They stay once: not again where nothing was edited since.
     pub(super) fn observe(&mut self, binding: &Arc<Binding>, loss: EntryLoss, guarded: bool) {
         let before = self.0.remove(&binding.name);
         let over = before.as_ref().is_some_and(|known| known.over && loss.is_lost && known.asked == *binding);

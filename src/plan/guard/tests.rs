@@ -253,14 +253,14 @@ fn entries_that_are_no_longer_covered_stay_for_the_grace_period_and_once() {
         "{}",
         why.message
     );
-    // Asked again meanwhile, the grace goes on; once it is over, it does not begin anew for the same mistake.
+    // Asked again meanwhile, the grace goes on; once it is over, it does not begin again for the same mistake.
     assert!(asked(&mut guard, &typo, true, WithdrawalIntent::Guarded, at(300)));
     assert_eq!((guard.release_due("b", at(604)), guard.release_due("b", at(605))), (None, Some(vec![])));
     assert!(!asked(&mut guard, &typo, true, WithdrawalIntent::Guarded, at(606)));
     assert!(asked(&mut guard, &of(&["a"]), true, WithdrawalIntent::Guarded, at(700)), "another edit");
     assert!(!asked(&mut guard, &of(&["a"]), true, WithdrawalIntent::Confirmed, at(701)));
     assert!(!asked(&mut guard, &good, false, WithdrawalIntent::Guarded, at(702)));
-    // What its status tells meanwhile is of its namespaces.
+    // Meanwhile its status reports on its namespaces.
     guard.observe_accounts(
         &typo,
         EntryLoss {
@@ -314,9 +314,13 @@ fn a_namespace_that_is_deleted_or_opts_out_is_not_held() {
 
 #[test]
 fn a_grace_period_goes_on_after_a_restart_and_begins_again_where_no_status_reports_it() {
-    for (told, until) in [(Some(at(-300)), at(-300) + GRACE), (None, at(0) + GRACE)] {
+    for (reported, until) in [(Some(at(-300)), at(-300) + GRACE), (None, at(0) + GRACE)] {
         let mut guard = WithdrawalGuard::new(GRACE);
-        guard.remember(&binding(), Parts { verified: names(&["x"]), unverified: names(&["x", "y"]) }, told);
+        guard.remember(
+            &binding(),
+            Parts { verified: names(&["x"]), unverified: names(&["x", "y"]) },
+            reported,
+        );
         guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(0));
         assert_eq!((retained(&guard).len(), guard.until("b")), (2, Some(until)));
     }
@@ -327,7 +331,7 @@ fn a_grace_period_goes_on_after_a_restart_and_begins_again_where_no_status_repor
     guard.remember(&binding(), Parts { verified: names(&["x"]), unverified: names(&["x", "y"]) }, None);
     guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(0));
     let verified = |guard: &mut WithdrawalGuard| ["x", "y"].map(|name| looked(guard, name)[0].verified);
-    assert_eq!(verified(&mut guard), [true, false], "what no status tells may have been another's");
+    assert_eq!(verified(&mut guard), [true, false], "a part that no status reports may have been another's");
     // From when it was covered on, it is known: by a label, or by the spec.
     let mut labelled = WithdrawalGuard::new(GRACE);
     labelled.remember(&binding(), Parts { verified: names(&[]), unverified: names(&["x", "y"]) }, None);
@@ -338,7 +342,7 @@ fn a_grace_period_goes_on_after_a_restart_and_begins_again_where_no_status_repor
     guard.observe_coverage(&binding(), names(&["y"]), WithdrawalIntent::Guarded, at(2));
     guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(3));
     assert_eq!(verified(&mut guard), [true, true]);
-    // Some came back while nobody looked.
+    // Some came back while no process ran.
     let mut guard = WithdrawalGuard::new(GRACE);
     guard.remember(
         &binding(),
@@ -381,7 +385,7 @@ fn asking(instance: &str, tier: &str) -> Arc<crate::model::Binding> {
     bound_with("b", json!({"registries": [{"instanceId": instance}], "watchNamespaces": namespaces})).binding
 }
 
-/// What stands there holds other credentials than the binding names now.
+/// The Secret holds other credentials than the binding names now.
 #[test]
 fn a_part_that_was_covered_under_other_registries_is_not_refreshed() {
     for (instance, verified) in [("cri-1", true), ("cri-2", false)] {
@@ -402,15 +406,15 @@ fn a_part_that_was_covered_under_other_registries_is_not_refreshed() {
     assert!(!observe(&mut guard, "x", Some(&facts("other")), at(3)).retained[0].verified);
 }
 
-/// A token may land while a tool relabels one namespace after the other, before the first of them was looked at.
+/// A token may land while a tool relabels one namespace after the other, before the event of the first one came.
 #[test]
 fn a_namespace_that_was_relabelled_is_recently_lost_before_its_event_came() {
-    for (selects, strays) in [("app", vec!["x"]), ("ap", vec![])] {
+    for (selects, lost) in [("app", vec!["x"]), ("ap", vec![])] {
         let mut guard = guard();
         guard.observe_spec(&asking("cri-1", "app"));
         guard.observe_coverage(&binding(), names(&["x", "y"]), WithdrawalIntent::Guarded, at(0));
         guard.observe_spec(&asking("cri-1", selects));
         guard.observe_coverage(&binding(), names(&["y"]), WithdrawalIntent::Guarded, at(1));
-        assert_eq!(retained(&guard), strays, "{selects}");
+        assert_eq!(retained(&guard), lost, "{selects}");
     }
 }

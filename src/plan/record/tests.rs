@@ -6,7 +6,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{LONGEST, NamespaceRecord, WriteResult};
 use crate::api::Reason;
-use crate::plan::fixture::{account, at, holding, record, resolved, snapshot, told};
+use crate::plan::fixture::{account, at, holding, in_words, record, resolved, snapshot};
 use crate::plan::{Change, Failure, Plan, Snapshot, namespace};
 use serde_json::json;
 
@@ -35,7 +35,8 @@ fn failed(at_least: Option<Duration>) -> WriteResult {
     WriteResult::Failed { failure: Failure::new(Reason::WriteFailing, "busy"), at_least }
 }
 
-/// One account is refused at each attempt, and the others are changed by another writer once, just before our first write.
+/// One account is refused at each attempt, and the others are changed by another writer once, just before our first
+/// write.
 #[test]
 fn an_account_that_is_refused_for_good_delays_no_other() {
     let snapshot = all_accounts();
@@ -203,8 +204,8 @@ fn a_contended_object_is_left_alone_and_its_writer_is_identified_first() {
     assert_eq!(&*resting.results[0].contention.clone().unwrap().message, "reverted by flux");
     // The rest of the namespace goes on.
     record.view.service_accounts[1] = account("calm", "");
-    assert_eq!(told(&plan(&record, &snapshot, at(1)).changes), ["calm at 7: ours"]);
-    // After the wait the report names whoever writes then.
+    assert_eq!(in_words(&plan(&record, &snapshot, at(1)).changes), ["calm at 7: ours"]);
+    // After the wait it is tried again.
     let again = plan(&record, &snapshot, until);
     assert_eq!(again.changes.len(), 2);
 }

@@ -85,7 +85,7 @@ impl World {
         let version = self.version;
         match change {
             Change::CreateSecret { content } => {
-                assert!(self.secret.is_none(), "a create where one stands");
+                assert!(self.secret.is_none(), "a create where one exists");
                 if self.refuses {
                     let refused = WriteResult::Refused(Failure::new(Reason::QuotaExceeded, "no room"));
                     return self.record.record_write(change, refused, false, at(0));
@@ -217,7 +217,7 @@ fn covering<'a>(world: &World, snapshot: &'a Snapshot) -> Vec<&'a ResolvedBindin
     snapshot.covering("n", facts).into_iter().map(|i| snapshot.resolved(i)).collect()
 }
 
-/// Where the namespace is served and nothing stands in the way, all that was asked for stands.
+/// Where the namespace is served and nothing prevents it, everything that is wanted exists.
 fn assert_served(world: &World, snapshot: &Snapshot) {
     let covering = covering(world, snapshot);
     let active = |b: &&&ResolvedBinding| b.phase == Phase::Active;
@@ -235,7 +235,7 @@ fn assert_served(world: &World, snapshot: &Snapshot) {
     let facts = world.record.view.facts.as_ref().unwrap();
     let set: Vec<usize> = snapshot.covering("n", facts).into_iter().filter(retained).collect();
     let content = snapshot.content(&set);
-    // With nothing held, what stood there stays.
+    // Without a credential, the existing content stays.
     if !content.is_empty {
         assert_eq!(view.secret.as_ref().map(|s| s.fingerprint), Some(content.fingerprint));
     }
@@ -288,9 +288,9 @@ proptest! {
         }
         let ours = start.secret.as_ref().is_some_and(|secret| secret.view().ours && !secret.view().retained);
         let nothing_of_ours = covering.is_empty() && !ours && !(start.record.served && start.secret.is_none());
-        let nobody_acts = !covering.iter().any(|b| b.phase == Phase::Active)
+        let none_acts = !covering.iter().any(|b| b.phase == Phase::Active)
             && (unknown || covering.iter().any(|b| b.phase == Phase::Suspended));
-        if nothing_of_ours || nobody_acts || start.record.view.facts.as_ref().unwrap().terminating {
+        if nothing_of_ours || none_acts || start.record.view.facts.as_ref().unwrap().terminating {
             prop_assert_eq!(&world.secret, &start.secret);
             prop_assert_eq!(lists(&world), lists(&start));
         }
@@ -298,7 +298,7 @@ proptest! {
     }
 
     #[test]
-    fn equal_bindings_give_equal_secrets_in_whatever_order_they_come(
+    fn equal_bindings_give_equal_secrets_in_any_order(
         bindings in prop::collection::vec(any_binding(), 0..4)
     ) {
         let mut names = std::collections::HashSet::new();

@@ -1,9 +1,9 @@
-//! A namespace that is served no more, or not for now.
+//! A namespace that is no longer served, or not for now.
 
 use crate::api::Reason;
 use crate::plan::fixture::{
-    account, at, bound_with, foreign, held, opened, outdated, record, resolved, snapshot,
-    snapshot_beside_unreadable, told,
+    account, at, bound_with, foreign, held, in_words, opened, outdated, record, resolved, snapshot,
+    snapshot_beside_unreadable,
 };
 use crate::plan::secret::MAX_BYTES;
 use crate::plan::{
@@ -41,7 +41,7 @@ fn of_another_type() -> SecretView {
     SecretView { foreign_type: Some("Opaque".into()), ..outdated() }
 }
 
-/// Every way to be served no more while our Secret stands; the second one is also what a crash leaves behind.
+/// Every way to lose service while our Secret exists. A crash may leave the second one behind.
 fn ends() -> [(&'static str, Snapshot, Mutation); 4] {
     [
         ("the binding is being deleted", snapshot([resolved("a").phased(Phase::Withdrawing)]), |_| {}),
@@ -57,14 +57,14 @@ fn nothing_goes_while_the_api_server_may_add_it_again_and_no_binding_is_let_go()
         let mut record = with_secret(Some(outdated()), &[("default", "x ours"), ("other", "x")]);
         mutate(&mut record);
         let plan = namespace(&record, &snapshot.awaiting_admission(true));
-        assert_eq!(told(&plan.changes), NOTHING, "{end}");
+        assert_eq!(in_words(&plan.changes), NOTHING, "{end}");
         assert!(plan.results.iter().all(|result| result.secret.is_err()), "{end}");
     }
-    // What is wanted is attached meanwhile, and what opts out is added by nobody.
+    // Meanwhile wanted entries are attached, and accounts that opt out lose theirs.
     let mut record =
         with_secret(Some(outdated()), &[("default", ""), ("other", "ours"), ("skipped", "ours")]);
     record.view.service_accounts[2].skip = true;
-    let changes = told(&namespace(&record, &snapshot([resolved("a")]).awaiting_admission(true)).changes);
+    let changes = in_words(&namespace(&record, &snapshot([resolved("a")]).awaiting_admission(true)).changes);
     let accounts: Vec<&String> = changes.iter().filter(|change| change.contains(" at 7")).collect();
     assert_eq!(accounts, ["default at 7: ours", "skipped at 7: "]);
 }
@@ -77,15 +77,15 @@ fn entries_go_before_the_secret_goes() {
         record.view.service_accounts[2].skip = true;
         mutate(&mut record);
         let plan = namespace(&record, &snapshot);
-        assert_eq!(told(&plan.changes), ["default at 7: x y", "skipped at 7: "], "{end}");
+        assert_eq!(in_words(&plan.changes), ["default at 7: x y", "skipped at 7: "], "{end}");
         assert!(!served(&record, &snapshot), "{end}");
         record.view.service_accounts =
             vec![account("default", "x y"), account("other", "x"), account("skipped", "ours")];
-        assert_eq!(told(&namespace(&record, &snapshot).changes), ["skipped at 7: "], "{end}");
+        assert_eq!(in_words(&namespace(&record, &snapshot).changes), ["skipped at 7: "], "{end}");
         record.view.service_accounts[2] = account("skipped", "");
-        assert_eq!(told(&namespace(&record, &snapshot).changes), ["delete u at 3"], "{end}");
+        assert_eq!(in_words(&namespace(&record, &snapshot).changes), ["delete u at 3"], "{end}");
         record.view.secret = None;
-        assert_eq!(told(&namespace(&record, &snapshot).changes), NOTHING, "{end}");
+        assert_eq!(in_words(&namespace(&record, &snapshot).changes), NOTHING, "{end}");
     }
 }
 
@@ -112,11 +112,11 @@ fn beside_another_binding_only_the_leaving_ones_part_goes() {
     let mut record = settled(&before, &[("default", "ours"), ("web", "ours")]);
     let after = snapshot([resolved("a"), web.phased(Phase::Withdrawing)]);
     let plan = namespace(&record, &after);
-    assert_eq!(told(&plan.changes), ["update at 3", "web at 7: "]);
+    assert_eq!(in_words(&plan.changes), ["update at 3", "web at 7: "]);
     assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing)), ("b", Some(Reason::Withdrawing))]);
     record = settled(&snapshot([resolved("a")]), &[("default", "ours"), ("web", "")]);
     let plan = namespace(&record, &after);
-    assert_eq!(told(&plan.changes), NOTHING);
+    assert_eq!(in_words(&plan.changes), NOTHING);
     assert_eq!(reasons(&plan), [("a", None), ("b", None)]);
 }
 
@@ -141,7 +141,7 @@ fn what_is_not_ours_is_not_withdrawn() {
     ] {
         let mut record = with_secret(secret, &[("default", "x ours")]);
         mutate(&mut record);
-        assert_eq!(told(&namespace(&record, &snapshot).changes), expected, "{what}");
+        assert_eq!(in_words(&namespace(&record, &snapshot).changes), expected, "{what}");
     }
 }
 
@@ -152,11 +152,11 @@ fn a_retaining_binding_marks_its_secret_once_and_leaves_all_behind() {
     for snapshot in [snapshot([leaving.clone()]), snapshot([leaving, beside])] {
         let mut record = with_secret(Some(outdated()), &[("default", "ours")]);
         let plan = namespace(&record, &snapshot);
-        assert_eq!(told(&plan.changes), ["retain at 3"]);
+        assert_eq!(in_words(&plan.changes), ["retain at 3"]);
         assert!(reasons(&plan).contains(&("a", Some(Reason::Withdrawing))));
         record.view.secret = Some(retained_secret());
         let plan = namespace(&record, &snapshot);
-        assert_eq!(told(&plan.changes), NOTHING);
+        assert_eq!(in_words(&plan.changes), NOTHING);
         assert!(reasons(&plan).contains(&("a", None)));
     }
 }
@@ -166,19 +166,19 @@ fn a_retaining_binding_marks_nothing_that_others_made() {
     for secret in [None, Some(foreign()), Some(of_another_type())] {
         let record = with_secret(secret, &[("default", "ours")]);
         let plan = namespace(&record, &snapshot([resolved("a").phased(Phase::Retaining)]));
-        assert_eq!(told(&plan.changes), NOTHING);
+        assert_eq!(in_words(&plan.changes), NOTHING);
     }
 }
 
 #[test]
 fn a_retained_secret_that_is_covered_again_is_brought_up_to_date() {
     let record = with_secret(Some(retained_secret()), &[("default", "ours")]);
-    assert_eq!(told(&namespace(&record, &snapshot([resolved("a")])).changes), ["update at 3"]);
+    assert_eq!(in_words(&namespace(&record, &snapshot([resolved("a")])).changes), ["update at 3"]);
 }
 
-/// Nothing is minted, written or withdrawn: what stands may be missing, outdated, foreign or retained.
+/// Nothing is minted, written or withdrawn: the Secret may be missing, outdated, foreign or retained.
 #[test]
-fn a_suspended_binding_changes_nothing_whatever_stands() {
+fn a_suspended_binding_changes_nothing() {
     let suspended = || resolved("a").phased(Phase::Suspended);
     for others in
         [vec![], vec![resolved("b").phased(Phase::Withdrawing)], vec![resolved("b").phased(Phase::Retaining)]]
@@ -189,16 +189,16 @@ fn a_suspended_binding_changes_nothing_whatever_stands() {
                 let mut record = with_secret(secret.clone(), &[("default", list), ("other", "ours")]);
                 record.served = true;
                 let plan = namespace(&record, &snapshot);
-                assert_eq!(told(&plan.changes), NOTHING);
+                assert_eq!(in_words(&plan.changes), NOTHING);
                 assert_eq!(reasons(&plan)[0], ("a", Some(Reason::Suspended)));
             }
         }
     }
 }
 
-/// An empty list of bindings is not an empty wish: some could not be read, or the caches are not full.
+/// An empty list of bindings does not mean that nothing is wanted: some could not be read, or the caches are not full.
 #[test]
-fn nothing_is_withdrawn_while_nobody_can_say_what_is_wanted() {
+fn nothing_is_withdrawn_while_coverage_is_unknown() {
     for bindings in [
         vec![],
         vec![elsewhere()],
@@ -210,13 +210,13 @@ fn nothing_is_withdrawn_while_nobody_can_say_what_is_wanted() {
             let mut record = with_secret(secret, &[("default", "ours")]);
             record.served = true;
             let plan = namespace(&record, &snapshot_beside_unreadable(bindings.clone()));
-            assert_eq!(told(&plan.changes), NOTHING, "{bindings:?}");
+            assert_eq!(in_words(&plan.changes), NOTHING, "{bindings:?}");
         }
     }
 }
 
 #[test]
-fn a_namespace_that_is_going_or_unknown_is_left_alone() {
+fn a_namespace_that_is_being_deleted_or_unknown_is_left_alone() {
     let going: Mutation = |r| r.view.facts.as_mut().unwrap().terminating = true;
     let unknown: Mutation = |r| r.view.facts = None;
     for mutate in [going, unknown] {
@@ -225,7 +225,7 @@ fn a_namespace_that_is_going_or_unknown_is_left_alone() {
                 let mut record = with_secret(secret, &[("default", "ours ours")]);
                 mutate(&mut record);
                 let plan = namespace(&record, &snapshot(bindings.clone()));
-                assert_eq!((told(&plan.changes).len(), plan.results.len()), (0, 0));
+                assert_eq!((in_words(&plan.changes).len(), plan.results.len()), (0, 0));
             }
         }
     }
@@ -233,7 +233,7 @@ fn a_namespace_that_is_going_or_unknown_is_left_alone() {
 
 /// A handle on what is ours must not outlive its withdrawal: what others make there afterwards is theirs.
 #[test]
-fn a_namespace_that_was_left_is_not_ours_any_more() {
+fn a_namespace_that_was_withdrawn_is_no_longer_ours() {
     let mut record = record(&[("default", "")]);
     record.served = true;
     record.view.secret = None;
@@ -247,19 +247,19 @@ fn retained(held: bool) -> [Retained; 1] {
     [Retained { binding: "b".into(), held, verified: true }]
 }
 
-/// What stands there may be missing, outdated or doubled: it stays, only its credentials are renewed, and only a hold
-/// is told.
+/// Secret and entries may be missing, outdated or doubled: they stay, only credentials are renewed, and only a hold is
+/// reported.
 #[test]
-fn nothing_is_taken_back_or_mended_where_a_withdrawal_is_held_but_pulls_go_on() {
-    for (held, told_of) in [(true, vec![("b", Some(Reason::CoverageLost))]), (false, vec![])] {
+fn nothing_is_withdrawn_or_repaired_while_a_withdrawal_is_held_but_pulls_go_on() {
+    for (held, reported) in [(true, vec![("b", Some(Reason::CoverageLost))]), (false, vec![])] {
         for secret in [None, Some(outdated())] {
             for list in ["", "ours", "x ours ours"] {
                 let mut record = with_secret(secret.clone(), &[("default", list)]);
                 record.served = true;
                 let plan = keeping(&record, &snapshot([elsewhere()]), &retained(held));
                 let renewed = secret.iter().map(|_| "update at 3");
-                assert!(told(&plan.changes).into_iter().eq(renewed), "{:?}", plan.changes);
-                assert_eq!(reasons(&plan), told_of);
+                assert!(in_words(&plan.changes).into_iter().eq(renewed), "{:?}", plan.changes);
+                assert_eq!(reasons(&plan), reported);
                 let idle = list.is_empty() && secret.is_none();
                 assert_eq!(namespace(&record, &snapshot([elsewhere()])).changes.is_empty(), idle);
             }
@@ -274,9 +274,9 @@ fn beside_another_binding_the_held_ones_part_stays_in_the_secret_and_in_the_list
     let spec = json!({"watchNamespaces": {"names": ["elsewhere"]}, "serviceAccounts": {"names": ["web"]}});
     let now = snapshot([resolved("a"), bound_with("b", spec)]);
     for held in [true, false] {
-        assert_eq!(told(&keeping(&record, &now, &retained(held)).changes), NOTHING);
+        assert_eq!(in_words(&keeping(&record, &now, &retained(held)).changes), NOTHING);
     }
-    assert_eq!(told(&namespace(&record, &now).changes), ["update at 3", "web at 7: "]);
+    assert_eq!(in_words(&namespace(&record, &now).changes), ["update at 3", "web at 7: "]);
 }
 
 #[test]
@@ -292,26 +292,26 @@ fn a_held_secret_is_not_renewed_where_that_would_empty_it_nor_where_it_is_not_ou
         of(RegistryCredential::Missing),
         elsewhere().phased(Phase::Suspended),
     ] {
-        assert_eq!(told(&look(outdated(), binding)), NOTHING);
+        assert_eq!(in_words(&look(outdated(), binding)), NOTHING);
     }
     let large = of(held(&"t".repeat(MAX_BYTES), &["b.example.com".into()]));
-    assert_eq!(told(&look(outdated(), large)), NOTHING);
+    assert_eq!(in_words(&look(outdated(), large)), NOTHING);
     for not_ours in [
         SecretView { ours: false, ..outdated() },
         SecretView { retained: true, ..outdated() },
         SecretView { foreign_type: Some("Opaque".into()), ..outdated() },
     ] {
-        assert_eq!(told(&look(not_ours, elsewhere())), NOTHING);
+        assert_eq!(in_words(&look(not_ours, elsewhere())), NOTHING);
     }
-    assert_eq!(told(&look(outdated(), elsewhere())), ["update at 3"]);
+    assert_eq!(in_words(&look(outdated(), elsewhere())), ["update at 3"]);
 }
 
-/// A Secret that nobody covers, found at the start, may be of any binding that lost its coverage meanwhile.
+/// An unclaimed Secret, found at the start, may belong to any binding that lost its coverage meanwhile.
 #[test]
-fn a_guess_keeps_what_stands_and_brings_no_credential_into_a_namespace() {
+fn a_guess_keeps_the_secret_and_brings_no_credential_into_a_namespace() {
     let guess = |verified: bool| [Retained { verified, ..retained(true)[0].clone() }];
     let record = with_secret(Some(outdated()), &[("default", "ours")]);
-    assert_eq!(told(&keeping(&record, &snapshot([elsewhere()]), &guess(false)).changes), NOTHING);
+    assert_eq!(in_words(&keeping(&record, &snapshot([elsewhere()]), &guess(false)).changes), NOTHING);
 
     // Beside one that is known, renewing would take the other's part away.
     let a = || bound_with("a", json!({"watchNamespaces": {"names": ["elsewhere"]}}));
@@ -319,7 +319,7 @@ fn a_guess_keeps_what_stands_and_brings_no_credential_into_a_namespace() {
     for (verified, changes) in [(false, vec![]), (true, vec!["update at 3"])] {
         let retained = [known.clone(), guess(verified)[0].clone()];
         let plan = keeping(&record, &snapshot([a(), elsewhere()]), &retained);
-        assert_eq!(told(&plan.changes), changes);
+        assert_eq!(in_words(&plan.changes), changes);
     }
 
     let both = snapshot([resolved("a"), elsewhere()]);
@@ -334,7 +334,7 @@ fn a_guess_keeps_what_stands_and_brings_no_credential_into_a_namespace() {
 }
 
 #[test]
-fn what_was_held_goes_with_its_binding_by_its_policy_and_where_the_namespace_opts_out() {
+fn a_held_part_goes_with_its_binding_by_its_policy_and_where_the_namespace_opts_out() {
     let record = with_secret(Some(outdated()), &[("default", "")]);
     for (phase, expected) in [
         (Phase::Withdrawing, &["delete u at 3"][..]),
@@ -343,14 +343,17 @@ fn what_was_held_goes_with_its_binding_by_its_policy_and_where_the_namespace_opt
         (Phase::Abandoning, &[]),
     ] {
         let plan = keeping(&record, &snapshot([elsewhere().phased(phase)]), &retained(true));
-        assert_eq!(told(&plan.changes), expected, "{phase:?}");
+        assert_eq!(in_words(&plan.changes), expected, "{phase:?}");
     }
     let mut out = record;
     out.view.facts.as_mut().unwrap().skip = true;
-    assert_eq!(told(&keeping(&out, &snapshot([elsewhere()]), &retained(true)).changes), ["delete u at 3"]);
+    assert_eq!(
+        in_words(&keeping(&out, &snapshot([elsewhere()]), &retained(true)).changes),
+        ["delete u at 3"]
+    );
 }
 
-/// The definition goes, and every binding with it: nothing of it was wished.
+/// The CustomResourceDefinition is deleted, and every binding with it: no withdrawal was intended.
 #[test]
 fn an_abandoning_binding_writes_nothing_may_go_at_once_and_leaves_nothing_of_this_process_behind() {
     let leaving = || resolved("a").phased(Phase::Abandoning);
@@ -361,33 +364,33 @@ fn an_abandoning_binding_writes_nothing_may_go_at_once_and_leaves_nothing_of_thi
         let (mut record, snapshot) = (record, snapshot([leaving()].into_iter().chain(beside)));
         record.served = true;
         let plan = namespace(&record, &snapshot);
-        assert_eq!((told(&plan.changes), served(&record, &snapshot)), (vec![], false));
+        assert_eq!((in_words(&plan.changes), served(&record, &snapshot)), (vec![], false));
         assert!(reasons(&plan).contains(&("a", None)));
     }
     // One that is not known to be deleted yet must not lose it its part.
     let both = [resolved("a"), resolved("b")];
     let record = settled(&snapshot(both), &[("default", "ours")]);
-    assert_eq!(told(&namespace(&record, &snapshot([leaving(), resolved("b")])).changes), NOTHING);
+    assert_eq!(in_words(&namespace(&record, &snapshot([leaving(), resolved("b")])).changes), NOTHING);
 }
 
 #[test]
-fn what_nobody_covers_and_this_process_never_served_is_left_alone_while_bindings_may_come_back() {
+fn an_unclaimed_namespace_that_was_never_served_is_left_alone_while_bindings_may_come_back() {
     let keeping = || snapshot([elsewhere()]).protecting_unclaimed_until(Some(at(9000)));
     let mut record = with_secret(Some(outdated()), &[("default", "")]);
-    assert_eq!(told(&namespace(&record, &keeping()).changes), NOTHING);
+    assert_eq!(in_words(&namespace(&record, &keeping()).changes), NOTHING);
     record.served = true;
     assert_eq!(
-        told(&namespace(&record, &keeping()).changes),
+        in_words(&namespace(&record, &keeping()).changes),
         ["delete u at 3"],
         "a label was taken off here"
     );
     record.served = false;
     record.view.facts.as_mut().unwrap().skip = true;
-    assert_eq!(told(&namespace(&record, &keeping()).changes), ["delete u at 3"], "it says so itself");
+    assert_eq!(in_words(&namespace(&record, &keeping()).changes), ["delete u at 3"], "it says so itself");
     record.view.facts.as_mut().unwrap().skip = false;
     let leaving =
         snapshot([resolved("a").phased(Phase::Withdrawing)]).protecting_unclaimed_until(Some(at(9000)));
-    assert_eq!(told(&namespace(&record, &leaving).changes), ["delete u at 3"], "a binding is deleted");
+    assert_eq!(in_words(&namespace(&record, &leaving).changes), ["delete u at 3"], "a binding is deleted");
 }
 
 #[test]
@@ -399,24 +402,24 @@ fn a_secret_that_holds_more_is_not_narrowed_while_bindings_may_come_back() {
     };
     let first = || keeping(vec![resolved("a")]);
     let plan = namespace(&record, &first());
-    assert_eq!((told(&plan.changes), served(&record, &first())), (vec![], false));
+    assert_eq!((in_words(&plan.changes), served(&record, &first())), (vec![], false));
     assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing))]);
-    // A new token of what stands, and a domain more, take nothing away.
+    // A new token and another domain take nothing away.
     let newer = resolved("b").with(|b| b.registries = vec![held("newer", &["b.example.com".to_owned()])]);
     let more = keeping(vec![resolved("a"), newer, resolved("c")]);
     let plan = namespace(&record, &more);
-    assert_eq!((told(&plan.changes), served(&record, &more)), (vec!["update at 3".to_owned()], true));
+    assert_eq!((in_words(&plan.changes), served(&record, &more)), (vec!["update at 3".to_owned()], true));
     // All is as it was, and what is given up from then on is taken out.
     let same = keeping(vec![resolved("a"), resolved("b")]);
-    assert_eq!((told(&namespace(&record, &same).changes), served(&record, &same)), (vec![], true));
+    assert_eq!((in_words(&namespace(&record, &same).changes), served(&record, &same)), (vec![], true));
     record.served = true;
-    assert_eq!(told(&namespace(&record, &first()).changes), ["update at 3"]);
+    assert_eq!(in_words(&namespace(&record, &first()).changes), ["update at 3"]);
     // The same once the definition is no longer young, and once the existing credentials have expired.
     record.served = false;
     let late = |seconds| plan::namespace(&record, &first(), &[], at(seconds)).changes;
-    assert_eq!(told(&late(3599)), [] as [&str; 0]);
-    assert_eq!(told(&late(3600)), ["update at 3"]);
+    assert_eq!(in_words(&late(3599)), [] as [&str; 0]);
+    assert_eq!(in_words(&late(3600)), ["update at 3"]);
     let young = snapshot([resolved("a")]).protecting_unclaimed_until(Some(at(0)));
-    assert_eq!(told(&namespace(&record, &young).changes), ["update at 3"]);
-    assert_eq!(told(&namespace(&record, &snapshot([resolved("a")])).changes), ["update at 3"]);
+    assert_eq!(in_words(&namespace(&record, &young).changes), ["update at 3"]);
+    assert_eq!(in_words(&namespace(&record, &snapshot([resolved("a")])).changes), ["update at 3"]);
 }

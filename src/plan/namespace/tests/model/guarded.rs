@@ -1,5 +1,5 @@
-//! Any sequence of edits, labels, opt-outs, restarts and waits under one guarded binding: what was lost at once stays for
-//! its grace, and nothing is left behind after it.
+//! Any sequence of edits, labels, opt-outs, restarts and waits under one guarded binding: what was lost at once stays
+//! for its grace, and nothing is left behind after it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -48,7 +48,7 @@ struct Cluster {
     right: bool,
     confirmed: bool,
     suspended: bool,
-    /// What was lost at once, when, and how it stood then: found out here, by no code of the guard.
+    /// Namespaces that were lost at once, when, and their state then: computed here, without the guard.
     lost: BTreeMap<Arc<str>, (Timestamp, World)>,
 }
 
@@ -118,12 +118,13 @@ impl Cluster {
 
     fn restart(&mut self) {
         let since = self.guard.report("b", 1).map(|(since, _)| since);
-        let stands =
+        let exists =
             |world: &World| world.secret.is_some() && !world.record.view.facts.as_ref().unwrap().skip;
-        let told = self.namespaces.iter().filter(|(_, world)| stands(world)).map(|(name, _)| name.clone());
-        let told = told.collect();
+        let reported =
+            self.namespaces.iter().filter(|(_, world)| exists(world)).map(|(name, _)| name.clone());
+        let reported = reported.collect();
         self.guard = WithdrawalGuard::new(GRACE);
-        self.guard.remember(&"b".into(), Parts { verified: told, unverified: HashSet::new() }, since);
+        self.guard.remember(&"b".into(), Parts { verified: reported, unverified: HashSet::new() }, since);
         self.namespaces.values_mut().for_each(|world| world.record.served = false);
     }
 
@@ -189,13 +190,13 @@ proptest! {
         cluster.reconcile();
         for (number, event) in events.iter().enumerate() {
             cluster.step(event);
-            for (name, (_, stood)) in &cluster.lost {
+            for (name, (_, before)) in &cluster.lost {
                 let now = &cluster.namespaces[name];
-                prop_assert_eq!(&now.secret, &stood.secret, "{} after event {}", name, number);
-                prop_assert_eq!(&now.record.view.service_accounts, &stood.record.view.service_accounts, "{}", name);
+                prop_assert_eq!(&now.secret, &before.secret, "{} after event {}", name, number);
+                prop_assert_eq!(&now.record.view.service_accounts, &before.record.view.service_accounts, "{}", name);
             }
         }
-        // Whatever happened, once nobody suspends it and every grace is over, all is as the binding says.
+        // Once it is not suspended and every grace period is over, everything is as the binding says.
         cluster.step(&Event::Suspend(false));
         cluster.now += GRACE + RELABEL_WINDOW;
         cluster.step(&Event::Wait(1));

@@ -1,4 +1,4 @@
-//! Rivals fast and slow, quotas, and what is large.
+//! Limits: bounded answers to other writers and full quotas, and objects of the largest sizes.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{DOMAIN, Lab, SECRET, spec};
 
-/// States a ServiceAccount's list as a GitOps tool does: server-side apply, by force.
+/// Applies a ServiceAccount's list as a GitOps tool does: server-side apply, by force.
 async fn state_list(lab: &Lab, namespace: &str, manager: &str, list: &[&str]) {
     let list: Vec<Value> = list.iter().map(|name| json!({ "name": name })).collect();
     let object = json!({
@@ -41,14 +41,14 @@ async fn until_contended(lab: &Lab, binding: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tool_that_states_the_list_now_and_then_is_named_with_the_cures_and_undone_each_time() {
+async fn a_tool_that_sometimes_applies_the_list_is_reported_and_reverted_each_time() {
     let lab = Lab::start().await;
     lab.create_namespace("flux").await;
     lab.create_namespace("calm").await;
     lab.bind("flux", spec(&["flux"])).await;
     lab.bind("calm", spec(&["calm"])).await;
     until_has(&lab, "flux", &[SECRET]).await;
-    // What is undone while all are served for the first time is not counted.
+    // Conflicts before all namespaces are served for the first time do not count.
     lab.until_settled().await;
     for _ in 0..4 {
         state_list(&lab, "flux", "kustomize-controller", &["theirs"]).await;
@@ -65,11 +65,11 @@ async fn a_tool_that_states_the_list_now_and_then_is_named_with_the_cures_and_un
     ] {
         assert!(message.contains(words), "{message} lacks {words}");
     }
-    // It is brought back each time, so nothing is wrong with what is served.
+    // It is restored each time, so the served namespaces are healthy.
     let ready = lab.until_ready_is("flux", "True", "Succeeded").await;
     assert!(ready.contains("1 ServiceAccounts"), "{ready}");
     assert_eq!(lab.condition("calm", "Contended").await, None);
-    // The message is asked for once, and no status is written for each repair.
+    // The message is computed once, and no status is written for each repair.
     lab.until_settled().await;
     let mark = lab.mark();
     state_list(&lab, "flux", "kustomize-controller", &["theirs"]).await;
@@ -86,9 +86,9 @@ async fn a_tool_that_states_the_list_now_and_then_is_named_with_the_cures_and_un
     assert_eq!(lab.requests(mark).writes().len(), 0);
 }
 
-/// The other way round: a manifest states our entry where no binding wants it.
+/// The other direction: a manifest states our entry where no binding wants it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tool_that_states_our_entry_where_no_binding_covers_is_told_to_take_it_out() {
+async fn a_tool_that_states_our_entry_in_an_uncovered_namespace_is_reported_with_the_cure() {
     let lab = Lab::start().await;
     lab.create_namespace("stated").await;
     lab.create_account("stated", "covered", &[]).await;
@@ -105,9 +105,9 @@ async fn a_tool_that_states_our_entry_where_no_binding_covers_is_told_to_take_it
     assert!(message.contains("argocd-controller") && message.contains("out of its manifest"), "{message}");
 }
 
-/// A ServiceAccount of a pipeline that is deleted and made anew is nobody's fight.
+/// A ServiceAccount of a pipeline that is deleted and recreated is not a conflict.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_account_that_is_made_anew_again_and_again_is_no_rival() {
+async fn a_service_account_that_is_recreated_repeatedly_is_not_a_conflict() {
     let lab = Lab::start().await;
     lab.create_namespace("ci").await;
     lab.bind("ci", spec(&["ci"])).await;
@@ -116,7 +116,7 @@ async fn a_service_account_that_is_made_anew_again_and_again_is_no_rival() {
     for _ in 0..6 {
         let old = accounts.get("default").await.unwrap().metadata.uid;
         accounts.delete("default", &DeleteParams::default()).await.unwrap();
-        lab.until("default is made anew and served", async || {
+        lab.until("default is recreated and served", async || {
             let now = accounts.get_opt("default").await.unwrap();
             now.is_some_and(|now| {
                 now.metadata.uid != old && now.image_pull_secrets.is_some_and(|l| !l.is_empty())
@@ -132,7 +132,7 @@ async fn a_service_account_that_is_made_anew_again_and_again_is_no_rival() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_documented_component_coming_back_is_named() {
+async fn a_returning_documented_component_is_named() {
     let lab = Lab::start().await;
     lab.create_namespace("old").await;
     lab.bind("old", spec(&["old"])).await;
@@ -150,10 +150,10 @@ async fn the_documented_component_coming_back_is_named() {
     assert!(message.contains("aliyun-acr-credential-helper") && message.contains("uninstalled"), "{message}");
 }
 
-/// A rival at twenty writes a second: others' entries are never lost, ours returns, and the API server is not the one
-/// to pay for it.
+/// Another writer at twenty writes a second: others' entries are never lost, ours returns, and the API
+/// server's load stays bounded.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rival_at_twenty_writes_a_second_gets_a_bounded_answer() {
+async fn a_writer_at_twenty_writes_a_second_gets_a_bounded_answer() {
     let lab = Lab::start().await;
     lab.create_namespace("fight").await;
     lab.bind("fight", spec(&["fight"])).await;
@@ -165,7 +165,7 @@ async fn a_rival_at_twenty_writes_a_second_gets_a_bounded_answer() {
     let mut written = 0_u32;
     while begun.elapsed() < Duration::from_secs(20) {
         tick.tick().await;
-        // Each write adds an entry, and takes ours away.
+        // Each write adds an entry, and removes ours.
         let list: Vec<Value> = (0..=written % 50).map(|n| json!({ "name": format!("theirs-{n}") })).collect();
         let patch = json!({ "imagePullSecrets": list });
         accounts.patch("default", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
@@ -179,12 +179,12 @@ async fn a_rival_at_twenty_writes_a_second_gets_a_bounded_answer() {
         "{written} writes in {seconds:.0} s; answered by {:?}: {per_minute:.0} a minute",
         asked.counts()
     );
-    assert!(written >= 100, "the machine is too slow for a rival");
+    assert!(written >= 100, "the machine is too slow for this writer");
     assert!(asked.of("serviceaccounts").writes().len() <= 20, "{:?}", asked.counts());
     assert!(asked.len() <= 60, "{:?}", asked.counts());
     let message = lab.until_ready_is("fight", "False", "Contended").await;
     assert!(message.contains("left alone for a while"), "{message}");
-    // Once he rests, ours returns beside all of his.
+    // Once the other writer rests, ours returns beside all of its entries.
     let expected: Vec<String> =
         (0..=last).map(|n| format!("theirs-{n}")).chain([SECRET.to_owned()]).collect();
     for _ in 0..3 {
@@ -192,7 +192,7 @@ async fn a_rival_at_twenty_writes_a_second_gets_a_bounded_answer() {
             break;
         }
         let until = Instant::now() + Duration::from_secs(25);
-        lab.until("it is back, or we look again", async || {
+        lab.until("it is back, or the condition is read again", async || {
             Instant::now() > until || lab.pull_secrets("fight", "default").await == expected
         })
         .await;
@@ -230,9 +230,9 @@ async fn long_lists_keep_their_order_and_lose_nothing() {
     }
 }
 
-/// Names as long as Kubernetes lets them be.
+/// Names of the greatest length that Kubernetes allows.
 #[tokio::test(flavor = "multi_thread")]
-async fn names_at_their_limits_are_served_and_told() {
+async fn names_of_the_greatest_length_are_served_and_reported() {
     let lab = Lab::start().await;
     let namespace = "n".repeat(63);
     let long = |c: &str| [c.repeat(63), c.repeat(63), c.repeat(63), c.repeat(61)].join(".");
@@ -249,9 +249,9 @@ async fn names_at_their_limits_are_served_and_told() {
     assert!(lab.pull_secrets(&namespace, &account).await.is_empty());
 }
 
-/// The largest binding that the schema takes: 64 registries of 32 domains of 253 characters.
+/// The largest binding that the schema allows: 64 registries of 32 domains of 253 characters.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_would_be_too_large_is_refused_before_it_is_written_with_the_domains_that_fit() {
+async fn a_secret_that_would_be_too_large_is_refused_and_the_fitting_domains_are_reported() {
     let lab = Lab::start().await;
     lab.create_namespace("large").await;
     lab.create_namespace("beside").await;
@@ -287,20 +287,20 @@ async fn a_secret_that_would_be_too_large_is_refused_before_it_is_written_with_t
     lab.until_settled().await;
     let refused = lab.requests(mark).of("secrets").filter(|e| e.code >= 400 && e.namespace == "large");
     assert_eq!(refused.len(), 0, "{:?}", refused.counts());
-    // As many registries as it says do fit.
+    // The stated number of registries does fit.
     let fit: usize = message.split(" of its ").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     assert!((32..2048).contains(&fit), "{fit}");
     all["registries"] = json!(entries(fit / 32));
     lab.bind("large", all.clone()).await;
     lab.until_ready_is("large", "True", "Succeeded").await;
     assert_eq!(lab.auths("large").await.unwrap().len(), fit / 32 * 32);
-    // One more does not: the Secret that stands stays.
+    // One more does not: the existing Secret is kept.
     all["registries"] = json!(entries(fit / 32 + 1));
     all["watchNamespaces"]["names"] = json!(["large", "beside"]);
     lab.bind("large", all).await;
     lab.until_ready_says("large", "False", "SecretTooLarge", "2 of 2").await;
     assert_eq!(lab.auths("large").await.unwrap().len(), fit / 32 * 32);
-    // An older one that fits is served on, whatever a younger one asks for besides.
+    // An older binding that fits stays served, regardless of a younger one's registries.
     lab.bind("small", small("second.example.com")).await;
     lab.until("the older one is served", async || {
         lab.auths("beside").await.unwrap().keys().eq(["second.example.com"])
@@ -310,7 +310,7 @@ async fn a_secret_that_would_be_too_large_is_refused_before_it_is_written_with_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_quota_is_tried_slowly_whatever_else_happens_and_heals() {
+async fn a_full_quota_is_retried_slowly_regardless_of_other_events_and_recovers() {
     let lab = Lab::start().await;
     lab.create_namespace("full").await;
     let quotas = lab.namespaced::<ResourceQuota>("full");
@@ -324,7 +324,7 @@ async fn a_full_quota_is_tried_slowly_whatever_else_happens_and_heals() {
     lab.bind("full", spec(&["full"])).await;
     let message = lab.until_ready_is("full", "False", "QuotaExceeded").await;
     assert!(message.contains("tenant-limits"), "{message}");
-    // Life goes on in the namespace; none of it makes room.
+    // Other events happen in the namespace; none of them frees quota.
     for n in 0..40 {
         lab.create_account("full", &format!("sa-{n}"), &[]).await;
     }
@@ -333,7 +333,7 @@ async fn a_full_quota_is_tried_slowly_whatever_else_happens_and_heals() {
     let seconds = tries.last().unwrap().timestamp.duration_since(tries[0].timestamp).as_secs_f64();
     println!("{} tries in {seconds:.1} s", tries.len());
     assert!(tries.len() as f64 <= 1.0 + (seconds / 3.0).ceil() + 1.0, "{} tries in {seconds} s", tries.len());
-    // A raise is seen at the next try.
+    // The next attempt finds the raised quota.
     let more = json!({ "spec": { "hard": { "secrets": "1" } } });
     quotas.patch("tenant-limits", &PatchParams::default(), &Patch::Merge(&more)).await.unwrap();
     lab.until_ready_is("full", "True", "Succeeded").await;
@@ -360,7 +360,7 @@ async fn five_thousand_service_accounts_in_one_namespace_are_served() {
     let mark = lab.mark();
     let begun = Instant::now();
     lab.bind("crowd", spec(&["crowd"])).await;
-    // On a busy machine this takes longer than anything else here: the wait is for progress.
+    // On a busy machine this takes longer than any other test here: the wait is for progress.
     let served =
         || lab.requests(mark).of("serviceaccounts").filter(|e| e.verb == "patch" && e.code == 200).len();
     for part in 1..=10 {
@@ -372,7 +372,7 @@ async fn five_thousand_service_accounts_in_one_namespace_are_served() {
     let writes = lab.requests(mark).of("serviceaccounts").writes();
     assert_eq!(writes.len(), COUNT + 1, "one write each: {:?}", writes.counts());
     assert_eq!(lab.requests(Mark::default()).filter(|e| e.code >= 500 || e.code == 429).len(), 0);
-    // An event in it costs one write, and no second look at the others.
+    // An event in it costs one write, and no reconciliation of the others.
     let mark = lab.mark();
     lab.create_account("crowd", "one-more", &[]).await;
     lab.until_attached("crowd", "one-more").await;

@@ -1,4 +1,5 @@
-//! A binding that suddenly covers nothing: what it made is held, told, and given back or withdrawn.
+//! The withdrawal guard: a binding that suddenly covers nothing keeps its objects for a grace period, and
+//! reports it.
 
 use std::time::Duration;
 
@@ -25,10 +26,10 @@ fn selecting(tier: &str) -> Value {
     selected
 }
 
-/// Returns the message of the hold, once it is told.
+/// Returns the message of the hold, once it is reported.
 async fn until_held(lab: &Lab, binding: &str, words: &str) -> String {
     let mut message = String::new();
-    lab.until(&format!("{binding} says that its withdrawal of {words} is held"), async || {
+    lab.until(&format!("{binding} reports that its withdrawal of {words} is held"), async || {
         let held = lab.condition(binding, "WithdrawalHeld").await;
         message =
             held.filter(|(status, ..)| status == "True").map(|(.., message)| message).unwrap_or_default();
@@ -48,7 +49,7 @@ async fn until_clean(lab: &Lab, namespaces: &[&str]) {
     }
 }
 
-/// Writes to Secrets and ServiceAccounts of any namespace but the controller's.
+/// Returns the writes to Secrets and ServiceAccounts of any namespace but the controller's.
 fn tenant_writes(lab: &Lab, since: Mark) -> Vec<String> {
     let writes = lab.requests(since).writes().filter(|e| {
         (e.resource == "secrets" || e.resource == "serviceaccounts") && e.namespace != "acr-credential-system"
@@ -57,7 +58,7 @@ fn tenant_writes(lab: &Lab, since: Mark) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_typo_in_the_spec_is_held_told_and_given_back_without_a_write() {
+async fn a_typo_in_the_spec_is_held_reported_and_undone_without_a_write() {
     let lab = Lab::start().await;
     for name in ["typo-a", "typo-b"] {
         lab.create_namespace_with(name, json!({ "tier": "app" })).await;
@@ -72,12 +73,12 @@ async fn a_typo_in_the_spec_is_held_told_and_given_back_without_a_write() {
     let ready = lab.until_ready_says("typo", "False", "CoverageLost", "2 of 2").await;
     assert!(ready.contains("typo-a"), "{ready}");
     assert!(lab.condition("typo", "Stalled").await.is_some(), "a human must look");
-    lab.until("an Event tells of it", async || {
+    lab.until("an Event reports it", async || {
         let events = lab.plane.kubectl_ok(&["get", "events", "-A", "-o", "json"]).await.unwrap();
         events.contains("WithdrawalHeld")
     })
     .await;
-    // Others' changes there are answered as ever: nothing is taken back by them.
+    // Other writers' changes there are repaired as usual, without a withdrawal.
     lab.create_account("typo-a", "late", &[]).await;
     lab.until_settled().await;
     assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
@@ -90,7 +91,7 @@ async fn a_typo_in_the_spec_is_held_told_and_given_back_without_a_write() {
     assert!(writes.len() == 1 && writes[0].contains("typo-a"), "the new account alone: {writes:?}");
 }
 
-/// A grace may be longer than a token lives: pulls go on until it is over.
+/// A grace period may be longer than a token's validity: pulls go on until it is over.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_typo_in_the_accounts_is_held_too() {
     let lab = Lab::start().await;
@@ -109,7 +110,7 @@ async fn a_typo_in_the_accounts_is_held_too() {
     let message = until_held(&lab, "accounts", "no longer covers a ServiceAccount").await;
     assert!(message.contains(&format!("{CONFIRM}: \"2\"")), "{message}");
     lab.until_ready_says("accounts", "False", "CoverageLost", "1 of 1").await;
-    // A process that begins meanwhile goes on with the same grace.
+    // A process that starts meanwhile continues the same grace period.
     lab.controller.restart().unwrap();
     lab.controller.until_ready(PATIENCE).await.unwrap();
     lab.until_settled().await;
@@ -118,7 +119,7 @@ async fn a_typo_in_the_accounts_is_held_too() {
     lab.until_ready_says("accounts", "True", "Succeeded", "2 ServiceAccounts").await;
     lab.until_settled().await;
     assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
-    // One of two is a wish; all, once that is confirmed.
+    // One of two is intended; all of them, once that is confirmed.
     lab.bind("accounts", naming(&["app"])).await;
     lab.until("the other is let go", async || lab.pull_secrets("accounts", "default").await.is_empty()).await;
     lab.bind("accounts", naming(&["ap"])).await;
@@ -132,7 +133,7 @@ async fn a_typo_in_the_accounts_is_held_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_held_is_renewed_in_place() {
+async fn held_secrets_are_refreshed_in_place() {
     let lab = Lab::start().await;
     for name in ["renew-a", "renew-b"] {
         lab.create_namespace(name).await;
@@ -140,24 +141,28 @@ async fn what_is_held_is_renewed_in_place() {
     lab.bind("renew", spec(&["renew-*"])).await;
     lab.until_ready_says("renew", "True", "Succeeded", "2 namespaces").await;
     lab.bind("renew", spec(&["renw-*"])).await;
-    let told = until_held(&lab, "renew", "(renew-a, renew-b)").await;
-    assert!(told.contains("are kept and refreshed"), "{told}");
-    // Somebody took this one away: what is held is renewed, not made anew.
+    let expected = until_held(&lab, "renew", "(renew-a, renew-b)").await;
+    assert!(expected.contains("are kept and refreshed"), "{expected}");
+    // This Secret was deleted by another user: a held Secret is refreshed, not recreated.
     let mark = lab.mark();
     lab.delete_secret("renew-b").await;
     lab.until_settled().await;
     let (uid, old) = (lab.secret("renew-a").await.unwrap().metadata.uid, lab.token("renew-a", DOMAIN).await);
     lab.annotate("renew", "acrcredential.dev/refresh-at", "now").await;
-    lab.until("the token is another", async || lab.token("renew-a", DOMAIN).await != old).await;
+    lab.until("the token has changed", async || lab.token("renew-a", DOMAIN).await != old).await;
     assert_eq!(lab.secret("renew-a").await.unwrap().metadata.uid, uid);
     lab.until_settled().await;
     assert_eq!(tenant_writes(&lab, mark), ["patch renew-a/secrets"]);
-    assert_eq!(until_held(&lab, "renew", "covers 2 namespaces").await, told, "the grace period is the same");
+    assert_eq!(
+        until_held(&lab, "renew", "covers 2 namespaces").await,
+        expected,
+        "the grace period is the same"
+    );
 }
 
-/// The new registries were never meant for where the old ones were served.
+/// The new registries were never intended for the namespaces of the old ones.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_held_gets_no_credential_of_registries_that_came_with_the_same_edit() {
+async fn held_namespaces_get_no_credential_of_registries_from_the_same_edit() {
     let lab = Lab::start().await;
     for name in ["swap-a", "swap-other"] {
         lab.create_namespace(name).await;
@@ -184,7 +189,7 @@ async fn what_is_held_gets_no_credential_of_registries_that_came_with_the_same_e
     assert!(writes.iter().all(|write| write.contains("swap-other")), "{writes:?}");
 }
 
-/// Whoever replaces the whole object, as `kubectl replace` does, takes our finalizer off.
+/// A client that replaces the whole object, as `kubectl replace` does, removes our finalizer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_binding_that_loses_our_finalizer_gets_it_back_and_nothing_is_withdrawn() {
     let lab = Lab::start().await;
@@ -217,7 +222,7 @@ async fn a_binding_that_loses_our_finalizer_gets_it_back_and_nothing_is_withdraw
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grace_outlives_restarts_whether_the_labels_went_before_or_while_nobody_looked() {
+async fn the_grace_period_survives_restarts_and_covers_labels_removed_while_the_controller_was_down() {
     let lab = Lab::start().await;
     for name in ["label-a", "label-b", "label-c"] {
         lab.create_namespace_with(name, json!({ "tier": "app" })).await;
@@ -229,18 +234,18 @@ async fn a_grace_outlives_restarts_whether_the_labels_went_before_or_while_nobod
     for name in ["label-a", "label-b", "label-c"] {
         relabel(&lab, name, Value::Null).await;
     }
-    let told = until_held(&lab, "label", "covers 3 namespaces (label-a, label-b, label-c)").await;
-    // A crash in the middle: the grace goes on from where it was.
+    let expected = until_held(&lab, "label", "covers 3 namespaces (label-a, label-b, label-c)").await;
+    // A crash in the middle: the grace period continues.
     lab.controller.kill();
     lab.controller.restart().unwrap();
     lab.controller.until_ready(PATIENCE).await.unwrap();
     lab.until_settled().await;
-    assert_eq!(until_held(&lab, "label", "covers 3 namespaces").await, told);
+    assert_eq!(until_held(&lab, "label", "covers 3 namespaces").await, expected);
     for name in ["label-a", "label-b", "label-c"] {
         relabel(&lab, name, json!("app")).await;
     }
     lab.until_ready_says("label", "True", "Succeeded", "3 namespaces").await;
-    // And now with nobody there to see it: the status tells that it covered them.
+    // The controller is down meanwhile: the status shows that the binding covered them.
     lab.until_settled().await;
     lab.controller.kill();
     lab.bind("label", selecting("nothing")).await;
@@ -254,7 +259,7 @@ async fn a_grace_outlives_restarts_whether_the_labels_went_before_or_while_nobod
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_its_grace_it_is_withdrawn_after_a_crash_too() {
+async fn after_the_grace_period_it_is_withdrawn_even_after_a_crash() {
     let lab = Lab::start_with(|options| options.arg("--withdrawal-grace=12s")).await;
     lab.create_namespace("end-a").await;
     lab.create_namespace("end-b").await;
@@ -262,7 +267,7 @@ async fn after_its_grace_it_is_withdrawn_after_a_crash_too() {
     lab.until_ready_says("end", "True", "Succeeded", "2 namespaces").await;
     lab.bind("end", spec(&["nothing"])).await;
     until_held(&lab, "end", "(end-a, end-b)").await;
-    // Nobody writes anything meanwhile: the end of the grace alone withdraws.
+    // No other event happens meanwhile: the end of the grace period alone withdraws.
     until_clean(&lab, &["end-a", "end-b"]).await;
     lab.until_ready_is("end", "True", "NothingCovered").await;
     assert_eq!(lab.condition("end", "WithdrawalHeld").await, None);
@@ -301,7 +306,7 @@ async fn a_confirmation_or_a_deletion_withdraws_at_once_and_opting_out_is_not_he
     until_held(&lab, "yes", "(yes-a)").await;
     until_held(&lab, "del", "(yes-b)").await;
     until_held(&lab, "keep", "(yes-d)").await;
-    // A confirmation of another generation is none.
+    // A confirmation of another generation does not count.
     lab.annotate("yes", CONFIRM, "1").await;
     lab.until_settled().await;
     assert!(lab.secret("yes-a").await.is_some());
@@ -309,21 +314,21 @@ async fn a_confirmation_or_a_deletion_withdraws_at_once_and_opting_out_is_not_he
     until_clean(&lab, &["yes-a"]).await;
     lab.bindings().delete("del", &DeleteParams::default()).await.unwrap();
     lab.until("the binding is gone", async || lab.bindings().get_opt("del").await.unwrap().is_none()).await;
-    // It stayed until what was held was withdrawn.
+    // It stayed until the held objects were withdrawn.
     assert!(lab.secret("yes-b").await.is_none());
     assert_eq!(lab.pull_secrets("yes-b", "default").await, [] as [&str; 0]);
     lab.bindings().delete("keep", &DeleteParams::default()).await.unwrap();
     lab.until("the binding is gone", async || lab.bindings().get_opt("keep").await.unwrap().is_none()).await;
     let kept = lab.secret("yes-d").await.unwrap().metadata.annotations.unwrap();
     assert_eq!(kept["acrcredential.dev/retained"], "true");
-    // A namespace that says it of itself is no typo, though it was the last one.
+    // A namespace that opts out by itself is not a typo, though it was the last one.
     let namespaces: Api<Namespace> = Api::all(lab.client.clone());
     let skip = json!({ "metadata": { "annotations": { "acrcredential.dev/skip": "true" } } });
     namespaces.patch("yes-c", &PatchParams::default(), &Patch::Merge(&skip)).await.unwrap();
     until_clean(&lab, &["yes-c"]).await;
 }
 
-/// Only what would be withdrawn counts: one binding's part of a Secret that another fills too.
+/// Only this binding's part of a Secret counts when another binding fills the Secret too.
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_another_binding_the_part_of_the_one_that_lost_its_coverage_stays() {
     let lab = Lab::start().await;
