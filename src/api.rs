@@ -1,4 +1,4 @@
-//! Wire shapes: what is read from and written to the API server, and no decisions.
+//! The shapes of objects on the API server, and no decisions.
 
 pub mod binding;
 pub mod condition;

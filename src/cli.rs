@@ -1,9 +1,9 @@
-//! What `kubectl acr` does with what the user edits. Everything here returns data or writes to what it is given; the
-//! binary prints.
+//! The commands of `kubectl acr`. They return data, or write to the output that they are given; the binary prints.
 
 pub mod convert;
 pub mod diagnostic;
 pub mod document;
+pub mod inventory;
 pub mod lint;
 pub mod live;
 mod manifest;

@@ -1,7 +1,8 @@
-//! Kubernetes: what is watched, and how changes are written. Never the cloud.
+//! Kubernetes: watches, and the writes that execute changes. Never the cloud.
 
 pub mod apply;
 pub mod certificates;
+pub mod certified_key;
 pub mod claim;
 pub mod client;
 pub mod error;

@@ -54,8 +54,8 @@ use crate::cloud::{Alibaba, IdentitySources, SetupError};
 use crate::cluster::claim::Claim;
 use crate::cluster::client;
 use crate::cluster::error::CallError;
-use crate::cluster::lease::{Callbacks, LeaseConfig, LeaseHolder, Watched};
-use crate::cluster::parameters::Seen;
+use crate::cluster::lease::{Callbacks, LeaseConfig, LeaseHolder, LeaseWatch};
+use crate::cluster::parameters::ParametersState;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::store::{Store, Tokens};
 use crate::plan::Template;
@@ -106,7 +106,7 @@ pub enum Error {
     Lost(LeaseLost),
     /// A client of the API server cannot be built.
     #[error(transparent)]
-    Client(#[from] client::Error),
+    Client(#[from] client::ClientError),
     /// The client of the cloud cannot be built.
     #[error(transparent)]
     Cloud(#[from] SetupError),
@@ -136,7 +136,7 @@ impl Clients {
     ///
     /// # Errors
     /// What of the configuration cannot be used.
-    pub fn new(config: kube::Config) -> Result<Self, client::Error> {
+    pub fn new(config: kube::Config) -> Result<Self, client::ClientError> {
         let claim = Claim::default();
         let (watch, write) = (client::connect(&config)?, client::connect_under(&config, &claim)?);
         Ok(Self { watch, write, claim, config })
@@ -205,13 +205,13 @@ pub async fn run(
     let writer = BindingWriter::new(clients.write.clone());
     let definition = DefinitionLoop { shared: shared.clone(), writer, readiness: readiness.clone() };
     spawn(&mut tasks, "the definition loop", definition.run());
-    let watched = Watched::default();
+    let watched = LeaseWatch::default();
     let lease_watch = watched.watch(clients.watch.clone(), &config.namespace);
     spawn(&mut tasks, "the watch on the lease", lease_watch);
     let mut holder = holder(&config, &clients, &watched, worked_before)?;
     let (full, ours) = (Notify::new(), Notify::new());
     let callbacks = Callbacks {
-        looked: || readiness.done("the lease"),
+        read: || readiness.done("the lease"),
         acquired: || {
             metrics.leader.set(1);
             ours.notify_one();
@@ -258,16 +258,16 @@ struct Parts {
     store: Store,
     cloud: Alibaba,
     sources: Arc<ClusterSources>,
-    seen: Arc<channel::Sender<Option<Seen>>>,
+    seen: Arc<channel::Sender<Option<ParametersState>>>,
     webhook: Webhook,
 }
 
 fn holder(
     config: &Config,
     clients: &Clients,
-    watched: &Watched,
+    watched: &LeaseWatch,
     worked_before: bool,
-) -> Result<LeaseHolder, client::Error> {
+) -> Result<LeaseHolder, client::ClientError> {
     let timings = LeaseTimings { lease: config.lease };
     let begin = if config.dry_run { Election::watching } else { Election::new };
     let election = begin(&config.replica, timings, worked_before, Instant::now());

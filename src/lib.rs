@@ -1,8 +1,8 @@
 //! ACR Credential Binding: private Alibaba Cloud Container Registry images on Kubernetes, with no password in any
 //! manifest.
 //!
-//! An [`api::AcrCredentialBinding`] says which registries, which namespaces and which ServiceAccounts. The
-//! controller mints temporary credentials, keeps one pull Secret a namespace fresh, and attaches it.
+//! An [`api::AcrCredentialBinding`] names registries, namespaces and ServiceAccounts. The controller mints temporary
+//! credentials, keeps one pull Secret a namespace fresh, and attaches it.
 //!
 //! ```text
 //! ConfigMap → model::legacy → AcrCredentialBinding → model::Binding → cloud → Credential
@@ -11,18 +11,18 @@
 //! ```
 //!
 //! # Rooms
-//! Each may use those to its right: `bin → args → controller, cli → cluster, server → plan → model → api`, and
-//! `controller → cloud → model`. A test reads the `use` lines and holds this true.
+//! Each may use those to its right: `bin → args → controller, cli → server → cluster → plan → model → api`, and
+//! `controller → cloud → model`. A test reads the code and enforces it.
 //!
 //! # Invariants
-//! - At rest nothing is written and the cloud is not asked; nor across a restart.
+//! - At rest, nothing is written and the cloud is not called, and the same holds across a restart.
 //! - An event costs its own namespace, never the cluster.
-//! - One token a (registry, identity), shared by all namespaces and bindings.
-//! - `imagePullSecrets` is atomic and mostly others': written with a precondition, their entries and order kept.
-//! - A ServiceAccount is attached whether or not the Secret stands, and detached before it goes.
-//! - The last good credential stays until it ends; a failed refresh removes nothing.
-//! - What others made is never overwritten, and what is not wanted any more is withdrawn, also after a crash.
-//! - Nothing here logs, prints or reports a credential.
+//! - All namespaces and bindings share one token a (registry, identity).
+//! - `imagePullSecrets` is atomic and mostly others': writes have a precondition, and keep others' entries and order.
+//! - A ServiceAccount gets its entry whether or not the Secret exists. The entry is removed before the Secret.
+//! - The last good credential stays until it expires; a failed refresh removes nothing.
+//! - Others' objects are never overwritten. What is not wanted any more is withdrawn, also after a crash.
+//! - Logs, Events, metrics and statuses never contain a credential.
 //! - Only `controller::clock` reads the time.
 
 pub mod api;

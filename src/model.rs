@@ -1,7 +1,8 @@
-//! What input means, parsed once into types that cannot be wrong. No IO.
+//! The meaning of the input, parsed once into types that are valid by construction. No IO.
 
 pub mod binding;
 pub mod count;
+pub mod coverage;
 pub mod credential;
 pub mod domain;
 pub mod duration;
@@ -11,7 +12,7 @@ pub mod legacy;
 pub mod pattern;
 pub mod registry;
 
-pub use binding::{Binding, Invalid};
+pub use binding::{Binding, InvalidField};
 pub use count::count;
 pub use credential::Credential;
 pub use labels::Labels;

@@ -1,4 +1,4 @@
-//! What this process serves: health, metrics and admission.
+//! The servers of this process: health, metrics and admission.
 
 pub mod admin;
 pub mod admission;

@@ -9,9 +9,9 @@ use serde_json::json;
 
 pub use super::status::AcrCredentialBindingStatus;
 
-/// What the ConfigMap `kube-system/acr-configuration` says, as one typed object: which registries, for which
-/// namespaces and ServiceAccounts. The controller mints the credentials, keeps one pull Secret a namespace
-/// fresh, and attaches it.
+/// The typed form of the ConfigMap `kube-system/acr-configuration`: registries, namespaces and ServiceAccounts.
+/// The controller mints the credentials, refreshes one pull Secret in each namespace, and adds it to the
+/// ServiceAccounts.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[allow(clippy::duplicated_attributes, reason = "each printed column has a type of its own")]
 #[kube(
@@ -50,8 +50,8 @@ pub use super::status::AcrCredentialBindingStatus;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AcrCredentialBindingSpec {
-    /// The registries to pull from, 1 to 64 (ConfigMap key `acr-registry-info`). Where two claim one domain in
-    /// a namespace, the older binding and within one binding the earlier entry wins.
+    /// The registries to pull from, 1 to 64 (ConfigMap key `acr-registry-info`). If two claim one domain in a
+    /// namespace, the older binding wins; within one binding, the earlier entry wins.
     #[schemars(length(min = 1, max = 64))]
     pub registries: Vec<RegistryEntry>,
 
@@ -64,9 +64,9 @@ pub struct AcrCredentialBindingSpec {
     #[serde(default)]
     pub service_accounts: ServiceAccounts,
 
-    /// Renew a credential when less than this is left, as a Go duration such as `15m` or `1h30m`, more than 0
-    /// and at most 12h (ConfigMap key `expiring-threshold`). Short credentials are renewed in time whatever it
-    /// says.
+    /// A credential is refreshed when less than this is left (ConfigMap key `expiring-threshold`). A Go duration
+    /// such as `15m` or `1h30m`, more than 0 and at most 12h. Short-lived credentials are refreshed in time with
+    /// any value.
     #[serde(default = "default_expiring_threshold")]
     #[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$"))]
     #[x_kube(validation = Rule::new(
@@ -74,35 +74,35 @@ pub struct AcrCredentialBindingSpec {
     ).message("expiringThreshold must be a Go duration such as 15m, more than 0 and at most 12h"))]
     pub expiring_threshold: String,
 
-    /// Serve ServiceAccounts while they are created (ConfigMap key `webhook-configuration`).
+    /// Settings to add the entry to ServiceAccounts during admission (ConfigMap key `webhook-configuration`).
     #[serde(default)]
     pub webhook: Webhook,
 
-    /// What happens to the Secrets and ServiceAccount entries when the binding is deleted: `Delete` withdraws
-    /// them, `Retain` leaves them behind. No ConfigMap key says so; the ConfigMap's own binding retains.
+    /// What happens to Secrets and ServiceAccount entries when the binding is deleted: `Delete` removes them,
+    /// `Retain` keeps them. No ConfigMap key sets it; the ConfigMap's own binding has `Retain`.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// While true, nothing is minted, written or withdrawn for this binding. No ConfigMap key says so.
+    /// While true, nothing is minted, written or removed for this binding. No ConfigMap key sets it.
     #[serde(default)]
     pub suspend: bool,
 
-    /// Carried from the ConfigMap key `notify-email`, which is documented without a meaning. Unused.
+    /// Copied from the ConfigMap key `notify-email`, which is documented without a meaning. Unused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 320))]
     pub notify_email: Option<String>,
 }
 
-/// One registry, in the words of an entry of the ConfigMap's `acr-registry-info`.
+/// One registry, with the field names of an entry of the ConfigMap's `acr-registry-info`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.rrsaRoleARN) == has(self.rrsaOIDCProviderRoleARN)")
-        .message("rrsaRoleARN and rrsaOIDCProviderRoleARN go together: give both or neither"),
+        .message("rrsaRoleARN and rrsaOIDCProviderRoleARN go together: set both or neither"),
     validation = Rule::new("!(has(self.rrsaRoleARN) && has(self.accessKeySecretRef))")
-        .message("rrsaRoleARN and accessKeySecretRef are two ways to one credential: give one of them"),
+        .message("rrsaRoleARN and accessKeySecretRef exclude each other: set one of them"),
     validation = Rule::new("!has(self.expireDuration) || has(self.assumeRoleARN) || has(self.rrsaRoleARN)")
-        .message("expireDuration is the session of an assumed role: give assumeRoleARN or rrsaRoleARN with it")
+        .message("expireDuration needs an assumed role: set assumeRoleARN or rrsaRoleARN with it")
 )]
 pub struct RegistryEntry {
     /// Enterprise Edition instance such as `cri-abc123` (ConfigMap: `instanceId`). Absent or empty: the Personal
@@ -116,8 +116,8 @@ pub struct RegistryEntry {
     #[schemars(length(max = 32), regex(pattern = r"^[a-z]{2}(-[a-z0-9]+)+$"))]
     pub region_id: Option<String>,
 
-    /// Registry addresses that the credential is for, `host[:port][/path]` as the kubelet matches them
-    /// (ConfigMap: `domains`). Default: every domain of the instance's enabled endpoints.
+    /// Registry addresses of the credential, `host[:port][/path]` as the kubelet matches them (ConfigMap:
+    /// `domains`). Default: every domain of the instance's enabled endpoints.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 32),
@@ -133,7 +133,7 @@ pub struct RegistryEntry {
     #[schemars(length(max = 128), regex(pattern = r"^acs:ram::[0-9]+:role/[A-Za-z0-9._-]+$"))]
     pub assume_role_arn: Option<String>,
 
-    /// Seconds that the assumed role's session lasts, 3600 to 43200 and at most the role's own maximum
+    /// Duration of the assumed role's session in seconds, 3600 to 43200 and at most the role's own maximum
     /// (ConfigMap: `expireDuration`). Default: 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 3600, max = 43200))]
@@ -159,21 +159,21 @@ pub struct RegistryEntry {
 /// A Secret in the controller's own namespace.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 pub struct AccessKeySecretRef {
-    /// Name of the Secret. It stands for the ConfigMap's `customAccessKey` and `customAccessKeySecret`, which
-    /// hold the pair in the clear.
+    /// Name of the Secret. It replaces the ConfigMap's `customAccessKey` and `customAccessKeySecret`, which hold
+    /// the pair in clear text.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
 }
 
-/// Which namespaces: any of `names` or `selector`, and none of `exclude`.
+/// The selected namespaces: those that match `names` or `selector`, and do not match `exclude`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
     "!has(self.selector) || (has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0) || (has(self.selector.matchExpressions) && size(self.selector.matchExpressions) > 0)"
-).message("an empty selector would select every namespace: say names: [\"*\"] if that is meant"))]
+).message("an empty selector would select every namespace: use names: [\"*\"] if that is intended"))]
 pub struct WatchNamespaces {
-    /// Exact names, or globs with `*` and `?`; `"*"` is every namespace (ConfigMap key `watch-namespace`, where
-    /// it is spelt `all`). Default where no selector is given: `default`.
+    /// Exact names, or globs with `*` and `?`; `"*"` is every namespace (ConfigMap key `watch-namespace`, which
+    /// writes `all` for it). Default without a selector: `default`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 256),
@@ -181,14 +181,14 @@ pub struct WatchNamespaces {
     )]
     pub names: Vec<String>,
 
-    /// Labels of the namespaces, beside or instead of `names`; not empty. The ConfigMap key `watch-namespace`
-    /// knows only names.
+    /// Labels of the namespaces, in addition to `names` or instead of them; not empty. The ConfigMap key
+    /// `watch-namespace` has only names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "selector_schema")]
     pub selector: Option<LabelSelector>,
 
-    /// Never these, as names or globs. Default: `kube-*`; `[]` is what `all` means in the ConfigMap key
-    /// `watch-namespace`.
+    /// Names or globs of namespaces that are never selected. Default: `kube-*`; `[]` matches the meaning of `all`
+    /// in the ConfigMap key `watch-namespace`.
     #[serde(default = "default_exclude")]
     #[schemars(
         length(max = 256),
@@ -203,15 +203,15 @@ impl Default for WatchNamespaces {
     }
 }
 
-/// Which ServiceAccounts in the covered namespaces: any of `names` or `selector`.
+/// The selected ServiceAccounts in these namespaces: those that match `names` or `selector`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
     "!has(self.selector) || (has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0) || (has(self.selector.matchExpressions) && size(self.selector.matchExpressions) > 0)"
-).message("an empty selector would select every ServiceAccount: say names: [\"*\"] if that is meant"))]
+).message("an empty selector would select every ServiceAccount: use names: [\"*\"] if that is intended"))]
 pub struct ServiceAccounts {
-    /// Exact names, or globs with `*` and `?`; `"*"` is every one (ConfigMap key `service-account`). Default
-    /// where no selector is given: `default`.
+    /// Exact names, or globs with `*` and `?`; `"*"` is every ServiceAccount (ConfigMap key `service-account`).
+    /// Default without a selector: `default`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 256),
@@ -219,26 +219,26 @@ pub struct ServiceAccounts {
     )]
     pub names: Vec<String>,
 
-    /// Labels of the ServiceAccounts, beside or instead of `names`; not empty. The ConfigMap key
-    /// `service-account` knows only names.
+    /// Labels of the ServiceAccounts, in addition to `names` or instead of them; not empty. The ConfigMap key
+    /// `service-account` has only names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "selector_schema")]
     pub selector: Option<LabelSelector>,
 }
 
-/// Whether and how new ServiceAccounts are served during their creation.
+/// Settings to add the entry to ServiceAccounts during admission.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Webhook {
-    /// Serve during admission (ConfigMap: `enable`).
+    /// Whether to add the entry during admission (ConfigMap: `enable`).
     #[serde(default)]
     pub enable: bool,
 
-    /// What the API server does when nobody answers (ConfigMap: `failure-policy`).
+    /// What the API server does when the webhook does not answer (ConfigMap: `failure-policy`).
     #[serde(default)]
     pub failure_policy: FailurePolicy,
 
-    /// Seconds until the API server gives up, 1 to 30 (ConfigMap: `timeout-seconds`).
+    /// Timeout of a call in seconds, 1 to 30 (ConfigMap: `timeout-seconds`).
     #[serde(default = "default_timeout_seconds")]
     #[schemars(range(min = 1, max = 30))]
     pub timeout_seconds: i32,
@@ -254,23 +254,23 @@ impl Default for Webhook {
     }
 }
 
-/// Kubernetes' own failure policy of a webhook.
+/// The failure policy of a webhook, as in Kubernetes.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FailurePolicy {
-    /// The ServiceAccount is created all the same, and served afterwards.
+    /// The ServiceAccount is created, and gets its entry right afterwards.
     #[default]
     Ignore,
-    /// The ServiceAccount is refused.
+    /// The request is refused.
     Fail,
 }
 
-/// What the end of a binding does to what it made.
+/// What happens to Secrets and entries when a binding is deleted.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeletionPolicy {
-    /// Entries and Secrets are withdrawn.
+    /// Entries and Secrets are removed.
     #[default]
     Delete,
-    /// Entries and Secrets stay; the credentials in them expire by themselves.
+    /// Entries and Secrets stay; their credentials expire.
     Retain,
 }
 
@@ -286,7 +286,7 @@ const fn default_timeout_seconds() -> i32 {
     10
 }
 
-/// Kubernetes' own schema of a selector leaves its keys, operators and values to whoever reads them.
+/// Returns the schema of a label selector. Kubernetes' own schema does not check keys, operators and values.
 fn selector_schema(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = <Option<LabelSelector>>::json_schema(generator);
     if let Some(expression) = schema.pointer_mut("/properties/matchExpressions/items") {
@@ -300,10 +300,10 @@ fn selector_schema(generator: &mut SchemaGenerator) -> Schema {
     schema
 }
 
-/// The CustomResourceDefinition as shipped in `crds/`.
+/// Returns the CustomResourceDefinition as shipped in `crds/`.
 ///
-/// The derive cannot say that an absent status defaults to `{observedGeneration: -1}`, which keeps tools that
-/// read no conditions as "current" from calling a new binding ready before its first look.
+/// The derive macro has no default for the status. It is `{observedGeneration: -1}`: otherwise, tools that take a
+/// status without conditions for "current" would call a new binding ready before it is reconciled.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = AcrCredentialBinding::crd();
     for version in &mut crd.spec.versions {

@@ -5,62 +5,62 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the controller found and did. Never a credential.
+/// The observed state of a binding. It holds no credential.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct AcrCredentialBindingStatus {
-    /// Generation of the spec that this status speaks of; -1 before the first look.
+    /// Generation of the spec that this status is about; -1 before the first reconciliation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Echo of the annotation `acrcredential.dev/refresh-at` that was last acted upon.
+    /// Value of the annotation `acrcredential.dev/refresh-at` that was handled last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_refresh_at: Option<String>,
 
-    /// The figures that `kubectl get` prints.
+    /// The columns of `kubectl get`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
 
-    /// How many namespaces are covered, and how many have their Secret.
+    /// Counts of the covered namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<NamespaceCounts>,
 
-    /// How many ServiceAccounts are covered, and how many carry the entry.
+    /// Counts of the covered ServiceAccounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_accounts: Option<ServiceAccountCounts>,
 
-    /// One an entry of `spec.registries`, in its order.
+    /// The state of each entry of `spec.registries`, in the same order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<RegistryStatus>,
 
-    /// One an (instance, namespace) pair; those that are not ready come first. At most 200.
+    /// The state of each (registry, namespace) pair; pairs that are not ready come first. At most 200.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<PairStatus>,
 
-    /// Pairs that are not listed above; ready ones are left out first. The counts stay exact.
+    /// Number of pairs that are not listed; ready ones are omitted first. The counts stay exact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pairs_omitted: Option<i64>,
 
-    /// `Ready` always; `Reconciling` and `Stalled` only while true.
+    /// The conditions of the binding: `Ready` always, others only where they apply.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }
 
-/// Figures made for the columns of `kubectl get`.
+/// Texts for the columns of `kubectl get`.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// Registries with a live credential, of all: `2/2`.
+    /// Registries with a valid credential, of all: `2/2`.
     pub registries: String,
-    /// Namespaces with their Secret, of those covered: `11/12`.
+    /// Ready namespaces, of those covered: `11/12`.
     pub namespaces: String,
     /// ServiceAccounts with the entry, of those covered: `39/40`.
     pub service_accounts: String,
-    /// Who asks, each chain of identities once: `worker-role, rrsa:a → b`.
+    /// The identities that request credentials, each chain once: `worker-role, rrsa:a → b`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub identities: String,
-    /// When the first credential ends that is held now.
+    /// Earliest expiry of the current credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
 }
@@ -70,7 +70,7 @@ pub struct Summary {
 pub struct NamespaceCounts {
     /// Covered by the binding.
     pub matched: i64,
-    /// With a Secret that holds every live credential of the binding.
+    /// With a Secret that has every valid credential of the binding.
     pub ready: i64,
 }
 
@@ -79,7 +79,7 @@ pub struct NamespaceCounts {
 pub struct ServiceAccountCounts {
     /// Covered by the binding.
     pub matched: i64,
-    /// Carrying our entry.
+    /// With the controller's entry in `imagePullSecrets`.
     pub bound: i64,
 }
 
@@ -89,23 +89,23 @@ pub struct ServiceAccountCounts {
 pub struct RegistryStatus {
     /// Instance id, or `personal`.
     pub registry: String,
-    /// Region that the credential was asked of.
+    /// Region of the registry.
     pub region_id: String,
-    /// Domains that the credential is for.
+    /// Domains of the credential.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<String>,
-    /// Who asks: the chain of identities, such as `worker-role → acr-pull`.
+    /// The chain of identities that requests the credential, such as `worker-role → acr-pull`.
     pub identity: String,
-    /// The cloud's API host that gave the credential: the VPC's in the cluster's own region, or the public one.
+    /// API host of the cloud that issued the credential: the VPC's in the cluster's own region, or the public one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// When the credential ends.
+    /// Expiry of the credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
-    /// When it was minted.
+    /// Time of the last refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refreshed_at: Option<Time>,
-    /// When it will be renewed.
+    /// Time of the next refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_refresh_at: Option<Time>,
     /// `Issued`.

@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser, ValueEnum};
 
 use crate::api::names;
-use crate::cloud::{Certificate, IdentitySources, Lab, Reach, Settings, Verify};
+use crate::cloud::{Certificate, CloudSettings, IdentitySources, NetworkConfig, SimulatedCloud, Verify};
 use crate::controller::Config;
 use crate::model::duration;
 use crate::plan::Template;
@@ -167,7 +167,7 @@ impl ControllerArgs {
     ///
     /// # Errors
     /// A CA bundle that cannot be read.
-    pub fn reach(&self) -> anyhow::Result<Reach> {
+    pub fn reach(&self) -> anyhow::Result<NetworkConfig> {
         let extra_certificates = match &self.ca_bundle {
             Some(path) => {
                 let name = format!("--ca-bundle {}", path.display());
@@ -179,7 +179,7 @@ impl ControllerArgs {
             None => Vec::new(),
         };
         let host = |text: &String| Box::from(text.trim_start_matches("https://").trim_end_matches('/'));
-        Ok(Reach {
+        Ok(NetworkConfig {
             extra_certificates,
             sts_host: self.sts_endpoint.as_ref().map(host),
             cr_hosts: self
@@ -187,15 +187,22 @@ impl ControllerArgs {
                 .iter()
                 .map(|(region, at)| (region.as_str().into(), host(at)))
                 .collect(),
-            lab: self.cloud_address.map(|address| Lab { address, without_address: Vec::new() }),
+            simulator: self
+                .cloud_address
+                .map(|address| SimulatedCloud { address, unresolvable_hosts: Vec::new() }),
         })
     }
 
     /// As whom to go there.
-    pub fn cloud_settings(&self, region: &str, reach: Reach, sources: Arc<dyn IdentitySources>) -> Settings {
-        Settings {
+    pub fn cloud_settings(
+        &self,
+        region: &str,
+        network: NetworkConfig,
+        sources: Arc<dyn IdentitySources>,
+    ) -> CloudSettings {
+        CloudSettings {
             cluster_region: region.into(),
-            reach,
+            network,
             metadata_endpoint: self.metadata_endpoint.as_str().into(),
             user_agent: concat!("acr-credential-controller/", env!("CARGO_PKG_VERSION")).into(),
             token_mode: self.identity.token_mode.into(),

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
 use crate::api::names;
-use crate::cloud::{Environment, KeyPair, TokenMode};
+use crate::cloud::{AccessKeyPair, Environment, RrsaRole, TokenMode};
 use crate::controller::Places;
 use crate::model::identity::Arn;
 
@@ -95,12 +95,16 @@ impl IdentityArgs {
         let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let pair = given("ALIBABA_CLOUD_ACCESS_KEY_ID").zip(given("ALIBABA_CLOUD_ACCESS_KEY_SECRET"));
         Environment {
-            key_pair: pair.map(|(id, secret)| KeyPair {
+            key_pair: pair.map(|(id, secret)| AccessKeyPair {
                 id: id.into(),
                 secret: SecretString::from(secret),
                 token: given("ALIBABA_CLOUD_SECURITY_TOKEN").map(SecretString::from),
             }),
-            rrsa: self.role_arn.clone().zip(self.oidc_provider_arn.clone()),
+            rrsa: self
+                .role_arn
+                .clone()
+                .zip(self.oidc_provider_arn.clone())
+                .map(|(role, provider)| RrsaRole { role, provider }),
             metadata_disabled: given("ALIBABA_CLOUD_ECS_METADATA_DISABLED")
                 .is_some_and(|value| value == "true"),
         }

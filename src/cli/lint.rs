@@ -9,7 +9,7 @@ use std::io;
 
 use super::diagnostic::{Diagnostic, Lines, Position};
 use super::document::{Document, Source, data_key};
-use super::redact::{masked, tellable};
+use super::redact::{is_public, masked};
 use crate::model::legacy::{Code, Conversion, Edit, Finding, Severity, convert, from_addon_config, part};
 
 /// How findings are written.
@@ -53,7 +53,7 @@ pub fn check(document: &Document) -> Report {
     diagnostics.extend(findings.map(|finding| placed(document, finding)));
     for diagnostic in &mut diagnostics {
         // A change that writes a value anew would write the keys in it.
-        if !diagnostic.edits.iter().all(|edit| tellable(&edit.text, pairs)) {
+        if !diagnostic.edits.iter().all(|edit| is_public(&edit.text, pairs)) {
             diagnostic.edits.clear();
         }
     }

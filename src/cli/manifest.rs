@@ -1,4 +1,4 @@
-//! Manifests for people: in the order of their fields, without what the schema would add by itself.
+//! Manifests for people: in the order of their fields, without fields that equal the defaults of the schema.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Number, Value};
 
-/// A value that keeps the order of its fields. It may hold a key pair, hence no `Debug`.
+/// A value that keeps the order of its fields. It may hold a key pair, so it has no `Debug`.
 #[derive(Clone, PartialEq)]
 pub(super) enum Tree {
     Null,
@@ -18,10 +18,10 @@ pub(super) enum Tree {
 }
 
 impl Tree {
-    /// What an object comes to when it is written.
+    /// Serializes an object.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The object cannot be serialized.
     pub(super) fn of(object: &impl Serialize) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         Ok(serde_saphyr::from_str(&serde_saphyr::to_string(object)?)?)
     }
@@ -36,7 +36,7 @@ impl Tree {
         pairs.iter_mut().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// The same without the order.
+    /// Converts the value to JSON, without the order.
     pub(super) fn to_json(&self) -> Value {
         match self {
             Self::Null => Value::Null,
@@ -48,7 +48,7 @@ impl Tree {
         }
     }
 
-    /// Takes out the fields that are what the schema says they are when absent.
+    /// Removes null fields, and fields that equal the default of the schema.
     pub(super) fn prune(&mut self, schema: &Value) {
         match self {
             Self::Map(pairs) => pairs.retain_mut(|(key, value)| {

@@ -1,4 +1,4 @@
-//! `kubectl acr plan`: what the controller would write, found out with the user's own rights and written nowhere.
+//! `kubectl acr plan`: previews the controller's writes with the user's own rights, and writes nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -6,102 +6,93 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, ListParams, ObjectList, PartialObjectMeta};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::api::{DeleteParams, PartialObjectMeta};
+use kube::{Api, Client, ResourceExt};
 use secrecy::SecretString;
-use serde::de::DeserializeOwned;
 
+use super::inventory::{self, ReadError, unreadable};
 use super::preview::preview;
 use super::secret_references::{SecretReferences, find_references};
 use crate::api::binding::{AcrCredentialBinding, AcrCredentialBindingSpec, DeletionPolicy};
 use crate::api::names;
 use crate::cluster::Index;
-use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::model::credential::Origin;
-use crate::model::{Binding, Credential, Edition};
+use crate::model::{Binding, Credential, Edition, count};
 use crate::plan::namespace::filled_by;
 use crate::plan::{
     NamespaceView, Phase, RegistryCredential, ResolvedBinding, ServiceAccountView, Snapshot, Template, change,
 };
 
-/// Objects of one list call.
-const PAGE: u32 = 500;
+/// Secrets that the documented component left in `default` in 2018. Exact names, since other Secrets share the prefix.
+const LEFTOVERS: [&str; 2] = ["aliyun-acr-credential-a", "aliyun-acr-credential-b"];
 
-/// What the documented component left in `default` in 2018, by exact names: others share their beginning.
-const LEAVINGS: [&str; 2] = ["aliyun-acr-credential-a", "aliyun-acr-credential-b"];
-
-/// Why there is no plan.
+/// A plan that could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The API server refuses, or cannot be asked.
-    #[error("{what} cannot be read")]
-    Unreadable {
-        /// What was asked for.
-        what: &'static str,
-        /// Why not.
-        source: Box<kube::Error>,
-    },
-    /// The binding is not valid.
-    #[error("the binding {name} is not valid: {faults}")]
+pub enum PlanError {
+    /// The cluster cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The binding is invalid.
+    #[error("the binding {name} is invalid: {faults}")]
     Invalid {
         /// Its name.
         name: String,
-        /// Each field with its fault.
+        /// Each invalid field with its fault.
         faults: String,
     },
 }
 
-/// What is not in the cluster to be read.
+/// Settings that the cluster does not reveal.
 #[derive(Clone, Debug)]
-pub struct Options {
-    /// Region of the cluster, for entries that name none.
+pub struct PlanOptions {
+    /// Region of the cluster, for registries without `regionId`.
     pub region: Box<str>,
     /// Name of the Secret in every covered namespace.
     pub secret_name: Box<str>,
 }
 
-/// What would be written, and what was found beside it.
+/// The previewed writes, and what else the user needs to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlanReport {
-    /// Namespaces in which something would be written, and what.
+    /// Namespaces that would change, with a description of the changes.
     pub namespaces: Vec<(String, String)>,
-    /// Namespaces that the binding covers and that stand as they should, but for the token itself.
+    /// Covered namespaces that are up to date; the token itself is not compared.
     pub unchanged: usize,
-    /// Why a namespace that it covers would not be served.
+    /// Covered namespaces that would not be served, with the reason.
     pub refused: Vec<(String, String)>,
-    /// What keeps some of it from being done, or put off.
+    /// Circumstances that prevent or delay some of the changes.
     pub notes: Vec<String>,
-    /// Who names the Secret where it would go, and what the documented component left.
-    pub find_references: SecretReferences,
-    /// Secrets that the documented component left, as `namespace/name`.
+    /// References to the Secrets that would be removed, and to the leftovers.
+    pub references: SecretReferences,
+    /// Secrets of the documented component that are no longer updated, as `namespace/name`.
     pub leftovers: Vec<String>,
 }
 
-/// What would change in a cluster if the binding of the ConfigMap said this. Other bindings say what they say.
+/// Previews the changes in a cluster if the ConfigMap's binding had this spec. Other bindings keep theirs.
 ///
 /// # Errors
-/// [`Error`]
+/// [`PlanError`]
 pub async fn plan(
     client: &Client,
     spec: AcrCredentialBindingSpec,
-    options: &Options,
-) -> Result<PlanReport, Error> {
+    options: &PlanOptions,
+) -> Result<PlanReport, PlanError> {
     let template = Arc::new(Template {
         name: options.secret_name.clone(),
         labels: Default::default(),
         annotations: Default::default(),
     });
-    let mut objects = bindings(client).await?;
-    let index = read(client, &template).await?;
+    let mut objects = inventory::bindings(client).await?;
+    let index = inventory::index(client, &template).await?;
     let (now, _) = snapshot(&template, &objects, &options.region);
-    let result = objects.iter().position(|object| object.name_any() == names::LEGACY_NAME);
-    let planned = planned(spec, result.map(|at| objects.swap_remove(at)));
+    let existing = objects.iter().position(|object| object.name_any() == names::LEGACY_NAME);
+    let planned = planned(spec, existing.map(|at| objects.swap_remove(at)));
     resolved(&planned, &options.region)?;
     objects.push(planned);
     let (then, notes) = snapshot(&template, &objects, &options.region);
 
     let mut found = PlanReport { notes, ..PlanReport::default() };
-    found.notes.extend(held_first(&index, &now, &then));
+    found.notes.extend(retained_first(&index, &now, &then));
     let mut losing = Vec::new();
     let mut all = index.matching(|_, _| true);
     all.sort();
@@ -122,30 +113,18 @@ pub async fn plan(
         }
     }
     let losing: Vec<&str> = losing.iter().map(String::as_str).collect();
-    found.find_references = find_references(client, &[&template.name], &losing).await;
+    found.references = find_references(client, &[&template.name], &losing).await;
     found.leftovers = leftovers(client).await?;
     if !found.leftovers.is_empty() {
-        found.find_references.extend(find_references(client, &LEAVINGS, &["default"]).await);
+        found.references.extend(find_references(client, &LEFTOVERS, &["default"]).await);
     }
     Ok(found)
 }
 
-/// All bindings; none where the CustomResourceDefinition is not there.
-pub(super) async fn bindings(client: &Client) -> Result<Vec<AcrCredentialBinding>, Error> {
-    let mut found = Vec::new();
-    let api: Api<AcrCredentialBinding> = Api::all(client.clone());
-    match list(&api, None, "the bindings", |object| found.push(object)).await {
-        Err(Error::Unreadable { source, .. }) if matches!(&*source, kube::Error::Api(s) if s.code == 404) => {
-        }
-        listed => listed?,
-    }
-    Ok(found)
-}
-
-/// The binding of the ConfigMap with this spec. Made anew it is the youngest, and takes over the Secrets of the documented
+/// Returns the ConfigMap's binding with this spec. A new one is the youngest, and takes over the Secrets of the documented
 /// component.
-fn planned(spec: AcrCredentialBindingSpec, result: Option<AcrCredentialBinding>) -> AcrCredentialBinding {
-    let mut object = result.unwrap_or_else(|| {
+fn planned(spec: AcrCredentialBindingSpec, existing: Option<AcrCredentialBinding>) -> AcrCredentialBinding {
+    let mut object = existing.unwrap_or_else(|| {
         let mut object = AcrCredentialBinding::new(names::LEGACY_NAME, AcrCredentialBindingSpec::default());
         object.labels_mut().insert(names::LABEL_CONVERTED.to_owned(), "true".to_owned());
         object.metadata.creation_timestamp = Some(Time(Timestamp::MAX));
@@ -156,31 +135,30 @@ fn planned(spec: AcrCredentialBindingSpec, result: Option<AcrCredentialBinding>)
     object
 }
 
-/// What bindings ask for, and which of them nobody can tell that of: while one is not valid nothing is taken back.
+/// Returns the snapshot of all bindings, and a note for each invalid one: while there is one, nothing is removed.
 fn snapshot(
     template: &Arc<Template>,
     objects: &[AcrCredentialBinding],
     region: &str,
 ) -> (Snapshot, Vec<String>) {
-    let (mut resolved_bindings, mut unclear) = (Vec::new(), Vec::new());
+    let (mut resolved_bindings, mut invalid) = (Vec::new(), Vec::new());
     for object in objects {
         match resolved(object, region) {
             Ok(resolved) => resolved_bindings.push(resolved),
-            Err(error) => unclear.push(format!("{error}; until it is, nothing is taken back")),
+            Err(error) => invalid.push(format!("{error}; nothing is removed until it is corrected")),
         }
     }
-    (Snapshot::new(template.clone(), resolved_bindings, !unclear.is_empty()), unclear)
+    (Snapshot::new(template.clone(), resolved_bindings, !invalid.is_empty()), invalid)
 }
 
-/// What bindings keep up to date already, and would go on to, is no news: neither the token that stands there nor when
-/// it expires is known here.
+/// Marks a Secret as up to date if its content is the same before and after. Token and expiry are not known here.
 fn as_served(mut view: NamespaceView, now: &Snapshot, then: &Snapshot) -> NamespaceView {
     let content = |view: &NamespaceView, snapshot: &Snapshot| {
         let set = filled_by(view, snapshot, &[]).filter(|set| !set.is_empty());
         set.map(|set| snapshot.content(&set))
     };
     let (before, after) = (content(&view, now), content(&view, then));
-    // An entry of our name is ours then, even with no Secret beside it.
+    // In a served namespace, an entry of our name is ours even without the Secret.
     view.served = before.is_some();
     if let (Some(before), Some(after), Some(secret)) = (before, after, &mut view.secret)
         && before.fingerprint == after.fingerprint
@@ -191,8 +169,8 @@ fn as_served(mut view: NamespaceView, now: &Snapshot, then: &Snapshot) -> Namesp
     view
 }
 
-/// A binding that suddenly covers nothing takes nothing back at first.
-fn held_first(index: &Index, now: &Snapshot, then: &Snapshot) -> Option<String> {
+/// Returns a note if the binding would no longer select anything: then the controller removes nothing at first.
+fn retained_first(index: &Index, now: &Snapshot, then: &Snapshot) -> Option<String> {
     let covers = |snapshot: &Snapshot| {
         let binding = &snapshot.resolved(snapshot.index_of(names::LEGACY_NAME)?).binding;
         let namespaces =
@@ -205,29 +183,32 @@ fn held_first(index: &Index, now: &Snapshot, then: &Snapshot) -> Option<String> 
             .any(|name| index.read(name, |view| view.service_accounts.iter().any(covered)) == Some(true));
         Some((!namespaces.is_empty(), accounts))
     };
-    let held = match (covers(now)?, covers(then)?) {
-        ((true, _), (false, _)) => "namespace any more: what it made stays",
-        ((_, true), (_, false)) => "ServiceAccount any more: its entries stay",
+    let (kind, kept) = match (covers(now)?, covers(then)?) {
+        ((true, _), (false, _)) => ("namespace", "Secrets and entries"),
+        ((_, true), (_, false)) => ("ServiceAccount", "entries"),
         _ => return None,
     };
-    Some(format!("the binding {} would cover no {held} for --withdrawal-grace first", names::LEGACY_NAME))
+    Some(format!(
+        "the binding {} would no longer select any {kind}: its {kept} stay for --withdrawal-grace",
+        names::LEGACY_NAME
+    ))
 }
 
-/// Deletes what the documented component left, those named and no others.
+/// Deletes the leftovers that were found, and nothing else.
 ///
 /// # Errors
-/// [`Error`]
-pub async fn remove_leftovers(client: &Client, found: &[String]) -> Result<(), Error> {
+/// [`ReadError`]
+pub async fn remove_leftovers(client: &Client, found: &[String]) -> Result<(), ReadError> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "default");
-    for name in LEAVINGS.iter().filter(|name| found.contains(&format!("default/{name}"))) {
+    for name in LEFTOVERS.iter().filter(|name| found.contains(&format!("default/{name}"))) {
         secrets.delete(name, &DeleteParams::default()).await.map_err(unreadable("a Secret"))?;
     }
     Ok(())
 }
 
-/// A binding with a token that nobody minted: a plan says that a token would be written, and never which.
-fn resolved(object: &AcrCredentialBinding, region: &str) -> Result<ResolvedBinding, Error> {
-    let binding = Binding::parse(object, region).map_err(|faults| Error::Invalid {
+/// Resolves a binding with an empty token: a plan shows that a token would be written, and never which.
+fn resolved(object: &AcrCredentialBinding, region: &str) -> Result<ResolvedBinding, PlanError> {
+    let binding = Binding::parse(object, region).map_err(|faults| PlanError::Invalid {
         name: object.name_any(),
         faults: faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
     })?;
@@ -256,58 +237,10 @@ fn resolved(object: &AcrCredentialBinding, region: &str) -> Result<ResolvedBindi
     Ok(ResolvedBinding { binding: Arc::new(binding), phase, registries, keeps_entries: false })
 }
 
-/// What stands in a cluster, as the controller's watches would tell it.
-///
-/// # Errors
-/// [`Error`]
-pub(super) async fn read(client: &Client, template: &Template) -> Result<Index, Error> {
-    let index = Index::default();
-    let named = format!("metadata.name={}", template.name);
-    let namespaces: Api<WatchedNamespace> = Api::all(client.clone());
-    list(&namespaces, None, "the namespaces", |object| {
-        index.put_namespace(&object.name_any(), object.facts());
-    })
-    .await?;
-    let accounts: Api<WatchedServiceAccount> = Api::all(client.clone());
-    list(&accounts, None, "the ServiceAccounts", |object| {
-        index.put_service_account(&object.namespace().unwrap_or_default(), object.view());
-    })
-    .await?;
-    let secrets: Api<WatchedSecret> = Api::all(client.clone());
-    list(&secrets, Some(&named), "the Secrets of that name", |object| {
-        index.put_secret(&object.namespace().unwrap_or_default(), object.view(template));
-    })
-    .await?;
-    Ok(index)
-}
-
-pub(super) async fn list<K>(
-    api: &Api<K>,
-    fields: Option<&str>,
-    what: &'static str,
-    mut put: impl FnMut(K),
-) -> Result<(), Error>
-where
-    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
-{
-    let mut params = ListParams::default().limit(PAGE);
-    if let Some(fields) = fields {
-        params = params.fields(fields);
-    }
-    loop {
-        let page: ObjectList<K> = api.list(&params).await.map_err(unreadable(what))?;
-        page.items.into_iter().for_each(&mut put);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(()),
-        }
-    }
-}
-
-async fn leftovers(client: &Client) -> Result<Vec<String>, Error> {
+async fn leftovers(client: &Client) -> Result<Vec<String>, ReadError> {
     let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), "default");
     let mut found = Vec::new();
-    for name in LEAVINGS {
+    for name in LEFTOVERS {
         if secrets.get_opt(name).await.map_err(unreadable("a Secret"))?.is_some() {
             found.push(format!("default/{name}"));
         }
@@ -315,18 +248,14 @@ async fn leftovers(client: &Client) -> Result<Vec<String>, Error> {
     Ok(found)
 }
 
-fn unreadable(what: &'static str) -> impl Fn(kube::Error) -> Error {
-    move |source| Error::Unreadable { what, source: Box::new(source) }
-}
-
 impl PlanReport {
     /// Writes the plan for people.
     ///
     /// # Errors
-    /// What is written to cannot be.
+    /// The output cannot be written.
     pub fn write(&self, to: &mut dyn io::Write) -> io::Result<()> {
-        for (namespace, what) in &self.namespaces {
-            writeln!(to, "{namespace}: {what}")?;
+        for (namespace, changes) in &self.namespaces {
+            writeln!(to, "{namespace}: {changes}")?;
         }
         for (namespace, why) in &self.refused {
             writeln!(to, "{namespace}: would not be served: {why}")?;
@@ -334,16 +263,16 @@ impl PlanReport {
         self.notes.iter().try_for_each(|note| writeln!(to, "{note}"))?;
         writeln!(
             to,
-            "{} namespaces would be written to, {} stand already, {} would not be served; nothing was written",
-            self.namespaces.len(),
+            "{} would change, {} up to date, {} not served; nothing was written",
+            count(self.namespaces.len(), "namespace", "namespaces"),
             self.unchanged,
             self.refused.len()
         )?;
-        self.find_references.write(to)?;
+        self.references.write(to)?;
         if !self.leftovers.is_empty() {
             writeln!(
                 to,
-                "left by the documented component, not written any more (--remove-leftovers deletes them): {}",
+                "Secrets of the documented component that are no longer updated (--remove-leftovers deletes them): {}",
                 self.leftovers.join(", ")
             )?;
         }

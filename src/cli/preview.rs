@@ -1,21 +1,21 @@
-//! A plan carried out on what is known of a namespace and nowhere else, so that what follows its writes is told too.
+//! Carries out a plan on a copy of a namespace's view, so that the changes that follow its writes are previewed too.
 
 use crate::plan::{self, Change, NamespaceResult, NamespaceView, SecretContent, SecretView, Snapshot};
 
-/// Entries go before the Secret that they name: two rounds, and one that finds nothing more.
+/// Rounds at most. Entries are removed before the Secret that they name: two rounds, and one that finds nothing more.
 const ROUNDS: usize = 4;
 
-/// What a namespace would come to.
+/// The previewed changes of one namespace.
 #[derive(Debug, Default)]
 pub(super) struct Preview {
-    /// What would be written, in its order.
+    /// The writes, in order.
     pub changes: Vec<Change>,
-    /// What would stand then, for each binding that covers the namespace.
+    /// The results after these writes, for each binding that covers the namespace.
     pub results: Vec<NamespaceResult>,
 }
 
 impl Preview {
-    /// Whether our Secret would go.
+    /// Returns whether our Secret would be removed.
     pub fn loses_secret(&self) -> bool {
         self.changes.iter().any(|change| matches!(change, Change::DeleteSecret { .. }))
     }
@@ -30,16 +30,16 @@ pub(super) fn preview(mut view: NamespaceView, snapshot: &Snapshot) -> Preview {
         if plan.changes.is_empty() {
             break;
         }
-        plan.changes.iter().for_each(|change| take_in(&mut view, change));
+        plan.changes.iter().for_each(|change| observe(&mut view, change));
         preview.changes.extend(plan.changes);
     }
     preview
 }
 
-fn take_in(view: &mut NamespaceView, change: &Change) {
+fn observe(view: &mut NamespaceView, change: &Change) {
     match change {
         Change::CreateSecret { content } | Change::UpdateSecret { content, .. } => {
-            view.secret = Some(holding(content));
+            view.secret = Some(written(content));
         }
         Change::RetainSecret { .. } => view.secret.iter_mut().for_each(|secret| secret.retained = true),
         Change::DeleteSecret { .. } => view.secret = None,
@@ -52,8 +52,8 @@ fn take_in(view: &mut NamespaceView, change: &Change) {
     }
 }
 
-/// Our Secret as it would be read after it was written.
-fn holding(content: &SecretContent) -> SecretView {
+/// Returns our Secret as the watch would observe it after this write.
+fn written(content: &SecretContent) -> SecretView {
     SecretView {
         uid: Box::default(),
         resource_version: Box::default(),

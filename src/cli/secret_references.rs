@@ -1,4 +1,4 @@
-//! Who names a Secret that goes: Pods that are started again there need it.
+//! Workloads that reference a Secret that is removed: their new Pods cannot pull without it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
@@ -10,22 +10,22 @@ use kube::api::{ApiResource, DynamicObject};
 use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
 
-use super::plan::{Error, list};
+use super::inventory::{ReadError, list};
 use crate::cluster::error::classify;
 
-/// As many are listed of a Secret; thousands of Pods may name it.
+/// References listed of one Secret at most; thousands of Pods may reference it.
 const MOST: usize = 20;
 
-/// Who names some Secrets.
+/// The references to some Secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecretReferences {
-    /// By namespace and Secret, each as its kind and name.
+    /// Workloads by namespace and Secret, each as `KIND NAME`.
     pub found: BTreeMap<(String, String), Vec<String>>,
-    /// What could not be looked at, and why.
-    pub unseen: BTreeSet<String>,
+    /// Kinds that could not be searched, and why.
+    pub unsearched: BTreeSet<String>,
 }
 
-/// What makes Pods, before what it makes.
+/// Returns the kinds to search; owners come before what they create.
 fn kinds() -> [(&'static str, ApiResource); 8] {
     [
         ("the Deployments", ApiResource::erase::<Deployment>(&())),
@@ -39,22 +39,22 @@ fn kinds() -> [(&'static str, ApiResource); 8] {
     ]
 }
 
-/// Pods, and what makes them, that name one of these Secrets in one of these namespaces: as pull Secret, as volume, or
-/// in any other field. What is made by one that is told is not told again. Whoever may not look is told so.
+/// Finds Pods and their owners that reference one of these Secrets in one of these namespaces, in any field of the spec.
+/// Objects of an owner that is listed are not listed. A kind that the user may not list is reported as not searched.
 pub(super) async fn find_references(
     client: &Client,
     names: &[&str],
     namespaces: &[&str],
 ) -> SecretReferences {
-    let mut secret_references = SecretReferences::default();
+    let mut references = SecretReferences::default();
     if namespaces.is_empty() {
-        return secret_references;
+        return references;
     }
     let namespaces: HashSet<&str> = namespaces.iter().copied().collect();
     let mut known: HashSet<[String; 4]> = HashSet::new();
     for (what, resource) in kinds() {
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-        let listed = list(&api, None, what, |object| {
+        let read = list(&api, None, what, |object| {
             let namespace = object.namespace().unwrap_or_default();
             if !namespaces.contains(&*namespace) {
                 return;
@@ -65,26 +65,22 @@ pub(super) async fn find_references(
             let mut named = BTreeSet::new();
             named_in(&object.data["spec"], names, &mut named);
             for secret in named {
-                let told = owner.is_some_and(|owner| known.contains(&of(&owner.kind, &owner.name, secret)));
+                let listed = owner.is_some_and(|owner| known.contains(&of(&owner.kind, &owner.name, secret)));
                 known.insert(of(&resource.kind, &object.name_any(), secret));
-                if !told {
+                if !listed {
                     let by = format!("{} {}", resource.kind, object.name_any());
-                    secret_references
-                        .found
-                        .entry((namespace.clone(), secret.to_owned()))
-                        .or_default()
-                        .push(by);
+                    references.found.entry((namespace.clone(), secret.to_owned())).or_default().push(by);
                 }
             }
         });
-        if let Err(Error::Unreadable { what, source }) = listed.await {
-            secret_references.unseen.insert(format!("{what}: {}", classify(&source)));
+        if let Err(ReadError { what, source }) = read.await {
+            references.unsearched.insert(format!("{what}: {}", classify(&source)));
         }
     }
-    secret_references
+    references
 }
 
-/// The names that stand anywhere in a value as a whole text.
+/// Collects the names that occur anywhere in a value as a whole text.
 fn named_in<'a>(value: &Value, names: &[&'a str], found: &mut BTreeSet<&'a str>) {
     match value {
         Value::String(text) => found.extend(names.iter().copied().filter(|name| text == name)),
@@ -95,27 +91,30 @@ fn named_in<'a>(value: &Value, names: &[&'a str], found: &mut BTreeSet<&'a str>)
 }
 
 impl SecretReferences {
-    /// Adds those who name others.
+    /// Adds other references.
     pub(super) fn extend(&mut self, others: Self) {
         self.found.extend(others.found);
-        self.unseen.extend(others.unseen);
+        self.unsearched.extend(others.unsearched);
     }
 
-    /// Writes them for people.
+    /// Writes the references for people.
     ///
     /// # Errors
-    /// What is written to cannot be.
+    /// The output cannot be written.
     pub(super) fn write(&self, to: &mut dyn io::Write) -> io::Result<()> {
         if !self.found.is_empty() {
-            writeln!(to, "named where they go, and needed for as long as Pods may be started again there:")?;
+            writeln!(
+                to,
+                "workloads still reference Secrets that are removed; their new Pods cannot pull without them:"
+            )?;
         }
         for ((namespace, secret), by) in &self.found {
             let listed = by.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
             let more = by.len().saturating_sub(MOST);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            writeln!(to, "  {namespace}: {secret} is named by {listed}{more}")?;
+            writeln!(to, "  {namespace}: {secret} is referenced by {listed}{more}")?;
         }
-        self.unseen.iter().try_for_each(|what| writeln!(to, "who names them was not looked for among {what}"))
+        self.unsearched.iter().try_for_each(|what| writeln!(to, "not searched for references: {what}"))
     }
 }
 
@@ -125,7 +124,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_secret_is_named_by_whole_texts_wherever_they_stand() {
+    fn a_reference_is_a_whole_text_in_any_field() {
         let spec = json!({
             "imagePullSecrets": [{ "name": "a" }],
             "volumes": [{ "projected": { "sources": [{ "secret": { "name": "b" } }] } }],
@@ -137,20 +136,23 @@ mod tests {
     }
 
     #[test]
-    fn of_many_some_are_listed_and_the_rest_is_counted() {
+    fn long_lists_of_references_are_cut_and_counted() {
         let key = ("n".to_owned(), "s".to_owned());
         let pods = |count: usize| (0..count).map(|n| format!("Pod {n}")).collect();
-        let told = |count| {
-            let secret_references = SecretReferences {
+        let written = |count| {
+            let references = SecretReferences {
                 found: [(key.clone(), pods(count))].into(),
-                unseen: ["the Jobs: no".into()].into(),
+                unsearched: ["the Jobs: no".into()].into(),
             };
             let mut bytes = Vec::new();
-            secret_references.write(&mut bytes).unwrap();
+            references.write(&mut bytes).unwrap();
             String::from_utf8(bytes).unwrap()
         };
-        assert!(told(20).contains("  n: s is named by Pod 0, Pod 1,") && told(20).contains(", Pod 19\n"));
-        assert!(told(23).contains(", Pod 19 and 3 more\n"), "{}", told(23));
-        assert!(told(1).ends_with("who names them was not looked for among the Jobs: no\n"));
+        assert!(
+            written(20).contains("  n: s is referenced by Pod 0, Pod 1,")
+                && written(20).contains(", Pod 19\n")
+        );
+        assert!(written(23).contains(", Pod 19 and 3 more\n"), "{}", written(23));
+        assert!(written(1).ends_with("not searched for references: the Jobs: no\n"));
     }
 }

@@ -1,5 +1,5 @@
-//! `kubectl acr withdraw`: takes back what the controller made, where it runs no more. By the same decisions and the same
-//! writes as its own.
+//! `kubectl acr withdraw`: removes what the controller created, after the controller was stopped. It makes the
+//! controller's own decisions and writes.
 
 mod admission;
 
@@ -12,7 +12,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
 
-use super::plan as planned;
+use super::inventory::{self, ReadError};
 use super::preview::{Preview, preview};
 use super::secret_references::{SecretReferences, find_references};
 use crate::api::binding::{AcrCredentialBinding, DeletionPolicy};
@@ -21,140 +21,147 @@ use crate::cluster::error::{CallError, call};
 use crate::cluster::keys::KeySecrets;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::{Applier, Index, Outcome};
-use crate::model::Binding;
+use crate::model::{Binding, count};
 use crate::plan::{
     self, Change, NamespaceView, Phase, RegistryCredential, ResolvedBinding, SecretView, Snapshot, Template,
     change,
 };
 
-/// Plans and applies until nothing is left, at most this often.
+/// Rounds of planning and applying at most.
 const ROUNDS: usize = 6;
 
-/// How long each API server may take to hear that nothing serves ServiceAccounts at their creation any more. Some
-/// milliseconds are usual.
-const HEARD: Duration = Duration::from_secs(10);
+/// The longest time until each API server has observed that admission no longer adds the entry. Some milliseconds are
+/// usual.
+const ADMISSION_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Between two rounds in that time.
+/// The pause between two rounds in that time.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Namespaces that are worked on side by side.
+/// Namespaces in progress at once.
 const WORKERS: usize = 16;
 
-/// Entries that name no region are read all the same: nothing is minted for them.
+/// A region for registries without `regionId`: nothing is minted for them.
 const ANY_REGION: &str = "cn-hangzhou";
 
-/// A controller that holds the Lease renews it within this many seconds, unless the Lease says otherwise.
+/// Lease duration where the Lease has none.
 const LEASE_SECONDS: u64 = 15;
 
-/// What to take back.
+/// The scope of a withdrawal.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct WithdrawOptions {
     /// The namespace that the controller ran in.
     pub namespace: Box<str>,
     /// Name of the Secret in every covered namespace.
     pub secret_name: Box<str>,
-    /// Also what bindings with `deletionPolicy: Retain` left behind, or would.
+    /// Whether to include what bindings with `deletionPolicy: Retain` keep.
     pub retained: bool,
 }
 
-/// Why nothing was taken back, or not all.
+/// A withdrawal that did not happen, or stopped early.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Two would write the same objects.
+pub enum WithdrawError {
+    /// A controller still runs, and would write the same objects.
     #[error(
         "the controller {holder} runs: it renews the Lease {namespace}/{}. Delete its Deployment first, or delete the \
          bindings and let it withdraw them",
         names::LEASE_NAME
     )]
     Running {
-        /// Who holds the Lease.
+        /// The holder of the Lease.
         holder: String,
-        /// Where it is.
+        /// The namespace of the Lease.
         namespace: Box<str>,
     },
-    /// The API server refuses, or cannot be asked.
+    /// The cluster cannot be read.
     #[error(transparent)]
-    Unreadable(#[from] planned::Error),
-    /// The same, of one thing.
+    Read(#[from] ReadError),
+    /// One call failed.
     #[error("{what}: {why}")]
     Call {
-        /// What was asked for.
+        /// The failed step.
         what: &'static str,
-        /// Why not.
+        /// The reason.
         why: CallError,
     },
 }
 
-/// What was taken back, or would be.
+/// The result of a withdrawal, or its preview.
 #[derive(Debug, Default)]
 pub struct Withdrawal {
-    /// Whether it was.
+    /// Whether anything was written; otherwise this is a preview.
     pub done: bool,
-    /// Namespaces, and what of ours went there.
+    /// Namespaces, with a description of what is removed.
     pub namespaces: Vec<(Arc<str>, String)>,
-    /// Namespaces where that failed, and why.
+    /// Namespaces where the removal failed, and why.
     pub failed: Vec<(Arc<str>, String)>,
-    /// Namespaces where a Secret of ours stays, since it was left behind on purpose.
+    /// Namespaces where a Secret of ours stays because of `deletionPolicy: Retain`.
     pub retained: Vec<Arc<str>>,
-    /// Who names the Secret where it went.
-    pub find_references: SecretReferences,
-    /// Bindings that were let go.
+    /// References to the removed Secrets.
+    pub references: SecretReferences,
+    /// Bindings whose finalizer is removed.
     pub bindings: Vec<String>,
-    /// What else of ours went, each by kind and name.
+    /// Other objects of the controller that are removed, as `KIND NAME`.
     pub own: Vec<String>,
 }
 
-/// Takes everything back, or says what that would be.
+/// Removes everything that the controller created, or previews the removal.
 ///
 /// # Guarantees
-/// - What serves ServiceAccounts at their creation goes first, entries before the Secret that they name, and bindings are
-///   let go after all of it.
-/// - What others made stays, whatever its name.
-/// - Run again after it was interrupted, it does the rest.
+/// - Admission is stopped first. Entries are removed before the Secret that they name, and finalizers last.
+/// - Objects of other owners stay, even if they have our names.
+/// - After an interruption, another run does the rest.
 ///
 /// # Errors
-/// [`Error`]. What fails in a namespace is told in [`Withdrawal::failed`], and then no binding is let go.
-pub async fn withdraw(client: &Client, options: &Options, act: bool) -> Result<Withdrawal, Error> {
+/// [`WithdrawError`]. Failures in a namespace are in [`Withdrawal::failed`]; then all finalizers stay.
+pub async fn withdraw(
+    client: &Client,
+    options: &WithdrawOptions,
+    act: bool,
+) -> Result<Withdrawal, WithdrawError> {
     if act && let Some(holder) = running(client, &options.namespace).await? {
-        return Err(Error::Running { holder, namespace: options.namespace.clone() });
+        return Err(WithdrawError::Running { holder, namespace: options.namespace.clone() });
     }
     let template = Arc::new(Template {
         name: options.secret_name.clone(),
         labels: Default::default(),
         annotations: Default::default(),
     });
-    let bindings = planned::bindings(client).await?;
-    let resolved_bindings = bindings.iter().filter_map(|object| leaving(object, options.retained)).collect();
+    let bindings = inventory::bindings(client).await?;
+    let resolved_bindings = bindings.iter().filter_map(|object| deleted(object, options.retained)).collect();
     let snapshot = Snapshot::new(template.clone(), resolved_bindings, false);
-    let index = Arc::new(planned::read(client, &template).await?);
+    let index = Arc::new(inventory::index(client, &template).await?);
     if options.retained {
-        forget_marks(&index);
+        clear_retained_marks(&index);
     }
     let mut all = index.matching(|_, _| true);
     all.sort();
-    let rehearsed = |namespace: &Arc<str>| {
+    let previewed = |namespace: &Arc<str>| {
         let view = index.read(namespace, NamespaceView::clone);
         view.map(|view| preview(view, &snapshot)).unwrap_or_default()
     };
-    let previews: Vec<Preview> = all.iter().map(rehearsed).collect();
+    let previews: Vec<Preview> = all.iter().map(previewed).collect();
     let losing = all.iter().zip(&previews).filter(|(_, preview)| preview.loses_secret());
     let losing: Vec<&str> = losing.map(|(namespace, _)| &**namespace).collect();
-    let find_references = find_references(client, &[&options.secret_name], &losing).await;
+    let references = find_references(client, &[&options.secret_name], &losing).await;
     let mut own = admission::stop(client, &options.namespace, act).await?;
-    let heard = Instant::now() + if own.is_empty() { Duration::ZERO } else { HEARD };
+    let settled_at = Instant::now() + if own.is_empty() { Duration::ZERO } else { ADMISSION_PATIENCE };
     let results: Vec<_> = if act {
         let applier = Applier::new(client.clone(), index.clone(), template);
-        let work = all.iter().map(|namespace| take_back(namespace, &index, &snapshot, (&applier, heard)));
+        let work = all.iter().map(|namespace| {
+            withdraw_from(namespace, &index, &snapshot, Writes { applier: &applier, settled_at })
+        });
         stream::iter(work).buffered(WORKERS).collect().await
     } else {
         previews.into_iter().map(|preview| (preview.changes, None)).collect()
     };
-    let mut withdrawal = Withdrawal { done: act, find_references, ..Withdrawal::default() };
+    let mut withdrawal = Withdrawal { done: act, references, ..Withdrawal::default() };
     for (namespace, (changes, failure)) in all.into_iter().zip(results) {
-        let left = |secret: &SecretView| secret.ours && secret.retained;
-        let would_be = changes.iter().any(|change| matches!(change, Change::RetainSecret { .. }));
-        if would_be
-            || index.read(&namespace, |view| view.secret.as_ref().is_some_and(left)).unwrap_or_default()
+        let is_retained = |secret: &SecretView| secret.ours && secret.retained;
+        let to_retain = changes.iter().any(|change| matches!(change, Change::RetainSecret { .. }));
+        if to_retain
+            || index
+                .read(&namespace, |view| view.secret.as_ref().is_some_and(is_retained))
+                .unwrap_or_default()
         {
             withdrawal.retained.push(namespace.clone());
         }
@@ -164,17 +171,17 @@ pub async fn withdraw(client: &Client, options: &Options, act: bool) -> Result<W
         withdrawal.failed.extend(failure.map(|error| (namespace, error.to_string())));
     }
     if withdrawal.failed.is_empty() {
-        let held = bindings.into_iter().filter(|b| b.finalizers().iter().any(|f| f == names::FINALIZER));
-        for binding in held {
+        let finalized = bindings.into_iter().filter(|b| b.finalizers().iter().any(|f| f == names::FINALIZER));
+        for binding in finalized {
             withdrawal.bindings.push(binding.name_any());
             if act {
-                let_go(client, binding).await.map_err(of("a binding cannot be let go"))?;
+                remove_finalizer(client, binding).await.map_err(of("a finalizer cannot be removed"))?;
             }
         }
         let keys = KeySecrets::new(client.clone(), &options.namespace);
-        let secrets = keys.all().await.map_err(of("the controller's own Secrets cannot be read"))?;
+        let secrets = keys.all().await.map_err(of("the Secrets of the controller cannot be read"))?;
         if act {
-            keys.delete(&secrets).await.map_err(of("a Secret of the controller's own cannot be deleted"))?;
+            keys.delete(&secrets).await.map_err(of("a Secret of the controller cannot be deleted"))?;
         }
         let place = |secret: &Secret| format!("Secret {}/{}", options.namespace, secret.name_any());
         own.extend(secrets.iter().map(place));
@@ -183,19 +190,19 @@ pub async fn withdraw(client: &Client, options: &Options, act: bool) -> Result<W
     Ok(withdrawal)
 }
 
-fn of(what: &'static str) -> impl Fn(CallError) -> Error {
-    move |why| Error::Call { what, why }
+fn of(what: &'static str) -> impl Fn(CallError) -> WithdrawError {
+    move |why| WithdrawError::Call { what, why }
 }
 
-/// Who renews the Lease, if anybody does. This machine's clock says nothing about that, so it is watched for as long as
-/// it holds.
-async fn running(client: &Client, namespace: &str) -> Result<Option<String>, Error> {
+/// Returns the holder of the Lease if it renews it. The clocks of two machines cannot be compared, so the Lease is watched
+/// for its duration.
+async fn running(client: &Client, namespace: &str) -> Result<Option<String>, WithdrawError> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let read = async || {
         let lease = call(leases.get_opt(names::LEASE_NAME)).await.map_err(of("the Lease cannot be read"))?;
         let spec = lease.and_then(|lease| lease.spec);
         let held = spec.filter(|spec| spec.holder_identity.as_ref().is_some_and(|holder| !holder.is_empty()));
-        Ok::<_, Error>(held)
+        Ok::<_, WithdrawError>(held)
     };
     let Some(first) = read().await? else { return Ok(None) };
     let seconds = first.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(LEASE_SECONDS);
@@ -210,8 +217,8 @@ async fn running(client: &Client, namespace: &str) -> Result<Option<String>, Err
     Ok(None)
 }
 
-/// A binding as if it were deleted. One that is not valid was never served by what it says now.
-fn leaving(object: &AcrCredentialBinding, retained: bool) -> Option<ResolvedBinding> {
+/// Resolves a binding as if it were deleted; `None` if it is invalid, since an invalid spec is never in force.
+fn deleted(object: &AcrCredentialBinding, retained: bool) -> Option<ResolvedBinding> {
     let binding = Binding::parse(object, ANY_REGION).ok()?;
     let phase = match binding.deletion_policy {
         DeletionPolicy::Retain if !retained => Phase::Retaining,
@@ -221,8 +228,8 @@ fn leaving(object: &AcrCredentialBinding, retained: bool) -> Option<ResolvedBind
     Some(ResolvedBinding { binding: Arc::new(binding), phase, registries, keeps_entries: false })
 }
 
-/// What was left behind on purpose is like everything else from here on.
-fn forget_marks(index: &Index) {
+/// Clears the marks of `deletionPolicy: Retain`, so that retained Secrets are removed like all others.
+fn clear_retained_marks(index: &Index) {
     for namespace in index.with_our_secret() {
         let secret = index.read(&namespace, |view| view.secret.clone()).flatten();
         if let Some(secret) = secret {
@@ -231,13 +238,20 @@ fn forget_marks(index: &Index) {
     }
 }
 
-/// What was written in a namespace, and why it went no further. Until the given time what is put back, or cannot be
-/// written, is tried again.
-async fn take_back(
+/// The writes of a withdrawal.
+#[derive(Clone, Copy)]
+struct Writes<'a> {
+    applier: &'a Applier,
+    /// Until then, admission may restore what is removed, or refuse a write; both are retried.
+    settled_at: Instant,
+}
+
+/// Removes everything from a namespace. Returns the changes made, and the failure that stopped it.
+async fn withdraw_from(
     namespace: &Arc<str>,
     index: &Index,
     snapshot: &Snapshot,
-    (applier, heard): (&Applier, Instant),
+    Writes { applier, settled_at }: Writes<'_>,
 ) -> (Vec<Change>, Option<CallError>) {
     let mut made = Vec::new();
     let mut rounds = 0;
@@ -246,14 +260,14 @@ async fn take_back(
         if plan.changes.is_empty() {
             return (made, None);
         }
-        let early = Instant::now() < heard;
+        let early = Instant::now() < settled_at;
         for change in plan.changes {
             match applier.apply(namespace, &change).await {
                 Outcome::Done => {
                     made.retain(|earlier| !same_object(earlier, &change));
                     made.push(change);
                 }
-                // Everything in it goes by itself.
+                // Kubernetes deletes what a terminating namespace holds.
                 Outcome::Failed(CallError::Terminating | CallError::NotFound) => return (made, None),
                 Outcome::Failed(CallError::Later(..)) if early => {}
                 Outcome::Failed(error) => return (made, Some(error)),
@@ -269,7 +283,7 @@ async fn take_back(
     (made, Some(CallError::Conflict))
 }
 
-/// Whether a change was made again, since it was undone.
+/// Returns whether both changes write the same ServiceAccount: the second one repeats a reverted first one.
 fn same_object(one: &Change, other: &Change) -> bool {
     match (one, other) {
         (
@@ -280,8 +294,8 @@ fn same_object(one: &Change, other: &Change) -> bool {
     }
 }
 
-/// Takes our finalizer off.
-async fn let_go(client: &Client, mut binding: AcrCredentialBinding) -> Result<(), CallError> {
+/// Removes our finalizer from a binding.
+async fn remove_finalizer(client: &Client, mut binding: AcrCredentialBinding) -> Result<(), CallError> {
     let writer = BindingWriter::new(client.clone());
     for _ in 0..ROUNDS {
         match writer.set_finalizer(&binding, false).await {
@@ -297,10 +311,10 @@ async fn let_go(client: &Client, mut binding: AcrCredentialBinding) -> Result<()
 }
 
 impl Withdrawal {
-    /// Writes it for people.
+    /// Writes the result for people.
     ///
     /// # Errors
-    /// What is written to cannot be.
+    /// The output cannot be written.
     pub fn write(&self, to: &mut dyn io::Write) -> io::Result<()> {
         let would = if self.done { "" } else { "would " };
         for (namespace, what) in &self.namespaces {
@@ -309,20 +323,23 @@ impl Withdrawal {
         for (namespace, why) in &self.failed {
             writeln!(to, "{namespace}: failed: {why}")?;
         }
-        self.find_references.write(to)?;
+        self.references.write(to)?;
         self.bindings
             .iter()
-            .try_for_each(|name| writeln!(to, "binding {name}: {would}take our finalizer off"))?;
-        self.own.iter().try_for_each(|name| writeln!(to, "{name}: {would}delete it"))?;
+            .try_for_each(|name| writeln!(to, "binding {name}: {would}remove the finalizer"))?;
+        self.own.iter().try_for_each(|name| writeln!(to, "{name}: {would}delete"))?;
         if !self.retained.is_empty() {
             let all = self.retained.iter().map(|n| &**n).collect::<Vec<_>>().join(", ");
-            writeln!(to, "left behind by deletionPolicy Retain, --retained takes them back too: {all}")?;
+            writeln!(to, "Secrets kept by deletionPolicy Retain (--retained removes them too): {all}")?;
         }
         let end = match (self.done, self.failed.is_empty()) {
             (true, true) => "done",
-            (true, false) => "the bindings still hold what is left: mend what failed and run it again",
-            (false, _) => "nothing was written; --yes does it",
+            (true, false) => {
+                "finalizers stay until nothing is left: fix the failures above and run the command again"
+            }
+            (false, _) => "nothing was written; --yes applies it",
         };
-        writeln!(to, "{} namespaces, {} bindings; {end}", self.namespaces.len(), self.bindings.len())
+        let namespaces = count(self.namespaces.len(), "namespace", "namespaces");
+        writeln!(to, "{namespaces}, {}; {end}", count(self.bindings.len(), "binding", "bindings"))
     }
 }

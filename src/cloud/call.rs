@@ -1,28 +1,28 @@
-//! One call of an API: what is asked of whom, by whom, when.
+//! One API call: action, host, parameters and authentication.
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::error::{Failure, Retry};
-use super::identity::AccessKey;
+use super::access_key::AccessKey;
+use super::error::{CloudError, Retry};
 use crate::api::condition::Reason;
 
-/// The actions that this product uses, and no others: users are told to grant exactly these.
+/// The API actions that the controller uses. The documented RAM policy grants these and no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// A registry user name and token of an Enterprise instance.
+    /// Issues a user name and token for an Enterprise Edition instance.
     GetAuthorizationToken,
-    /// The instance's endpoints with their domains.
+    /// Lists the instance's endpoints with their domains.
     ListInstanceEndpoint,
-    /// A user name and token for the account's Personal Edition registries of a region: `GET /tokens`.
+    /// Issues a user name and token for the account's Personal Edition registries of a region: `GET /tokens`.
     PersonalToken,
-    /// A session of a role.
+    /// Opens a session of a role for a signed caller.
     AssumeRole,
-    /// A session of a role, for an OIDC token of the cluster.
+    /// Opens a session of a role for an OIDC token of the cluster.
     AssumeRoleWithOidc,
 }
 
 impl Action {
-    /// The name as in the header `x-acs-action`.
+    /// Returns the name as in the header `x-acs-action`.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::GetAuthorizationToken | Self::PersonalToken => "GetAuthorizationToken",
@@ -32,8 +32,8 @@ impl Action {
         }
     }
 
-    /// The name as a RAM policy has it.
-    pub(super) const fn right(self) -> &'static str {
+    /// Returns the name as in a RAM policy, `<product>:<action>`.
+    pub(super) const fn permission(self) -> &'static str {
         match self {
             Self::GetAuthorizationToken | Self::PersonalToken => "cr:GetAuthorizationToken",
             Self::ListInstanceEndpoint => "cr:ListInstanceEndpoint",
@@ -42,7 +42,7 @@ impl Action {
         }
     }
 
-    /// The version of the API that the action belongs to.
+    /// Returns the version of the API that the action belongs to.
     pub(super) const fn version(self) -> &'static str {
         match self {
             Self::GetAuthorizationToken | Self::ListInstanceEndpoint => "2018-12-01",
@@ -51,7 +51,7 @@ impl Action {
         }
     }
 
-    /// Method and path. The Personal Edition's API alone is of the resource style.
+    /// Returns method and path. Only the Personal Edition's API is of the ROA style.
     pub(super) const fn route(self) -> (&'static str, &'static str) {
         match self {
             Self::PersonalToken => ("GET", "/tokens"),
@@ -60,89 +60,78 @@ impl Action {
     }
 }
 
-/// Who asks, and by what it is proved.
+/// Authentication of a call.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum By<'a> {
-    /// A key signs the call.
-    Key(&'a AccessKey),
-    /// Nothing is signed: the token in the form is the proof.
-    Form(&'a Form<'a>),
+pub(super) enum CallAuth<'a> {
+    /// The call is signed with this key.
+    AccessKey(&'a AccessKey),
+    /// The call is not signed: the form contains a token.
+    TokenForm(&'a TokenForm<'a>),
 }
 
-/// Parameters that travel in the body, since addresses get logged. Not shown in `Debug`.
-pub(super) struct Form<'a> {
-    /// Whose token is in it, for messages.
+/// Form parameters, one of which is a token. They are sent in the body, since URLs get logged. `Debug` hides them.
+pub(super) struct TokenForm<'a> {
+    /// Owner of the token, for messages.
     pub(super) holder: &'a str,
-    /// The parameters, not encoded.
+    /// Names and values, not encoded.
     pub(super) parameters: &'a [(&'a str, &'a str)],
 }
 
-impl std::fmt::Debug for Form<'_> {
+impl std::fmt::Debug for TokenForm<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Form").field("holder", &self.holder).finish_non_exhaustive()
+        f.debug_struct("TokenForm").field("holder", &self.holder).finish_non_exhaustive()
     }
 }
 
-/// Which hosts serve a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct At<'a> {
-    /// The host, without scheme or port.
-    pub(super) host: &'a str,
-    /// Asked if the first one has no address: a VPC name is unknown outside its network.
-    pub(super) fallback: Option<&'a str>,
-}
-
-/// One call.
+/// One API call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call<'a> {
-    /// What is asked.
+    /// API action.
     pub(super) action: Action,
-    /// Where.
-    pub(super) at: At<'a>,
-    /// What it is about, for messages: `cri-abc in cn-hangzhou`, or the ARN of a role.
+    /// Host name, without scheme or port.
+    pub(super) host: &'a str,
+    /// Host to call if `host` does not resolve. A VPC host does not resolve outside its VPC.
+    pub(super) fallback_host: Option<&'a str>,
+    /// Target of the call, for messages: `cri-abc in cn-hangzhou`, or the ARN of a role.
     pub(super) subject: &'a str,
-    /// Parameters in the address, not encoded. None is a secret.
+    /// Query parameters, not encoded. None is secret.
     pub(super) query: &'a [(&'a str, &'a str)],
-    /// Who asks.
-    pub(super) by: By<'a>,
-    /// When.
+    /// Authentication.
+    pub(super) auth: CallAuth<'a>,
+    /// Time of the call, which is signed.
     pub(super) now: Timestamp,
 }
 
 impl<'a> Call<'a> {
-    /// Whose right it is that the call is made by: `the worker role W`.
+    /// Returns the identity that makes the call: `the worker role W`.
     pub(super) fn holder(&self) -> &'a str {
-        match self.by {
-            By::Key(key) => &key.holder,
-            By::Form(form) => form.holder,
+        match self.auth {
+            CallAuth::AccessKey(key) => &key.holder,
+            CallAuth::TokenForm(form) => form.holder,
         }
     }
 
-    /// Whether a session signs it, which another one can replace.
-    pub(super) fn is_by_session(&self) -> bool {
-        matches!(self.by, By::Key(key) if key.token.is_some())
+    /// Returns whether a session signs the call. A session can be replaced by a new one, a permanent key cannot.
+    pub(super) fn is_signed_by_session(&self) -> bool {
+        matches!(self.auth, CallAuth::AccessKey(key) if key.token.is_some())
     }
 
-    /// The same call of the other host, if there is one.
-    pub(super) fn elsewhere(&self) -> Option<Self> {
-        let host = self.at.fallback?;
-        Some(Self { at: At { host, fallback: None }, ..*self })
+    /// Returns the same call to the fallback host, if there is one.
+    pub(super) fn to_fallback(&self) -> Option<Self> {
+        Some(Self { host: self.fallback_host?, fallback_host: None, ..*self })
     }
 
-    /// `GetAuthorizationToken at cr-vpc.cn-hangzhou.aliyuncs.com as the worker role W`.
-    pub(super) fn described(&self) -> String {
-        format!("{} at {} as {}", self.action.name(), self.at.host, self.holder())
+    /// Describes the call for messages: `GetAuthorizationToken at cr-vpc.cn-hangzhou.aliyuncs.com as the worker role W`.
+    pub(super) fn description(&self) -> String {
+        format!("{} at {} as {}", self.action.name(), self.host, self.holder())
     }
 
-    /// The failure of a call whose answer is none.
-    pub(super) fn unexpected(&self, what: impl std::fmt::Display) -> Failure {
-        Failure::new(
-            Reason::UnexpectedReply,
-            Retry::Soon,
-            format!(
-                "{what} ({}); if it lasts, look for a proxy that answers in the cloud's stead",
-                self.described()
-            ),
-        )
+    /// Returns the error of a reply that does not match the documentation. `problem` begins the message.
+    pub(super) fn unexpected(&self, problem: impl std::fmt::Display) -> CloudError {
+        let message = format!(
+            "{problem} ({}); if this persists, check for a proxy that answers instead of the cloud",
+            self.description()
+        );
+        CloudError::new(Reason::UnexpectedReply, Retry::Soon, message)
     }
 }

@@ -1,265 +1,286 @@
-//! What a refusal means, by its `Code`: `alibaba-api.md` §9.
+//! Meaning of an error reply, by its `Code`: `docs/contributing/cloud-api.md`, "Error codes".
 //!
-//! Other products document the same codes with other statuses, so a status decides only where there is no code
-//! that we know.
+//! Different products document the same codes with different statuses. So the status decides only if the code is
+//! missing or unknown.
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::call::{Action, Call};
-use super::error::{Denial, Failure, Retry};
-use super::reply::Refusal;
+use super::error::{CallFailure, CloudError, Retry};
+use super::reply::ErrorReply;
 use crate::api::condition::Reason;
 
-/// What to do about a refusal, before it is put into words.
+/// Classes of error replies, each with a reason, a retry policy and a text of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    NoRight,
-    NotTrusted,
-    NoSuchRole,
-    NoSuchProvider,
-    OidcTokenRefused,
+enum ErrorClass {
+    PermissionMissing,
+    AssumeRoleDenied,
+    RoleNotFound,
+    OidcProviderNotFound,
+    OidcTokenRejected,
     SessionTooLong,
-    NoSuchInstance,
-    NoPersonal,
-    NoSuchRegion,
+    InstanceNotFound,
+    PersonalEditionNotFound,
+    RegionNotFound,
     ClockSkew,
-    KeyUnknown,
-    SignatureWrong,
+    KeyNotFound,
+    SignatureMismatch,
     KeyInactive,
-    SessionRefused,
-    Repeated,
+    SessionRejected,
+    NonceReused,
     Throttled,
-    Failing,
-    Odd,
+    ServerError,
+    Undocumented,
 }
 
-/// The failure that a refused call ends in, and whether its session is spent.
-pub(super) fn classify(refusal: &Refusal, call: &Call<'_>) -> Denial {
-    let verdict = verdict(refusal, call.action);
-    let (reason, retry) = class(verdict);
-    // A session's key can vanish for no human's doing, and the next attempt comes with another one.
-    let renewable = verdict == Verdict::KeyUnknown && call.is_by_session();
+/// Returns the failure of a call that got an error reply.
+pub(super) fn classify(reply: &ErrorReply, call: &Call<'_>) -> CallFailure {
+    let class = ErrorClass::of(reply, call.action);
+    let (reason, retry) = class.reason_and_retry();
+    // A session's key can disappear without a human's action, and the next attempt uses another one.
+    let renewable = class == ErrorClass::KeyNotFound && call.is_signed_by_session();
     let retry = if renewable { Retry::Soon } else { retry };
-    let retry = match refusal.retry_after {
-        // The cloud can tell how long it is busy, but not when a human will have mended something.
+    let retry = match reply.retry_after {
+        // The cloud knows how long it is busy, but not when a human fixes a configuration.
         Some(wait) if retry == Retry::Soon => Retry::After(wait),
         _ => retry,
     };
-    let Words { complaint, cure } = words(verdict, refusal, call);
-    let message = format!("{complaint} ({}: {}); {cure}", call.described(), evidence(refusal));
-    let failure = Failure { reason, message, retry, request_id: refusal.request_id.clone() };
-    match verdict {
-        Verdict::SessionRefused | Verdict::KeyUnknown | Verdict::SignatureWrong => Denial::Session(failure),
-        _ => Denial::Other(failure),
+    let ErrorText { problem, remedy } = ErrorText::new(class, reply, call);
+    let message = format!("{problem} ({}: {}); {remedy}", call.description(), evidence(reply));
+    let error = CloudError { reason, message, retry, request_id: reply.request_id.clone() };
+    match class {
+        ErrorClass::SessionRejected | ErrorClass::KeyNotFound | ErrorClass::SignatureMismatch => {
+            CallFailure::SessionRejected(error)
+        }
+        _ => CallFailure::Other(error),
     }
 }
 
-fn verdict(refusal: &Refusal, action: Action) -> Verdict {
-    let assuming = matches!(action, Action::AssumeRole | Action::AssumeRoleWithOidc);
-    match refusal.code.as_deref().unwrap_or_default() {
-        "NoPrivilege" | "NoPermission" | "Forbidden" | "Forbidden.RAM" if !assuming => Verdict::NoRight,
-        "NoPermission" | "Forbidden" | "Forbidden.RAM" if assuming => Verdict::NotTrusted,
-        "AuthenticationFail.NoPermission" if refusal.no_provider => Verdict::NoSuchProvider,
-        "AuthenticationFail.NoPermission" => Verdict::NotTrusted,
-        "EntityNotExist.Role" => Verdict::NoSuchRole,
-        "InvalidParameter.DurationSeconds" => Verdict::SessionTooLong,
-        "INSTANCE_NOT_EXIST" if action == Action::PersonalToken => Verdict::NoPersonal,
-        "INSTANCE_NOT_EXIST" => Verdict::NoSuchInstance,
-        "InvalidProduct.NotFound" if !assuming => Verdict::NoSuchRegion,
-        "InvalidTimeStamp.Expired" => Verdict::ClockSkew,
-        "SignatureDoesNotMatch" => Verdict::SignatureWrong,
-        "InvalidAccessKeyId.Inactive" => Verdict::KeyInactive,
-        "MissingSecurityToken" => Verdict::SessionRefused,
-        "SignatureNonceUsed" => Verdict::Repeated,
-        "InternalError" | "SystemError" | "ServiceUnavailable" => Verdict::Failing,
-        code if code.starts_with("Throttling") => Verdict::Throttled,
-        code if code == "InvalidAccessKeyId" || code.starts_with("InvalidAccessKeyId.") => {
-            Verdict::KeyUnknown
+impl ErrorClass {
+    fn of(reply: &ErrorReply, action: Action) -> Self {
+        let assuming = matches!(action, Action::AssumeRole | Action::AssumeRoleWithOidc);
+        match reply.code.as_deref().unwrap_or_default() {
+            "NoPrivilege" | "NoPermission" | "Forbidden" | "Forbidden.RAM" if !assuming => {
+                Self::PermissionMissing
+            }
+            "NoPermission" | "Forbidden" | "Forbidden.RAM" if assuming => Self::AssumeRoleDenied,
+            "AuthenticationFail.NoPermission" if reply.oidc_provider_missing => Self::OidcProviderNotFound,
+            "AuthenticationFail.NoPermission" => Self::AssumeRoleDenied,
+            "EntityNotExist.Role" => Self::RoleNotFound,
+            "InvalidParameter.DurationSeconds" => Self::SessionTooLong,
+            "INSTANCE_NOT_EXIST" if action == Action::PersonalToken => Self::PersonalEditionNotFound,
+            "INSTANCE_NOT_EXIST" => Self::InstanceNotFound,
+            "InvalidProduct.NotFound" if !assuming => Self::RegionNotFound,
+            "InvalidTimeStamp.Expired" => Self::ClockSkew,
+            "SignatureDoesNotMatch" => Self::SignatureMismatch,
+            "InvalidAccessKeyId.Inactive" => Self::KeyInactive,
+            "MissingSecurityToken" => Self::SessionRejected,
+            "SignatureNonceUsed" => Self::NonceReused,
+            "InternalError" | "SystemError" | "ServiceUnavailable" => Self::ServerError,
+            code if code.starts_with("Throttling") => Self::Throttled,
+            code if code == "InvalidAccessKeyId" || code.starts_with("InvalidAccessKeyId.") => {
+                Self::KeyNotFound
+            }
+            code if code.starts_with("AuthenticationFail.") => Self::OidcTokenRejected,
+            code if code == "InvalidSecurityToken" || code.starts_with("InvalidSecurityToken.") => {
+                Self::SessionRejected
+            }
+            _ if reply.status == 429 => Self::Throttled,
+            _ if reply.status >= 500 => Self::ServerError,
+            // Like the SDKs: any error with a retry hint is a throttle.
+            _ if reply.retry_after.is_some() => Self::Throttled,
+            // Neither code nor status for an account without a Personal Edition registry is documented.
+            _ if action == Action::PersonalToken && (reply.code.is_some() || reply.status >= 400) => {
+                Self::PersonalEditionNotFound
+            }
+            _ => Self::Undocumented,
         }
-        code if code.starts_with("AuthenticationFail.") => Verdict::OidcTokenRefused,
-        code if code == "InvalidSecurityToken" || code.starts_with("InvalidSecurityToken.") => {
-            Verdict::SessionRefused
+    }
+
+    const fn reason_and_retry(self) -> (Reason, Retry) {
+        match self {
+            Self::PermissionMissing => (Reason::AccessDenied, Retry::Rarely),
+            Self::AssumeRoleDenied | Self::RoleNotFound => (Reason::TrustPolicyDenies, Retry::Rarely),
+            Self::OidcProviderNotFound | Self::OidcTokenRejected => {
+                (Reason::OIDCTokenRejected, Retry::Rarely)
+            }
+            Self::SessionTooLong => (Reason::SessionTooLong, Retry::Rarely),
+            Self::InstanceNotFound | Self::RegionNotFound | Self::PersonalEditionNotFound => {
+                (Reason::InstanceNotFound, Retry::Rarely)
+            }
+            Self::ClockSkew => (Reason::ClockSkew, Retry::Rarely),
+            Self::KeyNotFound | Self::SignatureMismatch => (Reason::KeyInvalid, Retry::Rarely),
+            Self::KeyInactive => (Reason::KeyInactive, Retry::Rarely),
+            Self::Throttled => (Reason::Throttled, Retry::Soon),
+            Self::ServerError => (Reason::CloudFailing, Retry::Soon),
+            Self::SessionRejected | Self::NonceReused | Self::Undocumented => {
+                (Reason::UnexpectedReply, Retry::Soon)
+            }
         }
-        _ if refusal.status == 429 => Verdict::Throttled,
-        _ if refusal.status >= 500 => Verdict::Failing,
-        // As the SDKs have it, any error that says when to come back is a throttle.
-        _ if refusal.retry_after.is_some() => Verdict::Throttled,
-        // How an account without such a registry is refused is not documented, nor under which status.
-        _ if action == Action::PersonalToken && (refusal.code.is_some() || refusal.status >= 400) => {
-            Verdict::NoPersonal
-        }
-        _ => Verdict::Odd,
     }
 }
 
-const fn class(verdict: Verdict) -> (Reason, Retry) {
-    match verdict {
-        Verdict::NoRight => (Reason::AccessDenied, Retry::Rarely),
-        Verdict::NotTrusted | Verdict::NoSuchRole => (Reason::TrustPolicyDenies, Retry::Rarely),
-        Verdict::NoSuchProvider | Verdict::OidcTokenRefused => (Reason::OIDCTokenRejected, Retry::Rarely),
-        Verdict::SessionTooLong => (Reason::SessionTooLong, Retry::Rarely),
-        Verdict::NoSuchInstance | Verdict::NoSuchRegion | Verdict::NoPersonal => {
-            (Reason::InstanceNotFound, Retry::Rarely)
-        }
-        Verdict::ClockSkew => (Reason::ClockSkew, Retry::Rarely),
-        Verdict::KeyUnknown | Verdict::SignatureWrong => (Reason::KeyInvalid, Retry::Rarely),
-        Verdict::KeyInactive => (Reason::KeyInactive, Retry::Rarely),
-        Verdict::Throttled => (Reason::Throttled, Retry::Soon),
-        Verdict::Failing => (Reason::CloudFailing, Retry::Soon),
-        Verdict::SessionRefused | Verdict::Repeated | Verdict::Odd => (Reason::UnexpectedReply, Retry::Soon),
-    }
+/// Limit of the Personal Edition, as the documentation of passwordless pulls states it.
+const PERSONAL_EDITION_LIMIT: &str = "Personal Edition instances created after 2024-09-08 are not supported by the cloud: for those use a fixed user name and password, or the Enterprise Edition";
+
+/// The two parts of an error message around the description of the call.
+struct ErrorText {
+    problem: String,
+    remedy: String,
 }
 
-/// The page's own words on what passwordless pulls cover.
-const PERSONAL_LIMIT: &str = "the cloud serves no Personal Edition instance created after 2024-09-08: for that one use a fixed user name and password, or the Enterprise Edition";
-
-/// What is wrong, and what to do about it.
-struct Words {
-    complaint: String,
-    cure: String,
-}
-
-fn words(verdict: Verdict, refusal: &Refusal, call: &Call<'_>) -> Words {
-    let Call { action, subject, at, .. } = call;
-    let (complaint, cure) = match verdict {
-        Verdict::NoRight => {
-            let right = refusal.detail.action.as_deref().unwrap_or(action.right());
-            let cure = match action {
-                Action::PersonalToken => {
-                    format!("allow it in a RAM policy of that identity; {PERSONAL_LIMIT}")
+impl ErrorText {
+    fn new(class: ErrorClass, reply: &ErrorReply, call: &Call<'_>) -> Self {
+        let Call { action, subject, host, .. } = call;
+        let with = |problem: String, remedy: &str| Self { problem, remedy: remedy.to_owned() };
+        let fixed = |problem: &str, remedy: &str| with(problem.to_owned(), remedy);
+        match class {
+            ErrorClass::PermissionMissing => {
+                let permission = reply.detail.action.as_deref().unwrap_or(action.permission());
+                let problem = format!("permission {permission} is missing for {subject}");
+                let remedy = "allow it in a RAM policy of that identity";
+                match action {
+                    Action::PersonalToken => {
+                        Self { problem, remedy: format!("{remedy}; {PERSONAL_EDITION_LIMIT}") }
+                    }
+                    _ => with(problem, remedy),
                 }
-                _ => "allow it in a RAM policy of that identity".to_owned(),
-            };
-            (format!("no right to {right} for {subject}"), cure)
-        }
-        Verdict::NoPersonal => (
-            format!("no {subject} is served to this account"),
-            format!("check regionId and that the account has one there; {PERSONAL_LIMIT}"),
-        ),
-        Verdict::NotTrusted if *action == Action::AssumeRoleWithOidc => (
-            format!("{subject} may not be assumed with this token"),
-            format!(
-                "in the role's trust policy, allow the provider as Federated principal, with oidc:aud sts.aliyuncs.com and as oidc:sub the account that the token is of: {}",
-                call.holder()
+            }
+            ErrorClass::PersonalEditionNotFound => Self {
+                problem: format!("the account has no {subject}"),
+                remedy: format!(
+                    "check regionId, and that the account has a registry in that region; {PERSONAL_EDITION_LIMIT}"
+                ),
+            },
+            ErrorClass::AssumeRoleDenied if *action == Action::AssumeRoleWithOidc => Self {
+                problem: format!("{subject} cannot be assumed with this OIDC token"),
+                remedy: format!(
+                    "in the role's trust policy, allow the provider as Federated principal, with oidc:aud sts.aliyuncs.com and oidc:sub set to the token's ServiceAccount: {}",
+                    call.holder()
+                ),
+            },
+            ErrorClass::AssumeRoleDenied => Self {
+                problem: format!("{subject} cannot be assumed"),
+                remedy: trust_remedy(reply, call.holder()),
+            },
+            ErrorClass::OidcProviderNotFound => with(
+                format!("the OIDC provider for {subject} is not registered"),
+                "enable RRSA for this cluster, and copy rrsaOIDCProviderRoleARN from the RRSA page",
             ),
-        ),
-        Verdict::NoSuchProvider => (
-            format!("the OIDC provider for {subject} is not registered"),
-            "enable RRSA for this cluster, and copy rrsaOIDCProviderRoleARN from its page".to_owned(),
-        ),
-        Verdict::OidcTokenRefused => oidc_words(refusal.code.as_deref().unwrap_or_default()),
-        Verdict::NotTrusted => (format!("{subject} may not be assumed"), trust_cure(refusal, call.holder())),
-        Verdict::NoSuchRole => {
-            let field = if *action == Action::AssumeRole { "assumeRoleARN" } else { "rrsaRoleARN" };
-            (format!("{subject} does not exist"), format!("create the role or correct {field}"))
-        }
-        Verdict::SessionTooLong => match refusal.longest_session {
-            Some(most) => (
-                format!("expireDuration is out of range for {subject}, which allows at most {most} s"),
-                "shorten it, or raise the role's MaxSessionDuration".to_owned(),
+            ErrorClass::OidcTokenRejected => {
+                let (problem, remedy) = oidc_token_text(reply.code.as_deref().unwrap_or_default());
+                fixed(problem, remedy)
+            }
+            ErrorClass::RoleNotFound => {
+                let field = if *action == Action::AssumeRole { "assumeRoleARN" } else { "rrsaRoleARN" };
+                with(format!("{subject} does not exist"), &format!("create the role or correct {field}"))
+            }
+            ErrorClass::SessionTooLong => {
+                let problem = match reply.max_session {
+                    Some(max) => {
+                        format!("expireDuration is out of range for {subject}, which allows at most {max} s")
+                    }
+                    None => format!("expireDuration exceeds the maximum of {subject}"),
+                };
+                with(problem, "shorten it, or raise the role's MaxSessionDuration")
+            }
+            ErrorClass::InstanceNotFound => {
+                with(format!("{subject} does not exist"), "check instanceId and regionId")
+            }
+            ErrorClass::RegionNotFound => {
+                with(format!("Container Registry does not serve the region of {subject}"), "check regionId")
+            }
+            ErrorClass::ClockSkew => with(
+                clock_skew(reply.date, call.now).unwrap_or_else(|| "the node's clock is wrong".to_owned()),
+                "synchronise the node's clock",
             ),
-            None => (
-                format!("expireDuration is more than {subject} allows"),
-                "shorten it, or raise the role's MaxSessionDuration".to_owned(),
+            ErrorClass::KeyNotFound if call.is_signed_by_session() => {
+                fixed("the session's AccessKey does not exist", "a new session is requested automatically")
+            }
+            ErrorClass::KeyNotFound => fixed("the AccessKey does not exist", "check that it was not deleted"),
+            ErrorClass::SignatureMismatch => fixed(
+                "the AccessKey's secret does not match its ID",
+                "check the pair, and check for a proxy that changes requests",
             ),
-        },
-        Verdict::NoSuchInstance => {
-            (format!("there is no {subject}"), "check instanceId and regionId".to_owned())
+            ErrorClass::KeyInactive => fixed("the AccessKey is disabled", "enable or replace it"),
+            ErrorClass::SessionRejected => fixed(
+                "the session is not accepted",
+                "a new session is requested automatically; if this persists, check the node's clock",
+            ),
+            ErrorClass::NonceReused => fixed(
+                "the request arrived twice",
+                "if this persists, check for a proxy that repeats requests",
+            ),
+            ErrorClass::Throttled => fixed(
+                "the cloud throttles the account's calls",
+                "retrying at nextRefreshAt; if this persists, raise the account's quota or reduce other callers",
+            ),
+            ErrorClass::ServerError => {
+                with(format!("{host} reports an internal error"), "retrying automatically")
+            }
+            ErrorClass::Undocumented => fixed(
+                "the reply is not documented",
+                "if this persists, look up the code, and check for a proxy that answers instead of the cloud",
+            ),
         }
-        Verdict::NoSuchRegion => {
-            (format!("no Container Registry for {subject}"), "check regionId".to_owned())
-        }
-        Verdict::ClockSkew => (
-            skew(refusal.date, call.now).unwrap_or_else(|| "this machine's clock is wrong".to_owned()),
-            "synchronise the node's clock".to_owned(),
-        ),
-        Verdict::KeyUnknown if call.is_by_session() => {
-            ("the session's key is not known".to_owned(), "a new session is asked for".to_owned())
-        }
-        Verdict::KeyUnknown => {
-            ("the AccessKey is not known".to_owned(), "check that it was not deleted".to_owned())
-        }
-        Verdict::SignatureWrong => (
-            "the AccessKey's secret does not fit its id".to_owned(),
-            "check the pair, and for a proxy that changes requests".to_owned(),
-        ),
-        Verdict::KeyInactive => ("the AccessKey is disabled".to_owned(), "enable or replace it".to_owned()),
-        Verdict::SessionRefused => (
-            "the session is not accepted".to_owned(),
-            "a new one is asked for; if it lasts, check the node's clock".to_owned(),
-        ),
-        Verdict::Repeated => (
-            "the request arrived twice".to_owned(),
-            "if it lasts, look for a proxy that repeats requests".to_owned(),
-        ),
-        Verdict::Throttled => (
-            "too many calls".to_owned(),
-            "waiting until nextRefreshAt; if it lasts, raise the account's quota or call less from elsewhere"
-                .to_owned(),
-        ),
-        Verdict::Failing => (format!("{} fails on its own side", at.host), "trying again".to_owned()),
-        Verdict::Odd => (
-            "an answer that is not documented".to_owned(),
-            "if it lasts, look the code up, or for a proxy that answers in the cloud's stead".to_owned(),
-        ),
-    };
-    Words { complaint, cure }
+    }
 }
 
-/// By the last word of the code, `AuthenticationFail.OIDCToken.Expired` and its like.
-fn oidc_words(code: &str) -> (String, String) {
-    let (complaint, cure) = match code.rsplit('.').next().unwrap_or_default() {
+/// Returns problem and remedy by the last word of a code like `AuthenticationFail.OIDCToken.Expired`.
+fn oidc_token_text(code: &str) -> (&'static str, &'static str) {
+    match code.rsplit('.').next().unwrap_or_default() {
         "Expired" => {
             ("the OIDC token has expired", "check the node's clock, and that the token's file is renewed")
         }
         "AudienceNotMatch" => (
             "the OIDC token is for another audience",
-            "register sts.aliyuncs.com as a client id of the provider, and project the token for that audience",
+            "register sts.aliyuncs.com as a client ID of the provider, and project the token for that audience",
         ),
         "IssuerNotMatch" => (
             "the OIDC token was issued by another cluster than the provider's",
-            "use the provider of this very cluster as rrsaOIDCProviderRoleARN",
+            "set rrsaOIDCProviderRoleARN to the provider of this cluster",
         ),
         "InvalidSignature" => (
             "the OIDC token is signed with a key that the provider does not know",
-            "use the provider of this very cluster as rrsaOIDCProviderRoleARN, or enable RRSA anew after the cluster's keys changed",
+            "set rrsaOIDCProviderRoleARN to the provider of this cluster, or enable RRSA again after the cluster's keys changed",
         ),
         "HttpsUrlInvalid" | "IssuerConfigurationBroken" => (
             "the cloud cannot read the issuer's keys",
-            "check that the provider's issuer URL is reachable for the cloud and its certificate's fingerprint is current",
+            "check that the cloud can reach the provider's issuer URL, and that its certificate fingerprint is current",
         ),
         _ => ("the OIDC token is not accepted", "check that RRSA is enabled for this cluster"),
-    };
-    (complaint.to_owned(), cure.to_owned())
-}
-
-/// Both ends must allow an assumption. The cloud may say which one does not.
-fn trust_cure(refusal: &Refusal, holder: &str) -> String {
-    let trust = format!("name {holder} in the role's trust policy");
-    let right = format!("allow {holder} sts:AssumeRole on the role in a RAM policy");
-    match refusal.detail.policy.as_deref() {
-        Some(policy) if policy.starts_with("AssumeRole") => trust,
-        Some(_) => right,
-        None => format!("{trust}, and {right}"),
     }
 }
 
-/// `NoPermission, ImplicitDeny by AssumeRolePolicy`, or the status where there is no code.
-fn evidence(refusal: &Refusal) -> String {
-    let code = refusal.code.clone().unwrap_or_else(|| format!("HTTP {} without a Code", refusal.status));
-    match (&refusal.detail.kind, &refusal.detail.policy) {
+/// Returns the remedy of a denied assumption. Both the role's trust policy and a RAM policy of the caller must allow
+/// it; the cloud may say which one does not.
+fn trust_remedy(reply: &ErrorReply, holder: &str) -> String {
+    let trust = format!("name {holder} in the role's trust policy");
+    let permission = format!("allow {holder} sts:AssumeRole on the role in a RAM policy");
+    match reply.detail.policy.as_deref() {
+        Some(policy) if policy.starts_with("AssumeRole") => trust,
+        Some(_) => permission,
+        None => format!("{trust}, and {permission}"),
+    }
+}
+
+/// Returns `NoPermission, ImplicitDeny by AssumeRolePolicy`, or the status if the code is missing.
+fn evidence(reply: &ErrorReply) -> String {
+    let code = reply.code.clone().unwrap_or_else(|| format!("HTTP {} without a Code", reply.status));
+    match (&reply.detail.kind, &reply.detail.policy) {
         (Some(kind), Some(policy)) => format!("{code}, {kind} by {policy}"),
         (Some(only), None) | (None, Some(only)) => format!("{code}, {only}"),
         (None, None) => code,
     }
 }
 
-/// In whole minutes, so that the next attempt says the same.
-fn skew(server: Option<Timestamp>, now: Timestamp) -> Option<String> {
+/// Describes the clock's error in whole minutes, so that the text is the same at the next attempt.
+fn clock_skew(server: Option<Timestamp>, now: Timestamp) -> Option<String> {
     let seconds = server?.as_second() - now.as_second();
     let minutes = (seconds.abs() + 30) / 60;
+    let unit = if minutes == 1 { "minute" } else { "minutes" };
     let side = if seconds > 0 { "behind" } else { "ahead of" };
-    Some(format!("this machine's clock is {minutes} minutes {side} the cloud's"))
+    Some(format!("the node's clock is {minutes} {unit} {side} the cloud's"))
 }
 
 #[cfg(test)]

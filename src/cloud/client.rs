@@ -1,4 +1,4 @@
-//! Signed calls over HTTP. One attempt a call, signed anew each time: who calls decides about the next one.
+//! Signed calls over HTTP. Each call is attempted once and has a signature of its own; the caller decides about retries.
 
 use std::io;
 use std::time::Duration;
@@ -10,25 +10,25 @@ use reqwest::{Method, RequestBuilder};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 
-use super::call::{By, Call};
+use super::access_key::AccessKey;
+use super::call::{Call, CallAuth};
 use super::classify::classify;
-use super::error::{Denial, Failure, Retry, SetupError};
-use super::identity::AccessKey;
+use super::error::{CallFailure, CloudError, Retry, SetupError};
+use super::network::{NetworkConfig, SimulatedCloud};
 use super::reply::Reply;
-use super::sign::{Canonical, canonical_query, sha256};
-use super::transport::{self, Deadlines, Trouble};
-use super::{Lab, Reach};
+use super::sign::{CanonicalRequest, canonical_query, sha256};
+use super::transport::{self, Timeouts, TransportError};
 use crate::api::condition::Reason;
 
-const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_secs(10) };
+const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(5), total: Duration::from_secs(10) };
 
-/// The largest real answer, the endpoints of an instance, is a few kilobytes.
-const LARGEST_BODY: usize = 1 << 20;
+/// Limit of a reply's body in bytes. The largest real reply, an instance's endpoints, is a few kilobytes.
+const MAX_BODY: usize = 1 << 20;
 
-/// Headers that hold what must not show in the HTTP library's own traces.
+/// Headers that the HTTP library must not show in its traces.
 const SENSITIVE: [&str; 2] = ["authorization", "x-acs-security-token"];
 
-/// The HTTP client for the public APIs. Cheap to clone; keeps connections alive.
+/// The HTTP client of the public APIs. Clones share connections.
 #[derive(Clone)]
 pub(super) struct Client {
     http: reqwest::Client,
@@ -36,63 +36,65 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Builds the client. Hosts are reached by HTTPS, through the proxies that the environment names, unless a lab
-    /// stands in for them.
+    /// Builds the client. It uses HTTPS and the proxies of the environment, unless a simulated cloud is configured.
     ///
     /// # Errors
-    /// An extra certificate that is none, or a user agent that is no header value.
-    pub(super) fn new(user_agent: &str, reach: &Reach) -> Result<Self, SetupError> {
-        let builder = transport::builder(DEADLINES).user_agent(user_agent);
-        let (builder, scheme) = match &reach.lab {
-            Some(lab) => (builder.no_proxy().tls_certs_only([]).dns_resolver(Fixed(lab.clone())), "http"),
-            None => (builder.https_only(true).tls_certs_merge(reach.extra_certificates.clone()), "https"),
+    /// An extra certificate or the user agent is not valid.
+    pub(super) fn new(user_agent: &str, network: &NetworkConfig) -> Result<Self, SetupError> {
+        let builder = transport::builder(TIMEOUTS).user_agent(user_agent);
+        let (builder, scheme) = match &network.simulator {
+            Some(cloud) => {
+                let resolver = SimulatorResolver(cloud.clone());
+                (builder.no_proxy().tls_certs_only([]).dns_resolver(resolver), "http")
+            }
+            None => (builder.https_only(true).tls_certs_merge(network.extra_certificates.clone()), "https"),
         };
         Ok(Self { http: builder.build()?, scheme })
     }
 
-    /// Signs, sends and reads one call. Returns the answer and the host that gave it.
+    /// Signs and sends one call, and parses the reply. Returns it with the host that sent it.
     ///
     /// # Errors
-    /// Everything from an unreachable host to an answer of another shape than `T`.
+    /// No reply, an error reply, or a reply that does not parse as `T`.
     pub(super) async fn call<'a, T: DeserializeOwned>(
         &self,
         call: &Call<'a>,
-    ) -> Result<(T, &'a str), Denial> {
-        let (call, reply) = match (self.exchange(call).await, call.elsewhere()) {
-            (Err(Trouble::Unresolved), Some(elsewhere)) => (elsewhere, self.exchange(&elsewhere).await),
+    ) -> Result<(T, &'a str), CallFailure> {
+        let (call, reply) = match (self.exchange(call).await, call.to_fallback()) {
+            (Err(TransportError::Unresolved), Some(fallback)) => (fallback, self.exchange(&fallback).await),
             (outcome, _) => (*call, outcome),
         };
-        let reply = reply.map_err(|trouble| Denial::Other(failed(trouble, &call)))?;
-        let answer = reply.read().map_err(|refusal| classify(&refusal, &call))?;
-        Ok((answer, call.at.host))
+        let reply = reply.map_err(|error| CallFailure::Other(transport_failure(error, &call)))?;
+        let parsed = reply.parse().map_err(|error_reply| classify(&error_reply, &call))?;
+        Ok((parsed, call.host))
     }
 
-    async fn exchange(&self, call: &Call<'_>) -> Result<Reply, Trouble> {
+    async fn exchange(&self, call: &Call<'_>) -> Result<Reply, TransportError> {
         let sent = self.request(call)?.send().await;
-        let response = sent.map_err(|error| Trouble::of(&error))?;
+        let response = sent.map_err(|error| TransportError::of(&error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        match transport::body(response, LARGEST_BODY).await {
+        match transport::body(response, MAX_BODY).await {
             Ok(body) => Ok(Reply::new(status, &headers, body)),
-            // A gateway that fails often breaks off as well; its status and its hint to wait say more.
-            Err(Trouble::Truncated | Trouble::TooLarge) if status >= 500 => {
+            // A failing gateway often truncates its reply; its status and retry hint are more useful than that.
+            Err(TransportError::Truncated | TransportError::TooLarge) if status >= 500 => {
                 Ok(Reply::new(status, &headers, Vec::new()))
             }
-            Err(trouble) => Err(trouble),
+            Err(error) => Err(error),
         }
     }
 
-    fn request(&self, call: &Call<'_>) -> Result<RequestBuilder, Trouble> {
+    fn request(&self, call: &Call<'_>) -> Result<RequestBuilder, TransportError> {
         let (method, path) = call.action.route();
         let url = |query: &[(&str, &str)]| match query {
-            [] => format!("{}://{}{path}", self.scheme, call.at.host),
-            query => format!("{}://{}{path}?{}", self.scheme, call.at.host, canonical_query(query)),
+            [] => format!("{}://{}{path}", self.scheme, call.host),
+            query => format!("{}://{}{path}?{}", self.scheme, call.host, canonical_query(query)),
         };
         let method = if method == "GET" { Method::GET } else { Method::POST };
-        match call.by {
-            By::Key(key) => {
+        match call.auth {
+            CallAuth::AccessKey(key) => {
                 Ok(self.http.request(method, url(call.query)).headers(headers(call, key, &nonce())?))
             }
-            By::Form(form) => {
+            CallAuth::TokenForm(form) => {
                 let (date, nonce) = (timestamp(call.now), nonce());
                 let mut query = vec![
                     ("Action", call.action.name()),
@@ -110,11 +112,11 @@ impl Client {
     }
 }
 
-/// All headers but `Host`, which the HTTP library writes from the URL as we sign it.
-fn headers(call: &Call<'_>, key: &AccessKey, nonce: &str) -> Result<HeaderMap, Trouble> {
+/// Returns all headers except `Host`, which the HTTP library derives from the URL exactly as it is signed here.
+fn headers(call: &Call<'_>, key: &AccessKey, nonce: &str) -> Result<HeaderMap, TransportError> {
     let (body_sha256, date) = (sha256(b""), timestamp(call.now));
     let mut pairs = vec![
-        ("host", call.at.host),
+        ("host", call.host),
         ("x-acs-action", call.action.name()),
         ("x-acs-version", call.action.version()),
         ("x-acs-date", &date),
@@ -126,14 +128,15 @@ fn headers(call: &Call<'_>, key: &AccessKey, nonce: &str) -> Result<HeaderMap, T
         pairs.push(("x-acs-accesskey-id", &key.id));
     }
     let (method, path) = call.action.route();
-    let canonical = Canonical { method, path, query: call.query, headers: &pairs, body_sha256: &body_sha256 };
+    let canonical =
+        CanonicalRequest { method, path, query: call.query, headers: &pairs, body_sha256: &body_sha256 };
     let authorization = canonical.authorization(&key.id, &key.secret);
     pairs.push(("authorization", &authorization));
     pairs.push(("accept", "application/json"));
-    // A compressed answer could grow past its limit while it is unpacked.
+    // A compressed reply could exceed the body limit while it is decompressed.
     pairs.push(("accept-encoding", "identity"));
     let entries = pairs.into_iter().filter(|(name, _)| *name != "host").map(|(name, value)| {
-        let mut value = HeaderValue::from_str(value).map_err(|_| Trouble::Unsendable)?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| TransportError::InvalidRequest)?;
         value.set_sensitive(SENSITIVE.contains(&name));
         Ok((HeaderName::from_static(name), value))
     });
@@ -148,32 +151,33 @@ fn nonce() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-fn failed(trouble: Trouble, call: &Call<'_>) -> Failure {
-    let cure = match trouble {
-        Trouble::Truncated | Trouble::TooLarge => {
-            return call.unexpected(format_args!("{} {trouble}", call.at.host));
+fn transport_failure(error: TransportError, call: &Call<'_>) -> CloudError {
+    let remedy = match error {
+        TransportError::Truncated | TransportError::TooLarge => {
+            return call.unexpected(format_args!("{} {error}", call.host));
         }
-        Trouble::Unresolved => "check regionId and the cluster's DNS",
-        Trouble::Untrusted => "look for a proxy between, and trust its certificate or leave it out",
-        Trouble::Unsendable => "check regionId and the credentials that were given",
-        Trouble::Refused | Trouble::Silent | Trouble::Broken => {
-            "check the network policies, the route and HTTPS_PROXY of the controller"
+        TransportError::Unresolved => "check regionId and the cluster's DNS",
+        TransportError::UntrustedCertificate => "check for a proxy, and trust its certificate or bypass it",
+        TransportError::InvalidRequest => "check regionId and the configured credentials",
+        TransportError::ConnectionRefused | TransportError::TimedOut | TransportError::ConnectionFailed => {
+            "check the network policies, the routes and HTTPS_PROXY of the controller"
         }
     };
-    let message = format!("{} {trouble} ({}); {cure}", call.at.host, call.described());
-    Failure::new(Reason::Unreachable, Retry::Soon, message)
+    let message = format!("{} {error} ({}); {remedy}", call.host, call.description());
+    CloudError::new(Reason::Unreachable, Retry::Soon, message)
 }
 
-/// Resolves every name that has an address in the lab to the lab's. The URL names no port, so the address's own is
-/// used, and the `Host` header is the real name.
-struct Fixed(Lab);
+/// Resolves every host name to the simulator's address, except the unresolvable ones. URLs contain no port, so the
+/// address's port applies, and the `Host` header keeps the real name.
+struct SimulatorResolver(SimulatedCloud);
 
-impl Resolve for Fixed {
+impl Resolve for SimulatorResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let known = !self.0.without_address.iter().any(|unknown| **unknown == *name.as_str());
+        let resolvable = !self.0.unresolvable_hosts.iter().any(|host| **host == *name.as_str());
         let addresses = || -> Addrs { Box::new(std::iter::once(self.0.address)) };
-        let unknown = || io::Error::new(io::ErrorKind::NotFound, "the lab gives this name no address");
-        Box::pin(std::future::ready(if known { Ok(addresses()) } else { Err(unknown().into()) }))
+        let not_found =
+            || io::Error::new(io::ErrorKind::NotFound, "the simulator does not resolve this name");
+        Box::pin(std::future::ready(if resolvable { Ok(addresses()) } else { Err(not_found().into()) }))
     }
 }
 
@@ -187,25 +191,26 @@ impl std::fmt::Debug for Client {
 mod tests {
     use secrecy::SecretString;
 
-    use super::{Trouble, failed, headers, nonce};
+    use super::{TransportError, headers, nonce, transport_failure};
     use crate::api::condition::Reason;
-    use crate::cloud::call::{Action, At, By, Call};
+    use crate::cloud::access_key::AccessKey;
+    use crate::cloud::call::{Action, Call, CallAuth};
     use crate::cloud::error::Retry;
-    use crate::cloud::identity::AccessKey;
 
     fn call(key: &AccessKey) -> Call<'_> {
         Call {
             action: Action::GetAuthorizationToken,
-            at: At { host: "cr.cn-hangzhou.aliyuncs.com", fallback: None },
+            host: "cr.cn-hangzhou.aliyuncs.com",
+            fallback_host: None,
             subject: "cri-1 in cn-hangzhou",
             query: &[("InstanceId", "cri-1")],
-            by: By::Key(key),
+            auth: CallAuth::AccessKey(key),
             now: "2026-11-20T10:00:00.9Z".parse().unwrap(),
         }
     }
 
     #[test]
-    fn a_session_sends_and_signs_its_token_and_its_key() {
+    fn a_session_sends_and_signs_its_token_and_its_access_key_id() {
         let key = AccessKey { token: Some(SecretString::from("token")), ..AccessKey::sample("W") };
         let headers = headers(&call(&key), &key, "n").unwrap();
         let text = |name: &str| headers.get(name).unwrap().to_str().unwrap();
@@ -221,16 +226,16 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_key_sends_no_token() {
+    fn a_permanent_key_sends_no_token() {
         let key = AccessKey { token: None, ..AccessKey::sample("W") };
         let headers = headers(&call(&key), &key, "n").unwrap();
         assert!(!headers.contains_key("x-acs-security-token") && !headers.contains_key("x-acs-accesskey-id"));
     }
 
     #[test]
-    fn a_token_that_is_no_header_value_is_not_sent() {
+    fn a_token_that_is_not_a_valid_header_value_is_not_sent() {
         let key = AccessKey { token: Some(SecretString::from("a\nb")), ..AccessKey::sample("W") };
-        assert_eq!(headers(&call(&key), &key, "n").unwrap_err(), Trouble::Unsendable);
+        assert_eq!(headers(&call(&key), &key, "n").unwrap_err(), TransportError::InvalidRequest);
     }
 
     #[test]
@@ -240,20 +245,20 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_answer_is_unreachable_and_what_answers_badly_is_unexpected() {
+    fn a_missing_reply_is_unreachable_and_a_broken_reply_is_unexpected() {
         let key = AccessKey::sample("W");
-        for (trouble, reason) in [
-            (Trouble::Unresolved, Reason::Unreachable),
-            (Trouble::Refused, Reason::Unreachable),
-            (Trouble::Untrusted, Reason::Unreachable),
-            (Trouble::Silent, Reason::Unreachable),
-            (Trouble::Broken, Reason::Unreachable),
-            (Trouble::Truncated, Reason::UnexpectedReply),
-            (Trouble::TooLarge, Reason::UnexpectedReply),
+        for (error, reason) in [
+            (TransportError::Unresolved, Reason::Unreachable),
+            (TransportError::ConnectionRefused, Reason::Unreachable),
+            (TransportError::UntrustedCertificate, Reason::Unreachable),
+            (TransportError::TimedOut, Reason::Unreachable),
+            (TransportError::ConnectionFailed, Reason::Unreachable),
+            (TransportError::Truncated, Reason::UnexpectedReply),
+            (TransportError::TooLarge, Reason::UnexpectedReply),
         ] {
-            let failure = failed(trouble, &call(&key));
-            assert_eq!((failure.reason, failure.retry), (reason, Retry::Soon), "{trouble:?}");
-            assert!(failure.message.starts_with("cr.cn-hangzhou.aliyuncs.com "), "{}", failure.message);
+            let error = transport_failure(error, &call(&key));
+            assert_eq!((error.reason, error.retry), (reason, Retry::Soon), "{error:?}");
+            assert!(error.message.starts_with("cr.cn-hangzhou.aliyuncs.com "), "{}", error.message);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The two calls of ACR Enterprise, and what their answers mean: `alibaba-api.md` §1.
+//! The two calls of the Enterprise Edition: `docs/contributing/cloud-api.md`, "Enterprise Edition".
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
@@ -6,102 +6,118 @@ use serde::{Deserialize, Deserializer};
 
 use super::call::Call;
 use super::client::Client;
-use super::error::{Denial, Failure, Retry};
+use super::error::{CallFailure, CloudError, Retry};
 use crate::api::condition::Reason;
 use crate::model::credential::Origin;
 use crate::model::{Credential, domain};
 
-const FIELDS: [&str; 3] = ["TempUsername", "AuthorizationToken", "ExpireTime"];
+/// Names of a token reply's fields, for messages. The editions spell them differently.
+pub(super) struct TokenFields {
+    /// Field of the user name.
+    pub(super) username: &'static str,
+    /// Field of the token.
+    pub(super) token: &'static str,
+    /// Field of the expiry.
+    pub(super) expires: &'static str,
+}
 
-/// What both editions answer. Not `Debug`: it holds a token.
+const FIELDS: TokenFields =
+    TokenFields { username: "TempUsername", token: "AuthorizationToken", expires: "ExpireTime" };
+
+/// A token as both editions return it. Not `Debug`: it contains a secret.
 #[derive(Deserialize)]
-pub(super) struct Token {
+pub(super) struct TokenReply {
+    /// User name for `docker login`.
     #[serde(default, rename = "TempUsername")]
     pub(super) username: Option<String>,
+    /// Password for `docker login`.
     #[serde(default, rename = "AuthorizationToken")]
     pub(super) token: Option<String>,
+    /// Expiry in milliseconds since the epoch.
     #[serde(default, rename = "ExpireTime", deserialize_with = "milliseconds")]
     pub(super) expires: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Endpoints {
+struct EndpointsReply {
     #[serde(default, rename = "Endpoints")]
-    endpoints: Option<Vec<Endpoint>>,
+    endpoints: Option<Vec<InstanceEndpoint>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Endpoint {
+struct InstanceEndpoint {
     #[serde(default, rename = "Enable")]
     enable: bool,
     #[serde(default, rename = "Domains")]
-    domains: Option<Vec<Domain>>,
+    domains: Option<Vec<EndpointDomain>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Domain {
+struct EndpointDomain {
     #[serde(default, rename = "Domain")]
     domain: String,
 }
 
-/// Sends a `GetAuthorizationToken` and reads the credential.
+/// Sends `GetAuthorizationToken` and returns the credential.
 ///
 /// # Errors
-/// What the cloud says, or an answer without a token that lives.
-pub(super) async fn mint(client: &Client, call: &Call<'_>) -> Result<Credential, Denial> {
-    let (answer, host) = client.call::<Token>(call).await?;
-    credential(answer, call.now, host, FIELDS).map_err(|what| Denial::Other(call.unexpected(what)))
+/// An error reply, or a reply without a valid token.
+pub(super) async fn mint(client: &Client, call: &Call<'_>) -> Result<Credential, CallFailure> {
+    let (reply, host) = client.call::<TokenReply>(call).await?;
+    credential(reply, call.now, host, &FIELDS).map_err(|problem| CallFailure::Other(call.unexpected(problem)))
 }
 
-/// Sends a `ListInstanceEndpoint` and reads the domains.
+/// Sends `ListInstanceEndpoint` and returns the domains.
 ///
 /// # Errors
-/// What the cloud says, an answer without endpoints, or `NoDomains`.
-pub(super) async fn domains(client: &Client, call: &Call<'_>) -> Result<Vec<String>, Denial> {
-    let (answer, _) = client.call::<Endpoints>(call).await?;
-    let endpoints =
-        answer.endpoints.ok_or_else(|| Denial::Other(call.unexpected("an answer without Endpoints")))?;
-    let names = names(&endpoints);
+/// An error reply, a reply without endpoints, or `NoDomains`.
+pub(super) async fn domains(client: &Client, call: &Call<'_>) -> Result<Vec<String>, CallFailure> {
+    let (reply, _) = client.call::<EndpointsReply>(call).await?;
+    let endpoints = reply
+        .endpoints
+        .ok_or_else(|| CallFailure::Other(call.unexpected("the reply has no field Endpoints")))?;
+    let names = domain_names(&endpoints);
     if names.is_empty() {
         let message = format!(
             "{} has no enabled endpoint with a domain ({}); enable its VPC or public endpoint, or list domains",
             call.subject,
-            call.described()
+            call.description()
         );
-        return Err(Denial::Other(Failure::new(Reason::NoDomains, Retry::Rarely, message)));
+        return Err(CallFailure::Other(CloudError::new(Reason::NoDomains, Retry::Rarely, message)));
     }
     Ok(names)
 }
 
-/// The credential that an answer of either edition holds. `host`: who gave it; `fields`: how the edition spells
-/// user name, token and end, for messages.
+/// Converts the reply of either edition to a credential. `host` is the host that replied.
+///
+/// # Errors
+/// The problem with the reply, as the beginning of a message. It contains no secret.
 pub(super) fn credential(
-    answer: Token,
+    reply: TokenReply,
     now: Timestamp,
     host: &str,
-    fields: [&str; 3],
+    fields: &TokenFields,
 ) -> Result<Credential, String> {
-    let [user_field, token_field, end_field] = fields;
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let username = given(answer.username).ok_or_else(|| format!("an answer without {user_field}"))?;
-    let token = given(answer.token).ok_or_else(|| format!("an answer without {token_field}"))?;
-    let expires = answer.expires.ok_or_else(|| format!("an answer without a readable {end_field}"))?;
-    let expires_at = Timestamp::from_millisecond(expires)
-        .map_err(|_| format!("an answer whose {end_field} is no time"))?;
-    // Docker's configuration separates the two by the first colon.
+    let non_empty = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let missing = |field: &str| format!("the reply has no valid field {field}");
+    let username = non_empty(reply.username).ok_or_else(|| missing(fields.username))?;
+    let token = non_empty(reply.token).ok_or_else(|| missing(fields.token))?;
+    let expires = reply.expires.ok_or_else(|| missing(fields.expires))?;
+    let expires_at = Timestamp::from_millisecond(expires).map_err(|_| missing(fields.expires))?;
+    // A Docker configuration separates user name and password by the first colon.
     if username.contains(':') {
-        return Err(format!("an answer whose {user_field} holds a colon"));
+        return Err(format!("the reply's field {} contains a colon", fields.username));
     }
     if expires_at <= now {
-        return Err("a token that has expired already; check the node's clock".to_owned());
+        return Err("the returned token has already expired, check the node's clock".to_owned());
     }
     let origin = Origin { endpoint: host.into(), ..Origin::default() };
     Ok(Credential { username, token: SecretString::from(token), minted_at: now, expires_at, origin })
 }
 
-/// Every domain of the enabled endpoints, system and custom, public and VPC, as the documented component has it.
-/// A name that no kubelet could match is left out rather than written where it does nothing.
-fn names(endpoints: &[Endpoint]) -> Vec<String> {
+/// Returns every domain of the enabled endpoints, like the documented component: system and custom, public and VPC.
+/// Leaves out names that no kubelet can match.
+fn domain_names(endpoints: &[InstanceEndpoint]) -> Vec<String> {
     let enabled = endpoints.iter().filter(|endpoint| endpoint.enable);
     let domains = enabled.flat_map(|endpoint| endpoint.domains.iter().flatten());
     let mut names: Vec<_> = domains
@@ -113,7 +129,7 @@ fn names(endpoints: &[Endpoint]) -> Vec<String> {
     names
 }
 
-/// Milliseconds since the epoch as a number; a string of them is tolerated, anything else is none.
+/// Deserializes milliseconds since the epoch from a number or a string; any other value becomes `None`.
 pub(super) fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(value.as_i64().or_else(|| value.as_str()?.trim().parse().ok()))
@@ -125,7 +141,7 @@ mod tests {
     use secrecy::ExposeSecret;
     use serde_json::{Value, json};
 
-    use super::{Endpoints, FIELDS, credential, names};
+    use super::{EndpointsReply, FIELDS, credential, domain_names};
     use crate::model::Credential;
 
     const NOW: i64 = 1_760_000_000_000;
@@ -137,13 +153,13 @@ mod tests {
         })
     }
 
-    fn read(answer: Value) -> Result<Credential, String> {
+    fn read(reply: Value) -> Result<Credential, String> {
         let now = Timestamp::from_millisecond(NOW).unwrap();
-        credential(serde_json::from_value(answer).unwrap(), now, "cr.example", FIELDS)
+        credential(serde_json::from_value(reply).unwrap(), now, "cr.example", &FIELDS)
     }
 
     #[test]
-    fn a_credential_is_read_whole() {
+    fn a_credential_is_parsed_with_all_its_fields() {
         let credential = read(token()).unwrap();
         assert_eq!(credential.username, "cr_temp_user");
         assert_eq!(credential.token.expose_secret(), "eyJ0:0f1e");
@@ -152,8 +168,8 @@ mod tests {
     }
 
     #[test]
-    fn an_expiry_may_be_a_string_but_must_lie_ahead() {
-        for (value, fine) in [
+    fn an_expiry_may_be_a_string_but_must_be_in_the_future() {
+        for (value, valid) in [
             (json!(NOW + 1), true),
             (json!((NOW + 1).to_string()), true),
             (json!(NOW), false),
@@ -165,36 +181,36 @@ mod tests {
             (json!({}), false),
             (Value::Null, false),
         ] {
-            let mut answer = token();
-            answer["ExpireTime"] = value.clone();
-            assert_eq!(read(answer).is_ok(), fine, "{value}");
+            let mut reply = token();
+            reply["ExpireTime"] = value.clone();
+            assert_eq!(read(reply).is_ok(), valid, "{value}");
         }
     }
 
     #[test]
-    fn an_answer_that_lacks_a_field_is_refused_by_name() {
+    fn a_reply_that_lacks_a_field_is_rejected_by_the_fields_name() {
         for field in ["TempUsername", "AuthorizationToken", "ExpireTime"] {
-            let mut answer = token();
-            answer.as_object_mut().unwrap().remove(field);
-            assert!(read(answer).unwrap_err().contains(field), "{field}");
+            let mut reply = token();
+            reply.as_object_mut().unwrap().remove(field);
+            assert!(read(reply).unwrap_err().contains(field), "{field}");
         }
         for field in ["TempUsername", "AuthorizationToken"] {
-            let mut answer = token();
-            answer[field] = json!("");
-            assert!(read(answer).unwrap_err().contains(field), "{field}");
+            let mut reply = token();
+            reply[field] = json!("");
+            assert!(read(reply).unwrap_err().contains(field), "{field}");
         }
-        let mut answer = token();
-        answer["TempUsername"] = json!("a:b");
-        assert!(read(answer).is_err());
+        let mut reply = token();
+        reply["TempUsername"] = json!("a:b");
+        assert!(read(reply).is_err());
     }
 
     fn listed(endpoints: Value) -> Vec<String> {
-        let answer: Endpoints = serde_json::from_value(json!({"Endpoints": endpoints})).unwrap();
-        names(&answer.endpoints.unwrap())
+        let reply: EndpointsReply = serde_json::from_value(json!({"Endpoints": endpoints})).unwrap();
+        domain_names(&reply.endpoints.unwrap())
     }
 
     #[test]
-    fn domains_are_those_of_all_enabled_endpoints_once_and_in_order() {
+    fn domains_of_all_enabled_endpoints_are_listed_once_and_sorted() {
         let domains = listed(json!([
             {"EndpointType": "vpc", "Enable": true, "AclEnable": false, "Status": "RUNNING", "LinkedVpcs": [],
              "Domains": [{"Domain": "demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com", "Type": "SYSTEM"},
@@ -216,11 +232,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_domain_is_left_out() {
+    fn entries_that_are_not_domains_are_left_out() {
         for endpoints in [
             json!([]),
             json!([{"Enable": true}]),
-            json!([{"Domains": [{"Domain": "unsaid.example.com"}]}]),
+            json!([{"Domains": [{"Domain": "unspecified.example.com"}]}]),
             json!([{"Enable": true, "Domains": null}]),
             json!([{"Enable": true, "Domains": [{"Domain": ""}, {"Type": "USER"}, {"Domain": "https://a.example"}]}]),
         ] {

@@ -1,174 +1,150 @@
-//! Who asks: the links of a chain, resolved to an AccessKey that can sign.
+//! Identities: resolves a chain of identities to an AccessKey that can sign.
 
 mod addon;
 mod assume;
+mod controller_identity;
 mod metadata;
-mod node;
 mod oidc;
-mod own;
 mod sources;
+mod worker_role;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
-use secrecy::SecretString;
 
+use self::controller_identity::{ControllerCredential, IdentityKind};
+use super::access_key::AccessKey;
 use super::client::Client;
-use super::endpoint::Hosts;
-use super::error::{Denial, Failure};
-use super::single_flight::{Held, IfRenewalFails, SingleFlight};
+use super::error::{CallFailure, CloudError};
+use super::hosts::Hosts;
+use super::single_flight::{IfRenewalFails, RenewableKey, SingleFlight};
 use crate::api::condition::Reason;
 use crate::model::binding::DEFAULT_SESSION_SECONDS;
 use crate::model::identity::{Arn, CredentialSource, Identity};
-pub(super) use metadata::region;
-pub use own::TokenMode;
-pub(super) use own::{ControllerIdentity, Found};
-pub use sources::{Environment, IdentitySources, KeyPair, OidcToken};
+pub(super) use controller_identity::ControllerIdentity;
+pub use controller_identity::TokenMode;
+pub(super) use metadata::node_region;
+pub use sources::{AccessKeyPair, Environment, IdentitySources, OidcToken, RrsaRole};
 
-/// A key that signs. Neither secret nor token shows in `Debug`.
-#[derive(Clone, Debug)]
-pub(super) struct AccessKey {
-    /// Whose it is, for messages: `the worker role W`, or a role's ARN.
-    pub(super) holder: Arc<str>,
-    /// The AccessKeyId, which is no secret.
-    pub(super) id: String,
-    /// The AccessKeySecret.
-    pub(super) secret: SecretString,
-    /// The session's token, sent along with every request; none for a user's own pair.
-    pub(super) token: Option<SecretString>,
-    /// From when on the cloud refuses it.
-    pub(super) expires_at: Timestamp,
-}
-
-#[cfg(test)]
-impl AccessKey {
-    /// A key for tests, of `holder`.
-    pub(super) fn sample(holder: &str) -> Self {
-        Self {
-            holder: holder.into(),
-            id: "STS.sample".to_owned(),
-            secret: SecretString::from("sample-secret"),
-            token: Some(SecretString::from("sample-token")),
-            expires_at: Timestamp::MAX,
-        }
-    }
-}
-
-/// The sessions of every chain in use: one a chain, shared by all registries that ask as it.
+/// Resolves identities to keys. It caches one session a chain, which all registries with that chain share.
 #[derive(Debug)]
-pub(super) struct Sessions {
+pub(super) struct IdentityResolver {
     client: Client,
     sts: Hosts,
-    own: ControllerIdentity,
+    controller: ControllerIdentity,
     sources: Arc<dyn IdentitySources>,
-    /// Chains that end in an assumed role. Those that have ended are dropped whenever one is added.
-    assumed: Mutex<HashMap<Chain, Arc<SingleFlight>>>,
+    /// Sessions of assumed roles. Expired ones are dropped whenever one is added.
+    sessions: Mutex<HashMap<SessionId, Arc<SingleFlight>>>,
 }
 
-/// What a session is of. A rotated pair begins another chain.
+/// Key of a cached session. A rotated AccessKey pair leads to another session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Chain {
+struct SessionId {
     identity: Identity,
     key_id: Option<Box<str>>,
 }
 
-/// The end of a chain.
+/// A resolved chain of identities.
 #[derive(Clone, Debug)]
-pub(super) struct Resolved {
-    /// Signs.
+pub(super) struct ResolvedIdentity {
+    /// Key at the end of the chain, which signs.
     pub(super) key: AccessKey,
-    /// The AccessKeyId of the pair that the chain begins with, if it begins with one.
+    /// AccessKeyId of the pair that the chain begins with, if it begins with a pair.
     pub(super) key_id: Option<Box<str>>,
 }
 
-impl Sessions {
-    /// Nothing is asked for yet.
+impl IdentityResolver {
+    /// Creates a resolver without any session. Sends no request.
     pub(super) fn new(
         client: Client,
         sts: Hosts,
-        own: ControllerIdentity,
+        controller: ControllerIdentity,
         sources: Arc<dyn IdentitySources>,
     ) -> Self {
-        Self { client, sts, own, sources, assumed: Mutex::default() }
+        Self { client, sts, controller, sources, sessions: Mutex::default() }
     }
 
-    /// What the controller's own identity is, as far as it was looked for.
-    pub(super) fn own_name(&self) -> &'static str {
-        self.own.way().map_or("own", own::Way::name)
+    /// Returns the name of the controller's own identity; `own` until one is found.
+    pub(super) fn controller_name(&self) -> &'static str {
+        self.controller.last_used().map_or("own", IdentityKind::name)
     }
 
-    /// The key at the end of the chain.
+    /// Returns the key at the end of the chain.
     ///
     /// # Errors
-    /// The first link that does not hold.
-    pub(super) async fn resolve(&self, identity: &Identity, now: Timestamp) -> Result<Resolved, Failure> {
-        let pair = match &identity.base {
+    /// The error of the first link that fails.
+    pub(super) async fn resolve(
+        &self,
+        identity: &Identity,
+        now: Timestamp,
+    ) -> Result<ResolvedIdentity, CloudError> {
+        let pair = match &identity.source {
             CredentialSource::AccessKey { secret } => {
                 let holder = format!("the AccessKey of the Secret {secret}");
-                Some(self.sources.key_pair(secret).await?.signs_as(&holder))
+                Some(self.sources.key_pair(secret).await?.into_key(&holder))
             }
             CredentialSource::ControllerIdentity | CredentialSource::Rrsa { .. } => None,
         };
         let key_id: Option<Box<str>> = pair.as_ref().map(|pair| pair.id.as_str().into());
         let key = match &identity.assume {
-            None => self.base(identity, pair, now).await?,
+            None => self.source_key(identity, pair, now).await?,
             Some(role) => {
-                let single_flight = self.single_flight(identity, key_id.clone(), now);
-                single_flight.get(now, IfRenewalFails::Report, self.assume(identity, role, pair, now)).await?
+                let session = self.session(identity, key_id.clone(), now);
+                session.get(now, IfRenewalFails::Fail, self.assume(identity, role, pair, now)).await?
             }
         };
-        Ok(Resolved { key, key_id })
+        Ok(ResolvedIdentity { key, key_id })
     }
 
-    /// Drops a key that the cloud refused, wherever it is held, so that the next attempt gets a new one.
-    pub(super) fn forget(&self, key: &AccessKey) {
-        self.own.forget(key);
-        let assumed = self.assumed.lock().unwrap_or_else(PoisonError::into_inner);
-        assumed.values().for_each(|single_flight| single_flight.forget(key));
+    /// Drops a key that the cloud rejected from all caches, so that the next attempt gets a new one.
+    pub(super) fn invalidate(&self, key: &AccessKey) {
+        self.controller.invalidate(key);
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.values().for_each(|session| session.invalidate(key));
     }
 
-    /// The first link: a key, or a session by an OIDC token.
-    async fn base(
+    /// Records that the cloud denied access to an identity.
+    pub(super) fn access_denied(&self, identity: &Identity) {
+        if identity.source == CredentialSource::ControllerIdentity {
+            self.controller.reset_preference();
+        }
+    }
+
+    /// Returns the key of the first link: a pair, the controller's own key, or a session by an OIDC token.
+    async fn source_key(
         &self,
         identity: &Identity,
         pair: Option<AccessKey>,
         now: Timestamp,
-    ) -> Result<AccessKey, Failure> {
-        match (&identity.base, pair) {
+    ) -> Result<AccessKey, CloudError> {
+        match (&identity.source, pair) {
             (_, Some(pair)) => Ok(pair),
-            (CredentialSource::Rrsa { .. }, None) => self.oidc(identity, now).await,
-            (_, None) => match self.own.find(&*self.sources, now).await? {
-                Found::Key(key) => Ok(key),
-                Found::Role(identity) => self.oidc(&identity, now).await,
+            (CredentialSource::Rrsa { .. }, None) => self.rrsa_session(identity, now).await,
+            (_, None) => match self.controller.find(&*self.sources, now).await? {
+                ControllerCredential::Key(key) => Ok(key),
+                ControllerCredential::Rrsa(identity) => self.rrsa_session(&identity, now).await,
             },
         }
     }
 
-    /// The session of an RRSA role. Chains that go on from it share the one of the usual length.
-    async fn oidc(&self, identity: &Identity, now: Timestamp) -> Result<AccessKey, Failure> {
-        let CredentialSource::Rrsa { role, provider } = &identity.base else {
-            return Err(self.own.nowhere());
+    /// Returns a session of an RRSA role. Chains that continue from it share the one with the default duration.
+    async fn rrsa_session(&self, identity: &Identity, now: Timestamp) -> Result<AccessKey, CloudError> {
+        let CredentialSource::Rrsa { role, provider } = &identity.source else {
+            return Err(self.controller.not_found());
         };
         let seconds = match identity.assume {
             Some(_) => DEFAULT_SESSION_SECONDS,
             None => identity.session_seconds,
         };
-        let hop = Identity { assume: None, session_seconds: seconds, ..identity.clone() };
+        let first_link = Identity { assume: None, session_seconds: seconds, ..identity.clone() };
         let fetch = async {
             let token = self.sources.oidc_token().await?;
-            let ask = oidc::Ask { at: self.sts.at(), role, provider, seconds, now };
-            oidc::assume_role(&self.client, &ask, &token).await
+            let request = oidc::AssumeRoleWithOidc { sts: &self.sts, role, provider, seconds, now };
+            oidc::assume_role(&self.client, &request, &token).await
         };
-        let single_flight = self.single_flight(&hop, None, now);
-        single_flight.get(now, IfRenewalFails::Report, fetch).await
-    }
-
-    /// Takes in that the cloud denied an identity what it was asked for.
-    pub(super) fn denied(&self, identity: &Identity) {
-        if identity.base == CredentialSource::ControllerIdentity {
-            self.own.look_anew();
-        }
+        let session = self.session(&first_link, None, now);
+        session.get(now, IfRenewalFails::Fail, fetch).await
     }
 
     async fn assume(
@@ -177,41 +153,34 @@ impl Sessions {
         role: &Arn,
         pair: Option<AccessKey>,
         now: Timestamp,
-    ) -> Result<Held, Failure> {
-        let caller = self.base(identity, pair, now).await?;
+    ) -> Result<RenewableKey, CloudError> {
+        let caller = self.source_key(identity, pair, now).await?;
         let seconds = identity.session_seconds;
-        let ask = assume::Ask { at: self.sts.at(), role, seconds, caller: &caller, now };
-        let outcome = assume::assume_role(&self.client, &ask).await;
-        if let Err(Denial::Session(_)) = &outcome {
-            self.forget(&caller);
+        let request = assume::AssumeRole { sts: &self.sts, role, seconds, caller: &caller, now };
+        let outcome = assume::assume_role(&self.client, &request).await;
+        if let Err(CallFailure::SessionRejected(_)) = &outcome {
+            self.invalidate(&caller);
         }
-        let explain = |failure| match identity.base {
-            CredentialSource::ControllerIdentity => self.own.explain(failure),
-            _ => failure,
-        };
-        outcome.map_err(|denial| {
-            let failure = denial.into_failure();
-            if failure.reason == Reason::AccessDenied {
-                self.denied(identity);
+        outcome.map_err(|failure| {
+            let error = failure.into_error();
+            if error.reason == Reason::AccessDenied {
+                self.access_denied(identity);
             }
-            explain(failure)
+            match identity.source {
+                CredentialSource::ControllerIdentity => self.controller.explain(error),
+                _ => error,
+            }
         })
     }
 
-    fn single_flight(
-        &self,
-        identity: &Identity,
-        key_id: Option<Box<str>>,
-        now: Timestamp,
-    ) -> Arc<SingleFlight> {
-        let mut assumed = self.assumed.lock().unwrap_or_else(PoisonError::into_inner);
-        let chain = Chain { identity: identity.clone(), key_id };
-        if let Some(single_flight) = assumed.get(&chain) {
-            return Arc::clone(single_flight);
+    fn session(&self, identity: &Identity, key_id: Option<Box<str>>, now: Timestamp) -> Arc<SingleFlight> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = SessionId { identity: identity.clone(), key_id };
+        if let Some(session) = sessions.get(&id) {
+            return Arc::clone(session);
         }
-        assumed
-            .retain(|_, single_flight| Arc::strong_count(single_flight) > 1 || !single_flight.is_idle(now));
-        Arc::clone(assumed.entry(chain).or_default())
+        sessions.retain(|_, session| Arc::strong_count(session) > 1 || !session.is_idle(now));
+        Arc::clone(sessions.entry(id).or_default())
     }
 }
 
@@ -225,90 +194,86 @@ mod tests {
     use secrecy::SecretString;
 
     use super::{
-        AccessKey, ControllerIdentity, Environment, IdentitySources, KeyPair, OidcToken, Sessions, TokenMode,
+        AccessKeyPair, ControllerIdentity, Environment, IdentityResolver, IdentitySources, OidcToken,
+        TokenMode,
     };
     use crate::api::condition::Reason;
     use crate::cloud::client::Client;
-    use crate::cloud::endpoint::Hosts;
-    use crate::cloud::error::{Failure, Retry};
-    use crate::cloud::{Lab, Reach};
+    use crate::cloud::error::{CloudError, Retry};
+    use crate::cloud::hosts::Hosts;
+    use crate::cloud::network::{NetworkConfig, SimulatedCloud};
     use crate::model::identity::{Arn, CredentialSource, Identity};
 
-    /// A cluster in which nothing is.
+    /// A cluster without any credential.
     #[derive(Debug)]
-    struct Nothing;
+    struct EmptyCluster;
 
-    impl IdentitySources for Nothing {
-        fn key_pair<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<KeyPair, Failure>> {
-            async { Err(Failure::new(Reason::SecretNotFound, Retry::Rarely, "absent")) }.boxed()
+    impl IdentitySources for EmptyCluster {
+        fn key_pair<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<AccessKeyPair, CloudError>> {
+            async { Err(CloudError::new(Reason::SecretNotFound, Retry::Rarely, "absent")) }.boxed()
         }
 
-        fn registered_cluster(&self) -> BoxFuture<'_, Result<Option<KeyPair>, Failure>> {
+        fn registered_cluster(&self) -> BoxFuture<'_, Result<Option<AccessKeyPair>, CloudError>> {
             async { Ok(None) }.boxed()
         }
 
-        fn addon_token(&self) -> BoxFuture<'_, Result<Option<SecretString>, Failure>> {
+        fn addon_token(&self) -> BoxFuture<'_, Result<Option<SecretString>, CloudError>> {
             async { Ok(None) }.boxed()
         }
 
-        fn oidc_token(&self) -> BoxFuture<'_, Result<OidcToken, Failure>> {
-            async { Err(Failure::new(Reason::ServiceAccountNotFound, Retry::Soon, "absent")) }.boxed()
+        fn oidc_token(&self) -> BoxFuture<'_, Result<OidcToken, CloudError>> {
+            async { Err(CloudError::new(Reason::ServiceAccountNotFound, Retry::Soon, "absent")) }.boxed()
         }
     }
 
-    fn sessions_in(mode: TokenMode, environment: Environment) -> Sessions {
-        let lab = Lab { address: ([127, 0, 0, 1], 1).into(), without_address: Vec::new() };
-        let client = Client::new("test", &Reach { lab: Some(lab), ..Reach::default() }).unwrap();
-        let own = ControllerIdentity::new(mode, environment, "http://127.0.0.1:1").unwrap();
-        Sessions::new(client, Hosts::only("sts.example"), own, Arc::new(Nothing))
+    fn resolver_with(mode: TokenMode, environment: Environment) -> IdentityResolver {
+        let cloud = SimulatedCloud { address: ([127, 0, 0, 1], 1).into(), unresolvable_hosts: Vec::new() };
+        let network = NetworkConfig { simulator: Some(cloud), ..NetworkConfig::default() };
+        let client = Client::new("test", &network).unwrap();
+        let controller = ControllerIdentity::new(mode, environment, "http://127.0.0.1:1").unwrap();
+        IdentityResolver::new(client, Hosts::only("sts.example"), controller, Arc::new(EmptyCluster))
     }
 
-    fn own() -> Identity {
-        Identity { base: CredentialSource::ControllerIdentity, assume: None, session_seconds: 3600 }
+    fn controller() -> Identity {
+        Identity { source: CredentialSource::ControllerIdentity, assume: None, session_seconds: 3600 }
     }
 
     #[tokio::test]
-    async fn chains_that_ended_are_dropped_when_another_begins() {
-        let sessions = sessions_in(TokenMode::Auto, Environment::default());
+    async fn expired_sessions_are_dropped_when_another_is_added() {
+        let resolver = resolver_with(TokenMode::Auto, Environment::default());
         for n in 0..50 {
             let role = Arn::role(&format!("acs:ram::1:role/r{n}")).unwrap();
-            let identity = Identity { assume: Some(role), ..own() };
-            sessions.single_flight(&identity, None, Timestamp::UNIX_EPOCH);
+            let identity = Identity { assume: Some(role), ..controller() };
+            resolver.session(&identity, None, Timestamp::UNIX_EPOCH);
         }
-        assert_eq!(sessions.assumed.lock().unwrap().len(), 1);
+        assert_eq!(resolver.sessions.lock().unwrap().len(), 1);
     }
 
     #[tokio::test]
-    async fn without_any_identity_the_cure_names_the_ways() {
+    async fn without_any_identity_the_message_names_the_alternatives() {
         let environment = Environment { metadata_disabled: true, ..Environment::default() };
-        for (mode, cure) in
+        for (mode, alternative) in
             [(TokenMode::Auto, "rrsaRoleARN"), (TokenMode::ManagedRole, "AliyunCSManagedAcrRole")]
         {
-            let sessions = sessions_in(mode, environment.clone());
-            let failure = sessions.resolve(&own(), Timestamp::UNIX_EPOCH).await.unwrap_err();
-            assert_eq!((failure.reason, failure.retry), (Reason::NoIdentity, Retry::Rarely), "{mode:?}");
-            assert!(failure.message.contains(cure), "{}", failure.message);
-            assert_eq!(sessions.own_name(), "own");
+            let resolver = resolver_with(mode, environment.clone());
+            let error = resolver.resolve(&controller(), Timestamp::UNIX_EPOCH).await.unwrap_err();
+            assert_eq!((error.reason, error.retry), (Reason::NoIdentity, Retry::Rarely), "{mode:?}");
+            assert!(error.message.contains(alternative), "{}", error.message);
+            assert_eq!(resolver.controller_name(), "own");
         }
     }
 
     #[tokio::test]
-    async fn a_key_of_the_environment_is_the_own_identity_and_is_named() {
-        let pair = KeyPair { id: "LTAI".into(), secret: "s".into(), token: Some("t".into()) };
+    async fn an_access_key_of_the_environment_is_the_controllers_identity() {
+        let pair = AccessKeyPair { id: "LTAI".into(), secret: "s".into(), token: Some("t".into()) };
         let environment = Environment { key_pair: Some(pair), ..Environment::default() };
-        let sessions = sessions_in(TokenMode::Auto, environment.clone());
-        let resolved = sessions.resolve(&own(), Timestamp::UNIX_EPOCH).await.unwrap();
+        let resolver = resolver_with(TokenMode::Auto, environment.clone());
+        let resolved = resolver.resolve(&controller(), Timestamp::UNIX_EPOCH).await.unwrap();
         assert_eq!((resolved.key.id.as_str(), resolved.key_id), ("LTAI", None));
         assert!(resolved.key.token.is_some());
-        assert_eq!(sessions.own_name(), "environment");
-        // A mode that was chosen looks nowhere else.
-        let sessions = sessions_in(TokenMode::ManagedRole, environment);
-        assert!(sessions.resolve(&own(), Timestamp::UNIX_EPOCH).await.is_err());
-    }
-
-    #[test]
-    fn a_key_prints_neither_its_secret_nor_its_token() {
-        let printed = format!("{:?}", AccessKey::sample("W"));
-        assert!(!printed.contains("sample-secret") && !printed.contains("sample-token"), "{printed}");
+        assert_eq!(resolver.controller_name(), "environment");
+        // An explicit mode does not use the environment.
+        let resolver = resolver_with(TokenMode::ManagedRole, environment);
+        assert!(resolver.resolve(&controller(), Timestamp::UNIX_EPOCH).await.is_err());
     }
 }

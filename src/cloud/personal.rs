@@ -1,24 +1,26 @@
-//! The Personal Edition: one call, and host names that no API lists: `alibaba-api.md` §2.
+//! The Personal Edition: `docs/contributing/cloud-api.md`, "Personal Edition". It has one call, and its host names are
+//! derived from the region, since no API lists them.
 
 use serde::Deserialize;
 
 use super::call::Call;
 use super::client::Client;
-use super::enterprise::{self, Token};
-use super::error::Denial;
+use super::enterprise::{self, TokenFields, TokenReply};
+use super::error::CallFailure;
 use crate::model::Credential;
 
-const FIELDS: [&str; 3] = ["tempUserName", "authorizationToken", "expireDate"];
+const FIELDS: TokenFields =
+    TokenFields { username: "tempUserName", token: "authorizationToken", expires: "expireDate" };
 
-/// Not `Debug`: it holds a token.
+/// Not `Debug`: it contains a token.
 #[derive(Deserialize)]
-struct Answer {
+struct PersonalTokenReply {
     #[serde(default)]
-    data: Option<Data>,
+    data: Option<PersonalTokenData>,
 }
 
 #[derive(Deserialize)]
-struct Data {
+struct PersonalTokenData {
     #[serde(default, rename = "tempUserName")]
     username: Option<String>,
     #[serde(default, rename = "authorizationToken")]
@@ -27,19 +29,20 @@ struct Data {
     expires: Option<i64>,
 }
 
-/// Sends a `GET /tokens` and reads the credential, which is good for all of the account's registries in the region.
+/// Sends `GET /tokens` and returns the credential. It is valid for all of the account's registries in the region.
 ///
 /// # Errors
-/// What the cloud says, or an answer without a token that lives.
-pub(super) async fn mint(client: &Client, call: &Call<'_>) -> Result<Credential, Denial> {
-    let (answer, host) = client.call::<Answer>(call).await?;
-    let data = answer.data.ok_or_else(|| Denial::Other(call.unexpected("an answer without data")))?;
-    let token = Token { username: data.username, token: data.token, expires: data.expires };
-    enterprise::credential(token, call.now, host, FIELDS).map_err(|what| Denial::Other(call.unexpected(what)))
+/// An error reply, or a reply without a valid token.
+pub(super) async fn mint(client: &Client, call: &Call<'_>) -> Result<Credential, CallFailure> {
+    let unexpected = |problem: String| CallFailure::Other(call.unexpected(problem));
+    let (reply, host) = client.call::<PersonalTokenReply>(call).await?;
+    let data = reply.data.ok_or_else(|| unexpected("the reply has no field data".to_owned()))?;
+    let reply = TokenReply { username: data.username, token: data.token, expires: data.expires };
+    enterprise::credential(reply, call.now, host, &FIELDS).map_err(unexpected)
 }
 
-/// Every host name of the Personal Edition in a region: public, VPC and classic network, and the international ones
-/// outside the mainland. Instances made since 2024-09-08 have names of their own, which an entry must list.
+/// Returns every host name of the Personal Edition in a region: public, VPC and classic network, and the international
+/// ones outside the mainland. Instances created after 2024-09-08 have individual names, which a binding must list.
 pub(super) fn domains(region: &str) -> Vec<String> {
     let mainland = region.starts_with("cn-") && region != "cn-hongkong";
     let international: &[&str] = if mainland { &[] } else { &["registry-intl", "registry-intl-vpc"] };
@@ -52,7 +55,7 @@ mod tests {
     use super::domains;
 
     #[test]
-    fn a_region_has_its_host_names_and_one_abroad_the_international_ones_too() {
+    fn a_region_outside_the_mainland_has_international_host_names_too() {
         assert_eq!(
             domains("cn-hangzhou"),
             [

@@ -1,4 +1,4 @@
-//! Whether a registry accepts a credential, asked as a client that pulls would ask it.
+//! Check of a credential at a registry, with the requests of a client that pulls.
 
 mod challenge;
 mod realm;
@@ -12,113 +12,118 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use self::challenge::Challenge;
-use self::realm::Realms;
+use self::realm::AllowedRealms;
 use super::error::SetupError;
-use super::transport::{self, Deadlines, Trouble};
+use super::transport::{self, Timeouts, TransportError};
 use crate::model::Credential;
 
-const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_secs(10) };
+const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(5), total: Duration::from_secs(10) };
 
-/// A token for one repository is a few kilobytes.
-const LARGEST_BODY: usize = 256 << 10;
+/// Limit of a token response's body in bytes. A token for one repository is a few kilobytes.
+const MAX_BODY: usize = 256 << 10;
 
-/// What a registry thinks of a credential.
+/// Result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It lets the credential in.
+pub enum CheckResult {
+    /// The registry accepts the credential.
     Accepted,
-    /// It lets the credential in, but not to what was asked for.
-    NoPullRight,
-    /// It does not let the credential in.
+    /// The registry accepts the credential, but not for the requested scope.
+    ScopeDenied,
+    /// The registry does not accept the credential.
     Rejected,
-    /// It could not be asked, or did not say. Nothing follows from this about the credential.
-    Unknown(Why),
+    /// The registry was not reached, or its response says nothing about the credential.
+    Unknown(Inconclusive),
 }
 
-/// Why nothing is known. Says the same for the same cause.
+/// Cause of an unknown result. Equal causes have equal texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// What was given names nobody and nothing that could be asked for.
-    Unaskable(&'static str),
-    /// A host did not answer.
-    Unanswered {
-        /// With its port, if it has one of its own.
+pub enum Inconclusive {
+    /// The domain or the scope cannot be checked.
+    InvalidTarget(&'static str),
+    /// A host did not respond.
+    NoResponse {
+        /// Host, as `host[:port]`.
         host: Box<str>,
-        /// The cause.
-        trouble: Trouble,
+        /// Transport error.
+        error: TransportError,
     },
-    /// It answered what no registry should.
-    Odd {
-        /// With its port, if it has one of its own.
+    /// A host responded unlike a registry.
+    UnexpectedResponse {
+        /// Host, as `host[:port]`.
         host: Box<str>,
-        /// Continues a sentence that begins with the host's name.
-        what: Box<str>,
+        /// Problem, which continues a sentence that begins with the host's name.
+        problem: Box<str>,
     },
-    /// The registry names a place for tokens to which no credential is sent.
+    /// The registry names a token server that is not allowed to receive credentials.
     RealmNotAllowed {
-        /// The registry.
+        /// The registry's host, as `host[:port]`.
         host: Box<str>,
-        /// The place's host.
+        /// The token server's host, as `host[:port]`.
         realm: Box<str>,
     },
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for Inconclusive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unaskable(what) => f.write_str(what),
-            Self::Unanswered { host, trouble } => write!(f, "{host} {trouble}"),
-            Self::Odd { host, what } => write!(f, "{host} {what}"),
+            Self::InvalidTarget(problem) => f.write_str(problem),
+            Self::NoResponse { host, error } => write!(f, "{host} {error}"),
+            Self::UnexpectedResponse { host, problem } => write!(f, "{host} {problem}"),
             Self::RealmNotAllowed { host, realm } => write!(
                 f,
-                "{host} wants the credential to be sent to {realm}, which is not allowed; allow that host if it is the registry's own"
+                "{host} requests the credential for {realm}, which is not allowed; allow that host if it belongs to the registry"
             ),
         }
     }
 }
 
-/// What a [`RegistryChecker`] is made from.
+/// Configuration of a [`RegistryChecker`].
 #[derive(Debug)]
-pub(super) struct Setup<'a> {
-    /// What registries see as the client.
+pub(super) struct CheckerConfig<'a> {
+    /// User agent.
     pub(super) user_agent: &'a str,
-    /// Hosts, as `host[:port]`, to which credentials may be sent beside Alibaba's own and the registry itself.
-    pub(super) realms: &'a [Box<str>],
-    /// Trusted beside the system's certificates.
-    pub(super) roots: &'a [Certificate],
+    /// Hosts, as `host[:port]`, that may receive credentials besides Alibaba's hosts and the registry itself.
+    pub(super) allowed_auth_hosts: &'a [Box<str>],
+    /// Certificates to trust besides the system's.
+    pub(super) extra_certificates: &'a [Certificate],
 }
 
-/// Asks registries.
+/// Checks credentials at registries.
 ///
 /// # Guarantees
-/// - HTTPS alone, and no redirect is followed.
-/// - A credential is sent to allowed hosts only, and what it is exchanged for to the registry only.
-/// - Each request has deadlines of 5 s for the connection and 10 s in all; at most three are made.
+/// - It uses HTTPS only, and follows no redirect.
+/// - It sends a credential to allowed hosts only, and the token for it to the registry only.
+/// - Each request has timeouts of 5 s for the connection and 10 s in all; a check sends at most three.
 #[derive(Debug)]
 pub(super) struct RegistryChecker {
     http: reqwest::Client,
-    realms: Realms,
+    realms: AllowedRealms,
     scheme: &'static str,
 }
 
-/// A registry, and what of it is asked for.
-struct Question<'a> {
-    /// `/v2/`.
+/// A registry and the scope to check there.
+struct CheckTarget<'a> {
+    /// `<scheme>://<host>/v2/`.
     registry: Url,
-    /// What the right is asked for, if it is: the scope, and the address that it opens.
-    right: Option<(&'a str, Url)>,
+    scope: Option<ScopedUrl<'a>>,
 }
 
-/// What a place for tokens answers. Not `Debug`: it holds one.
+/// A scope and a URL that it gives access to.
+struct ScopedUrl<'a> {
+    scope: &'a str,
+    url: Url,
+}
+
+/// Response of a token server. Not `Debug`: it contains a token.
 #[derive(Deserialize)]
-struct Answer {
+struct TokenResponse {
     #[serde(default)]
     token: Option<SecretText>,
     #[serde(default)]
     access_token: Option<SecretText>,
 }
 
-/// Goes into its safe while it is read.
+/// A string that is secret from its deserialization on.
 #[derive(Deserialize)]
 #[serde(from = "String")]
 struct SecretText(SecretString);
@@ -130,138 +135,166 @@ impl From<String> for SecretText {
 }
 
 impl RegistryChecker {
-    /// Nothing is asked yet.
+    /// Creates a checker. Sends no request.
     ///
     /// # Errors
-    /// No root certificates can be loaded, or the user agent is no header value.
-    pub(super) fn new(setup: &Setup<'_>) -> Result<Self, SetupError> {
-        Self::with(setup, "https", DEADLINES)
+    /// No root certificates can be loaded, or the user agent is not a valid header value.
+    pub(super) fn new(config: &CheckerConfig<'_>) -> Result<Self, SetupError> {
+        Self::with(config, "https", TIMEOUTS)
     }
 
-    /// `scheme` is `https`, but for tests on loopback.
-    fn with(setup: &Setup<'_>, scheme: &'static str, deadlines: Deadlines) -> Result<Self, SetupError> {
-        let builder = transport::builder(deadlines).user_agent(setup.user_agent);
+    /// Creates a checker for `scheme`, which is `https` except in tests.
+    fn with(
+        config: &CheckerConfig<'_>,
+        scheme: &'static str,
+        timeouts: Timeouts,
+    ) -> Result<Self, SetupError> {
+        let builder = transport::builder(timeouts).user_agent(config.user_agent);
         let builder = match scheme {
-            "https" => builder.https_only(true).tls_certs_merge(setup.roots.iter().cloned()),
+            "https" => builder.https_only(true).tls_certs_merge(config.extra_certificates.iter().cloned()),
             _ => builder.no_proxy().tls_certs_only([]),
         };
         let http = builder.build()?;
-        Ok(Self { http, realms: Realms::new(scheme, setup.realms), scheme })
+        Ok(Self { http, realms: AllowedRealms::new(scheme, config.allowed_auth_hosts), scheme })
     }
 
-    /// Shows `credential` to the registry at `domain`, a Docker configuration's key. With a `scope`, such as
-    /// `repository:ns/app:pull`, it also asks whether the credential opens that repository.
+    /// Checks `credential` at the registry of `domain`, which is a key of a Docker configuration. With a `scope`, such
+    /// as `repository:ns/app:pull`, it also checks access to that repository.
     ///
     /// # Expected flow
-    /// 1. The registry is asked without any credential, and names the place where its tokens are given out.
-    /// 2. That place, if it is an allowed one, exchanges the credential for a token.
-    /// 3. The registry is asked with that token.
+    /// 1. A request without a credential returns the registry's token server.
+    /// 2. The token server, if it is allowed, exchanges the credential for a token.
+    /// 3. A request with that token shows whether the registry accepts it.
     ///
     /// # Caveats
-    /// A place for tokens may serve anybody, with a token that opens nothing. So `Accepted` without a scope says
-    /// that nobody refused the credential; that it opens a repository is known only by its scope.
-    pub(super) async fn prove(&self, domain: &str, credential: &Credential, scope: Option<&str>) -> Verdict {
-        match self.ask(domain, credential, scope).await {
-            Ok(verdict) => verdict,
-            Err(why) => Verdict::Unknown(why),
+    /// A token server may issue tokens without access to anonymous callers too. So `Accepted` without a scope says only
+    /// that the credential was not rejected; access to a repository shows only with its scope.
+    pub(super) async fn check(
+        &self,
+        domain: &str,
+        credential: &Credential,
+        scope: Option<&str>,
+    ) -> CheckResult {
+        match self.run(domain, credential, scope).await {
+            Ok(result) => result,
+            Err(cause) => CheckResult::Unknown(cause),
         }
     }
 
-    async fn ask(&self, domain: &str, credential: &Credential, scope: Option<&str>) -> Result<Verdict, Why> {
-        let question = self.question(domain, scope)?;
-        let place = self.place(&question).await?;
-        match self.exchange(place, credential).await? {
-            None => Ok(Verdict::Rejected),
-            Some(token) => self.judge(&question, &token).await,
+    async fn run(
+        &self,
+        domain: &str,
+        credential: &Credential,
+        scope: Option<&str>,
+    ) -> Result<CheckResult, Inconclusive> {
+        let target = self.target(domain, scope)?;
+        let token_url = self.token_url(&target).await?;
+        match self.exchange(token_url, credential).await? {
+            None => Ok(CheckResult::Rejected),
+            Some(token) => self.check_token(&target, &token).await,
         }
     }
 
-    fn question<'a>(&self, domain: &str, scope: Option<&'a str>) -> Result<Question<'a>, Why> {
+    fn target<'a>(&self, domain: &str, scope: Option<&'a str>) -> Result<CheckTarget<'a>, Inconclusive> {
         let host = domain.split('/').next().unwrap_or(domain);
         if host.contains('*') {
-            return Err(Why::Unaskable("a domain with a * names no registry that could be asked"));
+            return Err(Inconclusive::InvalidTarget("a domain with a * cannot be checked"));
         }
         let url = |path: &str| Url::parse(&format!("{}://{host}/v2/{path}", self.scheme));
         let registry = url("").ok().filter(|url| url.path() == "/v2/" && !host.contains(['@', '\\']));
-        let registry = registry.ok_or(Why::Unaskable("the domain is no host[:port]"))?;
-        let Some(scope) = scope else { return Ok(Question { registry, right: None }) };
-        let opened = repository(scope).and_then(|name| url(&format!("{name}/tags/list?n=1")).ok());
-        let opened = opened.ok_or(Why::Unaskable("the scope is no repository:<name>:<actions>"))?;
-        Ok(Question { registry, right: Some((scope, opened)) })
+        let registry = registry.ok_or(Inconclusive::InvalidTarget("the domain is not a host[:port]"))?;
+        let Some(scope) = scope else { return Ok(CheckTarget { registry, scope: None }) };
+        let url = repository(scope).and_then(|name| url(&format!("{name}/tags/list?n=1")).ok());
+        let url =
+            url.ok_or(Inconclusive::InvalidTarget("the scope does not match repository:<name>:<actions>"))?;
+        Ok(CheckTarget { registry, scope: Some(ScopedUrl { scope, url }) })
     }
 
-    /// Where the registry has its tokens given out, with what is to be asked there.
-    async fn place(&self, question: &Question<'_>) -> Result<Url, Why> {
-        let registry = &question.registry;
+    /// Asks the registry for its token server, and returns the URL of a token for the target.
+    async fn token_url(&self, target: &CheckTarget<'_>) -> Result<Url, Inconclusive> {
+        let registry = &target.registry;
         let response = self.send(registry, self.http.get(registry.clone())).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Err(unexpected_status(registry, &response, "to a request without a credential"));
         }
-        let challenge = bearer(response.headers()).ok_or_else(|| {
-            unexpected(registry, "answers HTTP 401 without a Bearer challenge that can be read")
-        })?;
+        let challenge = bearer(response.headers())
+            .ok_or_else(|| unexpected(registry, "answers HTTP 401 without a valid Bearer challenge"))?;
         let realm = challenge.get("realm").and_then(|realm| Url::parse(realm).ok());
-        let mut realm = realm.ok_or_else(|| unexpected(registry, "names no URL as its Bearer realm"))?;
+        let mut realm =
+            realm.ok_or_else(|| unexpected(registry, "sends a Bearer realm that is not a URL"))?;
         if !self.realms.allow(&realm, registry) {
-            return Err(Why::RealmNotAllowed { host: host(registry), realm: host(&realm) });
+            return Err(Inconclusive::RealmNotAllowed { host: host(registry), realm: host(&realm) });
         }
         realm.set_fragment(None);
         let service = challenge.get("service").map(|service| ("service", service));
-        let scope = question.right.as_ref().map(|(scope, _)| ("scope", *scope));
+        let scope = target.scope.as_ref().map(|scoped| ("scope", scoped.scope));
         if service.is_some() || scope.is_some() {
             realm.query_pairs_mut().extend_pairs(service.into_iter().chain(scope));
         }
         Ok(realm)
     }
 
-    /// The token that the place gives for the credential; `None` if it refuses the credential.
-    async fn exchange(&self, place: Url, credential: &Credential) -> Result<Option<SecretString>, Why> {
+    /// Exchanges the credential for a token; returns `None` if the token server rejects the credential.
+    async fn exchange(
+        &self,
+        token_url: Url,
+        credential: &Credential,
+    ) -> Result<Option<SecretString>, Inconclusive> {
         let password = credential.token.expose_secret();
-        let request = self.http.get(place.clone()).basic_auth(&credential.username, Some(password));
-        let response = self.send(&place, request).await?;
+        let request = self.http.get(token_url.clone()).basic_auth(&credential.username, Some(password));
+        let response = self.send(&token_url, request).await?;
         match response.status() {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Ok(None),
             StatusCode::OK => {}
-            _ => return Err(unexpected_status(&place, &response, "to a request for a token")),
+            _ => return Err(unexpected_status(&token_url, &response, "to a request for a token")),
         }
-        let body = transport::body(response, LARGEST_BODY).await;
-        let body = body.map_err(|trouble| Why::Unanswered { host: host(&place), trouble })?;
-        let answer = serde_json::from_slice::<Answer>(&body).ok();
-        let tokens = answer.map(|Answer { token, access_token }| [token, access_token]).into_iter().flatten();
+        let body = transport::body(response, MAX_BODY).await;
+        let body = body.map_err(|error| Inconclusive::NoResponse { host: host(&token_url), error })?;
+        let parsed = serde_json::from_slice::<TokenResponse>(&body).ok();
+        let tokens =
+            parsed.map(|TokenResponse { token, access_token }| [token, access_token]).into_iter().flatten();
         let mut tokens = tokens.flatten().map(|SecretText(token)| token);
         let token = tokens.find(|token| !token.expose_secret().is_empty());
-        token.map(Some).ok_or_else(|| unexpected(&place, "answers HTTP 200 without a token"))
+        token.map(Some).ok_or_else(|| unexpected(&token_url, "answers HTTP 200 without a token"))
     }
 
-    async fn judge(&self, question: &Question<'_>, token: &SecretString) -> Result<Verdict, Why> {
-        let Question { registry, right } = question;
-        let url = right.as_ref().map_or(registry, |(_, opened)| opened);
+    async fn check_token(
+        &self,
+        target: &CheckTarget<'_>,
+        token: &SecretString,
+    ) -> Result<CheckResult, Inconclusive> {
+        let CheckTarget { registry, scope } = target;
+        let url = scope.as_ref().map_or(registry, |scoped| &scoped.url);
         let response = self.send(url, self.http.get(url.clone()).bearer_auth(token.expose_secret())).await?;
         match response.status() {
-            StatusCode::OK => Ok(Verdict::Accepted),
+            StatusCode::OK => Ok(CheckResult::Accepted),
             StatusCode::UNAUTHORIZED => {
                 let error = bearer(response.headers());
                 let insufficient =
                     error.is_some_and(|error| error.get("error") == Some("insufficient_scope"));
-                Ok(if right.is_some() && insufficient { Verdict::NoPullRight } else { Verdict::Rejected })
+                Ok(if scope.is_some() && insufficient {
+                    CheckResult::ScopeDenied
+                } else {
+                    CheckResult::Rejected
+                })
             }
             _ => Err(unexpected_status(url, &response, "to a request with a token")),
         }
     }
 
-    async fn send(&self, url: &Url, request: RequestBuilder) -> Result<Response, Why> {
+    async fn send(&self, url: &Url, request: RequestBuilder) -> Result<Response, Inconclusive> {
         let sent = request.send().await;
-        sent.map_err(|error| Why::Unanswered { host: host(url), trouble: Trouble::of(&error) })
+        sent.map_err(|error| Inconclusive::NoResponse { host: host(url), error: TransportError::of(&error) })
     }
 }
 
-/// The first Bearer challenge, wherever it stands among others.
+/// Returns the first Bearer challenge, at any position among others.
 fn bearer(headers: &HeaderMap) -> Option<Challenge> {
     let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     texts.filter_map(challenge::parse).flatten().find(|challenge| challenge.scheme == "bearer")
 }
 
-/// The name in `repository:<name>:<actions>`, if nothing in it could change a path.
+/// Returns the name in `repository:<name>:<actions>`, unless it contains characters that change a path.
 fn repository(scope: &str) -> Option<&str> {
     let (name, actions) = scope.strip_prefix("repository:")?.rsplit_once(':')?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
@@ -270,20 +303,20 @@ fn repository(scope: &str) -> Option<&str> {
     (name.split('/').all(part) && !actions.is_empty() && actions.chars().all(action)).then_some(name)
 }
 
-/// `img.example.com`, or with a port of its own `img.example.com:5000`.
+/// Returns the host as `host[:port]`, without the scheme's default port.
 fn host(url: &Url) -> Box<str> {
     let name = url.host_str().unwrap_or("a URL without a host");
-    // No host of DNS is longer; what is stands here only by an answer that we did not write.
+    // DNS allows 253 characters. A longer name comes from the response and must not fill a message.
     let name = if name.len() <= 253 { name } else { "a host with too long a name" };
     url.port().map_or_else(|| name.into(), |port| format!("{name}:{port}").into())
 }
 
-fn unexpected(url: &Url, what: &str) -> Why {
-    Why::Odd { host: host(url), what: what.into() }
+fn unexpected(url: &Url, problem: &str) -> Inconclusive {
+    Inconclusive::UnexpectedResponse { host: host(url), problem: problem.into() }
 }
 
-fn unexpected_status(url: &Url, response: &Response, to: &str) -> Why {
-    unexpected(url, &format!("answers HTTP {} {to}", response.status().as_u16()))
+fn unexpected_status(url: &Url, response: &Response, request: &str) -> Inconclusive {
+    unexpected(url, &format!("answers HTTP {} {request}", response.status().as_u16()))
 }
 
 #[cfg(test)]

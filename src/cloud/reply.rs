@@ -1,4 +1,4 @@
-//! An answer, read as far as the question whether it is one.
+//! An HTTP reply of the public APIs, parsed into a success or an error reply.
 
 use std::time::Duration;
 
@@ -7,62 +7,62 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// The SDKs trust a hint between 100 ms and two minutes. We allow ten minutes: longer than that a broken hint must
-/// not keep a credential from being renewed.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
-const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+/// Bounds of a retry hint. The SDKs accept 100 ms to two minutes. Ten minutes are allowed here; a wrong hint must not
+/// delay the renewal of a credential for longer.
+const MIN_RETRY_AFTER: Duration = Duration::from_millis(100);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
 
-/// An HTTP answer, body and all. Not `Debug`: the body may hold a token.
+/// An HTTP reply with its whole body. Not `Debug`: the body may contain a token.
 pub(super) struct Reply {
-    /// The HTTP status.
+    /// HTTP status.
     pub(super) status: u16,
-    /// `x-acs-retry-after`, bounded.
+    /// Retry hint of the header `x-acs-retry-after`, bounded.
     pub(super) retry_after: Option<Duration>,
-    /// The server's clock.
+    /// Time of the header `Date`, which is the server's clock.
     pub(super) date: Option<Timestamp>,
-    /// At most `client::LARGEST_BODY` bytes.
+    /// Body, of at most `client::MAX_BODY` bytes.
     pub(super) body: Vec<u8>,
 }
 
-/// The cloud said no, or nothing that can be read.
+/// A reply that reports an error or cannot be parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Refusal {
-    /// The HTTP status.
+pub(super) struct ErrorReply {
+    /// HTTP status.
     pub(super) status: u16,
-    /// `Code`; `None` if the answer has none that looks like one.
+    /// `Code`; `None` if it is missing or does not look like a code.
     pub(super) code: Option<String>,
-    /// The longest session that the message speaks of, in seconds.
-    pub(super) longest_session: Option<u32>,
-    /// Whether the message says that an OIDC provider is not registered: that shares its code with a trust policy
+    /// Maximum session in seconds, from the message.
+    pub(super) max_session: Option<u32>,
+    /// Whether the message says that an OIDC provider is not registered. The code is the same as for a trust policy
     /// that denies.
-    pub(super) no_provider: bool,
+    pub(super) oidc_provider_missing: bool,
     /// `AccessDeniedDetail`.
-    pub(super) detail: Detail,
+    pub(super) detail: AccessDeniedDetail,
     /// `RequestId`.
     pub(super) request_id: Option<String>,
-    /// `x-acs-retry-after`.
+    /// Retry hint of the header `x-acs-retry-after`, bounded.
     pub(super) retry_after: Option<Duration>,
-    /// The server's clock.
+    /// Time of the header `Date`, which is the server's clock.
     pub(super) date: Option<Timestamp>,
 }
 
-/// Which policy denies, where the cloud says so.
+/// The policy that denies a call, if the cloud names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub(super) struct Detail {
+pub(super) struct AccessDeniedDetail {
     /// `ImplicitDeny` or `ExplicitDeny`.
     #[serde(default, rename = "NoPermissionType", alias = "noPermissionType", deserialize_with = "word")]
     pub(super) kind: Option<String>,
-    /// Such as `AccountLevelIdentityBasedPolicy` or `AssumeRolePolicy`.
+    /// Type of the policy, such as `AccountLevelIdentityBasedPolicy` or `AssumeRolePolicy`.
     #[serde(default, rename = "PolicyType", alias = "policyType", deserialize_with = "word")]
     pub(super) policy: Option<String>,
-    /// Such as `cr:GetAuthorizationToken`.
+    /// Denied action, such as `cr:GetAuthorizationToken`.
     #[serde(default, rename = "AuthAction", alias = "authAction", deserialize_with = "word")]
     pub(super) action: Option<String>,
 }
 
-/// What surrounds every answer. ROA and newer gateways write the names in lower case.
+/// The fields that every reply may have. ROA and newer gateways write their names in lower case.
 #[derive(Default, Deserialize)]
-struct Envelope {
+struct CommonFields {
     #[serde(default, rename = "Code", alias = "code", deserialize_with = "word")]
     code: Option<String>,
     #[serde(default, rename = "IsSuccess", alias = "isSuccess")]
@@ -72,38 +72,38 @@ struct Envelope {
     #[serde(default, rename = "RequestId", alias = "requestId", deserialize_with = "word")]
     request_id: Option<String>,
     #[serde(default, rename = "AccessDeniedDetail", alias = "accessDeniedDetail")]
-    detail: Option<Detail>,
+    detail: Option<AccessDeniedDetail>,
 }
 
 impl Reply {
-    /// Takes what matters out of the head.
+    /// Creates a reply, and reads the headers that matter.
     pub(super) fn new(status: u16, headers: &HeaderMap, body: Vec<u8>) -> Self {
         let header = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
         let retry_after = header("x-acs-retry-after")
             .and_then(|text| text.parse().ok())
             .filter(|millis| *millis > 0)
-            .map(|millis| Duration::from_millis(millis).clamp(SHORTEST_WAIT, LONGEST_WAIT));
+            .map(|millis| Duration::from_millis(millis).clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER));
         let date = header("date").and_then(|text| rfc2822::parse(text).ok()).map(|date| date.timestamp());
         Self { status, retry_after, date, body }
     }
 
-    /// The answer, if it is one: a 2xx whose `IsSuccess` and `Code` agree, if it has them (STS has neither).
+    /// Parses the body of a success: status 2xx, and `IsSuccess` and `Code` agree with it. STS sends neither field.
     ///
     /// # Errors
-    /// What the cloud said instead. Why the body could not be parsed is left out: such texts quote it.
-    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Box<Refusal>> {
-        let Envelope { code, is_success, message, request_id, detail } =
+    /// The error reply. It omits the parser's message, since such messages quote the body.
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, Box<ErrorReply>> {
+        let CommonFields { code, is_success, message, request_id, detail } =
             serde_json::from_slice(&self.body).unwrap_or_default();
-        let fine = code.as_deref().is_none_or(|code| code.eq_ignore_ascii_case("success"));
-        let agreed = (200..300).contains(&self.status) && is_success != Some(false) && fine;
-        if agreed && let Ok(answer) = serde_json::from_slice(&self.body) {
-            return Ok(answer);
+        let code_is_success = code.as_deref().is_none_or(|code| code.eq_ignore_ascii_case("success"));
+        let success = (200..300).contains(&self.status) && is_success != Some(false) && code_is_success;
+        if success && let Ok(parsed) = serde_json::from_slice(&self.body) {
+            return Ok(parsed);
         }
-        Err(Box::new(Refusal {
+        Err(Box::new(ErrorReply {
             status: self.status,
-            code: code.filter(|_| !fine),
-            longest_session: message.as_deref().and_then(longest_session),
-            no_provider: message.as_deref().is_some_and(|text| text.contains("OIDC Provider")),
+            code: code.filter(|_| !code_is_success),
+            max_session: message.as_deref().and_then(max_session),
+            oidc_provider_missing: message.as_deref().is_some_and(|text| text.contains("OIDC Provider")),
             detail: detail.unwrap_or_default(),
             request_id,
             retry_after: self.retry_after.filter(|_| self.status >= 400),
@@ -112,15 +112,15 @@ impl Reply {
     }
 }
 
-/// Reads a string, but keeps it only if it can stand in a status: one short word of harmless characters.
+/// Deserializes a string, and drops it unless it is one short word of harmless characters that fits into a status.
 fn word<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/' | '*');
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.filter(|text| (1..=128).contains(&text.len()) && text.chars().all(harmless)))
 }
 
-/// The maximum in "The Min/Max value of DurationSeconds is 15min/1hr.", in seconds.
-fn longest_session(message: &str) -> Option<u32> {
+/// Returns the maximum in "The Min/Max value of DurationSeconds is 15min/1hr.", in seconds.
+fn max_session(message: &str) -> Option<u32> {
     let maximum = message.trim_end_matches('.').rsplit('/').next()?.trim();
     let unit_at = maximum.find(|c: char| !c.is_ascii_digit()).unwrap_or(maximum.len());
     let (number, unit) = maximum.split_at(unit_at);
@@ -141,19 +141,19 @@ mod tests {
     use serde::Deserialize;
     use serde_json::{Value, json};
 
-    use super::{Detail, Refusal, Reply, longest_session};
+    use super::{AccessDeniedDetail, ErrorReply, Reply, max_session};
 
     fn reply(status: u16, body: &str) -> Reply {
         Reply::new(status, &HeaderMap::new(), body.as_bytes().to_vec())
     }
 
-    fn refusal(status: u16, body: &str) -> Refusal {
-        *reply(status, body).read::<Value>().expect_err("a refusal")
+    fn error_reply(status: u16, body: &str) -> ErrorReply {
+        *reply(status, body).parse::<Value>().expect_err("an error reply")
     }
 
     #[test]
-    fn an_answer_is_one_only_if_status_code_and_is_success_agree() {
-        for (status, body, answers) in [
+    fn a_reply_is_a_success_only_if_status_code_and_is_success_agree() {
+        for (status, body, success) in [
             (200, json!({"Code": "success", "IsSuccess": true}), true),
             (200, json!({"code": "Success", "isSuccess": true}), true),
             (200, json!({"Credentials": {}}), true),
@@ -164,37 +164,37 @@ mod tests {
             (400, json!({"Code": "success", "IsSuccess": true}), false),
             (500, json!({}), false),
         ] {
-            assert_eq!(reply(status, &body.to_string()).read::<Value>().is_ok(), answers, "{status} {body}");
+            assert_eq!(reply(status, &body.to_string()).parse::<Value>().is_ok(), success, "{status} {body}");
         }
     }
 
     #[test]
-    fn what_is_no_json_of_the_right_shape_is_no_answer() {
+    fn a_body_that_does_not_parse_is_an_error_reply() {
         #[derive(Debug, Deserialize)]
-        struct Shape {
+        struct OneNumber {
             #[serde(rename = "N")]
             _n: u8,
         }
         for body in ["", "<html>no</html>", "{\"N\":", "[]", "{\"N\":\"secret\"}", "\u{0}"] {
-            let refusal = reply(200, body).read::<Shape>().expect_err("a refusal");
-            assert_eq!(*refusal, Refusal { status: 200, ..Refusal::default() }, "{body}");
+            let error_reply = reply(200, body).parse::<OneNumber>().expect_err("an error reply");
+            assert_eq!(*error_reply, ErrorReply { status: 200, ..ErrorReply::default() }, "{body}");
         }
-        assert!(reply(200, "{\"N\":1}").read::<Shape>().is_ok());
+        assert!(reply(200, "{\"N\":1}").parse::<OneNumber>().is_ok());
     }
 
     #[test]
-    fn a_refusal_is_read_in_both_spellings() {
-        let detail = Detail {
+    fn an_error_reply_is_parsed_in_both_spellings() {
+        let detail = AccessDeniedDetail {
             kind: Some("ImplicitDeny".to_owned()),
             policy: Some("AccountLevelIdentityBasedPolicy".to_owned()),
             action: Some("cr:GetAuthorizationToken".to_owned()),
         };
-        let expected = Refusal {
+        let expected = ErrorReply {
             status: 403,
             code: Some("NoPermission".to_owned()),
             detail,
             request_id: Some("0D2A-1".to_owned()),
-            ..Refusal::default()
+            ..ErrorReply::default()
         };
         let upper = json!({
             "RequestId": "0D2A-1", "HostId": "h", "Code": "NoPermission", "Message": "You are not authorized.",
@@ -209,22 +209,22 @@ mod tests {
                 "policyType": "AccountLevelIdentityBasedPolicy",
             },
         });
-        assert_eq!(refusal(403, &upper.to_string()), expected);
-        assert_eq!(refusal(403, &lower.to_string()), expected);
+        assert_eq!(error_reply(403, &upper.to_string()), expected);
+        assert_eq!(error_reply(403, &lower.to_string()), expected);
     }
 
     #[test]
-    fn what_could_not_stand_in_a_status_is_not_kept() {
+    fn text_that_does_not_fit_into_a_status_is_dropped() {
         for code in ["", "a b", "<b>", "line\nline", "é", &"x".repeat(129)] {
             assert_eq!(
-                refusal(400, &json!({"Code": code, "RequestId": code}).to_string()),
-                Refusal { status: 400, ..Refusal::default() }
+                error_reply(400, &json!({"Code": code, "RequestId": code}).to_string()),
+                ErrorReply { status: 400, ..ErrorReply::default() }
             );
         }
     }
 
     #[test]
-    fn a_hint_to_wait_is_milliseconds_on_an_error_and_bounded() {
+    fn a_retry_hint_is_in_milliseconds_bounded_and_used_on_errors_only() {
         for (status, text, expected) in [
             (400, "1500", Some(1500)),
             (503, "1", Some(100)),
@@ -236,13 +236,14 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert("x-acs-retry-after", HeaderValue::from_static(text));
-            let refusal = Reply::new(status, &headers, Vec::new()).read::<Value>().expect_err("a refusal");
-            assert_eq!(refusal.retry_after, expected.map(Duration::from_millis), "{status} {text}");
+            let error_reply =
+                Reply::new(status, &headers, Vec::new()).parse::<Value>().expect_err("an error reply");
+            assert_eq!(error_reply.retry_after, expected.map(Duration::from_millis), "{status} {text}");
         }
     }
 
     #[test]
-    fn the_servers_clock_is_read_from_the_date() {
+    fn the_servers_clock_is_read_from_the_date_header() {
         let mut headers = HeaderMap::new();
         headers.insert("date", HeaderValue::from_static("Fri, 08 Nov 2024 09:44:50 GMT"));
         let date = Reply::new(400, &headers, Vec::new()).date;
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_session_is_read_from_the_message() {
+    fn the_maximum_session_is_read_from_the_message() {
         for (message, seconds) in [
             ("The Min/Max value of DurationSeconds is 15min/1hr.", Some(3600)),
             ("The Min/Max value of DurationSeconds is 15min/12hr.", Some(43200)),
@@ -263,7 +264,7 @@ mod tests {
             ("15min/4294967295hr", None),
             ("/", None),
         ] {
-            assert_eq!(longest_session(message), seconds, "{message}");
+            assert_eq!(max_session(message), seconds, "{message}");
         }
     }
 }

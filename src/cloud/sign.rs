@@ -1,6 +1,6 @@
-//! ACS3-HMAC-SHA256, the signature of Alibaba's V3 requests, as a pure function over what is sent.
+//! ACS3-HMAC-SHA256, the signature of Alibaba's V3 requests, as a pure function of the request.
 //!
-//! Written from `alibaba-api.md` §4, whose vectors A and B are the tests below.
+//! Implements `docs/contributing/cloud-api.md`, "ACS3-HMAC-SHA256". The tests contain its vectors A and B.
 
 use std::collections::BTreeMap;
 
@@ -10,42 +10,42 @@ use sha2::{Digest, Sha256};
 
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
-/// HMAC-SHA256 works on keys of one block; longer ones are hashed first.
+/// Block size of HMAC-SHA256 in bytes. Longer keys are hashed first.
 const BLOCK: usize = 64;
 
-/// A request as the signature sees it.
-pub(super) struct Canonical<'a> {
-    /// In upper case.
+/// The parts of a request that its signature covers.
+pub(super) struct CanonicalRequest<'a> {
+    /// HTTP method in upper case.
     pub(super) method: &'a str,
-    /// The path as sent; empty means `/`.
+    /// Path as sent; empty means `/`.
     pub(super) path: &'a str,
-    /// Names and values, not encoded, in any order.
+    /// Names and values of the query, not encoded, in any order.
     pub(super) query: &'a [(&'a str, &'a str)],
-    /// Every header that is sent. Which of them are signed is decided here.
+    /// All headers of the request; [`Self::authorization`] selects those to sign.
     pub(super) headers: &'a [(&'a str, &'a str)],
     /// Lower-case hexadecimal SHA-256 of the body.
     pub(super) body_sha256: &'a str,
 }
 
-impl Canonical<'_> {
-    /// The `Authorization` header.
+impl CanonicalRequest<'_> {
+    /// Returns the value of the header `Authorization`.
     pub(super) fn authorization(&self, key_id: &str, secret: &SecretString) -> String {
         let headers = self.signed_headers();
         let names = headers.keys().map(String::as_str).collect::<Vec<_>>().join(";");
-        let to_sign = format!("{ALGORITHM}\n{}", sha256(self.text(&headers, &names).as_bytes()));
+        let to_sign = format!("{ALGORITHM}\n{}", sha256(self.canonical_text(&headers, &names).as_bytes()));
         let signature = hmac(secret.expose_secret().as_bytes(), to_sign.as_bytes());
         format!("{ALGORITHM} Credential={key_id},SignedHeaders={names},Signature={signature}")
     }
 
-    fn text(&self, headers: &BTreeMap<String, String>, names: &str) -> String {
+    fn canonical_text(&self, headers: &BTreeMap<String, String>, names: &str) -> String {
         let path = if self.path.is_empty() { "/" } else { self.path };
         let query = canonical_query(self.query);
         let block: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
         format!("{}\n{path}\n{query}\n{block}\n{names}\n{}", self.method, self.body_sha256)
     }
 
-    /// `host`, `content-type` and all that begins with `x-acs-`: lower-case names, sorted, trimmed values,
-    /// repeated ones joined by commas.
+    /// Returns `host`, `content-type` and every header that begins with `x-acs-`: lower-case names, sorted, trimmed
+    /// values, repeated values joined by commas.
     fn signed_headers(&self) -> BTreeMap<String, String> {
         let mut signed = BTreeMap::<String, String>::new();
         for (name, value) in self.headers {
@@ -65,8 +65,8 @@ impl Canonical<'_> {
     }
 }
 
-/// The query string as it is signed, which is how it must be sent: sorted by name, then by value so that
-/// repeated parameters have one order, both sides percent-encoded; an empty value stays `name=`.
+/// Returns the query string as it is signed, which is also how it must be sent. It is sorted by name, then by value, so
+/// that repeated parameters have one order. Both sides are percent-encoded; an empty value stays `name=`.
 pub(super) fn canonical_query(pairs: &[(&str, &str)]) -> String {
     let mut pairs = pairs.to_vec();
     pairs.sort_unstable();
@@ -75,26 +75,26 @@ pub(super) fn canonical_query(pairs: &[(&str, &str)]) -> String {
     parts.join("&")
 }
 
-/// Lower-case hexadecimal SHA-256.
+/// Returns the lower-case hexadecimal SHA-256.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters, unlike the form encoding of URL libraries.
+/// Percent-encodes everything except RFC 3986's unreserved characters, unlike the form encoding of URL libraries.
 fn encode(plain: &str) -> String {
-    let mut written = String::with_capacity(plain.len());
+    let mut encoded = String::with_capacity(plain.len());
     for byte in plain.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            written.push(char::from(byte));
+            encoded.push(char::from(byte));
         } else {
-            written.push_str(&format!("%{byte:02X}"));
+            encoded.push_str(&format!("%{byte:02X}"));
         }
     }
-    written
+    encoded
 }
 
-/// The key is brought to one block here, since the constructor that takes any length answers a `Result` whose
-/// error cannot happen.
+/// Returns the lower-case hexadecimal HMAC-SHA256. Pads the key to one block, since the constructor for keys of any
+/// length returns an error that cannot occur.
 fn hmac(key: &[u8], message: &[u8]) -> String {
     let mut block = [0; BLOCK];
     if key.len() <= BLOCK {
@@ -117,13 +117,13 @@ mod fuzz;
 mod tests {
     use secrecy::SecretString;
 
-    use super::{Canonical, canonical_query, hmac, sha256};
+    use super::{CanonicalRequest, canonical_query, hmac, sha256};
 
     const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
     fn vector_a_the_fixed_example_of_the_v3_page() {
-        let canonical = Canonical {
+        let canonical = CanonicalRequest {
             method: "POST",
             path: "",
             query: &[
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn vector_b_joins_repeated_headers_and_keeps_an_empty_parameter() {
-        let canonical = Canonical {
+        let canonical = CanonicalRequest {
             method: "GET",
             path: "/",
             query: &[("test", "ok"), ("empty", "")],
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_content_type_is_signed() {
-        let canonical = Canonical {
+        let canonical = CanonicalRequest {
             method: "POST",
             path: "/",
             query: &[],

@@ -1,107 +1,111 @@
-//! One flight at a time for one key: who asks while it is in the air waits for it and shares its outcome.
+//! A cached key with at most one fetch at a time. Concurrent callers share the outcome of that fetch.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
-use super::error::Failure;
-use super::identity::AccessKey;
+use super::access_key::AccessKey;
+use super::error::CloudError;
 
-/// After a failed renewal, how long the old key is served before the next try.
-const PAUSE: SignedDuration = SignedDuration::from_secs(60);
+/// Pause between a failed renewal and the next one, while the old key is kept.
+const RENEWAL_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
-/// A key, and from when on it should be renewed.
+/// A key and the time of its renewal.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
-    /// The key.
+pub(super) struct RenewableKey {
+    /// Fetched key.
     pub(super) key: AccessKey,
-    /// Before its end.
+    /// Time from which the key should be renewed, before it expires.
     pub(super) renew_at: Timestamp,
 }
 
-/// What a failed renewal means while the old key still lives.
+/// Outcome of a failed renewal while the old key is still valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IfRenewalFails {
-    /// The old key is as good as a new one until it ends.
+    /// Return the old key, which is as good as a new one until it expires.
     KeepOld,
-    /// What is minted with the old key would end with it, so that nothing is gained: say what is wrong.
-    Report,
+    /// Return the error. A credential that the old key mints expires with that key, so keeping it gains nothing.
+    Fail,
 }
 
-/// The place of one key.
+/// A cache for one key.
 ///
 /// # Guarantees
-/// - At most one fetch is under way.
-/// - Those who came while it was under way get its outcome, be it a key or a failure: twenty askers of a host that
-///   hangs wait for one deadline, not for twenty.
-/// - If the one who fetches is cancelled, the next in line fetches.
+/// - At most one fetch runs at a time.
+/// - Callers that arrive during a fetch share its outcome, key or error. Twenty callers of a host that hangs wait for
+///   one deadline, not for twenty.
+/// - If the fetching caller is cancelled, the next caller in line fetches.
 #[derive(Debug, Default)]
 pub(super) struct SingleFlight {
-    /// How many flights have landed. Read before the wait, it tells whether one landed meanwhile.
-    landed: AtomicU64,
-    state: Mutex<State>,
+    /// Number of completed fetches. A change during a caller's wait means that it shares that fetch's outcome.
+    completed: AtomicU64,
+    state: Mutex<FlightState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    held: Option<Held>,
-    failure: Option<Failure>,
+struct FlightState {
+    cached: Option<RenewableKey>,
+    /// Error of the last fetch, if it failed.
+    error: Option<CloudError>,
 }
 
 impl SingleFlight {
-    /// The key, fetched if there is none or it is due. `fetch` runs only then.
+    /// Returns the key. Runs `fetch` only if no key is cached or its renewal is due.
+    ///
+    /// # Errors
+    /// The error of `fetch`.
     pub(super) async fn get(
         &self,
         now: Timestamp,
         if_renewal_fails: IfRenewalFails,
-        fetch: impl Future<Output = Result<Held, Failure>>,
-    ) -> Result<AccessKey, Failure> {
-        let seen = self.landed.load(Ordering::Acquire);
+        fetch: impl Future<Output = Result<RenewableKey, CloudError>>,
+    ) -> Result<AccessKey, CloudError> {
+        let completed_before = self.completed.load(Ordering::Acquire);
         let mut state = self.state.lock().await;
-        if let Some(held) = state.held.as_ref().filter(|held| now < held.renew_at) {
-            return Ok(held.key.clone());
+        if let Some(cached) = state.cached.as_ref().filter(|cached| now < cached.renew_at) {
+            return Ok(cached.key.clone());
         }
-        if self.landed.load(Ordering::Acquire) != seen
-            && let Some(failure) = &state.failure
+        if self.completed.load(Ordering::Acquire) != completed_before
+            && let Some(error) = &state.error
         {
-            return Err(failure.clone());
+            return Err(error.clone());
         }
         let outcome = fetch.await;
-        self.landed.fetch_add(1, Ordering::Release);
+        self.completed.fetch_add(1, Ordering::Release);
         match outcome {
-            Ok(held) => {
-                let key = held.key.clone();
-                *state = State { held: Some(held), failure: None };
+            Ok(fetched) => {
+                let key = fetched.key.clone();
+                *state = FlightState { cached: Some(fetched), error: None };
                 Ok(key)
             }
-            Err(failure) => {
-                let old = state.held.as_mut().filter(|held| now < held.key.expires_at);
-                if let Some(old) = old
+            Err(error) => {
+                let valid = state.cached.as_mut().filter(|cached| now < cached.key.expires_at);
+                if let Some(old) = valid
                     && if_renewal_fails == IfRenewalFails::KeepOld
                 {
-                    tracing::warn!(reason = %failure.reason, %failure, "serving the old key, since it cannot be renewed");
-                    old.renew_at = now.saturating_add(PAUSE).unwrap_or(now).min(old.key.expires_at);
+                    tracing::warn!(reason = %error.reason, %error, "AccessKey renewal failed, old key kept");
+                    old.renew_at = now.saturating_add(RENEWAL_PAUSE).unwrap_or(now).min(old.key.expires_at);
                     return Ok(old.key.clone());
                 }
-                state.failure = Some(failure.clone());
-                Err(failure)
+                state.error = Some(error.clone());
+                Err(error)
             }
         }
     }
 
-    /// Drops the key, unless another has taken its place already, or is about to.
-    pub(super) fn forget(&self, key: &AccessKey) {
+    /// Drops the key if it is still the cached one and no fetch is running.
+    pub(super) fn invalidate(&self, key: &AccessKey) {
         let Ok(mut state) = self.state.try_lock() else { return };
-        if state.held.as_ref().is_some_and(|held| held.key.id == key.id) {
-            state.held = None;
+        if state.cached.as_ref().is_some_and(|cached| cached.key.id == key.id) {
+            state.cached = None;
         }
     }
 
-    /// Whether nothing that lives is held and nobody is fetching.
+    /// Returns whether no valid key is cached and no fetch is running.
     pub(super) fn is_idle(&self, now: Timestamp) -> bool {
         let Ok(state) = self.state.try_lock() else { return false };
-        state.held.as_ref().is_none_or(|held| held.key.expires_at <= now)
+        state.cached.as_ref().is_none_or(|cached| cached.key.expires_at <= now)
     }
 }
 
@@ -113,70 +117,67 @@ mod tests {
     use futures::future::join_all;
     use k8s_openapi::jiff::Timestamp;
 
-    use super::{Held, IfRenewalFails, SingleFlight};
+    use super::{IfRenewalFails, RenewableKey, SingleFlight};
     use crate::api::condition::Reason;
-    use crate::cloud::error::{Failure, Retry};
-    use crate::cloud::identity::AccessKey;
+    use crate::cloud::access_key::AccessKey;
+    use crate::cloud::error::{CloudError, Retry};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
     }
 
-    fn held(id: &str) -> Held {
+    fn renewable(id: &str) -> RenewableKey {
         let key = AccessKey { id: id.to_owned(), expires_at: at(300), ..AccessKey::sample("W") };
-        Held { key, renew_at: at(200) }
+        RenewableKey { key, renew_at: at(200) }
     }
 
-    fn failure() -> Failure {
-        Failure::new(Reason::Throttled, Retry::Soon, "wait")
+    fn error() -> CloudError {
+        CloudError::new(Reason::Throttled, Retry::Soon, "wait")
     }
 
     async fn id(
         single_flight: &SingleFlight,
         now: i64,
-        policy: IfRenewalFails,
-        outcome: Result<Held, Failure>,
-    ) -> Result<String, Failure> {
-        single_flight.get(at(now), policy, async { outcome }).await.map(|key| key.id)
+        if_renewal_fails: IfRenewalFails,
+        outcome: Result<RenewableKey, CloudError>,
+    ) -> Result<String, CloudError> {
+        single_flight.get(at(now), if_renewal_fails, async { outcome }).await.map(|key| key.id)
     }
 
     #[tokio::test]
-    async fn a_key_is_served_until_it_is_due() {
+    async fn a_key_is_returned_until_its_renewal_is_due() {
         let single_flight = SingleFlight::default();
-        assert_eq!(id(&single_flight, 0, IfRenewalFails::Report, Ok(held("a"))).await.unwrap(), "a");
-        assert_eq!(id(&single_flight, 199, IfRenewalFails::Report, Ok(held("b"))).await.unwrap(), "a");
-        assert_eq!(id(&single_flight, 200, IfRenewalFails::Report, Ok(held("b"))).await.unwrap(), "b");
+        assert_eq!(id(&single_flight, 0, IfRenewalFails::Fail, Ok(renewable("a"))).await.unwrap(), "a");
+        assert_eq!(id(&single_flight, 199, IfRenewalFails::Fail, Ok(renewable("b"))).await.unwrap(), "a");
+        assert_eq!(id(&single_flight, 200, IfRenewalFails::Fail, Ok(renewable("b"))).await.unwrap(), "b");
     }
 
     #[tokio::test]
-    async fn the_old_key_outlives_a_failed_renewal_until_its_end_and_is_not_renewed_at_every_ask() {
+    async fn the_old_key_is_kept_until_it_expires_and_renewal_pauses_after_a_failure() {
         let single_flight = SingleFlight::default();
-        let policy = IfRenewalFails::KeepOld;
-        assert_eq!(id(&single_flight, 0, policy, Ok(held("a"))).await.unwrap(), "a");
-        assert_eq!(id(&single_flight, 210, policy, Err(failure())).await.unwrap(), "a");
-        assert_eq!(id(&single_flight, 269, policy, Ok(held("b"))).await.unwrap(), "a");
-        assert_eq!(id(&single_flight, 270, policy, Err(failure())).await.unwrap(), "a");
-        assert_eq!(id(&single_flight, 300, policy, Err(failure())).await.unwrap_err(), failure());
-        assert_eq!(id(&single_flight, 301, policy, Ok(held("c"))).await.unwrap(), "c");
+        let if_renewal_fails = IfRenewalFails::KeepOld;
+        assert_eq!(id(&single_flight, 0, if_renewal_fails, Ok(renewable("a"))).await.unwrap(), "a");
+        assert_eq!(id(&single_flight, 210, if_renewal_fails, Err(error())).await.unwrap(), "a");
+        assert_eq!(id(&single_flight, 269, if_renewal_fails, Ok(renewable("b"))).await.unwrap(), "a");
+        assert_eq!(id(&single_flight, 270, if_renewal_fails, Err(error())).await.unwrap(), "a");
+        assert_eq!(id(&single_flight, 300, if_renewal_fails, Err(error())).await.unwrap_err(), error());
+        assert_eq!(id(&single_flight, 301, if_renewal_fails, Ok(renewable("c"))).await.unwrap(), "c");
     }
 
     #[tokio::test]
-    async fn a_failed_renewal_is_reported_where_the_old_key_gains_nothing() {
+    async fn a_failed_renewal_is_an_error_if_the_caller_wants_a_fresh_key() {
         let single_flight = SingleFlight::default();
-        assert_eq!(id(&single_flight, 0, IfRenewalFails::Report, Ok(held("a"))).await.unwrap(), "a");
-        assert_eq!(
-            id(&single_flight, 210, IfRenewalFails::Report, Err(failure())).await.unwrap_err(),
-            failure()
-        );
+        assert_eq!(id(&single_flight, 0, IfRenewalFails::Fail, Ok(renewable("a"))).await.unwrap(), "a");
+        assert_eq!(id(&single_flight, 210, IfRenewalFails::Fail, Err(error())).await.unwrap_err(), error());
     }
 
     #[tokio::test]
-    async fn twenty_askers_share_one_flight_whether_it_succeeds_or_fails() {
-        for outcome in [Ok(held("a")), Err(failure())] {
+    async fn twenty_concurrent_callers_share_one_fetch_whether_it_succeeds_or_fails() {
+        for outcome in [Ok(renewable("a")), Err(error())] {
             let (single_flight, fetched) = (Arc::new(SingleFlight::default()), Arc::new(AtomicU32::new(0)));
-            let ask = || async {
+            let get = || async {
                 single_flight
-                    .get(at(0), IfRenewalFails::Report, async {
+                    .get(at(0), IfRenewalFails::Fail, async {
                         fetched.fetch_add(1, Ordering::Relaxed);
                         tokio::task::yield_now().await;
                         outcome.clone()
@@ -184,33 +185,33 @@ mod tests {
                     .await
                     .map(|key| key.id)
             };
-            let answers = join_all((0..20).map(|_| ask())).await;
+            let outcomes = join_all((0..20).map(|_| get())).await;
             assert_eq!(fetched.load(Ordering::Relaxed), 1);
-            let expected = outcome.clone().map(|held| held.key.id);
-            assert!(answers.iter().all(|answer| *answer == expected), "{answers:?}");
-            // Who comes later is not answered from the past.
-            assert_eq!(ask().await, expected);
+            let expected = outcome.clone().map(|renewable| renewable.key.id);
+            assert!(outcomes.iter().all(|outcome| *outcome == expected), "{outcomes:?}");
+            // A later caller does not get an earlier error.
+            assert_eq!(get().await, expected);
             assert_eq!(fetched.load(Ordering::Relaxed), if expected.is_ok() { 1 } else { 2 });
         }
     }
 
     #[tokio::test]
-    async fn a_cancelled_flight_leaves_the_next_asker_free_to_fly() {
+    async fn a_cancelled_fetch_does_not_block_the_next_caller() {
         let single_flight = SingleFlight::default();
-        let hang = single_flight.get(at(0), IfRenewalFails::Report, std::future::pending());
+        let hang = single_flight.get(at(0), IfRenewalFails::Fail, std::future::pending());
         assert!(futures::FutureExt::now_or_never(hang).is_none());
-        assert_eq!(id(&single_flight, 0, IfRenewalFails::Report, Ok(held("a"))).await.unwrap(), "a");
+        assert_eq!(id(&single_flight, 0, IfRenewalFails::Fail, Ok(renewable("a"))).await.unwrap(), "a");
     }
 
     #[tokio::test]
-    async fn only_the_key_that_was_refused_is_forgotten() {
+    async fn only_the_rejected_key_is_dropped() {
         let single_flight = SingleFlight::default();
         assert!(single_flight.is_idle(at(0)));
-        id(&single_flight, 0, IfRenewalFails::Report, Ok(held("b"))).await.unwrap();
-        single_flight.forget(&held("a").key);
+        id(&single_flight, 0, IfRenewalFails::Fail, Ok(renewable("b"))).await.unwrap();
+        single_flight.invalidate(&renewable("a").key);
         assert!(!single_flight.is_idle(at(299)) && single_flight.is_idle(at(300)));
-        assert_eq!(id(&single_flight, 1, IfRenewalFails::Report, Ok(held("c"))).await.unwrap(), "b");
-        single_flight.forget(&held("b").key);
-        assert_eq!(id(&single_flight, 1, IfRenewalFails::Report, Ok(held("c"))).await.unwrap(), "c");
+        assert_eq!(id(&single_flight, 1, IfRenewalFails::Fail, Ok(renewable("c"))).await.unwrap(), "b");
+        single_flight.invalidate(&renewable("b").key);
+        assert_eq!(id(&single_flight, 1, IfRenewalFails::Fail, Ok(renewable("c"))).await.unwrap(), "c");
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP as both clients need it: deadlines, no redirects, bounded bodies, and what went wrong in stable words.
+//! HTTP basics of both clients: timeouts, no redirects, bounded bodies, and stable error texts.
 
 use std::error::Error;
 use std::fmt;
@@ -8,91 +8,91 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{ClientBuilder, Response};
 
-/// How long a host may take.
+/// Timeouts of one request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deadlines {
-    /// To accept the connection, TLS included.
+pub(super) struct Timeouts {
+    /// For the connection, TLS included.
     pub(super) connect: Duration,
-    /// For everything: connection, answer, body.
+    /// For the whole request: connection, reply and body.
     pub(super) total: Duration,
 }
 
-/// A client's beginnings. HTTP/1.1 alone, and no redirect is followed: a signature is good for one host, and
-/// credentials must not travel to another.
-pub(super) fn builder(deadlines: Deadlines) -> ClientBuilder {
+/// Returns a builder for HTTP/1.1 that follows no redirect. A signature is valid for one host only, and a credential
+/// must not be sent to another one.
+pub(super) fn builder(timeouts: Timeouts) -> ClientBuilder {
     reqwest::Client::builder()
         .http1_only()
         .tcp_nodelay(true)
         .redirect(Policy::none())
         .referer(false)
-        .connect_timeout(deadlines.connect)
-        .timeout(deadlines.total)
+        .connect_timeout(timeouts.connect)
+        .timeout(timeouts.total)
 }
 
-/// Why there is no answer. Says the same for the same cause: no address, port or time is in it.
+/// A request without a complete reply. Equal causes have equal texts, without address, port or time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// The name has no address.
+pub enum TransportError {
+    /// The host name does not resolve.
     Unresolved,
-    /// Nobody listens there.
-    Refused,
-    /// TLS failed, most often since the certificate's issuer is not trusted.
-    Untrusted,
-    /// A deadline passed.
-    Silent,
-    /// The connection could not be made, or broke before the answer's head was there.
-    Broken,
-    /// The URL or a header is not one.
-    Unsendable,
-    /// The body broke off.
+    /// The host refuses the connection.
+    ConnectionRefused,
+    /// TLS failed, usually because the certificate's issuer is not trusted.
+    UntrustedCertificate,
+    /// A timeout passed.
+    TimedOut,
+    /// The connection failed, or broke before the reply's headers arrived.
+    ConnectionFailed,
+    /// The URL or a header is not valid.
+    InvalidRequest,
+    /// The connection broke within the body.
     Truncated,
-    /// The body is larger than any real one.
+    /// The body exceeds the limit.
     TooLarge,
 }
 
-impl Trouble {
-    /// The trouble behind an error of the HTTP library.
+impl TransportError {
+    /// Classifies an error of the HTTP library.
     pub(super) fn of(error: &reqwest::Error) -> Self {
         if error.is_builder() {
-            Self::Unsendable
+            Self::InvalidRequest
         } else if error.is_timeout() {
-            Self::Silent
+            Self::TimedOut
         } else if error.is_dns() {
             Self::Unresolved
         } else if causes(error).any(|cause| cause.is::<rustls::Error>()) {
-            Self::Untrusted
-        } else if causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(refused) {
-            Self::Refused
+            Self::UntrustedCertificate
+        } else if causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(is_refused) {
+            Self::ConnectionRefused
         } else if error.is_body() || error.is_decode() {
             Self::Truncated
         } else {
-            Self::Broken
+            Self::ConnectionFailed
         }
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for TransportError {
     /// Continues a sentence that begins with the host's name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unresolved => "has no address in DNS",
-            Self::Refused => "refuses the connection",
-            Self::Untrusted => "shows a certificate that is not trusted, or speaks no TLS",
-            Self::Silent => "does not answer in time",
-            Self::Broken => "cannot be connected to, or breaks the connection",
-            Self::Unsendable => "makes no valid request",
-            Self::Truncated => "breaks its answer off",
-            Self::TooLarge => "sends an answer larger than any real one",
+            Self::Unresolved => "does not resolve in DNS",
+            Self::ConnectionRefused => "refuses the connection",
+            Self::UntrustedCertificate => "presents a certificate that is not trusted, or does not speak TLS",
+            Self::TimedOut => "does not answer in time",
+            Self::ConnectionFailed => "cannot be connected to, or drops the connection",
+            Self::InvalidRequest => "cannot be called with a valid request",
+            Self::Truncated => "sends a truncated reply",
+            Self::TooLarge => "sends a reply that exceeds the size limit",
         })
     }
 }
 
-fn refused(error: &io::Error) -> bool {
+fn is_refused(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionRefused
 }
 
-/// The error and what caused it. An `io::Error` that wraps another error does not name it as its source, so that
-/// one is looked into as well.
+/// Returns the error and its causes. An `io::Error` does not report an error that it wraps as its source, so wrapped
+/// errors are unpacked here.
 fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error as &'a (dyn Error + 'static)), |error| {
         let error: &'a (dyn Error + 'static) = *error;
@@ -101,12 +101,12 @@ fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error 
     })
 }
 
-/// The whole body, read in chunks so that no more than `limit` bytes are ever held.
-pub(super) async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, Trouble> {
+/// Reads the whole body in chunks, and never holds more than `limit` bytes.
+pub(super) async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, TransportError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Trouble::of(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| TransportError::of(&error))? {
         if body.len() + chunk.len() > limit {
-            return Err(Trouble::TooLarge);
+            return Err(TransportError::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }

@@ -1,51 +1,51 @@
-//! Whether registries accept what was minted, and what follows from it.
+//! Policy for a new credential that a registry rejects.
 
 use futures::future::join_all;
 
-use super::error::{Failure, Retry};
-use super::registry_check::{RegistryChecker, Verdict};
+use super::error::{CloudError, Retry};
+use super::registry_check::{CheckResult, RegistryChecker};
 use crate::api::condition::Reason;
 use crate::model::Credential;
 
-/// Domains that are asked at most, all at once. One answer decides.
-const MOST: usize = 6;
+/// Maximum number of domains that are checked, all at once. One acceptance decides.
+const MAX_CHECKED: usize = 6;
 
-/// What a registry's rejection of a new credential means.
+/// Policy for a new credential that a registry rejects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verify {
-    /// No registry is asked.
+    /// Registries are not checked.
     #[default]
     Off,
-    /// It is told, and the credential is used all the same.
+    /// The status reports the rejection, and the credential is used.
     Warn,
     /// The credential is not used; the last good one stays.
     Enforce,
 }
 
-/// Shows a new credential to the registries behind `domains`, and says in its remark if they reject it.
+/// Checks a new credential at the registries behind `domains`. Notes a rejection in its remark.
 ///
 /// # Errors
-/// `CredentialRejected`, where rejection is enforced. A registry that cannot be reached from here rejects nothing.
+/// `CredentialRejected`, if rejection is enforced. A registry that cannot be reached from here rejects nothing.
 pub(super) async fn verify(
-    prover: &RegistryChecker,
+    checker: &RegistryChecker,
     policy: Verify,
     domains: &[String],
     credential: &mut Credential,
-) -> Result<(), Failure> {
+) -> Result<(), CloudError> {
     if policy == Verify::Off {
         return Ok(());
     }
-    let asked = domains.iter().filter(|domain| !domain.contains('*')).take(MOST);
-    let verdicts =
-        join_all(asked.map(async |domain| (domain, prover.prove(domain, credential, None).await))).await;
-    for (domain, verdict) in &verdicts {
-        if let Verdict::Unknown(why) = verdict {
-            tracing::debug!(%domain, %why, "a registry does not say whether it accepts the credential");
+    let checked = domains.iter().filter(|domain| !domain.contains('*')).take(MAX_CHECKED);
+    let results =
+        join_all(checked.map(async |domain| (domain, checker.check(domain, credential, None).await))).await;
+    for (domain, result) in &results {
+        if let CheckResult::Unknown(cause) = result {
+            tracing::debug!(%domain, %cause, "registry check inconclusive");
         }
     }
-    let is =
-        |wanted: Verdict| verdicts.iter().find(|(_, verdict)| *verdict == wanted).map(|(domain, _)| *domain);
-    let Some(domain) = is(Verdict::Rejected).filter(|_| is(Verdict::Accepted).is_none()) else {
+    let first =
+        |wanted: CheckResult| results.iter().find(|(_, result)| *result == wanted).map(|(domain, _)| *domain);
+    let Some(domain) = first(CheckResult::Rejected).filter(|_| first(CheckResult::Accepted).is_none()) else {
         return Ok(());
     };
     if policy == Verify::Enforce {
@@ -54,7 +54,7 @@ pub(super) async fn verify(
              this instance, and that this identity may pull from it",
             credential.origin.identity
         );
-        return Err(Failure::new(Reason::CredentialRejected, Retry::Soon, message));
+        return Err(CloudError::new(Reason::CredentialRejected, Retry::Soon, message));
     }
     credential.origin.remark = Some(format!("{domain} does not accept it").into());
     Ok(())

@@ -1,4 +1,4 @@
-//! Executes changes. Decides nothing.
+//! Executes changes, without deciding any.
 
 use std::sync::Arc;
 
@@ -16,18 +16,18 @@ use crate::api::names;
 use crate::plan::Change;
 use crate::plan::secret::{SecretContent, Template};
 
-/// What became of a change.
+/// Outcome of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It stands, and the index knows.
+    /// It is written, and the index has the result.
     Done,
-    /// Something else stood there; the index holds what was read since.
+    /// The object had changed; the index has its present state.
     Stale,
     /// It failed.
     Failed(CallError),
 }
 
-/// Writes changes with preconditions, and feeds what the API server answers back into the index.
+/// Writes changes with preconditions, and puts the API server's answers into the index.
 #[derive(Clone)]
 pub struct Applier {
     client: Client,
@@ -36,7 +36,7 @@ pub struct Applier {
 }
 
 impl Applier {
-    /// An applier over a connection.
+    /// Creates an applier over a connection.
     pub fn new(client: Client, index: Arc<Index>, template: Arc<Template>) -> Self {
         Self { client, index, template }
     }
@@ -44,8 +44,8 @@ impl Applier {
     /// Executes one change in a namespace.
     ///
     /// # Guarantees
-    /// Every write carries a precondition: what somebody else wrote since is never overwritten. A Secret is made
-    /// by server-side apply without force, which fails where one stands that others made.
+    /// Every write carries a precondition, so another writer's later change is never overwritten. A Secret is created
+    /// by server-side apply without force, which fails if another writer created one of that name.
     pub async fn apply(&self, namespace: &str, change: &Change) -> Outcome {
         let result = match change {
             Change::CreateSecret { content } => self.create_secret(namespace, content).await,
@@ -75,12 +75,11 @@ impl Applier {
         }
     }
 
-    /// Who wrote an object of a change last.
+    /// Returns the last writer of a change's object, other than this controller.
     pub async fn last_writer(&self, namespace: &str, service_account: Option<&str>) -> LastWrite {
-        let object = (&*self.template.name, service_account);
-        let written = last_writer(&self.client, namespace, object).await;
+        let written = last_writer(&self.client, namespace, &self.template.name, service_account).await;
         written.unwrap_or_else(|error| LastWrite {
-            by: format!("somebody (it cannot be read who: {error})"),
+            by: format!("another writer (unknown: {error})"),
             created_at: None,
         })
     }
@@ -118,24 +117,24 @@ impl Applier {
         Ok(())
     }
 
-    /// The merge patch that brings a Secret to its content.
+    /// Returns the merge patch that updates a Secret to its content.
     fn update(&self, content: &SecretContent, resource_version: &str, extra_keys: &[Box<str>]) -> Value {
         let mut annotations = self.annotations(content);
         annotations.insert(names::ANNOTATION_RETAINED.to_owned(), Value::Null);
-        let mut patch = self.cleaned(annotations, resource_version, extra_keys);
+        let mut patch = self.cleanup(annotations, resource_version, extra_keys);
         patch["data"][names::SECRET_KEY] = json!(content.data.expose_secret());
         patch
     }
 
-    /// The merge patch that leaves a Secret behind.
+    /// Returns the merge patch that leaves a Secret behind.
     fn retain(&self, resource_version: &str, extra_keys: &[Box<str>]) -> Value {
         let mark = [(names::ANNOTATION_RETAINED.to_owned(), json!("true"))];
-        self.cleaned(mark.into_iter().collect(), resource_version, extra_keys)
+        self.cleanup(mark.into_iter().collect(), resource_version, extra_keys)
     }
 
-    /// A merge patch that takes away what could delete or block the Secret. What others put there goes along with every
-    /// write: the admission policy refuses any beside it.
-    fn cleaned(
+    /// Returns a merge patch that removes all that could delete or block the Secret. Each write must remove it: the
+    /// admission policy denies a Secret that still has it.
+    fn cleanup(
         &self,
         annotations: Map<String, Value>,
         resource_version: &str,
@@ -187,7 +186,7 @@ impl Applier {
         Ok(())
     }
 
-    /// A refused precondition costs one read, so that the next plan knows what stands there now.
+    /// Reads the object once after a failed precondition, so that the next plan knows its present state.
     async fn read_again(&self, namespace: &str, change: &Change) -> Outcome {
         let result = match change {
             Change::SetPullSecrets { service_account, resource_version, .. } => {
@@ -214,10 +213,10 @@ impl Applier {
         }
     }
 
-    async fn read_secret(&self, namespace: &str, known: &str) -> Result<(), CallError> {
+    async fn read_secret(&self, namespace: &str, last_version: &str) -> Result<(), CallError> {
         match call(self.secrets(namespace).get_opt(&self.template.name)).await? {
             Some(secret) => self.index.put_secret(namespace, secret.view(&self.template)),
-            None => self.index.remove_secret(namespace, known),
+            None => self.index.remove_secret(namespace, last_version),
         };
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! The webhook's own certificates, in one Secret of the controller's own namespace. Every replica reads it; the
-//! leader alone writes it.
+//! The webhook's own certificates, in one Secret of the controller's own namespace. Every replica reads it; only the
+//! leader writes it.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,84 +16,84 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::certified_key::parse_certified_key;
 use super::error::{CallError, call};
-use super::named_secret::Data;
+use super::named_secret::SecretData;
 use super::owned;
 use crate::api::names;
 use crate::plan::certificates::{Authority, Certificates, Leaf, Lives, Step, end};
-use crate::server::tls;
 
 /// Key of the Secret's data.
 pub const KEY: &str = "certificates.json";
 
-/// Clocks of API servers may be this much behind ours.
+/// Certificates become valid this much earlier, for API servers whose clock is slow.
 const BACKDATED: Duration = Duration::from_secs(300);
 
 /// A certificate and its key in PEM. Its `Debug` shows no key.
 #[derive(Clone)]
-struct Pair {
+struct CertificateAndKey {
     certificate: String,
     key: SecretString,
 }
 
-/// What is kept.
+/// The certificates with their private keys, as the Secret stores them.
 #[derive(Clone, Default)]
-pub struct Kept {
-    authorities: Vec<(Authority, Pair)>,
-    leaf: Option<(Leaf, Pair)>,
+pub struct StoredCertificates {
+    authorities: Vec<(Authority, CertificateAndKey)>,
+    leaf: Option<(Leaf, CertificateAndKey)>,
 }
 
-impl fmt::Debug for Kept {
+impl fmt::Debug for StoredCertificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.standing(), f)
+        fmt::Debug::fmt(&self.without_keys(), f)
     }
 }
 
-/// Why the Secret's content cannot be used, in words.
+/// Reason why the content of the Secret cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Secret {name}: its key {KEY} {0}; delete the Secret, and the controller makes it anew", name = names::WEBHOOK_NAME)]
-pub struct Broken(String);
+#[error("Secret {name}: the key {KEY} {0}; delete the Secret, and the controller creates it again", name = names::WEBHOOK_NAME)]
+pub struct InvalidCertificateSecret(String);
 
-/// No certificate could be made.
+/// Failure to generate a certificate.
 #[derive(Debug, thiserror::Error)]
-#[error("no certificate could be made: {0}")]
-pub struct NotMade(#[from] rcgen::Error);
+#[error("the certificate cannot be generated: {0}")]
+pub struct GenerationError(#[from] rcgen::Error);
 
-impl Kept {
-    /// What stands, for the plan.
-    pub fn standing(&self) -> Certificates {
+impl StoredCertificates {
+    /// Returns the certificates without their keys, for the plan.
+    pub fn without_keys(&self) -> Certificates {
         Certificates {
             authorities: self.authorities.iter().map(|(authority, _)| authority.clone()).collect(),
             leaf: self.leaf.as_ref().map(|(leaf, _)| leaf.clone()),
         }
     }
 
-    /// The authorities to believe, in PEM, oldest first.
+    /// Returns the certificates of the authorities to trust, in PEM, oldest first.
     pub fn bundle(&self) -> Vec<u8> {
         self.authorities.iter().flat_map(|(_, pair)| pair.certificate.bytes()).collect()
     }
 
-    /// The newest authority's id and certificate.
+    /// Returns the id and the certificate of the newest authority.
     pub fn newest(&self) -> Option<(u64, &str)> {
         self.authorities.last().map(|(authority, pair)| (authority.id, pair.certificate.as_str()))
     }
 
-    /// What is served: certificate and key.
+    /// Returns the certificate and the key that are served.
     pub fn served(&self) -> Option<(&str, &SecretString)> {
         self.leaf.as_ref().map(|(_, pair)| (pair.certificate.as_str(), &pair.key))
     }
 
-    /// Does what the plan says.
+    /// Executes a step of the plan.
     ///
     /// # Errors
-    /// [`NotMade`].
-    pub fn take(
+    /// [`GenerationError`].
+    pub fn execute(
         &mut self,
         step: Step,
         names: &[String],
         lives: &Lives,
         now: Timestamp,
-    ) -> Result<(), NotMade> {
+    ) -> Result<(), GenerationError> {
         match step {
             Step::Keep(_) => {}
             Step::Found => {
@@ -102,7 +102,8 @@ impl Kept {
                 let authority = Authority { id, since: now, until, needed_until: now };
                 let key = KeyPair::generate()?;
                 let certificate = authority_params(&authority).self_signed(&key)?.pem();
-                self.authorities.push((authority, Pair { certificate, key: key.serialize_pem().into() }));
+                self.authorities
+                    .push((authority, CertificateAndKey { certificate, key: key.serialize_pem().into() }));
             }
             Step::Sign(id) => {
                 let found = self.authorities.iter_mut().find(|(authority, _)| authority.id == id);
@@ -120,7 +121,7 @@ impl Kept {
                 let certificate = params.signed_by(&key, &issuer)?.pem();
                 authority.needed_until = authority.needed_until.max(until);
                 let leaf = Leaf { authority: id, since: now, until, names: names.to_vec() };
-                self.leaf = Some((leaf, Pair { certificate, key: key.serialize_pem().into() }));
+                self.leaf = Some((leaf, CertificateAndKey { certificate, key: key.serialize_pem().into() }));
             }
             Step::Forget(id) => self.authorities.retain(|(authority, _)| authority.id != id),
         }
@@ -128,7 +129,7 @@ impl Kept {
     }
 }
 
-/// All that tells one authority from another; its key signs by what these say.
+/// Returns all parameters of an authority. They must be the same each time that its key signs.
 fn authority_params(authority: &Authority) -> CertificateParams {
     let mut params = CertificateParams::default();
     let name = format!("{} authority {}", names::WEBHOOK_NAME, authority.id);
@@ -149,14 +150,14 @@ fn valid(params: &mut CertificateParams, since: Timestamp, until: Timestamp) {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Stored {
-    authorities: Vec<StoredAuthority>,
-    leaf: Option<StoredLeaf>,
+struct CertificatesRecord {
+    authorities: Vec<AuthorityRecord>,
+    leaf: Option<LeafRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct StoredAuthority {
+struct AuthorityRecord {
     id: u64,
     since: Timestamp,
     until: Timestamp,
@@ -167,7 +168,7 @@ struct StoredAuthority {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct StoredLeaf {
+struct LeafRecord {
     authority: u64,
     since: Timestamp,
     until: Timestamp,
@@ -176,37 +177,43 @@ struct StoredLeaf {
     key: String,
 }
 
-/// Reads what a Secret keeps, and tries whether it can be served.
+/// Reads the content of the Secret, and checks that it can be served.
 ///
 /// # Errors
-/// [`Broken`]. Its words hold nothing of the content.
-pub fn read(data: &Data) -> Result<Kept, Broken> {
-    let text = data.get(KEY).ok_or_else(|| Broken("is missing, empty or no text".to_owned()))?;
-    let stored: Stored = serde_json::from_str(text.expose_secret()).map_err(|error| {
-        // serde's own words would quote what it found.
-        Broken(format!("cannot be read at line {} column {}", error.line(), error.column()))
+/// [`InvalidCertificateSecret`], without anything of the content.
+pub fn read(data: &SecretData) -> Result<StoredCertificates, InvalidCertificateSecret> {
+    let text =
+        data.get(KEY).ok_or_else(|| InvalidCertificateSecret("is missing, empty or not UTF-8".to_owned()))?;
+    let stored: CertificatesRecord = serde_json::from_str(text.expose_secret()).map_err(|error| {
+        // serde's own message would quote the content.
+        InvalidCertificateSecret(format!("cannot be read at line {} column {}", error.line(), error.column()))
     })?;
     let leaf = stored.leaf.map(|s| {
         let leaf = Leaf { authority: s.authority, since: s.since, until: s.until, names: s.names };
-        (leaf, Pair { certificate: s.certificate, key: s.key.into() })
+        (leaf, CertificateAndKey { certificate: s.certificate, key: s.key.into() })
     });
     let authorities = stored.authorities.into_iter().map(|s| {
         let authority = Authority { id: s.id, since: s.since, until: s.until, needed_until: s.needed_until };
-        (authority, Pair { certificate: s.certificate, key: s.key.into() })
+        (authority, CertificateAndKey { certificate: s.certificate, key: s.key.into() })
     });
-    let kept = Kept { authorities: authorities.collect(), leaf };
-    let pairs = kept.authorities.iter().map(|(_, pair)| pair).chain(kept.leaf.iter().map(|(_, pair)| pair));
+    let certificates = StoredCertificates { authorities: authorities.collect(), leaf };
+    let pairs = certificates
+        .authorities
+        .iter()
+        .map(|(_, pair)| pair)
+        .chain(certificates.leaf.iter().map(|(_, pair)| pair));
     for pair in pairs {
-        tls::certified(pair.certificate.as_bytes(), &pair.key).map_err(|why| Broken(why.to_string()))?;
+        parse_certified_key(pair.certificate.as_bytes(), &pair.key)
+            .map_err(|why| InvalidCertificateSecret(why.to_string()))?;
     }
-    if kept.leaf.is_none() || kept.authorities.is_empty() {
-        return Err(Broken("has no certificate to serve".to_owned()));
+    if certificates.leaf.is_none() || certificates.authorities.is_empty() {
+        return Err(InvalidCertificateSecret("has no certificate to serve".to_owned()));
     }
-    Ok(kept)
+    Ok(certificates)
 }
 
-fn render(kept: &Kept) -> Vec<u8> {
-    let authorities = kept.authorities.iter().map(|(authority, pair)| StoredAuthority {
+fn render(certificates: &StoredCertificates) -> Vec<u8> {
+    let authorities = certificates.authorities.iter().map(|(authority, pair)| AuthorityRecord {
         id: authority.id,
         since: authority.since,
         until: authority.until,
@@ -214,7 +221,7 @@ fn render(kept: &Kept) -> Vec<u8> {
         certificate: pair.certificate.clone(),
         key: pair.key.expose_secret().to_owned(),
     });
-    let leaf = kept.leaf.as_ref().map(|(leaf, pair)| StoredLeaf {
+    let leaf = certificates.leaf.as_ref().map(|(leaf, pair)| LeafRecord {
         authority: leaf.authority,
         since: leaf.since,
         until: leaf.until,
@@ -222,21 +229,21 @@ fn render(kept: &Kept) -> Vec<u8> {
         certificate: pair.certificate.clone(),
         key: pair.key.expose_secret().to_owned(),
     });
-    let stored = Stored { authorities: authorities.collect(), leaf };
+    let stored = CertificatesRecord { authorities: authorities.collect(), leaf };
     // Strings and times always serialize.
     serde_json::to_vec(&stored).unwrap_or_default()
 }
 
-/// What was read.
+/// The Secret as read.
 #[derive(Debug)]
-pub struct Loaded {
-    /// The precondition of the next write; `None` where no Secret stands.
+pub struct LoadedCertificates {
+    /// Precondition of the next write; `None` if the Secret does not exist.
     pub resource_version: Option<String>,
-    /// Its content; nothing where no Secret stands.
-    pub kept: Option<Result<Kept, Broken>>,
+    /// Content; `None` if the Secret does not exist.
+    pub certificates: Option<Result<StoredCertificates, InvalidCertificateSecret>>,
 }
 
-/// The Secret.
+/// Reads and writes the Secret.
 #[derive(Clone)]
 pub struct CertificateStore {
     secrets: Api<Secret>,
@@ -244,26 +251,30 @@ pub struct CertificateStore {
 }
 
 impl CertificateStore {
-    /// The Secret in a namespace.
+    /// Creates a store for a namespace.
     pub fn new(client: Client, namespace: &str) -> Self {
         Self { secrets: Api::namespaced(client, namespace), namespace: namespace.into() }
     }
 
-    /// Reads it.
+    /// Reads the Secret.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn load(&self) -> Result<Loaded, CallError> {
+    pub async fn load(&self) -> Result<LoadedCertificates, CallError> {
         let secret = call(self.secrets.get_opt(names::WEBHOOK_NAME)).await?;
         let resource_version = secret.as_ref().and_then(ResourceExt::resource_version);
-        Ok(Loaded { resource_version, kept: secret.map(|secret| read(&secret.into())) })
+        Ok(LoadedCertificates { resource_version, certificates: secret.map(|secret| read(&secret.into())) })
     }
 
-    /// Writes it, if it is still the one that was read.
+    /// Writes the Secret, unless it changed since it was read.
     ///
     /// # Errors
-    /// [`CallError`]; `Conflict` where it is another by now.
-    pub async fn save(&self, kept: &Kept, resource_version: Option<&str>) -> Result<(), CallError> {
+    /// [`CallError`]; `Conflict` if it changed.
+    pub async fn save(
+        &self,
+        certificates: &StoredCertificates,
+        resource_version: Option<&str>,
+    ) -> Result<(), CallError> {
         let object = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -273,7 +284,7 @@ impl CertificateStore {
                 "labels": { names::LABEL_MANAGED_BY: names::MANAGER },
             },
             "type": "Opaque",
-            "data": { KEY: ByteString(render(kept)) },
+            "data": { KEY: ByteString(render(certificates)) },
         });
         owned::put(&self.secrets, names::WEBHOOK_NAME, resource_version, object).await.map(drop)
     }
@@ -285,49 +296,49 @@ mod tests {
     use k8s_openapi::api::core::v1::Secret;
     use secrecy::ExposeSecret;
 
-    use super::{KEY, Kept, read, render};
+    use super::{KEY, StoredCertificates, read, render};
+    use crate::cluster::certified_key::parse_certified_key;
     use crate::plan::certificates::{Lives, Step};
     use crate::plan::fixture::at;
-    use crate::server::tls::certified;
 
-    fn secret(bytes: Vec<u8>) -> super::Data {
+    fn secret(bytes: Vec<u8>) -> super::SecretData {
         Secret { data: Some([(KEY.to_owned(), ByteString(bytes))].into()), ..Secret::default() }.into()
     }
 
-    fn kept() -> Kept {
+    fn stored() -> StoredCertificates {
         let (names, lives) = (["hook.own.svc".to_owned()], Lives::default());
-        let mut kept = Kept::default();
+        let mut certificates = StoredCertificates::default();
         for step in [Step::Found, Step::Sign(1), Step::Found] {
-            kept.take(step, &names, &lives, at(0)).unwrap();
+            certificates.execute(step, &names, &lives, at(0)).unwrap();
         }
-        kept
+        certificates
     }
 
     #[test]
-    fn what_was_made_comes_back_and_can_be_served() {
-        let kept = kept();
-        let back = read(&secret(render(&kept))).unwrap();
-        assert_eq!(back.standing(), kept.standing());
-        assert_eq!(back.bundle(), kept.bundle());
+    fn generated_certificates_are_restored_and_can_be_served() {
+        let certificates = stored();
+        let back = read(&secret(render(&certificates))).unwrap();
+        assert_eq!(back.without_keys(), certificates.without_keys());
+        assert_eq!(back.bundle(), certificates.bundle());
         assert_eq!(String::from_utf8(back.bundle()).unwrap().matches("BEGIN CERTIFICATE").count(), 2);
         let (certificate, key) = back.served().unwrap();
-        assert!(certified(certificate.as_bytes(), key).is_ok());
+        assert!(parse_certified_key(certificate.as_bytes(), key).is_ok());
         assert_eq!(back.newest().map(|(id, _)| id), Some(2));
     }
 
     #[test]
-    fn what_cannot_be_served_is_told_without_its_content() {
-        let kept = kept();
-        let stored = String::from_utf8(render(&kept)).unwrap();
-        let key = kept.served().unwrap().1.expose_secret().to_owned();
+    fn an_unusable_secret_is_reported_without_its_content() {
+        let certificates = stored();
+        let json = String::from_utf8(render(&certificates)).unwrap();
+        let key = certificates.served().unwrap().1.expose_secret().to_owned();
         let escaped = key.replace('\n', "\\n");
-        let other = kept.authorities[0].1.key.expose_secret().replace('\n', "\\n");
+        let other = certificates.authorities[0].1.key.expose_secret().replace('\n', "\\n");
         for broken in [
             String::new(),
             "{".to_owned(),
-            stored.replace(&escaped, &other),
-            stored.replace(&escaped, "secret words"),
-            stored.replace("\"authority\":1", "\"authority\":\"secret words\""),
+            json.replace(&escaped, &other),
+            json.replace(&escaped, "secret words"),
+            json.replace("\"authority\":1", "\"authority\":\"secret words\""),
             "{\"authorities\":[],\"leaf\":null}".to_owned(),
         ] {
             let error = read(&secret(broken.into_bytes())).unwrap_err().to_string();
@@ -337,6 +348,6 @@ mod tests {
             );
             assert!(!error.contains("secret words") && !error.contains("PRIVATE KEY-----\n"), "{error}");
         }
-        assert!(!format!("{kept:?}").contains("PRIVATE"));
+        assert!(!format!("{certificates:?}").contains("PRIVATE"));
     }
 }

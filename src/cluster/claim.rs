@@ -1,4 +1,4 @@
-//! The right to write, as the lease gives it: every write asks for it at the moment in which it is sent.
+//! The right to write, which comes with the lease. Each write checks it when it is sent.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,56 +11,56 @@ use http::{Method, Request};
 use tokio::sync::Notify;
 use tower::{BoxError, Layer, Service};
 
-/// Why a write was not sent, or was given up.
+/// Reason why a write was not sent, or was abandoned.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("this replica does not hold the lease, so it writes nothing")]
-pub struct NotHeld;
+pub struct LeaseNotHeld;
 
-/// Whether this process may write now. Clones are one claim.
+/// The right of this process to write. Clones share one claim.
 ///
 /// # Guarantees
-/// - No write is sent while there is no claim, and none goes on after its end: a connection that comes up late, or a
-///   process that was stopped meanwhile, sends nothing.
-/// - Once closed, writes that are under way end and new ones wait for ever: the process is about to end.
+/// - No write is sent without a claim, and none continues after its end. So a late connection or a process that was
+///   suspended sends nothing.
+/// - Once closed, writes in flight finish and new ones never start: the process is about to exit.
 #[derive(Clone, Debug, Default)]
-pub struct Claim(Arc<Shared>);
+pub struct Claim(Arc<ClaimInner>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
+struct ClaimInner {
+    state: Mutex<ClaimState>,
     idle: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ClaimState {
     end: Option<Instant>,
     closed: bool,
-    under_way: usize,
+    in_flight: usize,
 }
 
 impl Claim {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ClaimState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says until when writing is allowed; `None`: not at all.
+    /// Sets until when writing is allowed; `None` forbids it.
     pub fn set(&self, end: Option<Instant>) {
         self.state().end = end;
     }
 
-    /// Until when writing is allowed, if it is now.
+    /// Returns until when writing is allowed, if it is allowed now.
     fn end(&self) -> Option<Instant> {
         self.state().end.filter(|end| Instant::now() < *end)
     }
 
-    /// Takes no new writes, and waits until those under way have ended.
+    /// Starts no new writes, and waits until those in flight have finished.
     pub async fn close(&self) {
         loop {
             let idle = self.0.idle.notified();
             {
                 let mut state = self.state();
                 state.closed = true;
-                if state.under_way == 0 {
+                if state.in_flight == 0 {
                     return;
                 }
             }
@@ -68,15 +68,15 @@ impl Claim {
         }
     }
 
-    /// Begins a write. Returns until when it may go on, or `None` if it must not begin any more.
-    fn begin(&self) -> Result<Option<(Instant, UnderWay<'_>)>, NotHeld> {
+    /// Starts a write. Returns until when it may continue, or `None` if the claim is closed.
+    fn begin(&self) -> Result<Option<(Instant, InFlightWrite<'_>)>, LeaseNotHeld> {
         let mut state = self.state();
-        let end = state.end.filter(|end| Instant::now() < *end).ok_or(NotHeld)?;
+        let end = state.end.filter(|end| Instant::now() < *end).ok_or(LeaseNotHeld)?;
         if state.closed {
             return Ok(None);
         }
-        state.under_way += 1;
-        Ok(Some((end, UnderWay(self))))
+        state.in_flight += 1;
+        Ok(Some((end, InFlightWrite(self))))
     }
 
     /// Awaits the answer to a write for as long as writing is allowed.
@@ -85,11 +85,11 @@ impl Claim {
         tokio::pin!(answer);
         loop {
             tokio::select! {
-                // The clock goes first: a process that was stopped for long shall not send what it had in hand.
+                // The clock has priority: a process that was suspended must not send a pending write.
                 biased;
                 () = tokio::time::sleep_until(end.into()) => match self.end() {
                     Some(later) => end = later,
-                    None => return Err(NotHeld.into()),
+                    None => return Err(LeaseNotHeld.into()),
                 },
                 answer = &mut answer => return answer,
             }
@@ -97,36 +97,36 @@ impl Claim {
     }
 }
 
-/// A write that is under way, until this is dropped.
-struct UnderWay<'a>(&'a Claim);
+/// A write in flight, until this is dropped.
+struct InFlightWrite<'a>(&'a Claim);
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlightWrite<'_> {
     fn drop(&mut self) {
-        self.0.state().under_way -= 1;
+        self.0.state().in_flight -= 1;
         self.0.0.idle.notify_waiters();
     }
 }
 
-/// Lets a client write only under a claim.
+/// Adds a claim to a client.
 #[derive(Clone, Debug)]
 pub struct ClaimLayer(pub Claim);
 
 impl<S> Layer<S> for ClaimLayer {
-    type Service = Claimed<S>;
+    type Service = ClaimService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Claimed { inner, claim: self.0.clone() }
+        ClaimService { inner, claim: self.0.clone() }
     }
 }
 
 /// A client that writes only under a claim.
 #[derive(Clone, Debug)]
-pub struct Claimed<S> {
+pub struct ClaimService<S> {
     inner: S,
     claim: Claim,
 }
 
-impl<S, B> Service<Request<B>> for Claimed<S>
+impl<S, B> Service<Request<B>> for ClaimService<S>
 where
     S: Service<Request<B>, Future: Send + 'static, Response: Send + 'static, Error: Into<BoxError>>,
 {
@@ -140,7 +140,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let writes = writes(request.method(), request.uri().path(), request.uri().query());
-        // A client sends nothing before its answer is first waited for.
+        // A client sends nothing before its answer is first polled.
         let answer = self.inner.call(request).map(|answer| answer.map_err(Into::into));
         match writes {
             true => self.claim.clone().allow(answer).boxed(),
@@ -149,8 +149,8 @@ where
     }
 }
 
-/// Whether a request changes anything. Questions are asked by POST too: what the own rights are, and what the policies
-/// would say. A standby asks them.
+/// Returns whether a request changes anything. Reviews of this controller's own rights and dry runs do not, and a
+/// standby sends them too.
 fn writes(method: &Method, path: &str, query: Option<&str>) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
     let reviews = path.contains("/apis/authorization.k8s.io/") && path.contains("/selfsubject");
@@ -166,14 +166,14 @@ mod tests {
     use http::{Method, Request};
     use tower::{BoxError, Layer, Service, service_fn};
 
-    use super::{Claim, ClaimLayer, NotHeld, writes};
+    use super::{Claim, ClaimLayer, LeaseNotHeld, writes};
 
     fn ends_in(seconds: u64) -> Option<Instant> {
         Some(tokio::time::Instant::now().into_std() + Duration::from_secs(seconds))
     }
 
     #[test]
-    fn what_asks_is_told_from_what_writes() {
+    fn reads_are_distinguished_from_writes() {
         for (method, path, query, expected) in [
             (Method::GET, "/api/v1/secrets", None, false),
             (Method::PATCH, "/api/v1/namespaces/a/secrets/s", Some("fieldManager=m&force=true"), true),
@@ -202,7 +202,7 @@ mod tests {
         match ClaimLayer(claim.clone()).layer(inner).call(request).await {
             Ok(()) => true,
             Err(error) => {
-                assert!(error.is::<NotHeld>(), "{error}");
+                assert!(error.is::<LeaseNotHeld>(), "{error}");
                 false
             }
         }
@@ -220,13 +220,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_write_that_waits_for_a_connection_is_given_up_when_the_claim_ends() {
+    async fn a_write_that_waits_for_a_connection_is_abandoned_when_the_claim_ends() {
         let claim = Claim::default();
         let end = ends_in(0).map(|now| now + Duration::from_millis(50));
         claim.set(end);
         assert!(!send(&claim, Method::PATCH, std::future::pending()).await);
         assert!(Instant::now() >= end.unwrap());
-        // One that was renewed meanwhile goes on.
+        // A write continues if the claim was renewed meanwhile.
         claim.set(ends_in(0).map(|now| now + Duration::from_millis(50)));
         let slow = tokio::time::sleep(Duration::from_millis(150));
         let (sent, ()) = tokio::join!(send(&claim, Method::PATCH, slow), async { claim.set(ends_in(60)) });
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_claim_ends_what_is_under_way_and_begins_nothing() {
+    async fn a_closed_claim_finishes_writes_in_flight_and_starts_none() {
         let claim = Claim::default();
         claim.set(ends_in(60));
         let (release, released) = tokio::sync::oneshot::channel::<()>();

@@ -15,21 +15,21 @@ use tower::{BoxError, ServiceBuilder};
 
 use super::claim::{Claim, ClaimLayer};
 
-/// From the beginning of a connection to the end of its TLS handshake.
+/// Longest time from the beginning of a connection to the end of its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Why no client could be built.
+/// Reason why a client cannot be built.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The kubeconfig or the mounted ServiceAccount says something that cannot be used.
-    #[error("the configuration of the API server's client cannot be used")]
+pub enum ClientError {
+    /// The kubeconfig or the mounted ServiceAccount is invalid.
+    #[error("the client configuration of the API server is invalid")]
     Config(#[source] Box<kube::Error>),
-    /// `tls-server-name` is no host name.
-    #[error("tls-server-name {0:?} is no host name")]
+    /// `tls-server-name` is not a valid host name.
+    #[error("tls-server-name {0:?} is not a valid host name")]
     ServerName(String),
 }
 
-/// Has every request say which replica sent it, for the API server's audit log.
+/// Adds a User-Agent that names the replica, for the API server's audit log.
 pub fn set_user_agent(config: &mut Config, replica: &str) {
     let agent = format!(concat!("acr-credential-controller/", env!("CARGO_PKG_VERSION"), " ({})"), replica);
     if let Ok(agent) = HeaderValue::try_from(agent) {
@@ -37,34 +37,33 @@ pub fn set_user_agent(config: &mut Config, replica: &str) {
     }
 }
 
-/// A client with one connection of its own.
+/// Creates a client with its own connection.
 ///
-/// kube's default stack speaks HTTP/1.1 with Nagle's algorithm on, and sends a refused request again up to 15
-/// times on its own. This one speaks HTTP/2 where the server does, sends at once, notices a dead peer by ping,
-/// and repeats nothing: whoever calls decides that, with a deadline. It uses no proxy: the one that `HTTPS_PROXY`
-/// names is for the cloud, while the API server is at hand.
+/// kube's default stack speaks HTTP/1.1 with Nagle's algorithm on, and repeats a refused request up to 15 times. This
+/// one speaks HTTP/2 if the server does, sends at once, and detects a dead peer by ping. It repeats nothing: the
+/// caller decides that, with a deadline. It uses no proxy, because `HTTPS_PROXY` is meant for the cloud.
 ///
 /// # Errors
-/// [`Error`], with the part that cannot be used.
-pub fn connect(config: &Config) -> Result<Client, Error> {
+/// [`ClientError`].
+pub fn connect(config: &Config) -> Result<Client, ClientError> {
     build(config, None)
 }
 
-/// As [`connect`], for a client that writes only under a claim.
+/// Creates a client as [`connect`] does, which writes only under a claim.
 ///
 /// # Errors
-/// [`Error`], with the part that cannot be used.
-pub fn connect_under(config: &Config, claim: &Claim) -> Result<Client, Error> {
+/// [`ClientError`].
+pub fn connect_under(config: &Config, claim: &Claim) -> Result<Client, ClientError> {
     build(config, Some(ClaimLayer(claim.clone())))
 }
 
-fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, Error> {
-    let boxed = |e: kube::Error| Error::Config(Box::new(e));
+fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, ClientError> {
+    let boxed = |e: kube::Error| ClientError::Config(Box::new(e));
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(Duration::from_secs(5)));
-    // A dead peer is noticed within a minute, also where HTTP/2 is not spoken, and no ping tells.
+    // TCP keepalive detects a dead peer within a minute on HTTP/1.1, which has no ping.
     tcp.set_keepalive(Some(Duration::from_secs(30)));
     tcp.set_keepalive_interval(Some(Duration::from_secs(10)));
     tcp.set_keepalive_retries(Some(3));
@@ -73,13 +72,13 @@ fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, Error> {
         .https_or_http();
     let tls = match &config.tls_server_name {
         Some(name) => {
-            let parsed = name.clone().try_into().map_err(|_| Error::ServerName(name.clone()))?;
+            let parsed = name.clone().try_into().map_err(|_| ClientError::ServerName(name.clone()))?;
             tls.with_server_name_resolver(FixedServerNameResolver::new(parsed))
         }
         None => tls,
     };
     let connector = tls.enable_http1().enable_http2().wrap_connector(tcp);
-    // Behind a balancer there may be nobody to answer the handshake, and a watch has no deadline of its own.
+    // The peer behind a load balancer may never answer the handshake, and a watch has no deadline of its own.
     let connector = MapFuture::new(connector, |connection| {
         Box::pin(async move {
             let late = |_| BoxError::from("the connection and its TLS handshake took too long");
@@ -97,7 +96,7 @@ fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, Error> {
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer().map_err(boxed)?)
         .layer(config.extra_headers_layer().map_err(boxed)?)
-        // Innermost: whatever stands before it may take its time.
+        // Innermost, because the layers before it may take their time.
         .option_layer(claim)
         .map_err(BoxError::from)
         .service(http);
@@ -113,10 +112,9 @@ mod tests {
 
     use super::{HANDSHAKE, connect};
 
-    /// As an API server that hangs, behind a balancer that does not. The clock leaps to the next deadline whenever all
-    /// wait.
+    /// The API server hangs, and the load balancer before it does not. Paused time advances to the next deadline.
     #[tokio::test(start_paused = true)]
-    async fn a_handshake_that_nobody_answers_ends() {
+    async fn an_unanswered_handshake_ends() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut config = Config::new(format!("https://{address}").parse().unwrap());

@@ -1,39 +1,39 @@
-//! What the API server's refusals mean.
+//! Classes of the API server's refusals.
 
 use std::future::Future;
 use std::time::Duration;
 
 use kube::core::Status;
 
-use super::claim::NotHeld;
+use super::claim::LeaseNotHeld;
 
-/// No call takes longer: a silent API server would hang it for ever.
+/// Longest time of a call. Without it, a silent API server would hang the call.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Why a call failed.
+/// Reason why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError {
-    /// The object changed, or stands already: read and decide again.
+    /// The object changed, or exists already: read and decide again.
     Conflict,
-    /// The object, or its namespace, is not there.
+    /// The object or its namespace does not exist.
     NotFound,
-    /// The namespace is going away.
+    /// The namespace is being deleted.
     Terminating,
-    /// A quota has no room, in the API server's words.
+    /// A quota is exceeded. Holds the API server's message.
     Quota(String),
-    /// RBAC or an admission policy refuses, in the API server's words.
+    /// RBAC or an admission policy denies it. Holds the API server's message.
     Forbidden(String),
-    /// The API server will never take this, in its words.
+    /// The request is invalid and fails each time. Holds the API server's message.
     Invalid(String),
-    /// It may work later, and not before this time if one was given.
+    /// It may succeed later, and not before this time if one is given.
     Later(String, Option<Duration>),
 }
 
 impl std::fmt::Display for CallError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Conflict => f.write_str("the object changed meanwhile"),
-            Self::NotFound => f.write_str("the object is not there"),
+            Self::Conflict => f.write_str("the object changed since it was read"),
+            Self::NotFound => f.write_str("the object does not exist"),
             Self::Terminating => f.write_str("the namespace is being deleted"),
             Self::Quota(m) | Self::Forbidden(m) | Self::Invalid(m) | Self::Later(m, _) => f.write_str(m),
         }
@@ -43,7 +43,7 @@ impl std::fmt::Display for CallError {
 /// Awaits a call to the API server, at most [`DEADLINE`].
 ///
 /// # Errors
-/// [`CallError`], with the server's words.
+/// [`CallError`].
 pub async fn call<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match tokio::time::timeout(DEADLINE, request).await {
         Ok(result) => result.map_err(|error| classify(&error)),
@@ -54,7 +54,7 @@ pub async fn call<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T
     }
 }
 
-/// Sorts an error by what can be done about it.
+/// Classifies an error by its remedy.
 pub fn classify(error: &kube::Error) -> CallError {
     match error {
         kube::Error::Api(status) => classify_status(status),
@@ -78,7 +78,7 @@ fn classify_status(status: &Status) -> CallError {
     }
 }
 
-/// An error's own words and its causes', each once. kube's `Display` repeats its source, in its `Debug` form.
+/// Returns an error's message and its causes', each once. kube's `Display` repeats its source in `Debug` form.
 pub fn describe(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return format!("the API server answered {} {}: {}", status.code, status.reason, status.message);
@@ -87,7 +87,7 @@ pub fn describe(error: &kube::Error) -> String {
     while let Some(source) = deepest.source() {
         deepest = source;
     }
-    if deepest.is::<NotHeld>() {
+    if deepest.is::<LeaseNotHeld>() {
         return deepest.to_string();
     }
     format!("the API server cannot be reached: {deepest}")
@@ -95,7 +95,7 @@ pub fn describe(error: &kube::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{CallError, NotHeld, classify};
+    use super::{CallError, LeaseNotHeld, classify};
     use kube::core::Status;
     use serde_json::json;
 
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_kinds_of_403_are_told_apart() {
+    fn the_three_kinds_of_403_are_distinguished() {
         let terminating = json!({"code": 403, "reason": "Forbidden", "message": "m", "details": {"causes": [{"reason": "NamespaceTerminating"}]}});
         assert_eq!(of(terminating), CallError::Terminating);
         let quota = json!({"code": 403, "reason": "Forbidden", "message": "secrets \"x\" is forbidden: exceeded quota: q"});
@@ -115,21 +115,21 @@ mod tests {
     }
 
     #[test]
-    fn a_write_without_the_lease_is_said_to_be_one() {
-        let error = classify(&kube::Error::Service(NotHeld.into()));
-        let words = "this replica does not hold the lease, so it writes nothing";
-        assert_eq!(error, CallError::Later(words.to_owned(), None));
+    fn a_write_without_the_lease_says_so() {
+        let error = classify(&kube::Error::Service(LeaseNotHeld.into()));
+        let message = "this replica does not hold the lease, so it writes nothing";
+        assert_eq!(error, CallError::Later(message.to_owned(), None));
     }
 
     #[test]
-    fn a_wait_that_the_server_asks_for_is_kept() {
+    fn the_wait_that_the_server_asks_for_is_respected() {
         let busy = json!({"code": 429, "reason": "TooManyRequests", "message": "m", "details": {"retryAfterSeconds": 7}});
         assert!(matches!(of(busy), CallError::Later(_, Some(wait)) if wait.as_secs() == 7));
         assert!(matches!(of(json!({"code": 500, "message": "m"})), CallError::Later(_, None)));
     }
 
     #[test]
-    fn what_moved_or_is_gone_is_read_again() {
+    fn a_changed_or_missing_object_is_read_again() {
         assert_eq!(of(json!({"code": 409, "reason": "Conflict", "message": "m"})), CallError::Conflict);
         assert_eq!(of(json!({"code": 404, "reason": "NotFound", "message": "m"})), CallError::NotFound);
         assert!(matches!(

@@ -8,7 +8,7 @@ use tracing::debug;
 use super::error::call;
 use crate::api::names;
 
-/// The API server takes no longer note.
+/// Characters of the longest note that the API server accepts.
 const NOTE: usize = 1000;
 
 /// Publishes Events in the controller's name.
@@ -16,16 +16,16 @@ const NOTE: usize = 1000;
 pub struct Events(Recorder);
 
 impl Events {
-    /// Over a connection.
+    /// Creates a publisher over a connection.
     pub fn new(client: Client) -> Self {
         Self(Recorder::new(client, Reporter { controller: names::MANAGER.to_owned(), instance: None }))
     }
 
-    /// Publishes an Event, its note cut to what is taken. One that cannot be published is no reason to stop.
+    /// Publishes an Event, its note truncated to [`NOTE`]. A failure is logged only.
     pub async fn publish(&self, about: &ObjectReference, mut event: Event) {
         event.note = event.note.map(|note| note.chars().take(NOTE).collect());
         if let Err(error) = call(self.0.publish(&event, about)).await {
-            debug!(%error, reason = event.reason, "event not published");
+            debug!(%error, reason = event.reason, "Event not published");
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::plan::rollup::Failure;
+use crate::plan::failure::Failure;
 use crate::plan::secret::Fingerprint;
 use crate::plan::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
 

@@ -1,5 +1,4 @@
-//! The Secrets in the controller's own namespace into which the ConfigMap's AccessKey pairs are moved, and what becomes
-//! of all that it made there.
+//! The Secrets in the controller's own namespace that hold the AccessKey pairs of the ConfigMap.
 
 use std::collections::BTreeSet;
 
@@ -14,26 +13,26 @@ use super::owned::is_labelled;
 use crate::api::names;
 use crate::model::legacy::{KeyPair, MAX_KEY_PAIRS, key_secret_name};
 
-/// Writes them. RBAC and our admission policy name each one.
+/// Writes these Secrets. RBAC and the admission policy name each one.
 pub struct KeySecrets {
     secrets: Api<Secret>,
     namespace: Box<str>,
 }
 
 impl KeySecrets {
-    /// The Secrets of a namespace.
+    /// Creates a writer for a namespace.
     pub fn new(client: Client, namespace: &str) -> Self {
         Self { secrets: Api::namespaced(client, namespace), namespace: namespace.into() }
     }
 
-    /// Makes every pair stand. What stands already is not written.
+    /// Creates or updates the Secret of each pair. A Secret that is up to date is not written.
     ///
     /// # Errors
     /// [`CallError`] of the first that cannot be written.
     pub async fn put(&self, pairs: &[KeyPair]) -> Result<(), CallError> {
         for pair in pairs {
-            let standing = call(self.secrets.get_opt(&pair.secret_name)).await?;
-            if standing.is_some_and(|secret| holds(&secret, pair)) {
+            let existing = call(self.secrets.get_opt(&pair.secret_name)).await?;
+            if existing.is_some_and(|secret| holds(&secret, pair)) {
                 continue;
             }
             let object = json!({
@@ -56,7 +55,7 @@ impl KeySecrets {
         Ok(())
     }
 
-    /// Deletes those that we made and nobody wants: a key pair must not outlive the ConfigMap that it stood in.
+    /// Deletes those that are not wanted: a key pair must not outlive the ConfigMap that it was copied from.
     ///
     /// # Errors
     /// [`CallError`] of the first that cannot be deleted.
@@ -66,7 +65,7 @@ impl KeySecrets {
         self.delete(&unwanted).await
     }
 
-    /// All that the controller made in its own namespace: the key pairs and the token cache.
+    /// Returns all Secrets that the controller created in its own namespace: the key pairs and the token cache.
     ///
     /// # Errors
     /// [`CallError`] of the first that cannot be read.
@@ -75,17 +74,17 @@ impl KeySecrets {
         self.made((0..MAX_KEY_PAIRS).map(key_secret_name).chain(cache)).await
     }
 
-    /// Those of these names that stand and were made by the controller.
+    /// Returns the Secrets of these names that the controller created.
     async fn made(&self, named: impl Iterator<Item = String>) -> Result<Vec<Secret>, CallError> {
         let mut made = Vec::new();
         for name in named {
-            let standing = call(self.secrets.get_opt(&name)).await?;
-            made.extend(standing.filter(is_labelled));
+            let existing = call(self.secrets.get_opt(&name)).await?;
+            made.extend(existing.filter(is_labelled));
         }
         Ok(made)
     }
 
-    /// Deletes these, unless others stand in their place by now.
+    /// Deletes these Secrets, unless others of their names replaced them.
     ///
     /// # Errors
     /// [`CallError`] of the first that cannot be deleted.

@@ -1,4 +1,4 @@
-//! Who wrote an object last, as far as the API server recorded it.
+//! The last writer of an object, as the API server recorded it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
@@ -8,24 +8,25 @@ use super::error::{CallError, call};
 use super::objects::{WatchedSecret, WatchedServiceAccount};
 use crate::api::names;
 
-/// An object's last writer.
+/// The last write of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastWrite {
-    /// The field manager of the last write that was not ours and its time, as a phrase. `unknown` where none is recorded,
-    /// as on most ServiceAccounts.
+    /// Field manager and time of the last write by another writer, as a phrase. It says `unknown` if none is
+    /// recorded, as on most ServiceAccounts.
     pub by: String,
     /// When the object was created.
     pub created_at: Option<Timestamp>,
 }
 
-/// Who wrote an object last but us.
+/// Returns the last write by another writer, to the ServiceAccount if one is named, or to the Secret.
 ///
 /// # Errors
 /// [`CallError`].
 pub async fn last_writer(
     client: &Client,
     namespace: &str,
-    (secret, service_account): (&str, Option<&str>),
+    secret: &str,
+    service_account: Option<&str>,
 ) -> Result<LastWrite, CallError> {
     let metadata = match service_account {
         Some(name) => {
@@ -40,7 +41,7 @@ pub async fn last_writer(
     Ok(LastWrite { by: writer(&metadata), created_at: metadata.creation_timestamp.map(|time| time.0) })
 }
 
-/// Who but us wrote an object last, as a phrase.
+/// Returns the last writer other than this controller, as a phrase.
 pub fn writer(metadata: &ObjectMeta) -> String {
     let fields = metadata.managed_fields.iter().flatten();
     let others = fields.filter(|entry| entry.manager.as_deref().is_some_and(|m| m != names::MANAGER));
@@ -50,7 +51,7 @@ pub fn writer(metadata: &ObjectMeta) -> String {
             let at = entry.time.as_ref().map(|time| format!(" at {:.0}", time.0)).unwrap_or_default();
             format!("the field manager {manager}{at}")
         }
-        None => "a writer that the API server did not record (unknown)".to_owned(),
+        None => "an unknown writer, which the API server did not record".to_owned(),
     }
 }
 
@@ -62,7 +63,7 @@ mod tests {
     use super::writer;
 
     #[test]
-    fn the_last_writer_but_us_is_named() {
+    fn the_last_writer_other_than_this_controller_is_named() {
         let metadata = |fields: serde_json::Value| -> ObjectMeta {
             serde_json::from_value(json!({ "managedFields": fields })).unwrap()
         };

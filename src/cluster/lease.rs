@@ -1,4 +1,4 @@
-//! Keeps the Lease: reads, takes, renews and releases it, as [`crate::plan::lease`] decides.
+//! Reads, acquires, renews and releases the Lease, as [`crate::plan::lease`] decides.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -21,86 +21,87 @@ use super::watch::Sink;
 use crate::api::names;
 use crate::plan::lease::{Draft, Election, Holder, LeaseLost, LeaseTimings, Record, Step};
 
-/// How long the lease that is given back lasts, in the words of other clients: nobody need wait for it.
+/// Duration of a released lease, so that other clients do not wait for its end.
 const RELEASED_SECONDS: i32 = 1;
 
-/// Where the Lease is and who asks for it.
+/// Configuration of a replica's part in the election.
 pub struct LeaseConfig {
-    /// How to reach the API server. A call that is not answered leaves its connection behind.
+    /// Connection to the API server. After an unanswered call, a new connection replaces it.
     pub config: kube::Config,
     /// The controller's namespace.
     pub namespace: Box<str>,
-    /// This replica's name, no other's.
+    /// Unique name of this replica.
     pub name: Box<str>,
-    /// How long things take.
+    /// Durations of the election.
     pub timings: LeaseTimings,
-    /// Reads the wall clock, for the times that people read in the Lease.
+    /// Reads the wall clock, for the times that users read in the Lease.
     pub clock: fn() -> Timestamp,
 }
 
-/// Keeps the Lease for one replica.
+/// Holds the Lease for one replica.
 pub struct LeaseHolder {
     config: LeaseConfig,
     leases: Api<Lease>,
     election: Election,
     claim: Claim,
-    hints: watch::Receiver<Hint>,
-    told_of: Option<Box<str>>,
+    observed: watch::Receiver<ObservedLease>,
+    logged_holder: Option<Box<str>>,
 }
 
-/// Told of what one side of the lease comes to.
+/// Callbacks of [`LeaseHolder::keep`].
 pub struct Callbacks<L, A> {
-    /// The lease could be looked at.
-    pub looked: L,
-    /// It is ours, for now.
+    /// Called after each read of the Lease.
+    pub read: L,
+    /// Called when the Lease is acquired.
     pub acquired: A,
 }
 
-/// What the watch showed last; `None`: nothing yet.
-type Hint = Option<Option<Record>>;
+/// Last state that the watch observed; `None` before the first.
+type ObservedLease = Option<Option<Record>>;
 
 impl LeaseHolder {
-    /// Nothing is read yet. `claim` is the one that all writes ask.
+    /// Creates a holder that has not read the Lease yet. `claim` is the one that all writes check.
     ///
     /// # Errors
-    /// What of the configuration cannot be used.
+    /// The configuration of the client is invalid.
     pub fn new(
         config: LeaseConfig,
         election: Election,
         claim: Claim,
-        watched: &Watched,
-    ) -> Result<Self, client::Error> {
+        watched: &LeaseWatch,
+    ) -> Result<Self, client::ClientError> {
         let leases = Api::namespaced(client::connect(&config.config)?, &config.namespace);
-        Ok(Self { config, leases, election, claim, hints: watched.0.subscribe(), told_of: None })
+        Ok(Self { config, leases, election, claim, observed: watched.0.subscribe(), logged_holder: None })
     }
 
-    /// Works until the lease, once held, is lost. It is looked at from the start, and taken once `ready` has come.
+    /// Runs until the lease, once held, is lost. It reads the Lease from the start, and becomes a candidate after
+    /// `ready`.
     pub async fn keep(
         &mut self,
         ready: impl Future<Output = ()>,
         callbacks: Callbacks<impl Fn(), impl Fn()>,
     ) -> LeaseLost {
         tokio::pin!(ready);
-        let (mut stands, mut held) = (false, false);
+        let (mut is_candidate, mut held) = (false, false);
         loop {
             match self.election.next(Instant::now()) {
                 Step::Sleep(until) => tokio::select! {
                     () = self.sleep(until) => {}
-                    () = &mut ready, if !stands => {
-                        stands = true;
+                    () = &mut ready, if !is_candidate => {
+                        is_candidate = true;
                         self.election.become_candidate();
                     }
                 },
                 Step::Read => {
                     if self.read().await {
-                        (callbacks.looked)();
+                        (callbacks.read)();
                     }
                 }
                 Step::Make => self.make().await,
                 Step::Write(draft) => self.write(&draft).await,
                 Step::Lost(loss) => {
                     self.claim.set(None);
-                    error!(%loss, "lost the lease: nothing is written any more");
+                    error!(%loss, "lease lost");
                     return loss;
                 }
             }
@@ -108,17 +109,17 @@ impl LeaseHolder {
             self.claim.set(end);
             if end.is_some() && !held {
                 held = true;
-                info!(replica = %self.config.name, "acquired the lease");
+                info!(replica = %self.config.name, "lease acquired");
                 (callbacks.acquired)();
             }
-            self.say_who();
+            self.log_holder();
         }
     }
 
-    /// Gives the lease back, where it is ours, so that another takes it at once.
+    /// Releases the lease if this replica holds it, so that another acquires it at once.
     pub async fn release(&mut self) {
         self.claim.set(None);
-        // A renewal may have been under way when the work ended: then the version is another one.
+        // A renewal in flight may have changed the version when the work ended.
         for _ in 0..2 {
             let Some(record) = self.election.ours().cloned() else { return };
             let now = (self.config.clock)();
@@ -128,12 +129,12 @@ impl LeaseHolder {
             });
             match self.ask(self.patch(&Patch::Merge(patch))).await {
                 Ok(_) => {
-                    info!(lease = names::LEASE_NAME, "released the lease");
+                    info!(lease = names::LEASE_NAME, "lease released");
                     return;
                 }
                 Err(CallError::Conflict) => drop(self.read().await),
                 Err(error) => {
-                    warn!(%error, "the lease was not released: another replica waits until it has run out");
+                    warn!(%error, "lease not released: another replica waits until it expires");
                     return;
                 }
             }
@@ -149,16 +150,16 @@ impl LeaseHolder {
         };
         tokio::select! {
             () = rest => {}
-            Ok(()) = self.hints.changed() => {
-                let hint = self.hints.borrow_and_update().clone();
-                if let Some(record) = hint {
+            Ok(()) = self.observed.changed() => {
+                let lease = self.observed.borrow_and_update().clone();
+                if let Some(record) = lease {
                     self.election.hint(record, Instant::now());
                 }
             }
         }
     }
 
-    /// Returns whether the lease could be looked at.
+    /// Reads the Lease. Returns whether that succeeded.
     async fn read(&mut self) -> bool {
         let sent = Instant::now();
         match self.ask(self.leases.get_opt(names::LEASE_NAME)).await {
@@ -181,7 +182,7 @@ impl LeaseHolder {
         });
         let sent = Instant::now();
         match self.ask(self.patch(&Patch::Apply(object))).await {
-            // Whatever stands there now, another's claim included, is what a read would have brought.
+            // The answer is the Lease as a read would have returned it, also if another replica claimed it.
             Ok(lease) => self.election.read(Some(record(&lease)), sent, Instant::now()),
             Err(error) => self.fail(error),
         }
@@ -210,10 +211,10 @@ impl LeaseHolder {
 
     fn fail(&mut self, error: CallError) {
         if let CallError::Forbidden(_) = error {
-            warn!(%error, "the lease may not be used: apply the RBAC of this version");
+            warn!(%error, "lease forbidden: apply the RBAC of this version");
         } else {
-            warn!(%error, lease = names::LEASE_NAME, "a call for the lease failed");
-            // What does not answer may be the connection alone, and another API server may be at the end of a new one.
+            warn!(%error, lease = names::LEASE_NAME, "lease request failed");
+            // The connection alone may be dead, and a new one may reach another API server.
             if let Ok(client) = client::connect(&self.config.config) {
                 self.leases = Api::namespaced(client, &self.config.namespace);
             }
@@ -229,11 +230,11 @@ impl LeaseHolder {
         self.leases.patch(names::LEASE_NAME, &params, patch).await
     }
 
-    /// One call, for as long as it may take and never beyond the claim. Nothing is sent twice.
+    /// Sends one request, with a deadline and never beyond the claim. It is not repeated.
     async fn ask<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
         let deadline = self.config.timings.deadline();
         let left = self.election.claim_end().map(|end| end.saturating_duration_since(Instant::now()));
-        // To give the lease back there is time even after the claim.
+        // Releasing the lease may take time after the claim's end.
         let limit = left.filter(|left| !left.is_zero()).map_or(deadline, |left| left.min(deadline));
         match tokio::time::timeout(limit, request).await {
             Ok(answer) => answer.map_err(|error| classify(&error)),
@@ -244,38 +245,38 @@ impl LeaseHolder {
         }
     }
 
-    fn say_who(&mut self) {
+    fn log_holder(&mut self) {
         let other = self.election.other();
-        if other != self.told_of.as_deref() {
+        if other != self.logged_holder.as_deref() {
             if let Some(holder) = other {
-                info!(%holder, "standing by: another replica holds the lease");
+                info!(%holder, "lease held by another replica");
             }
-            self.told_of = other.map(Into::into);
+            self.logged_holder = other.map(Into::into);
         }
     }
 }
 
-/// What a watch on the Lease shows, for those who keep it. The watch itself belongs to the caller.
+/// The last state of the Lease that a watch observed. The caller runs the watch.
 #[derive(Debug)]
-pub struct Watched(watch::Sender<Hint>);
+pub struct LeaseWatch(watch::Sender<ObservedLease>);
 
-impl Default for Watched {
+impl Default for LeaseWatch {
     fn default() -> Self {
         Self(watch::Sender::new(None))
     }
 }
 
-impl Watched {
-    /// Watches for ever, by name.
+impl LeaseWatch {
+    /// Watches the Lease by its name.
     pub fn watch(&self, client: Client, namespace: &str) -> impl Future<Output = ()> + Send + 'static {
         let fields = super::watch::config().fields(&format!("metadata.name={}", names::LEASE_NAME));
-        super::watch::watch(Api::<Lease>::namespaced(client, namespace), fields, Hints(self.0.clone()))
+        super::watch::watch(Api::<Lease>::namespaced(client, namespace), fields, LeaseSink(self.0.clone()))
     }
 }
 
-struct Hints(watch::Sender<Hint>);
+struct LeaseSink(watch::Sender<ObservedLease>);
 
-impl Sink<Lease> for Hints {
+impl Sink<Lease> for LeaseSink {
     fn put(&mut self, lease: Lease) {
         self.0.send_replace(Some(Some(record(&lease))));
     }
@@ -284,13 +285,13 @@ impl Sink<Lease> for Hints {
         self.0.send_replace(Some(None));
     }
 
-    /// Who keeps the lease does without: it goes by the calls of its own.
+    /// Logged for debugging only: the election relies on its own reads.
     fn interrupted(&mut self, kind: &str, error: &kube::runtime::watcher::Error) {
         debug!(kind, %error, "watch interrupted");
     }
 
-    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
-        if seen.is_empty() {
+    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+        if names.is_empty() {
             self.0.send_replace(Some(None));
         }
     }

@@ -1,4 +1,4 @@
-//! One Secret by its name, as it is now. RBAC grants such Secrets one by one, so each has a watch of its own.
+//! One Secret by its name, in its present state. RBAC grants such Secrets one by one, so each has its own watch.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -14,28 +14,28 @@ use tokio::task::JoinHandle;
 use super::error::{CallError, DEADLINE};
 use super::watch::{Sink, refused};
 
-/// What is known of the Secret.
+/// Observed state of the Secret.
 #[derive(Clone, Debug)]
-pub enum Seen {
-    /// It stands.
-    Present(Arc<Data>),
+pub enum SecretState {
+    /// It exists.
+    Present(Arc<SecretData>),
     /// It does not exist.
     Absent,
     /// It cannot be read.
     Refused(CallError),
 }
 
-/// The values of a Secret. None shows in `Debug`.
-pub struct Data(BTreeMap<String, SecretString>);
+/// The values of a Secret. `Debug` shows none of them.
+pub struct SecretData(BTreeMap<String, SecretString>);
 
-impl Data {
-    /// A value, trimmed; `None` where it is absent, empty or no text.
+impl SecretData {
+    /// Returns a value, trimmed; `None` if it is absent, empty or not UTF-8.
     pub fn get(&self, key: &str) -> Option<&SecretString> {
         self.0.get(key)
     }
 }
 
-impl From<Secret> for Data {
+impl From<Secret> for SecretData {
     fn from(secret: Secret) -> Self {
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).ok()?;
@@ -47,41 +47,42 @@ impl From<Secret> for Data {
     }
 }
 
-impl fmt::Debug for Data {
+impl fmt::Debug for SecretData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-/// A watch on one Secret. It ends when this is dropped.
+/// A watch on one Secret. Dropping it ends the watch.
 #[derive(Debug)]
 pub struct NamedSecret {
-    seen: watch::Receiver<Option<Seen>>,
+    state: watch::Receiver<Option<SecretState>>,
     task: JoinHandle<()>,
 }
 
 impl NamedSecret {
-    /// Begins to watch. `changed` is called after each change that was seen, the first look included.
+    /// Starts the watch. `changed` is called after each observed change, including the first observation.
     pub fn watch(
         client: Client,
-        (namespace, name): (&str, &str),
-        changed: impl Fn(&Seen) + Send + 'static,
+        namespace: &str,
+        name: &str,
+        changed: impl Fn(&SecretState) + Send + 'static,
     ) -> Self {
-        let (sender, seen) = watch::channel(None);
+        let (sender, state) = watch::channel(None);
         let api: Api<Secret> = Api::namespaced(client, namespace);
         let config = super::watch::config().fields(&format!("metadata.name={name}"));
-        let sink = Told { changed, sender, known: false };
-        Self { seen, task: tokio::spawn(super::watch::watch(api, config, sink)) }
+        let sink = NamedSecretSink { changed, sender, observed: false };
+        Self { state, task: tokio::spawn(super::watch::watch(api, config, sink)) }
     }
 
-    /// What is known, once something is.
-    pub async fn now(&self) -> Seen {
-        let mut seen = self.seen.clone();
-        let known = tokio::time::timeout(DEADLINE, seen.wait_for(Option::is_some)).await;
+    /// Waits for the first observation, and returns the present state.
+    pub async fn now(&self) -> SecretState {
+        let mut state = self.state.clone();
+        let observed = tokio::time::timeout(DEADLINE, state.wait_for(Option::is_some)).await;
         let late = || CallError::Later("the API server does not answer in time".to_owned(), None);
-        match known {
-            Ok(Ok(known)) => known.clone().unwrap_or_else(|| Seen::Refused(late())),
-            _ => Seen::Refused(late()),
+        match observed {
+            Ok(Ok(state)) => state.clone().unwrap_or_else(|| SecretState::Refused(late())),
+            _ => SecretState::Refused(late()),
         }
     }
 }
@@ -92,46 +93,46 @@ impl Drop for NamedSecret {
     }
 }
 
-/// Passes on what the watch brings.
-struct Told<F> {
+/// Publishes what the watch observes.
+struct NamedSecretSink<F> {
     changed: F,
-    sender: watch::Sender<Option<Seen>>,
-    /// Whether the Secret could be looked at, and nothing has forbidden that since.
-    known: bool,
+    sender: watch::Sender<Option<SecretState>>,
+    /// Whether the Secret was observed since it was last forbidden.
+    observed: bool,
 }
 
-impl<F: Fn(&Seen)> Told<F> {
-    fn tell(&self, now: Seen) {
-        (self.changed)(&now);
-        self.sender.send_replace(Some(now));
+impl<F: Fn(&SecretState)> NamedSecretSink<F> {
+    fn publish(&self, state: SecretState) {
+        (self.changed)(&state);
+        self.sender.send_replace(Some(state));
     }
 }
 
-impl<F: Fn(&Seen)> Sink<Secret> for Told<F> {
+impl<F: Fn(&SecretState)> Sink<Secret> for NamedSecretSink<F> {
     fn put(&mut self, secret: Secret) {
-        self.known = true;
-        self.tell(Seen::Present(Arc::new(secret.into())));
+        self.observed = true;
+        self.publish(SecretState::Present(Arc::new(secret.into())));
     }
 
     fn remove(&mut self, _: Secret) {
-        self.tell(Seen::Absent);
+        self.publish(SecretState::Absent);
     }
 
-    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
-        self.known = true;
-        if seen.is_empty() {
-            self.tell(Seen::Absent);
+    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+        self.observed = true;
+        if names.is_empty() {
+            self.publish(SecretState::Absent);
         }
     }
 
-    /// A watch that breaks says nothing of what it showed; one that is not granted does.
+    /// Publishes a refusal of access only: an interrupted watch does not invalidate the last observation.
     fn interrupted(&mut self, _: &str, error: &watcher::Error) {
         let error = refused(error);
-        self.known &= !matches!(error, CallError::Forbidden(_));
-        // What is asked again and again in vain is told once: it is news to nobody.
-        let told = matches!(&*self.sender.borrow(), Some(Seen::Refused(told)) if *told == error);
-        if !self.known && !told {
-            self.tell(Seen::Refused(error));
+        self.observed &= !matches!(error, CallError::Forbidden(_));
+        // The retries of a refused list must not wake the readers again and again.
+        let repeated = matches!(&*self.sender.borrow(), Some(SecretState::Refused(last)) if *last == error);
+        if !self.observed && !repeated {
+            self.publish(SecretState::Refused(error));
         }
     }
 }
@@ -147,14 +148,18 @@ mod tests {
     use serde_json::json;
     use tokio::sync::watch;
 
-    use super::{Data, Seen, Sink, Told};
+    use super::{NamedSecretSink, SecretData, SecretState, Sink};
 
-    /// A list that is forbidden is tried for ever; whoever waits after a failure must not be woken by that.
+    /// A forbidden list is retried without end; the retries must not wake a caller that waits after a failure.
     #[test]
-    fn a_refusal_that_is_repeated_is_told_once() {
-        let (sender, seen) = watch::channel(None);
-        let told = Cell::new(0);
-        let mut sink = Told { changed: |_: &Seen| told.set(told.get() + 1), sender, known: false };
+    fn a_repeated_refusal_is_published_once() {
+        let (sender, state) = watch::channel(None);
+        let published = Cell::new(0);
+        let mut sink = NamedSecretSink {
+            changed: |_: &SecretState| published.set(published.get() + 1),
+            sender,
+            observed: false,
+        };
         let forbidden = |message: &str| {
             let status = json!({"code": 403, "reason": "Forbidden", "message": message});
             let status: Status = serde_json::from_value(status).unwrap();
@@ -162,24 +167,24 @@ mod tests {
         };
         for (message, times) in [("no", 1), ("no", 1), ("not this either", 2), ("no", 3)] {
             sink.interrupted("Secret", &forbidden(message));
-            assert_eq!(told.get(), times, "{message}");
+            assert_eq!(published.get(), times, "{message}");
         }
         sink.put(Secret::default());
         sink.interrupted("Secret", &forbidden("no"));
-        assert_eq!(told.get(), 5);
-        assert!(matches!(&*seen.borrow(), Some(Seen::Refused(_))));
+        assert_eq!(published.get(), 5);
+        assert!(matches!(&*state.borrow(), Some(SecretState::Refused(_))));
     }
 
     #[test]
-    fn values_are_texts_without_the_blanks_around_them_and_none_is_printed() {
+    fn values_are_trimmed_text_and_not_printed() {
         let secret: Secret = serde_json::from_value(json!({
             "metadata": {"name": "ak"},
-            "data": {"accessKeyId": "TFRBSQo=", "empty": "", "blank": "Cg==", "binary": "/w=="},
+            "data": {"accessKeyId": "TFRBSQo=", "empty": "", "space": "Cg==", "binary": "/w=="},
         }))
         .unwrap();
-        let data = Data::from(secret);
+        let data = SecretData::from(secret);
         assert_eq!(data.get("accessKeyId").unwrap().expose_secret(), "LTAI");
-        for key in ["empty", "blank", "binary", "absent"] {
+        for key in ["empty", "space", "binary", "absent"] {
             assert!(data.get(key).is_none(), "{key}");
         }
         assert_eq!(format!("{data:?}"), "{\"accessKeyId\"}");

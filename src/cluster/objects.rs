@@ -1,4 +1,4 @@
-//! The parts of Namespaces, ServiceAccounts and Secrets that are read, and how they become views.
+//! The parts of Namespaces, ServiceAccounts and Secrets that are read, and their views.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::model::Labels;
 use crate::plan::secret::{Listing, Template, ValueDigest};
 use crate::plan::view::{NamespaceFacts, SecretView, ServiceAccountView};
 
-/// A Namespace, as far as it is read.
+/// The part of a Namespace that is read.
 #[derive(Resource, serde::Deserialize, Clone, Debug)]
 #[resource(inherit = Namespace)]
 pub struct WatchedNamespace {
@@ -21,20 +21,20 @@ pub struct WatchedNamespace {
     pub metadata: ObjectMeta,
 }
 
-/// A ServiceAccount, as far as it is read.
+/// The part of a ServiceAccount that is read.
 #[derive(Resource, serde::Deserialize, Clone, Debug)]
 #[resource(inherit = ServiceAccount)]
 #[serde(rename_all = "camelCase")]
 pub struct WatchedServiceAccount {
     /// Its metadata.
     pub metadata: ObjectMeta,
-    /// The atomic list.
+    /// The atomic list `imagePullSecrets`.
     #[serde(default)]
     pub image_pull_secrets: Vec<LocalObjectReference>,
 }
 
-/// A Secret of our name, whoever made it. Its values are digested while they are read, so that no byte of a
-/// tenant's Secret is ever held.
+/// A Secret of the configured name, whether or not this controller created it. Its values are digested while they are
+/// read, so that no byte of a tenant's Secret is kept in memory.
 #[derive(Resource, serde::Deserialize, Clone, Debug)]
 #[resource(inherit = Secret)]
 pub struct WatchedSecret {
@@ -74,7 +74,7 @@ fn says_true(annotations: Option<&BTreeMap<String, String>>, key: &str) -> bool 
 }
 
 impl WatchedNamespace {
-    /// What matters of it.
+    /// Returns the facts that planning needs.
     pub fn facts(self) -> NamespaceFacts {
         NamespaceFacts {
             skip: says_true(self.metadata.annotations.as_ref(), names::ANNOTATION_SKIP),
@@ -85,7 +85,7 @@ impl WatchedNamespace {
 }
 
 impl WatchedServiceAccount {
-    /// What matters of it.
+    /// Returns the view that planning needs.
     pub fn view(self) -> ServiceAccountView {
         let names = self.image_pull_secrets.into_iter().map(|reference| reference.name.into());
         ServiceAccountView {
@@ -99,7 +99,7 @@ impl WatchedServiceAccount {
 }
 
 impl WatchedSecret {
-    /// What matters of it.
+    /// Returns the view that planning needs.
     pub fn view(self, template: &Template) -> SecretView {
         let labels = self.metadata.labels.unwrap_or_default();
         let annotations = self.metadata.annotations.unwrap_or_default();
@@ -109,7 +109,7 @@ impl WatchedSecret {
         SecretView {
             uid: self.metadata.uid.unwrap_or_default().into(),
             resource_version: self.metadata.resource_version.unwrap_or_default().into(),
-            // Whoever takes the label away by hand has not made the Secret his own by that.
+            // Removing the label by hand does not make the Secret the user's own.
             ours: labelled || annotations.contains_key(names::ANNOTATION_REGISTRIES),
             retained: says_true(Some(&annotations), names::ANNOTATION_RETAINED),
             foreign_type: self.type_.filter(|t| t != names::SECRET_TYPE).map(Into::into),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn no_byte_of_a_secret_is_kept() {
+    fn no_byte_of_a_secret_is_stored() {
         let secret: WatchedSecret = serde_json::from_value(json!({
             "metadata": {"name": "s", "namespace": "n", "uid": "u", "resourceVersion": "1"},
             "type": "kubernetes.io/dockerconfigjson",

@@ -1,4 +1,4 @@
-//! Tokens of the ServiceAccount that trust policies name, by the TokenRequest API.
+//! OIDC tokens of the ServiceAccount that trust policies name, from the TokenRequest API.
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -10,44 +10,44 @@ use tokio::sync::Mutex;
 
 use super::error::{CallError, call};
 
-/// What STS asks of a token. Our admission policy lets no other audience through.
+/// Audience that STS requires. The admission policy allows no other.
 pub const AUDIENCE: &str = "sts.aliyuncs.com";
 
-/// Seconds that a token is asked to live.
-const LIFE: i64 = 3600;
+/// Seconds for which a token is requested.
+const VALID_SECONDS: i64 = 3600;
 
-/// How long a token is handed out anew. Several roles are asked for at once, and then seldom again.
-const SHARED: SignedDuration = SignedDuration::from_secs(60);
+/// Time for which a token is reused. Several roles need it at once, and then seldom again.
+const REUSE: SignedDuration = SignedDuration::from_secs(60);
 
-/// Asks for tokens, one at a time, and hands each out for a minute.
+/// Requests tokens, one at a time, and reuses each for a minute.
 pub struct TokenRequester {
     accounts: Api<ServiceAccount>,
     account: Box<str>,
-    held: Mutex<Option<(SecretString, Timestamp)>>,
+    last: Mutex<Option<(SecretString, Timestamp)>>,
 }
 
 impl TokenRequester {
-    /// Asks for tokens of one account. This controller never runs as it.
+    /// Creates a requester for one account. This controller never runs as it.
     pub fn new(client: Client, namespace: &str, account: &str) -> Self {
-        Self { accounts: Api::namespaced(client, namespace), account: account.into(), held: Mutex::default() }
+        Self { accounts: Api::namespaced(client, namespace), account: account.into(), last: Mutex::default() }
     }
 
-    /// A token that was made a minute ago at most.
+    /// Returns a token that is at most a minute old.
     ///
     /// # Errors
-    /// [`CallError`]; `NotFound` if there is no such account.
+    /// [`CallError`]; `NotFound` if the account does not exist.
     pub async fn token(&self, now: Timestamp) -> Result<SecretString, CallError> {
-        let mut held = self.held.lock().await;
-        // A clock that was set back makes it as old as one that was made long ago.
+        let mut last = self.last.lock().await;
+        // A token from the future, after the clock was set back, counts as old.
         let fresh =
-            |made_at: &Timestamp| (SignedDuration::ZERO..SHARED).contains(&now.duration_since(*made_at));
-        if let Some((token, _)) = held.as_ref().filter(|(_, made_at)| fresh(made_at)) {
+            |made_at: &Timestamp| (SignedDuration::ZERO..REUSE).contains(&now.duration_since(*made_at));
+        if let Some((token, _)) = last.as_ref().filter(|(_, made_at)| fresh(made_at)) {
             return Ok(token.clone());
         }
         let request = TokenRequest {
             spec: Some(TokenRequestSpec {
                 audiences: Some(vec![AUDIENCE.to_owned()]),
-                expiration_seconds: Some(LIFE),
+                expiration_seconds: Some(VALID_SECONDS),
                 ..TokenRequestSpec::default()
             }),
             ..TokenRequest::default()
@@ -57,7 +57,7 @@ impl TokenRequester {
         let status = call(asked).await?.status.unwrap_or_default();
         let none = || CallError::Later("the API server answered without a token".to_owned(), None);
         let token = SecretString::from(status.token.ok_or_else(none)?);
-        *held = Some((token.clone(), now));
+        *last = Some((token.clone(), now));
         Ok(token)
     }
 }

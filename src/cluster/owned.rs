@@ -1,4 +1,4 @@
-//! Objects that are ours alone, each known by its name: how they are made and changed.
+//! Writes of objects that belong to this controller alone, each known by its name.
 
 use std::fmt::Debug;
 
@@ -10,25 +10,30 @@ use serde_json::{Value, json};
 use super::error::{CallError, call};
 use crate::api::names;
 
-/// Whether an object says that this controller made it.
+/// Returns whether an object carries this controller's label.
 pub fn is_labelled(object: &impl ResourceExt) -> bool {
     object.labels().get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::MANAGER)
 }
 
-/// How a change of an object that stands is sent.
+/// Returns the parameters of a merge patch of an existing object.
 pub fn merging() -> PatchParams {
     PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-/// Makes an object by server-side apply without force, or changes it over the version that was seen.
+/// Creates an object by server-side apply without force, or patches the observed version of it.
 ///
 /// # Errors
-/// [`CallError`]; `Conflict` where it is another by now, or one stands that somebody else made.
-pub async fn put<K>(api: &Api<K>, name: &str, seen: Option<&str>, mut object: Value) -> Result<K, CallError>
+/// [`CallError`]; `Conflict` if the object changed since, or if another writer created one of that name.
+pub async fn put<K>(
+    api: &Api<K>,
+    name: &str,
+    version: Option<&str>,
+    mut object: Value,
+) -> Result<K, CallError>
 where
     K: Clone + DeserializeOwned + Debug,
 {
-    match seen {
+    match version {
         Some(version) => {
             object["metadata"]["resourceVersion"] = json!(version);
             call(api.patch(name, &merging(), &Patch::Merge(&object))).await

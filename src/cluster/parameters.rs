@@ -1,4 +1,4 @@
-//! The ConfigMap that our `MutatingAdmissionPolicy` reads, and the proof that the API server goes by it.
+//! The parameters' ConfigMap of the `MutatingAdmissionPolicy`, and the proof that the API server applies it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -16,15 +16,16 @@ use super::owned::{is_labelled, merging};
 use super::policy_probe::serves;
 use super::watch::{Sink, refused};
 use crate::api::names;
+use crate::model::coverage::FORMAT;
 
-/// The ConfigMap as it was last seen.
+/// Observed state of the ConfigMap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// It stands.
+pub enum ParametersState {
+    /// It exists.
     Present {
         /// Its data.
         data: BTreeMap<String, String>,
-        /// Which version of it this is.
+        /// Its version.
         resource_version: Box<str>,
     },
     /// It does not exist.
@@ -33,41 +34,45 @@ pub enum Seen {
     Refused(CallError),
 }
 
-impl From<ConfigMap> for Seen {
+impl From<ConfigMap> for ParametersState {
     fn from(object: ConfigMap) -> Self {
         let resource_version = object.resource_version().unwrap_or_default().into();
         Self::Present { data: object.data.unwrap_or_default(), resource_version }
     }
 }
 
-/// Reads and writes it.
+/// Reads and writes the ConfigMap.
 #[derive(Clone)]
-pub struct Parameters {
+pub struct ParametersWriter {
     client: Client,
     namespace: Box<str>,
 }
 
-impl Parameters {
-    /// The ConfigMap in the controller's namespace.
+impl ParametersWriter {
+    /// Creates a writer for the controller's namespace.
     pub fn new(client: Client, namespace: &str) -> Self {
         Self { client, namespace: namespace.into() }
     }
 
-    /// Makes the ConfigMap say this, where it said what was seen.
+    /// Writes the data over the ConfigMap as it was observed.
     ///
     /// # Errors
-    /// [`CallError`]; a conflict where something else stands there than what was seen.
-    pub async fn write(&self, data: &BTreeMap<String, String>, seen: &Seen) -> Result<Seen, CallError> {
+    /// [`CallError`]; `Conflict` if it changed since.
+    pub async fn write(
+        &self,
+        data: &BTreeMap<String, String>,
+        observed: &ParametersState,
+    ) -> Result<ParametersState, CallError> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        let result = match seen {
-            Seen::Present { data: before, resource_version } => {
+        let result = match observed {
+            ParametersState::Present { data: before, resource_version } => {
                 let gone = before.keys().filter(|key| !data.contains_key(*key));
                 let mut patch: Map<String, Value> = gone.map(|key| (key.clone(), Value::Null)).collect();
                 patch.extend(data.iter().map(|(key, value)| (key.clone(), json!(value))));
                 let patch = json!({ "metadata": { "resourceVersion": resource_version }, "data": patch });
                 call(maps.patch(names::ADMISSION_NAME, &merging(), &Patch::Merge(&patch))).await
             }
-            Seen::Absent | Seen::Refused(_) => {
+            ParametersState::Absent | ParametersState::Refused(_) => {
                 let object = json!({
                     "apiVersion": "v1",
                     "kind": "ConfigMap",
@@ -85,16 +90,16 @@ impl Parameters {
         result.map(Into::into)
     }
 
-    /// Whether one of ours stands.
+    /// Returns whether the ConfigMap exists and carries this controller's label.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn stand(&self) -> Result<bool, CallError> {
+    pub async fn exists(&self) -> Result<bool, CallError> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         Ok(call(maps.get_opt(names::ADMISSION_NAME)).await?.is_some_and(|map| is_labelled(&map)))
     }
 
-    /// Removes it: nothing is served by it any more.
+    /// Deletes the ConfigMap, which ends attachment by the API server.
     ///
     /// # Errors
     /// [`CallError`].
@@ -106,11 +111,11 @@ impl Parameters {
         }
     }
 
-    /// Whether the API server serves by this version of the ConfigMap.
+    /// Returns whether the API server applies this version of the ConfigMap.
     ///
-    /// A dry run of a write to our own ServiceAccount, by a field manager that names the version, gets the entry from our
-    /// policy exactly then: the policy stands, is bound, and has read it. `others` are the ServiceAccount's entries but
-    /// ours.
+    /// It sends a dry-run write of this controller's own ServiceAccount, by a field manager that names the version.
+    /// The policy adds the entry only if it is enforced, is bound and has read that version. `others` are the entries
+    /// of the ServiceAccount except ours.
     ///
     /// # Errors
     /// [`CallError`].
@@ -121,7 +126,7 @@ impl Parameters {
         others: &[Box<str>],
     ) -> Result<bool, CallError> {
         let accounts: Api<WatchedServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
-        let manager = Some(format!("{}-{version}", names::ADMISSION_NAME));
+        let manager = Some(format!("{}-{FORMAT}-{version}", names::ADMISSION_NAME));
         let params = PatchParams { dry_run: true, field_manager: manager, ..PatchParams::default() };
         let list: Vec<Value> = others.iter().map(|name| json!({ "name": name })).collect();
         let patch = json!({ "imagePullSecrets": list });
@@ -129,7 +134,7 @@ impl Parameters {
         Ok(answer.image_pull_secrets.iter().any(|entry| entry.name == secret))
     }
 
-    /// Whether the API server knows `MutatingAdmissionPolicy` at all.
+    /// Returns whether the API server supports `MutatingAdmissionPolicy`.
     ///
     /// # Errors
     /// [`CallError`].
@@ -138,43 +143,44 @@ impl Parameters {
     }
 }
 
-/// Takes the ConfigMap in from its watch.
+/// Observes the ConfigMap by a watch.
 pub struct ParametersSink<F> {
-    /// Where it is kept.
-    pub seen: Arc<watch::Sender<Option<Seen>>>,
-    /// Told of the first look.
-    pub known: F,
+    /// Receives each observed state.
+    pub state: Arc<watch::Sender<Option<ParametersState>>>,
+    /// Called at the first observation.
+    pub first_observed: F,
 }
 
-impl<F: Fn(&Seen)> ParametersSink<F> {
-    fn take_in(&self, seen: Seen) {
-        if self.seen.borrow().is_none() {
-            (self.known)(&seen);
+impl<F: Fn(&ParametersState)> ParametersSink<F> {
+    fn observe(&self, state: ParametersState) {
+        if self.state.borrow().is_none() {
+            (self.first_observed)(&state);
         }
-        self.seen.send_replace(Some(seen));
+        self.state.send_replace(Some(state));
     }
 }
 
-impl<F: Fn(&Seen)> Sink<ConfigMap> for ParametersSink<F> {
+impl<F: Fn(&ParametersState)> Sink<ConfigMap> for ParametersSink<F> {
     fn put(&mut self, object: ConfigMap) {
-        self.take_in(object.into());
+        self.observe(object.into());
     }
 
     fn remove(&mut self, _: ConfigMap) {
-        self.take_in(Seen::Absent);
+        self.observe(ParametersState::Absent);
     }
 
     fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
         if names.is_empty() {
-            self.take_in(Seen::Absent);
+            self.observe(ParametersState::Absent);
         }
     }
 
-    /// A watch that breaks says nothing of what it showed; one that is not granted, or was never let through, does.
+    /// Publishes a refusal of access, or a failure before the first observation. Others do not invalidate the last
+    /// one.
     fn interrupted(&mut self, _: &str, error: &watcher::Error) {
         let error = refused(error);
-        if self.seen.borrow().is_none() || matches!(error, CallError::Forbidden(_)) {
-            self.take_in(Seen::Refused(error));
+        if self.state.borrow().is_none() || matches!(error, CallError::Forbidden(_)) {
+            self.observe(ParametersState::Refused(error));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Pods that wait for an image: what is read of them, and how one is replaced.
+//! Pods that wait for an image: the part of them that is read, and their replacement.
 
 use k8s_openapi::api::core::v1::{LocalObjectReference, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -13,24 +13,24 @@ use super::events::Events;
 use super::policy_probe::is_ours;
 use crate::plan::stuck_pods::{Owner, StuckPod, is_refusal};
 
-/// On the Pod that stands for a static one.
+/// Annotation of a mirror Pod, which represents a static Pod of the kubelet.
 const ANNOTATION_MIRROR: &str = "kubernetes.io/config.mirror";
 
-/// A Pod, as far as it is read. Nothing of it is kept unless it is stuck.
+/// The part of a Pod that is read. Nothing of it is stored unless the Pod is stuck.
 #[derive(Resource, Deserialize, Clone, Debug)]
 #[resource(inherit = Pod)]
 pub struct WatchedPod {
     /// Its metadata.
     pub metadata: ObjectMeta,
     #[serde(default)]
-    spec: Spec,
+    spec: PodSpec,
     #[serde(default)]
-    status: Status,
+    status: PodStatus,
 }
 
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Spec {
+struct PodSpec {
     service_account_name: String,
     image_pull_secrets: Vec<LocalObjectReference>,
     containers: Vec<Container>,
@@ -46,7 +46,7 @@ struct Container {
 
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Status {
+struct PodStatus {
     container_statuses: Vec<ContainerStatus>,
     init_container_statuses: Vec<ContainerStatus>,
 }
@@ -55,35 +55,35 @@ struct Status {
 #[serde(default)]
 struct ContainerStatus {
     name: String,
-    state: State,
+    state: ContainerState,
 }
 
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(default)]
-struct State {
-    waiting: Option<Waiting>,
+struct ContainerState {
+    waiting: Option<ContainerWaiting>,
 }
 
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(default)]
-struct Waiting {
+struct ContainerWaiting {
     reason: String,
     message: String,
 }
 
-/// How a Pod fares with its images.
+/// Progress of a Pod with its images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PodState {
-    /// Its registry refuses it an image.
+    /// Its registry refuses an image.
     Stuck(StuckPod),
-    /// It backs off, and its kubelet does not repeat why, as those before 1.32: what was seen last holds.
+    /// It backs off, and its kubelet does not repeat the cause, as before 1.32: the last known state still applies.
     BackingOff,
-    /// Anything else.
+    /// Any other state.
     Other,
 }
 
 impl WatchedPod {
-    /// How it fares.
+    /// Returns its progress.
     pub fn state(self) -> PodState {
         let metadata = self.metadata;
         let mirror = metadata.annotations.iter().any(|a| a.contains_key(ANNOTATION_MIRROR));
@@ -96,13 +96,13 @@ impl WatchedPod {
             all.find(|container| container.name == name).map_or("", |container| &*container.image)
         };
         for status in self.status.init_container_statuses.iter().chain(&self.status.container_statuses) {
-            let Some(Waiting { reason, message }) = &status.state.waiting else { continue };
+            let Some(ContainerWaiting { reason, message }) = &status.state.waiting else { continue };
             match reason.as_str() {
                 "ErrImagePull" | "ImagePullBackOff" if is_refusal(message, of(&status.name)) => {
                     images.push(of(&status.name).into());
                 }
                 "ImagePullBackOff" if !message.contains("ErrImagePull") => backing_off = true,
-                // One that waits for an image for another reason would wait in a new Pod as well.
+                // A Pod that waits for another reason would wait in a new Pod as well.
                 "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => {
                     return PodState::Other;
                 }
@@ -135,16 +135,16 @@ impl WatchedPod {
     }
 }
 
-/// Why a Pod was not replaced.
+/// Reason why a Pod was not replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// No policy confines what this controller may delete.
-    Unfenced,
-    /// The API server's answer.
+pub enum DeletionError {
+    /// The policy that confines these deletions is not enforced.
+    PolicyMissing,
+    /// The API server refused.
     Call(CallError),
 }
 
-/// Deletes Pods that are stuck.
+/// Deletes stuck Pods.
 #[derive(Clone)]
 pub struct PodWriter {
     client: Client,
@@ -152,34 +152,34 @@ pub struct PodWriter {
 }
 
 impl PodWriter {
-    /// A writer over a connection.
+    /// Creates a writer over a connection.
     pub fn new(client: Client) -> Self {
         Self { events: Events::new(client.clone()), client }
     }
 
-    /// Deletes a Pod as it was last seen, so that its owner makes a new one. Returns the API server's time.
+    /// Deletes a Pod as it was last observed, so that its owner creates a new one. Returns the API server's time.
     ///
-    /// A deletion and no eviction: a disruption budget does not count a Pod that is pending, and a policy sees the Pod
-    /// that is deleted, but not the one that is evicted. So the policy can hold this controller to Pods that are
-    /// stuck, and is asked to prove first that it does.
+    /// It is a deletion rather than an eviction, because a disruption budget ignores pending Pods, and an admission
+    /// policy sees only a deleted Pod. The policy confines this controller to stuck Pods. A dry run proves first that
+    /// it is enforced.
     ///
     /// # Errors
-    /// [`Refusal`]; nothing is deleted where the policy does not stand.
-    pub async fn delete(&self, pod: &StuckPod, now: Timestamp) -> Result<Timestamp, Refusal> {
+    /// [`DeletionError`]; nothing is deleted while the policy is missing.
+    pub async fn delete(&self, pod: &StuckPod, now: Timestamp) -> Result<Timestamp, DeletionError> {
         let pods: Api<WatchedPod> = Api::namespaced(self.client.clone(), &pod.namespace);
-        // The policy lets nothing be deleted that is not told by its UID and version.
+        // The policy denies every deletion without preconditions on UID and resourceVersion.
         let probe = DeleteParams { dry_run: true, ..DeleteParams::default() };
         match call(pods.delete(&pod.name, &probe)).await {
             Err(CallError::Forbidden(message) | CallError::Invalid(message)) if is_ours(&message) => {}
-            Ok(_) => return Err(Refusal::Unfenced),
-            Err(error) => return Err(Refusal::Call(error)),
+            Ok(_) => return Err(DeletionError::PolicyMissing),
+            Err(error) => return Err(DeletionError::Call(error)),
         }
         let preconditions = Preconditions {
             uid: Some(pod.uid.to_string()),
             resource_version: Some(pod.resource_version.to_string()),
         };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        let answer = call(pods.delete(&pod.name, &params)).await.map_err(Refusal::Call)?;
+        let answer = call(pods.delete(&pod.name, &params)).await.map_err(DeletionError::Call)?;
         let at = answer.left().and_then(|pod| {
             let grace =
                 SignedDuration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or_default());
@@ -188,8 +188,7 @@ impl PodWriter {
         Ok(at.unwrap_or(now))
     }
 
-    /// Publishes an Event about a Pod's owner, which outlives the Pod. One that cannot be published is no reason to
-    /// stop.
+    /// Publishes an Event about a Pod's owner, which outlives the Pod. A failure is logged only.
     pub async fn event(&self, pod: &StuckPod, reason: &str, note: String) {
         let about = |api_version: &str, kind: &str, name: &str, uid: &str| ObjectReference {
             api_version: Some(api_version.to_owned()),
@@ -247,10 +246,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_whose_image_is_refused_is_stuck() {
+    fn a_pod_with_a_refused_image_is_stuck() {
         let refused = waiting("app", "ErrImagePull", "401 Unauthorized");
         let running = json!({"name": "side", "state": {"running": {"startedAt": "2026-11-20T10:00:00Z"}}});
-        let PodState::Stuck(pod) = state(pod(json!([refused, running]))) else { panic!("not seen") };
+        let PodState::Stuck(pod) = state(pod(json!([refused, running]))) else { panic!("it is not stuck") };
         assert_eq!((&*pod.name, &*pod.namespace, &*pod.service_account), ("p", "n", "default"));
         assert_eq!(*pod.images, ["img.example.com/app:1".into()]);
         assert_eq!(*pod.pull_secrets, ["theirs".into()]);
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_not_our_business() {
+    fn other_states_are_ignored() {
         let missing = waiting("app", "ErrImagePull", "img.example.com/app:1: not found");
         let refused = waiting("side", "ErrImagePull", "401 Unauthorized");
         let crashing = waiting("app", "CrashLoopBackOff", "401 Unauthorized");

@@ -1,4 +1,4 @@
-//! Looks whether the admission policies that fence this controller are in force.
+//! Probes whether the admission policies that confine this controller are enforced.
 
 use k8s_openapi::api::authorization::v1::{ResourceRule, SelfSubjectRulesReview, SelfSubjectRulesReviewSpec};
 use kube::Client;
@@ -23,17 +23,17 @@ pub enum PolicyProbe {
     Unknown,
 }
 
-/// A write that one policy must refuse, and nothing else would.
+/// A dry-run write that one policy must deny, and nothing else would.
 struct Probe {
     policy: &'static str,
     kind: GroupVersionKind,
     namespace: Option<String>,
     name: String,
-    /// What is applied, without its kind and name.
+    /// The object to apply, without its kind and name.
     object: Value,
 }
 
-/// A value that no policy lets through, as a finalizer, an annotation or a controller's name.
+/// A value that each policy denies, as a finalizer, an annotation or a controller's name.
 const PROBE: &str = "acrcredential.dev/probe";
 
 fn probes(namespace: &str, secret_name: &str) -> [Probe; 6] {
@@ -87,7 +87,7 @@ fn probes(namespace: &str, secret_name: &str) -> [Probe; 6] {
             name: names::LEASE_NAME.to_owned(),
             object: blocked(),
         },
-        // Only where the right to keep a webhook is granted is there anything to fence.
+        // Without the right to write the configuration, its policy has nothing to confine.
         Probe {
             policy: names::WEBHOOK_NAME,
             kind: GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration"),
@@ -108,7 +108,7 @@ enum Shown {
     Nothing,
 }
 
-/// Asks for what each policy must refuse, as dry runs: a request a policy.
+/// Probes each policy by one dry run that it must deny.
 pub async fn probe(client: &Client, namespace: &str, secret_name: &str) -> PolicyProbe {
     let mut shown = Vec::new();
     for probe in probes(namespace, secret_name) {
@@ -121,7 +121,7 @@ pub async fn probe(client: &Client, namespace: &str, secret_name: &str) -> Polic
     }
 }
 
-/// What the probes say together, where policies are served.
+/// Concludes from all probes, on an API server that supports policies.
 fn conclude(shown: &[(&'static str, Shown)]) -> PolicyProbe {
     let that = |what: Shown| shown.iter().filter(move |(_, shown)| *shown == what).map(|(policy, _)| *policy);
     let missing: Vec<_> = that(Shown::LetThrough).collect();
@@ -158,12 +158,12 @@ impl Probe {
     }
 }
 
-/// Whether these words of the API server are a refusal by one of our policies.
+/// Returns whether an API server's message is a denial by one of this controller's policies.
 pub fn is_ours(message: &str) -> bool {
     message.contains("ValidatingAdmissionPolicy 'acr-credential-")
 }
 
-/// Whether the API server serves a resource of `admissionregistration.k8s.io/v1`.
+/// Returns whether the API server serves a resource of `admissionregistration.k8s.io/v1`.
 ///
 /// # Errors
 /// [`CallError`].
@@ -172,13 +172,13 @@ pub async fn serves(client: &Client, resource: &str) -> Result<bool, CallError> 
     Ok(served.resources.iter().any(|served| served.name == resource))
 }
 
-/// Whether the API server knows of such policies at all. One that does not say counts as one that does.
+/// Returns whether the API server supports such policies. After an error it counts as one that does.
 async fn served(client: &Client) -> bool {
     serves(client, "validatingadmissionpolicies").await.unwrap_or_else(|error| error != CallError::NotFound)
 }
 
-/// Rights that this controller has and nobody should have given it, as sentences. Two requests: the rights that hold in
-/// every namespace, asked for where no Role gives it more, and those in its own.
+/// Returns the rights that this controller has beyond those that it needs, as sentences. It sends two reviews: one of
+/// the rights in every namespace, and one of those in its own.
 ///
 /// # Errors
 /// [`CallError`].

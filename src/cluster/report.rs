@@ -1,4 +1,4 @@
-//! Writes on bindings: status, finalizer, the converted binding itself, and Events.
+//! Writes of bindings: status, finalizer and the converted binding. Events too.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -16,7 +16,7 @@ use crate::api::{AcrCredentialBinding, AcrCredentialBindingSpec, AcrCredentialBi
 /// Name of the CustomResourceDefinition.
 const CRD: &str = "acrcredentialbindings.acrcredential.dev";
 
-/// Writes on bindings.
+/// Writes bindings and Events.
 #[derive(Clone)]
 pub struct BindingWriter {
     client: Client,
@@ -24,7 +24,7 @@ pub struct BindingWriter {
 }
 
 impl BindingWriter {
-    /// A writer over a connection.
+    /// Creates a writer over a connection.
     pub fn new(client: Client) -> Self {
         Self { events: Events::new(client.clone()), client }
     }
@@ -33,7 +33,7 @@ impl BindingWriter {
         Api::all(self.client.clone())
     }
 
-    /// The binding as it is now.
+    /// Reads a binding.
     ///
     /// # Errors
     /// [`CallError`].
@@ -41,7 +41,7 @@ impl BindingWriter {
         call(self.bindings().get_opt(name)).await
     }
 
-    /// Replaces the status. The object is the one last seen: a spec that changed meanwhile refuses the write.
+    /// Replaces the status of a binding as it was last observed. If the spec changed since, the write is refused.
     ///
     /// # Errors
     /// [`CallError`].
@@ -57,7 +57,7 @@ impl BindingWriter {
         call(self.bindings().replace_status(&object.name_any(), &params, &next)).await
     }
 
-    /// Adds or takes away our finalizer; others' stay.
+    /// Adds or removes this controller's finalizer; others' stay.
     ///
     /// # Errors
     /// [`CallError`].
@@ -77,21 +77,22 @@ impl BindingWriter {
         call(self.bindings().patch(&object.name_any(), &params, &Patch::Merge(&patch))).await
     }
 
-    /// When the CRD was made. `None`: it is not there, or is being deleted, which deletes every binding.
+    /// Returns when the CRD was created; `None` if it does not exist or is being deleted, which deletes every
+    /// binding.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn defined_at(&self) -> Result<Option<Timestamp>, CallError> {
         let crds: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-        let standing = call(crds.get_opt(CRD)).await?;
-        let standing = standing.filter(|crd| crd.metadata.deletion_timestamp.is_none());
-        Ok(standing.map(|crd| crd.metadata.creation_timestamp.map_or(Timestamp::UNIX_EPOCH, |time| time.0)))
+        let existing = call(crds.get_opt(CRD)).await?;
+        let existing = existing.filter(|crd| crd.metadata.deletion_timestamp.is_none());
+        Ok(existing.map(|crd| crd.metadata.creation_timestamp.map_or(Timestamp::UNIX_EPOCH, |time| time.0)))
     }
 
-    /// Makes the converted binding.
+    /// Creates the converted binding.
     ///
     /// # Errors
-    /// [`CallError`]; `Conflict` where a binding of that name stands which somebody else made.
+    /// [`CallError`]; `Conflict` if a user created a binding of that name.
     pub async fn create_converted(
         &self,
         source: &str,
@@ -111,7 +112,7 @@ impl BindingWriter {
         call(self.bindings().patch(names::LEGACY_NAME, &params, &Patch::Apply(&object))).await.map(drop)
     }
 
-    /// Replaces the spec of the converted binding, whoever changed it.
+    /// Replaces the spec of the converted binding, regardless of who changed it.
     ///
     /// # Errors
     /// [`CallError`].
@@ -127,7 +128,7 @@ impl BindingWriter {
         call(self.bindings().replace(&object.name_any(), &params, &next)).await
     }
 
-    /// Takes the marks of conversion off, so that the binding is its user's own.
+    /// Removes the marks of conversion, so that the binding becomes the user's own.
     ///
     /// # Errors
     /// [`CallError`].
@@ -141,7 +142,7 @@ impl BindingWriter {
         call(self.bindings().patch(&object.name_any(), &params, &Patch::Merge(&patch))).await.map(drop)
     }
 
-    /// Deletes a binding as it was last seen.
+    /// Deletes a binding, unless another replaced it since it was observed.
     ///
     /// # Errors
     /// [`CallError`].
@@ -151,7 +152,7 @@ impl BindingWriter {
         call(self.bindings().delete(&object.name_any(), &params)).await.map(drop)
     }
 
-    /// Publishes an Event. One that cannot be published is no reason to stop.
+    /// Publishes an Event. A failure is logged only.
     pub async fn event(&self, about: &ObjectReference, warning: bool, reason: &str, note: String) {
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },

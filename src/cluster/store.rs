@@ -1,4 +1,4 @@
-//! The Secret in the controller's own namespace that keeps minted tokens, so that a restart mints nothing.
+//! The Secret in the controller's own namespace that stores minted credentials, so that a restart mints nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,24 +66,24 @@ impl fmt::Debug for StoredCredential {
     }
 }
 
-/// The token cache.
+/// Reads and writes the Secret.
 #[derive(Clone)]
 pub struct Store {
     secrets: Api<Secret>,
     namespace: Box<str>,
-    /// The version that was read or written last. A write that was on its way when another replica took over must not
-    /// bring back older tokens.
+    /// The version that was read or written last. A write in flight while another replica takes over must not restore
+    /// older tokens.
     version: Arc<Mutex<Option<String>>>,
 }
 
 impl Store {
-    /// The cache in a namespace.
+    /// Creates a store for a namespace.
     pub fn new(client: Client, namespace: &str) -> Self {
         let secrets = Api::namespaced(client, namespace);
         Self { secrets, namespace: namespace.into(), version: Arc::default() }
     }
 
-    /// Reads what was kept. What cannot be read counts as not kept: it is minted again.
+    /// Reads the stored credentials. Unreadable content counts as empty: its credentials are minted again.
     ///
     /// # Errors
     /// [`CallError`].
@@ -94,8 +94,8 @@ impl Store {
         Ok(parse(&bytes))
     }
 
-    /// Keeps tokens. Where somebody else changed the Secret or took it away, it is written all the same: it is ours
-    /// alone, and each request is sent only by who holds the lease.
+    /// Writes the credentials, also if the Secret was changed or deleted meanwhile. It belongs to this controller
+    /// alone, and only the holder of the lease sends writes.
     ///
     /// # Errors
     /// [`CallError`].
@@ -190,7 +190,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn what_was_kept_comes_back() {
+    fn stored_credentials_are_restored() {
         let at = |s| Timestamp::from_second(s).unwrap();
         let origin = Origin {
             identity: "worker-role".into(),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_that_is_no_json_is_empty() {
+    fn a_cache_of_invalid_json_is_empty() {
         assert!(parse(&ByteString(b"{\"id\": 5".to_vec())).is_empty());
     }
 }

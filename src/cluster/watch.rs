@@ -1,4 +1,4 @@
-//! Feeds the index from watches.
+//! Watches that feed the index.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -19,38 +19,38 @@ use super::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::plan::refresh::backoff;
 use crate::plan::secret::Template;
 
-/// Seconds until a watch is asked for anew. A watch that is open but frozen blinds for that long at most.
+/// Seconds after which a watch is opened again. A watch that is open but frozen misses events for that long at most.
 const WATCH_SECONDS: u32 = 120;
 
-/// Objects of one list call. A page is the largest thing that is ever in memory.
+/// Objects of one list call. A page is the largest response in memory.
 const PAGE: u32 = 250;
 
-/// From a list that failed, or a refused watch, to the next list.
+/// Shortest time from a failed list, or a refused watch, to the next list.
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 
-/// As long as that becomes while failures go on.
+/// Longest such time, after repeated failures.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// Where events go. One sink a kind of object.
+/// Receiver of the events of one kind of object.
 pub trait Sink<K> {
-    /// An object was seen.
+    /// Handles an object that was added or changed.
     fn put(&mut self, object: K);
-    /// An object went away.
+    /// Handles a deleted object.
     fn remove(&mut self, object: K);
-    /// The watch broke, or was never let through. It is tried again with back-off.
+    /// Handles an interrupted or refused watch, which is retried with back-off.
     fn interrupted(&mut self, kind: &str, error: &watcher::Error) {
         warn!(kind, error = %describe(error), "watch interrupted");
     }
-    /// A list is complete: only these `(namespace, name)` exist.
-    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>);
+    /// Handles the end of a list: only these `(namespace, name)` exist.
+    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>);
 }
 
-/// The usual configuration of a watch.
+/// Returns the usual configuration of a watch.
 pub fn config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE)
 }
 
-/// Watches for ever. After an error it tries again with back-off; where a list is needed, it begins anew.
+/// Watches until it is dropped. After an error it retries with back-off, and lists again where that is needed.
 pub async fn watch<K>(api: Api<K>, config: watcher::Config, mut sink: impl Sink<K>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
@@ -61,23 +61,23 @@ where
         let begun = Instant::now();
         let events = watcher(api.clone(), config.clone()).default_backoff();
         pin_mut!(events);
-        let mut seen = HashSet::new();
+        let mut listed = HashSet::new();
         while let Some(event) = events.next().await {
             match event {
-                Ok(Event::Init) => seen = HashSet::new(),
+                Ok(Event::Init) => listed = HashSet::new(),
                 Ok(Event::InitApply(object)) => {
-                    seen.insert((object.namespace().unwrap_or_default().into(), object.name_any().into()));
+                    listed.insert((object.namespace().unwrap_or_default().into(), object.name_any().into()));
                     sink.put(object);
                 }
                 Ok(Event::InitDone) => {
-                    debug!(kind, objects = seen.len(), "listed");
-                    sink.listed(&std::mem::take(&mut seen));
+                    debug!(kind, objects = listed.len(), "objects listed");
+                    sink.listed(&std::mem::take(&mut listed));
                 }
                 Ok(Event::Apply(object)) => sink.put(object),
                 Ok(Event::Delete(object)) => sink.remove(object),
                 Err(error) => {
                     sink.interrupted(&kind, &error);
-                    if begins_anew(&error) {
+                    if requires_list(&error) {
                         break;
                     }
                 }
@@ -88,7 +88,7 @@ where
     }
 }
 
-/// What an error of a watch means.
+/// Classifies an error of a watch.
 pub fn refused(error: &watcher::Error) -> CallError {
     match error {
         watcher::Error::InitialListFailed(error)
@@ -103,10 +103,10 @@ pub fn refused(error: &watcher::Error) -> CallError {
     }
 }
 
-/// Whether only a list helps. Where the right to watch was missing, a watch would go on without a word once it is there
-/// again, and nobody would know that what was seen before still holds. Where a list failed, kube's own back-off never
-/// grows: it takes the beginning of the next one for a success.
-fn begins_anew(error: &watcher::Error) -> bool {
+/// Returns whether an error requires a new list. After missing RBAC is granted, a resumed watch is silent, and
+/// earlier observations would never be confirmed. After a failed list, kube's own back-off never grows, because it
+/// takes the start of the next list for a success.
+fn requires_list(error: &watcher::Error) -> bool {
     let status = match error {
         watcher::Error::InitialListFailed(_) => return true,
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code,
@@ -122,19 +122,19 @@ fn describe(error: &watcher::Error) -> String {
         watcher::Error::WatchStartFailed(e) => format!("watch not started: {}", super::error::describe(e)),
         watcher::Error::WatchFailed(e) => format!("watch failed: {}", super::error::describe(e)),
         watcher::Error::WatchError(status) => format!("watch ended: {} {}", status.code, status.message),
-        watcher::Error::NoResourceVersion => "the list has no resource version".to_owned(),
+        watcher::Error::NoResourceVersion => "the list has no resourceVersion".to_owned(),
     }
 }
 
-/// Feeds one kind of object to the index, and says which namespaces changed.
+/// Feeds one kind of object to the index, and reports the namespaces that changed.
 pub struct IndexSink<W, L> {
     /// The index.
     pub index: Arc<Index>,
-    /// Says how our Secrets look.
+    /// Names and labels of the pull Secret.
     pub template: Arc<Template>,
-    /// Told of each namespace that changed.
+    /// Called with each namespace that changed.
     pub wake: W,
-    /// Told once a list is complete.
+    /// Called after each complete list.
     pub complete: L,
 }
 
@@ -148,8 +148,8 @@ impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedNamespace> for IndexSink<W, L> 
         self.index.remove_namespace(&object.name_any()).into_iter().for_each(&mut self.wake);
     }
 
-    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
-        self.index.retain_namespaces(seen).into_iter().for_each(&mut self.wake);
+    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+        self.index.retain_namespaces(names).into_iter().for_each(&mut self.wake);
         (self.complete)();
     }
 }
@@ -166,12 +166,12 @@ impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedServiceAccount> for IndexSink<W
     fn remove(&mut self, object: WatchedServiceAccount) {
         let (namespace, version) =
             (object.namespace().unwrap_or_default(), object.resource_version().unwrap_or_default());
-        let gone = self.index.remove_service_account(&namespace, &object.name_any(), &version);
-        gone.into_iter().for_each(&mut self.wake);
+        let changed = self.index.remove_service_account(&namespace, &object.name_any(), &version);
+        changed.into_iter().for_each(&mut self.wake);
     }
 
-    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
-        self.index.retain_service_accounts(seen).into_iter().for_each(&mut self.wake);
+    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+        self.index.retain_service_accounts(names).into_iter().for_each(&mut self.wake);
         (self.complete)();
     }
 }
@@ -184,12 +184,12 @@ impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedSecret> for IndexSink<W, L> {
 
     fn remove(&mut self, object: WatchedSecret) {
         let version = object.resource_version().unwrap_or_default();
-        let gone = self.index.remove_secret(&object.namespace().unwrap_or_default(), &version);
-        gone.into_iter().for_each(&mut self.wake);
+        let changed = self.index.remove_secret(&object.namespace().unwrap_or_default(), &version);
+        changed.into_iter().for_each(&mut self.wake);
     }
 
-    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
-        self.index.retain_secrets(seen, &self.template.name).into_iter().for_each(&mut self.wake);
+    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+        self.index.retain_secrets(names, &self.template.name).into_iter().for_each(&mut self.wake);
         (self.complete)();
     }
 }

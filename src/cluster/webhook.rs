@@ -1,4 +1,4 @@
-//! The `MutatingWebhookConfiguration` by which the API server asks us, and the rights that it takes to keep it.
+//! The `MutatingWebhookConfiguration` by which the API server calls this controller, and the right to write it.
 
 use std::collections::HashSet;
 
@@ -16,17 +16,17 @@ use super::owned;
 use super::watch::Sink;
 use crate::api::names;
 
-/// What is known of the configuration: `None` before the first look, `Some(None)` where none stands.
-pub type Seen = Option<Option<MutatingWebhookConfiguration>>;
+/// Observed configuration: `None` before the first observation, `Some(None)` if it does not exist.
+pub type ObservedWebhook = Option<Option<MutatingWebhookConfiguration>>;
 
-/// Keeps the configuration.
+/// Reads and writes the configuration.
 #[derive(Clone)]
-pub struct Configuration {
+pub struct WebhookWriter {
     client: Client,
 }
 
-impl Configuration {
-    /// Over a connection.
+impl WebhookWriter {
+    /// Creates a writer over a connection.
     pub fn new(client: Client) -> Self {
         Self { client }
     }
@@ -35,7 +35,7 @@ impl Configuration {
         Api::all(self.client.clone())
     }
 
-    /// The configuration as it is now.
+    /// Reads the configuration.
     ///
     /// # Errors
     /// [`CallError`].
@@ -43,13 +43,13 @@ impl Configuration {
         call(self.api().get_opt(names::WEBHOOK_NAME)).await
     }
 
-    /// Makes these webhooks stand, over the configuration as it was read.
+    /// Writes these webhooks to the configuration as it was read.
     ///
     /// # Errors
-    /// [`CallError`]; `Conflict` where it is another by now.
+    /// [`CallError`]; `Conflict` if it changed since.
     pub async fn write(
         &self,
-        standing: Option<&MutatingWebhookConfiguration>,
+        existing: Option<&MutatingWebhookConfiguration>,
         webhooks: &[MutatingWebhook],
     ) -> Result<(), CallError> {
         let object = json!({
@@ -61,16 +61,16 @@ impl Configuration {
             },
             "webhooks": webhooks,
         });
-        let version = standing.and_then(ResourceExt::resource_version);
+        let version = existing.and_then(ResourceExt::resource_version);
         owned::put(&self.api(), names::WEBHOOK_NAME, version.as_deref(), object).await.map(drop)
     }
 
-    /// Removes the configuration that was read.
+    /// Deletes the configuration that was read.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn remove(&self, standing: &MutatingWebhookConfiguration) -> Result<(), CallError> {
-        let preconditions = Preconditions { uid: standing.uid(), resource_version: None };
+    pub async fn remove(&self, existing: &MutatingWebhookConfiguration) -> Result<(), CallError> {
+        let preconditions = Preconditions { uid: existing.uid(), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match call(self.api().delete(names::WEBHOOK_NAME, &params)).await {
             Ok(_) | Err(CallError::NotFound) => Ok(()),
@@ -78,7 +78,7 @@ impl Configuration {
         }
     }
 
-    /// Whether the installer granted the webhook, as deploy/webhook.yaml does all at once.
+    /// Returns whether deploy/webhook.yaml, which grants all rights of the webhook at once, is applied.
     ///
     /// # Errors
     /// [`CallError`].
@@ -102,16 +102,16 @@ impl Configuration {
         Ok(answer.status.is_some_and(|status| status.allowed))
     }
 
-    /// Watches it for ever.
-    pub async fn watch(self, seen: watch::Sender<Seen>) {
+    /// Watches the configuration until it is dropped.
+    pub async fn watch(self, observed: watch::Sender<ObservedWebhook>) {
         let config = super::watch::config().fields(&format!("metadata.name={}", names::WEBHOOK_NAME));
-        super::watch::watch(self.api(), config, Told(seen)).await;
+        super::watch::watch(self.api(), config, WebhookSink(observed)).await;
     }
 }
 
-struct Told(watch::Sender<Seen>);
+struct WebhookSink(watch::Sender<ObservedWebhook>);
 
-impl Sink<MutatingWebhookConfiguration> for Told {
+impl Sink<MutatingWebhookConfiguration> for WebhookSink {
     fn put(&mut self, object: MutatingWebhookConfiguration) {
         self.0.send_replace(Some(Some(object)));
     }
@@ -120,8 +120,8 @@ impl Sink<MutatingWebhookConfiguration> for Told {
         self.0.send_replace(Some(None));
     }
 
-    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
-        if seen.is_empty() {
+    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+        if names.is_empty() {
             self.0.send_replace(Some(None));
         }
     }

@@ -16,7 +16,7 @@ use super::clock;
 use super::state::SharedState;
 use crate::api::names;
 use crate::cluster::error::CallError;
-use crate::cluster::parameters::{Parameters, Seen};
+use crate::cluster::parameters::{ParametersState, ParametersWriter};
 use crate::plan::Snapshot;
 use crate::plan::admission;
 use crate::plan::refresh::backoff;
@@ -36,9 +36,9 @@ pub struct PolicyLoop {
     /// The shared state.
     pub shared: Arc<SharedState>,
     /// Writes and looks.
-    pub parameters: Parameters,
+    pub parameters: ParametersWriter,
     /// The ConfigMap as its watch brings it.
-    pub seen: Arc<watch::Sender<Option<Seen>>>,
+    pub seen: Arc<watch::Sender<Option<ParametersState>>>,
     /// The controller's own namespace.
     pub namespace: Box<str>,
     /// Nothing is written: nothing may be added by the API server either.
@@ -61,7 +61,8 @@ impl PolicyLoop {
     pub async fn run(self) {
         let (mut snapshots, mut seen) = (self.shared.snapshots(), self.seen.subscribe());
         // Who was here before may have left what the API server goes by.
-        let in_force = matches!(&*seen.borrow(), Some(Seen::Present { data, .. }) if !data.is_empty());
+        let in_force =
+            matches!(&*seen.borrow(), Some(ParametersState::Present { data, .. }) if !data.is_empty());
         let mut proof = Proof { in_force, ..Proof::default() };
         let mut upheld = Enforced::default();
         loop {
@@ -83,7 +84,7 @@ impl PolicyLoop {
     async fn look(
         &self,
         snapshot: &Snapshot,
-        seen: Seen,
+        seen: ParametersState,
         proof: &mut Proof,
         upheld: &mut Enforced<BTreeMap<String, String>>,
     ) -> Option<Duration> {
@@ -108,8 +109,8 @@ impl PolicyLoop {
             return Some(clock::until(until, now));
         }
         let version = match self.keep(wanted, seen, upheld).await {
-            Ok(Seen::Present { resource_version, .. }) => resource_version,
-            Ok(Seen::Absent | Seen::Refused(_)) => {
+            Ok(ParametersState::Present { resource_version, .. }) => resource_version,
+            Ok(ParametersState::Absent | ParametersState::Refused(_)) => {
                 *proof = Proof::default();
                 self.tell(None, AppliedParameters::Nothing);
                 return None;
@@ -149,12 +150,12 @@ impl PolicyLoop {
     /// Has the ConfigMap say what is wanted. Nothing is written where it does, nor where there is nothing to say.
     async fn keep(
         &self,
-        wanted: &admission::Parameters,
-        seen: Seen,
+        wanted: &admission::PolicyParameters,
+        seen: ParametersState,
         upheld: &mut Enforced<BTreeMap<String, String>>,
-    ) -> Result<Seen, CallError> {
+    ) -> Result<ParametersState, CallError> {
         match &seen {
-            Seen::Refused(error) if !wanted.data.is_empty() => return Err(error.clone()),
+            ParametersState::Refused(error) if !wanted.data.is_empty() => return Err(error.clone()),
             _ if !is_undone(wanted, &seen) => return Ok(seen),
             _ => {}
         }
@@ -231,9 +232,9 @@ impl PolicyLoop {
 }
 
 /// Whether the ConfigMap does not say what is wanted. None at all says nothing, too.
-fn is_undone(wanted: &admission::Parameters, seen: &Seen) -> bool {
+fn is_undone(wanted: &admission::PolicyParameters, seen: &ParametersState) -> bool {
     match seen {
-        Seen::Present { data, .. } => *data != wanted.data,
-        Seen::Absent | Seen::Refused(_) => !wanted.data.is_empty(),
+        ParametersState::Present { data, .. } => *data != wanted.data,
+        ParametersState::Absent | ParametersState::Refused(_) => !wanted.data.is_empty(),
     }
 }

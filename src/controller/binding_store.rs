@@ -10,7 +10,7 @@ use super::credential_cache::{CredentialCache, Demand};
 use crate::api::{AcrCredentialBinding, ConditionType, names};
 use crate::cluster::is_older;
 use crate::model::identity::CredentialSource;
-use crate::model::{Binding, Invalid, Registry, RegistryKey};
+use crate::model::{Binding, InvalidField, Registry, RegistryKey};
 use crate::plan::guard::WithdrawalIntent;
 use crate::plan::{Phase, RegistryCredential, ResolvedBinding};
 
@@ -23,7 +23,7 @@ pub struct Entry {
     /// The object.
     pub object: Arc<AcrCredentialBinding>,
     /// What is wrong with its spec.
-    pub invalid: Vec<Invalid>,
+    pub invalid: Vec<InvalidField>,
     /// The last spec that was valid: it stays in force.
     pub good: Option<Arc<Binding>>,
     /// Registries of the specs before it that covered the same, the last ones first.
@@ -167,7 +167,7 @@ impl Entry {
 #[derive(PartialEq)]
 struct Asks {
     in_force: Option<(Arc<Binding>, Phase)>,
-    invalid: Vec<Invalid>,
+    invalid: Vec<InvalidField>,
     refreshing: Option<String>,
     intent: WithdrawalIntent,
 }
@@ -348,7 +348,7 @@ impl BindingStore {
         };
         let in_force = |entry: &Entry| {
             let registries = entry.good.iter().flat_map(|binding| &binding.registries);
-            let names = registries.filter_map(|registry| match &registry.key.identity.base {
+            let names = registries.filter_map(|registry| match &registry.key.identity.source {
                 CredentialSource::AccessKey { secret } => Some(secret.to_string()),
                 CredentialSource::ControllerIdentity | CredentialSource::Rrsa { .. } => None,
             });

@@ -162,7 +162,7 @@ impl CredentialLoop {
 
 /// The Secrets that registries' identities begin with.
 fn key_secrets<'a>(keys: impl Iterator<Item = &'a RegistryKey>) -> BTreeSet<Box<str>> {
-    let secret = |key: &'a RegistryKey| match &key.identity.base {
+    let secret = |key: &'a RegistryKey| match &key.identity.source {
         CredentialSource::AccessKey { secret } => Some(secret.clone()),
         CredentialSource::ControllerIdentity | CredentialSource::Rrsa { .. } => None,
     };

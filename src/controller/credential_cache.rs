@@ -7,7 +7,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::api::Reason;
-use crate::cloud::{Failure as CloudFailure, Retry};
+use crate::cloud::{CloudError, Retry};
 use crate::cluster::store::{Kept, Tokens};
 use crate::model::identity::CredentialSource;
 use crate::model::{Credential, Registry, RegistryKey};
@@ -40,9 +40,9 @@ pub struct MintRequest {
 #[derive(Debug)]
 pub struct MintResult {
     /// The credential. Nothing: none was asked for, and the one that is held is good.
-    pub credential: Option<Result<Credential, CloudFailure>>,
+    pub credential: Option<Result<Credential, CloudError>>,
     /// The instance's domains, where they were asked for.
-    pub domains: Option<Result<Vec<String>, CloudFailure>>,
+    pub domains: Option<Result<Vec<String>, CloudError>>,
 }
 
 /// One registry.
@@ -114,7 +114,7 @@ impl CredentialCache {
     /// An identity may begin differently now: what could not be minted is tried at once, and what another key pair
     /// gave is replaced. `key_id`: the pair that is there now, if it is one.
     pub fn beginning_changed(&mut self, begins: impl Fn(&CredentialSource) -> bool, key_id: Option<&str>) {
-        for (_, held) in self.held.iter_mut().filter(|(key, _)| begins(&key.identity.base)) {
+        for (_, held) in self.held.iter_mut().filter(|(key, _)| begins(&key.identity.source)) {
             let minted_by = held.credential.as_ref().map(|credential| credential.origin.key_id.as_deref());
             let replaced = key_id.is_some() && minted_by.is_some_and(|minted_by| minted_by != key_id);
             held.forced |= replaced || held.failed.is_some();
@@ -318,18 +318,18 @@ impl CachedCredential {
 }
 
 /// That a token was minted with a key that ends as soon as the token that is held.
-fn not_renewed(new: &Credential) -> CloudFailure {
+fn not_renewed(new: &Credential) -> CloudError {
     let message = format!(
         "a new token would end at {}, no later than the one that is held: the session it is minted with ends then, and \
          was not renewed at its source, which is ACK's addon token or the node's metadata service",
         new.expires_at
     );
-    CloudFailure::new(Reason::CloudFailing, Retry::Soon, message)
+    CloudError::new(Reason::CloudFailing, Retry::Soon, message)
 }
 
 impl Failed {
     /// The first of a run of equal failures keeps its RequestId: a new one each time would rewrite the status.
-    fn after(before: Option<&Self>, error: CloudFailure, seed: &str, now: Timestamp) -> Self {
+    fn after(before: Option<&Self>, error: CloudError, seed: &str, now: Timestamp) -> Self {
         let attempts = before.map_or(0, |b| b.attempts).saturating_add(1);
         let cause = (error.reason, error.message);
         let failure = match before.filter(|b| b.cause == cause) {

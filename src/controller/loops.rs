@@ -17,7 +17,7 @@ use super::{Clients, Config, Parts, stuck_pods};
 use crate::api::names;
 use crate::cluster::Applier;
 use crate::cluster::keys::KeySecrets;
-use crate::cluster::parameters::Parameters;
+use crate::cluster::parameters::ParametersWriter;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::watch::{self, watch};
 
@@ -56,7 +56,7 @@ pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: P
     );
     let policy = PolicyLoop {
         shared: shared.clone(),
-        parameters: Parameters::new(clients.write.clone(), &config.namespace),
+        parameters: ParametersWriter::new(clients.write.clone(), &config.namespace),
         seen,
         namespace: config.namespace.clone(),
         dry_run: config.dry_run,

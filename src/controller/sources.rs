@@ -14,9 +14,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::state::SharedState;
 use super::{Clients, clock};
 use crate::api::{Reason, names};
-use crate::cloud::{Failure, IdentitySources, KeyPair, OidcToken, Retry};
+use crate::cloud::{AccessKeyPair, CloudError, IdentitySources, OidcToken, Retry};
 use crate::cluster::error::CallError;
-use crate::cluster::named_secret::{Data, NamedSecret, Seen};
+use crate::cluster::named_secret::{NamedSecret, SecretData, SecretState};
 use crate::cluster::oidc_token::{AUDIENCE, TokenRequester};
 use crate::model::identity::CredentialSource;
 
@@ -85,61 +85,61 @@ impl ClusterSources {
         let begin = || {
             let (shared, pair) = (self.shared.clone(), role == Role::Pair);
             let secret: Box<str> = name.into();
-            Arc::new(NamedSecret::watch(self.client.clone(), (namespace, name), move |seen| {
+            Arc::new(NamedSecret::watch(self.client.clone(), namespace, name, move |seen| {
                 shared.source_changed(&secret, pair, seen);
             }))
         };
         watched.entry(place).or_insert_with(begin).clone()
     }
 
-    async fn pair(&self, secret: &str) -> Result<KeyPair, Failure> {
+    async fn pair(&self, secret: &str) -> Result<AccessKeyPair, CloudError> {
         let place = format!("Secret {}/{secret}", self.namespace);
-        let missing = |message: String| Failure::new(Reason::SecretNotFound, Retry::Rarely, message);
+        let missing = |message: String| CloudError::new(Reason::SecretNotFound, Retry::Rarely, message);
         match self.secret((&self.namespace, secret), Role::Pair).now().await {
-            Seen::Present(data) => pair_in(&data, "accessKeyId", "accessKeySecret").ok_or_else(|| {
+            SecretState::Present(data) => pair_in(&data, "accessKeyId", "accessKeySecret").ok_or_else(|| {
                 missing(format!("the {place} lacks accessKeyId or accessKeySecret; give it both"))
             }),
-            Seen::Absent => Err(missing(format!(
+            SecretState::Absent => Err(missing(format!(
                 "the {place} does not exist; create it with the keys accessKeyId and accessKeySecret"
             ))),
-            Seen::Refused(CallError::Forbidden(_)) => {
+            SecretState::Refused(CallError::Forbidden(_)) => {
                 let message = format!(
                     "the {place} may not be read; add {secret} to resourceNames of the Role acr-credential-keys in {}",
                     self.namespace
                 );
-                Err(Failure::new(Reason::Forbidden, Retry::Rarely, message))
+                Err(CloudError::new(Reason::Forbidden, Retry::Rarely, message))
             }
-            Seen::Refused(error) => Err(later(&place, &error)),
+            SecretState::Refused(error) => Err(later(&place, &error)),
         }
     }
 
-    async fn registered(&self) -> Result<Option<KeyPair>, Failure> {
+    async fn registered(&self) -> Result<Option<AccessKeyPair>, CloudError> {
         let (namespace, name) = names::REGISTERED_CLUSTER_SECRET;
         match self.secret((namespace, name), Role::ControllerIdentity).now().await {
-            Seen::Present(data) => Ok(pair_in(&data, "access-key-id", "access-key-secret")),
-            Seen::Absent | Seen::Refused(CallError::Forbidden(_)) => Ok(None),
-            Seen::Refused(error) => Err(later(&format!("Secret {namespace}/{name}"), &error)),
+            SecretState::Present(data) => Ok(pair_in(&data, "access-key-id", "access-key-secret")),
+            SecretState::Absent | SecretState::Refused(CallError::Forbidden(_)) => Ok(None),
+            SecretState::Refused(error) => Err(later(&format!("Secret {namespace}/{name}"), &error)),
         }
     }
 
-    async fn addon(&self) -> Result<Option<SecretString>, Failure> {
+    async fn addon(&self) -> Result<Option<SecretString>, CloudError> {
         if let Some(text) = read(&self.places.addon_token_file, Reason::AddonTokenInvalid)? {
             return Ok(Some(text));
         }
         let (namespace, name) = &self.places.addon_token_secret;
         let place = format!("Secret {namespace}/{name}");
         match self.secret((namespace, name), Role::ControllerIdentity).now().await {
-            Seen::Present(data) => Ok(data.get(names::ADDON_TOKEN_KEY).cloned()),
-            Seen::Absent => Ok(None),
-            Seen::Refused(CallError::Forbidden(_)) => {
+            SecretState::Present(data) => Ok(data.get(names::ADDON_TOKEN_KEY).cloned()),
+            SecretState::Absent => Ok(None),
+            SecretState::Refused(CallError::Forbidden(_)) => {
                 let message = format!("the {place} may not be read; apply the RBAC of this version");
-                Err(Failure::new(Reason::Forbidden, Retry::Rarely, message))
+                Err(CloudError::new(Reason::Forbidden, Retry::Rarely, message))
             }
-            Seen::Refused(error) => Err(later(&place, &error)),
+            SecretState::Refused(error) => Err(later(&place, &error)),
         }
     }
 
-    async fn oidc(&self) -> Result<OidcToken, Failure> {
+    async fn oidc(&self) -> Result<OidcToken, CloudError> {
         if let Some(path) = &self.places.oidc_token_file
             && let Some(token) = read(path, Reason::OIDCTokenRejected)?
         {
@@ -154,7 +154,7 @@ impl ClusterSources {
                     "the ServiceAccount {namespace}/{account}, whose OIDC token RRSA takes, does not exist; create it: \
                      kubectl -n {namespace} create serviceaccount {account}"
                 );
-                Failure::new(Reason::ServiceAccountNotFound, Retry::Soon, message)
+                CloudError::new(Reason::ServiceAccountNotFound, Retry::Soon, message)
             }
             // RBAC forbids; a policy's refusal comes as invalid.
             CallError::Forbidden(_) | CallError::Invalid(_) => {
@@ -162,7 +162,7 @@ impl ClusterSources {
                     "no token of the ServiceAccount {namespace}/{account} for {AUDIENCE} may be asked for; apply the \
                      RBAC and the policies of this version, and name the account in them as --rrsa-service-account does"
                 );
-                Failure::new(Reason::Forbidden, Retry::Rarely, message)
+                CloudError::new(Reason::Forbidden, Retry::Rarely, message)
             }
             error => later(&format!("token of {namespace}/{account}"), &error),
         };
@@ -172,19 +172,19 @@ impl ClusterSources {
 }
 
 impl IdentitySources for ClusterSources {
-    fn key_pair<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<KeyPair, Failure>> {
+    fn key_pair<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<AccessKeyPair, CloudError>> {
         self.pair(secret).boxed()
     }
 
-    fn registered_cluster(&self) -> BoxFuture<'_, Result<Option<KeyPair>, Failure>> {
+    fn registered_cluster(&self) -> BoxFuture<'_, Result<Option<AccessKeyPair>, CloudError>> {
         self.registered().boxed()
     }
 
-    fn addon_token(&self) -> BoxFuture<'_, Result<Option<SecretString>, Failure>> {
+    fn addon_token(&self) -> BoxFuture<'_, Result<Option<SecretString>, CloudError>> {
         self.addon().boxed()
     }
 
-    fn oidc_token(&self) -> BoxFuture<'_, Result<OidcToken, Failure>> {
+    fn oidc_token(&self) -> BoxFuture<'_, Result<OidcToken, CloudError>> {
         self.oidc().boxed()
     }
 }
@@ -196,7 +196,7 @@ impl fmt::Debug for ClusterSources {
 }
 
 /// The AccessKeyId that a Secret of a key pair holds.
-pub fn key_id(data: &Data) -> Option<&str> {
+pub fn key_id(data: &SecretData) -> Option<&str> {
     data.get("accessKeyId").map(ExposeSecret::expose_secret)
 }
 
@@ -205,17 +205,17 @@ pub fn begins_with(base: &CredentialSource, secret: &str) -> bool {
     matches!(base, CredentialSource::AccessKey { secret: named } if **named == *secret)
 }
 
-fn pair_in(data: &Data, id: &str, secret: &str) -> Option<KeyPair> {
+fn pair_in(data: &SecretData, id: &str, secret: &str) -> Option<AccessKeyPair> {
     let id = data.get(id)?.expose_secret().into();
-    Some(KeyPair { id, secret: data.get(secret)?.clone(), token: None })
+    Some(AccessKeyPair { id, secret: data.get(secret)?.clone(), token: None })
 }
 
-fn later(what: &str, error: &CallError) -> Failure {
-    Failure::new(Reason::Unreachable, Retry::Soon, format!("the {what} cannot be read now: {error}"))
+fn later(what: &str, error: &CallError) -> CloudError {
+    CloudError::new(Reason::Unreachable, Retry::Soon, format!("the {what} cannot be read now: {error}"))
 }
 
 /// A file's text. It is read at each ask, since the kubelet replaces it; it has a few kilobytes.
-fn read(path: &Path, reason: Reason) -> Result<Option<SecretString>, Failure> {
+fn read(path: &Path, reason: Reason) -> Result<Option<SecretString>, CloudError> {
     match std::fs::read_to_string(path) {
         Ok(text) if text.trim().is_empty() => Ok(None),
         Ok(text) => Ok(Some(SecretString::from(text.trim()))),
@@ -223,7 +223,7 @@ fn read(path: &Path, reason: Reason) -> Result<Option<SecretString>, Failure> {
         Err(error) => {
             let message =
                 format!("{} cannot be read: {}; check the volume and its mode", path.display(), error.kind());
-            Err(Failure::new(reason, Retry::Soon, message))
+            Err(CloudError::new(reason, Retry::Soon, message))
         }
     }
 }

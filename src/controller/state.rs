@@ -13,7 +13,7 @@ use super::sources;
 use super::work_queue::{Priority, WorkQueue};
 use crate::api::{AcrCredentialBinding, ConditionType};
 use crate::cluster::Index;
-use crate::cluster::named_secret::Seen;
+use crate::cluster::named_secret::SecretState;
 use crate::cluster::store::Tokens;
 use crate::model::identity::CredentialSource;
 use crate::plan::guard::WithdrawalGuard;
@@ -337,10 +337,10 @@ impl SharedState {
 
     /// A Secret that identities begin with changed. `pair`: it is a key pair of the controller's namespace, not a
     /// source of the own identity.
-    pub fn source_changed(&self, secret: &str, pair: bool, seen: &Seen) {
+    pub fn source_changed(&self, secret: &str, pair: bool, seen: &SecretState) {
         let data = match seen {
-            Seen::Present(data) => Some(data),
-            Seen::Absent | Seen::Refused(_) => None,
+            SecretState::Present(data) => Some(data),
+            SecretState::Absent | SecretState::Refused(_) => None,
         };
         let mut state = self.state();
         match pair {

@@ -14,7 +14,7 @@ use super::clock;
 use super::state::SharedState;
 use super::tasks::{Tasks, spawn};
 use crate::cluster::error::CallError;
-use crate::cluster::pods::{PodState, PodWriter, Refusal, WatchedPod};
+use crate::cluster::pods::{DeletionError, PodState, PodWriter, WatchedPod};
 use crate::cluster::watch::{self, Sink, watch};
 use crate::plan::NamespaceView;
 use crate::plan::stuck_pods::{StuckPod, Verdict, verdict};
@@ -173,7 +173,7 @@ impl StuckPodsLoop {
         }
         let now = clock::now();
         let result = self.writer.delete(pod, now).await;
-        if result == Err(Refusal::Call(CallError::Conflict)) {
+        if result == Err(DeletionError::Call(CallError::Conflict)) {
             // The watch brings what it is now.
             return PACE;
         }
@@ -189,15 +189,15 @@ impl StuckPodsLoop {
                 self.writer.event(pod, "StuckPodReplaced", self.note(pod)).await;
                 PACE
             }
-            Err(Refusal::Call(CallError::NotFound)) => Duration::ZERO,
-            Err(Refusal::Unfenced) => {
+            Err(DeletionError::Call(CallError::NotFound)) => Duration::ZERO,
+            Err(DeletionError::PolicyMissing) => {
                 warn!(
                     "stuck Pods are not replaced: no policy confines what this controller may delete; apply \
                      deploy/stuck-pods.yaml (Kubernetes 1.30 or newer)"
                 );
                 REFUSED
             }
-            Err(Refusal::Call(error)) => {
+            Err(DeletionError::Call(error)) => {
                 warn!(%namespace, pod = %name, %error, "the stuck Pod cannot be replaced; is deploy/stuck-pods.yaml applied?");
                 REFUSED
             }

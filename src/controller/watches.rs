@@ -15,7 +15,7 @@ use super::tasks::{Tasks, spawn};
 use super::{Clients, Config};
 use crate::api::{AcrCredentialBinding, names};
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
-use crate::cluster::parameters::{ParametersSink, Seen};
+use crate::cluster::parameters::{ParametersSink, ParametersState};
 use crate::cluster::watch::{self, IndexSink, Sink, watch};
 use crate::server::admin::Readiness;
 
@@ -27,7 +27,7 @@ pub fn spawn_all(
     clients: &Clients,
     readiness: &Arc<Readiness>,
     shared: &Arc<SharedState>,
-) -> Arc<channel::Sender<Option<Seen>>> {
+) -> Arc<channel::Sender<Option<ParametersState>>> {
     let client = &clients.watch;
     let index_sink = |part: &'static str| {
         let (wake, readiness) = (shared.clone(), readiness.clone());
@@ -62,14 +62,14 @@ pub fn spawn_all(
     spawn(tasks, "the watch on bindings", watch(Api::all(client.clone()), watch::config(), bindings));
     let seen = Arc::new(channel::Sender::new(None));
     let (first, ready) = (shared.clone(), readiness.clone());
-    let known = move |seen: &Seen| {
+    let known = move |seen: &ParametersState| {
         first.set_applied(match seen {
-            Seen::Present { data, .. } => AppliedParameters::By(data.clone()),
-            Seen::Absent | Seen::Refused(_) => AppliedParameters::Nothing,
+            ParametersState::Present { data, .. } => AppliedParameters::By(data.clone()),
+            ParametersState::Absent | ParametersState::Refused(_) => AppliedParameters::Nothing,
         });
         ready.done("admission parameters");
     };
-    let sink = ParametersSink { seen: seen.clone(), known };
+    let sink = ParametersSink { state: seen.clone(), first_observed: known };
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &config.namespace);
     let parameters = watch::config().fields(&format!("metadata.name={}", names::ADMISSION_NAME));
     spawn(tasks, "the watch on the admission parameters", watch(maps, parameters, sink));

@@ -20,10 +20,10 @@ use tokio_util::task::TaskTracker;
 pub use self::keeping::WebhookLoop;
 pub use self::serving::{PART, Parts};
 use super::state::SharedState;
-use crate::cluster::certificates::Kept;
+use crate::cluster::certificates::StoredCertificates;
 use crate::plan::certificates::Lives;
 use crate::plan::webhook::Address;
-use crate::server::tls::Presented;
+use crate::server::tls::ServedCertificate;
 
 /// What flags decide of the webhook.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ struct Known {
     /// The authorities to believe for what is served, in PEM.
     bundle: Option<Arc<[u8]>>,
     /// The last good content of our own Secret.
-    kept: Option<Arc<Kept>>,
+    kept: Option<Arc<StoredCertificates>>,
     /// Whether our own Secret was looked for and does not stand.
     absent: bool,
     /// What hinders a newer one.
@@ -84,7 +84,7 @@ impl Known {
 #[derive(Clone)]
 pub struct Webhook {
     settings: Settings,
-    presented: Arc<Presented>,
+    presented: Arc<ServedCertificate>,
     known: watch::Sender<Known>,
     stop: CancellationToken,
     /// Held by the server while it serves.

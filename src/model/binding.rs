@@ -1,4 +1,4 @@
-//! What an `AcrCredentialBinding` means.
+//! The meaning of an `AcrCredentialBinding`.
 
 mod shape;
 
@@ -10,9 +10,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::coverage::{Coverage, Selection};
 use super::domain;
 use super::identity::{CredentialSource, Identity};
-use super::labels::{Labels, Selector};
+use super::labels::Selector;
 use super::pattern::Pattern;
 use super::registry::{Edition, Registry, RegistryKey};
 use crate::api::binding::{
@@ -21,153 +22,91 @@ use crate::api::binding::{
 };
 use crate::api::names;
 
-/// Seconds of an assumed role's session where the entry does not say.
+/// Default of `expireDuration`, in seconds.
 pub const DEFAULT_SESSION_SECONDS: u32 = 3600;
 
-/// A binding whose every part is known to be valid.
+/// A valid binding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binding {
     /// Name of the object.
     pub name: Arc<str>,
-    /// When the object was made: the older binding wins a contested domain.
+    /// Creation time of the object: the older binding wins a contested domain.
     pub created_at: Timestamp,
-    /// The registries, in their order.
+    /// The registries, in the order of the spec.
     pub registries: Vec<Registry>,
-    /// Which namespaces.
-    pub namespaces: NamespaceSelection,
-    /// Which ServiceAccounts in them.
-    pub service_accounts: ServiceAccountSelection,
-    /// Renew when less than this is left.
+    /// The selected namespaces.
+    pub namespaces: Selection,
+    /// The selected ServiceAccounts in these namespaces.
+    pub service_accounts: Selection,
+    /// A credential is refreshed when less than this is left.
     pub threshold: Duration,
-    /// How ServiceAccounts are served while they are created, where that is asked for.
-    pub admission: Option<Admission>,
-    /// Take over a Secret of our name and type that others made.
+    /// Settings for ServiceAccounts during admission; `None` where the spec does not enable it.
+    pub admission: Option<AdmissionSettings>,
+    /// Whether a Secret of our name and type is taken over from another owner.
     pub adopt: bool,
-    /// What the end of the binding does.
+    /// What happens to Secrets and entries when the binding is deleted.
     pub deletion_policy: DeletionPolicy,
-    /// Nothing is minted, written or withdrawn.
+    /// Whether nothing is minted, written or withdrawn.
     pub suspend: bool,
     /// Whether it was made from the ConfigMap.
     pub converted: bool,
 }
 
-/// What the API server does at the creation of a ServiceAccount when nobody answers in time.
+/// The webhook settings of a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Admission {
-    /// Whether it creates the ServiceAccount all the same.
+pub struct AdmissionSettings {
+    /// What the API server does with a ServiceAccount when the webhook does not answer in time.
     pub failure_policy: FailurePolicy,
-    /// How long it waits, 1 to 30 s.
+    /// How long the API server waits, 1 to 30 s.
     pub timeout: Duration,
 }
 
-/// Covered = any of names or selector, and none of exclude.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NamespaceSelection {
-    names: Vec<Pattern>,
-    selector: Option<Selector>,
-    exclude: Vec<Pattern>,
-}
-
-impl NamespaceSelection {
-    /// Names and globs of which any one covers.
-    pub fn names(&self) -> &[Pattern] {
-        &self.names
-    }
-
-    /// Labels that cover too.
-    pub fn selector(&self) -> Option<&Selector> {
-        self.selector.as_ref()
-    }
-
-    /// Names and globs that are never covered.
-    pub fn exclude(&self) -> &[Pattern] {
-        &self.exclude
-    }
-
-    /// Whether a namespace is covered by its name alone, whatever its labels are.
-    pub fn covers_name(&self, name: &str) -> bool {
-        self.names.iter().any(|p| p.matches(name)) && !self.exclude.iter().any(|p| p.matches(name))
-    }
-
-    /// Whether a namespace is covered.
-    pub fn covers(&self, name: &str, labels: &Labels) -> bool {
-        let named = self.names.iter().any(|p| p.matches(name));
-        let wanted = named || self.selector.as_ref().is_some_and(|s| s.matches(labels));
-        wanted && !self.exclude.iter().any(|p| p.matches(name))
-    }
-}
-
-/// Covered = any of names or selector.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ServiceAccountSelection {
-    names: Vec<Pattern>,
-    selector: Option<Selector>,
-}
-
-impl ServiceAccountSelection {
-    /// Names and globs of which any one covers.
-    pub fn names(&self) -> &[Pattern] {
-        &self.names
-    }
-
-    /// Labels that cover too.
-    pub fn selector(&self) -> Option<&Selector> {
-        self.selector.as_ref()
-    }
-
-    /// Whether a ServiceAccount is covered.
-    pub fn covers(&self, name: &str, labels: &Labels) -> bool {
-        self.names.iter().any(|p| p.matches(name))
-            || self.selector.as_ref().is_some_and(|s| s.matches(labels))
-    }
-}
-
-/// One thing that is wrong with a spec: where, and what with its cure.
+/// An invalid field of a spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid {
+pub struct InvalidField {
     /// Path of the field, such as `spec.registries[0].regionId`.
     pub path: String,
-    /// What is wrong and what to write instead.
+    /// The fault, and what to write instead.
     pub message: String,
 }
 
-impl fmt::Display for Invalid {
+impl fmt::Display for InvalidField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.message)
     }
 }
 
 impl Binding {
-    /// Reads an object from the API server. This is the one validator: admission and the loops both call it.
+    /// Validates an object of the API server. This is the one validator: admission and the loops both call it.
     ///
     /// # Guarantees
     /// It refuses what the schema in [`crate::api::binding`] refuses, and nothing else: `tests/schema` compares
     /// the two on a real API server.
     ///
     /// # Errors
-    /// Everything that is wrong with the spec, not only the first.
-    pub fn parse(object: &AcrCredentialBinding, cluster_region: &str) -> Result<Self, Vec<Invalid>> {
-        let mut findings = Findings::default();
+    /// All invalid fields of the spec, not only the first.
+    pub fn parse(object: &AcrCredentialBinding, cluster_region: &str) -> Result<Self, Vec<InvalidField>> {
+        let mut invalid = InvalidFields::default();
         let spec = &object.spec;
         let annotated = |key: &str| object.annotations().get(key).is_some_and(|v| v == "true");
         let converted = object.labels().get(names::LABEL_CONVERTED).is_some_and(|v| v == "true");
         if spec.registries.is_empty() || spec.registries.len() > 64 {
-            findings.add("spec.registries", format!("needs 1 to 64 entries, has {}", spec.registries.len()));
+            invalid.add("spec.registries", format!("needs 1 to 64 entries, has {}", spec.registries.len()));
         }
         let registries = spec
             .registries
             .iter()
             .enumerate()
             .filter_map(|(i, entry)| {
-                registry(entry, cluster_region, &mut findings.within(format!("spec.registries[{i}]")))
+                registry(entry, cluster_region, &mut invalid.below(format!("spec.registries[{i}]")))
             })
             .collect();
-        let threshold = findings.check("spec.expiringThreshold", shape::threshold(&spec.expiring_threshold));
-        carried(spec, &mut findings);
-        let namespaces = namespace_selection(&spec.watch_namespaces, &mut findings);
-        let service_accounts = service_account_selection(&spec.service_accounts, &mut findings);
-        let Some(threshold) = threshold.filter(|_| findings.0.is_empty()) else {
-            return Err(findings.0);
+        let threshold = invalid.check("spec.expiringThreshold", shape::threshold(&spec.expiring_threshold));
+        carried(spec, &mut invalid);
+        let namespaces = namespace_selection(&spec.watch_namespaces, &mut invalid);
+        let service_accounts = service_account_selection(&spec.service_accounts, &mut invalid);
+        let Some(threshold) = threshold.filter(|_| invalid.0.is_empty()) else {
+            return Err(invalid.0);
         };
         Ok(Self {
             name: object.name_any().into(),
@@ -176,7 +115,7 @@ impl Binding {
             namespaces,
             service_accounts,
             threshold,
-            admission: spec.webhook.enable.then(|| Admission {
+            admission: spec.webhook.enable.then(|| AdmissionSettings {
                 failure_policy: spec.webhook.failure_policy,
                 timeout: Duration::from_secs(u64::try_from(spec.webhook.timeout_seconds).unwrap_or(1)),
             }),
@@ -186,36 +125,41 @@ impl Binding {
             converted,
         })
     }
+
+    /// Returns the namespaces and ServiceAccounts that the binding covers.
+    pub fn coverage(&self) -> Coverage<'_> {
+        Coverage { namespaces: &self.namespaces, service_accounts: &self.service_accounts }
+    }
 }
 
-/// Collects what is wrong.
+/// Collects the invalid fields.
 #[derive(Default)]
-struct Findings(Vec<Invalid>);
+struct InvalidFields(Vec<InvalidField>);
 
-impl Findings {
+impl InvalidFields {
     fn add(&mut self, path: impl Into<String>, message: String) {
-        self.0.push(Invalid { path: path.into(), message });
+        self.0.push(InvalidField { path: path.into(), message });
     }
 
     fn check<T>(&mut self, path: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.add(path, message)).ok()
     }
 
-    fn within(&mut self, path: String) -> Within<'_> {
-        Within { findings: self, path }
+    fn below(&mut self, path: String) -> FieldsBelow<'_> {
+        FieldsBelow { invalid: self, path }
     }
 }
 
-/// Collects what is wrong within one entry.
-struct Within<'a> {
-    findings: &'a mut Findings,
+/// Collects the invalid fields below one path.
+struct FieldsBelow<'a> {
+    invalid: &'a mut InvalidFields,
     path: String,
 }
 
-impl Within<'_> {
+impl FieldsBelow<'_> {
     fn add(&mut self, field: &str, message: String) {
         let path = if field.is_empty() { self.path.clone() } else { format!("{}.{field}", self.path) };
-        self.findings.add(path, message);
+        self.invalid.add(path, message);
     }
 
     fn check<T>(&mut self, field: &str, result: Result<T, String>) -> Option<T> {
@@ -223,58 +167,57 @@ impl Within<'_> {
     }
 }
 
-/// What has no part in the plan, but shall not be wrong either.
-fn carried(spec: &AcrCredentialBindingSpec, findings: &mut Findings) {
+/// Checks the fields that no plan uses.
+fn carried(spec: &AcrCredentialBindingSpec, invalid: &mut InvalidFields) {
     let seconds = spec.webhook.timeout_seconds;
     if !(1..=30).contains(&seconds) {
-        findings.add("spec.webhook.timeoutSeconds", format!("{seconds} is out of range: 1 to 30 seconds"));
+        invalid.add("spec.webhook.timeoutSeconds", format!("{seconds} is out of range: 1 to 30 seconds"));
     }
     let characters = spec.notify_email.as_ref().map_or(0, |email| email.chars().count());
     if characters > 320 {
-        findings.add("spec.notifyEmail", format!("has {characters} characters, at most 320"));
+        invalid.add("spec.notifyEmail", format!("has {characters} characters, at most 320"));
     }
 }
 
-fn registry(entry: &RegistryEntry, cluster_region: &str, findings: &mut Within<'_>) -> Option<Registry> {
+fn registry(entry: &RegistryEntry, cluster_region: &str, invalid: &mut FieldsBelow<'_>) -> Option<Registry> {
     let edition = match entry.instance_id.as_deref() {
         None | Some("") => Some(Edition::Personal),
-        Some(id) => findings.check("instanceId", shape::instance_id(id)).map(Edition::Enterprise),
+        Some(id) => invalid.check("instanceId", shape::instance_id(id)).map(Edition::Enterprise),
     };
     let region =
-        findings.check("regionId", shape::region(entry.region_id.as_deref().unwrap_or(cluster_region)));
-    findings.check("domains", shape::at_most(32, &entry.domains));
+        invalid.check("regionId", shape::region(entry.region_id.as_deref().unwrap_or(cluster_region)));
+    invalid.check("domains", shape::at_most(32, &entry.domains));
     for (i, key) in entry.domains.iter().enumerate() {
-        findings.check(&format!("domains[{i}]"), domain::check(key));
+        invalid.check(&format!("domains[{i}]"), domain::check(key));
     }
-    let identity = identity(entry, findings);
+    let identity = identity(entry, invalid);
     Some(Registry {
         key: RegistryKey { edition: edition?, region: region?, identity: identity? },
         domains: entry.domains.clone(),
     })
 }
 
-fn identity(entry: &RegistryEntry, findings: &mut Within<'_>) -> Option<Identity> {
-    let assume =
-        entry.assume_role_arn.as_deref().map(|arn| findings.check("assumeRoleARN", shape::role(arn)));
-    let role = entry.rrsa_role_arn.as_deref().map(|arn| findings.check("rrsaRoleARN", shape::role(arn)));
+fn identity(entry: &RegistryEntry, invalid: &mut FieldsBelow<'_>) -> Option<Identity> {
+    let assume = entry.assume_role_arn.as_deref().map(|arn| invalid.check("assumeRoleARN", shape::role(arn)));
+    let role = entry.rrsa_role_arn.as_deref().map(|arn| invalid.check("rrsaRoleARN", shape::role(arn)));
     let provider = entry
         .rrsa_oidc_provider_role_arn
         .as_deref()
-        .map(|arn| findings.check("rrsaOIDCProviderRoleARN", shape::oidc_provider(arn)));
+        .map(|arn| invalid.check("rrsaOIDCProviderRoleARN", shape::oidc_provider(arn)));
     let secret = entry
         .access_key_secret_ref
         .as_ref()
-        .map(|r| findings.check("accessKeySecretRef.name", shape::secret_name(&r.name)));
+        .map(|r| invalid.check("accessKeySecretRef.name", shape::secret_name(&r.name)));
     let session_seconds = match entry.expire_duration {
         None => Some(DEFAULT_SESSION_SECONDS),
         Some(seconds @ 3600..=43200) if assume.is_some() || role.is_some() => seconds.try_into().ok(),
         Some(3600..=43200) => {
-            let message = "is the session of an assumed role: give assumeRoleARN or rrsaRoleARN with it";
-            findings.add("expireDuration", message.to_owned());
+            let message = "needs an assumed role: set assumeRoleARN or rrsaRoleARN with it";
+            invalid.add("expireDuration", message.to_owned());
             None
         }
         Some(seconds) => {
-            findings.add("expireDuration", format!("{seconds} is out of range: 3600 to 43200 seconds"));
+            invalid.add("expireDuration", format!("{seconds} is out of range: 3600 to 43200 seconds"));
             None
         }
     };
@@ -285,14 +228,13 @@ fn identity(entry: &RegistryEntry, findings: &mut Within<'_>) -> Option<Identity
         }
         (None, None, Some(secret)) => secret.map(|secret| CredentialSource::AccessKey { secret }),
         (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
-            let message =
-                "rrsaRoleARN and accessKeySecretRef are two ways to one credential: give one of them";
-            findings.add("", message.to_owned());
+            let message = "rrsaRoleARN and accessKeySecretRef exclude each other: set one of them";
+            invalid.add("", message.to_owned());
             None
         }
         (Some(_), None, None) | (None, Some(_), None) => {
-            let message = "rrsaRoleARN and rrsaOIDCProviderRoleARN go together: give both or neither";
-            findings.add("", message.to_owned());
+            let message = "rrsaRoleARN and rrsaOIDCProviderRoleARN go together: set both or neither";
+            invalid.add("", message.to_owned());
             None
         }
     };
@@ -301,44 +243,45 @@ fn identity(entry: &RegistryEntry, findings: &mut Within<'_>) -> Option<Identity
         Some(Some(role)) => Some(role),
         None => None,
     };
-    Some(Identity { base: base?, assume, session_seconds: session_seconds? })
+    Some(Identity { source: base?, assume, session_seconds: session_seconds? })
 }
 
-fn namespace_selection(spec: &WatchNamespaces, findings: &mut Findings) -> NamespaceSelection {
-    let mut findings = findings.within("spec.watchNamespaces".to_owned());
+fn namespace_selection(spec: &WatchNamespaces, invalid: &mut InvalidFields) -> Selection {
+    let mut invalid = invalid.below("spec.watchNamespaces".to_owned());
     let (names, selector) = selection(
-        patterns(("names", &spec.names), shape::namespace, &mut findings),
+        patterns("names", &spec.names, shape::namespace, &mut invalid),
         spec.selector.as_ref(),
-        &mut findings,
+        &mut invalid,
     );
-    let exclude = patterns(("exclude", &spec.exclude), shape::namespace, &mut findings);
-    NamespaceSelection { names, selector, exclude }
+    let exclude = patterns("exclude", &spec.exclude, shape::namespace, &mut invalid);
+    Selection { names, selector, exclude }
 }
 
-fn service_account_selection(spec: &ServiceAccounts, findings: &mut Findings) -> ServiceAccountSelection {
-    let mut findings = findings.within("spec.serviceAccounts".to_owned());
-    let names = patterns(("names", &spec.names), shape::service_account, &mut findings);
-    let (names, selector) = selection(names, spec.selector.as_ref(), &mut findings);
-    ServiceAccountSelection { names, selector }
+fn service_account_selection(spec: &ServiceAccounts, invalid: &mut InvalidFields) -> Selection {
+    let mut invalid = invalid.below("spec.serviceAccounts".to_owned());
+    let names = patterns("names", &spec.names, shape::service_account, &mut invalid);
+    let (names, selector) = selection(names, spec.selector.as_ref(), &mut invalid);
+    Selection { names, selector, exclude: Vec::new() }
 }
 
 fn patterns(
-    (field, names): (&str, &[String]),
+    field: &str,
+    names: &[String],
     shape: fn(&str) -> Result<Pattern, String>,
-    findings: &mut Within<'_>,
+    invalid: &mut FieldsBelow<'_>,
 ) -> Vec<Pattern> {
-    findings.check(field, shape::at_most(256, names));
-    let pattern = |(i, name): (usize, &String)| findings.check(&format!("{field}[{i}]"), shape(name));
+    invalid.check(field, shape::at_most(256, names));
+    let pattern = |(i, name): (usize, &String)| invalid.check(&format!("{field}[{i}]"), shape(name));
     names.iter().enumerate().filter_map(pattern).collect()
 }
 
 fn selection(
     names: Vec<Pattern>,
     selector: Option<&LabelSelector>,
-    findings: &mut Within<'_>,
+    invalid: &mut FieldsBelow<'_>,
 ) -> (Vec<Pattern>, Option<Selector>) {
-    let selector = selector.and_then(|s| findings.check("selector", shape::selector(s)));
-    // As the ConfigMap's absent keys do, nothing said means `default`.
+    let selector = selector.and_then(|s| invalid.check("selector", shape::selector(s)));
+    // As with the ConfigMap's keys, an absent selection means `default`.
     let names = if names.is_empty() && selector.is_none() { vec![Pattern::new("default")] } else { names };
     (names, selector)
 }

@@ -1,29 +1,27 @@
-//! Keys of a Docker configuration's `auths`.
+//! Registry addresses, which are the keys of a Docker configuration's `auths`.
 
-/// Checks that a key is `host[:port][/path]`, as the kubelet matches them. A host may hold `*`.
+/// Checks that a key is `host[:port][/path]`, as the kubelet matches them. A host may contain `*`.
 ///
 /// # Errors
-/// What is wrong with it, and what to write instead.
+/// The fault, and what to write instead.
 pub fn check(key: &str) -> Result<(), String> {
     if is_address(key) {
         return Ok(());
     }
     Err(match within(key) {
         Some(address) => {
-            format!(
-                "{key:?} is more than a registry address, which has no scheme and no / at its end: write only {address}"
-            )
+            format!("{key:?} has a scheme or a trailing /: write only {address}")
         }
         None => format!(
-            "{key:?} is no registry address: write host[:port][/path] in lower case, such as demo-registry.cn-hangzhou.cr.aliyuncs.com"
+            "{key:?} is not a registry address: write host[:port][/path] in lower case, such as demo-registry.cn-hangzhou.cr.aliyuncs.com"
         ),
     })
 }
 
-/// Checks what the schema does not: that there is such a port.
+/// Checks that the port is valid, which the schema does not.
 ///
 /// # Errors
-/// Which ports there are.
+/// The valid range, and what to write instead.
 pub fn check_port(key: &str) -> Result<(), String> {
     let authority = key.split('/').next().unwrap_or(key);
     match authority.split_once(':').map(|(_, port)| port.parse::<u16>()) {
@@ -34,7 +32,7 @@ pub fn check_port(key: &str) -> Result<(), String> {
     }
 }
 
-/// The key within a text that has a scheme before it or a slash behind it.
+/// Returns the key in a text with a scheme or a trailing slash.
 pub fn within(text: &str) -> Option<&str> {
     let key = text.split_once("://").map_or(text, |(_, key)| key).trim_end_matches('/');
     (key != text && is_address(key) && check_port(key).is_ok()).then_some(key)

@@ -1,11 +1,11 @@
-//! Go's durations, as `expiring-threshold` writes them.
+//! Go durations, the format of `expiring-threshold`.
 
 use std::time::Duration;
 
 /// Parses a Go duration such as `15m`, `1h30m` or `0.5h`.
 ///
 /// # Errors
-/// A sentence that says what a duration looks like.
+/// A message with examples of valid durations.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let mut rest = text;
     let mut seconds = 0.0_f64;

@@ -1,49 +1,48 @@
-//! Who asks the cloud for a credential.
+//! Identities that mint credentials in the cloud.
 
 use std::fmt;
 
-/// An Alibaba Cloud resource name that is known to have the right shape.
+/// An Alibaba Cloud resource name (ARN) of a RAM role or an OIDC provider, of valid form.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Arn(Box<str>);
 
 impl Arn {
-    /// Reads `acs:ram::<account>:role/<name>`.
+    /// Parses `acs:ram::<account>:role/<name>`.
     ///
     /// # Errors
-    /// What a role's ARN looks like.
+    /// A message with the text and the expected form.
     pub fn role(text: &str) -> Result<Self, String> {
         Self::parse(text, "role")
     }
 
-    /// Reads `acs:ram::<account>:oidc-provider/<name>`.
+    /// Parses `acs:ram::<account>:oidc-provider/<name>`.
     ///
     /// # Errors
-    /// What a provider's ARN looks like.
+    /// A message with the text and the expected form.
     pub fn oidc_provider(text: &str) -> Result<Self, String> {
         Self::parse(text, "oidc-provider")
     }
 
     fn parse(text: &str, kind: &str) -> Result<Self, String> {
-        let complaint = || format!("{text:?} is no ARN of the form acs:ram::<account>:{kind}/<name>");
+        let invalid = || format!("{text:?} is not an ARN of the form acs:ram::<account>:{kind}/<name>");
         let (account, resource) =
-            text.strip_prefix("acs:ram::").and_then(|rest| rest.split_once(':')).ok_or_else(complaint)?;
-        let name =
-            resource.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')).ok_or_else(complaint)?;
+            text.strip_prefix("acs:ram::").and_then(|rest| rest.split_once(':')).ok_or_else(invalid)?;
+        let name = resource.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')).ok_or_else(invalid)?;
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let account_ok = !account.is_empty() && account.chars().all(|c| c.is_ascii_digit());
         if account_ok && !name.is_empty() && name.chars().all(plain) {
             Ok(Self(text.into()))
         } else {
-            Err(complaint())
+            Err(invalid())
         }
     }
 
-    /// The ARN as written.
+    /// Returns the ARN as given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What follows the last `/`.
+    /// Returns the part after the last `/`.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
@@ -55,16 +54,16 @@ impl fmt::Debug for Arn {
     }
 }
 
-/// Where the first credential comes from.
+/// Source of a chain's first credential.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CredentialSource {
-    /// The controller's own: what `--token-mode` finds.
+    /// The controller's own identity, selected by `--token-mode`.
     ControllerIdentity,
-    /// An OIDC token of the cluster, exchanged for a role of the cluster's owner (RRSA).
+    /// A RAM role in the cluster's account, assumed with an OIDC token of the cluster (RRSA).
     Rrsa {
-        /// The role.
+        /// ARN of the role.
         role: Arn,
-        /// The provider that vouches for the token.
+        /// ARN of the OIDC provider that the role trusts.
         provider: Arn,
     },
     /// An AccessKey pair in a Secret of the controller's own namespace.
@@ -74,34 +73,34 @@ pub enum CredentialSource {
     },
 }
 
-/// The chain that ends in the identity which asks for the registry credential.
+/// A chain of identities. The last one mints the registry credential.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
-    /// The first link.
-    pub base: CredentialSource,
-    /// A role to assume from there.
+    /// Source of the first credential.
+    pub source: CredentialSource,
+    /// Role to assume with the first credential.
     pub assume: Option<Arn>,
-    /// Seconds that the session of the last role lasts.
+    /// Duration of the last role's session in seconds.
     pub session_seconds: u32,
 }
 
 impl Identity {
-    /// The chain as the status shows it: `worker-role → acr-pull`. `own` names the controller's own identity.
-    pub fn chain(&self, own: &str) -> String {
-        let base = match &self.base {
-            CredentialSource::ControllerIdentity => own.to_owned(),
+    /// Formats the chain for the status: `worker-role → acr-pull`. `controller` names the controller's own identity.
+    pub fn chain(&self, controller: &str) -> String {
+        let source = match &self.source {
+            CredentialSource::ControllerIdentity => controller.to_owned(),
             CredentialSource::Rrsa { role, .. } => format!("rrsa:{}", role.name()),
             CredentialSource::AccessKey { secret } => format!("access-key:{secret}"),
         };
         match &self.assume {
-            Some(role) => format!("{base} → {}", role.name()),
-            None => base,
+            Some(role) => format!("{source} → {}", role.name()),
+            None => source,
         }
     }
 }
 
 impl fmt::Display for Identity {
-    /// The chain as long as nobody knows what the controller's own identity is.
+    /// Formats the chain, with `own` for the controller's own identity.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.chain("own"))
     }
@@ -135,13 +134,13 @@ mod tests {
     fn a_chain_names_its_links() {
         let role = |name: &str| Arn::role(&format!("acs:ram::1:role/{name}")).unwrap();
         let provider = Arn::oidc_provider("acs:ram::1:oidc-provider/p").unwrap();
-        for (base, assume, chain) in [
+        for (source, assume, chain) in [
             (CredentialSource::ControllerIdentity, None, "worker-role"),
             (CredentialSource::ControllerIdentity, Some(role("b")), "worker-role → b"),
             (CredentialSource::Rrsa { role: role("a"), provider }, Some(role("b")), "rrsa:a → b"),
             (CredentialSource::AccessKey { secret: "ak".into() }, None, "access-key:ak"),
         ] {
-            assert_eq!(Identity { base, assume, session_seconds: 3600 }.chain("worker-role"), chain);
+            assert_eq!(Identity { source, assume, session_seconds: 3600 }.chain("worker-role"), chain);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
-/// A label that is asked for both ways where nothing is to be selected.
+/// A key for a selector that matches nothing: both `Exists` and `DoesNotExist` are required of it.
 const NEVER: &str = "acrcredential.dev/nothing";
 
 /// The labels of one object, sorted by key. A flat slice: thousands are kept, and most are empty.
@@ -12,7 +12,7 @@ const NEVER: &str = "acrcredential.dev/nothing";
 pub struct Labels(Box<[(Box<str>, Box<str>)]>);
 
 impl Labels {
-    /// The value of a label.
+    /// Returns the value of a label.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.binary_search_by(|(k, _)| k.as_ref().cmp(key)).ok().map(|i| self.0[i].1.as_ref())
     }
@@ -24,73 +24,74 @@ impl From<BTreeMap<String, String>> for Labels {
     }
 }
 
-/// A label selector whose operators are known to be valid, and which asks for nothing that no label can have: the API
-/// server refuses such a selector, and with it all that is told in the same object. Without requirements it selects
-/// everything.
+/// A label selector with valid operators, keys and values. The API server rejects a selector with a key or value that
+/// no label can have, and the whole object with it. So [`Selector::parse`] decides such requirements. Without
+/// requirements it selects everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Selector(Vec<Requirement>);
+pub struct Selector(Vec<LabelRequirement>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Requirement {
+struct LabelRequirement {
     key: String,
-    test: Test,
+    operator: Operator,
 }
 
-/// What is asked of the label of a key.
+/// The operator of a requirement, with its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Test {
-    /// It is there, with one of these values.
+pub enum Operator {
+    /// The label exists, with one of these values.
     In(Vec<String>),
-    /// It is not there, or has another value.
+    /// The label does not exist, or has another value.
     NotIn(Vec<String>),
-    /// It is there.
+    /// The label exists.
     Exists,
-    /// It is not there.
+    /// The label does not exist.
     DoesNotExist,
 }
 
-impl Requirement {
-    /// The same by keys and values that labels can have: all meet what is left of it, or nothing.
+impl LabelRequirement {
+    /// Returns requirements with the same meaning, by keys and values that labels can have: none where all labels meet
+    /// it, two that contradict each other where none do.
     fn possible(self) -> Vec<Self> {
         let possible = |values: Vec<String>| {
             let values: Vec<String> = values.into_iter().filter(|value| is_value(value)).collect();
             Some(values).filter(|values| !values.is_empty())
         };
-        let (test, otherwise) = match self.test {
-            Test::In(values) => (possible(values).map(Test::In), false),
-            Test::NotIn(values) => (possible(values).map(Test::NotIn), true),
-            Test::Exists => (Some(Test::Exists), false),
-            Test::DoesNotExist => (Some(Test::DoesNotExist), true),
+        let (operator, otherwise) = match self.operator {
+            Operator::In(values) => (possible(values).map(Operator::In), false),
+            Operator::NotIn(values) => (possible(values).map(Operator::NotIn), true),
+            Operator::Exists => (Some(Operator::Exists), false),
+            Operator::DoesNotExist => (Some(Operator::DoesNotExist), true),
         };
-        match test.filter(|_| is_key(&self.key)) {
-            Some(test) => vec![Self { key: self.key, test }],
+        match operator.filter(|_| is_key(&self.key)) {
+            Some(operator) => vec![Self { key: self.key, operator }],
             None if otherwise => Vec::new(),
-            // Nothing is there and is not.
-            None => {
-                [Test::Exists, Test::DoesNotExist].map(|test| Self { key: NEVER.to_owned(), test }).into()
-            }
+            None => [Operator::Exists, Operator::DoesNotExist]
+                .map(|operator| Self { key: NEVER.to_owned(), operator })
+                .into(),
         }
     }
 }
 
 impl Selector {
-    /// Reads a selector.
+    /// Reads a selector. This is the one place that decides keys and values that no label can have.
     ///
     /// # Errors
-    /// What is wrong with it: empty (it would select everything), an operator that does not exist, values where
-    /// none may stand or none where some must.
+    /// A message for the user: the selector is empty (it would select everything), an operator does not exist, or
+    /// values are missing or superfluous.
     pub fn parse(selector: &LabelSelector) -> Result<Self, String> {
         let mut requirements = Vec::new();
         for (key, value) in selector.match_labels.iter().flatten() {
-            requirements.push(Requirement { key: key.clone(), test: Test::In(vec![value.clone()]) });
+            requirements
+                .push(LabelRequirement { key: key.clone(), operator: Operator::In(vec![value.clone()]) });
         }
         for expression in selector.match_expressions.iter().flatten() {
             let values = expression.values.clone().unwrap_or_default();
-            let test = match (expression.operator.as_str(), values.is_empty()) {
-                ("In", false) => Test::In(values),
-                ("NotIn", false) => Test::NotIn(values),
-                ("Exists", true) => Test::Exists,
-                ("DoesNotExist", true) => Test::DoesNotExist,
+            let operator = match (expression.operator.as_str(), values.is_empty()) {
+                ("In", false) => Operator::In(values),
+                ("NotIn", false) => Operator::NotIn(values),
+                ("Exists", true) => Operator::Exists,
+                ("DoesNotExist", true) => Operator::DoesNotExist,
                 ("In" | "NotIn", true) => {
                     return Err(format!(
                         "operator {} on {} needs values",
@@ -104,32 +105,33 @@ impl Selector {
                     ));
                 }
                 (other, _) => {
-                    return Err(format!("operator {other:?} is none of In, NotIn, Exists, DoesNotExist"));
+                    return Err(format!(
+                        "operator {other:?} does not exist: use In, NotIn, Exists or DoesNotExist"
+                    ));
                 }
             };
-            requirements.push(Requirement { key: expression.key.clone(), test });
+            requirements.push(LabelRequirement { key: expression.key.clone(), operator });
         }
         if requirements.is_empty() {
-            return Err(
-                "an empty selector would select everything: say names: [\"*\"] if that is meant".to_owned()
-            );
+            return Err("an empty selector would select everything: use names: [\"*\"] if that is intended"
+                .to_owned());
         }
-        Ok(Self(requirements.into_iter().flat_map(Requirement::possible).collect()))
+        Ok(Self(requirements.into_iter().flat_map(LabelRequirement::possible).collect()))
     }
 
-    /// The requirements, all of which must hold: a key and what is asked of its label.
-    pub fn requirements(&self) -> impl Iterator<Item = (&str, &Test)> {
-        self.0.iter().map(|requirement| (requirement.key.as_str(), &requirement.test))
+    /// Returns the requirements, all of which must hold: a key, and the operator on its label.
+    pub fn requirements(&self) -> impl Iterator<Item = (&str, &Operator)> {
+        self.0.iter().map(|requirement| (requirement.key.as_str(), &requirement.operator))
     }
 
-    /// The same as the API server reads it, by expressions alone.
+    /// Returns the selector as the API server reads it, by expressions alone.
     pub fn to_label_selector(&self) -> LabelSelector {
-        let expressions = self.0.iter().map(|Requirement { key, test }| {
-            let (operator, values) = match test {
-                Test::In(values) => ("In", Some(values.clone())),
-                Test::NotIn(values) => ("NotIn", Some(values.clone())),
-                Test::Exists => ("Exists", None),
-                Test::DoesNotExist => ("DoesNotExist", None),
+        let expressions = self.0.iter().map(|LabelRequirement { key, operator }| {
+            let (operator, values) = match operator {
+                Operator::In(values) => ("In", Some(values.clone())),
+                Operator::NotIn(values) => ("NotIn", Some(values.clone())),
+                Operator::Exists => ("Exists", None),
+                Operator::DoesNotExist => ("DoesNotExist", None),
             };
             LabelSelectorRequirement { key: key.clone(), operator: operator.to_owned(), values }
         });
@@ -137,21 +139,21 @@ impl Selector {
         LabelSelector { match_expressions, match_labels: None }
     }
 
-    /// Whether all requirements hold.
+    /// Returns whether all requirements hold.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.0.iter().all(|requirement| {
             let value = labels.get(&requirement.key);
-            match &requirement.test {
-                Test::In(values) => value.is_some_and(|v| values.iter().any(|x| x == v)),
-                Test::NotIn(values) => !value.is_some_and(|v| values.iter().any(|x| x == v)),
-                Test::Exists => value.is_some(),
-                Test::DoesNotExist => value.is_none(),
+            match &requirement.operator {
+                Operator::In(values) => value.is_some_and(|v| values.iter().any(|x| x == v)),
+                Operator::NotIn(values) => !value.is_some_and(|v| values.iter().any(|x| x == v)),
+                Operator::Exists => value.is_some(),
+                Operator::DoesNotExist => value.is_none(),
             }
         })
     }
 }
 
-/// Whether a text can be the key of a label: a name, with a domain and a slash before it or not.
+/// Returns whether a text is a valid key of a label: a name, with an optional domain and a slash before it.
 fn is_key(key: &str) -> bool {
     let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
     let is_part = |part: &str| {
@@ -162,7 +164,7 @@ fn is_key(key: &str) -> bool {
     !name.is_empty() && is_value(name) && domain.is_none_or(is_domain)
 }
 
-/// Whether a text can be the value of a label.
+/// Returns whether a text is a valid value of a label.
 fn is_value(text: &str) -> bool {
     let at_ends = |c: char| c.is_ascii_alphanumeric();
     let inner = |c: char| at_ends(c) || matches!(c, '-' | '_' | '.');
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_what_an_object_can_bear() {
+    fn keys_and_values_are_those_that_the_api_server_accepts() {
         let long = "a".repeat(63);
         let domain = "a.".repeat(126) + "a";
         for key in ["tier", "a", "A_b.c-d", "example.com/tier", "a-1.b/x", &long, &format!("{domain}/{long}")]
@@ -223,18 +225,18 @@ mod tests {
     }
 
     #[test]
-    fn what_no_label_can_have_is_decided_before_the_api_server_is_told() {
+    fn keys_and_values_that_no_label_can_have_are_decided_by_the_parser() {
         let rendered = |key: &str, operator: &str, values: serde_json::Value| {
             let expression = json!({ "key": key, "operator": operator, "values": values });
-            let told = selector(json!({ "matchExpressions": [expression] })).unwrap().to_label_selector();
-            serde_json::to_value(told).unwrap()
+            let parsed = selector(json!({ "matchExpressions": [expression] })).unwrap().to_label_selector();
+            serde_json::to_value(parsed).unwrap()
         };
         let none = || serde_json::Value::Null;
         let never = json!({ "matchExpressions": [
             { "key": "acrcredential.dev/nothing", "operator": "Exists" },
             { "key": "acrcredential.dev/nothing", "operator": "DoesNotExist" },
         ] });
-        for (key, operator, values, told) in [
+        for (key, operator, values, expected) in [
             (
                 "k",
                 "In",
@@ -254,12 +256,12 @@ mod tests {
             ("a b", "NotIn", json!(["v"]), json!({})),
             ("a b", "DoesNotExist", none(), json!({})),
         ] {
-            assert_eq!(rendered(key, operator, values), told, "{key} {operator}");
+            assert_eq!(rendered(key, operator, values), expected, "{key} {operator}");
         }
     }
 
     #[test]
-    fn a_selector_selects_as_kubernetes_does() {
+    fn a_selector_matches_as_in_kubernetes() {
         let app = labels(&[("tier", "app"), ("env", "prod")]);
         let none = labels(&[]);
         for (value, on_app, on_none) in [
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_selector_that_selects_everything_or_nothing_sensible_is_refused() {
+    fn an_empty_or_inconsistent_selector_is_refused() {
         for value in [
             json!({}),
             json!({"matchLabels": {}, "matchExpressions": []}),

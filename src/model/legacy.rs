@@ -39,7 +39,7 @@ use crate::api::binding::{
     AcrCredentialBinding, AcrCredentialBindingSpec, DeletionPolicy, ServiceAccounts, WatchNamespaces, Webhook,
 };
 use crate::api::{legacy, names as api_names};
-use crate::model::{Binding, Invalid};
+use crate::model::{Binding, InvalidField};
 use entries::Entries;
 use finding::Findings;
 
@@ -169,7 +169,7 @@ impl Parts<'_> {
             notify_email,
         };
         let invalid = validate(&spec);
-        for Invalid { path, message } in &invalid {
+        for InvalidField { path, message } in &invalid {
             findings.add(Code::SpecInvalid, path, None, message);
         }
         invalid.is_empty().then_some((spec, entries.key_pairs))
@@ -177,7 +177,7 @@ impl Parts<'_> {
 }
 
 /// What the one validator says of a spec.
-fn validate(spec: &AcrCredentialBindingSpec) -> Vec<Invalid> {
+fn validate(spec: &AcrCredentialBindingSpec) -> Vec<InvalidField> {
     let object = AcrCredentialBinding::new(api_names::LEGACY_NAME, spec.clone());
     Binding::parse(&object, ANY_REGION).err().unwrap_or_default()
 }

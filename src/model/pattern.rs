@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-/// A name, or a glob in which `*` stands for any run of characters and `?` for one.
+/// A name, or a glob: `*` matches any run of characters, `?` exactly one.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Pattern(Box<str>);
 
 impl Pattern {
-    /// A pattern as written. Every string is one: what characters may stand in it is the schema's matter.
+    /// Creates a pattern from its text. Every text is valid; the schema limits the characters.
     pub fn new(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
 
-    /// Whether the whole of `name` matches.
+    /// Returns whether the whole of `name` matches.
     ///
     /// Linear in practice: on a mismatch only the last `*` is tried again, since an earlier one can gain nothing
     /// that the last one cannot.
@@ -43,7 +43,7 @@ impl Pattern {
         pattern[p..].iter().all(|&c| c == b'*')
     }
 
-    /// The same as a regular expression of RE2, anchored at both ends.
+    /// Returns the pattern as a regular expression of RE2, anchored at both ends.
     pub fn to_regex(&self) -> String {
         let mut regex = String::from("^");
         for c in self.0.chars() {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_something_to_a_regular_expression_is_taken_as_written() {
+    fn special_characters_of_regular_expressions_are_escaped() {
         for (pattern, regex) in [("a.b", r"^a\.b$"), ("team-*", r"^team\-.*$"), ("web-?", r"^web\-.$")] {
             assert_eq!(Pattern::new(pattern).to_regex(), regex);
         }

@@ -1,15 +1,15 @@
-//! A registry, and what identifies a token for it.
+//! Registries, and the keys that identify a credential.
 
 use std::fmt;
 
 use super::identity::{CredentialSource, Identity};
 
-/// Which product of Container Registry.
+/// Edition of Container Registry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Edition {
-    /// An Enterprise Edition instance, by its id `cri-…`.
+    /// An Enterprise Edition instance, by its ID `cri-…`.
     Enterprise(Box<str>),
-    /// The Personal Edition of the region.
+    /// The Personal Edition in a region.
     Personal,
 }
 
@@ -22,22 +22,23 @@ impl fmt::Display for Edition {
     }
 }
 
-/// What a token is for and who asked for it: one live token a key, shared by all namespaces and bindings.
+/// Key of a credential: a registry and the identity that mints for it. All namespaces and bindings with one key share
+/// one credential.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RegistryKey {
-    /// The product and instance.
+    /// Edition and instance.
     pub edition: Edition,
-    /// The region that is asked.
+    /// ID of the region whose API mints, such as `cn-hangzhou`.
     pub region: Box<str>,
-    /// Who asks.
+    /// Identity that mints.
     pub identity: Identity,
 }
 
 impl RegistryKey {
-    /// A string that is the same for equal keys only, for the token cache.
+    /// Returns a string that is equal for equal keys only. The stored credential cache uses it.
     pub fn id(&self) -> String {
-        let Identity { base, assume, session_seconds } = &self.identity;
-        let base = match base {
+        let Identity { source, assume, session_seconds } = &self.identity;
+        let source = match source {
             CredentialSource::ControllerIdentity => "own".to_owned(),
             CredentialSource::Rrsa { role, provider } => {
                 format!("rrsa {} {}", role.as_str(), provider.as_str())
@@ -45,7 +46,7 @@ impl RegistryKey {
             CredentialSource::AccessKey { secret } => format!("key {secret}"),
         };
         let assume = assume.as_ref().map_or("-", |role| role.as_str());
-        format!("{} {} {base} {assume} {session_seconds}", self.edition, self.region)
+        format!("{} {} {source} {assume} {session_seconds}", self.edition, self.region)
     }
 }
 
@@ -58,8 +59,8 @@ impl fmt::Display for RegistryKey {
 /// One entry of a binding's registries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registry {
-    /// Which token it takes.
+    /// Key of the credential.
     pub key: RegistryKey,
-    /// The domains as given; empty: every domain of the instance's enabled endpoints.
+    /// Domains as `host[:port]`, as configured. Empty means every domain of the instance's enabled endpoints.
     pub domains: Vec<String>,
 }

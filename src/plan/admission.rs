@@ -1,52 +1,60 @@
-//! ServiceAccounts that get their entry while they are created. The namespace loop would attach it an instant later;
-//! a Pod that is created in that instant would wait for ever.
+//! ServiceAccounts that get their entry during admission. The namespace loop attaches it an instant later; a Pod that is
+//! created in between has no entry and never gets one.
 
 mod parameters;
 
-pub use self::parameters::{Parameters, parameters};
+pub use self::parameters::{PolicyParameters, parameters};
 
+use super::resolved_binding::Phase;
 use super::service_account::{Want, pull_secrets};
-use super::snapshot::{Phase, Snapshot};
+use super::snapshot::Snapshot;
 use super::view::{NamespaceFacts, ServiceAccountView};
 use crate::model::Binding;
+use crate::model::coverage::NamedLabels;
 
-/// The bindings that ask for it, in the order of precedence.
-pub fn asking(snapshot: &Snapshot) -> impl Iterator<Item = &Binding> {
+/// Returns the active bindings that enable admission, in the order of precedence.
+pub fn enabling(snapshot: &Snapshot) -> impl Iterator<Item = &Binding> {
     let active = snapshot.bindings().iter().filter(|resolved| resolved.phase == Phase::Active);
     active.map(|resolved| &*resolved.binding).filter(|binding| binding.admission.is_some())
 }
 
-/// The list of `imagePullSecrets` that a ServiceAccount should be created with, or `None` where it may be created as
-/// it is.
+/// Returns the `imagePullSecrets` that a ServiceAccount is to be created with, or `None` if it needs no change.
 pub fn attached(
     snapshot: &Snapshot,
     namespace: &str,
     facts: &NamespaceFacts,
     account: &ServiceAccountView,
 ) -> Option<Vec<Box<str>>> {
-    let covers = |binding: &Binding| binding.namespaces.covers(namespace, &facts.labels);
-    if facts.skip { None } else { answer(snapshot, account, covers) }
+    let covers = |binding: &Binding| {
+        let namespace = NamedLabels { name: namespace, labels: &facts.labels };
+        binding.coverage().covers(namespace, named(account))
+    };
+    if facts.skip { None } else { list(snapshot, account, covers) }
 }
 
-/// The same in a namespace of which nothing is known yet but its name: labels decide nothing then. What they would
-/// have decided, the namespace loop does an instant later.
+/// Returns the same in a namespace whose labels are not known yet: only its name decides. The namespace loop attaches by
+/// labels an instant later.
 pub fn attached_unseen(
     snapshot: &Snapshot,
     namespace: &str,
     account: &ServiceAccountView,
 ) -> Option<Vec<Box<str>>> {
-    answer(snapshot, account, |binding| binding.namespaces.covers_name(namespace))
+    list(snapshot, account, |binding| {
+        binding.namespaces.covers_name(namespace)
+            && binding.service_accounts.covers(&account.name, &account.labels)
+    })
 }
 
-fn answer(
+fn named(account: &ServiceAccountView) -> NamedLabels<'_> {
+    NamedLabels { name: &account.name, labels: &account.labels }
+}
+
+fn list(
     snapshot: &Snapshot,
     account: &ServiceAccountView,
-    covers_namespace: impl Fn(&Binding) -> bool,
+    covers: impl Fn(&Binding) -> bool,
 ) -> Option<Vec<Box<str>>> {
-    let covers = |binding: &Binding| {
-        covers_namespace(binding) && binding.service_accounts.covers(&account.name, &account.labels)
-    };
-    let wanted = !account.skip && asking(snapshot).any(covers);
+    let wanted = !account.skip && enabling(snapshot).any(covers);
     let want = if wanted { Want::Attached } else { Want::AsIs };
     pull_secrets(&account.pull_secrets, snapshot.secret_name(), want)
 }
@@ -55,7 +63,7 @@ fn answer(
 mod tests {
     use serde_json::json;
 
-    use super::{asking, attached};
+    use super::{attached, enabling};
     use crate::plan::fixture::{OURS, bound_with, resolved, template};
     use crate::plan::view::{NamespaceFacts, ServiceAccountView};
     use crate::plan::{Phase, ResolvedBinding, Snapshot};
@@ -64,7 +72,7 @@ mod tests {
         Snapshot::new(template(), resolved_bindings, false)
     }
 
-    fn asks(name: &str) -> ResolvedBinding {
+    fn enabled(name: &str) -> ResolvedBinding {
         bound_with(name, json!({ "webhook": { "enable": true } }))
     }
 
@@ -87,8 +95,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_binding_that_asks_for_it_covers_gets_the_entry_once_and_last() {
-        let (snapshot, facts) = (snapshot(vec![asks("a")]), NamespaceFacts::default());
+    fn a_covered_account_gets_the_entry_once_and_last() {
+        let (snapshot, facts) = (snapshot(vec![enabled("a")]), NamespaceFacts::default());
         assert_eq!(
             answer(&snapshot, &facts, &account("default", &["b"])),
             Some(vec!["b".into(), OURS.into()])
@@ -98,8 +106,8 @@ mod tests {
     }
 
     #[test]
-    fn what_opts_out_is_created_as_it_is() {
-        let snapshot = snapshot(vec![asks("a")]);
+    fn an_account_that_opts_out_is_created_unchanged() {
+        let snapshot = snapshot(vec![enabled("a")]);
         let skipped = NamespaceFacts { skip: true, ..NamespaceFacts::default() };
         assert_eq!(answer(&snapshot, &skipped, &account("default", &[])), None);
         let account = ServiceAccountView { skip: true, ..account("default", &[]) };
@@ -107,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn where_only_the_name_is_known_labels_decide_nothing() {
+    fn without_the_namespaces_labels_only_its_name_decides() {
         let webhook = json!({ "enable": true });
         let by_absence = json!({ "matchExpressions": [{ "key": "closed", "operator": "DoesNotExist" }] });
         let labelled = bound_with(
@@ -124,18 +132,18 @@ mod tests {
     }
 
     #[test]
-    fn only_an_active_binding_that_says_so_asks() {
+    fn only_active_bindings_with_admission_enabled_are_returned() {
         let resolved_bindings = vec![
             resolved("plain"),
-            asks("suspended").phased(Phase::Suspended),
-            asks("leaving").phased(Phase::Withdrawing),
-            asks("left").phased(Phase::Retaining),
+            enabled("suspended").phased(Phase::Suspended),
+            enabled("leaving").phased(Phase::Withdrawing),
+            enabled("left").phased(Phase::Retaining),
         ];
-        assert_eq!(asking(&snapshot(resolved_bindings.clone())).count(), 0);
+        assert_eq!(enabling(&snapshot(resolved_bindings.clone())).count(), 0);
         assert_eq!(
             answer(&snapshot(resolved_bindings), &NamespaceFacts::default(), &account("default", &[])),
             None
         );
-        assert_eq!(asking(&snapshot(vec![asks("a")])).count(), 1);
+        assert_eq!(enabling(&snapshot(vec![enabled("a")])).count(), 1);
     }
 }

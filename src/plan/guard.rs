@@ -23,7 +23,7 @@ use std::sync::Arc;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use self::entries::Entries;
-use super::rollup::Failure;
+use super::failure::Failure;
 use super::snapshot::Snapshot;
 use super::view::NamespaceFacts;
 use crate::api::{Reason, names};

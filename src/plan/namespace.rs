@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::change::Change;
+use super::failure::Failure;
 use super::guard::Retained;
-use super::rollup::Failure;
+use super::resolved_binding::Phase;
 use super::secret::{DomainConflict, SecretContent, TooLarge};
 use super::service_account::{Want, pull_secrets};
-use super::snapshot::{Phase, Snapshot};
+use super::snapshot::Snapshot;
 use super::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
 use crate::api::Reason;
 use crate::api::names;

@@ -3,25 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::failure::Failure;
 use super::namespace::NamespaceResult;
 use super::secret::DomainConflict;
-use crate::api::Reason;
-
-/// Why something does not stand: a reason to match on, and a sentence with the cure. Never a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// For scripts.
-    pub reason: Reason,
-    /// For people.
-    pub message: Arc<str>,
-}
-
-impl Failure {
-    /// A failure with its message.
-    pub fn new(reason: Reason, message: impl Into<Arc<str>>) -> Self {
-        Self { reason, message: message.into() }
-    }
-}
 
 /// One namespace in a tally.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::snapshot::{RegistryCredential, ResolvedBinding};
+use super::resolved_binding::{RegistryCredential, ResolvedBinding};
 use crate::api::names;
 
 /// Kubernetes refuses a Secret whose data is larger, in bytes before base64.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use super::rollup::{Failure, Rollup};
+use super::failure::Failure;
+use super::rollup::Rollup;
 use crate::api::status::{
     AcrCredentialBindingStatus, NamespaceCounts, PairStatus, RegistryStatus, ServiceAccountCounts, Summary,
 };

@@ -5,8 +5,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::guard::Retained;
 use super::namespace::filled_by;
+use super::resolved_binding::RegistryCredential;
 use super::service_account::Want;
-use super::snapshot::{RegistryCredential, Snapshot};
+use super::snapshot::Snapshot;
 use super::view::NamespaceView;
 use crate::model::pattern::Pattern;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::rollup::Failure;
+use super::failure::Failure;
 use super::secret::{Fingerprint, Listing};
 use crate::model::Labels;
 

@@ -1,8 +1,7 @@
-//! The webhooks that the API server is told of, so that it asks us about new ServiceAccounts and about no others.
+//! The webhooks of our MutatingWebhookConfiguration: the API server calls them for covered ServiceAccounts only.
 //!
-//! Names and globs of namespaces are regular expressions in `matchConditions`, since a selector knows no globs and
-//! a list of matching names would change with every namespace. `namespaceObject` is never named there: the API
-//! server takes such an expression, and then cannot evaluate it.
+//! `matchConditions` never refer to `namespaceObject`: the API server accepts such an expression, and then cannot
+//! evaluate it.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
@@ -13,9 +12,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use crate::api::binding::FailurePolicy;
 use crate::api::names;
 use crate::model::Binding;
-use crate::model::binding::Admission;
+use crate::model::binding::AdmissionSettings;
+use crate::model::coverage::WebhookFilter;
 use crate::model::labels::Selector;
-use crate::model::pattern::Pattern;
 
 /// Bytes of expressions in one webhook at most. The API server bounds what their evaluation may cost, and refuses
 /// the ServiceAccount under `Fail` where it costs more; this is a tenth of it.
@@ -43,106 +42,43 @@ pub struct Target<'a> {
     pub on_update: bool,
 }
 
-/// What of a selection one webhook is for.
-#[derive(Clone, Copy, PartialEq)]
-enum Part<'a> {
-    /// Names and globs, which its condition tells.
-    Named(&'a [Pattern]),
-    /// Labels, which its selector tells.
-    Labelled(&'a Selector),
-}
-
-impl<'a> Part<'a> {
-    fn of(names: &'a [Pattern], selector: Option<&'a Selector>) -> impl Iterator<Item = Self> {
-        let named = (!names.is_empty()).then_some(Part::Named(names));
-        named.into_iter().chain(selector.map(Part::Labelled))
-    }
-
-    fn selector(self) -> Option<&'a Selector> {
-        match self {
-            Part::Named(_) => None,
-            Part::Labelled(selector) => Some(selector),
-        }
-    }
-
-    fn clause(self, subject: &str) -> Option<String> {
-        match self {
-            Part::Named(patterns) => matches(subject, patterns),
-            Part::Labelled(_) => None,
-        }
-    }
-}
-
-/// One webhook in the making: bindings that differ in their conditions only.
+/// One webhook in the making: filters that differ in their conditions only.
 struct Group<'a> {
-    admission: Admission,
+    admission: AdmissionSettings,
     namespaces: Option<&'a Selector>,
     accounts: Option<&'a Selector>,
-    /// Each is enough; an empty one always holds.
-    alternatives: Vec<String>,
+    /// Any of them is enough; `None` always holds.
+    conditions: Vec<Option<String>>,
 }
 
-/// The webhooks for the bindings that ask, in an order that is theirs alone.
+/// Returns the webhooks for the bindings that enable admission, in an order that depends on the bindings alone.
 pub fn webhooks<'a>(
-    asking: impl IntoIterator<Item = &'a Binding>,
+    enabling: impl IntoIterator<Item = &'a Binding>,
     target: &Target<'_>,
 ) -> Vec<MutatingWebhook> {
     let mut groups: Vec<Group<'a>> = Vec::new();
-    for binding in asking {
+    for binding in enabling {
         let Some(admission) = binding.admission else { continue };
-        let (namespaces, accounts) = (&binding.namespaces, &binding.service_accounts);
-        for of_namespaces in Part::of(namespaces.names(), namespaces.selector()) {
-            for of_accounts in Part::of(accounts.names(), accounts.selector()) {
-                let excluded = exclusion(namespaces.exclude());
-                let clauses = [
-                    of_namespaces.clause("request.namespace"),
-                    excluded,
-                    of_accounts.clause("object.metadata.name").map(|named| {
-                        // One that the API server is yet to name, by `generateName`.
-                        format!("(!has(object.metadata.name) || object.metadata.name == '' || {named})")
-                    }),
-                ];
-                let alternative = clauses.into_iter().flatten().collect::<Vec<_>>().join(" && ");
-                let selectors = (of_namespaces.selector(), of_accounts.selector());
-                add(&mut groups, admission, selectors, alternative);
-            }
+        for filter in binding.coverage().webhook_filters() {
+            add(&mut groups, admission, filter);
         }
     }
     groups.iter().enumerate().map(|(number, group)| webhook(number, group, target)).collect()
 }
 
-fn add<'a>(
-    groups: &mut Vec<Group<'a>>,
-    admission: Admission,
-    (namespaces, accounts): (Option<&'a Selector>, Option<&'a Selector>),
-    alternative: String,
-) {
+fn add<'a>(groups: &mut Vec<Group<'a>>, admission: AdmissionSettings, filter: WebhookFilter<'a>) {
+    let WebhookFilter { namespace_selector: namespaces, object_selector: accounts, condition } = filter;
+    let length = |condition: &Option<String>| condition.as_ref().map_or(0, String::len);
     let has_room = |group: &&mut Group<'a>| {
-        let held: usize = group.alternatives.iter().map(String::len).sum();
+        let bytes: usize = group.conditions.iter().map(length).sum();
         (group.admission, group.namespaces, group.accounts) == (admission, namespaces, accounts)
-            && (group.alternatives.contains(&alternative) || held + alternative.len() <= MAX_EXPRESSIONS)
+            && (group.conditions.contains(&condition) || bytes + length(&condition) <= MAX_EXPRESSIONS)
     };
     match groups.iter_mut().find(has_room) {
-        Some(group) if group.alternatives.contains(&alternative) => {}
-        Some(group) => group.alternatives.push(alternative),
-        None => groups.push(Group { admission, namespaces, accounts, alternatives: vec![alternative] }),
+        Some(group) if group.conditions.contains(&condition) => {}
+        Some(group) => group.conditions.push(condition),
+        None => groups.push(Group { admission, namespaces, accounts, conditions: vec![condition] }),
     }
-}
-
-/// All patterns as one regular expression; `None` where one of them matches everything.
-fn matches(subject: &str, patterns: &[Pattern]) -> Option<String> {
-    let alternatives: Vec<String> = patterns.iter().map(Pattern::to_regex).collect();
-    if alternatives.iter().any(|regex| regex == "^.*$") {
-        return None;
-    }
-    Some(format!("{subject}.matches(r'{}')", alternatives.join("|")))
-}
-
-fn exclusion(patterns: &[Pattern]) -> Option<String> {
-    if patterns.is_empty() {
-        return None;
-    }
-    Some(matches("request.namespace", patterns).map_or_else(|| "false".to_owned(), |m| format!("!{m}")))
 }
 
 fn webhook(number: usize, group: &Group<'_>, target: &Target<'_>) -> MutatingWebhook {
@@ -220,11 +156,9 @@ fn conditions(group: &Group<'_>, own_namespace: &str) -> Vec<MatchCondition> {
         "!(has(object.metadata.annotations) && '{skip}' in object.metadata.annotations && \
          object.metadata.annotations['{skip}'] == 'true')"
     );
-    let covered = if group.alternatives.iter().any(String::is_empty) {
-        None
-    } else {
-        Some(group.alternatives.iter().map(|text| format!("({text})")).collect::<Vec<_>>().join(" || "))
-    };
+    let all: Option<Vec<&String>> = group.conditions.iter().map(Option::as_ref).collect();
+    let covered =
+        all.map(|all| all.into_iter().map(|text| format!("({text})")).collect::<Vec<_>>().join(" || "));
     // Our own detaching is no business of this webhook.
     [("not-the-controller", Some(ourselves)), ("not-skipped", Some(not_skipped)), ("covered", covered)]
         .into_iter()

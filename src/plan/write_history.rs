@@ -6,8 +6,8 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::change::Change;
+use super::failure::Failure;
 use super::refresh::backoff;
-use super::rollup::Failure;
 use crate::api::Reason;
 
 /// Repairs of one object within [`WINDOW`] that are no fight yet. An edit by hand, a rollout or a refresh takes a few.

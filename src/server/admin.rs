@@ -61,15 +61,15 @@ impl Readiness {
     }
 }
 
-/// What the handlers see.
+/// State of the handlers.
 #[derive(Clone)]
-struct Served {
+struct AdminState {
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
     refresh: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// Serves `/livez`, `/readyz` and `/metrics` for ever. `refresh` brings gauges up to date before a scrape.
+/// Serves `/livez`, `/readyz` and `/metrics`. `refresh` updates gauges before each scrape.
 ///
 /// # Errors
 /// The address cannot be bound.
@@ -84,12 +84,12 @@ pub async fn serve(
         .route("/livez", get(async || "ok"))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Served { readiness, metrics, refresh: Arc::new(refresh) });
+        .with_state(AdminState { readiness, metrics, refresh: Arc::new(refresh) });
     axum::serve(listener, router).await
 }
 
-/// Says nothing of whether the cloud answers: a restart would not mend that.
-async fn ready(State(served): State<Served>) -> impl IntoResponse {
+/// Ignores whether the cloud answers, because a restart would not fix that.
+async fn ready(State(served): State<AdminState>) -> impl IntoResponse {
     let missing = served.readiness.missing();
     match missing.as_slice() {
         [] => (StatusCode::OK, "ok".to_owned()),
@@ -97,7 +97,7 @@ async fn ready(State(served): State<Served>) -> impl IntoResponse {
     }
 }
 
-async fn scrape(State(served): State<Served>) -> impl IntoResponse {
+async fn scrape(State(served): State<AdminState>) -> impl IntoResponse {
     (served.refresh)();
     (
         [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],

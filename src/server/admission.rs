@@ -1,9 +1,10 @@
-//! What the API server asks about a ServiceAccount that is being created, answered from memory.
+//! Answers to the API server's admission requests about ServiceAccounts, from memory.
 //!
 //! # Guarantees
-//! The only thing ever changed is `imagePullSecrets`, and nothing is ever refused: what cannot be understood is
-//! answered with an error, about which the failure policy decides. Asked again about its own answer, it changes
-//! nothing. It does nothing else, so that a dry run is answered like any other.
+//! - A patch changes only `imagePullSecrets`.
+//! - Nothing is denied: an invalid request gets an error, and the failure policy decides.
+//! - A request about a ServiceAccount that is patched already changes nothing.
+//! - An answer has no side effects, so dry runs are answered like any other request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,51 +25,51 @@ use tokio::time::Instant;
 
 use super::Metrics;
 use super::metrics::{AdmissionLabel, AdmissionOutcome};
-use super::review::{About, InvalidReview, Review, read};
+use super::review::{InvalidReview, Review, ReviewedAccount, read};
 use crate::api::names;
 use crate::cluster::Index;
-use crate::plan::admission::{asking, attached, attached_unseen};
+use crate::plan::admission::{attached, attached_unseen, enabling};
 use crate::plan::{ServiceAccountView, Snapshot};
 
-/// Bytes of one review at most: what the API server itself takes.
+/// Bytes of the largest review, as the API server limits its own requests.
 const MAX_BODY: usize = 3 * 1024 * 1024;
 
-/// A request that is not read and answered within this time ends.
+/// Longest time to read and answer a request.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Bytes of a review that is like most.
-const SMALL: usize = 64 * 1024;
+/// Bytes of a usual review.
+const USUAL_BODY: usize = 64 * 1024;
 
-/// Such a one that is not there within this time, once there is a place to read it, is given up: an API server sends it
-/// with its headers, and others wait for the place.
-const SMALL_WITHIN: Duration = Duration::from_secs(1);
+/// Longest time to receive a usual review after its slot is free. An API server sends it with the headers, and others
+/// wait for the slot.
+const SMALL_DEADLINE: Duration = Duration::from_secs(1);
 
-/// How long a namespace that was created a moment ago may take to be seen.
-const UNSEEN: Duration = Duration::from_millis(250);
+/// Longest wait for the first observation of a namespace that was just created.
+const OBSERVE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How often to look for it.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Interval at which the index is checked for it.
+const OBSERVE_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What answers are made of.
+/// State from which requests are answered.
 #[derive(Clone)]
-pub struct Answers {
-    /// All bindings as they are now.
+pub struct AdmissionHandler {
+    /// Returns the present snapshot of all bindings.
     pub snapshot: Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>,
-    /// What is known of the namespaces.
+    /// Observed namespaces.
     pub index: Arc<Index>,
-    /// Counts.
+    /// Metrics.
     pub metrics: Arc<Metrics>,
-    /// For what is being read.
-    pub room: Arc<Room>,
+    /// Slots of reviews that are being read.
+    pub slots: Arc<ReadSlots>,
 }
 
-/// The handler of the webhook's path.
-pub fn router(answers: Answers) -> Router {
+/// Returns the handler of the webhook's path.
+pub fn router(handler: AdmissionHandler) -> Router {
     Router::new()
         .route(names::WEBHOOK_PATH, post(review))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(deadline))
-        .with_state(answers)
+        .with_state(handler)
 }
 
 async fn deadline(request: Request, next: Next) -> Response {
@@ -82,69 +83,68 @@ fn late() -> Response {
     (StatusCode::REQUEST_TIMEOUT, "the review did not arrive in time").into_response()
 }
 
-async fn review(State(answers): State<Answers>, request: Request) -> Response {
+async fn review(State(handler): State<AdmissionHandler>, request: Request) -> Response {
     let started = Instant::now();
-    match answers.read(request).await {
+    match handler.read(request).await {
         Ok(review) => {
-            let (outcome, answer) = answers.answer(review).await;
-            answers.count(outcome, started);
+            let (outcome, answer) = handler.answer(review).await;
+            handler.count(outcome, started);
             Json(answer).into_response()
         }
-        Err(refusal) => {
-            answers.count(AdmissionOutcome::Invalid, started);
-            refusal
+        Err(error_response) => {
+            handler.count(AdmissionOutcome::Invalid, started);
+            error_response
         }
     }
 }
 
-/// How many reviews are read at a time; others wait for a moment. So what all bodies take has a bound, whoever sends them,
-/// and large ones do not keep small ones waiting.
-pub struct Room {
+/// Bounds the reviews that are read at a time; others wait. So their bodies have bounded memory whoever sends them,
+/// and large ones do not delay small ones.
+pub struct ReadSlots {
     small: Semaphore,
     large: Semaphore,
 }
 
-impl Default for Room {
+impl Default for ReadSlots {
     fn default() -> Self {
         Self { small: Semaphore::new(256), large: Semaphore::new(4) }
     }
 }
 
-impl Room {
-    /// The place for a body of this length, and how long it may be had; one that does not say how long it is may be as
-    /// long as is taken.
+impl ReadSlots {
+    /// Returns the slots for a body of this length, and its deadline. A body of unknown length counts as large.
     fn of(&self, length: Option<usize>) -> (&Semaphore, Duration) {
-        if length.is_some_and(|length| length <= SMALL) {
-            (&self.small, SMALL_WITHIN)
+        if length.is_some_and(|length| length <= USUAL_BODY) {
+            (&self.small, SMALL_DEADLINE)
         } else {
             (&self.large, DEADLINE)
         }
     }
 }
 
-impl Answers {
+impl AdmissionHandler {
     fn count(&self, outcome: AdmissionOutcome, started: Instant) {
         self.metrics.admissions.get_or_create(&AdmissionLabel { outcome }).inc();
         self.metrics.admission_duration.observe(started.elapsed().as_secs_f64());
     }
 
-    /// Reads a review, and lets go of all that is not needed for the answer.
+    /// Reads a review, and keeps only what the answer needs.
     async fn read(&self, request: Request) -> Result<Review, Response> {
         let length =
             request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let (place, within) = self.room.of(length);
-        let _place = place.acquire().await;
-        let body = tokio::time::timeout(within, Bytes::from_request(request, &())).await;
+        let (slots, deadline) = self.slots.of(length);
+        let _slot = slots.acquire().await;
+        let body = tokio::time::timeout(deadline, Bytes::from_request(request, &())).await;
         let body = body.map_err(|_| late())?.map_err(IntoResponse::into_response)?;
-        read(&body).map_err(|InvalidReview(why)| (StatusCode::BAD_REQUEST, why).into_response())
+        read(&body).map_err(|InvalidReview(reason)| (StatusCode::BAD_REQUEST, reason).into_response())
     }
 
     async fn answer(&self, review: Review) -> (AdmissionOutcome, Value) {
-        let Some(About { namespace, account, has_list }) = review.about else {
+        let Some(ReviewedAccount { namespace, account, has_list }) = review.subject else {
             return (AdmissionOutcome::Unchanged, allowed(&review.uid, None));
         };
-        let (seen, list) = self.attached(&namespace, &account).await;
-        let outcome = match (&list, seen) {
+        let (observed, list) = self.attached(&namespace, &account).await;
+        let outcome = match (&list, observed) {
             (Some(_), _) => AdmissionOutcome::Attached,
             (None, true) => AdmissionOutcome::Unchanged,
             (None, false) => AdmissionOutcome::UnknownNamespace,
@@ -153,12 +153,12 @@ impl Answers {
         (outcome, allowed(&review.uid, list.map(|list| patch(before, &list))))
     }
 
-    /// The list that the ServiceAccount shall have, and whether its namespace was known.
+    /// Returns the new list of the ServiceAccount, if it changes, and whether its namespace was observed.
     async fn attached(&self, namespace: &str, account: &ServiceAccountView) -> (bool, Option<Vec<Box<str>>>) {
-        let end = Instant::now() + UNSEEN;
+        let end = Instant::now() + OBSERVE_TIMEOUT;
         loop {
             let snapshot = (self.snapshot)();
-            if asking(&snapshot).next().is_none() {
+            if enabling(&snapshot).next().is_none() {
                 return (true, None);
             }
             let decide = |view: &crate::plan::NamespaceView| {
@@ -171,12 +171,12 @@ impl Answers {
             if Instant::now() >= end {
                 return (false, attached_unseen(&snapshot, namespace, account));
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(OBSERVE_INTERVAL).await;
         }
     }
 }
 
-/// Replaces the list, if it is the one that was read.
+/// Returns a JSON patch that replaces the list, if it is still the one that was read.
 fn patch(before: Option<&[Box<str>]>, list: &[Box<str>]) -> Value {
     let path = "/imagePullSecrets";
     // The API server writes an entry without a name as nothing.

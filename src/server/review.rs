@@ -1,8 +1,8 @@
-//! What is read of an AdmissionReview about a ServiceAccount.
+//! The part of an AdmissionReview about a ServiceAccount that is read.
 //!
 //! # Guarantees
-//! Whoever reaches the port may send one, so nothing of it takes more memory than a few times its own bytes: no tree is
-//! made of it, and no more is kept of a map or a list than a ServiceAccount can sensibly have.
+//! Any client that reaches the port may send a review. Reading one takes at most a few times its own bytes: it builds
+//! no tree of values, and it bounds each map and list.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,44 +13,45 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAcce
 use crate::api::names;
 use crate::plan::ServiceAccountView;
 
-/// Labels of a ServiceAccount, and entries of its list, at most.
-const MOST: usize = 4096;
+/// Most labels of a ServiceAccount, and most entries of its list.
+const MAX_ITEMS: usize = 4096;
 
-/// The longest name of a Secret.
-const NAME: usize = 253;
+/// Bytes of the longest name of a Secret.
+const MAX_NAME: usize = 253;
 
-/// A review that cannot be answered, in words.
+/// Reason why a review cannot be answered.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidReview(pub String);
 
-/// A review.
+/// An admission review.
 #[derive(Debug)]
 pub struct Review {
-    /// What the answer must name.
+    /// UID that the answer must repeat.
     pub uid: String,
-    /// Where the ServiceAccount is to be; nothing for what is no question of ours.
-    pub about: Option<About>,
+    /// ServiceAccount to answer about; `None` if the request is about something else.
+    pub subject: Option<ReviewedAccount>,
 }
 
-/// The ServiceAccount that a review is about.
+/// ServiceAccount that a review is about.
 #[derive(Debug)]
-pub struct About {
+pub struct ReviewedAccount {
     /// Its namespace.
     pub namespace: String,
-    /// What matters of it. One that is yet to be named has a name of the kind that it will get.
+    /// View of the ServiceAccount. With `generateName`, its name is an example of those that it may get.
     pub account: ServiceAccountView,
-    /// Whether it states a list at all.
+    /// Whether it has the list `imagePullSecrets`.
     pub has_list: bool,
 }
 
-/// Reads a review.
+/// Parses a review.
 ///
 /// # Errors
-/// It is none, of a version that is not known, or about something that is no ServiceAccount.
+/// [`InvalidReview`]: it is not an AdmissionReview of a supported version, or its object is not a valid
+/// ServiceAccount.
 pub fn read(body: &[u8]) -> Result<Review, InvalidReview> {
-    let envelope: Envelope = serde_json::from_slice(body)
-        .map_err(|error| InvalidReview(format!("this is no AdmissionReview: {error}")))?;
-    let Envelope { api_version, request } = envelope;
+    let envelope: ReviewEnvelope = serde_json::from_slice(body)
+        .map_err(|error| InvalidReview(format!("the body is not an AdmissionReview: {error}")))?;
+    let ReviewEnvelope { api_version, request } = envelope;
     if api_version != "admission.k8s.io/v1" {
         return Err(InvalidReview(format!("{api_version:?} is not admission.k8s.io/v1")));
     }
@@ -59,61 +60,61 @@ pub fn read(body: &[u8]) -> Result<Review, InvalidReview> {
         && request.sub_resource.is_empty()
         && matches!(request.operation.as_str(), "CREATE" | "UPDATE");
     if !is_ours {
-        return Ok(Review { uid: request.uid, about: None });
+        return Ok(Review { uid: request.uid, subject: None });
     }
-    let Subject { request: Object { object } } = serde_json::from_slice(body)
-        .map_err(|error| InvalidReview(format!("request.object is no ServiceAccount: {error}")))?;
+    let ReviewWithObject { request: RequestWithObject { object } } = serde_json::from_slice(body)
+        .map_err(|error| InvalidReview(format!("request.object is not a ServiceAccount: {error}")))?;
     let has_list = object.image_pull_secrets.is_some();
-    let about = About { namespace: request.namespace, account: object.view(), has_list };
-    Ok(Review { uid: request.uid, about: Some(about) })
+    let subject = ReviewedAccount { namespace: request.namespace, account: object.view(), has_list };
+    Ok(Review { uid: request.uid, subject: Some(subject) })
 }
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope {
+struct ReviewEnvelope {
     api_version: String,
-    request: Request,
+    request: ReviewRequest,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Request {
+struct ReviewRequest {
     uid: String,
     #[serde(default)]
     namespace: String,
     operation: String,
-    resource: Resource,
+    resource: ReviewResource,
     #[serde(default)]
     sub_resource: String,
 }
 
 #[derive(serde::Deserialize)]
-struct Resource {
+struct ReviewResource {
     group: String,
     resource: String,
 }
 
 #[derive(serde::Deserialize)]
-struct Subject {
-    request: Object,
+struct ReviewWithObject {
+    request: RequestWithObject,
 }
 
 #[derive(serde::Deserialize)]
-struct Object {
-    object: Account,
+struct RequestWithObject {
+    object: AccountObject,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Account {
-    metadata: Metadata,
+struct AccountObject {
+    metadata: AccountMetadata,
     #[serde(default)]
-    image_pull_secrets: Option<Bounded<Vec<Reference>>>,
+    image_pull_secrets: Option<Bounded<Vec<PullSecretEntry>>>,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+struct AccountMetadata {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -121,47 +122,51 @@ struct Metadata {
     #[serde(default)]
     labels: Option<Bounded<BTreeMap<String, String>>>,
     #[serde(default)]
-    annotations: Option<Skip>,
+    annotations: Option<SkipAnnotation>,
 }
 
 #[derive(serde::Deserialize)]
-struct Reference {
+struct PullSecretEntry {
     #[serde(default)]
     name: Box<str>,
 }
 
-impl Account {
+impl AccountObject {
     fn view(self) -> ServiceAccountView {
-        let Metadata { name, generate_name, labels, annotations } = self.metadata;
+        let AccountMetadata { name, generate_name, labels, annotations } = self.metadata;
         let name = if name.is_empty() && !generate_name.is_empty() { generate_name + "xxxxx" } else { name };
-        let entries = self.image_pull_secrets.into_iter().flat_map(|few| few.0);
+        let entries = self.image_pull_secrets.into_iter().flat_map(|bounded| bounded.0);
         ServiceAccountView {
             name: name.into(),
             resource_version: Box::default(),
-            labels: labels.map(|few| few.0).unwrap_or_default().into(),
+            labels: labels.map(|bounded| bounded.0).unwrap_or_default().into(),
             skip: annotations.is_some_and(|skip| skip.0),
             pull_secrets: entries.map(|entry| entry.name).collect(),
         }
     }
 }
 
-/// A list or a map with no more than [`MOST`] parts.
+/// A list or a map with at most [`MAX_ITEMS`] items.
 struct Bounded<T>(T);
 
 struct BoundedVisitor<T>(PhantomData<T>);
 
-fn few<E: Error>(count: usize) -> Result<(), E> {
-    if count > MOST { Err(E::custom(format!("more than {MOST} in one map or list"))) } else { Ok(()) }
-}
-
-impl<'de> Deserialize<'de> for Bounded<Vec<Reference>> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(BoundedVisitor(PhantomData::<Vec<Reference>>)).map(Bounded)
+fn check_bound<E: Error>(count: usize) -> Result<(), E> {
+    if count > MAX_ITEMS {
+        Err(E::custom(format!("more than {MAX_ITEMS} in one map or list")))
+    } else {
+        Ok(())
     }
 }
 
-impl<'de> Visitor<'de> for BoundedVisitor<Vec<Reference>> {
-    type Value = Vec<Reference>;
+impl<'de> Deserialize<'de> for Bounded<Vec<PullSecretEntry>> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(BoundedVisitor(PhantomData::<Vec<PullSecretEntry>>)).map(Bounded)
+    }
+}
+
+impl<'de> Visitor<'de> for BoundedVisitor<Vec<PullSecretEntry>> {
+    type Value = Vec<PullSecretEntry>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of names of Secrets")
@@ -169,12 +174,12 @@ impl<'de> Visitor<'de> for BoundedVisitor<Vec<Reference>> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut all = Vec::new();
-        while let Some(entry) = list.next_element::<Reference>()? {
-            if entry.name.len() > NAME {
-                return Err(A::Error::custom(format!("a name of more than {NAME} bytes")));
+        while let Some(entry) = list.next_element::<PullSecretEntry>()? {
+            if entry.name.len() > MAX_NAME {
+                return Err(A::Error::custom(format!("a name of more than {MAX_NAME} bytes")));
             }
             all.push(entry);
-            few(all.len())?;
+            check_bound(all.len())?;
         }
         Ok(all)
     }
@@ -197,26 +202,26 @@ impl<'de> Visitor<'de> for BoundedVisitor<BTreeMap<String, String>> {
         let mut all = BTreeMap::new();
         while let Some((key, value)) = map.next_entry()? {
             all.insert(key, value);
-            few(all.len())?;
+            check_bound(all.len())?;
         }
         Ok(all)
     }
 }
 
-/// Whether annotations say that the ServiceAccount opts out. Nothing is kept of the others.
-struct Skip(bool);
+/// Whether the annotations opt the ServiceAccount out. The others are not kept.
+struct SkipAnnotation(bool);
 
-impl<'de> Deserialize<'de> for Skip {
+impl<'de> Deserialize<'de> for SkipAnnotation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Annotations;
         impl<'de> Visitor<'de> for Annotations {
-            type Value = Skip;
+            type Value = SkipAnnotation;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("annotations")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Skip, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SkipAnnotation, A::Error> {
                 let mut skip = false;
                 while let Some(key) = map.next_key::<String>()? {
                     if key == names::ANNOTATION_SKIP {
@@ -225,7 +230,7 @@ impl<'de> Deserialize<'de> for Skip {
                         map.next_value::<IgnoredAny>()?;
                     }
                 }
-                Ok(Skip(skip))
+                Ok(SkipAnnotation(skip))
             }
         }
         deserializer.deserialize_map(Annotations)
@@ -236,7 +241,7 @@ impl<'de> Deserialize<'de> for Skip {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{MOST, read};
+    use super::{MAX_ITEMS, read};
 
     fn review(object: Value) -> Vec<u8> {
         let resource = json!({ "group": "", "version": "v1", "resource": "serviceaccounts" });
@@ -247,10 +252,10 @@ mod tests {
     }
 
     #[test]
-    fn what_no_service_account_can_have_is_refused_and_all_else_is_read() {
+    fn an_oversized_service_account_is_refused_and_any_other_is_read() {
         let labels = |count: usize| (0..count).map(|n| (n.to_string(), json!(""))).collect::<Value>();
         let object = |labels: Value, list: Value| json!({ "metadata": { "labels": labels }, "imagePullSecrets": list });
-        for (count, is_read) in [(MOST, true), (MOST + 1, false)] {
+        for (count, is_read) in [(MAX_ITEMS, true), (MAX_ITEMS + 1, false)] {
             let entries = vec![json!({ "name": "a" }); count];
             for object in [object(labels(count), json!([])), object(json!({}), json!(entries))] {
                 let answer = read(&review(object));
@@ -262,15 +267,15 @@ mod tests {
             let list = json!([{ "name": "a".repeat(length) }]);
             assert_eq!(read(&review(object(json!({}), list))).is_ok(), is_read, "{length}");
         }
-        // An annotation may be anything.
+        // Other annotations may have any value.
         let annotations = json!({ "a": "b", "acrcredential.dev/skip": "true", "c": "d" });
         let about =
-            read(&review(json!({ "metadata": { "annotations": annotations } }))).unwrap().about.unwrap();
+            read(&review(json!({ "metadata": { "annotations": annotations } }))).unwrap().subject.unwrap();
         assert!(about.account.skip && !about.has_list);
         let about = read(&review(
             json!({ "metadata": { "labels": null }, "imagePullSecrets": [{}, { "name": "b" }] }),
         ));
-        let about = about.unwrap().about.unwrap();
+        let about = about.unwrap().subject.unwrap();
         assert_eq!((&*about.account.pull_secrets, about.has_list), (&["".into(), "b".into()][..], true));
     }
 }

@@ -1,5 +1,5 @@
-//! HTTPS whose certificate can be replaced at any moment: a connection that stands keeps the one it began with, and
-//! the next one sees the new one, so that no request is dropped.
+//! HTTPS with a certificate that can be replaced at any time. Open connections keep their certificate and new ones
+//! use the next, so that no request is dropped.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,11 +13,10 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
-use secrecy::{ExposeSecret, SecretString};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -25,85 +24,51 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-/// A client that takes longer for its handshake is none.
+/// Longest time of a handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// What is under way when the server is stopped may take so long.
+/// Longest time for which a stopped server answers requests in flight.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Connections at a time. An API server holds a few.
+/// Most connections at a time. An API server opens a few.
 const CONNECTIONS: usize = 128;
 
-/// Bytes that one request may bring before anybody reads them: most are shorter.
+/// Bytes that a request may send before they are read. Most requests are shorter.
 const STREAM: u32 = 16 * 1024;
 
-/// Bytes that all requests of a connection may bring so, and more than those of a few that wait.
+/// Bytes that all requests of a connection may send before they are read: more than those of a few that wait.
 const CONNECTION: u32 = 256 * 1024;
 
-/// Why a certificate cannot be served.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
-    /// There is no PEM certificate.
-    #[error("holds no PEM certificate")]
-    Certificate,
-    /// There is no PEM private key that can be used.
-    #[error("holds no private key in PEM that can be used")]
-    Key,
-    /// The two belong to different pairs.
-    #[error("holds a private key that is not the certificate's")]
-    Mismatch,
-}
-
-/// The certificate that is shown to clients.
+/// The certificate that clients are served.
 #[derive(Default)]
-pub struct Presented(RwLock<Option<Arc<CertifiedKey>>>);
+pub struct ServedCertificate(RwLock<Option<Arc<CertifiedKey>>>);
 
-impl fmt::Debug for Presented {
+impl fmt::Debug for ServedCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Presented").field(&self.stands()).finish()
+        f.debug_tuple("ServedCertificate").field(&self.is_set()).finish()
     }
 }
 
-impl Presented {
-    /// Shows this certificate from now on.
+impl ServedCertificate {
+    /// Serves this certificate from now on.
     pub fn replace(&self, key: CertifiedKey) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
     }
 
-    /// Whether there is one to show.
-    pub fn stands(&self) -> bool {
+    /// Returns whether a certificate is set.
+    pub fn is_set(&self) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
 
-impl ResolvesServerCert for Presented {
+impl ResolvesServerCert for ServedCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Reads a certificate with its chain, and its key.
-///
-/// # Errors
-/// [`Unusable`].
-pub fn certified(chain: &[u8], key: &SecretString) -> Result<CertifiedKey, Unusable> {
-    let chain: Vec<_> =
-        CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|_| Unusable::Certificate)?;
-    if chain.is_empty() {
-        return Err(Unusable::Certificate);
-    }
-    let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()).map_err(|_| Unusable::Key)?;
-    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|_| Unusable::Key)?;
-    let certified = CertifiedKey::new(chain, key);
-    match certified.keys_match() {
-        Ok(()) => Ok(certified),
-        Err(rustls::Error::InconsistentKeys(_)) => Err(Unusable::Mismatch),
-        Err(_) => Err(Unusable::Certificate),
-    }
-}
-
-/// Whether a client that trusts these authorities believes this certificate now, for this name.
-pub fn is_believed(certified: &CertifiedKey, authorities: &[u8], name: &str) -> bool {
+/// Returns whether a client that trusts these authorities trusts this certificate now, for this name.
+pub fn is_trusted(certified: &CertifiedKey, authorities: &[u8], name: &str) -> bool {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(CertificateDer::pem_slice_iter(authorities).filter_map(Result::ok));
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -116,29 +81,29 @@ pub fn is_believed(certified: &CertifiedKey, authorities: &[u8], name: &str) -> 
     verifier.verify_server_cert(leaf, rest, &name, &[], UnixTime::now()).is_ok()
 }
 
-/// Serves until it is stopped; what is under way then is answered first, for a moment.
+/// Serves until it is stopped, then answers requests in flight for at most [`DRAIN`].
 ///
-/// HTTP/2 is offered: the API server then holds one connection, which a stopping server can tell to send nothing more.
-/// Its next one must find another server, so whoever stops this one sees to it that nobody is led here any more.
+/// It offers HTTP/2, because a stopping server can then ask the API server to send nothing more on its one
+/// connection. The caller must ensure that new connections reach another server.
 ///
 /// # Errors
-/// The versions of TLS are not what this build knows.
+/// This build does not support the versions of TLS.
 pub async fn serve(
     listener: TcpListener,
-    presented: Arc<Presented>,
+    certificate: Arc<ServedCertificate>,
     router: Router,
     stop: CancellationToken,
 ) -> Result<(), rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
-        .with_cert_resolver(presented);
+        .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { break };
+        let Ok(permit) = slots.clone().acquire_owned().await else { break };
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
@@ -149,9 +114,9 @@ pub async fn serve(
                         drop(permit);
                     });
                 }
-                // The machine has no file descriptor left; connections that end free some.
+                // The process has no file descriptor left; closing connections frees some.
                 Err(error) => {
-                    debug!(%error, "a connection cannot be taken");
+                    debug!(%error, "connection not accepted");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
@@ -165,12 +130,12 @@ pub async fn serve(
 }
 
 async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router, stop: CancellationToken) {
-    // A socket that will not take the option is only slower.
+    // Without the option the socket is only slower.
     let _ = stream.set_nodelay(true);
     let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return debug!(%error, "a handshake failed"),
-        Err(_) => return debug!("a handshake took too long"),
+        Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
+        Err(_) => return debug!("TLS handshake timed out"),
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).max_buf_size(4 * STREAM as usize);
@@ -187,7 +152,7 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router, st
         }
     };
     if let Err(error) = result {
-        debug!(%error, "a connection broke");
+        debug!(%error, "connection failed");
     }
 }
 
@@ -203,9 +168,10 @@ mod tests {
     use tokio::sync::Notify;
     use tokio_util::sync::CancellationToken;
 
-    use super::{Presented, Unusable, certified, is_believed, serve};
+    use super::{ServedCertificate, is_trusted, serve};
+    use crate::cluster::certified_key::parse_certified_key;
 
-    fn pair() -> (String, SecretString) {
+    fn certificate_and_key() -> (String, SecretString) {
         let key = KeyPair::generate().unwrap();
         let certificate =
             CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
@@ -213,50 +179,35 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_taken_with_its_own_key_only() {
-        let ((a, key_a), (b, key_b)) = (pair(), pair());
-        assert!(certified(a.as_bytes(), &key_a).is_ok());
-        assert!(certified(b.as_bytes(), &key_b).is_ok());
-        let refused = |chain: &str, key: &SecretString| certified(chain.as_bytes(), key).unwrap_err();
-        assert_eq!(refused(&a, &key_b), Unusable::Mismatch);
-        assert_eq!(refused("", &key_a), Unusable::Certificate);
-        assert_eq!(
-            refused("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key_a),
-            Unusable::Certificate
-        );
-        assert_eq!(refused(&a, &SecretString::from(a.clone())), Unusable::Key);
-    }
-
-    #[test]
-    fn a_certificate_is_believed_by_its_authority_its_name_and_its_time() {
-        let (certificate, key) = pair();
-        let shown = certified(certificate.as_bytes(), &key).unwrap();
-        assert!(is_believed(&shown, certificate.as_bytes(), "127.0.0.1"));
-        assert!(!is_believed(&shown, certificate.as_bytes(), "127.0.0.2"));
-        assert!(!is_believed(&shown, pair().0.as_bytes(), "127.0.0.1"));
-        assert!(!is_believed(&shown, b"", "127.0.0.1"));
+    fn a_certificate_is_trusted_by_its_authority_its_name_and_its_time() {
+        let (certificate, key) = certificate_and_key();
+        let shown = parse_certified_key(certificate.as_bytes(), &key).unwrap();
+        assert!(is_trusted(&shown, certificate.as_bytes(), "127.0.0.1"));
+        assert!(!is_trusted(&shown, certificate.as_bytes(), "127.0.0.2"));
+        assert!(!is_trusted(&shown, certificate_and_key().0.as_bytes(), "127.0.0.1"));
+        assert!(!is_trusted(&shown, b"", "127.0.0.1"));
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         let past = params.self_signed(&key).unwrap().pem();
-        let shown = certified(past.as_bytes(), &key.serialize_pem().into()).unwrap();
-        assert!(!is_believed(&shown, past.as_bytes(), "127.0.0.1"));
+        let shown = parse_certified_key(past.as_bytes(), &key.serialize_pem().into()).unwrap();
+        assert!(!is_trusted(&shown, past.as_bytes(), "127.0.0.1"));
     }
 
     #[test]
     fn no_key_shows_in_debug() {
-        let (certificate, key) = pair();
-        let presented = Presented::default();
-        assert!(!presented.stands());
-        presented.replace(certified(certificate.as_bytes(), &key).unwrap());
-        assert_eq!(format!("{presented:?}"), "Presented(true)");
+        let (certificate, key) = certificate_and_key();
+        let served = ServedCertificate::default();
+        assert!(!served.is_set());
+        served.replace(parse_certified_key(certificate.as_bytes(), &key).unwrap());
+        assert_eq!(format!("{served:?}"), "ServedCertificate(true)");
     }
 
     #[tokio::test]
-    async fn what_is_under_way_is_answered_before_the_server_ends() {
-        let (certificate, key) = pair();
-        let presented = Arc::new(Presented::default());
-        presented.replace(certified(certificate.as_bytes(), &key).unwrap());
+    async fn requests_in_flight_are_answered_before_the_server_stops() {
+        let (certificate, key) = certificate_and_key();
+        let served = Arc::new(ServedCertificate::default());
+        served.replace(parse_certified_key(certificate.as_bytes(), &key).unwrap());
         let root = reqwest::Certificate::from_pem(certificate.as_bytes()).unwrap();
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([root]).build().unwrap();
         let (asked, release, stop) =
@@ -272,11 +223,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", get(handler));
-        let server = tokio::spawn(serve(listener, presented.clone(), router, stop.clone()));
+        let server = tokio::spawn(serve(listener, served.clone(), router, stop.clone()));
         let answer = tokio::spawn(client.get(format!("https://{address}/")).send());
         asked.notified().await;
         stop.cancel();
-        // Nobody new is taken any more, and who asked before is not forgotten.
+        // New connections are refused, and the request in flight is still answered.
         while TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
         }

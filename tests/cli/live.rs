@@ -31,7 +31,7 @@ async fn the_live_object_is_looked_at_by_its_keys() {
     let plane = plane().await;
     let none = on(plane, &["lint", "--live"]);
     assert_eq!(none.code, Some(2));
-    assert!(none.err.contains("there is no ConfigMap kube-system/acr-configuration"), "{}", none.err);
+    assert!(none.err.contains("the ConfigMap kube-system/acr-configuration does not exist"), "{}", none.err);
 
     let object = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
@@ -190,9 +190,9 @@ async fn a_plan_tells_what_would_be_written_and_writes_nothing() {
     for line in [
         "default: would change the Secret in place and add our entry to imagePullSecrets of default",
         "kube-public: would create the Secret and add our entry to imagePullSecrets of default",
-        "2 namespaces would be written to, 0 stand already, 0 would not be served; nothing was written",
-        "  default: aliyun-acr-credential-a is named by Deployment old",
-        "left by the documented component, not written any more (--remove-leftovers deletes them): \
+        "2 namespaces would change, 0 up to date, 0 not served; nothing was written",
+        "  default: aliyun-acr-credential-a is referenced by Deployment old",
+        "Secrets of the documented component that are no longer updated (--remove-leftovers deletes them): \
          default/aliyun-acr-credential-a, default/aliyun-acr-credential-b",
     ] {
         assert!(planned.out.lines().any(|told| told == line), "{line} in {}", planned.out);
@@ -219,7 +219,11 @@ async fn a_plan_tells_what_would_be_written_and_writes_nothing() {
 
     let removed = on(&plane, &["plan", "--remove-leftovers", &path]);
     assert_eq!(removed.code, Some(0), "{}", removed.err);
-    assert!(removed.out.contains("aliyun-acr-credential-a is named by Deployment old"), "{}", removed.out);
+    assert!(
+        removed.out.contains("aliyun-acr-credential-a is referenced by Deployment old"),
+        "{}",
+        removed.out
+    );
     for name in leftovers {
         assert!(removed.err.contains(&format!("deleted default/{name}\n")), "{}", removed.err);
         assert!(secrets.get_opt(name).await.unwrap().is_none(), "{name}");

@@ -31,7 +31,7 @@ fn a_number_says_how_it_went() {
     // Without a binding no cluster is asked.
     let planned = acr(&["plan", "-"], "acr-registry-info: nonsense\n");
     assert_eq!((planned.code, planned.out.as_str()), (Some(2), ""));
-    assert!(planned.err.ends_with("no binding: mend the errors above first\n"), "{}", planned.err);
+    assert!(planned.err.ends_with("no binding: fix the errors above first\n"), "{}", planned.err);
     let live = acr(&["lint", "--live"], "");
     assert_eq!(live.code, Some(2));
     assert!(live.err.contains("no kubeconfig"), "{}", live.err);
@@ -217,7 +217,7 @@ fn what_is_no_configuration_is_told_in_a_line_with_its_cure() {
     let utf16: Vec<u8> = "\u{feff}data:\r\n".encode_utf16().flat_map(|unit| unit.to_le_bytes()).collect();
     for (path, words) in [
         (file("utf16.yaml", &utf16), "is UTF-16, as PowerShell's > writes it"),
-        (file("binary", &[0xc3, 0x28, 0, 1]), "is no text in UTF-8"),
+        (file("binary", &[0xc3, 0x28, 0, 1]), "is not UTF-8 text"),
         (file("empty.yaml", b""), "name the right file"),
         (file("service.yaml", b"kind: Service\nmetadata: {name: a}\n"), "has Service, but no ConfigMap"),
         (file("chart.yaml", b"data:\n  watch-namespace: {{ .Values.a }}\n"), "helm template"),

@@ -1,26 +1,26 @@
-//! The cloud client against the lab's simulated Alibaba Cloud: every call goes over HTTP, is verified there, and
-//! fails there in the documented ways.
+//! The cloud client against the lab's simulated Alibaba Cloud. Every call goes over HTTP; the simulator verifies it, and
+//! fails as `docs/contributing/cloud-api.md` documents.
 
 #[cfg(test)]
 mod access_key;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
-mod crowd;
+mod concurrency;
+#[cfg(test)]
+mod controller_identity;
 #[cfg(test)]
 mod lab;
 mod minting;
 #[cfg(test)]
+mod network;
+#[cfg(test)]
 mod oidc;
 #[cfg(test)]
-mod own;
-#[cfg(test)]
 mod personal;
-#[cfg(test)]
-mod reach;
 mod refusals;
 #[cfg(test)]
 mod rrsa;
 #[cfg(test)]
-mod tap;
+mod wire_capture;
 mod worker_role;

@@ -1,4 +1,4 @@
-//! What works, and at how many calls.
+//! Successful calls, and their number.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 use crate::lab::{Lab, MINT, PARTNER_ROLE, key, near, partner};
 
 #[tokio::test]
-async fn a_minted_credential_is_one_that_the_registry_takes() {
+async fn a_minted_credential_is_accepted_by_the_registry() {
     let lab = Lab::start().await;
     for (key, instance, host) in [
         (near(), "cri-demo0001", "cr-vpc.cn-hangzhou.aliyuncs.com"),
@@ -33,7 +33,7 @@ async fn a_minted_credential_is_one_that_the_registry_takes() {
 }
 
 #[tokio::test]
-async fn domains_are_those_of_every_enabled_endpoint() {
+async fn domains_of_every_enabled_endpoint_are_listed() {
     let lab = Lab::start().await;
     let all = [
         "demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com",
@@ -48,12 +48,12 @@ async fn domains_are_those_of_every_enabled_endpoint() {
     });
     assert_eq!(lab.domains(&near()).await.unwrap(), [all[0], "vpc.example.com"]);
     lab.cloud.world(|world| world.instances.get_mut("cri-demo0001").unwrap().endpoints[1].enable = false);
-    let failure = lab.domains(&near()).await.unwrap_err();
-    assert_eq!((failure.reason, failure.retry), (Reason::NoDomains, Retry::Rarely));
+    let error = lab.domains(&near()).await.unwrap_err();
+    assert_eq!((error.reason, error.retry), (Reason::NoDomains, Retry::Rarely));
 }
 
 #[tokio::test]
-async fn twenty_mints_through_one_role_take_one_session_and_one_key_of_the_node() {
+async fn twenty_mints_through_one_role_use_one_session_and_one_node_key() {
     let lab = Lab::start().await;
     let key = partner();
     let minted = join_all((0..20).map(|_| lab.mint(&key))).await;
@@ -61,17 +61,17 @@ async fn twenty_mints_through_one_role_take_one_session_and_one_key_of_the_node(
     for (action, count) in [(MINT, 20), ("AssumeRole", 1), ("IMDS:credentials", 1), ("IMDS:token", 1)] {
         assert_eq!(lab.cloud.count(action), count, "{action}");
     }
-    // Another registry that asks as the same chain shares its session, too.
+    // Another registry with the same identity shares the session.
     lab.cloud.world(|world| {
-        let twin = world.instances["cri-demo0003"].clone();
-        world.instances.insert("cri-demo0004".to_owned(), twin);
+        let copy = world.instances["cri-demo0003"].clone();
+        world.instances.insert("cri-demo0004".to_owned(), copy);
     });
     lab.mint(&crate::lab::key("cri-demo0004", "cn-hangzhou", Some(PARTNER_ROLE))).await.unwrap();
     assert_eq!(lab.cloud.count("AssumeRole"), 1);
 }
 
 #[tokio::test]
-async fn a_session_is_renewed_after_a_third_of_its_life_so_that_tokens_live_long() {
+async fn a_session_is_renewed_after_a_third_of_its_lifetime() {
     let lab = Lab::start().await;
     lab.mint(&partner()).await.unwrap();
     for (minutes, sessions) in [(19, 1), (21, 2)] {
@@ -90,12 +90,12 @@ async fn a_session_that_the_cloud_ended_is_replaced_at_the_next_attempt() {
     let lab = Lab::start().await;
     lab.cloud.world(|world| world.lifetimes.session_cap = Some(Duration::from_secs(600)));
     lab.mint(&partner()).await.unwrap();
-    // The session is over by the cloud's clock, but not by ours, which lags by 14 minutes.
+    // The session has expired by the cloud's clock, but not by the client's, which is 14 minutes behind.
     lab.cloud.set_clock_skew(610);
     let now = lab.now() - SignedDuration::from_mins(14);
-    let failure = lab.mint_at(&partner(), now).await.unwrap_err();
-    assert_eq!((failure.reason, failure.retry), (Reason::UnexpectedReply, Retry::Soon));
-    assert!(failure.message.contains("InvalidSecurityToken.Expired"), "{}", failure.message);
+    let error = lab.mint_at(&partner(), now).await.unwrap_err();
+    assert_eq!((error.reason, error.retry), (Reason::UnexpectedReply, Retry::Soon));
+    assert!(error.message.contains("InvalidSecurityToken.Expired"), "{}", error.message);
     assert_eq!(lab.cloud.count("AssumeRole"), 1);
     lab.mint_at(&partner(), now).await.unwrap();
     assert_eq!(lab.cloud.count("AssumeRole"), 2);

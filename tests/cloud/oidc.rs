@@ -1,4 +1,4 @@
-//! The cluster as an OIDC issuer: what its tokens say, and a cloud that believes them.
+//! The cluster as an OIDC issuer, registered as a provider in the cloud.
 
 use acr_credential_binding::model::identity::{Arn, CredentialSource};
 use acr_lab::cloud::OidcIssuer;
@@ -13,7 +13,7 @@ pub(crate) const SUBJECT: &str = "system:serviceaccount:kube-system:aliyun-acr-c
 
 const ISSUER: &str = "https://oidc.example.com/demo";
 
-/// Signs the cluster's tokens.
+/// Signer of the cluster's tokens.
 #[derive(Debug)]
 pub(crate) struct Issuer(OidcIssuer);
 
@@ -22,7 +22,7 @@ impl Issuer {
         Self(OidcIssuer::new().unwrap())
     }
 
-    /// The cloud knows the provider, and the ServiceAccount has tokens.
+    /// Registers the provider in the cloud, and issues a token for the ServiceAccount.
     pub(crate) fn enabled_in(lab: &Lab) -> Self {
         let issuer = Self::new();
         let client_ids = ["sts.aliyuncs.com".to_owned()].into();
@@ -32,12 +32,12 @@ impl Issuer {
         issuer
     }
 
-    /// The ServiceAccount's token becomes a new one, as good as it should be.
+    /// Issues a new valid token for the ServiceAccount.
     pub(crate) fn renew(&self, lab: &Lab) {
         self.renew_with(lab, &json!({}));
     }
 
-    /// The same, but for what these claims say instead.
+    /// Issues a new token with some claims replaced.
     pub(crate) fn renew_with(&self, lab: &Lab, other: &Value) {
         let now = lab.cloud.now() / 1000;
         let mut claims = json!({
@@ -47,11 +47,11 @@ impl Issuer {
             claims[name] = value.clone();
         }
         let token = self.0.token(&claims).unwrap();
-        lab.cluster.put(|things| things.oidc_token = Some(token));
+        lab.cluster.edit(|credentials| credentials.oidc_token = Some(token));
     }
 }
 
-/// The role of the demonstration, by the cluster's tokens.
+/// Returns the role of the demonstration, to be assumed with the cluster's tokens.
 pub(crate) fn rrsa() -> CredentialSource {
     let (role, provider) = (Arn::role(ROLE).unwrap(), Arn::oidc_provider(PROVIDER).unwrap());
     CredentialSource::Rrsa { role, provider }

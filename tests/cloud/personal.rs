@@ -1,4 +1,4 @@
-//! The Personal Edition: one token for all that an account has in a region.
+//! The Personal Edition: one token for all registries of an account in a region.
 
 use acr_credential_binding::api::Reason;
 use acr_credential_binding::cloud::Retry;
@@ -12,7 +12,7 @@ use crate::lab::{Lab, PARTNER_ROLE, WORKER, identity};
 
 const MINT: &str = "Personal:GetAuthorizationToken";
 
-/// After this day the Personal Edition's new instances take fixed passwords only.
+/// Personal Edition instances created after this day accept fixed passwords only.
 const LIMIT: &str = "2024-09-08";
 
 fn personal(region: &str, assume: Option<&str>) -> RegistryKey {
@@ -28,7 +28,7 @@ fn near() -> RegistryKey {
 }
 
 #[tokio::test]
-async fn a_token_is_good_for_the_account_and_the_region_and_nothing_else() {
+async fn a_token_is_valid_for_one_account_and_region_only() {
     let lab = Lab::start().await;
     lab.cloud.world(|world| {
         world.accounts.get_mut("1").unwrap().personal.insert("cn-beijing".to_owned());
@@ -43,8 +43,8 @@ async fn a_token_is_good_for_the_account_and_the_region_and_nothing_else() {
         let credential = lab.mint_at(&key, now).await.unwrap();
         let (user, token) = (&credential.username, credential.token.expose_secret());
         for (account, region) in all {
-            let opens = lab.cloud.personal_token_may_pull(user, token, account, region);
-            assert_eq!(opens, (account, region) == place, "{key} in {account} {region}");
+            let may_pull = lab.cloud.personal_token_may_pull(user, token, account, region);
+            assert_eq!(may_pull, (account, region) == place, "{key} in {account} {region}");
         }
         for instance in ["cri-demo0001", "cri-demo0002", "cri-demo0003"] {
             assert!(!lab.cloud.token_valid(user, token, instance), "{key} {instance}");
@@ -57,7 +57,7 @@ async fn a_token_is_good_for_the_account_and_the_region_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn host_names_are_known_without_a_call() {
+async fn host_names_need_no_call() {
     let lab = Lab::start().await;
     assert_eq!(
         lab.domains(&near()).await.unwrap(),
@@ -72,7 +72,7 @@ async fn host_names_are_known_without_a_call() {
 }
 
 #[tokio::test]
-async fn an_account_without_such_a_registry_is_told_from_which_day_on_there_are_none() {
+async fn an_account_without_a_registry_gets_a_message_with_the_editions_limit() {
     let lab = Lab::start().await;
     lab.cloud.world(|world| world.accounts.get_mut("1").unwrap().personal.clear());
     for (status, code, reason) in [
@@ -86,18 +86,18 @@ async fn an_account_without_such_a_registry_is_told_from_which_day_on_there_are_
         (401, "UNAUTHORIZED", Reason::InstanceNotFound),
         (200, "USER_NOT_EXIST", Reason::InstanceNotFound),
     ] {
-        let code_there = MissingPersonal::Refusal { status, code: code.to_owned() };
-        lab.cloud.world(|world| world.unconfirmed.missing_personal = code_there);
-        let failure = lab.refused(&near()).await;
-        assert_eq!((failure.reason, failure.retry), (reason, Retry::Rarely), "{code}");
+        let refusal = MissingPersonal::Refusal { status, code: code.to_owned() };
+        lab.cloud.world(|world| world.unconfirmed.missing_personal = refusal);
+        let error = lab.mint_error(&near()).await;
+        assert_eq!((error.reason, error.retry), (reason, Retry::Rarely), "{code}");
         for part in [LIMIT, code, "Personal Edition", "cn-hangzhou", WORKER, "fixed user name and password"] {
-            assert!(failure.message.contains(part), "{part} in {}", failure.message);
+            assert!(error.message.contains(part), "{part} in {}", error.message);
         }
-        // There is no such field in an entry of this edition.
-        assert!(!failure.message.contains("instanceId"), "{}", failure.message);
-        assert!(failure.request_id.is_some(), "{code}");
+        // An entry of this edition does not have this field.
+        assert!(!error.message.contains("instanceId"), "{}", error.message);
+        assert!(error.request_id.is_some(), "{code}");
     }
-    // Nothing in this answer tells that no registry will take it.
+    // Nothing in this reply shows that no registry accepts the token.
     lab.cloud.world(|world| world.unconfirmed.missing_personal = MissingPersonal::UselessToken);
     let credential = lab.mint(&near()).await.unwrap();
     let (user, token) = (&credential.username, credential.token.expose_secret());
@@ -110,37 +110,37 @@ async fn an_account_without_such_a_registry_is_told_from_which_day_on_there_are_
 }
 
 #[tokio::test]
-async fn a_refusal_of_this_api_is_read_though_it_is_spelt_in_lower_case() {
+async fn an_error_reply_with_lower_case_fields_is_parsed() {
     let lab = Lab::start().await;
     lab.cloud.world(|world| world.role_mut("1", WORKER).unwrap().policy = Policy::default());
-    let failure = lab.refused(&near()).await;
-    assert_eq!((failure.reason, failure.retry), (Reason::AccessDenied, Retry::Rarely));
+    let error = lab.mint_error(&near()).await;
+    assert_eq!((error.reason, error.retry), (Reason::AccessDenied, Retry::Rarely));
     let parts =
         ["cr:GetAuthorizationToken", WORKER, "ImplicitDeny by AccountLevelIdentityBasedPolicy", LIMIT];
     for part in parts {
-        assert!(failure.message.contains(part), "{part} in {}", failure.message);
+        assert!(error.message.contains(part), "{part} in {}", error.message);
     }
-    assert!(failure.request_id.is_some());
-    let failure = lab.refused(&personal("cn-atlantis", None)).await;
-    assert_eq!(failure.reason, Reason::InstanceNotFound);
-    assert!(failure.message.ends_with("check regionId"), "{}", failure.message);
+    assert!(error.request_id.is_some());
+    let error = lab.mint_error(&personal("cn-atlantis", None)).await;
+    assert_eq!(error.reason, Reason::InstanceNotFound);
+    assert!(error.message.ends_with("check regionId"), "{}", error.message);
 }
 
 #[tokio::test]
-async fn what_is_no_answer_is_unexpected_and_leaves_the_next_ask_unharmed() {
+async fn a_broken_reply_is_unexpected_and_does_not_affect_the_next_call() {
     let lab = Lab::start().await;
-    for (kind, says) in [
+    for (kind, expected) in [
         (FaultKind::MalformedJson, "not documented"),
         (FaultKind::Html, "not documented"),
-        (FaultKind::Truncated, "breaks its answer off"),
-        (FaultKind::HugeBody(8 << 20), "larger than any real one"),
-        (FaultKind::MissingFields, "without data"),
-        (FaultKind::ExpireTimePast, "expired already"),
+        (FaultKind::Truncated, "truncated reply"),
+        (FaultKind::HugeBody(8 << 20), "exceeds the size limit"),
+        (FaultKind::MissingFields, "no field data"),
+        (FaultKind::ExpireTimePast, "already expired"),
     ] {
         lab.fault(MINT, kind.clone(), Some(1));
-        let failure = lab.refused(&near()).await;
-        assert_eq!((failure.reason, failure.retry), (Reason::UnexpectedReply, Retry::Soon), "{kind:?}");
-        assert!(failure.message.contains(says), "{kind:?}: {}", failure.message);
+        let error = lab.mint_error(&near()).await;
+        assert_eq!((error.reason, error.retry), (Reason::UnexpectedReply, Retry::Soon), "{kind:?}");
+        assert!(error.message.contains(expected), "{kind:?}: {}", error.message);
         assert!(lab.mint(&near()).await.is_ok(), "{kind:?}");
     }
     lab.fault(MINT, FaultKind::ExpireTimeString, Some(1));
@@ -148,7 +148,7 @@ async fn what_is_no_answer_is_unexpected_and_leaves_the_next_ask_unharmed() {
 }
 
 #[tokio::test]
-async fn what_passes_by_itself_is_no_missing_registry() {
+async fn a_transient_error_does_not_mean_a_missing_registry() {
     let lab = Lab::start().await;
     for (status, code, reason) in [
         (500, "SystemError", Reason::CloudFailing),
@@ -158,8 +158,8 @@ async fn what_passes_by_itself_is_no_missing_registry() {
         (400, "SignatureNonceUsed", Reason::UnexpectedReply),
     ] {
         lab.code(MINT, status, code);
-        let failure = lab.refused(&near()).await;
-        assert_eq!((failure.reason, failure.retry), (reason, Retry::Soon), "{code}");
-        assert!(!failure.message.contains(LIMIT), "{}", failure.message);
+        let error = lab.mint_error(&near()).await;
+        assert_eq!((error.reason, error.retry), (reason, Retry::Soon), "{code}");
+        assert!(!error.message.contains(LIMIT), "{}", error.message);
     }
 }

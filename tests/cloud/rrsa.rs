@@ -1,4 +1,4 @@
-//! RRSA: a token of the cluster for a session of a role, and on from there.
+//! RRSA: a session of a role for a token of the cluster, alone and as the first link of a chain.
 
 use acr_credential_binding::api::Reason;
 use acr_credential_binding::cloud::Retry;
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::lab::{Lab, MINT, PARTNER_ROLE, identity, near_as};
 use crate::oidc::{Issuer, SUBJECT, rrsa};
-use crate::tap::Tap;
+use crate::wire_capture::WireCapture;
 
 const WITH_TOKEN: &str = "AssumeRoleWithOIDC";
 
@@ -20,15 +20,15 @@ fn direct() -> RegistryKey {
     near_as("cri-demo0001", identity(rrsa(), None))
 }
 
-fn onward() -> RegistryKey {
+fn with_second_role() -> RegistryKey {
     near_as("cri-demo0003", identity(rrsa(), Some(PARTNER_ROLE)))
 }
 
 #[tokio::test]
-async fn a_token_of_the_cluster_mints_with_and_without_a_second_role() {
+async fn an_oidc_token_mints_with_and_without_a_second_role() {
     for (key, instance, name, actions) in [
         (direct(), "cri-demo0001", "rrsa:acr-rrsa", &[WITH_TOKEN, MINT][..]),
-        (onward(), "cri-demo0003", "rrsa:acr-rrsa → acr-pull", &[WITH_TOKEN, "AssumeRole", MINT]),
+        (with_second_role(), "cri-demo0003", "rrsa:acr-rrsa → acr-pull", &[WITH_TOKEN, "AssumeRole", MINT]),
     ] {
         let lab = Lab::start().await;
         Issuer::enabled_in(&lab);
@@ -42,30 +42,30 @@ async fn a_token_of_the_cluster_mints_with_and_without_a_second_role() {
         let calls = lab.cloud.calls();
         assert_eq!(calls[0].host, "sts-vpc.cn-hangzhou.aliyuncs.com");
         assert_eq!((calls[0].account.as_str(), calls[0].identity.as_str()), ("1", "role/acr-rrsa"));
-        // Neither the node nor any other identity of the controller's is asked for.
+        // Neither the node's nor any other identity of the controller is used.
         assert_eq!(calls.len(), actions.len(), "{calls:?}");
     }
 }
 
 #[tokio::test]
-async fn the_token_travels_in_the_body_and_in_no_address() {
-    let mut tap = Tap::default();
-    let lab = Lab::start_with(|_, settings| tap = Tap::on(settings)).await;
+async fn the_token_is_sent_in_the_body_and_not_in_the_url() {
+    let mut capture = WireCapture::default();
+    let lab = Lab::start_with(|_, settings| capture = WireCapture::on(settings)).await;
     Issuer::enabled_in(&lab);
-    lab.mint(&onward()).await.unwrap();
-    let token = lab.cluster.put(|things| things.oidc_token.clone()).unwrap();
-    let (addresses, sent) = (tap.addresses(), tap.text());
-    assert_eq!(addresses.len(), 3, "{addresses:?}");
+    lab.mint(&with_second_role()).await.unwrap();
+    let token = lab.cluster.edit(|credentials| credentials.oidc_token.clone()).unwrap();
+    let (urls, sent) = (capture.urls(), capture.text());
+    assert_eq!(urls.len(), 3, "{urls:?}");
     let beginning = "POST /?Action=AssumeRoleWithOIDC&Format=JSON&SignatureNonce=";
-    assert!(addresses[0].starts_with(beginning), "{addresses:?}");
+    assert!(urls[0].starts_with(beginning), "{urls:?}");
     assert!(sent.contains(&format!("OIDCToken={token}")));
     for secret in lab.cloud.secrets().iter().chain([&token]) {
-        assert!(!addresses.iter().any(|address| address.contains(secret)), "{addresses:?}");
+        assert!(!urls.iter().any(|url| url.contains(secret)), "{urls:?}");
     }
 }
 
 #[tokio::test]
-async fn one_session_by_the_token_serves_every_chain_that_goes_on_from_it() {
+async fn chains_with_the_same_first_role_share_its_session() {
     let lab = Lab::start().await;
     Issuer::enabled_in(&lab);
     lab.cloud.world(|world| {
@@ -73,7 +73,7 @@ async fn one_session_by_the_token_serves_every_chain_that_goes_on_from_it() {
         account.roles.insert("other".to_owned(), account.roles["acr-pull"].clone());
     });
     let other = near_as("cri-demo0003", identity(rrsa(), Some("acs:ram::2:role/other")));
-    let keys = [onward(), other, direct()];
+    let keys = [with_second_role(), other, direct()];
     let minted = join_all(keys.iter().cycle().take(12).map(|key| lab.mint(key))).await;
     assert!(minted.iter().all(Result::is_ok), "{minted:?}");
     for (action, count) in [(WITH_TOKEN, 1), ("AssumeRole", 2), (MINT, 12)] {
@@ -87,7 +87,7 @@ async fn a_session_lasts_as_long_as_was_asked_for_and_so_does_what_is_minted_wit
     Issuer::enabled_in(&lab);
     lab.cloud.world(|world| world.role_mut("1", "acr-rrsa").unwrap().max_session_duration = 7200);
     lab.cloud.world(|world| world.role_mut("2", "acr-pull").unwrap().max_session_duration = 7200);
-    for mut key in [direct(), onward()] {
+    for mut key in [direct(), with_second_role()] {
         for seconds in [900, 7200] {
             key.identity.session_seconds = seconds;
             let credential = lab.mint(&key).await.unwrap();
@@ -95,127 +95,141 @@ async fn a_session_lasts_as_long_as_was_asked_for_and_so_does_what_is_minted_wit
             assert!((i64::from(seconds) - 60..=i64::from(seconds) + 1).contains(&life), "{key}: {life}");
         }
     }
-    // The first link of a longer chain has the usual length, whatever the last one's is.
+    // The first link of a longer chain has the default duration, independent of the last one's.
     assert_eq!((lab.cloud.count(WITH_TOKEN), lab.cloud.count("AssumeRole")), (3, 2));
 }
 
 #[tokio::test]
-async fn a_session_is_renewed_with_the_token_of_then() {
+async fn a_session_is_renewed_with_the_current_token() {
     let lab = Lab::start().await;
     let issuer = Issuer::enabled_in(&lab);
     lab.mint(&direct()).await.unwrap();
-    // By then the first token has ended.
+    // The first token has expired by then.
     lab.cloud.set_clock_skew(2 * 3600);
-    assert_eq!(lab.refused(&direct()).await.reason, Reason::OIDCTokenRejected);
+    assert_eq!(lab.mint_error(&direct()).await.reason, Reason::OIDCTokenRejected);
     issuer.renew(&lab);
     let credential = lab.mint(&direct()).await.unwrap();
     assert!(credential.expires_at > lab.now() + SignedDuration::from_mins(59));
 }
 
-/// What is wrong, and what the refusal says about it.
+/// A broken configuration and the error that it leads to.
 struct Case {
     name: &'static str,
-    spoil: fn(&Lab, &Issuer),
+    break_setup: fn(&Lab, &Issuer),
     reason: Reason,
-    says: &'static [&'static str],
+    message: &'static [&'static str],
 }
 
 const REJECTED: [Case; 11] = [
     Case {
         name: "the token has expired",
-        spoil: |lab, issuer| issuer.renew_with(lab, &json!({"exp": lab.cloud.now() / 1000 - 1})),
+        break_setup: |lab, issuer| issuer.renew_with(lab, &json!({"exp": lab.cloud.now() / 1000 - 1})),
         reason: Reason::OIDCTokenRejected,
-        says: &["the OIDC token has expired", "OIDCToken.Expired", "check the node's clock"],
+        message: &["the OIDC token has expired", "OIDCToken.Expired", "check the node's clock"],
     },
     Case {
         name: "the token is for another audience",
-        spoil: |lab, issuer| issuer.renew_with(lab, &json!({"aud": ["kubernetes"]})),
+        break_setup: |lab, issuer| issuer.renew_with(lab, &json!({"aud": ["kubernetes"]})),
         reason: Reason::OIDCTokenRejected,
-        says: &["another audience", "AudienceNotMatch", "sts.aliyuncs.com"],
+        message: &["another audience", "AudienceNotMatch", "sts.aliyuncs.com"],
     },
     Case {
-        name: "the token is of another issuer",
-        spoil: |lab, issuer| issuer.renew_with(lab, &json!({"iss": "https://oidc.example.com/other"})),
+        name: "the token has another issuer",
+        break_setup: |lab, issuer| issuer.renew_with(lab, &json!({"iss": "https://oidc.example.com/other"})),
         reason: Reason::OIDCTokenRejected,
-        says: &["another cluster", "IssuerNotMatch", "rrsaOIDCProviderRoleARN"],
+        message: &["another cluster", "IssuerNotMatch", "rrsaOIDCProviderRoleARN"],
     },
     Case {
         name: "the token is signed with an unknown key",
-        spoil: |lab, _| Issuer::new().renew(lab),
+        break_setup: |lab, _| Issuer::new().renew(lab),
         reason: Reason::OIDCTokenRejected,
-        says: &["a key that the provider does not know", "InvalidSignature", "enable RRSA anew"],
+        message: &["a key that the provider does not know", "InvalidSignature", "enable RRSA again"],
     },
     Case {
-        name: "the token is none",
-        spoil: |lab, _| lab.cluster.put(|things| things.oidc_token = Some("never-a-token".to_owned())),
+        name: "the token is malformed",
+        break_setup: |lab, _| {
+            lab.cluster.edit(|credentials| credentials.oidc_token = Some("never-a-token".to_owned()))
+        },
         reason: Reason::OIDCTokenRejected,
-        says: &["the OIDC token is not accepted", "OIDCToken.Invalid", "RRSA is enabled"],
+        message: &["the OIDC token is not accepted", "OIDCToken.Invalid", "RRSA is enabled"],
     },
     Case {
         name: "the provider is not registered",
-        spoil: |lab, _| lab.cloud.world(|world| world.accounts.get_mut("1").unwrap().oidc_providers.clear()),
+        break_setup: |lab, _| {
+            lab.cloud.world(|world| world.accounts.get_mut("1").unwrap().oidc_providers.clear())
+        },
         reason: Reason::OIDCTokenRejected,
-        says: &["the OIDC provider", "is not registered", "enable RRSA", "rrsaOIDCProviderRoleARN"],
+        message: &["the OIDC provider", "is not registered", "enable RRSA", "rrsaOIDCProviderRoleARN"],
     },
     Case {
         name: "the role trusts another account of the cluster",
-        spoil: |lab, issuer| issuer.renew_with(lab, &json!({"sub": "system:serviceaccount:default:default"})),
+        break_setup: |lab, issuer| {
+            issuer.renew_with(lab, &json!({"sub": "system:serviceaccount:default:default"}))
+        },
         reason: Reason::TrustPolicyDenies,
-        says: &["may not be assumed with this token", "trust policy", "Federated", "oidc:sub", SUBJECT],
+        message: &[
+            "cannot be assumed with this OIDC token",
+            "trust policy",
+            "Federated",
+            "oidc:sub",
+            SUBJECT,
+        ],
     },
     Case {
         name: "the role trusts no provider",
-        spoil: |lab, _| lab.cloud.world(|world| world.role_mut("1", "acr-rrsa").unwrap().oidc_trust.clear()),
+        break_setup: |lab, _| {
+            lab.cloud.world(|world| world.role_mut("1", "acr-rrsa").unwrap().oidc_trust.clear())
+        },
         reason: Reason::TrustPolicyDenies,
-        says: &["may not be assumed with this token", "Federated", "oidc:aud sts.aliyuncs.com"],
+        message: &["cannot be assumed with this OIDC token", "Federated", "oidc:aud sts.aliyuncs.com"],
     },
     Case {
         name: "the role does not exist",
-        spoil: |lab, _| {
+        break_setup: |lab, _| {
             lab.cloud.world(|world| drop(world.accounts.get_mut("1").unwrap().roles.remove("acr-rrsa")))
         },
         reason: Reason::TrustPolicyDenies,
-        says: &["does not exist", "EntityNotExist.Role", "correct rrsaRoleARN"],
+        message: &["does not exist", "EntityNotExist.Role", "correct rrsaRoleARN"],
     },
     Case {
         name: "the session is too long",
-        spoil: |lab, _| {
+        break_setup: |lab, _| {
             lab.cloud.world(|world| world.role_mut("1", "acr-rrsa").unwrap().max_session_duration = 1800)
         },
         reason: Reason::SessionTooLong,
-        says: &["expireDuration", "at most 1800 s", "MaxSessionDuration"],
+        message: &["expireDuration", "at most 1800 s", "MaxSessionDuration"],
     },
     Case {
         name: "there is no ServiceAccount",
-        spoil: |lab, _| lab.cluster.put(|things| things.oidc_token = None),
+        break_setup: |lab, _| lab.cluster.edit(|credentials| credentials.oidc_token = None),
         reason: Reason::ServiceAccountNotFound,
-        says: &["ServiceAccount"],
+        message: &["ServiceAccount"],
     },
 ];
 
 #[tokio::test]
-async fn what_is_rejected_says_why_and_how_to_mend_it_and_heals_when_it_is_mended() {
-    for Case { name, spoil, reason, says } in REJECTED {
-        for key in [direct(), onward()] {
+async fn a_rejected_token_is_reported_with_its_remedy_and_recovers_when_it_is_fixed() {
+    for Case { name, break_setup, reason, message } in REJECTED {
+        for key in [direct(), with_second_role()] {
             let lab = Lab::start().await;
             let issuer = Issuer::enabled_in(&lab);
-            let sound = lab.cloud.world(|world| world.clone());
-            spoil(&lab, &issuer);
-            let token = lab.cluster.put(|things| things.oidc_token.clone());
-            let failure = lab.refused(&key).await;
-            assert_eq!(failure.reason, reason, "{name}: {failure}");
+            let intact = lab.cloud.world(|world| world.clone());
+            break_setup(&lab, &issuer);
+            let token = lab.cluster.edit(|credentials| credentials.oidc_token.clone());
+            let error = lab.mint_error(&key).await;
+            assert_eq!(error.reason, reason, "{name}: {error}");
             let by_cloud = reason != Reason::ServiceAccountNotFound;
-            assert_eq!(failure.retry == Retry::Rarely, by_cloud, "{name}");
+            assert_eq!(error.retry == Retry::Rarely, by_cloud, "{name}");
             assert_eq!(lab.cloud.calls().len(), usize::from(by_cloud), "{name}");
-            for part in says {
-                assert!(failure.message.contains(part), "{name}: {part} in {}", failure.message);
+            for part in message {
+                assert!(error.message.contains(part), "{name}: {part} in {}", error.message);
             }
             if let Some(token) = token {
-                assert!(!format!("{failure:?}").contains(&token), "{name}: {}", failure.message);
+                assert!(!format!("{error:?}").contains(&token), "{name}: {}", error.message);
             }
-            assert_eq!(lab.refused(&key).await.message, failure.message, "{name}: the same words");
+            assert_eq!(lab.mint_error(&key).await.message, error.message, "{name}: the same message");
 
-            lab.cloud.world(|world| *world = sound);
+            lab.cloud.world(|world| *world = intact);
             issuer.renew(&lab);
             let minted = lab.mint(&key).await;
             assert!(minted.is_ok(), "{name}: {minted:?}");
@@ -224,35 +238,35 @@ async fn what_is_rejected_says_why_and_how_to_mend_it_and_heals_when_it_is_mende
 }
 
 #[tokio::test]
-async fn a_second_role_that_denies_is_told_to_trust_the_first() {
+async fn a_second_role_that_denies_gets_the_remedy_of_the_first() {
     type Spoil = fn(&mut World);
-    let spoils: [(Spoil, &str); 2] = [
+    let break_setups: [(Spoil, &str); 2] = [
         (|world| world.role_mut("2", "acr-pull").unwrap().trust.clear(), "in the role's trust policy"),
         (
             |world| world.role_mut("1", "acr-rrsa").unwrap().policy = Policy::allowing(&["cr:*"]),
             "sts:AssumeRole on the role in a RAM policy",
         ),
     ];
-    for (spoil, cure) in spoils {
+    for (break_setup, remedy) in break_setups {
         let lab = Lab::start().await;
         Issuer::enabled_in(&lab);
-        let sound = lab.cloud.world(|world| world.clone());
-        lab.cloud.world(spoil);
-        let failure = lab.refused(&onward()).await;
-        assert_eq!((failure.reason, failure.retry), (Reason::TrustPolicyDenies, Retry::Rarely));
-        for part in [PARTNER_ROLE, "the role acs:ram::1:role/acr-rrsa", cure] {
-            assert!(failure.message.contains(part), "{part} in {}", failure.message);
+        let intact = lab.cloud.world(|world| world.clone());
+        lab.cloud.world(break_setup);
+        let error = lab.mint_error(&with_second_role()).await;
+        assert_eq!((error.reason, error.retry), (Reason::TrustPolicyDenies, Retry::Rarely));
+        for part in [PARTNER_ROLE, "the role acs:ram::1:role/acr-rrsa", remedy] {
+            assert!(error.message.contains(part), "{part} in {}", error.message);
         }
-        // That is the cure of another identity.
-        assert!(!failure.message.contains("workerRole"), "{}", failure.message);
-        lab.cloud.world(|world| *world = sound);
-        assert!(lab.mint(&onward()).await.is_ok());
+        // That is the remedy for another identity.
+        assert!(!error.message.contains("workerRole"), "{}", error.message);
+        lab.cloud.world(|world| *world = intact);
+        assert!(lab.mint(&with_second_role()).await.is_ok());
         assert_eq!(lab.cloud.count(WITH_TOKEN), 1);
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_session_is_unexpected_and_leaves_the_next_ask_unharmed() {
+async fn a_broken_reply_is_unexpected_and_does_not_affect_the_next_call() {
     let lab = Lab::start().await;
     Issuer::enabled_in(&lab);
     for kind in [
@@ -263,11 +277,11 @@ async fn an_answer_that_is_no_session_is_unexpected_and_leaves_the_next_ask_unha
         FaultKind::ExpireTimePast,
     ] {
         lab.fault(WITH_TOKEN, kind.clone(), Some(1));
-        let failure = lab.refused(&direct()).await;
-        assert_eq!((failure.reason, failure.retry), (Reason::UnexpectedReply, Retry::Soon), "{kind:?}");
-        assert!(failure.message.contains(SUBJECT), "{}", failure.message);
+        let error = lab.mint_error(&direct()).await;
+        assert_eq!((error.reason, error.retry), (Reason::UnexpectedReply, Retry::Soon), "{kind:?}");
+        assert!(error.message.contains(SUBJECT), "{}", error.message);
     }
     lab.fault(WITH_TOKEN, FaultKind::Throttle { retry_after_ms: None }, Some(1));
-    assert_eq!(lab.refused(&direct()).await.reason, Reason::Throttled);
+    assert_eq!(lab.mint_error(&direct()).await.reason, Reason::Throttled);
     assert!(lab.mint(&direct()).await.is_ok());
 }

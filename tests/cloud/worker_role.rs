@@ -1,4 +1,4 @@
-//! The node's metadata service: both modes, and its ways to fail.
+//! The node's metadata service: both modes, and its failures.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ async fn the_region_of_the_node_comes_from_its_metadata_in_both_modes() {
 }
 
 #[tokio::test]
-async fn a_service_without_tokens_is_asked_plainly() {
+async fn a_service_without_tokens_gets_plain_requests() {
     let lab = Lab::start().await;
     lab.cloud.world(|world| world.node.http_tokens = HttpTokens::Optional);
     lab.code("IMDS:token", 404, "NotFound");
@@ -29,20 +29,20 @@ async fn a_service_without_tokens_is_asked_plainly() {
 }
 
 #[tokio::test]
-async fn a_token_exchange_that_breaks_does_not_turn_hardening_off() {
+async fn a_failed_token_request_does_not_turn_hardening_off() {
     let lab = Lab::start().await;
     lab.cloud.world(|world| world.node.http_tokens = HttpTokens::Optional);
     for kind in [FaultKind::Html, FaultKind::Truncated] {
         lab.fault("IMDS:token", kind, Some(1));
-        assert_eq!(lab.refused(&near()).await.reason, Reason::NoIdentity);
+        assert_eq!(lab.mint_error(&near()).await.reason, Reason::NoIdentity);
     }
     lab.code("IMDS:token", 500, "InternalError");
-    assert_eq!(lab.refused(&near()).await.reason, Reason::NoIdentity);
+    assert_eq!(lab.mint_error(&near()).await.reason, Reason::NoIdentity);
     assert_eq!(lab.cloud.count("IMDS:role"), 0);
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_accepted_any_more_is_replaced() {
+async fn a_token_that_is_no_longer_accepted_is_replaced() {
     let lab = Lab::start().await;
     lab.code("IMDS:credentials", 401, "Unauthorized");
     assert!(lab.mint(&near()).await.is_ok());
@@ -53,13 +53,13 @@ async fn a_token_that_is_not_accepted_any_more_is_replaced() {
 async fn a_node_without_a_role_says_to_grant_one() {
     let lab = Lab::start().await;
     lab.cloud.world(|world| world.node.role = None);
-    let failure = lab.refused(&near()).await;
-    assert_eq!((failure.reason, failure.retry), (Reason::NoIdentity, Retry::Rarely));
-    assert!(failure.message.contains("grant the node a RAM role"), "{}", failure.message);
+    let error = lab.mint_error(&near()).await;
+    assert_eq!((error.reason, error.retry), (Reason::NoIdentity, Retry::Rarely));
+    assert!(error.message.contains("grant the node a RAM role"), "{}", error.message);
 }
 
 #[tokio::test]
-async fn a_role_that_is_changed_is_found_again() {
+async fn a_changed_role_is_used() {
     let lab = Lab::start().await;
     assert!(lab.mint(&near()).await.is_ok());
     lab.cloud.world(|world| {
@@ -73,7 +73,7 @@ async fn a_role_that_is_changed_is_found_again() {
 }
 
 #[tokio::test]
-async fn a_service_that_answers_no_key_gives_no_identity() {
+async fn a_reply_without_a_key_leads_to_no_identity() {
     let lab = Lab::start().await;
     for kind in [
         FaultKind::Html,
@@ -84,25 +84,25 @@ async fn a_service_that_answers_no_key_gives_no_identity() {
         FaultKind::NotSuccess { code: "Failed".to_owned() },
     ] {
         lab.fault("IMDS:credentials", kind.clone(), Some(1));
-        let failure = lab.refused(&near()).await;
-        assert_eq!((failure.reason, failure.retry), (Reason::NoIdentity, Retry::Soon), "{kind:?}");
+        let error = lab.mint_error(&near()).await;
+        assert_eq!((error.reason, error.retry), (Reason::NoIdentity, Retry::Soon), "{kind:?}");
     }
     lab.fault("IMDS:role", FaultKind::Html, Some(1));
-    assert_eq!(lab.refused(&near()).await.reason, Reason::NoIdentity);
+    assert_eq!(lab.mint_error(&near()).await.reason, Reason::NoIdentity);
 }
 
 #[tokio::test]
-async fn a_service_that_hangs_is_given_up_soon() {
+async fn a_service_that_hangs_times_out_soon() {
     let lab = Lab::start().await;
     lab.fault("IMDS:role", FaultKind::Hang, Some(1));
     let began = Instant::now();
-    let failure = lab.refused(&near()).await;
-    assert_eq!((failure.reason, failure.retry), (Reason::NoIdentity, Retry::Soon));
+    let error = lab.mint_error(&near()).await;
+    assert_eq!((error.reason, error.retry), (Reason::NoIdentity, Retry::Soon));
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
-async fn a_failed_renewal_goes_unnoticed_until_the_key_ends() {
+async fn a_failed_renewal_has_no_effect_until_the_key_expires() {
     let lab = Lab::start().await;
     assert!(lab.mint(&near()).await.is_ok());
     lab.fault("IMDS:credentials", FaultKind::Html, None);
@@ -110,7 +110,7 @@ async fn a_failed_renewal_goes_unnoticed_until_the_key_ends() {
     assert!(lab.mint(&near()).await.is_ok());
     assert_eq!(lab.cloud.count("IMDS:credentials"), 2);
     lab.cloud.set_clock_skew(6 * 3600 + 1);
-    assert_eq!(lab.refused(&near()).await.reason, Reason::NoIdentity);
+    assert_eq!(lab.mint_error(&near()).await.reason, Reason::NoIdentity);
     lab.cloud.clear_faults();
     assert!(lab.mint(&near()).await.is_ok());
 }

@@ -37,7 +37,7 @@ async fn standby(lab: &Lab) -> Controller {
 async fn standby_with(lab: &Lab, mut options: ControllerOptions) -> Controller {
     options.kubeconfig = lab.plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap();
     let second = Controller::start_ready(options, PATIENCE).await.unwrap();
-    lab.until("the second stands by", async || second.log().contains("standing by")).await;
+    lab.until("the second stands by", async || second.log().contains("lease held by another replica")).await;
     second
 }
 
@@ -84,7 +84,7 @@ fn logged_at(controller: &Controller, words: &str) -> Timestamp {
 fn assert_lost_before_taken(lab: &Lab) {
     let all = of(&asked(lab, Mark::default()), SECOND);
     let taken = all.filter(|e| e.resource == "leases" && e.verb == "patch" && e.code == 200)[0].timestamp;
-    let lost = logged_at(&lab.controller, "lost the lease");
+    let lost = logged_at(&lab.controller, "lease lost");
     assert!(lost < taken, "lost at {lost}, taken by the other at {taken}");
     println!("stopped {:?} before the other began", taken.duration_since(lost));
 }
@@ -173,7 +173,7 @@ async fn a_terminated_leader_hands_over_at_once() {
     let handover = asked_to_end.elapsed();
     println!("handed over {handover:?} after SIGTERM");
     assert!(handover < Duration::from_millis(7_500), "{handover:?}");
-    assert!(lab.controller.log().contains("released the lease"));
+    assert!(lab.controller.log().contains("lease released"));
 
     // A standby that ends changes nothing.
     lab.controller.restart().unwrap();

@@ -11,6 +11,8 @@ mod config_map;
 #[cfg(test)]
 mod conflict;
 #[cfg(test)]
+mod coverage;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod documentation;

@@ -71,14 +71,14 @@ async fn a_plan_counts_every_binding_and_reports_withdrawals() {
         "apps: would create the Secret and add our entry to imagePullSecrets of default",
         "left: would take our entry out of imagePullSecrets of default and delete the Secret",
         "shared: would change the Secret in place",
-        "3 namespaces would be written to, 0 stand already, 0 would not be served; nothing was written",
+        "3 namespaces would change, 0 up to date, 0 not served; nothing was written",
     ] {
         assert!(out.lines().any(|l| l == line), "{line} in {out}");
     }
     assert!(!out.contains("team-x"), "another binding serves it: {out}");
     let (code, out, err) = acr(&lab, &["plan", "--live"]);
     assert_eq!(code, Some(0), "{err}");
-    assert!(out.starts_with("0 namespaces would be written to, 2 stand already, 0 would not"), "{out}");
+    assert!(out.starts_with("0 namespaces would change, 2 up to date, 0 not served"), "{out}");
     let mut no_accounts = data("shared,left");
     no_accounts["service-account"] = json!("unknown");
     // An opted-out namespace is not covered, regardless of its name.
@@ -93,12 +93,9 @@ async fn a_plan_counts_every_binding_and_reports_withdrawals() {
     for (data, held) in [
         (
             data("nowhere"),
-            "would cover no namespace any more: what it made stays for --withdrawal-grace first",
+            "would no longer select any namespace: its Secrets and entries stay for --withdrawal-grace",
         ),
-        (
-            no_accounts,
-            "would cover no ServiceAccount any more: its entries stay for --withdrawal-grace first",
-        ),
+        (no_accounts, "would no longer select any ServiceAccount: its entries stay for --withdrawal-grace"),
     ] {
         let (_, out, _) = acr(&lab, &["plan", &file(&lab, data)]);
         assert!(out.contains(held), "{out}");
@@ -154,7 +151,7 @@ async fn references_to_a_withdrawn_secret_are_reported() {
     let mut mounting = naming("another");
     mounting["volumes"] = json!([{ "name": "v", "secret": { "secretName": SECRET } }]);
     make::<Pod>(&lab, "left", of("mounting", mounting)).await;
-    let expected = "  left: acr-credential-secret-aggregation is named by Deployment web, CronJob nightly, ReplicaSet bare, \
+    let expected = "  left: acr-credential-secret-aggregation is referenced by Deployment web, CronJob nightly, ReplicaSet bare, \
                 Job once, Pod alone, Pod mounting";
     let planned = acr(&lab, &["plan", &file(&lab, data("stays"))]);
     assert_eq!(planned.0, Some(0), "{}", planned.2);
@@ -209,7 +206,10 @@ async fn references_to_a_withdrawn_secret_are_reported() {
     let (code, out, err) = narrow(&["plan", &file(&lab, data("stays"))]);
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("left: would take our entry out of"), "{out}");
-    assert!(out.contains("not looked for among the Pods: ") && out.contains("cannot list resource"), "{out}");
+    assert!(
+        out.contains("not searched for references: the Pods: ") && out.contains("cannot list resource"),
+        "{out}"
+    );
 
     lab.controller.kill();
     lab.bindings().delete(NAME, &Default::default()).await.unwrap();
@@ -219,14 +219,18 @@ async fn references_to_a_withdrawn_secret_are_reported() {
     assert_eq!(code, Some(2), "{out}{err}");
     assert!(out.contains("left: failed: ") && out.contains("stays: failed: "), "{out}");
     assert!(
-        out.ends_with("the bindings still hold what is left: mend what failed and run it again\n"),
+        out.ends_with(
+            "finalizers stay until nothing is left: fix the failures above and run the command again\n"
+        ),
         "{out}"
     );
     let withdrawn = acr(&lab, &["withdraw", "--retained"]);
     assert_eq!(withdrawn.0, Some(0), "{}", withdrawn.2);
     assert!(withdrawn.1.lines().any(|line| line == expected), "{}", withdrawn.1);
     assert!(
-        withdrawn.1.contains("  stays: acr-credential-secret-aggregation is named by Deployment elsewhere")
+        withdrawn
+            .1
+            .contains("  stays: acr-credential-secret-aggregation is referenced by Deployment elsewhere")
     );
 }
 

@@ -288,11 +288,11 @@ async fn a_stolen_token_cannot_delete_a_running_pod() {
     let bare = json!({ "metadata": { "name": "bare", "labels": { "app": "bare" } }, "spec": template(&image(), &[]) });
     api.create(&PostParams::default(), &serde_json::from_value(bare).unwrap()).await.unwrap();
     report(&lab, &api.get("bare").await.unwrap(), "ErrImagePull", REFUSED).await;
-    refused("bare", &by_version("bare").await, "only Pods that a controller makes anew").await;
+    refused("bare", &by_version("bare").await, "only Pods that their owner recreates").await;
     replicas(&lab, "prey", "has", 1, template(&image(), &[SECRET])).await;
     let has = pods(&lab, "prey", "has").await.remove(0);
     report(&lab, &has, "ErrImagePull", REFUSED).await;
-    refused(&has.name_any(), &by_version(&has.name_any()).await, "no Pod that has its entry").await;
+    refused(&has.name_any(), &by_version(&has.name_any()).await, "not delete Pods that have its entry").await;
     // RBAC grants nothing but single deletions.
     let all = pods_of_thief.delete_collection(&DeleteParams::default(), &ListParams::default()).await;
     assert!(all.is_err_and(|error| error.to_string().contains("cannot deletecollection")));

@@ -248,9 +248,9 @@ async fn the_plugin_withdraws_everything_that_a_killed_controller_left() {
     for line in [
         "home-a: would take our entry out of imagePullSecrets of default, own and delete the Secret",
         "home-b: would mark the Secret as left behind",
-        "binding goes: would take our finalizer off",
-        "Secret acr-credential-system/acr-credential-cache: would delete it",
-        "nothing was written; --yes does it",
+        "binding goes: would remove the finalizer",
+        "Secret acr-credential-system/acr-credential-cache: would delete",
+        "nothing was written; --yes applies it",
     ] {
         assert!(out.contains(line), "{line} in {out}");
     }
@@ -298,7 +298,7 @@ async fn the_plugin_withdraws_everything_that_a_killed_controller_left() {
     // everything is withdrawn.
     let (code, out, err) = acr(&lab, &["withdraw", "--yes"]);
     assert_eq!(code, Some(0), "{out}{err}");
-    assert!(out.contains("left behind by deletionPolicy Retain") && out.contains("home-b"), "{out}");
+    assert!(out.contains("Secrets kept by deletionPolicy Retain") && out.contains("home-b"), "{out}");
     assert!(lab.secret("home-a").await.is_none() && lab.secret("home-b").await.is_some());
     assert_eq!(lab.pull_secrets("home-a", "own").await, ["mine"]);
     let cache = lab.namespaced::<k8s_openapi::api::core::v1::Secret>(NAMESPACE);
@@ -333,11 +333,11 @@ async fn admission_is_removed_before_everything_else() {
             Mode::Not | Mode::Policy => "ConfigMap acr-credential-system/acr-credential-admission",
         };
         let (code, out, err) = acr(&lab, &["withdraw", "--retained"]);
-        assert!(code == Some(0) && out.contains(&format!("{own}: would delete it")), "{out}{err}");
+        assert!(code == Some(0) && out.contains(&format!("{own}: would delete")), "{out}{err}");
         assert_eq!(created(&lab).await.is_err(), mode == Mode::Webhook, "nothing was written");
         let (code, out, err) = acr(&lab, &["withdraw", "--retained", "--yes"]);
         assert_eq!(code, Some(0), "{out}{err}");
-        assert!(out.contains(&format!("{own}: delete it")), "{out}");
+        assert!(out.contains(&format!("{own}: delete")), "{out}");
         let taken = "home-c: take our entry out of imagePullSecrets of default, own and delete the Secret";
         assert!(out.contains(taken), "{out}");
         assert_eq!(created(&lab).await.unwrap(), [""; 0], "no ServiceAccount is refused, and no entry added");

@@ -47,7 +47,7 @@ fn every_field_of_the_spec_names_the_config_map_key_that_it_mirrors() {
     }
 }
 
-/// The keys that a field mirrors. None: the ConfigMap cannot say it.
+/// Returns the ConfigMap keys that a field mirrors.
 fn keys(path: &str) -> &[&str] {
     if let Some(field) = path.strip_prefix(".registries.")
         && let Some(key) = legacy::entry::KEYS.iter().position(|key| *key == field)
@@ -77,7 +77,7 @@ async fn kubectl_explains_every_level() {
     let plane = plane().await;
     for (path, words) in [
         ("acb", "Pods pull private images with no credential in any manifest"),
-        ("acb.spec", "What the ConfigMap `kube-system/acr-configuration` says"),
+        ("acb.spec", "The typed form of the ConfigMap `kube-system/acr-configuration`"),
         ("acb.spec.registries", "(ConfigMap key `acr-registry-info`)"),
         ("acb.spec.registries.domains", "host[:port][/path]"),
         ("acb.spec.registries.accessKeySecretRef.name", "`customAccessKey`"),
@@ -87,7 +87,6 @@ async fn kubectl_explains_every_level() {
         ("acb.status.pairs.namespace", "The namespace."),
     ] {
         let printed = plane.kubectl_ok(&["explain", path]).await.unwrap();
-        // kubectl breaks lines where it likes.
         let text = printed.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains(words), "{path}: {printed}");
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use acr_credential_binding::api::AcrCredentialBinding;
-use acr_credential_binding::model::{Binding, Invalid};
+use acr_credential_binding::model::{Binding, InvalidField};
 use acr_lab::plane::Plane;
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use serde_json::{Value, json};
@@ -73,8 +73,9 @@ impl Server {
 }
 
 /// What the product's validator makes of the same object. What is no such object at all is wrong as a whole.
-pub fn parse(object: &Value) -> Result<Binding, Vec<Invalid>> {
-    let no_object = |e: serde_json::Error| vec![Invalid { path: "spec".to_owned(), message: e.to_string() }];
+pub fn parse(object: &Value) -> Result<Binding, Vec<InvalidField>> {
+    let no_object =
+        |e: serde_json::Error| vec![InvalidField { path: "spec".to_owned(), message: e.to_string() }];
     let object: AcrCredentialBinding = serde_json::from_value(object.clone()).map_err(no_object)?;
     Binding::parse(&object, "cn-hangzhou")
 }

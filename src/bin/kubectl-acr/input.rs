@@ -1,4 +1,4 @@
-//! What a command looks at.
+//! The input of a command: a file, standard input or the cluster.
 
 use std::error::Error as _;
 use std::io::Read;
@@ -12,7 +12,7 @@ use acr_credential_binding::cluster::client::connect;
 use anyhow::Context;
 use kube::Client;
 
-/// The most bytes that are read: enough for the finding that it is too much.
+/// Bytes that are read at most. More than the limit of a valid input, so that lint reports the excess.
 const MAX_BYTES: u64 = 8 << 20;
 
 pub(crate) fn document(input: &InputArgs) -> anyhow::Result<Document> {
@@ -25,12 +25,12 @@ pub(crate) fn document(input: &InputArgs) -> anyhow::Result<Document> {
             let data = with_cluster(async |client| {
                 live::data(client).await.context("the ConfigMap kube-system/acr-configuration cannot be read")
             })?;
-            Ok(Document::live(&data.context("there is no ConfigMap kube-system/acr-configuration")?))
+            Ok(Document::live(&data.context("the ConfigMap kube-system/acr-configuration does not exist")?))
         }
     }
 }
 
-/// The name of a file, and what stands in it.
+/// Reads a file. Returns its name and its text.
 pub(crate) fn text(file: &Path) -> anyhow::Result<(String, String)> {
     let name = if file == Path::new("-") { "<stdin>".to_owned() } else { file.display().to_string() };
     let mut bytes = Vec::new();
@@ -40,45 +40,45 @@ pub(crate) fn text(file: &Path) -> anyhow::Result<(String, String)> {
         std::fs::File::open(file).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes))
     };
     read.with_context(|| name.clone())?;
-    let text =
-        String::from_utf8(bytes).map_err(|error| anyhow::anyhow!("{name}: {}", no_text(error.as_bytes())))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| anyhow::anyhow!("{name}: {}", not_text(error.as_bytes())))?;
     Ok((name, text))
 }
 
-/// Thousands of namespaces take their time.
+/// Time limit of a withdrawal: there may be thousands of namespaces.
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
-/// Why some bytes are no text, and what to do.
-fn no_text(bytes: &[u8]) -> &'static str {
+/// Returns why some bytes are not text, and what to do.
+fn not_text(bytes: &[u8]) -> &'static str {
     match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
             "is UTF-16, as PowerShell's > writes it, and kubectl reads UTF-8 only: save it as UTF-8"
         }
-        _ => "is no text in UTF-8: save it as UTF-8, or name the right file",
+        _ => "is not UTF-8 text: save it as UTF-8, or name the right file",
     }
 }
 
-/// Asks the cluster that the user's kubeconfig names, for half a minute at most.
+/// Runs a call against the cluster that the user's kubeconfig names, for half a minute at most.
 pub(crate) fn with_cluster<T>(ask: impl AsyncFnOnce(Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
     with_cluster_for(Duration::from_secs(30), ask)
 }
 
-/// The same, for as long as that.
+/// Runs a call against the cluster, with a time limit.
 pub(crate) fn with_cluster_for<T>(
     limit: Duration,
     ask: impl AsyncFnOnce(Client) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    // Both kube and reqwest bring a provider along; without a default, building the client panics. That there is one
-    // already is as good.
+    // Both kube and reqwest bring a provider; without a default, building the client panics. It fails only if there is a
+    // default already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        // Outside of a cluster, why the cluster's own way failed helps nobody.
+        // Outside a cluster, the error of the in-cluster configuration is useless.
         let config = kube::Config::infer().await.map_err(|error| {
             let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
             anyhow::anyhow!("no kubeconfig: {why}")
         })?;
         let asked = ask(connect(&config)?);
-        tokio::time::timeout(limit, asked).await.context("the API server does not answer")?
+        tokio::time::timeout(limit, asked).await.context("the API server does not answer in time")?
     })
 }

@@ -1,5 +1,5 @@
-//! `kubectl acr`: what a user asks about the configuration, before and beside the controller.
-#![allow(clippy::print_stderr, reason = "a command tells its user what it has to say")]
+//! `kubectl acr`: checks, converts and previews the configuration, and removes what the controller created.
+#![allow(clippy::print_stderr, reason = "a command writes errors to standard error")]
 
 mod input;
 
@@ -14,7 +14,7 @@ use acr_credential_binding::cli::{convert, plan, reverse, withdraw};
 use anyhow::Context;
 use clap::Parser;
 
-/// What cannot be served, or could not be looked at.
+/// Exit code of errors.
 const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(code) => ExitCode::from(code),
-        // Whoever closed the pipe has read enough.
+        // The reader has closed the pipe: it has read enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -40,7 +40,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Colours are for a terminal whose user did not decline them.
+/// Returns whether the output is coloured: on a terminal, unless the user declines.
 fn colour(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -57,8 +57,8 @@ fn run_lint(lint: &LintArgs) -> anyhow::Result<u8> {
     Ok(report.exit_code(lint.strict))
 }
 
-/// The configuration, with its findings told on standard error.
-fn told(input: &InputArgs) -> anyhow::Result<Report> {
+/// Reads the configuration, and writes its findings to standard error.
+fn read_with_findings(input: &InputArgs) -> anyhow::Result<Report> {
     let report = check(&input::document(input)?);
     let err = io::stderr();
     if !report.diagnostics.is_empty() {
@@ -68,11 +68,11 @@ fn told(input: &InputArgs) -> anyhow::Result<Report> {
 }
 
 fn run_convert(args: &ConvertArgs) -> anyhow::Result<u8> {
-    let report = told(&args.input)?;
+    let report = read_with_findings(&args.input)?;
     let (out, err) = (io::stdout(), io::stderr());
     let Some(conversion) = &report.conversion else { return Ok(FAILED) };
     let Some(manifests) = convert::manifests(conversion)? else {
-        writeln!(err.lock(), "\nno binding: mend the errors above first")?;
+        writeln!(err.lock(), "\nno binding: fix the errors above first")?;
         return Ok(FAILED);
     };
     let shown = convert::secrets_may_be_printed(out.is_terminal(), args.show_secrets);
@@ -91,15 +91,17 @@ fn run_convert(args: &ConvertArgs) -> anyhow::Result<u8> {
 }
 
 fn run_plan(args: &PlanArgs) -> anyhow::Result<u8> {
-    let report = told(&args.input)?;
+    let report = read_with_findings(&args.input)?;
     let (out, err) = (io::stdout(), io::stderr());
     let spec = report.conversion.as_ref().and_then(|conversion| conversion.spec.clone());
     let Some(spec) = spec else {
-        writeln!(err.lock(), "\nno binding: mend the errors above first")?;
+        writeln!(err.lock(), "\nno binding: fix the errors above first")?;
         return Ok(FAILED);
     };
-    let options =
-        plan::Options { region: args.region.as_str().into(), secret_name: args.secret_name.as_str().into() };
+    let options = plan::PlanOptions {
+        region: args.region.as_str().into(),
+        secret_name: args.secret_name.as_str().into(),
+    };
     let planned = input::with_cluster(async |client| {
         let planned = plan::plan(&client, spec, &options).await?;
         if args.remove_leftovers {
@@ -115,7 +117,7 @@ fn run_plan(args: &PlanArgs) -> anyhow::Result<u8> {
 }
 
 fn run_withdraw(args: &WithdrawArgs) -> anyhow::Result<u8> {
-    let options = withdraw::Options {
+    let options = withdraw::WithdrawOptions {
         namespace: args.namespace.as_str().into(),
         secret_name: args.secret_name.as_str().into(),
         retained: args.retained,
@@ -133,7 +135,7 @@ fn run_reverse(args: &ConvertArgs) -> anyhow::Result<u8> {
     match reverse::config_map(&text) {
         Ok(manifest) => io::stdout().lock().write_all(manifest.as_bytes())?,
         Err(reverse::Error::Unsaid(fields)) => {
-            eprintln!("{name}: the ConfigMap cannot say");
+            eprintln!("{name}: the ConfigMap has no key for");
             fields.iter().for_each(|field| eprintln!("  {field}"));
             return Ok(FAILED);
         }

@@ -1,33 +1,33 @@
-//! What serves ServiceAccounts at their creation. While it stands, the API server puts back what is taken away, or asks a
-//! webhook that nobody serves any more.
+//! The configuration of admission. While it exists, the API server restores removed entries, or calls a webhook that is
+//! no longer served.
 
 use kube::Client;
 
-use super::{Error, of};
+use super::{WithdrawError, of};
 use crate::api::names;
 use crate::cluster::owned::is_labelled;
-use crate::cluster::parameters::Parameters;
-use crate::cluster::webhook::Configuration;
+use crate::cluster::parameters::ParametersWriter;
+use crate::cluster::webhook::WebhookWriter;
 
-/// Takes it away, or says what that would be. What others made stays, whatever its name.
-pub(super) async fn stop(client: &Client, namespace: &str, act: bool) -> Result<Vec<String>, Error> {
-    let mut gone = Vec::new();
-    let configuration = Configuration::new(client.clone());
-    let standing = configuration.read().await.map_err(of("the webhook's configuration cannot be read"))?;
-    if let Some(standing) = standing.filter(is_labelled) {
+/// Removes our configuration of admission, or previews the removal. Returns the removed objects.
+pub(super) async fn stop(client: &Client, namespace: &str, act: bool) -> Result<Vec<String>, WithdrawError> {
+    let mut removed_objects = Vec::new();
+    let configuration = WebhookWriter::new(client.clone());
+    let existing = configuration.read().await.map_err(of("the webhook's configuration cannot be read"))?;
+    if let Some(existing) = existing.filter(is_labelled) {
         if act {
-            let removed = configuration.remove(&standing).await;
+            let removed = configuration.remove(&existing).await;
             removed.map_err(of("the webhook's configuration cannot be deleted"))?;
         }
-        gone.push(format!("MutatingWebhookConfiguration {}", names::WEBHOOK_NAME));
+        removed_objects.push(format!("MutatingWebhookConfiguration {}", names::WEBHOOK_NAME));
     }
-    let parameters = Parameters::new(client.clone(), namespace);
-    if parameters.stand().await.map_err(of("the ConfigMap that admission goes by cannot be read"))? {
+    let parameters = ParametersWriter::new(client.clone(), namespace);
+    if parameters.exists().await.map_err(of("the ConfigMap of the admission policy cannot be read"))? {
         if act {
             let removed = parameters.remove().await;
-            removed.map_err(of("the ConfigMap that admission goes by cannot be deleted"))?;
+            removed.map_err(of("the ConfigMap of the admission policy cannot be deleted"))?;
         }
-        gone.push(format!("ConfigMap {namespace}/{}", names::ADMISSION_NAME));
+        removed_objects.push(format!("ConfigMap {namespace}/{}", names::ADMISSION_NAME));
     }
-    Ok(gone)
+    Ok(removed_objects)
 }

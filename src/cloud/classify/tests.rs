@@ -3,35 +3,47 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Denial, Failure, Refusal, Retry, classify};
+use super::{CallFailure, CloudError, ErrorReply, Retry, classify};
 use crate::api::condition::Reason;
-use crate::cloud::call::{Action, At, By, Call};
-use crate::cloud::identity::AccessKey;
-use crate::cloud::reply::Detail;
+use crate::cloud::access_key::AccessKey;
+use crate::cloud::call::{Action, Call, CallAuth};
+use crate::cloud::reply::AccessDeniedDetail;
 
 const NOW: &str = "2026-11-20T10:00:00Z";
 
-fn refusal(status: u16, code: &str) -> Refusal {
-    Refusal { status, code: Some(code.to_owned()).filter(|code| !code.is_empty()), ..Refusal::default() }
+fn reply(status: u16, code: &str) -> ErrorReply {
+    ErrorReply {
+        status,
+        code: Some(code.to_owned()).filter(|code| !code.is_empty()),
+        ..ErrorReply::default()
+    }
 }
 
-fn judged(refusal: &Refusal, action: Action) -> Denial {
-    judged_as(refusal, action, &AccessKey::sample("the worker role W"))
+fn classified(reply: &ErrorReply, action: Action) -> CallFailure {
+    classified_as(reply, action, &AccessKey::sample("the worker role W"))
 }
 
-fn judged_as(refusal: &Refusal, action: Action, key: &AccessKey) -> Denial {
+fn classified_as(reply: &ErrorReply, action: Action, key: &AccessKey) -> CallFailure {
     let subject = if action == Action::AssumeRole { "acs:ram::2:role/b" } else { "cri-1 in cn-hangzhou" };
     let now: Timestamp = NOW.parse().unwrap();
-    let at = At { host: "host.example", fallback: None };
-    classify(refusal, &Call { action, at, subject, query: &[], by: By::Key(key), now })
+    let call = Call {
+        action,
+        host: "host.example",
+        fallback_host: None,
+        subject,
+        query: &[],
+        auth: CallAuth::AccessKey(key),
+        now,
+    };
+    classify(reply, &call)
 }
 
-fn failure(refusal: &Refusal, action: Action) -> Failure {
-    judged(refusal, action).into_failure()
+fn error_of(reply: &ErrorReply, action: Action) -> CloudError {
+    classified(reply, action).into_error()
 }
 
 #[test]
-fn a_code_decides_whatever_the_status_is() {
+fn a_known_code_decides_independent_of_the_status() {
     use Action::{AssumeRole, GetAuthorizationToken as Mint, ListInstanceEndpoint as List};
     for (code, action, reason, retry) in [
         ("NoPrivilege", Mint, Reason::AccessDenied, Retry::Rarely),
@@ -65,15 +77,15 @@ fn a_code_decides_whatever_the_status_is() {
             if reason == Reason::UnexpectedReply && code == "InvalidProduct.NotFound" && status == 500 {
                 continue;
             }
-            let failure = failure(&refusal(status, code), action);
-            assert_eq!((failure.reason, failure.retry), (reason, retry), "{status} {code} on {action:?}");
-            assert!(failure.message.contains(code), "{}", failure.message);
+            let error = error_of(&reply(status, code), action);
+            assert_eq!((error.reason, error.retry), (reason, retry), "{status} {code} on {action:?}");
+            assert!(error.message.contains(code), "{}", error.message);
         }
     }
 }
 
 #[test]
-fn a_status_decides_where_no_code_does() {
+fn the_status_decides_if_the_code_is_unknown() {
     for (status, code, reason) in [
         (500, "", Reason::CloudFailing),
         (502, "", Reason::CloudFailing),
@@ -83,12 +95,12 @@ fn a_status_decides_where_no_code_does() {
         (302, "", Reason::UnexpectedReply),
         (200, "", Reason::UnexpectedReply),
     ] {
-        assert_eq!(failure(&refusal(status, code), Action::AssumeRole).reason, reason, "{status} {code:?}");
+        assert_eq!(error_of(&reply(status, code), Action::AssumeRole).reason, reason, "{status} {code:?}");
     }
 }
 
 #[test]
-fn a_hint_to_wait_is_obeyed_unless_only_a_human_can_help() {
+fn a_retry_hint_is_obeyed_unless_only_a_human_can_fix_the_cause() {
     let wait = Duration::from_millis(1500);
     for (status, code, reason, retry) in [
         (400, "Throttling.User", Reason::Throttled, Retry::After(wait)),
@@ -96,14 +108,14 @@ fn a_hint_to_wait_is_obeyed_unless_only_a_human_can_help() {
         (400, "New.Code", Reason::Throttled, Retry::After(wait)),
         (403, "NoPermission", Reason::AccessDenied, Retry::Rarely),
     ] {
-        let hinted = Refusal { retry_after: Some(wait), ..refusal(status, code) };
-        let failure = failure(&hinted, Action::GetAuthorizationToken);
-        assert_eq!((failure.reason, failure.retry), (reason, retry), "{status} {code}");
+        let hinted = ErrorReply { retry_after: Some(wait), ..reply(status, code) };
+        let error = error_of(&hinted, Action::GetAuthorizationToken);
+        assert_eq!((error.reason, error.retry), (reason, retry), "{status} {code}");
     }
 }
 
 #[test]
-fn a_session_is_dropped_when_its_key_or_token_is_refused_and_only_then() {
+fn only_a_rejected_key_or_token_drops_the_session() {
     for (code, dropped) in [
         ("InvalidSecurityToken.Expired", true),
         ("InvalidAccessKeyId.NotFound", true),
@@ -113,52 +125,53 @@ fn a_session_is_dropped_when_its_key_or_token_is_refused_and_only_then() {
         ("Throttling", false),
         ("InternalError", false),
     ] {
-        let denial = judged(&refusal(400, code), Action::GetAuthorizationToken);
-        assert_eq!(matches!(denial, Denial::Session(_)), dropped, "{code}");
+        let failure = classified(&reply(400, code), Action::GetAuthorizationToken);
+        assert_eq!(matches!(failure, CallFailure::SessionRejected(_)), dropped, "{code}");
     }
 }
 
 #[test]
-fn an_unknown_key_is_a_humans_matter_only_if_it_is_no_sessions() {
-    let refusal = refusal(404, "InvalidAccessKeyId.NotFound");
+fn an_unknown_key_is_retried_soon_only_if_a_session_signed() {
+    let reply = reply(404, "InvalidAccessKeyId.NotFound");
     for (token, retry) in [(Some("token"), Retry::Soon), (None, Retry::Rarely)] {
         let key = AccessKey { token: token.map(SecretString::from), ..AccessKey::sample("W") };
-        let failure = judged_as(&refusal, Action::GetAuthorizationToken, &key).into_failure();
-        assert_eq!((failure.reason, failure.retry), (Reason::KeyInvalid, retry), "{token:?}");
+        let error = classified_as(&reply, Action::GetAuthorizationToken, &key).into_error();
+        assert_eq!((error.reason, error.retry), (Reason::KeyInvalid, retry), "{token:?}");
     }
 }
 
 #[test]
-fn a_message_names_the_action_the_host_the_identity_the_code_and_the_cure() {
-    let denied = Refusal {
-        detail: Detail {
+fn a_message_names_the_action_the_host_the_identity_the_code_and_the_remedy() {
+    let denied = ErrorReply {
+        detail: AccessDeniedDetail {
             kind: Some("ExplicitDeny".to_owned()),
             policy: Some("AccountLevelIdentityBasedPolicy".to_owned()),
             action: None,
         },
         request_id: Some("0D2A-1".to_owned()),
-        ..refusal(403, "NoPermission")
+        ..reply(403, "NoPermission")
     };
-    let failure = failure(&denied, Action::GetAuthorizationToken);
+    let error = error_of(&denied, Action::GetAuthorizationToken);
     assert_eq!(
-        failure.message,
-        "no right to cr:GetAuthorizationToken for cri-1 in cn-hangzhou (GetAuthorizationToken at host.example as \
-         the worker role W: NoPermission, ExplicitDeny by AccountLevelIdentityBasedPolicy); \
+        error.message,
+        "permission cr:GetAuthorizationToken is missing for cri-1 in cn-hangzhou (GetAuthorizationToken at \
+         host.example as the worker role W: NoPermission, ExplicitDeny by AccountLevelIdentityBasedPolicy); \
          allow it in a RAM policy of that identity"
     );
-    assert_eq!(failure.request_id.as_deref(), Some("0D2A-1"));
+    assert_eq!(error.request_id.as_deref(), Some("0D2A-1"));
 }
 
 #[test]
-fn the_cure_of_a_refused_assumption_is_the_policy_that_refused() {
+fn the_remedy_of_a_denied_assumption_names_the_policy_that_denies() {
     for (policy, trust, right) in [
         (None, true, true),
         (Some("AssumeRolePolicy"), true, false),
         (Some("AccountLevelIdentityBasedPolicy"), false, true),
     ] {
-        let detail = Detail { policy: policy.map(str::to_owned), ..Detail::default() };
+        let detail =
+            AccessDeniedDetail { policy: policy.map(str::to_owned), ..AccessDeniedDetail::default() };
         let message =
-            failure(&Refusal { detail, ..refusal(403, "NoPermission") }, Action::AssumeRole).message;
+            error_of(&ErrorReply { detail, ..reply(403, "NoPermission") }, Action::AssumeRole).message;
         let found = (message.contains("trust policy"), message.contains("in a RAM policy"));
         assert_eq!(found, (trust, right), "{message}");
         assert!(message.contains("acs:ram::2:role/b") && message.contains("the worker role W"), "{message}");
@@ -166,25 +179,25 @@ fn the_cure_of_a_refused_assumption_is_the_policy_that_refused() {
 }
 
 #[test]
-fn a_session_that_is_too_long_says_the_maximum_where_it_is_known() {
+fn a_too_long_session_states_the_maximum_if_it_is_known() {
     let code = "InvalidParameter.DurationSeconds";
-    let known = Refusal { longest_session: Some(3600), ..refusal(400, code) };
-    assert!(failure(&known, Action::AssumeRole).message.contains("at most 3600 s"));
-    assert!(!failure(&refusal(400, code), Action::AssumeRole).message.contains("at most"));
+    let known = ErrorReply { max_session: Some(3600), ..reply(400, code) };
+    assert!(error_of(&known, Action::AssumeRole).message.contains("at most 3600 s"));
+    assert!(!error_of(&reply(400, code), Action::AssumeRole).message.contains("at most"));
 }
 
 #[test]
-fn a_skewed_clock_is_told_in_whole_minutes() {
+fn a_clock_skew_is_reported_in_whole_minutes() {
     for (server, text) in [
-        ("2026-11-20T10:20:00Z", "this machine's clock is 20 minutes behind the cloud's"),
-        ("2026-11-20T10:20:29Z", "this machine's clock is 20 minutes behind the cloud's"),
-        ("2026-11-20T09:39:35Z", "this machine's clock is 20 minutes ahead of the cloud's"),
+        ("2026-11-20T10:20:00Z", "the node's clock is 20 minutes behind the cloud's"),
+        ("2026-11-20T10:20:29Z", "the node's clock is 20 minutes behind the cloud's"),
+        ("2026-11-20T09:39:35Z", "the node's clock is 20 minutes ahead of the cloud's"),
     ] {
         let skewed =
-            Refusal { date: Some(server.parse().unwrap()), ..refusal(400, "InvalidTimeStamp.Expired") };
-        let message = failure(&skewed, Action::AssumeRole).message;
+            ErrorReply { date: Some(server.parse().unwrap()), ..reply(400, "InvalidTimeStamp.Expired") };
+        let message = error_of(&skewed, Action::AssumeRole).message;
         assert!(message.contains(text), "{server}: {message}");
     }
-    let message = failure(&refusal(400, "InvalidTimeStamp.Expired"), Action::AssumeRole).message;
-    assert!(message.starts_with("this machine's clock is wrong"), "{message}");
+    let message = error_of(&reply(400, "InvalidTimeStamp.Expired"), Action::AssumeRole).message;
+    assert!(message.starts_with("the node's clock is wrong"), "{message}");
 }

@@ -1,6 +1,6 @@
-//! The managed role, from the token that ACK keeps in the cluster: `alibaba-api.md` §7.
+//! The managed role, from ACK's addon token: `docs/contributing/cloud-api.md`, "Addon token".
 //!
-//! The key that opens it lies beside it. So this is obfuscation; what protects the token is who may read it.
+//! The token contains its own key, so its encryption is obfuscation. RBAC on the Secret is what protects it.
 
 use aes::{Aes128, Aes192, Aes256};
 use base64::Engine;
@@ -13,19 +13,19 @@ use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
 
-use super::AccessKey;
 use crate::api::condition::Reason;
-use crate::cloud::error::{Failure, Retry};
+use crate::cloud::access_key::AccessKey;
+use crate::cloud::error::{CloudError, Retry};
 use crate::model::identity::Arn;
 
-/// AES works on blocks of this many bytes. The first of a part is no text: it is the IV.
+/// Block size of AES in bytes. The first block of a field is the IV.
 const BLOCK: usize = 16;
 
-const CURE: &str = "re-authorise the role AliyunCSManagedAcrRole in the ACK console, or use RRSA";
+const REMEDY: &str = "authorise the role AliyunCSManagedAcrRole again in the ACK console, or use RRSA";
 
-/// Not `Debug`: it holds a session and what opens it.
+/// The addon token as ACK writes it. Not `Debug`: it contains a session and its key.
 #[derive(Deserialize)]
-struct Document {
+struct AddonToken {
     #[serde(default, rename = "access.key.id")]
     id: Option<String>,
     #[serde(default, rename = "access.key.secret")]
@@ -39,97 +39,102 @@ struct Document {
     #[serde(default, rename = "role.arn")]
     role: Option<String>,
     #[serde(default)]
-    error: Option<Refused>,
+    error: Option<AddonTokenError>,
 }
 
-/// ACK could not assume the role. What it says in prose is not read.
+/// ACK's report that it cannot assume the role. Its prose is ignored.
 #[derive(Deserialize)]
-struct Refused {
+struct AddonTokenError {
     #[serde(default)]
     code: Option<String>,
 }
 
-/// What is wrong with a token: the end of a sentence that begins with it.
-struct Fault {
-    what: String,
+/// An addon token that cannot be used.
+struct InvalidAddonToken {
+    /// Problem, which continues a sentence that begins with the token.
+    problem: String,
     retry: Retry,
 }
 
-/// Reads what ACK wrote under `addon.token.config`. `None` if there is no token in it: no text, or none of the
-/// three parts of a key.
+/// Parses the text under `addon.token.config`. Returns `None` for an empty text, and for one without any field of a
+/// key.
 ///
 /// # Guarantees
-/// - No byte of the text is in a failure, but for the code of ACK's own error, if it is a harmless word.
+/// - An error contains no byte of the text, except the code of ACK's own error if it is one harmless word.
 ///
 /// # Errors
-/// `AddonTokenInvalid`, if the token cannot be opened, has ended, or says that ACK could not get one.
-pub(super) fn read(text: &str, now: Timestamp) -> Result<Option<AccessKey>, Failure> {
+/// `AddonTokenInvalid`, if the token cannot be decrypted, has expired, or contains ACK's error.
+pub(super) fn parse(text: &str, now: Timestamp) -> Result<Option<AccessKey>, CloudError> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    open(text, now).map_err(|Fault { what, retry }| {
-        Failure::new(Reason::AddonTokenInvalid, retry, format!("ACK's addon token {what}; {CURE}"))
+    parse_token(text, now).map_err(|InvalidAddonToken { problem, retry }| {
+        CloudError::new(Reason::AddonTokenInvalid, retry, format!("ACK's addon token {problem}; {REMEDY}"))
     })
 }
 
-fn open(text: &str, now: Timestamp) -> Result<Option<AccessKey>, Fault> {
-    // A list would be taken for the fields in their order.
+fn parse_token(text: &str, now: Timestamp) -> Result<Option<AccessKey>, InvalidAddonToken> {
+    // Serde would accept a list as the fields in their order.
     let object = text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten();
-    let Document { id, secret, token, expiration, keyring, role, error } =
-        object.ok_or("is no JSON object of the documented form")?;
-    if let Some(refused) = error {
-        let code = refused.code.filter(|code| is_word(code)).map(|code| format!(" ({code})"));
-        let what = format!("says that ACK cannot assume the role{}", code.unwrap_or_default());
-        return Err(what.into());
+    let AddonToken { id, secret, token, expiration, keyring, role, error } =
+        object.ok_or("is not a JSON object of the documented form")?;
+    if let Some(error) = error {
+        let code = error.code.filter(|code| is_word(code)).map(|code| format!(" ({code})"));
+        let problem = format!("reports that ACK cannot assume the role{}", code.unwrap_or_default());
+        return Err(problem.into());
     }
     if id.is_none() && secret.is_none() && token.is_none() {
         return Ok(None);
     }
     let keyring = keyring.unwrap_or_default();
-    let part = |name, written| decrypt(name, written, keyring.as_bytes());
-    let id = part("access.key.id", id)?;
-    let secret = SecretString::from(part("access.key.secret", secret)?.as_str());
-    let token = SecretString::from(part("security.token", token)?.as_str());
+    let field = |name, encrypted| decrypt(name, encrypted, keyring.as_bytes());
+    let id = field("access.key.id", id)?;
+    let secret = SecretString::from(field("access.key.secret", secret)?.as_str());
+    let token = SecretString::from(field("security.token", token)?.as_str());
     let expires_at =
-        expiration.and_then(|text| text.parse::<Timestamp>().ok()).ok_or("has no readable expiration")?;
+        expiration.and_then(|text| text.parse::<Timestamp>().ok()).ok_or("has no valid expiration")?;
     if expires_at <= now {
-        // ACK writes the next one without a human, unless the clock here is what is wrong.
-        let what = "has ended already (check the node's clock)".to_owned();
-        return Err(Fault { what, retry: Retry::Soon });
+        // ACK writes the next token by itself, unless the clock here is wrong.
+        let problem = "has expired (check the node's clock)".to_owned();
+        return Err(InvalidAddonToken { problem, retry: Retry::Soon });
     }
     let holder = holder(role.as_deref()).into();
     Ok(Some(AccessKey { holder, id: id.to_string(), secret, token: Some(token), expires_at }))
 }
 
-/// One part of the key. No part can be anything but printable ASCII, since all three are sent in headers; that tells
-/// most texts apart that were opened by a wrong keyring and happen to be padded well.
-fn decrypt(name: &str, written: Option<String>, keyring: &[u8]) -> Result<Zeroizing<String>, Fault> {
-    let fault = |what: &str| Fault::from(format!("{what} (field {name})"));
-    let written = written.filter(|text| !text.is_empty()).ok_or_else(|| fault("lacks a part of its key"))?;
-    let sealed = STANDARD.decode(written).map_err(|_| fault("holds what is not base64"))?;
-    let mut sealed = Zeroizing::new(sealed);
+/// Decrypts one field. The result must be printable ASCII, since all three fields are sent in headers. This also
+/// detects most texts that a wrong keyring decrypts to valid padding.
+fn decrypt(
+    name: &str,
+    encrypted: Option<String>,
+    keyring: &[u8],
+) -> Result<Zeroizing<String>, InvalidAddonToken> {
+    let invalid = |problem: &str| InvalidAddonToken::from(format!("{problem} (field {name})"));
+    let encrypted = encrypted.filter(|text| !text.is_empty()).ok_or_else(|| invalid("lacks a value"))?;
+    let bytes = STANDARD.decode(encrypted).map_err(|_| invalid("is not valid base64"))?;
+    let mut bytes = Zeroizing::new(bytes);
     let (iv, blocks) =
-        sealed.split_at_mut_checked(BLOCK).ok_or_else(|| fault("holds less than one block"))?;
+        bytes.split_at_mut_checked(BLOCK).ok_or_else(|| invalid("is shorter than one AES block"))?;
     if blocks.is_empty() || blocks.len() % BLOCK != 0 {
-        return Err(fault("holds no whole number of blocks"));
+        return Err(invalid("does not consist of whole AES blocks"));
     }
-    let opened = match keyring.len() {
-        16 => unseal::<Decryptor<Aes128>>(keyring, iv, blocks),
-        24 => unseal::<Decryptor<Aes192>>(keyring, iv, blocks),
-        32 => unseal::<Decryptor<Aes256>>(keyring, iv, blocks),
-        _ => return Err("has a keyring of neither 16, 24 nor 32 bytes".into()),
+    let decrypted = match keyring.len() {
+        16 => decrypt_blocks::<Decryptor<Aes128>>(keyring, iv, blocks),
+        24 => decrypt_blocks::<Decryptor<Aes192>>(keyring, iv, blocks),
+        32 => decrypt_blocks::<Decryptor<Aes256>>(keyring, iv, blocks),
+        _ => return Err("has a keyring whose length is not 16, 24 or 32 bytes".into()),
     };
-    let opened = opened.ok_or_else(|| fault("is not opened by its keyring"))?;
-    if opened.is_empty() {
-        return Err(fault("holds an empty part of a key"));
+    let decrypted = decrypted.ok_or_else(|| invalid("cannot be decrypted with its keyring"))?;
+    if decrypted.is_empty() {
+        return Err(invalid("decrypts to an empty value"));
     }
-    let text = std::str::from_utf8(opened).ok().filter(|text| text.chars().all(|c| c.is_ascii_graphic()));
+    let text = std::str::from_utf8(decrypted).ok().filter(|text| text.chars().all(|c| c.is_ascii_graphic()));
     text.map(|text| Zeroizing::new(text.to_owned()))
-        .ok_or_else(|| fault("opens to what is no printable text"))
+        .ok_or_else(|| invalid("does not decrypt to printable text"))
 }
 
-/// Decrypts in place; `None` if the padding is not whole.
-fn unseal<'b, D: BlockModeDecrypt + KeyIvInit>(
+/// Decrypts in place; returns `None` if the padding is not valid.
+fn decrypt_blocks<'b, D: BlockModeDecrypt + KeyIvInit>(
     key: &[u8],
     iv: &[u8],
     blocks: &'b mut [u8],
@@ -143,21 +148,21 @@ fn holder(role: Option<&str>) -> String {
     role.map_or_else(|| "the managed role".to_owned(), |role| format!("the managed role {}", role.name()))
 }
 
-/// Whether it can stand in a status.
+/// Returns whether the text is one short word of harmless characters that fits into a status.
 fn is_word(text: &str) -> bool {
     let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     (1..=64).contains(&text.len()) && text.chars().all(harmless)
 }
 
-impl From<String> for Fault {
-    fn from(what: String) -> Self {
-        Self { what, retry: Retry::Rarely }
+impl From<String> for InvalidAddonToken {
+    fn from(problem: String) -> Self {
+        Self { problem, retry: Retry::Rarely }
     }
 }
 
-impl From<&str> for Fault {
-    fn from(what: &str) -> Self {
-        what.to_owned().into()
+impl From<&str> for InvalidAddonToken {
+    fn from(problem: &str) -> Self {
+        problem.to_owned().into()
     }
 }
 

@@ -1,84 +1,97 @@
-//! STS `AssumeRole`: a session of a role, from a key that the role trusts.
+//! STS `AssumeRole`: opens a session of a role for a key that the role trusts. See `docs/contributing/cloud-api.md`,
+//! "AssumeRole".
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::AccessKey;
-use crate::cloud::call::{Action, At, By, Call};
+use crate::cloud::access_key::AccessKey;
+use crate::cloud::call::{Action, Call, CallAuth};
 use crate::cloud::client::Client;
-use crate::cloud::error::Denial;
-use crate::cloud::single_flight::Held;
+use crate::cloud::error::CallFailure;
+use crate::cloud::hosts::Hosts;
+use crate::cloud::single_flight::RenewableKey;
 use crate::model::identity::Arn;
 
-/// Shows in the audit trail of the role's account.
+/// Session name, which the audit trail of the role's account records.
 pub(super) const SESSION_NAME: &str = "acr-credential-controller";
 
-/// Who wants which session.
-pub(super) struct Ask<'a> {
-    /// STS.
-    pub(super) at: At<'a>,
-    /// The role.
+/// Parameters of `AssumeRole`.
+pub(super) struct AssumeRole<'a> {
+    /// Hosts of STS.
+    pub(super) sts: &'a Hosts,
+    /// Role to assume.
     pub(super) role: &'a Arn,
-    /// How long the session shall last.
+    /// Duration of the session in seconds.
     pub(super) seconds: u32,
-    /// Who asks.
+    /// Key that signs the call.
     pub(super) caller: &'a AccessKey,
-    /// When.
+    /// Time of the call.
     pub(super) now: Timestamp,
 }
 
-/// Not `Debug`: it holds a session.
+/// Reply of both STS actions. Not `Debug`: it contains a session.
 #[derive(Deserialize)]
-pub(super) struct Answer {
+pub(super) struct AssumeRoleReply {
     #[serde(default, rename = "Credentials")]
-    credentials: Option<Credentials>,
+    credentials: Option<SessionCredentials>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 #[derive(Default)]
-struct Credentials {
+struct SessionCredentials {
     access_key_id: String,
     access_key_secret: String,
     security_token: String,
     expiration: String,
 }
 
-/// One signed call.
+/// Sends one signed call and returns the session's key.
 ///
 /// # Errors
-/// What STS says, or an answer without a session that lives.
-pub(super) async fn assume_role(client: &Client, ask: &Ask<'_>) -> Result<Held, Denial> {
-    let seconds = ask.seconds.to_string();
+/// An error reply, or a reply without a valid session.
+pub(super) async fn assume_role(
+    client: &Client,
+    request: &AssumeRole<'_>,
+) -> Result<RenewableKey, CallFailure> {
+    let seconds = request.seconds.to_string();
     let call = Call {
         action: Action::AssumeRole,
-        at: ask.at,
-        subject: ask.role.as_str(),
+        host: request.sts.primary(),
+        fallback_host: request.sts.fallback(),
+        subject: request.role.as_str(),
         query: &[
-            ("RoleArn", ask.role.as_str()),
+            ("RoleArn", request.role.as_str()),
             ("RoleSessionName", SESSION_NAME),
             ("DurationSeconds", &seconds),
         ],
-        by: By::Key(ask.caller),
-        now: ask.now,
+        auth: CallAuth::AccessKey(request.caller),
+        now: request.now,
     };
-    let (answer, _) = client.call::<Answer>(&call).await?;
-    read(answer, ask.role, ask.now).map_err(|what| Denial::Other(call.unexpected(what)))
+    let (reply, _) = client.call::<AssumeRoleReply>(&call).await?;
+    session(reply, request.role, request.now).map_err(|problem| CallFailure::Other(call.unexpected(problem)))
 }
 
-/// A session is used for what is minted with it, and that ends when the session does. So it is renewed while two
-/// thirds of its life remain, or the last token minted would live for minutes only.
-pub(super) fn read(answer: Answer, role: &Arn, now: Timestamp) -> Result<Held, &'static str> {
-    let credentials = answer.credentials.ok_or("an answer without Credentials")?;
-    let Credentials { access_key_id, access_key_secret, security_token, expiration } = credentials;
+/// Converts a reply to the session's key, to be renewed after a third of its lifetime. A credential expires with the
+/// session that mints it, so a later renewal would let the last credentials be valid for minutes only.
+///
+/// # Errors
+/// The problem with the reply, as the beginning of a message.
+pub(super) fn session(
+    reply: AssumeRoleReply,
+    role: &Arn,
+    now: Timestamp,
+) -> Result<RenewableKey, &'static str> {
+    let credentials = reply.credentials.ok_or("the reply has no field Credentials")?;
+    let SessionCredentials { access_key_id, access_key_secret, security_token, expiration } = credentials;
     if [&access_key_id, &access_key_secret, &security_token].iter().any(|field| field.is_empty()) {
-        return Err("an answer whose Credentials lack a field");
+        return Err("the reply has no complete Credentials");
     }
-    let expires_at: Timestamp = expiration.parse().map_err(|_| "an answer without a readable Expiration")?;
-    let life = expires_at.duration_since(now);
-    if life <= SignedDuration::ZERO {
-        return Err("a session that has ended already; check the node's clock");
+    let expires_at: Timestamp = expiration.parse().map_err(|_| "the reply has no valid field Expiration")?;
+    let lifetime = expires_at.duration_since(now);
+    if lifetime <= SignedDuration::ZERO {
+        return Err("the returned session has already expired, check the node's clock");
     }
     let key = AccessKey {
         holder: format!("the role {}", role.as_str()).into(),
@@ -87,7 +100,7 @@ pub(super) fn read(answer: Answer, role: &Arn, now: Timestamp) -> Result<Held, &
         token: Some(SecretString::from(security_token)),
         expires_at,
     };
-    Ok(Held { key, renew_at: now + life / 3 })
+    Ok(RenewableKey { key, renew_at: now + lifetime / 3 })
 }
 
 #[cfg(test)]
@@ -96,11 +109,11 @@ mod tests {
     use secrecy::ExposeSecret;
     use serde_json::{Value, json};
 
-    use super::read;
-    use crate::cloud::single_flight::Held;
+    use super::session;
+    use crate::cloud::single_flight::RenewableKey;
     use crate::model::identity::Arn;
 
-    fn answer() -> Value {
+    fn reply() -> Value {
         json!({
             "RequestId": "r", "AssumedRoleUser": {"AssumedRoleId": "3:s", "Arn": "acs:ram::2:assumed-role/b/s"},
             "Credentials": {
@@ -110,14 +123,14 @@ mod tests {
         })
     }
 
-    fn parsed(answer: Value) -> Result<Held, &'static str> {
+    fn parsed(reply: Value) -> Result<RenewableKey, &'static str> {
         let now: Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
-        read(serde_json::from_value(answer).unwrap(), &Arn::role("acs:ram::2:role/b").unwrap(), now)
+        session(serde_json::from_value(reply).unwrap(), &Arn::role("acs:ram::2:role/b").unwrap(), now)
     }
 
     #[test]
-    fn a_session_is_renewed_after_a_third_of_its_life() {
-        let Held { key, renew_at } = parsed(answer()).unwrap();
+    fn a_session_is_renewed_after_a_third_of_its_lifetime() {
+        let RenewableKey { key, renew_at } = parsed(reply()).unwrap();
         assert_eq!((key.id.as_str(), &*key.holder), ("STS.id", "the role acs:ram::2:role/b"));
         assert_eq!(key.secret.expose_secret(), "secret");
         assert_eq!(key.token.unwrap().expose_secret(), "token");
@@ -126,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_session_that_lives_is_refused() {
+    fn a_reply_without_a_valid_session_is_rejected() {
         for (field, value) in [
             ("AccessKeyId", None),
             ("AccessKeySecret", None),
@@ -137,13 +150,13 @@ mod tests {
             ("Expiration", Some("2026-11-20T10:00:00Z")),
             ("Expiration", Some("2025-11-20T10:00:00Z")),
         ] {
-            let mut answer = answer();
-            let credentials = answer["Credentials"].as_object_mut().unwrap();
+            let mut reply = reply();
+            let credentials = reply["Credentials"].as_object_mut().unwrap();
             match value {
                 None => credentials.remove(field),
                 Some(value) => credentials.insert(field.to_owned(), json!(value)),
             };
-            assert!(parsed(answer).is_err(), "{field} {value:?}");
+            assert!(parsed(reply).is_err(), "{field} {value:?}");
         }
         assert!(parsed(json!({"RequestId": "r"})).is_err());
     }

@@ -1,4 +1,4 @@
-//! The ECS metadata service: `alibaba-api.md` §6.
+//! Client of the ECS metadata service: `docs/contributing/cloud-api.md`, "ECS metadata service".
 
 use std::time::Duration;
 
@@ -6,113 +6,118 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::api::condition::Reason;
-use crate::cloud::error::{Failure, Retry, SetupError};
-use crate::cloud::transport::{self, Deadlines, Trouble};
+use crate::cloud::error::{CloudError, Retry, SetupError};
+use crate::cloud::transport::{self, Timeouts, TransportError};
 
-/// It is on the node's own host, so that a second is long; a Pod that cannot reach it must not wait for more.
-const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(1), total: Duration::from_secs(3) };
+/// The service is local to the node, so a second is long. A Pod that cannot reach it must not wait for longer.
+const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(1), total: Duration::from_secs(3) };
 
-/// Two seconds without a byte.
-const READ: Duration = Duration::from_secs(2);
+/// Timeout of each read from the connection.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What it answers is a few hundred bytes.
-const LARGEST_BODY: usize = 64 << 10;
+/// Limit of a reply's body in bytes. Real replies have a few hundred.
+const MAX_BODY: usize = 64 << 10;
 
-/// The longest life that the service gives a token.
-pub(super) const TICKET_SECONDS: u32 = 21_600;
+/// Lifetime of a metadata token in seconds, the longest that the service grants.
+pub(super) const TOKEN_SECONDS: u32 = 21_600;
 
-const TICKET: &str = "x-aliyun-ecs-metadata-token";
-const TICKET_TTL: &str = "x-aliyun-ecs-metadata-token-ttl-seconds";
+const TOKEN_HEADER: &str = "x-aliyun-ecs-metadata-token";
+const TOKEN_TTL_HEADER: &str = "x-aliyun-ecs-metadata-token-ttl-seconds";
 
-/// A client that never uses a proxy: the address means this very node.
+/// The client of the metadata service. It never uses a proxy, since the address denotes this node.
 #[derive(Debug)]
-pub(super) struct Metadata {
+pub(super) struct MetadataClient {
     http: reqwest::Client,
     endpoint: Box<str>,
 }
 
-/// Not `Debug`: it may hold credentials.
-pub(super) struct Answer {
-    /// The HTTP status.
+/// Reply of the metadata service. Not `Debug`: it may contain credentials.
+pub(super) struct MetadataReply {
+    /// HTTP status.
     pub(super) status: u16,
-    /// The text, trimmed.
+    /// Body as text, trimmed.
     pub(super) body: String,
 }
 
-impl Metadata {
-    /// `endpoint`: scheme and address, such as `http://100.100.100.200`.
+impl MetadataClient {
+    /// Creates a client. `endpoint` is a URL without a path, such as `http://100.100.100.200`.
     pub(super) fn new(endpoint: &str) -> Result<Self, SetupError> {
-        let builder = transport::builder(DEADLINES).read_timeout(READ).no_proxy().tls_certs_only([]);
+        let builder = transport::builder(TIMEOUTS).read_timeout(READ_TIMEOUT).no_proxy().tls_certs_only([]);
         Ok(Self { http: builder.build()?, endpoint: endpoint.trim_end_matches('/').into() })
     }
 
-    /// A token for the hardened mode; `None` where the service knows no tokens, so that plain requests are right.
+    /// Requests a token for the hardened mode. Returns `None` if the service does not support tokens.
     ///
-    /// Only 403 and 404 mean that. Any other failure must not lead to plain requests, or whoever can break the
-    /// exchange could turn the hardening off.
-    pub(super) async fn ticket(&self) -> Result<Option<SecretString>, Failure> {
+    /// Only 403 and 404 mean that. Any other failure is an error: otherwise an attacker who disturbs this exchange
+    /// could turn the hardening off.
+    pub(super) async fn token(&self) -> Result<Option<SecretString>, CloudError> {
         let request = self.http.put(format!("{}/latest/api/token", self.endpoint));
-        let answer = self.send(request.header(TICKET_TTL, TICKET_SECONDS)).await?;
-        match answer.status {
-            200 if is_ticket(&answer.body) => Ok(Some(SecretString::from(answer.body))),
+        let reply = self.send(request.header(TOKEN_TTL_HEADER, TOKEN_SECONDS)).await?;
+        match reply.status {
+            200 if is_token(&reply.body) => Ok(Some(SecretString::from(reply.body))),
             403 | 404 => Ok(None),
             status => {
-                Err(self.unexpected(&format!("answers HTTP {status} without a token to a request for one")))
+                Err(self.unexpected(&format!("answers HTTP {status} without a token to a token request")))
             }
         }
     }
 
-    /// One request; any status is an answer.
-    pub(super) async fn get(&self, path: &str, ticket: Option<&SecretString>) -> Result<Answer, Failure> {
+    /// Sends one request for `path` under `/latest/meta-data/`. Returns a reply of any status.
+    pub(super) async fn get(
+        &self,
+        path: &str,
+        token: Option<&SecretString>,
+    ) -> Result<MetadataReply, CloudError> {
         let mut request = self.http.get(format!("{}/latest/meta-data/{path}", self.endpoint));
-        if let Some(ticket) = ticket {
-            let mut value = HeaderValue::from_str(ticket.expose_secret())
-                .map_err(|_| self.unexpected("gave a token that is no header value"))?;
+        if let Some(token) = token {
+            let mut value = HeaderValue::from_str(token.expose_secret())
+                .map_err(|_| self.unexpected("issued a token that is not a valid header value"))?;
             value.set_sensitive(true);
-            request = request.header(TICKET, value);
+            request = request.header(TOKEN_HEADER, value);
         }
         self.send(request).await
     }
 
-    /// The failure of an answer that is none.
-    pub(super) fn unexpected(&self, what: &str) -> Failure {
+    /// Returns the error of a reply that does not match the documentation. `problem` continues a sentence that begins
+    /// with the service.
+    pub(super) fn unexpected(&self, problem: &str) -> CloudError {
         let message = format!(
-            "the metadata service {} {what}; run on an ECS node whose metadata service is reachable",
+            "the metadata service {} {problem}; run on an ECS node whose metadata service is reachable",
             self.endpoint
         );
-        Failure::new(Reason::NoIdentity, Retry::Soon, message)
+        CloudError::new(Reason::NoIdentity, Retry::Soon, message)
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<MetadataReply, CloudError> {
         let response =
-            request.send().await.map_err(|error| self.unexpected(&Trouble::of(&error).to_string()))?;
+            request.send().await.map_err(|error| self.unexpected(&TransportError::of(&error).to_string()))?;
         let status = response.status().as_u16();
-        let body = transport::body(response, LARGEST_BODY).await;
-        let body = body.map_err(|trouble| self.unexpected(&trouble.to_string()))?;
-        let body = String::from_utf8(body).map_err(|_| self.unexpected("answers what is no text"))?;
-        Ok(Answer { status, body: body.trim().to_owned() })
+        let body = transport::body(response, MAX_BODY).await;
+        let body = body.map_err(|error| self.unexpected(&error.to_string()))?;
+        let body = String::from_utf8(body).map_err(|_| self.unexpected("sends a reply that is not text"))?;
+        Ok(MetadataReply { status, body: body.trim().to_owned() })
     }
 }
 
-/// The region of this node.
+/// Returns the ID of this node's region.
 ///
 /// # Errors
 /// `NoIdentity`, if the service does not answer with one.
-pub(crate) async fn region(endpoint: &str) -> Result<String, Failure> {
-    let metadata = Metadata::new(endpoint).map_err(|error| {
-        Failure::new(Reason::NoIdentity, Retry::Soon, format!("{error} for the metadata service"))
+pub(in crate::cloud) async fn node_region(endpoint: &str) -> Result<String, CloudError> {
+    let metadata = MetadataClient::new(endpoint).map_err(|error| {
+        CloudError::new(Reason::NoIdentity, Retry::Soon, format!("{error} for the metadata service"))
     })?;
-    let ticket = metadata.ticket().await?;
-    let Answer { status, body } = metadata.get("region-id", ticket.as_ref()).await?;
+    let token = metadata.token().await?;
+    let MetadataReply { status, body } = metadata.get("region-id", token.as_ref()).await?;
     if status == 200 && is_region(&body) {
         Ok(body)
     } else {
-        Err(metadata.unexpected(&format!("answers HTTP {status} and no region")))
+        Err(metadata.unexpected(&format!("answers HTTP {status} without a region")))
     }
 }
 
-/// One word, which a page is not.
-fn is_ticket(text: &str) -> bool {
+/// Returns whether the text is one word, unlike an HTML page.
+fn is_token(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && c != '<')
 }
 
@@ -123,10 +128,10 @@ fn is_region(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_region, is_ticket};
+    use super::{is_region, is_token};
 
     #[test]
-    fn a_token_is_told_from_a_page() {
+    fn a_token_is_distinguished_from_a_page() {
         for (text, expected) in [
             ("AQAE-x_y/z+0==", true),
             ("", false),
@@ -135,12 +140,12 @@ mod tests {
             ("two words", false),
             ("a\nb", false),
         ] {
-            assert_eq!(is_ticket(text), expected, "{text}");
+            assert_eq!(is_token(text), expected, "{text}");
         }
     }
 
     #[test]
-    fn a_region_is_told_from_a_page() {
+    fn a_region_is_distinguished_from_a_page() {
         for (text, expected) in [
             ("cn-hangzhou", true),
             ("ap-southeast-1", true),

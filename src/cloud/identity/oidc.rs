@@ -1,41 +1,48 @@
-//! STS `AssumeRoleWithOIDC`: a session of a role, for a token of the cluster that the role trusts.
+//! STS `AssumeRoleWithOIDC`: opens a session of a role for a token of the cluster that the role trusts. See
+//! `docs/contributing/cloud-api.md`, "AssumeRoleWithOIDC".
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::assume::{self, SESSION_NAME};
 use super::sources::OidcToken;
-use crate::cloud::call::{Action, At, By, Call, Form};
+use crate::cloud::call::{Action, Call, CallAuth, TokenForm};
 use crate::cloud::client::Client;
-use crate::cloud::error::Failure;
-use crate::cloud::single_flight::Held;
+use crate::cloud::error::CloudError;
+use crate::cloud::hosts::Hosts;
+use crate::cloud::single_flight::RenewableKey;
 use crate::model::identity::Arn;
 
-/// Which session is wanted.
-pub(super) struct Ask<'a> {
-    /// STS.
-    pub(super) at: At<'a>,
-    /// The role.
+/// Parameters of `AssumeRoleWithOIDC`, except the token.
+pub(super) struct AssumeRoleWithOidc<'a> {
+    /// Hosts of STS.
+    pub(super) sts: &'a Hosts,
+    /// Role to assume.
     pub(super) role: &'a Arn,
-    /// The provider that vouches for the token.
+    /// OIDC provider that the role trusts.
     pub(super) provider: &'a Arn,
-    /// How long the session shall last.
+    /// Duration of the session in seconds.
     pub(super) seconds: u32,
-    /// When.
+    /// Time of the call.
     pub(super) now: Timestamp,
 }
 
-/// One call, unsigned: the token is the proof. It travels in the body, since addresses get logged.
+/// Sends one call and returns the session's key. The call is not signed, since the token authenticates it. The token is
+/// sent in the body, since URLs get logged.
 ///
 /// # Errors
-/// What STS says, or an answer without a session that lives.
-pub(super) async fn assume_role(client: &Client, ask: &Ask<'_>, token: &OidcToken) -> Result<Held, Failure> {
-    let seconds = ask.seconds.to_string();
-    let form = Form {
+/// An error reply, or a reply without a valid session.
+pub(super) async fn assume_role(
+    client: &Client,
+    request: &AssumeRoleWithOidc<'_>,
+    token: &OidcToken,
+) -> Result<RenewableKey, CloudError> {
+    let seconds = request.seconds.to_string();
+    let form = TokenForm {
         holder: &token.holder,
         parameters: &[
-            ("OIDCProviderArn", ask.provider.as_str()),
-            ("RoleArn", ask.role.as_str()),
+            ("OIDCProviderArn", request.provider.as_str()),
+            ("RoleArn", request.role.as_str()),
             ("RoleSessionName", SESSION_NAME),
             ("DurationSeconds", &seconds),
             ("OIDCToken", token.token.expose_secret()),
@@ -43,12 +50,14 @@ pub(super) async fn assume_role(client: &Client, ask: &Ask<'_>, token: &OidcToke
     };
     let call = Call {
         action: Action::AssumeRoleWithOidc,
-        at: ask.at,
-        subject: ask.role.as_str(),
+        host: request.sts.primary(),
+        fallback_host: request.sts.fallback(),
+        subject: request.role.as_str(),
         query: &[],
-        by: By::Form(&form),
-        now: ask.now,
+        auth: CallAuth::TokenForm(&form),
+        now: request.now,
     };
-    let (answer, _) = client.call::<assume::Answer>(&call).await.map_err(|denial| denial.into_failure())?;
-    assume::read(answer, ask.role, ask.now).map_err(|what| call.unexpected(what))
+    let (reply, _) =
+        client.call::<assume::AssumeRoleReply>(&call).await.map_err(|failure| failure.into_error())?;
+    assume::session(reply, request.role, request.now).map_err(|problem| call.unexpected(problem))
 }

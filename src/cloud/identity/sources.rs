@@ -1,4 +1,4 @@
-//! What an identity is made from that the cloud does not give: it lies in the cluster, in files, in the environment.
+//! Credentials that do not come from the cloud: from the cluster, from files, from the environment.
 
 use std::fmt;
 
@@ -6,24 +6,24 @@ use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::AccessKey;
-use crate::cloud::error::Failure;
+use crate::cloud::access_key::AccessKey;
+use crate::cloud::error::CloudError;
 use crate::model::identity::Arn;
 
-/// An AccessKey as it is written down somewhere. The secret parts never show in `Debug`.
+/// An AccessKey pair as a Secret, a file or the environment contains it. `Debug` hides its secrets.
 #[derive(Clone, Debug)]
-pub struct KeyPair {
-    /// The AccessKeyId, which is no secret.
+pub struct AccessKeyPair {
+    /// AccessKeyId, which is not secret.
     pub id: Box<str>,
-    /// The AccessKeySecret.
+    /// AccessKeySecret.
     pub secret: SecretString,
-    /// The token that goes with it, if it is a session's.
+    /// SecurityToken, if the pair belongs to a session.
     pub token: Option<SecretString>,
 }
 
-impl KeyPair {
-    /// The key as it signs. `holder`: whose it is, for messages.
-    pub(super) fn signs_as(self, holder: &str) -> AccessKey {
+impl AccessKeyPair {
+    /// Converts the pair to a key without an expiry. `holder` names its owner in messages.
+    pub(super) fn into_key(self, holder: &str) -> AccessKey {
         AccessKey {
             holder: holder.into(),
             id: self.id.into(),
@@ -37,39 +37,47 @@ impl KeyPair {
 /// An OIDC token of the cluster.
 #[derive(Clone, Debug)]
 pub struct OidcToken {
-    /// Whose it is, for messages: `the OIDC token of kube-system/aliyun-acr-credential-helper`.
+    /// Owner of the token, for messages: `the OIDC token of kube-system/aliyun-acr-credential-helper`.
     pub holder: Box<str>,
-    /// The JWT.
+    /// JWT with the audience `sts.aliyuncs.com`.
     pub token: SecretString,
+}
+
+/// A RAM role to assume with an OIDC token of the cluster (RRSA).
+#[derive(Clone, Debug)]
+pub struct RrsaRole {
+    /// ARN of the role.
+    pub role: Arn,
+    /// ARN of the OIDC provider that the role trusts.
+    pub provider: Arn,
 }
 
 /// The standard `ALIBABA_CLOUD_*` environment of the official SDKs.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// `ALIBABA_CLOUD_ACCESS_KEY_ID`, `…_SECRET` and `ALIBABA_CLOUD_SECURITY_TOKEN`.
-    pub key_pair: Option<KeyPair>,
-    /// `ALIBABA_CLOUD_ROLE_ARN` and `ALIBABA_CLOUD_OIDC_PROVIDER_ARN`, as the RRSA webhook sets them.
-    pub rrsa: Option<(Arn, Arn)>,
-    /// `ALIBABA_CLOUD_ECS_METADATA_DISABLED`: the node's metadata service is not asked for a role.
+    pub key_pair: Option<AccessKeyPair>,
+    /// `ALIBABA_CLOUD_ROLE_ARN` and `ALIBABA_CLOUD_OIDC_PROVIDER_ARN`, which the RRSA webhook sets.
+    pub rrsa: Option<RrsaRole>,
+    /// `ALIBABA_CLOUD_ECS_METADATA_DISABLED`: the node's metadata service is not used for an identity.
     pub metadata_disabled: bool,
 }
 
-/// Where identities begin. The controller answers from the cluster.
+/// Access to the cluster's credentials. The controller implements it.
 ///
 /// # Guarantees asked of an implementation
-/// - What is there is told from what is not, and from what cannot be told: `Ok(None)` means that it is certainly
-///   absent.
-/// - An answer is fresh: a rotated key is seen at the next call.
+/// - `Ok(None)` means that the credential certainly does not exist. A read that fails is an error.
+/// - Every call reads the current value, so a rotated key is used at the next call.
 pub trait IdentitySources: fmt::Debug + Send + Sync {
-    /// The pair in a Secret of the controller's own namespace, by the Secret's name.
-    fn key_pair<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<KeyPair, Failure>>;
+    /// Reads the pair from the Secret `secret` of the controller's own namespace.
+    fn key_pair<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<AccessKeyPair, CloudError>>;
 
-    /// The pair that registered clusters keep in `kube-system/alibaba-addon-secret`.
-    fn registered_cluster(&self) -> BoxFuture<'_, Result<Option<KeyPair>, Failure>>;
+    /// Reads the pair that a registered cluster keeps in `kube-system/alibaba-addon-secret`.
+    fn registered_cluster(&self) -> BoxFuture<'_, Result<Option<AccessKeyPair>, CloudError>>;
 
-    /// The text under `addon.token.config`, by which ACK gives add-ons a role.
-    fn addon_token(&self) -> BoxFuture<'_, Result<Option<SecretString>, Failure>>;
+    /// Reads the text under `addon.token.config`, with which ACK gives add-ons a role.
+    fn addon_token(&self) -> BoxFuture<'_, Result<Option<SecretString>, CloudError>>;
 
-    /// A token for the audience `sts.aliyuncs.com` of the account that trust policies name.
-    fn oidc_token(&self) -> BoxFuture<'_, Result<OidcToken, Failure>>;
+    /// Requests a token with the audience `sts.aliyuncs.com` for the ServiceAccount that trust policies name.
+    fn oidc_token(&self) -> BoxFuture<'_, Result<OidcToken, CloudError>>;
 }

@@ -1,17 +1,16 @@
-//! `WWW-Authenticate`, read as RFC 9110 §11.6.1 has it: challenges, whose parameters are parted by the same commas
-//! as they are themselves.
+//! Parser of `WWW-Authenticate`, RFC 9110 §11.6.1. Challenges and their parameters are separated by the same commas.
 
-/// One way in that a server offers.
+/// One authentication scheme that a server offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Challenge {
-    /// In lower case, such as `bearer`.
+    /// Scheme in lower case, such as `bearer`.
     pub(super) scheme: String,
-    /// Names in lower case, values without their quotes.
+    /// Names in lower case, and values without quotes.
     parameters: Vec<(String, String)>,
 }
 
 impl Challenge {
-    /// The value of a parameter. One that is given twice has none, since readers would differ on which counts.
+    /// Returns the value of a parameter, unless it occurs twice: parsers differ on which one counts.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let mut values = self.parameters.iter().filter(|(known, _)| known == name);
         let (_, value) = values.next()?;
@@ -19,54 +18,55 @@ impl Challenge {
     }
 }
 
-/// Every challenge of one header; `None` if it is none that can be read to its end.
+/// Parses every challenge of one header; returns `None` if any part of it is malformed.
 pub(super) fn parse(header: &str) -> Option<Vec<Challenge>> {
-    let mut rest = Rest(header);
+    let mut cursor = HeaderCursor(header);
     let mut challenges: Vec<Challenge> = Vec::new();
     loop {
-        rest.skip(&[' ', '\t', ',']);
-        if rest.0.is_empty() {
+        cursor.skip(&[' ', '\t', ',']);
+        if cursor.0.is_empty() {
             return Some(challenges);
         }
-        let name = rest.token()?.to_ascii_lowercase();
-        let after_name = rest;
-        rest.skip(&[' ', '\t']);
+        let name = cursor.token()?.to_ascii_lowercase();
+        let after_name = cursor;
+        cursor.skip(&[' ', '\t']);
         match challenges.last_mut() {
-            Some(challenge) if rest.take('=') => {
-                rest.skip(&[' ', '\t']);
-                let value = if rest.0.starts_with('"') { rest.quoted()? } else { rest.token()?.to_owned() };
+            Some(challenge) if cursor.consume('=') => {
+                cursor.skip(&[' ', '\t']);
+                let value =
+                    if cursor.0.starts_with('"') { cursor.quoted()? } else { cursor.token()?.to_owned() };
                 challenge.parameters.push((name, value));
-                rest.end_of_item()?;
+                cursor.end_of_item()?;
             }
             _ => {
                 challenges.push(Challenge { scheme: name, parameters: Vec::new() });
-                // A scheme stands alone, or has a space behind it: then one blob, or parameters.
-                rest = after_name;
-                if !rest.0.is_empty() && !rest.0.starts_with([' ', '\t', ',']) {
+                // A scheme is alone, or is followed by a space and then by one token68 or by parameters.
+                cursor = after_name;
+                if !cursor.0.is_empty() && !cursor.0.starts_with([' ', '\t', ',']) {
                     return None;
                 }
-                rest.blob();
+                cursor.skip_token68();
             }
         }
     }
 }
 
-/// What is still to be read.
+/// The part of a header that is not parsed yet.
 #[derive(Clone, Copy)]
-struct Rest<'a>(&'a str);
+struct HeaderCursor<'a>(&'a str);
 
-impl<'a> Rest<'a> {
-    fn skip(&mut self, signs: &[char]) {
-        self.0 = self.0.trim_start_matches(signs);
+impl<'a> HeaderCursor<'a> {
+    fn skip(&mut self, chars: &[char]) {
+        self.0 = self.0.trim_start_matches(chars);
     }
 
-    fn take(&mut self, sign: char) -> bool {
-        let after = self.0.strip_prefix(sign);
+    fn consume(&mut self, c: char) -> bool {
+        let after = self.0.strip_prefix(c);
         self.0 = after.unwrap_or(self.0);
         after.is_some()
     }
 
-    /// A name, a scheme or an unquoted value.
+    /// Parses a name, a scheme or an unquoted value.
     fn token(&mut self) -> Option<&'a str> {
         let other = |c: char| !(c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c));
         let (token, after) = self.0.split_at(self.0.find(other).unwrap_or(self.0.len()));
@@ -74,25 +74,25 @@ impl<'a> Rest<'a> {
         (!token.is_empty()).then_some(token)
     }
 
-    /// What stands between quotes, where a backslash makes any sign a plain one.
+    /// Parses a quoted string, in which a backslash escapes any character.
     fn quoted(&mut self) -> Option<String> {
         let mut value = String::new();
-        let mut signs = self.0.char_indices().skip(1);
-        while let Some((at, sign)) = signs.next() {
-            match sign {
+        let mut chars = self.0.char_indices().skip(1);
+        while let Some((at, c)) = chars.next() {
+            match c {
                 '"' => {
                     self.0 = &self.0[at + 1..];
                     return Some(value);
                 }
-                '\\' => value.push(signs.next()?.1),
+                '\\' => value.push(chars.next()?.1),
                 plain => value.push(plain),
             }
         }
         None
     }
 
-    /// Skips the blob that some schemes have in place of parameters, such as `Negotiate YII=`.
-    fn blob(&mut self) {
+    /// Skips the token68 that some schemes have instead of parameters, such as `Negotiate YII=`.
+    fn skip_token68(&mut self) {
         let mut after = *self;
         after.skip(&[' ', '\t']);
         let other = |c: char| !(c.is_ascii_alphanumeric() || "-._~+/".contains(c));
@@ -102,7 +102,7 @@ impl<'a> Rest<'a> {
         }
     }
 
-    /// Nothing but space up to the next comma or the end.
+    /// Skips spaces; fails unless a comma or the end follows.
     fn end_of_item(&mut self) -> Option<()> {
         self.skip(&[' ', '\t']);
         (self.0.is_empty() || self.0.starts_with(',')).then_some(())
@@ -117,10 +117,10 @@ mod tests {
 
     use super::parse;
 
-    /// What headers are made of, and what they are not.
+    /// Parts of valid and invalid headers.
     const PIECES: &[&str] = &["Bearer ", "B", "a=", "\"", "\\", ",", " ", "=", "b", "é", "\t"];
 
-    /// Each challenge as `scheme name=value name=value`.
+    /// Formats each challenge as `scheme name=value name=value`.
     fn read(header: &str) -> Option<Vec<String>> {
         let challenges = parse(header)?.into_iter().map(|challenge| {
             let parameters = challenge
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn challenges_are_read_with_all_their_parameters() {
+    fn challenges_are_parsed_with_all_their_parameters() {
         for (header, expected) in [
             (
                 r#"Bearer realm="https://dockerauth.cn-hangzhou.aliyuncs.com/auth",service="registry.aliyuncs.com:cn-hangzhou:26842""#,
@@ -163,7 +163,7 @@ mod tests {
             ("Bearer\trealm=a", &["bearer realm=a"]),
             (r#"Bearer realm="""#, &["bearer realm="]),
             (r#"Bearer realm="é""#, &["bearer realm=é"]),
-            // Grammar has it that this is a blob, not a name without a value.
+            // By the grammar this is a token68, not a name without a value.
             ("Bearer realm=", &["bearer"]),
             ("", &[]),
         ] {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_to_its_end_is_not_read_at_all() {
+    fn a_header_with_a_malformed_part_is_not_parsed() {
         for header in [
             r#"Bearer realm="a"#,
             r#"Bearer realm="a\"#,
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_is_given_twice_has_no_value() {
+    fn a_parameter_that_occurs_twice_has_no_value() {
         let challenges = parse(r#"Bearer realm="a",service="s",Realm="b""#).unwrap();
         assert_eq!((challenges[0].get("realm"), challenges[0].get("service")), (None, Some("s")));
         assert_eq!(challenges[0].get("scope"), None);
@@ -200,12 +200,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_makes_it_panic(begun in select(&["", "Bearer a=\""]), pieces in vec(select(PIECES), 0..12)) {
-            parse(&format!("{begun}{}", pieces.concat()));
+        fn any_header_is_parsed_without_a_panic(beginning in select(&["", "Bearer a=\""]), pieces in vec(select(PIECES), 0..12)) {
+            parse(&format!("{beginning}{}", pieces.concat()));
         }
 
         #[test]
-        fn what_is_quoted_is_read_back(value in ".{0,24}") {
+        fn a_quoted_value_is_parsed_unchanged(value in ".{0,24}") {
             let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
             let challenges = parse(&format!("Basic realm=x, Bearer a=b,realm=\"{quoted}\" ,c=d")).unwrap();
             prop_assert_eq!(challenges[1].get("realm"), Some(value.as_str()));

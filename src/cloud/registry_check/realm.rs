@@ -1,57 +1,58 @@
-//! Where a credential may go for a token. A registry names the place in its challenge, and whoever can answer in its
-//! stead could name their own.
+//! Allow-list of token servers. A registry names its token server in the challenge, so an attacker who answers instead
+//! of the registry could name one that steals the credential.
 
 use reqwest::Url;
 
-/// Hosts to which credentials may be sent beside Alibaba's own and the registry itself.
+/// Token servers that may receive credentials: Alibaba's, the registry itself, and configured hosts.
 #[derive(Clone, Debug)]
-pub(super) struct Realms {
-    /// As URLs, so that case and default ports are those of what they are compared with.
-    extra: Vec<Url>,
+pub(super) struct AllowedRealms {
+    /// Configured hosts as URLs, so that case and default ports compare equal.
+    configured: Vec<Url>,
 }
 
-impl Realms {
-    /// `scheme` is that of every request. An entry that is no `host[:port]` allows nothing.
-    pub(super) fn new(scheme: &str, extra: &[Box<str>]) -> Self {
-        let read = |entry: &str| {
+impl AllowedRealms {
+    /// Parses the configured hosts. `scheme` is that of every request. An entry that is not a `host[:port]` is ignored.
+    pub(super) fn new(scheme: &str, hosts: &[Box<str>]) -> Self {
+        let parse = |entry: &str| {
             let url = Url::parse(&format!("{scheme}://{entry}")).ok().filter(|url| {
                 is_bare(url) && url.path() == "/" && url.query().is_none() && !entry.contains(['/', '\\'])
             });
             if url.is_none() {
-                tracing::warn!(entry, "an allowed realm is no host[:port]; it allows nothing");
+                tracing::warn!(entry, "registry auth host ignored: it is not a host[:port]");
             }
             url
         };
-        Self { extra: extra.iter().filter_map(|entry| read(entry)).collect() }
+        Self { configured: hosts.iter().filter_map(|entry| parse(entry)).collect() }
     }
 
-    /// Whether a credential of `registry` may be sent to `realm`.
+    /// Returns whether a credential of `registry` may be sent to `realm`.
     ///
     /// # Guarantees
-    /// Never over another scheme than the registry's own.
+    /// The realm has the scheme of the registry.
     pub(super) fn allow(&self, realm: &Url, registry: &Url) -> bool {
-        let listed = || self.extra.iter().any(|extra| same_host(extra, realm));
+        let is_configured = || self.configured.iter().any(|host| same_host(host, realm));
         realm.scheme() == registry.scheme()
             && is_bare(realm)
-            && (same_host(realm, registry) || is_alibabas(realm) || listed())
+            && (same_host(realm, registry) || is_alibaba_host(realm) || is_configured())
     }
 }
 
-/// Without a user of its own, which would be sent in the credential's place.
+/// Returns whether the URL has no user of its own, which would replace the credential.
 fn is_bare(url: &Url) -> bool {
     url.username().is_empty() && url.password().is_none()
 }
 
-/// Of one name and one port; the name alone could be that of a machine with many owners.
+/// Returns whether name and port are equal. The name alone could belong to a machine with several owners.
 fn same_host(one: &Url, other: &Url) -> bool {
     one.host() == other.host() && one.port_or_known_default() == other.port_or_known_default()
 }
 
-/// `dockerauth[-ee][-vpc].<region>.aliyuncs.com` or `dockerauth-<region>.aliyuncs.com`, on the usual port.
+/// Returns whether the host is `dockerauth[-ee][-vpc].<region>.aliyuncs.com` or `dockerauth-<region>.aliyuncs.com`, on
+/// the default port.
 ///
-/// A first label that begins with `dockerauth` does not suffice: `dockerauth-x.oss-cn-hangzhou.aliyuncs.com` is
-/// whoever's bucket of that name.
-fn is_alibabas(url: &Url) -> bool {
+/// A first label that begins with `dockerauth` does not suffice: `dockerauth-x.oss-cn-hangzhou.aliyuncs.com` is a
+/// bucket that anyone can create.
+fn is_alibaba_host(url: &Url) -> bool {
     let labels = url.host_str().and_then(|host| host.strip_suffix(".aliyuncs.com"));
     let Some(labels) = labels.filter(|_| url.port().is_none()) else { return false };
     match labels.split_once('.') {
@@ -63,12 +64,12 @@ fn is_alibabas(url: &Url) -> bool {
     }
 }
 
-/// A continent or country of two letters, then what no product of Alibaba's puts there.
+/// Returns whether the label is a region ID: two letters, then a name, unlike the labels of Alibaba's other products.
 fn is_region(label: &str) -> bool {
-    let Some((land, place)) = label.split_once('-') else { return false };
+    let Some((country, place)) = label.split_once('-') else { return false };
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    land.len() == 2
-        && land.chars().all(|c| c.is_ascii_lowercase())
+    country.len() == 2
+        && country.chars().all(|c| c.is_ascii_lowercase())
         && !place.is_empty()
         && place.chars().all(plain)
 }
@@ -77,24 +78,24 @@ fn is_region(label: &str) -> bool {
 mod tests {
     use reqwest::Url;
 
-    use super::Realms;
+    use super::AllowedRealms;
 
     fn allowed(realm: &str) -> bool {
         let extra = ["auth.example.com", "Auth2.example.com:8443", "10.0.0.1:5001", "[::1]:5001"];
-        let refused = [
+        let invalid = [
             "bad.example.com/path",
             "user@bad.example.com",
             "",
             "https://bad.example.com",
             "bad.example.com?x",
         ];
-        let entries: Vec<Box<str>> = extra.iter().chain(&refused).map(|entry| (*entry).into()).collect();
+        let entries: Vec<Box<str>> = extra.iter().chain(&invalid).map(|entry| (*entry).into()).collect();
         let registry = Url::parse("https://img.example.com/v2/").unwrap();
-        Realms::new("https", &entries).allow(&Url::parse(realm).unwrap(), &registry)
+        AllowedRealms::new("https", &entries).allow(&Url::parse(realm).unwrap(), &registry)
     }
 
     #[test]
-    fn a_credential_goes_to_alibaba_to_the_registry_and_where_it_was_allowed_to() {
+    fn credentials_may_go_to_alibaba_the_registry_and_configured_hosts() {
         for realm in [
             "https://dockerauth.cn-hangzhou.aliyuncs.com/auth",
             "https://dockerauth-vpc.cn-hangzhou.aliyuncs.com/auth",
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_goes_nowhere_else() {
+    fn credentials_may_go_nowhere_else() {
         for realm in [
             "http://dockerauth.cn-hangzhou.aliyuncs.com/auth",
             "https://dockerauth.cn-hangzhou.aliyuncs.com:8443/auth",

@@ -1,4 +1,4 @@
-//! Against real HTTP servers on loopback, which write down who asked them what.
+//! Checks against real HTTP servers on loopback, which record their requests.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -17,58 +17,60 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{RegistryChecker, Setup, Verdict, Why};
-use crate::cloud::transport::{Deadlines, Trouble};
+use super::{CheckResult, CheckerConfig, Inconclusive, RegistryChecker};
+use crate::cloud::transport::{Timeouts, TransportError};
 use crate::model::Credential;
 
 const TOKEN: &str = "eyJ0aGUtdG9rZW4i:0f1e";
 const ISSUED: &str = "issued-token";
 const PULL: &str = "repository:ns/app:pull";
 
-/// A request as its server saw it.
+/// A request as its server received it.
 #[derive(Clone, Debug)]
-struct Seen {
+struct ReceivedRequest {
     target: String,
     host: String,
     authorization: Option<String>,
 }
 
-/// A running server and what it saw. It ends with the test's runtime.
+/// A running server and the requests it received. It stops with the test's runtime.
 struct Server {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    received: Arc<Mutex<Vec<ReceivedRequest>>>,
 }
 
 impl Server {
-    async fn start(answer: impl Fn(&Seen) -> Option<Response<Body>> + Clone + Send + Sync + 'static) -> Self {
-        Self::serve(TcpListener::bind(("127.0.0.1", 0)).await.unwrap(), answer)
+    async fn start(
+        response: impl Fn(&ReceivedRequest) -> Option<Response<Body>> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(TcpListener::bind(("127.0.0.1", 0)).await.unwrap(), response)
     }
 
     fn serve(
         listener: impl Listener<Addr = SocketAddr>,
-        answer: impl Fn(&Seen) -> Option<Response<Body>> + Clone + Send + Sync + 'static,
+        response: impl Fn(&ReceivedRequest) -> Option<Response<Body>> + Clone + Send + Sync + 'static,
     ) -> Self {
-        let (address, seen) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
-        let record = Arc::clone(&seen);
+        let (address, received) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+        let record = Arc::clone(&received);
         let router = Router::new().fallback(move |request: Request| {
             let text =
                 |headers: &HeaderMap, name: &str| Some(headers.get(name)?.to_str().unwrap().to_owned());
-            let seen = Seen {
+            let received = ReceivedRequest {
                 target: request.uri().to_string(),
                 host: text(request.headers(), "host").unwrap(),
                 authorization: text(request.headers(), "authorization"),
             };
-            let answer = answer(&seen);
-            record.lock().unwrap().push(seen);
+            let response = response(&received);
+            record.lock().unwrap().push(received);
             async move {
-                match answer {
-                    Some(answer) => answer,
+                match response {
+                    Some(response) => response,
                     None => std::future::pending().await,
                 }
             }
         });
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, seen }
+        Self { address, received }
     }
 
     fn domain(&self) -> String {
@@ -76,18 +78,21 @@ impl Server {
     }
 
     /// `<target> <authorization>`, oldest first.
-    fn seen(&self) -> Vec<String> {
-        let seen = self.seen.lock().unwrap();
-        seen.iter()
-            .map(|seen| format!("{} {}", seen.target, seen.authorization.as_deref().unwrap_or("-")))
+    fn received(&self) -> Vec<String> {
+        let received = self.received.lock().unwrap();
+        received
+            .iter()
+            .map(|received| {
+                format!("{} {}", received.target, received.authorization.as_deref().unwrap_or("-"))
+            })
             .collect()
     }
 }
 
-/// Speaks TLS with a certificate that nobody vouches for but itself.
-struct Tls(TcpListener, TlsAcceptor);
+/// A TLS listener with a self-signed certificate.
+struct TlsServer(TcpListener, TlsAcceptor);
 
-impl Tls {
+impl TlsServer {
     async fn bind() -> (Self, reqwest::Certificate) {
         let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
@@ -102,14 +107,14 @@ impl Tls {
     }
 }
 
-impl Listener for Tls {
+impl Listener for TlsServer {
     type Io = TlsStream<TcpStream>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
             let (stream, peer) = self.0.accept().await.unwrap();
-            // Who does not trust the certificate hangs up here.
+            // A client that does not trust the certificate closes the connection here.
             if let Ok(stream) = self.1.accept(stream).await {
                 return (stream, peer);
             }
@@ -137,27 +142,29 @@ fn basic() -> String {
     format!("Basic {}", STANDARD.encode(format!("cr_temp_user:{TOKEN}")))
 }
 
-/// What every honest registry does whose tokens are given out at `realm`, or at its own address.
-fn honest(seen: &Seen, realm: Option<&str>) -> Option<Response<Body>> {
-    let is_token = seen.target.starts_with("/token?");
-    match seen.authorization.as_deref() {
+/// Responds like a correct registry whose token server is `realm`, or the registry itself.
+fn correct(received: &ReceivedRequest, realm: Option<&str>) -> Option<Response<Body>> {
+    let is_token = received.target.starts_with("/token?");
+    match received.authorization.as_deref() {
         Some(authorization) if is_token && authorization == basic() => {
             reply(200, &[], format!(r#"{{"token":"{ISSUED}","expires_in":300}}"#))
         }
         Some("Bearer issued-token") if !is_token => reply(200, &[], "{}"),
         Some(_) => reply(401, &[], ""),
-        None => challenge(realm.unwrap_or(&seen.host)),
+        None => challenge(realm.unwrap_or(&received.host)),
     }
 }
 
-/// An honest registry but for its answer to one of the three requests, named by the scheme of its `Authorization`.
-async fn dishonest(
+/// Starts a registry that is correct except for its response to one of the three requests. `at` names that request by
+/// the scheme of its `Authorization`.
+async fn faulty(
     at: &'static str,
-    answer: impl Fn() -> Option<Response<Body>> + Clone + Send + Sync + 'static,
+    response: impl Fn() -> Option<Response<Body>> + Clone + Send + Sync + 'static,
 ) -> Server {
-    Server::start(move |seen| {
-        let scheme = seen.authorization.as_deref().and_then(|text| text.split(' ').next()).unwrap_or("none");
-        if scheme == at { answer() } else { honest(seen, None) }
+    Server::start(move |received| {
+        let scheme =
+            received.authorization.as_deref().and_then(|text| text.split(' ').next()).unwrap_or("none");
+        if scheme == at { response() } else { correct(received, None) }
     })
     .await
 }
@@ -172,40 +179,47 @@ fn credential() -> Credential {
     }
 }
 
-async fn prove_with(realms: &[Box<str>], domain: &str, scope: Option<&str>) -> Verdict {
-    let deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_millis(500) };
-    let prover =
-        RegistryChecker::with(&Setup { user_agent: "test", realms, roots: &[] }, "http", deadlines).unwrap();
-    let verdict = prover.prove(domain, &credential(), scope).await;
-    let mut printed = format!("{prover:?} {verdict:?} {verdict:#?}");
-    if let Verdict::Unknown(why) = &verdict {
-        printed.push_str(&why.to_string());
+async fn check_with(allowed_auth_hosts: &[Box<str>], domain: &str, scope: Option<&str>) -> CheckResult {
+    let deadlines = Timeouts { connect: Duration::from_secs(5), total: Duration::from_millis(500) };
+    let checker = RegistryChecker::with(
+        &CheckerConfig { user_agent: "test", allowed_auth_hosts, extra_certificates: &[] },
+        "http",
+        deadlines,
+    )
+    .unwrap();
+    let result = checker.check(domain, &credential(), scope).await;
+    let mut printed = format!("{checker:?} {result:?} {result:#?}");
+    if let CheckResult::Unknown(cause) = &result {
+        printed.push_str(&cause.to_string());
     }
     for hidden in [TOKEN, ISSUED, &STANDARD.encode(TOKEN), &basic()["Basic ".len()..]] {
         assert!(!printed.contains(hidden), "{hidden} in {printed}");
     }
-    verdict
+    result
 }
 
-async fn prove(server: &Server, scope: Option<&str>) -> Verdict {
-    prove_with(&[], &server.domain(), scope).await
+async fn check(server: &Server, scope: Option<&str>) -> CheckResult {
+    check_with(&[], &server.domain(), scope).await
 }
 
-fn unexpected(server: &Server, what: &str) -> Verdict {
-    Verdict::Unknown(Why::Odd { host: server.domain().into(), what: what.into() })
+fn unexpected(server: &Server, problem: &str) -> CheckResult {
+    CheckResult::Unknown(Inconclusive::UnexpectedResponse {
+        host: server.domain().into(),
+        problem: problem.into(),
+    })
 }
 
-fn unanswered(server: &Server, trouble: Trouble) -> Verdict {
-    Verdict::Unknown(Why::Unanswered { host: server.domain().into(), trouble })
+fn no_response(server: &Server, error: TransportError) -> CheckResult {
+    CheckResult::Unknown(Inconclusive::NoResponse { host: server.domain().into(), error })
 }
 
 #[tokio::test]
-async fn a_credential_is_exchanged_and_what_it_gives_is_shown_to_the_registry() {
-    let registry = Server::start(|seen| honest(seen, None)).await;
+async fn a_credential_is_exchanged_for_a_token_which_the_registry_accepts() {
+    let registry = Server::start(|received| correct(received, None)).await;
     let domain = format!("{}/team-b", registry.domain());
-    assert_eq!(prove_with(&[], &domain, None).await, Verdict::Accepted);
+    assert_eq!(check_with(&[], &domain, None).await, CheckResult::Accepted);
     assert_eq!(
-        registry.seen(),
+        registry.received(),
         [
             "/v2/ -".to_owned(),
             format!("/token?service=registry%3Acn-hangzhou%3A1 {}", basic()),
@@ -215,36 +229,37 @@ async fn a_credential_is_exchanged_and_what_it_gives_is_shown_to_the_registry() 
 }
 
 #[tokio::test]
-async fn a_token_may_have_either_name_of_the_two_in_use() {
+async fn a_token_is_read_from_either_of_its_two_field_names() {
     for body in [r#"{"access_token":"issued-token"}"#, r#"{"token":"","access_token":"issued-token"}"#] {
-        let registry = dishonest("Basic", move || reply(200, &[], body)).await;
-        assert_eq!(prove(&registry, None).await, Verdict::Accepted, "{body}");
+        let registry = faulty("Basic", move || reply(200, &[], body)).await;
+        assert_eq!(check(&registry, None).await, CheckResult::Accepted, "{body}");
     }
 }
 
 #[tokio::test]
-async fn a_credential_that_gives_no_token_is_rejected() {
+async fn a_credential_that_the_token_server_refuses_is_rejected() {
     for status in [401, 403] {
-        let registry = dishonest("Basic", move || reply(status, &[], "denied")).await;
-        assert_eq!(prove(&registry, None).await, Verdict::Rejected, "{status}");
-        assert_eq!(registry.seen().len(), 2);
+        let registry = faulty("Basic", move || reply(status, &[], "denied")).await;
+        assert_eq!(check(&registry, None).await, CheckResult::Rejected, "{status}");
+        assert_eq!(registry.received().len(), 2);
     }
 }
 
 #[tokio::test]
 async fn a_token_that_the_registry_refuses_is_a_rejection() {
-    let refusal = || reply(401, &[("www-authenticate", "Bearer realm=\"x\",error=\"invalid_token\"")], "");
-    let registry = dishonest("Bearer", refusal).await;
-    assert_eq!(prove(&registry, None).await, Verdict::Rejected);
-    assert_eq!(prove(&registry, Some(PULL)).await, Verdict::Rejected);
+    let reply_error =
+        || reply(401, &[("www-authenticate", "Bearer realm=\"x\",error=\"invalid_token\"")], "");
+    let registry = faulty("Bearer", reply_error).await;
+    assert_eq!(check(&registry, None).await, CheckResult::Rejected);
+    assert_eq!(check(&registry, Some(PULL)).await, CheckResult::Rejected);
 }
 
 #[tokio::test]
-async fn the_right_to_pull_is_asked_for_by_its_scope() {
-    let registry = Server::start(|seen| honest(seen, None)).await;
-    assert_eq!(prove(&registry, Some(PULL)).await, Verdict::Accepted);
+async fn access_to_a_repository_is_checked_with_its_scope() {
+    let registry = Server::start(|received| correct(received, None)).await;
+    assert_eq!(check(&registry, Some(PULL)).await, CheckResult::Accepted);
     assert_eq!(
-        registry.seen(),
+        registry.received(),
         [
             "/v2/ -".to_owned(),
             format!(
@@ -257,33 +272,34 @@ async fn the_right_to_pull_is_asked_for_by_its_scope() {
 }
 
 #[tokio::test]
-async fn a_missing_right_to_pull_is_told_from_a_rejection_where_it_was_asked_for() {
-    let refusal = || {
+async fn a_denied_scope_is_distinguished_from_a_rejected_credential() {
+    let reply_error = || {
         let header = "Bearer realm=\"x\",scope=\"repository:ns/app:pull\",error=\"insufficient_scope\"";
         reply(401, &[("www-authenticate", header)], "")
     };
-    let registry = dishonest("Bearer", refusal).await;
-    assert_eq!(prove(&registry, Some(PULL)).await, Verdict::NoPullRight);
-    assert_eq!(prove(&registry, None).await, Verdict::Rejected);
+    let registry = faulty("Bearer", reply_error).await;
+    assert_eq!(check(&registry, Some(PULL)).await, CheckResult::ScopeDenied);
+    assert_eq!(check(&registry, None).await, CheckResult::Rejected);
 }
 
 #[tokio::test]
-async fn a_realm_elsewhere_gets_no_credential_and_no_request() {
-    let elsewhere = Server::start(|seen| honest(seen, None)).await;
+async fn a_realm_that_is_not_allowed_gets_no_request() {
+    let elsewhere = Server::start(|received| correct(received, None)).await;
     let realm = elsewhere.domain();
     let registry = Server::start({
         let realm = realm.clone();
-        move |seen| honest(seen, Some(&realm))
+        move |received| correct(received, Some(&realm))
     })
     .await;
-    let expected = Why::RealmNotAllowed { host: registry.domain().into(), realm: realm.clone().into() };
-    assert_eq!(prove(&registry, None).await, Verdict::Unknown(expected));
-    assert_eq!((elsewhere.seen(), registry.seen()), (vec![], vec!["/v2/ -".to_owned()]));
+    let expected =
+        Inconclusive::RealmNotAllowed { host: registry.domain().into(), realm: realm.clone().into() };
+    assert_eq!(check(&registry, None).await, CheckResult::Unknown(expected));
+    assert_eq!((elsewhere.received(), registry.received()), (vec![], vec!["/v2/ -".to_owned()]));
 
-    // Allowed, it gets the credential, and the registry still does not.
-    assert_eq!(prove_with(&[realm.into()], &registry.domain(), None).await, Verdict::Accepted);
-    assert_eq!(elsewhere.seen(), [format!("/token?service=registry%3Acn-hangzhou%3A1 {}", basic())]);
-    assert_eq!(registry.seen(), ["/v2/ -", "/v2/ -", "/v2/ Bearer issued-token"]);
+    // Once allowed, it gets the credential, and the registry still does not.
+    assert_eq!(check_with(&[realm.into()], &registry.domain(), None).await, CheckResult::Accepted);
+    assert_eq!(elsewhere.received(), [format!("/token?service=registry%3Acn-hangzhou%3A1 {}", basic())]);
+    assert_eq!(registry.received(), ["/v2/ -", "/v2/ -", "/v2/ Bearer issued-token"]);
 }
 
 #[tokio::test]
@@ -295,44 +311,45 @@ async fn a_redirect_is_not_followed() {
         ("Bearer", "to a request with a token"),
     ] {
         let location = format!("http://{}/v2/", elsewhere.domain());
-        let registry = dishonest(at, move || reply(307, &[("location", &location)], "")).await;
-        assert_eq!(prove(&registry, None).await, unexpected(&registry, &format!("answers HTTP 307 {to}")));
+        let registry = faulty(at, move || reply(307, &[("location", &location)], "")).await;
+        assert_eq!(check(&registry, None).await, unexpected(&registry, &format!("answers HTTP 307 {to}")));
     }
-    assert_eq!(elsewhere.seen(), Vec::<String>::new());
+    assert_eq!(elsewhere.received(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn who_hangs_is_not_waited_for() {
+async fn a_host_that_hangs_times_out() {
     for at in ["none", "Basic", "Bearer"] {
-        let registry = dishonest(at, || None).await;
-        let verdict = tokio::time::timeout(Duration::from_secs(5), prove(&registry, None)).await;
-        assert_eq!(verdict.unwrap(), unanswered(&registry, Trouble::Silent), "{at}");
+        let registry = faulty(at, || None).await;
+        let result = tokio::time::timeout(Duration::from_secs(5), check(&registry, None)).await;
+        assert_eq!(result.unwrap(), no_response(&registry, TransportError::TimedOut), "{at}");
     }
 }
 
 #[tokio::test]
-async fn who_does_not_listen_is_named_with_the_trouble() {
+async fn a_refused_connection_is_reported_with_the_host() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let domain = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let expected = Why::Unanswered { host: domain.as_str().into(), trouble: Trouble::Refused };
-    assert_eq!(prove_with(&[], &domain, None).await, Verdict::Unknown(expected));
+    let expected =
+        Inconclusive::NoResponse { host: domain.as_str().into(), error: TransportError::ConnectionRefused };
+    assert_eq!(check_with(&[], &domain, None).await, CheckResult::Unknown(expected));
 }
 
 #[tokio::test]
-async fn a_page_is_no_answer() {
+async fn an_html_page_is_an_unexpected_response() {
     let page = || reply(200, &[("content-type", "text/html")], "<html><title>Sign in</title></html>");
-    let registry = dishonest("none", page).await;
+    let registry = faulty("none", page).await;
     assert_eq!(
-        prove(&registry, None).await,
+        check(&registry, None).await,
         unexpected(&registry, "answers HTTP 200 to a request without a credential")
     );
-    let registry = dishonest("Basic", page).await;
-    assert_eq!(prove(&registry, None).await, unexpected(&registry, "answers HTTP 200 without a token"));
+    let registry = faulty("Basic", page).await;
+    assert_eq!(check(&registry, None).await, unexpected(&registry, "answers HTTP 200 without a token"));
 }
 
 #[tokio::test]
-async fn an_answer_of_another_status_says_nothing_about_the_credential() {
+async fn a_response_with_another_status_is_inconclusive() {
     for (at, status, to) in [
         ("none", 500, "to a request without a credential"),
         ("none", 403, "to a request without a credential"),
@@ -341,9 +358,9 @@ async fn an_answer_of_another_status_says_nothing_about_the_credential() {
         ("Bearer", 500, "to a request with a token"),
         ("Bearer", 404, "to a request with a token"),
     ] {
-        let registry = dishonest(at, move || reply(status, &[], ISSUED)).await;
+        let registry = faulty(at, move || reply(status, &[], ISSUED)).await;
         assert_eq!(
-            prove(&registry, None).await,
+            check(&registry, None).await,
             unexpected(&registry, &format!("answers HTTP {status} {to}")),
             "{at}"
         );
@@ -351,115 +368,129 @@ async fn an_answer_of_another_status_says_nothing_about_the_credential() {
 }
 
 #[tokio::test]
-async fn a_challenge_without_a_place_for_tokens_is_odd() {
-    let unread = "answers HTTP 401 without a Bearer challenge that can be read";
-    let unnamed = "names no URL as its Bearer realm";
-    for (header, what) in [
-        ("", unread),
-        ("Basic realm=\"registry\"", unread),
-        ("Bearer realm=\"http://127.0.0.1", unread),
-        ("Bearer", unnamed),
-        ("Bearer realm=\"registry\"", unnamed),
-        ("Bearer realm=\"/token\"", unnamed),
+async fn a_challenge_without_a_token_server_is_unexpected() {
+    let invalid = "answers HTTP 401 without a valid Bearer challenge";
+    let not_a_url = "sends a Bearer realm that is not a URL";
+    for (header, problem) in [
+        ("", invalid),
+        ("Basic realm=\"registry\"", invalid),
+        ("Bearer realm=\"http://127.0.0.1", invalid),
+        ("Bearer", not_a_url),
+        ("Bearer realm=\"registry\"", not_a_url),
+        ("Bearer realm=\"/token\"", not_a_url),
     ] {
-        let registry = dishonest("none", move || reply(401, &[("www-authenticate", header)], "")).await;
-        assert_eq!(prove(&registry, None).await, unexpected(&registry, what), "{header}");
-        assert_eq!(registry.seen(), ["/v2/ -"]);
+        let registry = faulty("none", move || reply(401, &[("www-authenticate", header)], "")).await;
+        assert_eq!(check(&registry, None).await, unexpected(&registry, problem), "{header}");
+        assert_eq!(registry.received(), ["/v2/ -"]);
     }
 }
 
 #[tokio::test]
-async fn an_answer_without_a_token_is_odd_and_one_without_an_end_is_not_read() {
+async fn a_response_without_a_token_is_unexpected_and_a_huge_one_is_not_read() {
     for body in ["", "{}", "[]", r#"{"token":""}"#, r#"{"token":1}"#, r#"{"token":null}"#] {
-        let registry = dishonest("Basic", move || reply(200, &[], body)).await;
+        let registry = faulty("Basic", move || reply(200, &[], body)).await;
         assert_eq!(
-            prove(&registry, None).await,
+            check(&registry, None).await,
             unexpected(&registry, "answers HTTP 200 without a token"),
             "{body}"
         );
     }
-    let registry = dishonest("Basic", || reply(200, &[], vec![b' '; 300 << 10])).await;
-    assert_eq!(prove(&registry, None).await, unanswered(&registry, Trouble::TooLarge));
+    let registry = faulty("Basic", || reply(200, &[], vec![b' '; 300 << 10])).await;
+    assert_eq!(check(&registry, None).await, no_response(&registry, TransportError::TooLarge));
 }
 
 #[tokio::test]
-async fn what_names_nobody_is_not_asked() {
-    let registry = Server::start(|seen| honest(seen, None)).await;
-    let own = registry.domain();
-    let (wild, domain, scope) = (
-        "a domain with a * names no registry that could be asked",
-        "the domain is no host[:port]",
-        "the scope is no repository:<name>:<actions>",
+async fn an_invalid_domain_or_scope_is_not_checked() {
+    let registry = Server::start(|received| correct(received, None)).await;
+    let host = registry.domain();
+    let (wildcard, domain, scope) = (
+        "a domain with a * cannot be checked",
+        "the domain is not a host[:port]",
+        "the scope does not match repository:<name>:<actions>",
     );
-    for (key, asked, what) in [
-        ("*.cn-hangzhou.cr.aliyuncs.com".to_owned(), None, wild),
-        (format!("*/{own}"), None, wild),
+    for (key, requested, problem) in [
+        ("*.cn-hangzhou.cr.aliyuncs.com".to_owned(), None, wildcard),
+        (format!("*/{host}"), None, wildcard),
         (String::new(), None, domain),
         ("two words".to_owned(), None, domain),
-        (format!("user@{own}"), None, domain),
-        (format!("{own}?x"), None, domain),
-        (own.clone(), Some(""), scope),
-        (own.clone(), Some("repository:app"), scope),
-        (own.clone(), Some("repository::pull"), scope),
-        (own.clone(), Some("repository:app:"), scope),
-        (own.clone(), Some("repository:../app:pull"), scope),
-        (own.clone(), Some("repository:a//b:pull"), scope),
-        (own.clone(), Some("repository:a?b:pull"), scope),
-        (own.clone(), Some("registry:catalog:*"), scope),
+        (format!("user@{host}"), None, domain),
+        (format!("{host}?x"), None, domain),
+        (host.clone(), Some(""), scope),
+        (host.clone(), Some("repository:app"), scope),
+        (host.clone(), Some("repository::pull"), scope),
+        (host.clone(), Some("repository:app:"), scope),
+        (host.clone(), Some("repository:../app:pull"), scope),
+        (host.clone(), Some("repository:a//b:pull"), scope),
+        (host.clone(), Some("repository:a?b:pull"), scope),
+        (host.clone(), Some("registry:catalog:*"), scope),
     ] {
         assert_eq!(
-            prove_with(&[], &key, asked).await,
-            Verdict::Unknown(Why::Unaskable(what)),
-            "{key} {asked:?}"
+            check_with(&[], &key, requested).await,
+            CheckResult::Unknown(Inconclusive::InvalidTarget(problem)),
+            "{key} {requested:?}"
         );
     }
-    assert_eq!(registry.seen(), Vec::<String>::new());
+    assert_eq!(registry.received(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn in_the_world_a_registry_is_asked_by_https_alone() {
-    let registry = Server::start(|seen| honest(seen, None)).await;
-    let prover = RegistryChecker::new(&Setup { user_agent: "test", realms: &[], roots: &[] }).unwrap();
-    let verdict = prover.prove(&registry.domain(), &credential(), None).await;
-    assert_eq!(verdict, unanswered(&registry, Trouble::Untrusted));
-    assert_eq!(registry.seen(), Vec::<String>::new());
+async fn outside_tests_only_https_is_used() {
+    let registry = Server::start(|received| correct(received, None)).await;
+    let checker = RegistryChecker::new(&CheckerConfig {
+        user_agent: "test",
+        allowed_auth_hosts: &[],
+        extra_certificates: &[],
+    })
+    .unwrap();
+    let result = checker.check(&registry.domain(), &credential(), None).await;
+    assert_eq!(result, no_response(&registry, TransportError::UntrustedCertificate));
+    assert_eq!(registry.received(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_certificate_is_trusted_if_it_was_said_to_be() {
-    let (listener, root) = Tls::bind().await;
-    let registry = Server::serve(listener, |seen| match seen.authorization {
+async fn an_extra_certificate_is_trusted() {
+    let (listener, root) = TlsServer::bind().await;
+    let registry = Server::serve(listener, |received| match received.authorization {
         None => {
-            let header = format!("Bearer realm=\"https://{}/token\",service=\"s\"", seen.host);
+            let header = format!("Bearer realm=\"https://{}/token\",service=\"s\"", received.host);
             reply(401, &[("www-authenticate", &header)], "")
         }
-        Some(_) => honest(seen, None),
+        Some(_) => correct(received, None),
     });
-    for (roots, expected) in
-        [(&[][..], unanswered(&registry, Trouble::Untrusted)), (&[root], Verdict::Accepted)]
-    {
-        let prover = RegistryChecker::new(&Setup { user_agent: "test", realms: &[], roots }).unwrap();
-        assert_eq!(prover.prove(&registry.domain(), &credential(), None).await, expected);
+    for (roots, expected) in [
+        (&[][..], no_response(&registry, TransportError::UntrustedCertificate)),
+        (&[root], CheckResult::Accepted),
+    ] {
+        let checker = RegistryChecker::new(&CheckerConfig {
+            user_agent: "test",
+            allowed_auth_hosts: &[],
+            extra_certificates: roots,
+        })
+        .unwrap();
+        assert_eq!(checker.check(&registry.domain(), &credential(), None).await, expected);
     }
-    assert_eq!(registry.seen().len(), 3);
+    assert_eq!(registry.received().len(), 3);
 }
 
 #[test]
-fn why_nothing_is_known_is_said_in_words_that_stay() {
+fn inconclusive_results_have_stable_texts() {
     let host: Box<str> = "img.example.com".into();
-    for (why, expected) in [
-        (Why::Unaskable("nobody"), "nobody"),
+    for (cause, expected) in [
+        (Inconclusive::InvalidTarget("not checked"), "not checked"),
         (
-            Why::Unanswered { host: host.clone(), trouble: Trouble::Unresolved },
-            "img.example.com has no address in DNS",
+            Inconclusive::NoResponse { host: host.clone(), error: TransportError::Unresolved },
+            "img.example.com does not resolve in DNS",
         ),
-        (Why::Odd { host: host.clone(), what: "is odd".into() }, "img.example.com is odd"),
         (
-            Why::RealmNotAllowed { host, realm: "evil.example".into() },
-            "img.example.com wants the credential to be sent to evil.example, which is not allowed; \
-             allow that host if it is the registry's own",
+            Inconclusive::UnexpectedResponse { host: host.clone(), problem: "is unusual".into() },
+            "img.example.com is unusual",
+        ),
+        (
+            Inconclusive::RealmNotAllowed { host, realm: "evil.example".into() },
+            "img.example.com requests the credential for evil.example, which is not allowed; \
+             allow that host if it belongs to the registry",
         ),
     ] {
-        assert_eq!(why.to_string(), expected);
+        assert_eq!(cause.to_string(), expected);
     }
 }

@@ -1,5 +1,5 @@
-//! The signer against the lab's simulator, which verifies signatures by code of its own: whatever the parameters
-//! hold, what is sent is what was signed.
+//! The signer against the lab's simulator, which has its own signature check: for any parameters, the request that is
+//! sent is the one that was signed.
 
 use acr_lab::cloud::{Cloud, CloudConfig};
 use k8s_openapi::jiff::Timestamp;
@@ -8,12 +8,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use secrecy::SecretString;
 
-use super::{Canonical, canonical_query, sha256};
-use crate::cloud::call::{Action, At, By, Call};
+use super::{CanonicalRequest, canonical_query, sha256};
+use crate::cloud::access_key::AccessKey;
+use crate::cloud::call::{Action, Call, CallAuth};
 use crate::cloud::client::Client;
 use crate::cloud::enterprise;
-use crate::cloud::identity::AccessKey;
-use crate::cloud::{Lab as Simulated, Reach};
+use crate::cloud::network::{NetworkConfig, SimulatedCloud};
 
 const HOST: &str = "cr.cn-hangzhou.aliyuncs.com";
 const INSTANCE: (&str, &str) = ("InstanceId", "cri-demo0001");
@@ -21,17 +21,17 @@ const INSTANCE: (&str, &str) = ("InstanceId", "cri-demo0001");
 /// Each case is two or three requests over loopback.
 const CASES: u32 = 128;
 
-/// Mostly what URL libraries and signatures are known to disagree on, and now and then anything.
+/// Generates text mostly of characters that URL libraries and signatures treat differently, and some of any other.
 fn text() -> impl Strategy<Value = String> {
-    let unexpected = prop::sample::select(
+    let awkward = prop::sample::select(
         "*~+%=&;/?#:@!$'()[]{}<>|\\^`\"., \t\n\r\0\u{7f}aZ0-_éß镜像🦀\u{feff}\u{fffd}\u{10ffff}"
             .chars()
             .collect::<Vec<_>>(),
     );
-    vec(prop_oneof![8 => unexpected, 1 => any::<char>()], 0..12).prop_map(|chars| chars.into_iter().collect())
+    vec(prop_oneof![8 => awkward, 1 => any::<char>()], 0..12).prop_map(|chars| chars.into_iter().collect())
 }
 
-/// Parameters that the simulator does not know. Few names, so that some repeat.
+/// Generates parameters that the simulator does not know, with few names, so that some repeat.
 fn parameters() -> impl Strategy<Value = Vec<(String, String)>> {
     let name = prop_oneof![
         prop::sample::select(vec!["a", "a*", "%41", "", "Instanceid"]).prop_map(str::to_owned),
@@ -41,18 +41,18 @@ fn parameters() -> impl Strategy<Value = Vec<(String, String)>> {
 }
 
 fn borrowed(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
-    let unexpected = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    std::iter::once(INSTANCE).chain(unexpected.filter(|(name, _)| *name != INSTANCE.0)).collect()
+    let unknown = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    std::iter::once(INSTANCE).chain(unknown.filter(|(name, _)| *name != INSTANCE.0)).collect()
 }
 
-/// A cloud, and the key of a user of its own, so that no session takes part.
-struct Lab {
+/// A simulated cloud and a user's permanent key, so that no session is involved.
+struct SigningLab {
     cloud: Cloud,
     key: AccessKey,
     address: std::net::SocketAddr,
 }
 
-impl Lab {
+impl SigningLab {
     async fn start() -> Self {
         let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
         let pair = cloud.world(|world| world.accounts["1"].users["puller"].keys[0].clone());
@@ -71,7 +71,7 @@ impl Lab {
         Timestamp::from_millisecond(self.cloud.now()).unwrap()
     }
 
-    /// Sends `sent` under a signature of `signed`, and returns the `Code`.
+    /// Sends the query `sent` with a signature of `signed`, and returns the `Code` of the reply.
     async fn send(&self, http: &reqwest::Client, signed: &[(&str, &str)], sent: &str) -> String {
         let (date, nonce) = (
             self.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
@@ -86,42 +86,48 @@ impl Lab {
             ("x-acs-signature-nonce", &nonce),
             ("x-acs-content-sha256", &empty),
         ];
-        let canonical =
-            Canonical { method: "POST", path: "/", query: signed, headers: &headers, body_sha256: &empty };
+        let canonical = CanonicalRequest {
+            method: "POST",
+            path: "/",
+            query: signed,
+            headers: &headers,
+            body_sha256: &empty,
+        };
         let authorization = canonical.authorization(&self.key.id, &self.key.secret);
         let request = headers.iter().fold(
             http.post(format!("http://{}/?{sent}", self.address)).header("authorization", authorization),
             |request, (name, value)| request.header(*name, *value),
         );
-        let answer: serde_json::Value =
+        let reply: serde_json::Value =
             serde_json::from_slice(&request.send().await.unwrap().bytes().await.unwrap()).unwrap();
-        answer["Code"].as_str().unwrap().to_owned()
+        reply["Code"].as_str().unwrap().to_owned()
     }
 }
 
 fn run<S: Strategy>(strategy: &S, case: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    // Without a file of its own to keep them in, seeds that failed are only printed.
+    // No file stores failed seeds; they are printed.
     let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
     TestRunner::new(config).run(strategy, case).unwrap();
 }
 
 #[test]
-fn whatever_the_parameters_hold_the_client_signs_what_it_sends() {
+fn the_client_sends_exactly_the_query_that_it_signed() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let lab = runtime.block_on(Lab::start());
-    let reach = Reach {
-        lab: Some(Simulated { address: lab.address, without_address: Vec::new() }),
-        ..Reach::default()
+    let lab = runtime.block_on(SigningLab::start());
+    let network = NetworkConfig {
+        simulator: Some(SimulatedCloud { address: lab.address, unresolvable_hosts: Vec::new() }),
+        ..NetworkConfig::default()
     };
-    let client = Client::new("fuzz", &reach).unwrap();
+    let client = Client::new("fuzz", &network).unwrap();
     run(&parameters(), |parameters| {
         let query = borrowed(&parameters);
         let call = Call {
             action: Action::GetAuthorizationToken,
-            at: At { host: HOST, fallback: None },
+            host: HOST,
+            fallback_host: None,
             subject: "cri-demo0001 in cn-hangzhou",
             query: &query,
-            by: By::Key(&lab.key),
+            auth: CallAuth::AccessKey(&lab.key),
             now: lab.now(),
         };
         let outcome = runtime.block_on(enterprise::mint(&client, &call));
@@ -132,15 +138,15 @@ fn whatever_the_parameters_hold_the_client_signs_what_it_sends() {
 }
 
 #[test]
-fn a_query_that_was_changed_by_one_byte_is_refused() {
+fn a_query_that_was_changed_by_one_byte_is_rejected() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let lab = runtime.block_on(Lab::start());
+    let lab = runtime.block_on(SigningLab::start());
     let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
     run(&(parameters(), any::<prop::sample::Index>()), |(parameters, at)| {
         let signed = borrowed(&parameters);
         let sent = canonical_query(&signed);
         prop_assert_eq!(runtime.block_on(lab.send(&http, &signed, &sent)), "success");
-        // Neither letter is a hexadecimal digit, so that no other spelling of the same parameters comes of it.
+        // Neither letter is a hexadecimal digit, so the result cannot be another encoding of the same parameters.
         let at = at.index(sent.len());
         let letter = if &sent[at..=at] == "x" { "y" } else { "x" };
         let changed = format!("{}{letter}{}", &sent[..at], &sent[at + 1..]);

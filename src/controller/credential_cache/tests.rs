@@ -7,7 +7,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret as _;
 
-use super::{CloudFailure, CredentialCache, Demand, MintRequest, MintResult, Retry};
+use super::{CloudError, CredentialCache, Demand, MintRequest, MintResult, Retry};
 use crate::api::Reason;
 use crate::cluster::store::{Kept, Tokens};
 use crate::model::identity::{Arn, CredentialSource, Identity};
@@ -18,7 +18,7 @@ use crate::plan::refresh::Life;
 
 fn key(instance: &str) -> RegistryKey {
     let identity =
-        Identity { base: CredentialSource::ControllerIdentity, assume: None, session_seconds: 3600 };
+        Identity { source: CredentialSource::ControllerIdentity, assume: None, session_seconds: 3600 };
     RegistryKey { edition: Edition::Enterprise(instance.into()), region: "cn-hangzhou".into(), identity }
 }
 
@@ -52,9 +52,9 @@ fn minted(token: &str, seconds: i64) -> MintResult {
     MintResult { credential: Some(Ok(credential(token, seconds))), domains: None }
 }
 
-fn refused(message: &str, retry: Retry, request: &str) -> CloudFailure {
+fn refused(message: &str, retry: Retry, request: &str) -> CloudError {
     let request_id = Some(request.to_owned());
-    CloudFailure { request_id, ..CloudFailure::new(Reason::AccessDenied, retry, message) }
+    CloudError { request_id, ..CloudError::new(Reason::AccessDenied, retry, message) }
 }
 
 fn failed(retry: Retry) -> MintResult {

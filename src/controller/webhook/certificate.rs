@@ -8,27 +8,27 @@ use tracing::{error, info};
 use super::Webhook;
 use crate::api::names;
 use crate::cluster::certificates::read;
-use crate::cluster::named_secret::{NamedSecret, Seen};
-use crate::server::tls::certified;
+use crate::cluster::certified_key::parse_certified_key;
+use crate::cluster::named_secret::{NamedSecret, SecretState};
 
 impl Webhook {
     /// Begins to watch our own Secret.
     pub(super) fn watch_own(&self, client: Client, namespace: &str) -> NamedSecret {
         let webhook = self.clone();
-        NamedSecret::watch(client, (namespace, names::WEBHOOK_NAME), move |seen| webhook.take_own(seen))
+        NamedSecret::watch(client, namespace, names::WEBHOOK_NAME, move |seen| webhook.take_own(seen))
     }
 
-    fn take_own(&self, seen: &Seen) {
+    fn take_own(&self, seen: &SecretState) {
         let data = match seen {
-            Seen::Present(data) => data,
-            Seen::Absent => {
+            SecretState::Present(data) => data,
+            SecretState::Absent => {
                 self.known.send_modify(|known| {
                     known.readable();
                     (known.absent, known.fault) = (true, None);
                 });
                 return;
             }
-            Seen::Refused(error) => {
+            SecretState::Refused(error) => {
                 let why = format!("Secret {}: {error}", names::WEBHOOK_NAME);
                 self.known.send_modify(|known| known.fault = Some(why.into()));
                 return;
@@ -36,7 +36,7 @@ impl Webhook {
         };
         let taken = read(data).inspect(|kept| {
             if let Some((chain, key)) = kept.served()
-                && let Ok(key) = certified(chain.as_bytes(), key)
+                && let Ok(key) = parse_certified_key(chain.as_bytes(), key)
             {
                 self.presented.replace(key);
             }

@@ -15,7 +15,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing::{error, info};
 
 use super::Webhook;
-use crate::server::tls::{Unusable, certified, is_believed};
+use crate::cluster::certified_key::{InvalidCertificate, parse_certified_key};
+use crate::server::tls::is_trusted;
 
 /// How often files are looked at, as a part of the time to settle: every 5 s. The kubelet takes up to a minute and a
 /// half to bring a new Secret; it replaces a symbolic link, of which a watch on the files themselves hears nothing.
@@ -119,7 +120,7 @@ impl Turn {
         let believed = self.before.len();
         self.before.retain(|(_, until)| now < *until);
         let mut changed = believed != self.before.len();
-        let good = || is_believed(&self.shown.certified, &self.shown.bundle, name);
+        let good = || is_trusted(&self.shown.certified, &self.shown.bundle, name);
         if let Some((next, _)) = self.next.take_if(|(_, due)| *due <= now || !good()) {
             info!("the webhook's certificate of another authority is shown from now on");
             let shown = std::mem::replace(&mut self.shown, next);
@@ -158,8 +159,8 @@ pub(super) fn with_standing(known: &[u8], standing: &[u8]) -> Vec<u8> {
     }
 }
 
-fn told(folder: &Path, why: Unusable) -> String {
-    let file = if why == Unusable::Certificate { "tls.crt" } else { "tls.key" };
+fn told(folder: &Path, why: InvalidCertificate) -> String {
+    let file = if why == InvalidCertificate::Certificate { "tls.crt" } else { "tls.key" };
     let folder = folder.display();
     format!(
         "--webhook-cert-dir: {folder}/{file} {why}; mount a Secret of type kubernetes.io/tls as cert-manager makes it"
@@ -190,12 +191,12 @@ impl Files {
                 )
             })
         };
-        let key = String::from_utf8(file("tls.key")?).map_err(|_| told(folder, Unusable::Key))?;
+        let key = String::from_utf8(file("tls.key")?).map_err(|_| told(folder, InvalidCertificate::Key))?;
         let (chain, key, mut bundle) = (file("tls.crt")?, SecretString::from(key), file("ca.crt")?);
         if bundle.last().is_some_and(|last| *last != b'\n') {
             bundle.push(b'\n');
         }
-        let certified = certified(&chain, &key).map_err(|why| told(folder, why))?;
+        let certified = parse_certified_key(&chain, &key).map_err(|why| told(folder, why))?;
         Ok(Self { chain, key, bundle, certified })
     }
 

@@ -12,14 +12,14 @@ use tracing::{info, warn};
 
 use super::{Webhook, files};
 use crate::api::names;
-use crate::cluster::certificates::{CertificateStore, Kept};
+use crate::cluster::certificates::{CertificateStore, StoredCertificates};
 use crate::cluster::error::CallError;
 use crate::cluster::last_writer::writer;
 use crate::cluster::owned::is_labelled;
-use crate::cluster::webhook::{Configuration, Seen};
+use crate::cluster::webhook::{ObservedWebhook, WebhookWriter};
 use crate::controller::clock;
 use crate::controller::state::SharedState;
-use crate::plan::admission::asking;
+use crate::plan::admission::enabling;
 use crate::plan::certificates::{Step, Trust, next};
 use crate::plan::refresh::backoff;
 use crate::plan::webhook::{Target, webhooks};
@@ -55,9 +55,9 @@ pub struct WebhookLoop {
 /// What is remembered between two looks.
 struct Memory {
     began: Instant,
-    configuration: Configuration,
+    configuration: WebhookWriter,
     store: CertificateStore,
-    seen: watch::Sender<Seen>,
+    seen: watch::Sender<ObservedWebhook>,
     /// The watch on the configuration, once it is granted.
     watching: JoinSet<()>,
     /// Whether it was looked for a configuration that an earlier process left behind.
@@ -79,7 +79,7 @@ impl WebhookLoop {
         let (mut known, mut configuration) = (self.webhook.known.subscribe(), seen.subscribe());
         let mut memory = Memory {
             began: Instant::now(),
-            configuration: Configuration::new(self.write.clone()),
+            configuration: WebhookWriter::new(self.write.clone()),
             store: CertificateStore::new(self.write.clone(), &self.namespace),
             seen,
             watching: JoinSet::new(),
@@ -116,7 +116,7 @@ impl WebhookLoop {
 
     async fn look(&self, memory: &mut Memory) -> Looked {
         let snapshot = self.shared.snapshot();
-        let asked = asking(&snapshot).next().is_some();
+        let asked = enabling(&snapshot).next().is_some();
         let policy = self.shared.modes().borrow().policy.clone();
         let left = OTHER_WAY.saturating_sub(memory.began.elapsed());
         if policy.is_none() && !left.is_zero() {
@@ -147,7 +147,7 @@ impl WebhookLoop {
             ca_bundle: &bundle,
             on_update: self.webhook.settings.on_update,
         };
-        let wanted = webhooks(asking(&snapshot), &target);
+        let wanted = webhooks(enabling(&snapshot), &target);
         let ours = |standing: &&MutatingWebhookConfiguration| {
             is_labelled(*standing) && standing.webhooks.as_deref().unwrap_or_default() == wanted
         };
@@ -230,14 +230,14 @@ impl WebhookLoop {
         let lives = &self.webhook.settings.lives;
         if let (Some(kept), false) = (&known.kept, known.absent) {
             let trust = memory.trust(kept, standing, now);
-            if let Step::Keep(at) = next(&kept.standing(), &names, trust, lives, now) {
+            if let Step::Keep(at) = next(&kept.without_keys(), &names, trust, lives, now) {
                 return Ok(Some((kept.bundle().into(), Some(clock::until(at, now)))));
             }
         } else if !known.absent && known.fault.is_none() {
             return Ok(None);
         }
         let loaded = memory.store.load().await.map_err(told)?;
-        let mut kept = match (loaded.kept, &known.kept) {
+        let mut kept = match (loaded.certificates, &known.kept) {
             (Some(Ok(kept)), _) => kept,
             (Some(Err(broken)), Some(last)) => {
                 warn!(error = %broken, "the webhook's certificates cannot be renewed");
@@ -245,18 +245,18 @@ impl WebhookLoop {
             }
             (Some(Err(broken)), None) => return Err(broken.to_string()),
             // What every replica serves is better than what none does.
-            (None, Some(last)) => Kept::clone(last),
-            (None, None) => Kept::default(),
+            (None, Some(last)) => StoredCertificates::clone(last),
+            (None, None) => StoredCertificates::default(),
         };
         let mut changed = loaded.resource_version.is_none();
         loop {
             let trust = memory.trust(&kept, standing, now);
-            let step = next(&kept.standing(), &names, trust, lives, now);
+            let step = next(&kept.without_keys(), &names, trust, lives, now);
             if matches!(step, Step::Keep(_)) {
                 break;
             }
             info!(?step, "the webhook's certificates change");
-            kept.take(step, &names, lives, now).map_err(|error| error.to_string())?;
+            kept.execute(step, &names, lives, now).map_err(|error| error.to_string())?;
             changed = true;
         }
         if changed {
@@ -279,7 +279,7 @@ impl Memory {
     /// Whether the configuration names the newest authority.
     fn trust(
         &mut self,
-        kept: &Kept,
+        kept: &StoredCertificates,
         standing: Option<&MutatingWebhookConfiguration>,
         now: Timestamp,
     ) -> Trust {

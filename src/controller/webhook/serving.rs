@@ -8,9 +8,9 @@ use tracing::{error, info};
 
 use super::Webhook;
 use crate::controller::state::SharedState;
-use crate::plan::admission::asking;
+use crate::plan::admission::enabling;
 use crate::server::admin::Readiness;
-use crate::server::admission::{Answers, router};
+use crate::server::admission::{AdmissionHandler, router};
 use crate::server::{Metrics, tls};
 
 /// The part of readiness that the webhook is. A replica that is ready is asked: it must have its certificate by then,
@@ -47,11 +47,11 @@ impl Webhook {
             }
         };
         let shared = parts.shared.clone();
-        let answers = Answers {
+        let answers = AdmissionHandler {
             snapshot: Arc::new(move || shared.snapshot()),
             index: parts.shared.index.clone(),
             metrics: parts.metrics.clone(),
-            room: Arc::default(),
+            slots: Arc::default(),
         };
         let serve = async {
             parts.readiness.complete_but(PART).await;
@@ -77,7 +77,7 @@ impl Webhook {
     }
 
     pub(super) fn is_asked(&self, shared: &SharedState) -> bool {
-        asking(&shared.snapshot()).next().is_some()
+        enabling(&shared.snapshot()).next().is_some()
     }
 
     /// Follows the certificate for ever, from the moment at which some binding asks for the webhook.

@@ -1,4 +1,4 @@
-//! What the texts of a spec may look like: the patterns and bounds of the schema, said once more with a cure.
+//! The patterns and bounds of the schema, checked with a cure in each message.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const MAX_THRESHOLD: Duration = Duration::from_secs(12 * 3600);
 
 pub(super) fn at_most<T>(most: usize, list: &[T]) -> Result<(), String> {
     match list.len() {
-        n if n > most => Err(format!("has {n} entries, at most {most}: write more bindings")),
+        n if n > most => Err(format!("has {n} entries, at most {most}: split the binding")),
         _ => Ok(()),
     }
 }
@@ -24,7 +24,7 @@ pub(super) fn instance_id(id: &str) -> Result<Box<str>, String> {
     match id.strip_prefix("cri-") {
         Some(rest) if rest.starts_with(lower) && rest.chars().all(inner) && id.len() <= 64 => Ok(id.into()),
         _ => Err(format!(
-            "{id:?} is no Enterprise instance id: write cri-… as the console shows it, or leave it out for the Personal Edition"
+            "{id:?} is not an Enterprise instance ID: write cri-… as in the console, or omit it for the Personal Edition"
         )),
     }
 }
@@ -37,7 +37,7 @@ pub(super) fn region(id: &str) -> Result<Box<str>, String> {
     if country_ok && id.len() <= 32 && id.len() > 3 && parts.all(plain) {
         Ok(id.into())
     } else {
-        Err(format!("{id:?} is no region id such as cn-hangzhou"))
+        Err(format!("{id:?} is not a region ID such as cn-hangzhou"))
     }
 }
 
@@ -53,38 +53,38 @@ pub(super) fn secret_name(name: &str) -> Result<Box<str>, String> {
     if run(name, lower, |c| matches!(c, '-' | '.')) {
         return no_longer(253, name, name.into());
     }
-    Err(format!("{name:?} is no name of a Secret: write lower-case letters, digits, '-' and '.'"))
+    Err(format!("{name:?} is not a valid Secret name: write lower-case letters, digits, '-' and '.'"))
 }
 
-/// A namespace's name, or a glob of such.
+/// Parses the name of a namespace, or a glob.
 pub(super) fn namespace(name: &str) -> Result<Pattern, String> {
     if run(name, glob, |c| c == '-') {
         return no_longer(63, name, Pattern::new(name));
     }
     Err(format!(
-        "{name:?} is no name of a namespace: write lower-case letters, digits and '-', or a glob with * and ?"
+        "{name:?} is not a valid namespace name: write lower-case letters, digits and '-', or a glob with * and ?"
     ))
 }
 
-/// A ServiceAccount's name, or a glob of such.
+/// Parses the name of a ServiceAccount, or a glob.
 pub(super) fn service_account(name: &str) -> Result<Pattern, String> {
     if run(name, glob, |c| matches!(c, '-' | '.')) {
         return no_longer(253, name, Pattern::new(name));
     }
     Err(format!(
-        "{name:?} is no name of a ServiceAccount: write lower-case letters, digits, '-' and '.', or a glob with * and ?"
+        "{name:?} is not a valid ServiceAccount name: write lower-case letters, digits, '-' and '.', or a glob with * and ?"
     ))
 }
 
 pub(super) fn selector(selector: &LabelSelector) -> Result<Selector, String> {
-    // A key that is missing is read as an empty one.
+    // A missing key is deserialized as an empty one.
     if selector.match_expressions.iter().flatten().any(|expression| expression.key.is_empty()) {
-        return Err("an expression has no key: write key: and the name of a label".to_owned());
+        return Err("an expression has no key: add key: and the name of a label".to_owned());
     }
     Selector::parse(selector)
 }
 
-/// A Go duration without the spellings that only Go knows: no sign, no `µs`, and digits on both sides of a dot.
+/// Parses a Go duration without its rare forms: no sign, no `µs`, and digits on both sides of a dot.
 pub(super) fn threshold(text: &str) -> Result<Duration, String> {
     let threshold = duration::parse(text)?;
     let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
@@ -92,7 +92,7 @@ pub(super) fn threshold(text: &str) -> Result<Duration, String> {
         digit(text[..i].chars().next_back()) && digit(text[i + dot.len()..].chars().next())
     };
     if !text.is_ascii() || !text.match_indices('.').all(between_digits) {
-        return Err(format!("{text:?} is not spelt plainly: write 15m, 900s, 1h30m or 0.5h"));
+        return Err(format!("{text:?} has an unusual format: write 15m, 900s, 1h30m or 0.5h"));
     }
     if threshold.is_zero() || threshold > MAX_THRESHOLD {
         return Err("must be more than 0 and at most 12h, such as 15m".to_owned());
@@ -107,7 +107,7 @@ fn no_longer<T>(most: usize, text: &str, value: T) -> Result<T, String> {
     }
 }
 
-/// Whether a text is not empty, begins and ends with an edge, and holds only edges and inner characters.
+/// Returns whether a text is not empty, begins and ends with an edge character, and has only edge and inner characters.
 fn run(text: &str, edge: fn(char) -> bool, inner: fn(char) -> bool) -> bool {
     text.starts_with(edge) && text.ends_with(edge) && text.chars().all(|c| edge(c) || inner(c))
 }

@@ -16,7 +16,7 @@ fn valid() -> AcrCredentialBinding {
 fn an_entry_without_a_region_takes_the_clusters() {
     let binding = Binding::parse(&valid(), "cn-hangzhou").unwrap();
     assert_eq!(&*binding.registries[0].key.region, "cn-hangzhou");
-    assert_eq!(binding.registries[0].key.identity.base, CredentialSource::ControllerIdentity);
+    assert_eq!(binding.registries[0].key.identity.source, CredentialSource::ControllerIdentity);
 }
 
 #[test]

@@ -10,6 +10,9 @@ use serde_json::json;
 use super::{MAP, PATIENCE, POLICY, asking, lab, named};
 use crate::harness::{Lab, NAMESPACE, SECRET, root, spec};
 
+const NONE: &str = "excludedNamespaces: ^$\nnamespaceLabels: none";
+const EVERY_ACCOUNT: &str = "serviceAccounts: ^.*$\nserviceAccountLabels: none";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn parameters_that_are_missing_empty_or_senseless_refuse_nobody() {
     let lab = lab().await;
@@ -30,7 +33,15 @@ async fn parameters_that_are_missing_empty_or_senseless_refuse_nobody() {
         }
     };
     seen("the API server goes on alone while the controller is down", true).await;
-    let senseless = json!({ "a": "(\n[\n)\n*\n+", "b": "", "c": "^.*$\n^$\n==in\n(\n==in", "d": "\n\n=\n=====\n", "e": "((((" });
+    let senseless = json!({ "a": "(\n[\n)\n*\n+", "b": "",
+        "c": format!("format: 2\nnamespaces: ^.*$\n{NONE}\nserviceAccounts: (\nserviceAccountLabels: none"),
+        "d": "\n\n: \n: : \n", "e": "((((",
+        "no-format": format!("namespaces: ^.*$\n{NONE}\n{EVERY_ACCOUNT}"),
+        "other-format": format!("format: 1\nnamespaces: ^.*$\n{NONE}\n{EVERY_ACCOUNT}"),
+        "missing-field": format!("format: 2\nnamespaces: ^.*$\nnamespaceLabels: none\n{EVERY_ACCOUNT}"),
+        // An earlier version wrote five lines without names.
+        "positional": "^.*$\n^$\n==in\n^.*$\n==in",
+    });
     lab.tell(senseless).await;
     seen("a key that makes no sense hides no other", true).await;
     lab.tell(json!({ "strict": null })).await;
@@ -55,7 +66,11 @@ async fn the_parameters_are_kept_and_written_only_when_they_change() {
     lab.until_settled().await;
     let told = lab.told().await.unwrap();
     let kept = told.data.clone().unwrap();
-    assert_eq!(kept["kept"], "^kept$\n^kube\\-.*$\n==in\n^.*$\n==in");
+    assert_eq!(
+        kept["kept"],
+        "format: 2\nnamespaces: ^kept$\nexcludedNamespaces: ^kube\\-.*$\nnamespaceLabels: none\n\
+         serviceAccounts: ^.*$\nserviceAccountLabels: none"
+    );
     let is_kept = async || lab.told().await.is_some_and(|map| map.data.as_ref() == Some(&kept));
 
     let mark = lab.mark();
@@ -67,7 +82,8 @@ async fn the_parameters_are_kept_and_written_only_when_they_change() {
     assert_eq!(lab.requests(mark).writes().counts(), Default::default(), "at rest and across a restart");
     assert_eq!(lab.told().await.unwrap().resource_version(), told.resource_version());
 
-    lab.tell(json!({ "kept": "^.*$\n^$\n==in\n^.*$\n==in", "more": "x" })).await;
+    let everything = format!("format: 2\nnamespaces: ^.*$\n{NONE}\n{EVERY_ACCOUNT}");
+    lab.tell(json!({ "kept": everything, "more": "x" })).await;
     lab.until("a hand edit is repaired", is_kept).await;
     lab.namespaced::<ConfigMap>(NAMESPACE).delete(MAP, &DeleteParams::default()).await.unwrap();
     lab.until("a deletion is repaired", is_kept).await;

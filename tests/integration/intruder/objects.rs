@@ -9,8 +9,8 @@ use crate::harness::{CONTROLLER, NAMESPACE, SECRET, spec};
 pub fn accounts() -> Vec<Attack> {
     const RICH: &str = "/api/v1/namespaces/victim/serviceaccounts/rich";
     const LIST: &str = "its own entry of imagePullSecrets only";
-    const METADATA: &str = "the metadata of ServiceAccounts alone";
-    const REST: &str = "the secrets and the token of ServiceAccounts alone";
+    const METADATA: &str = "not change the metadata of ServiceAccounts";
+    const REST: &str = "not change the secrets and the token mounting of ServiceAccounts";
     let deny = |what, words, body| attack(what, Barrier::Policy(ACCOUNTS, words), "PATCH", RICH, body);
     let list = |names: &[&str]| {
         let list: Vec<Value> = names.iter().map(|name| json!({ "name": name })).collect();
@@ -87,8 +87,8 @@ pub fn accounts() -> Vec<Attack> {
 /// Returns attacks that redirect the cloud identity, or keep bindings from being deleted.
 pub fn bindings() -> Vec<Attack> {
     const ALL: &str = "/apis/acrcredential.dev/v1alpha1/acrcredentialbindings";
-    const SPEC: &str = "the spec of no binding";
-    const METADATA: &str = "the labels and annotations of bindings alone";
+    const SPEC: &str = "changes only the spec of the binding";
+    const METADATA: &str = "not change the labels and annotations of bindings";
     const HOLD: &str = "its own finalizer";
     let victim = format!("{ALL}/victim");
     let deny = |what, words, name: &str, body| {
@@ -138,7 +138,7 @@ pub fn bindings() -> Vec<Attack> {
         ),
         attack(
             "delete a user's own binding of the converted one's name",
-            Barrier::Policy(BINDINGS, "makes and deletes no binding"),
+            Barrier::Policy(BINDINGS, "creates and deletes only the binding acr-configuration"),
             "DELETE",
             &format!("{ALL}/acr-configuration"),
             Body::None,

@@ -95,22 +95,22 @@ pub fn made_secrets() -> Vec<Attack> {
         make("make a Secret that cannot be refreshed", "can be refreshed", json!({ "immutable": true })),
         make(
             "have a replicator copy another Secret into ours",
-            "others' annotations",
+            "not change other annotations",
             json!({ "metadata": { "annotations": { "replicator.v1.mittwald.de/replicate-from": "kube-system/bound" } } }),
         ),
         make(
             "have a reflector copy another Secret into ours",
-            "others' annotations",
+            "not change other annotations",
             json!({ "metadata": { "annotations": { "reflector.v1.k8s.emberstack.com/reflects": "kube-system/bound" } } }),
         ),
         make(
             "have ours copied elsewhere by label",
-            "others' labels",
+            "not change other labels",
             json!({ "metadata": { "labels": { "kubed.appscode.com/sync": "" } } }),
         ),
         make(
             "pass for another tool's Secret",
-            "others' labels",
+            "not change other labels",
             json!({ "metadata": { "labels": { "argocd.argoproj.io/secret-type": "repository" } } }),
         ),
     ];
@@ -152,24 +152,24 @@ pub fn existing_secrets() -> Vec<Attack> {
         ),
         patch(
             "take a user's label off",
-            "others' labels",
+            "not change other labels",
             Body::Merge(json!({ "metadata": { "labels": { "team": null } } })),
         ),
         patch(
             "change a user's annotation",
-            "others' annotations",
+            "not change other annotations",
             Body::Merge(json!({ "metadata": { "annotations": { "note": "x" } } })),
         ),
         patch(
             "patch a copy order in",
-            "others' annotations",
+            "not change other annotations",
             Body::Merge(
                 json!({ "metadata": { "annotations": { "replicator.v1.mittwald.de/replicate-from": "a/b" } } }),
             ),
         ),
         attack(
             "delete a user's own Secret of our name",
-            Barrier::Policy(SECRETS, "only the Secret that it made"),
+            Barrier::Policy(SECRETS, "only the Secret that it created"),
             "DELETE",
             &ours("owner"),
             Body::None,

@@ -68,7 +68,7 @@ async fn an_unusable_secret_is_reported_and_the_last_valid_certificate_stays() {
     let patch = json!({ "stringData": { "certificates.json": "{\"leaf\": \"canary\"" } });
     secrets.patch(NAME, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     lab.until("the log says the cure", async || {
-        lab.controller.log().contains("delete the Secret, and the controller makes it anew")
+        lab.controller.log().contains("delete the Secret, and the controller creates it again")
     })
     .await;
     assert!(!lab.controller.log().contains("canary"));

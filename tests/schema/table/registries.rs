@@ -210,8 +210,8 @@ pub fn roles() -> Vec<Field> {
 
 pub fn identities() -> Vec<Field> {
     const PAIR: &str = "registries[] cel rrsaRoleARN and rrsaOIDCProviderRoleARN go together";
-    const TWO_WAYS: &str = "registries[] cel rrsaRoleARN and accessKeySecretRef are two ways";
-    const SESSION: &str = "registries[] cel expireDuration is the session of an assumed role";
+    const TWO_WAYS: &str = "registries[] cel rrsaRoleARN and accessKeySecretRef exclude each other";
+    const SESSION: &str = "registries[] cel expireDuration needs an assumed role";
     const LOW: &str = "registries[].expireDuration minimum";
     const HIGH: &str = "registries[].expireDuration maximum";
     let (role, provider) = ("acs:ram::1:role/a", "acs:ram::1:oidc-provider/p");
@@ -229,7 +229,7 @@ pub fn identities() -> Vec<Field> {
                 [json!({}), both.clone(), json!({ "rrsaRoleARN": null, "rrsaOIDCProviderRoleARN": null })],
             )
             .breaks(
-                (PAIR, "rrsaRoleARN and rrsaOIDCProviderRoleARN go together: give both or neither"),
+                (PAIR, "rrsaRoleARN and rrsaOIDCProviderRoleARN go together: set both or neither"),
                 [
                     json!({ "rrsaRoleARN": role }),
                     json!({ "rrsaOIDCProviderRoleARN": provider }),
@@ -249,10 +249,7 @@ pub fn identities() -> Vec<Field> {
                 ],
             )
             .breaks(
-                (
-                    TWO_WAYS,
-                    "rrsaRoleARN and accessKeySecretRef are two ways to one credential: give one of them",
-                ),
+                (TWO_WAYS, "rrsaRoleARN and accessKeySecretRef exclude each other: set one of them"),
                 [with(both.clone(), "accessKeySecretRef", secret.clone())],
             )
             .passes(
@@ -265,10 +262,7 @@ pub fn identities() -> Vec<Field> {
                 ],
             )
             .breaks(
-                (
-                    SESSION,
-                    "expireDuration is the session of an assumed role: give assumeRoleARN or rrsaRoleARN",
-                ),
+                (SESSION, "expireDuration needs an assumed role: set assumeRoleARN or rrsaRoleARN"),
                 [
                     json!({ "expireDuration": 3600 }),
                     json!({ "expireDuration": 3600, "accessKeySecretRef": secret }),

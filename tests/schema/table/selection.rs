@@ -59,7 +59,7 @@ pub fn namespaces() -> Vec<Field> {
                 [list(257)],
             ),
         Field::at("/watchNamespaces/selector").passes(EMPTY, selectors()).breaks(
-            (EMPTY, "an empty selector would select every namespace: say names: [\"*\"]"),
+            (EMPTY, "an empty selector would select every namespace: use names: [\"*\"]"),
             empty_selectors(),
         ),
     ]
@@ -96,7 +96,7 @@ pub fn service_accounts() -> Vec<Field> {
                 [list(257)],
             ),
         Field::at("/serviceAccounts/selector").passes(EMPTY, selectors()).breaks(
-            (EMPTY, "an empty selector would select every ServiceAccount: say names: [\"*\"]"),
+            (EMPTY, "an empty selector would select every ServiceAccount: use names: [\"*\"]"),
             empty_selectors(),
         ),
     ]

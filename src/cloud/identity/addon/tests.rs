@@ -1,5 +1,5 @@
-//! Vector D of `alibaba-api.md` §7, and one test a fault. What is sealed here is sealed by the same library that
-//! opens it; the vector, which others sealed, shows that the two of them are not wrong together.
+//! Vector D of `docs/contributing/cloud-api.md`, "Addon token", and one test for each problem. The other samples are
+//! encrypted by the library that decrypts them, so only the vector shows that both are right.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,21 +10,22 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::{AccessKey, read};
+use super::parse;
 use crate::api::condition::Reason;
-use crate::cloud::error::{Failure, Retry};
+use crate::cloud::access_key::AccessKey;
+use crate::cloud::error::{CloudError, Retry};
 
 const KEYRING: &str = "fake-keyring1234";
 const VECTOR_D: &str = "Ik032ULdaqWth2fvyigEcJHGMNNMnATo04/d+c5Jxz+bJN0Jh8fKd8A5MlNnYRwf";
 const NOW: &str = "2021-01-01T08:22:45Z";
-const END: &str = "2021-01-01T14:22:45Z";
-const IV: [u8; 16] = *b"an IV is no text";
+const EXPIRATION: &str = "2021-01-01T14:22:45Z";
+const IV: [u8; 16] = *b"sixteen IV bytes";
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn sealed(text: &[u8], keyring: &str) -> String {
+fn encrypted(text: &[u8], keyring: &str) -> String {
     let (mut buffer, key) = (text.to_vec(), keyring.as_bytes());
     buffer.resize(text.len() + 16, 0);
     let blocks = match key.len() {
@@ -41,12 +42,12 @@ fn sealed(text: &[u8], keyring: &str) -> String {
     STANDARD.encode([&IV, blocks.unwrap()].concat())
 }
 
-fn document() -> Value {
+fn token() -> Value {
     json!({
         "access.key.id": VECTOR_D,
-        "access.key.secret": sealed(b"the-secret", KEYRING),
-        "security.token": sealed(b"the-token", KEYRING),
-        "expiration": END,
+        "access.key.secret": encrypted(b"the-secret", KEYRING),
+        "security.token": encrypted(b"the-token", KEYRING),
+        "expiration": EXPIRATION,
         "keyring": KEYRING,
         "role.arn": "acs:ram::1:role/AliyunCSManagedAcrRole",
         "cluster.type": "ManagedKubernetes",
@@ -54,64 +55,65 @@ fn document() -> Value {
 }
 
 fn with(field: &str, value: impl Into<Value>) -> Value {
-    let mut document = document();
-    document[field] = value.into();
-    document
+    let mut token = token();
+    token[field] = value.into();
+    token
 }
 
-fn opened(document: &Value, now: &str) -> AccessKey {
-    read(&document.to_string(), at(now)).unwrap().unwrap()
+fn parsed(token: &Value, now: &str) -> AccessKey {
+    parse(&token.to_string(), at(now)).unwrap().unwrap()
 }
 
-fn refused(text: &str) -> Failure {
-    let failure = read(text, at(NOW)).unwrap_err();
-    assert_eq!(failure.reason, Reason::AddonTokenInvalid);
-    let message = &failure.message;
+fn rejected(text: &str) -> CloudError {
+    let error = parse(text, at(NOW)).unwrap_err();
+    assert_eq!(error.reason, Reason::AddonTokenInvalid);
+    let message = &error.message;
     assert!(message.starts_with("ACK's addon token "), "{message}");
     assert!(
-        message.ends_with("; re-authorise the role AliyunCSManagedAcrRole in the ACK console, or use RRSA"),
+        message
+            .ends_with("; authorise the role AliyunCSManagedAcrRole again in the ACK console, or use RRSA"),
         "{message}"
     );
     for hidden in [VECTOR_D, KEYRING, "fake-accessKeyId", "the-secret", "the-token", "wrong-keyring", "prose"]
     {
         assert!(!message.contains(hidden), "{hidden} in {message}");
     }
-    failure
+    error
 }
 
-/// The sentence between its beginning and its cure.
-fn fault(document: &Value) -> String {
-    let message = refused(&document.to_string()).message;
-    let (what, _) = message.split_once("; ").unwrap();
-    what.strip_prefix("ACK's addon token ").unwrap().to_owned()
+/// Returns the part of the message between the subject and the remedy.
+fn problem(token: &Value) -> String {
+    let message = rejected(&token.to_string()).message;
+    let (problem, _) = message.split_once("; ").unwrap();
+    problem.strip_prefix("ACK's addon token ").unwrap().to_owned()
 }
 
 #[test]
-fn vector_d_and_what_stands_beside_it_are_read_whole() {
-    let key = opened(&document(), NOW);
+fn vector_d_and_the_other_fields_are_parsed() {
+    let key = parsed(&token(), NOW);
     assert_eq!(
         (key.id.as_str(), &*key.holder),
         ("fake-accessKeyId", "the managed role AliyunCSManagedAcrRole")
     );
     assert_eq!(key.secret.expose_secret(), "the-secret");
     assert_eq!(key.token.unwrap().expose_secret(), "the-token");
-    assert_eq!(key.expires_at, at(END));
+    assert_eq!(key.expires_at, at(EXPIRATION));
 }
 
 #[test]
 fn a_keyring_may_have_24_or_32_bytes() {
     for keyring in ["24 bytes make an AES-192", "and it takes 32 bytes for AES256"] {
-        let mut document = with("keyring", keyring);
+        let mut token = with("keyring", keyring);
         for (field, text) in [("access.key.id", "id"), ("access.key.secret", "s"), ("security.token", "t")] {
-            document[field] = sealed(text.as_bytes(), keyring).into();
+            token[field] = encrypted(text.as_bytes(), keyring).into();
         }
-        let key = opened(&document, NOW);
+        let key = parsed(&token, NOW);
         assert_eq!((key.id.as_str(), key.secret.expose_secret()), ("id", "s"), "{keyring}");
     }
 }
 
 #[test]
-fn a_role_is_named_if_it_is_one() {
+fn a_valid_role_is_named() {
     let long = format!("acs:ram::1:role/{}", "x".repeat(65));
     for (arn, expected) in [
         (json!("acs:ram::1:role/b"), "the managed role b"),
@@ -120,12 +122,12 @@ fn a_role_is_named_if_it_is_one() {
         (json!("<html>"), "the managed role"),
         (json!(long), "the managed role"),
     ] {
-        assert_eq!(&*opened(&with("role.arn", arn), NOW).holder, expected);
+        assert_eq!(&*parsed(&with("role.arn", arn), NOW).holder, expected);
     }
 }
 
 #[test]
-fn no_text_and_no_key_in_it_are_no_token() {
+fn a_text_without_a_key_is_not_a_token() {
     for text in [
         "",
         " \n",
@@ -133,45 +135,48 @@ fn no_text_and_no_key_in_it_are_no_token() {
         r#"{"keyring":"k","expiration":"2021-01-01T14:22:45Z"}"#,
         r#"{"access.key.id":null}"#,
     ] {
-        assert!(read(text, at(NOW)).unwrap().is_none(), "{text:?}");
+        assert!(parse(text, at(NOW)).unwrap().is_none(), "{text:?}");
     }
 }
 
 #[test]
-fn a_wrong_keyring_is_told() {
+fn a_wrong_keyring_is_reported() {
     assert_eq!(
-        fault(&with("keyring", "wrong-keyring-16")),
-        "is not opened by its keyring (field access.key.id)"
+        problem(&with("keyring", "wrong-keyring-16")),
+        "cannot be decrypted with its keyring (field access.key.id)"
     );
 }
 
 #[test]
-fn a_keyring_of_another_length_is_told() {
+fn a_keyring_of_another_length_is_reported() {
     for keyring in ["", "15-byte-keyring", "17-bytes-keyring!"] {
         assert_eq!(
-            fault(&with("keyring", keyring)),
-            "has a keyring of neither 16, 24 nor 32 bytes",
+            problem(&with("keyring", keyring)),
+            "has a keyring whose length is not 16, 24 or 32 bytes",
             "{keyring}"
         );
     }
-    assert_eq!(fault(&with("keyring", Value::Null)), "has a keyring of neither 16, 24 nor 32 bytes");
+    assert_eq!(
+        problem(&with("keyring", Value::Null)),
+        "has a keyring whose length is not 16, 24 or 32 bytes"
+    );
 }
 
 #[test]
-fn a_short_iv_is_told() {
+fn a_short_iv_is_reported() {
     for bytes in [&IV[..15], b"x"] {
-        let document = with("security.token", STANDARD.encode(bytes));
-        assert_eq!(fault(&document), "holds less than one block (field security.token)");
+        let token = with("security.token", STANDARD.encode(bytes));
+        assert_eq!(problem(&token), "is shorter than one AES block (field security.token)");
     }
 }
 
 #[test]
-fn a_ragged_length_is_told() {
+fn a_partial_block_is_reported() {
     for bytes in [&[0; 16][..], &[0; 17], &[0; 47]] {
-        let document = with("security.token", STANDARD.encode(bytes));
+        let token = with("security.token", STANDARD.encode(bytes));
         assert_eq!(
-            fault(&document),
-            "holds no whole number of blocks (field security.token)",
+            problem(&token),
+            "does not consist of whole AES blocks (field security.token)",
             "{}",
             bytes.len()
         );
@@ -179,49 +184,45 @@ fn a_ragged_length_is_told() {
 }
 
 #[test]
-fn bad_padding_is_told() {
+fn bad_padding_is_reported() {
     for last in [0, 2, 17, 255] {
         let mut block = *b"fifteen letters\0";
         block[15] = last;
         let cipher = cbc::Encryptor::<aes::Aes128>::new_from_slices(KEYRING.as_bytes(), &IV).unwrap();
         cipher.encrypt_padded::<NoPadding>(&mut block, 16).unwrap();
-        let document = with("security.token", STANDARD.encode([IV, block].concat()));
-        assert_eq!(fault(&document), "is not opened by its keyring (field security.token)", "{last}");
+        let token = with("security.token", STANDARD.encode([IV, block].concat()));
+        assert_eq!(problem(&token), "cannot be decrypted with its keyring (field security.token)", "{last}");
     }
 }
 
 #[test]
-fn an_end_that_has_passed_is_told_and_the_next_token_looked_for() {
-    for end in [NOW, "2020-01-01T14:22:45Z"] {
-        let failure = refused(&with("expiration", end).to_string());
-        assert!(
-            failure.message.contains("has ended already (check the node's clock)"),
-            "{}",
-            failure.message
-        );
-        assert_eq!(failure.retry, Retry::Soon);
+fn an_expired_token_is_reported_and_retried_soon() {
+    for expiration in [NOW, "2020-01-01T14:22:45Z"] {
+        let error = rejected(&with("expiration", expiration).to_string());
+        assert!(error.message.contains("has expired (check the node's clock)"), "{}", error.message);
+        assert_eq!(error.retry, Retry::Soon);
     }
 }
 
 #[test]
-fn an_end_that_is_none_is_told() {
-    for end in [Value::Null, json!(""), json!("prose")] {
-        assert_eq!(fault(&with("expiration", end)), "has no readable expiration");
+fn an_invalid_expiration_is_reported() {
+    for expiration in [Value::Null, json!(""), json!("prose")] {
+        assert_eq!(problem(&with("expiration", expiration)), "has no valid expiration");
     }
 }
 
 #[test]
-fn what_is_not_base64_is_told() {
+fn invalid_base64_is_reported() {
     for text in ["prose!", "QUJD=", "é"] {
         assert_eq!(
-            fault(&with("access.key.secret", text)),
-            "holds what is not base64 (field access.key.secret)"
+            problem(&with("access.key.secret", text)),
+            "is not valid base64 (field access.key.secret)"
         );
     }
 }
 
 #[test]
-fn what_is_not_json_is_told() {
+fn invalid_json_is_reported() {
     for text in [
         "prose",
         "<html>the-token</html>",
@@ -231,61 +232,61 @@ fn what_is_not_json_is_told() {
         r#"{"keyring":1}"#,
         r#"{"error":"prose"}"#,
     ] {
-        let failure = refused(text);
-        assert!(failure.message.contains("is no JSON object of the documented form"), "{}", failure.message);
-        assert_eq!(failure.retry, Retry::Rarely);
+        let error = rejected(text);
+        assert!(error.message.contains("is not a JSON object of the documented form"), "{}", error.message);
+        assert_eq!(error.retry, Retry::Rarely);
     }
 }
 
 #[test]
-fn an_empty_part_is_told() {
+fn an_empty_field_is_reported() {
     for field in ["access.key.id", "access.key.secret", "security.token"] {
         for value in [json!(""), Value::Null] {
-            assert_eq!(fault(&with(field, value)), format!("lacks a part of its key (field {field})"));
+            assert_eq!(problem(&with(field, value)), format!("lacks a value (field {field})"));
         }
-        let document = with(field, sealed(b"", KEYRING));
-        assert_eq!(fault(&document), format!("holds an empty part of a key (field {field})"));
+        let token = with(field, encrypted(b"", KEYRING));
+        assert_eq!(problem(&token), format!("decrypts to an empty value (field {field})"));
     }
 }
 
 #[test]
-fn what_could_not_be_sent_in_a_header_is_told() {
+fn text_that_is_not_a_header_value_is_reported() {
     for text in [&b"\xff\xfe"[..], "é".as_bytes(), b"two words", b"line\n"] {
-        let document = with("access.key.id", sealed(text, KEYRING));
-        assert_eq!(fault(&document), "opens to what is no printable text (field access.key.id)", "{text:?}");
+        let token = with("access.key.id", encrypted(text, KEYRING));
+        assert_eq!(problem(&token), "does not decrypt to printable text (field access.key.id)", "{text:?}");
     }
 }
 
 #[test]
-fn acks_own_error_is_told_by_its_code_alone() {
+fn acks_error_is_reported_by_its_code_only() {
     for (code, expected) in [
-        (json!("NoPermission"), "says that ACK cannot assume the role (NoPermission)"),
-        (json!("EntityNotExist.Role"), "says that ACK cannot assume the role (EntityNotExist.Role)"),
-        (json!("prose, with <tags>"), "says that ACK cannot assume the role"),
-        (json!("x".repeat(65)), "says that ACK cannot assume the role"),
-        (Value::Null, "says that ACK cannot assume the role"),
+        (json!("NoPermission"), "reports that ACK cannot assume the role (NoPermission)"),
+        (json!("EntityNotExist.Role"), "reports that ACK cannot assume the role (EntityNotExist.Role)"),
+        (json!("prose, with <tags>"), "reports that ACK cannot assume the role"),
+        (json!("x".repeat(65)), "reports that ACK cannot assume the role"),
+        (Value::Null, "reports that ACK cannot assume the role"),
     ] {
         let error = json!({"roleName": "prose", "code": code, "message": "prose the-token"});
-        assert_eq!(fault(&with("error", error.clone())), expected);
-        assert_eq!(fault(&json!({ "error": error })), expected);
+        assert_eq!(problem(&with("error", error.clone())), expected);
+        assert_eq!(problem(&json!({ "error": error })), expected);
     }
 }
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic_or_is_quoted(text in ".*", bytes in prop::collection::vec(any::<u8>(), 0..80), keyring in "[ -~]{14,33}") {
+    fn any_text_is_parsed_without_a_panic_and_is_not_quoted(text in ".*", bytes in prop::collection::vec(any::<u8>(), 0..80), keyring in "[ -~]{14,33}") {
         let quoted = |document: &str, needle: &str| {
-            let told = read(document, at(NOW)).err().map(|failure| failure.message).unwrap_or_default();
-            needle.len() > 16 && told.contains(needle)
+            let message = parse(document, at(NOW)).err().map(|error| error.message).unwrap_or_default();
+            needle.len() > 16 && message.contains(needle)
         };
         prop_assert!(!quoted(&text, &text));
         for part in [text, STANDARD.encode(bytes)] {
-            let document = json!({
+            let token = json!({
                 "access.key.id": part, "access.key.secret": part, "security.token": part,
                 "expiration": part, "keyring": keyring,
             });
-            prop_assert!(!quoted(&document.to_string(), &part));
-            prop_assert!(!quoted(&document.to_string(), &keyring));
+            prop_assert!(!quoted(&token.to_string(), &part));
+            prop_assert!(!quoted(&token.to_string(), &keyring));
         }
     }
 }

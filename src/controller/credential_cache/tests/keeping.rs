@@ -38,7 +38,7 @@ fn of_a_run_of_equal_failures_the_first_request_id_stays() {
     assert_eq!(&*cache.failure(&registry(&key, &[])).unwrap().message, "no (RequestId r5)");
 }
 
-fn with_domains((token, seconds): (&str, i64), domains: Result<&[&str], CloudFailure>) -> MintResult {
+fn with_domains((token, seconds): (&str, i64), domains: Result<&[&str], CloudError>) -> MintResult {
     let domains = domains.map(|list| list.iter().map(|d| (*d).to_owned()).collect());
     MintResult { credential: Some(Ok(credential(token, seconds))), domains: Some(domains) }
 }
@@ -142,7 +142,7 @@ fn due_keys(
 fn a_rotated_key_pair_replaces_what_it_gave_and_ends_the_wait_of_what_failed() {
     let by = |secret: &str, instance: &str| {
         let identity = Identity {
-            base: CredentialSource::AccessKey { secret: secret.into() },
+            source: CredentialSource::AccessKey { secret: secret.into() },
             ..key(instance).identity
         };
         RegistryKey { identity, ..key(instance) }
@@ -317,7 +317,7 @@ fn what_is_asked_for_during_an_attempt_is_tried_after_it() {
 #[test]
 fn a_pair_that_is_rotated_during_an_attempt_with_the_old_one_is_tried_after_it() {
     let identity =
-        Identity { base: CredentialSource::AccessKey { secret: "ak".into() }, ..key("cri-1").identity };
+        Identity { source: CredentialSource::AccessKey { secret: "ak".into() }, ..key("cri-1").identity };
     let key = RegistryKey { identity, ..key("cri-1") };
     let (wants, mut cache) = (wants(&[&key], false), CredentialCache::default());
     cache.want(&wants);

@@ -54,7 +54,7 @@ fn two_domains() -> Vec<String> {
 fn same_account() {
     let printed = convert(&read(SAME_ACCOUNT));
     assert_eq!(marks(&printed), ["E acr-registry-info[0].instanceId:1"]);
-    assert!(told(&printed).contains("\"cri-instanceId\" is no Enterprise instance id: write cri-"));
+    assert!(told(&printed).contains("\"cri-instanceId\" is not an Enterprise instance ID: write cri-"));
     assert_eq!(printed.spec, None);
 
     let conversion = cleanly(SAME_ACCOUNT);
@@ -125,7 +125,7 @@ fn rrsa() {
 fn role_assumption() {
     let printed = convert(&read(ROLE_ASSUMPTION));
     assert_eq!(marks(&printed), ["E acr-registry-info[0].assumeRoleARN:4"]);
-    assert!(told(&printed).contains("is no ARN of the form acs:ram::<account>:role/<name>"));
+    assert!(told(&printed).contains("is not an ARN of the form acs:ram::<account>:role/<name>"));
     assert_eq!(printed.spec, None);
 
     let conversion = cleanly(ROLE_ASSUMPTION);

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{BUDGET, parameters};
 use crate::model::Labels;
+use crate::model::coverage::NamedLabels;
 use crate::plan::admission::attached;
 use crate::plan::fixture::{bound_with, template};
 use crate::plan::view::{NamespaceFacts, ServiceAccountView};
@@ -15,7 +16,7 @@ fn snapshot(resolved_bindings: Vec<ResolvedBinding>) -> Snapshot {
     Snapshot::new(template(), resolved_bindings, false)
 }
 
-fn asks(name: &str, mut spec: Value) -> ResolvedBinding {
+fn enabled(name: &str, mut spec: Value) -> ResolvedBinding {
     spec["webhook"] = json!({ "enable": true });
     bound_with(name, spec)
 }
@@ -24,31 +25,35 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>().into()
 }
 
-/// What the expression `covered` of `deploy/admission.yaml` says, in its own order.
+/// Evaluates the expression `covered` of `deploy/admission.yaml`.
 fn covered(
     data: &BTreeMap<String, String>,
-    (ns, ns_labels): (&str, &Labels),
-    (sa, sa_labels): (&str, &Labels),
+    namespace: NamedLabels<'_>,
+    service_account: NamedLabels<'_>,
 ) -> bool {
     let matches = |text: &str, expression: &str| Regex::new(expression).unwrap().is_match(text);
-    let all = |line: &str, labels: &Labels| {
-        line.split(' ').all(|label| {
-            let part: Vec<&str> = label.split('=').collect();
-            assert_eq!(part.len(), 3, "{label}");
-            labels.get(part[0]).is_some_and(|value| matches(value, part[1])) == (part[2] == "in")
-        })
+    let labelled = |field: &str, labels: &Labels| {
+        let holds = |requirement: &str| {
+            let part: Vec<&str> = requirement.split(' ').collect();
+            part.len() == 3
+                && labels.get(part[0]).is_some_and(|value| matches(value, part[2])) == (part[1] == "in")
+        };
+        field == "any" || field.split(", ").all(holds)
     };
-    data.values().any(|value| {
-        let line: Vec<&str> = value.split('\n').collect();
-        assert_eq!(line.len(), 5, "{value}");
-        !matches(ns, line[1])
-            && (matches(ns, line[0]) || all(line[2], ns_labels))
-            && (matches(sa, line[3]) || all(line[4], sa_labels))
+    data.values().any(|text| {
+        let field: BTreeMap<&str, &str> =
+            text.split('\n').map(|line| line.split_once(": ").unwrap()).collect();
+        assert_eq!((field.len(), field["format"]), (6, "2"), "{text}");
+        !matches(namespace.name, field["excludedNamespaces"])
+            && (matches(namespace.name, field["namespaces"])
+                || labelled(field["namespaceLabels"], namespace.labels))
+            && (matches(service_account.name, field["serviceAccounts"])
+                || labelled(field["serviceAccountLabels"], service_account.labels))
     })
 }
 
 #[test]
-fn a_binding_is_five_lines_that_a_human_can_read() {
+fn the_text_names_its_fields() {
     let spec = json!({
         "watchNamespaces": {
             "names": ["team-a-*", "prod"],
@@ -63,59 +68,64 @@ fn a_binding_is_five_lines_that_a_human_can_read() {
             },
         },
     });
-    let told = parameters(&snapshot(vec![asks("team-a", spec)]));
-    let expected = "^team\\-a\\-.*$|^prod$\n^kube\\-.*$\n\
-                    tier=^app$=in example.com/env=^dev$|^a\\.b$=out on=.*=in off=.*=out\n^default$\n==in";
-    assert_eq!(told.data, [("team-a".to_owned(), expected.to_owned())].into());
+    let rendered = parameters(&snapshot(vec![enabled("team-a", spec)]));
+    let expected = "format: 2\nnamespaces: ^team\\-a\\-.*$|^prod$\nexcludedNamespaces: ^kube\\-.*$\n\
+                    namespaceLabels: tier in ^app$, example.com/env notin ^dev$|^a\\.b$, on in .*, off notin .*\n\
+                    serviceAccounts: ^default$\nserviceAccountLabels: none";
+    assert_eq!(rendered.data, [("team-a".to_owned(), expected.to_owned())].into());
 }
 
 #[test]
-fn only_active_bindings_that_ask_for_it_are_told() {
+fn only_active_bindings_with_admission_enabled_have_a_key() {
     let resolved_bindings = vec![
         bound_with("plain", json!({})),
-        asks("suspended", json!({})).phased(Phase::Suspended),
-        asks("leaving", json!({})).phased(Phase::Withdrawing),
-        asks("left", json!({})).phased(Phase::Retaining),
+        enabled("suspended", json!({})).phased(Phase::Suspended),
+        enabled("leaving", json!({})).phased(Phase::Withdrawing),
+        enabled("left", json!({})).phased(Phase::Retaining),
     ];
-    assert_eq!(parameters(&snapshot(resolved_bindings)), super::Parameters::default());
+    assert_eq!(parameters(&snapshot(resolved_bindings)), super::PolicyParameters::default());
 }
 
 #[test]
-fn keys_and_values_that_no_label_can_have_are_decided_and_not_written() {
+fn keys_and_values_that_no_label_can_have_are_not_written() {
     let expression = |operator: &str, key: &str, values: Value| {
         let selector =
             json!({ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] });
         let spec = json!({ "watchNamespaces": { "selector": selector } });
-        let told = parameters(&snapshot(vec![asks("a", spec)]));
-        told.data["a"].split('\n').nth(2).unwrap().to_owned()
+        let rendered = parameters(&snapshot(vec![enabled("a", spec)]));
+        rendered.data["a"].split('\n').nth(3).unwrap().trim_start_matches("namespaceLabels: ").to_owned()
     };
-    let never = "acrcredential.dev/nothing=.*=in acrcredential.dev/nothing=.*=out";
-    for odd in ["a b", "a=b", "a\nb", "é", "a|b", "(", ""] {
-        assert_eq!(expression("Exists", &format!("{odd}="), Value::Null), never, "{odd:?}");
-        assert_eq!(expression("DoesNotExist", &format!("{odd}="), Value::Null), "==out", "{odd:?}");
-        if !odd.is_empty() {
-            assert_eq!(expression("In", "k", json!([odd])), never, "{odd:?}");
-            assert_eq!(expression("NotIn", "k", json!([odd])), "==out", "{odd:?}");
-            assert_eq!(expression("In", "k", json!([odd, "v"])), "k=^v$=in", "{odd:?}");
+    let never = "acrcredential.dev/nothing in .*, acrcredential.dev/nothing notin .*";
+    for impossible in ["a b", "a=b", "a\nb", "é", "a|b", "(", ""] {
+        assert_eq!(expression("Exists", &format!("{impossible}="), Value::Null), never, "{impossible:?}");
+        assert_eq!(
+            expression("DoesNotExist", &format!("{impossible}="), Value::Null),
+            "any",
+            "{impossible:?}"
+        );
+        if !impossible.is_empty() {
+            assert_eq!(expression("In", "k", json!([impossible])), never, "{impossible:?}");
+            assert_eq!(expression("NotIn", "k", json!([impossible])), "any", "{impossible:?}");
+            assert_eq!(expression("In", "k", json!([impossible, "v"])), "k in ^v$", "{impossible:?}");
         }
     }
-    assert_eq!(expression("In", "k", json!([""])), "k=^$=in");
+    assert_eq!(expression("In", "k", json!([""])), "k in ^$");
 }
 
 #[test]
-fn what_is_too_much_for_the_api_server_is_left_out_and_said() {
+fn bindings_beyond_the_budget_are_left_out_and_listed() {
     let names: Vec<String> = (0..256).map(|i| format!("service-account-number-{i:03}")).collect();
-    let many = |name: &str| asks(name, json!({ "serviceAccounts": { "names": names } }));
+    let many = |name: &str| enabled(name, json!({ "serviceAccounts": { "names": names } }));
     let resolved_bindings: Vec<ResolvedBinding> = (0..64).map(|i| many(&format!("many-{i:02}"))).collect();
-    let told = parameters(&snapshot(resolved_bindings));
-    assert_eq!(told.data.len() + told.left_out.len(), 64);
+    let rendered = parameters(&snapshot(resolved_bindings));
+    assert_eq!(rendered.data.len() + rendered.left_out.len(), 64);
     assert!(
-        !told.left_out.is_empty() && told.data.contains_key("many-00") && told.data.len() > 5,
+        !rendered.left_out.is_empty() && rendered.data.contains_key("many-00") && rendered.data.len() > 5,
         "{}",
-        told.data.len()
+        rendered.data.len()
     );
-    assert!(told.left_out.contains("many-63"), "the bindings with precedence come first");
-    let small = (0..64).map(|i| asks(&format!("small-{i}"), json!({}))).collect();
+    assert!(rendered.left_out.contains("many-63"), "the bindings with precedence come first");
+    let small = (0..64).map(|i| enabled(&format!("small-{i}"), json!({}))).collect();
     assert!(parameters(&snapshot(small)).left_out.is_empty());
     const { assert!(BUDGET < 1_000_000) };
 }
@@ -159,19 +169,18 @@ fn some_labels() -> impl Strategy<Value = Labels> {
 }
 
 proptest! {
-    /// The one who adds at creation and the loop that attaches afterwards cover the same.
     #[test]
-    fn the_api_server_adds_what_the_loop_would_attach(
+    fn the_policy_adds_the_entry_where_the_loop_attaches_it(
         specs in prop::collection::vec((side(), prop::collection::vec(pattern(), 0..2), side()), 0..4),
         namespace in "(a|b|a-b|ab)", account in word(),
         namespace_labels in some_labels(), account_labels in some_labels(),
     ) {
         let resolved_bindings = specs.into_iter().enumerate().map(|(i, (mut namespaces, exclude, accounts))| {
             namespaces["exclude"] = json!(exclude);
-            asks(&format!("b{i}"), json!({ "watchNamespaces": namespaces, "serviceAccounts": accounts }))
+            enabled(&format!("b{i}"), json!({ "watchNamespaces": namespaces, "serviceAccounts": accounts }))
         });
         let snapshot = snapshot(resolved_bindings.collect());
-        let told = parameters(&snapshot);
+        let rendered = parameters(&snapshot);
         let view = ServiceAccountView {
             name: account.as_str().into(),
             resource_version: "".into(),
@@ -181,7 +190,11 @@ proptest! {
         };
         let facts = NamespaceFacts { labels: namespace_labels.clone(), ..NamespaceFacts::default() };
         let expected = attached(&snapshot, &namespace, &facts, &view).is_some();
-        let found = covered(&told.data, (&namespace, &namespace_labels), (&account, &account_labels));
-        prop_assert_eq!(found, expected, "{:?}", told.data);
+        let found = covered(
+            &rendered.data,
+            NamedLabels { name: &namespace, labels: &namespace_labels },
+            NamedLabels { name: &account, labels: &account_labels },
+        );
+        prop_assert_eq!(found, expected, "{:?}", rendered.data);
     }
 }

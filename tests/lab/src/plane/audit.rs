@@ -69,6 +69,8 @@ pub struct AuditEvent {
     pub timestamp: Timestamp,
     /// When it was answered.
     pub completed: Timestamp,
+    /// What admission noted: which policies and webhooks had a part in it.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl AuditEvent {
@@ -219,6 +221,8 @@ struct Wire {
     response_status: WireStatus,
     request_received_timestamp: Timestamp,
     stage_timestamp: Timestamp,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -257,6 +261,7 @@ impl From<Wire> for AuditEvent {
             stage: wire.stage,
             request_uri: wire.request_uri,
             user_agent: wire.user_agent,
+            annotations: wire.annotations,
             timestamp: wire.request_received_timestamp,
             completed: wire.stage_timestamp,
         }

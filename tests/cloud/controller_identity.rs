@@ -1,9 +1,9 @@
-//! The controller's own identity: what each token mode finds, and keeps to.
+//! The controller's own identity: selection in each token mode.
 
 use std::time::Duration;
 
 use acr_credential_binding::api::Reason;
-use acr_credential_binding::cloud::{KeyPair, Retry, Settings, TokenMode};
+use acr_credential_binding::cloud::{AccessKeyPair, CloudSettings, Retry, RrsaRole, TokenMode};
 use acr_credential_binding::model::identity::Arn;
 use acr_lab::cloud::{Cloud, FaultKind};
 use secrecy::{ExposeSecret, SecretString};
@@ -20,23 +20,23 @@ async fn lab_in(mode: TokenMode) -> Lab {
 
 fn put_addon_token(lab: &Lab) {
     let text = lab.cloud.addon_token(HOUR);
-    lab.cluster.put(|things| things.addon_token = Some(text));
+    lab.cluster.edit(|credentials| credentials.addon_token = Some(text));
 }
 
-/// Mints, and tells by which identity.
+/// Mints, and returns the identity that was used.
 async fn identity_of(lab: &Lab) -> String {
     lab.mint(&near()).await.unwrap().origin.identity.into()
 }
 
-fn environment_key(cloud: &Cloud, settings: &mut Settings) {
+fn environment_key(cloud: &Cloud, settings: &mut CloudSettings) {
     let (id, secret) = user_pair(cloud, "1", "puller");
     let (id, secret) = (id.into(), SecretString::from(secret));
-    settings.environment.key_pair = Some(KeyPair { id, secret, token: None });
+    settings.environment.key_pair = Some(AccessKeyPair { id, secret, token: None });
 }
 
-fn environment_role(settings: &mut Settings) {
+fn environment_role(settings: &mut CloudSettings) {
     let (role, provider) = (Arn::role(ROLE).unwrap(), Arn::oidc_provider(PROVIDER).unwrap());
-    settings.environment.rrsa = Some((role, provider));
+    settings.environment.rrsa = Some(RrsaRole { role, provider });
 }
 
 #[tokio::test]
@@ -57,16 +57,16 @@ async fn the_managed_role_mints_for_its_own_account() {
 }
 
 #[tokio::test]
-async fn auto_takes_what_was_set_on_purpose_before_what_is_found() {
-    const WAYS: [(&str, &str); 5] = [
+async fn auto_prefers_configured_identities_to_default_ones() {
+    const KINDS: [(&str, &str); 5] = [
         ("environment", "user/puller"),
         ("environment-rrsa", "role/acr-rrsa"),
         ("registered-cluster", "user/retired"),
         ("managed-role", "role/AliyunCSManagedAcrRole"),
         ("worker-role", "role/KubernetesWorkerRole-demo"),
     ];
-    // Of the five ways, those before the present one are missing and all after it are there.
-    for (missing, (name, who)) in WAYS.into_iter().enumerate() {
+    // The kinds before the current one are missing, and all after it are available.
+    for (missing, (name, who)) in KINDS.into_iter().enumerate() {
         let lab = Lab::start_with(|cloud, settings| {
             if missing < 1 {
                 environment_key(cloud, settings);
@@ -87,7 +87,7 @@ async fn auto_takes_what_was_set_on_purpose_before_what_is_found() {
             world.role_mut("2", "acr-pull").unwrap().trust.insert("acs:ram::1:root".to_owned());
         });
         let retired = user_pair(&lab.cloud, "1", "retired");
-        lab.cluster.put(|things| things.registered_cluster = (missing < 3).then_some(retired));
+        lab.cluster.edit(|credentials| credentials.registered_cluster = (missing < 3).then_some(retired));
         if missing < 4 {
             put_addon_token(&lab);
         }
@@ -97,128 +97,128 @@ async fn auto_takes_what_was_set_on_purpose_before_what_is_found() {
             assert_eq!(credential.origin.key_id, None, "{chain}");
         }
         let calls = lab.cloud.calls();
-        let asked = calls.iter().find(|call| call.product == "cr").unwrap();
-        assert_eq!(asked.identity, who);
+        let minted = calls.iter().find(|call| call.product == "cr").unwrap();
+        assert_eq!(minted.identity, who);
         let assumed = calls.iter().find(|call| call.action == "AssumeRole").unwrap();
         assert_eq!(assumed.identity, who);
     }
 }
 
 #[tokio::test]
-async fn a_way_that_was_found_is_kept_for_as_long_as_it_works() {
+async fn an_identity_is_kept_as_long_as_it_works() {
     let lab = lab_in(TokenMode::Auto).await;
     assert_eq!(identity_of(&lab).await, "worker-role");
-    // Ways that come before it appear.
+    // Identities that come before it appear.
     put_addon_token(&lab);
     let pair = user_pair(&lab.cloud, "1", "puller");
-    lab.cluster.put(|things| things.registered_cluster = Some(pair));
+    lab.cluster.edit(|credentials| credentials.registered_cluster = Some(pair));
     for hours in [0, 2, 5, 7] {
         lab.cloud.set_clock_skew(hours * 3600);
         assert_eq!(identity_of(&lab).await, "worker-role", "after {hours} hours");
     }
-    // A metadata service that answers nonsense is no absence of the role.
+    // A malformed reply of the metadata service does not mean that the role is gone.
     lab.cloud.set_clock_skew(20 * 3600);
     lab.fault("IMDS:credentials", FaultKind::Html, Some(1));
-    let failure = lab.refused(&near()).await;
-    assert_eq!((failure.reason, failure.retry), (Reason::NoIdentity, Retry::Soon));
+    let error = lab.mint_error(&near()).await;
+    assert_eq!((error.reason, error.retry), (Reason::NoIdentity, Retry::Soon));
     assert_eq!(identity_of(&lab).await, "worker-role");
-    // Once it is gone, the next one is found; and is kept in its turn.
+    // Once it is gone, the next identity is used, and is kept in turn.
     lab.cloud.set_clock_skew(40 * 3600);
     let role = lab.cloud.world(|world| world.node.role.take());
     assert_eq!(identity_of(&lab).await, "registered-cluster");
     lab.cloud.world(|world| world.node.role = role);
     assert_eq!(identity_of(&lab).await, "registered-cluster");
-    lab.cluster.put(|things| things.registered_cluster = None);
+    lab.cluster.edit(|credentials| credentials.registered_cluster = None);
     put_addon_token(&lab);
     assert_eq!(identity_of(&lab).await, "managed-role");
 }
 
 #[tokio::test]
-async fn an_api_server_that_is_away_is_not_taken_for_the_absence_of_what_it_holds() {
+async fn an_unreachable_api_server_does_not_mean_that_its_credentials_are_absent() {
     let lab = lab_in(TokenMode::Auto).await;
-    lab.cluster.put(|things| things.away = true);
-    let failure = lab.refused(&near()).await;
-    assert_eq!((failure.reason, failure.retry), (Reason::Unreachable, Retry::Soon));
+    lab.cluster.edit(|credentials| credentials.unreachable = true);
+    let error = lab.mint_error(&near()).await;
+    assert_eq!((error.reason, error.retry), (Reason::Unreachable, Retry::Soon));
     assert_eq!(lab.cloud.calls(), []);
     put_addon_token(&lab);
-    lab.cluster.put(|things| things.away = false);
+    lab.cluster.edit(|credentials| credentials.unreachable = false);
     assert_eq!(identity_of(&lab).await, "managed-role");
-    // What was found in the cluster is not replaced by the node's role either.
-    lab.cluster.put(|things| things.away = true);
-    assert_eq!(lab.refused(&near()).await.reason, Reason::Unreachable);
+    // An identity from the cluster is not replaced by the node's role either.
+    lab.cluster.edit(|credentials| credentials.unreachable = true);
+    assert_eq!(lab.mint_error(&near()).await.reason, Reason::Unreachable);
     assert_eq!(lab.cloud.count("IMDS:role"), 0);
 }
 
 #[tokio::test]
-async fn what_needs_no_api_server_works_without_one() {
+async fn identities_outside_the_cluster_work_without_the_api_server() {
     for (mode, name) in [(TokenMode::WorkerRole, "worker-role"), (TokenMode::Auto, "environment")] {
         let lab = Lab::start_with(|cloud, settings| {
             settings.token_mode = mode;
             environment_key(cloud, settings);
         })
         .await;
-        lab.cluster.put(|things| things.away = true);
+        lab.cluster.edit(|credentials| credentials.unreachable = true);
         assert_eq!(identity_of(&lab).await, name);
     }
     let lab = lab_in(TokenMode::Auto).await;
     assert_eq!(identity_of(&lab).await, "worker-role");
-    lab.cluster.put(|things| things.away = true);
-    assert_eq!(identity_of(&lab).await, "worker-role", "found before");
+    lab.cluster.edit(|credentials| credentials.unreachable = true);
+    assert_eq!(identity_of(&lab).await, "worker-role", "already in use");
 }
 
-/// Addon tokens of no use, and what is said of them.
-fn useless_tokens(lab: &Lab) -> [(String, &'static str, Retry); 4] {
-    let ended = lab.cloud.addon_token(Duration::ZERO);
-    let mut torn: serde_json::Value = serde_json::from_str(&lab.cloud.addon_token(HOUR)).unwrap();
-    torn["keyring"] = "0123456789abcdef".into();
+/// Returns addon tokens that cannot be used, with their errors.
+fn unusable_tokens(lab: &Lab) -> [(String, &'static str, Retry); 4] {
+    let expired = lab.cloud.addon_token(Duration::ZERO);
+    let mut wrong_key: serde_json::Value = serde_json::from_str(&lab.cloud.addon_token(HOUR)).unwrap();
+    wrong_key["keyring"] = "0123456789abcdef".into();
     let role = lab.cloud.world(|world| world.accounts.get_mut("1").unwrap().roles.remove(MANAGED).unwrap());
-    let refused = lab.cloud.addon_token(HOUR);
+    let denied_role = lab.cloud.addon_token(HOUR);
     lab.cloud.world(|world| world.accounts.get_mut("1").unwrap().roles.insert(MANAGED.to_owned(), role));
     [
-        ("no JSON".to_owned(), "is no JSON object", Retry::Rarely),
-        (ended, "has ended already", Retry::Soon),
-        (torn.to_string(), "(field access.key.", Retry::Rarely),
-        (refused, "ACK cannot assume the role (EntityNotExist.Role)", Retry::Rarely),
+        ("no JSON".to_owned(), "is not a JSON object", Retry::Rarely),
+        (expired, "has expired", Retry::Soon),
+        (wrong_key.to_string(), "(field access.key.", Retry::Rarely),
+        (denied_role, "ACK cannot assume the role (EntityNotExist.Role)", Retry::Rarely),
     ]
 }
 
 #[tokio::test]
-async fn an_addon_token_of_no_use_is_told_where_nothing_else_is_asked_for_and_a_new_one_heals() {
+async fn in_managed_role_mode_an_unusable_addon_token_is_reported_until_a_new_one_arrives() {
     let lab = lab_in(TokenMode::ManagedRole).await;
-    for (text, says, retry) in useless_tokens(&lab) {
-        lab.cluster.put(|things| things.addon_token = Some(text));
+    for (text, expected, retry) in unusable_tokens(&lab) {
+        lab.cluster.edit(|credentials| credentials.addon_token = Some(text));
         for key in [near(), partner()] {
-            let failure = lab.refused(&key).await;
-            assert_eq!((failure.reason, failure.retry), (Reason::AddonTokenInvalid, retry), "{says}");
-            for part in [says, MANAGED, "RRSA"] {
-                assert!(failure.message.contains(part), "{part} in {}", failure.message);
+            let error = lab.mint_error(&key).await;
+            assert_eq!((error.reason, error.retry), (Reason::AddonTokenInvalid, retry), "{expected}");
+            for part in [expected, MANAGED, "RRSA"] {
+                assert!(error.message.contains(part), "{part} in {}", error.message);
             }
         }
         put_addon_token(&lab);
         assert_eq!(identity_of(&lab).await, "managed-role");
     }
     for absent in [None, Some(String::new())] {
-        lab.cluster.put(|things| things.addon_token = absent);
-        let failure = lab.refused(&near()).await;
-        assert_eq!((failure.reason, failure.retry), (Reason::NoIdentity, Retry::Rarely));
-        assert!(failure.message.contains("workerRole"), "{}", failure.message);
+        lab.cluster.edit(|credentials| credentials.addon_token = absent);
+        let error = lab.mint_error(&near()).await;
+        assert_eq!((error.reason, error.retry), (Reason::NoIdentity, Retry::Rarely));
+        assert!(error.message.contains("workerRole"), "{}", error.message);
     }
     assert_eq!(lab.cloud.count("IMDS:role"), 0);
 }
 
 #[tokio::test]
-async fn an_addon_token_of_no_use_is_passed_over_where_the_node_has_a_role() {
+async fn in_auto_mode_an_unusable_addon_token_is_skipped_if_the_node_has_a_role() {
     let lab = lab_in(TokenMode::ManagedRole).await;
-    for n in 0..useless_tokens(&lab).len() {
+    for n in 0..unusable_tokens(&lab).len() {
         let lab = lab_in(TokenMode::Auto).await;
-        let (text, says, _) = useless_tokens(&lab)[n].clone();
-        lab.cluster.put(|things| things.addon_token = Some(text));
-        assert_eq!(identity_of(&lab).await, "worker-role", "{says}");
-        // A good one is used as soon as it is there.
+        let (text, expected, _) = unusable_tokens(&lab)[n].clone();
+        lab.cluster.edit(|credentials| credentials.addon_token = Some(text));
+        assert_eq!(identity_of(&lab).await, "worker-role", "{expected}");
+        // A valid one is used as soon as it exists.
         put_addon_token(&lab);
-        assert_eq!(identity_of(&lab).await, "managed-role", "after {says}");
+        assert_eq!(identity_of(&lab).await, "managed-role", "after {expected}");
     }
-    // One that ends while the controller runs is used to its end, and passed over from then on.
+    // One that expires while the controller runs is used until then, and skipped afterwards.
     let lab = lab_in(TokenMode::Auto).await;
     put_addon_token(&lab);
     for (minutes, name) in [(0, "managed-role"), (59, "managed-role"), (61, "worker-role")] {
@@ -229,70 +229,70 @@ async fn an_addon_token_of_no_use_is_passed_over_where_the_node_has_a_role() {
     assert_eq!(identity_of(&lab).await, "managed-role");
 }
 
-/// The managed role was authorised only after the worker role, which every node has, was found and denied.
+/// The managed role is authorised only after the worker role, which every node has, was selected and denied.
 #[tokio::test]
-async fn a_way_that_is_denied_is_left_for_one_that_opened_since() {
+async fn a_denied_identity_is_replaced_by_one_that_became_available() {
     let lab = lab_in(TokenMode::Auto).await;
     assert_eq!(identity_of(&lab).await, "worker-role");
     put_addon_token(&lab);
     let denied =
         FaultKind::Status { status: 403, code: "NoPrivilege".to_owned(), message: "denied".to_owned() };
     lab.fault("GetAuthorizationToken", denied, Some(1));
-    assert_eq!(lab.refused(&near()).await.reason, Reason::AccessDenied);
+    assert_eq!(lab.mint_error(&near()).await.reason, Reason::AccessDenied);
     assert_eq!(identity_of(&lab).await, "managed-role");
 }
 
 #[tokio::test]
-async fn without_any_use_the_first_way_is_told_but_what_heals_by_itself_is_tried_soon() {
+async fn without_a_usable_identity_the_first_error_is_reported_and_a_transient_one_sets_the_retry() {
     let lab = lab_in(TokenMode::Auto).await;
-    lab.cluster.put(|things| things.addon_token = Some("no JSON".to_owned()));
+    lab.cluster.edit(|credentials| credentials.addon_token = Some("no JSON".to_owned()));
     let role = lab.cloud.world(|world| world.node.role.take());
-    let failure = lab.refused(&near()).await;
-    assert_eq!((failure.reason, failure.retry), (Reason::AddonTokenInvalid, Retry::Rarely));
+    let error = lab.mint_error(&near()).await;
+    assert_eq!((error.reason, error.retry), (Reason::AddonTokenInvalid, Retry::Rarely));
     lab.cloud.world(|world| world.node.role = role);
     lab.fault("IMDS:role", FaultKind::Html, Some(1));
-    let failure = lab.refused(&near()).await;
-    assert_eq!((failure.reason, failure.retry), (Reason::AddonTokenInvalid, Retry::Soon));
+    let error = lab.mint_error(&near()).await;
+    assert_eq!((error.reason, error.retry), (Reason::AddonTokenInvalid, Retry::Soon));
     assert_eq!(identity_of(&lab).await, "worker-role");
 }
 
 #[tokio::test]
-async fn the_managed_role_for_another_account_is_told_the_ways_that_serve_it() {
+async fn the_managed_role_in_another_account_leads_to_a_message_with_alternatives() {
     for mode in [TokenMode::ManagedRole, TokenMode::Auto] {
         let lab = lab_in(mode).await;
         put_addon_token(&lab);
-        let failure = lab.refused(&partner()).await;
-        assert_eq!((failure.reason, failure.retry), (Reason::TrustPolicyDenies, Retry::Rarely));
+        let error = lab.mint_error(&partner()).await;
+        assert_eq!((error.reason, error.retry), (Reason::TrustPolicyDenies, Retry::Rarely));
         for part in [PARTNER_ROLE, "the managed role", "RRSA", "rrsaRoleARN", "--token-mode workerRole"] {
-            assert!(failure.message.contains(part), "{mode:?}: {part} in {}", failure.message);
+            assert!(error.message.contains(part), "{mode:?}: {part} in {}", error.message);
         }
     }
     let lab = lab_in(TokenMode::WorkerRole).await;
     lab.cloud.world(|world| world.role_mut("2", "acr-pull").unwrap().trust.clear());
-    let failure = lab.refused(&partner()).await;
-    assert_eq!(failure.reason, Reason::TrustPolicyDenies);
-    assert!(!failure.message.contains("RRSA"), "{}", failure.message);
+    let error = lab.mint_error(&partner()).await;
+    assert_eq!(error.reason, Reason::TrustPolicyDenies);
+    assert!(!error.message.contains("RRSA"), "{}", error.message);
 }
 
 #[tokio::test]
-async fn a_worker_role_that_vanishes_is_missed_when_its_key_ends_and_found_when_it_is_back() {
+async fn a_removed_worker_role_is_reported_when_its_key_expires_and_used_when_it_returns() {
     for mode in [TokenMode::WorkerRole, TokenMode::Auto] {
         let lab = lab_in(mode).await;
         assert_eq!(identity_of(&lab).await, "worker-role");
         let role = lab.cloud.world(|world| world.node.role.take());
         lab.cloud.set_clock_skew(5 * 3600);
-        assert_eq!(identity_of(&lab).await, "worker-role", "the key is good for six hours");
+        assert_eq!(identity_of(&lab).await, "worker-role", "the key is valid for six hours");
         lab.cloud.set_clock_skew(6 * 3600 + 1);
-        let failure = lab.refused(&near()).await;
-        assert_eq!((failure.reason, failure.retry), (Reason::NoIdentity, Retry::Rarely));
-        assert!(failure.message.contains("grant the node a RAM role"), "{}", failure.message);
+        let error = lab.mint_error(&near()).await;
+        assert_eq!((error.reason, error.retry), (Reason::NoIdentity, Retry::Rarely));
+        assert!(error.message.contains("grant the node a RAM role"), "{}", error.message);
         lab.cloud.world(|world| world.node.role = role);
         assert_eq!(identity_of(&lab).await, "worker-role");
     }
 }
 
 #[tokio::test]
-async fn metadata_that_is_disabled_is_asked_only_by_the_mode_that_names_it() {
+async fn disabled_metadata_is_used_only_in_worker_role_mode() {
     let disabled = |mode| {
         Lab::start_with(move |_, settings| {
             settings.token_mode = mode;
@@ -300,10 +300,10 @@ async fn metadata_that_is_disabled_is_asked_only_by_the_mode_that_names_it() {
         })
     };
     let lab = disabled(TokenMode::Auto).await;
-    let failure = lab.refused(&near()).await;
-    assert_eq!((failure.reason, failure.retry), (Reason::NoIdentity, Retry::Rarely));
+    let error = lab.mint_error(&near()).await;
+    assert_eq!((error.reason, error.retry), (Reason::NoIdentity, Retry::Rarely));
     for part in ["rrsaRoleARN", "accessKeySecretRef"] {
-        assert!(failure.message.contains(part), "{part} in {}", failure.message);
+        assert!(error.message.contains(part), "{part} in {}", error.message);
     }
     assert_eq!(lab.cloud.calls(), []);
     assert_eq!(identity_of(&disabled(TokenMode::WorkerRole).await).await, "worker-role");

@@ -10,39 +10,39 @@ use secrecy::ExposeSecret;
 
 use crate::lab::{LIST, Lab, MINT, PARTNER_ROLE, key};
 
-/// The partner gets as many instances as are wanted, all alike.
+/// Creates `count` equal instances of the partner.
 fn instances(lab: &Lab, count: usize) -> Vec<String> {
     let names: Vec<_> = (0..count).map(|n| format!("cri-crowd{n:04}")).collect();
     lab.cloud.world(|world| {
         for name in &names {
-            let twin = world.instances["cri-demo0003"].clone();
-            world.instances.insert(name.clone(), twin);
+            let copy = world.instances["cri-demo0003"].clone();
+            world.instances.insert(name.clone(), copy);
         }
     });
     names
 }
 
-/// The partner gets as many roles as are wanted, all alike; their ARNs.
+/// Creates `count` equal roles of the partner, and returns their ARNs.
 fn roles(lab: &Lab, count: usize) -> Vec<String> {
     lab.cloud.world(|world| {
         let roles = &mut world.accounts.get_mut("2").unwrap().roles;
-        let twin = roles["acr-pull"].clone();
+        let copy = roles["acr-pull"].clone();
         let names = (0..count).map(|n| format!("crowd-{n}"));
         names
             .map(|name| {
-                roles.insert(name.clone(), twin.clone());
+                roles.insert(name.clone(), copy.clone());
                 format!("acs:ram::2:role/{name}")
             })
             .collect()
     })
 }
 
-fn by(role: &str, instance: &str) -> RegistryKey {
+fn with_role(role: &str, instance: &str) -> RegistryKey {
     key(instance, "cn-hangzhou", Some(role))
 }
 
 #[tokio::test]
-async fn one_registry_that_hangs_holds_up_none_of_the_others_of_its_chain() {
+async fn a_registry_that_hangs_does_not_delay_others_with_the_same_identity() {
     let lab = Lab::start().await;
     let instances = instances(&lab, 64);
     let hangs = Fault {
@@ -52,15 +52,15 @@ async fn one_registry_that_hangs_holds_up_none_of_the_others_of_its_chain() {
         times: None,
     };
     lab.cloud.fault(hangs);
-    let keys: Vec<_> = instances.iter().map(|instance| by(PARTNER_ROLE, instance)).collect();
+    let keys: Vec<_> = instances.iter().map(|instance| with_role(PARTNER_ROLE, instance)).collect();
     let others = async {
         let minted = tokio::time::timeout(
             Duration::from_secs(8),
             join_all(keys[1..].iter().map(|key| async { (lab.mint(key).await, lab.domains(key).await) })),
         );
-        minted.await.expect("all others before the deadline of the one that hangs")
+        minted.await.expect("all others within the timeout of the one that hangs")
     };
-    // The one that hangs is first in line.
+    // The registry that hangs is called first.
     let (hung, others) = futures::join!(lab.mint(&keys[0]), others);
     assert_eq!(hung.unwrap_err().reason, Reason::Unreachable);
     for ((credential, domains), instance) in others.iter().zip(&instances[1..]) {
@@ -75,11 +75,13 @@ async fn one_registry_that_hangs_holds_up_none_of_the_others_of_its_chain() {
 }
 
 #[tokio::test]
-async fn fifty_registries_by_five_identities_take_five_sessions_and_one_call_each() {
+async fn fifty_registries_with_five_identities_use_five_sessions_and_one_call_each() {
     let lab = Lab::start().await;
     let (roles, instances) = (roles(&lab, 5), instances(&lab, 10));
-    let keys: Vec<_> =
-        instances.iter().flat_map(|instance| roles.iter().map(move |role| by(role, instance))).collect();
+    let keys: Vec<_> = instances
+        .iter()
+        .flat_map(|instance| roles.iter().map(move |role| with_role(role, instance)))
+        .collect();
     for round in 1..=2 {
         let minted = join_all(keys.iter().map(|key| lab.mint(key))).await;
         assert!(minted.iter().all(Result::is_ok), "{minted:?}");
@@ -87,22 +89,22 @@ async fn fifty_registries_by_five_identities_take_five_sessions_and_one_call_eac
             assert_eq!(lab.cloud.count(action), count, "{action} in round {round}");
         }
     }
-    // Each asked as its own: a chain's session is not another chain's.
+    // Each identity signs with its own session.
     for role in &roles {
         let name = format!("role/{}", role.rsplit('/').next().unwrap());
         let calls = lab.cloud.calls();
-        let asked = calls.iter().filter(|call| call.action == MINT && call.identity == name);
-        assert_eq!(asked.count(), 20, "{name}");
+        let signed = calls.iter().filter(|call| call.action == MINT && call.identity == name);
+        assert_eq!(signed.count(), 20, "{name}");
     }
 }
 
 #[tokio::test]
-async fn askers_of_a_session_that_is_refused_share_the_refusal_and_the_next_ones_do_not() {
+async fn concurrent_callers_share_a_failed_session_and_later_ones_open_a_new_one() {
     let lab = Lab::start().await;
-    let keys: Vec<_> = instances(&lab, 10).iter().map(|instance| by(PARTNER_ROLE, instance)).collect();
+    let keys: Vec<_> = instances(&lab, 10).iter().map(|instance| with_role(PARTNER_ROLE, instance)).collect();
     lab.fault("AssumeRole", FaultKind::Throttle { retry_after_ms: None }, Some(1));
-    let refused = join_all(keys.iter().map(|key| lab.mint(key))).await;
-    for outcome in refused {
+    let outcomes = join_all(keys.iter().map(|key| lab.mint(key))).await;
+    for outcome in outcomes {
         assert_eq!(outcome.unwrap_err().reason, Reason::Throttled);
     }
     assert_eq!((lab.cloud.count("AssumeRole"), lab.cloud.count(MINT)), (1, 0));

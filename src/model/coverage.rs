@@ -1,0 +1,71 @@
+//! Coverage: the namespaces and ServiceAccounts that a binding selects.
+//!
+//! A [`Selection`] covers an object whose name matches any of its names, or whose labels match its selector, and whose
+//! name matches none of its excluded names. Three readers decide by it: this process ([`Coverage::covers`]), the API
+//! server in our `MutatingAdmissionPolicy` ([`Coverage::parameter`]), and the API server before it calls our webhook
+//! ([`Coverage::webhook_filters`]). `tests/integration/coverage.rs` holds the three equal on a real API server.
+
+mod expression;
+mod parameter;
+mod webhook_filter;
+
+pub use self::parameter::{FORMAT, Parameter};
+pub use self::webhook_filter::WebhookFilter;
+
+use super::labels::{Labels, Selector};
+use super::pattern::Pattern;
+
+/// The objects of one kind that a binding selects.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    /// Names and globs; each match is enough.
+    pub names: Vec<Pattern>,
+    /// A label selector; its match is enough too.
+    pub selector: Option<Selector>,
+    /// Names and globs that are never selected. Always empty for ServiceAccounts.
+    pub exclude: Vec<Pattern>,
+}
+
+impl Selection {
+    /// Returns whether an object is selected.
+    pub fn covers(&self, name: &str, labels: &Labels) -> bool {
+        let named = self.names.iter().any(|pattern| pattern.matches(name));
+        let selected = named || self.selector.as_ref().is_some_and(|selector| selector.matches(labels));
+        selected && !self.excludes(name)
+    }
+
+    /// Returns whether an object is selected by its name alone, with any labels.
+    pub fn covers_name(&self, name: &str) -> bool {
+        self.names.iter().any(|pattern| pattern.matches(name)) && !self.excludes(name)
+    }
+
+    fn excludes(&self, name: &str) -> bool {
+        self.exclude.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+/// The ServiceAccounts that a binding covers: those that it selects, in namespaces that it selects.
+#[derive(Clone, Copy, Debug)]
+pub struct Coverage<'a> {
+    /// The selected namespaces.
+    pub namespaces: &'a Selection,
+    /// The selected ServiceAccounts.
+    pub service_accounts: &'a Selection,
+}
+
+/// An object as a selection sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct NamedLabels<'a> {
+    /// The object's name.
+    pub name: &'a str,
+    /// The object's labels.
+    pub labels: &'a Labels,
+}
+
+impl Coverage<'_> {
+    /// Returns whether a ServiceAccount in a namespace is covered.
+    pub fn covers(&self, namespace: NamedLabels<'_>, service_account: NamedLabels<'_>) -> bool {
+        self.namespaces.covers(namespace.name, namespace.labels)
+            && self.service_accounts.covers(service_account.name, service_account.labels)
+    }
+}
