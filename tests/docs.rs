@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use acr_credential_binding::api::Reason;
 use acr_credential_binding::model::legacy::Code;
 use acr_lab::docs::{Page, anchors, commands, pages, root};
 use regex::Regex;
@@ -180,6 +181,61 @@ fn a_code_exists_once_and_in_its_order() {
     let codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
     assert!(codes.is_sorted() && codes.windows(2).all(|pair| pair[0] != pair[1]), "{codes:?}");
     assert!(codes.iter().all(|code| code.len() == 6 && code.starts_with("ACR")));
+}
+
+/// The text of all Rust files of a folder, of those whose path fits.
+fn text(folder: &str, fits: impl Fn(&str) -> bool) -> String {
+    let mut files = Vec::new();
+    sources(&root().join(folder), &mut files);
+    let fitting = files.iter().filter(|path| fits(&path.display().to_string()));
+    fitting.map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+fn is_test(path: &str) -> bool {
+    path.contains("/tests/") || path.ends_with("/tests.rs")
+}
+
+/// A code or a reason that no rule reports, or that no test expects, is half a change.
+#[test]
+fn every_code_and_every_reason_is_reported_by_the_code_and_expected_by_a_test() {
+    let code =
+        text("src", |path| !is_test(path) && !path.ends_with("/code.rs") && !path.ends_with("/condition.rs"));
+    let tests = text("src", is_test) + &text("src", |path| !is_test(path)) + &text("tests", |_| true);
+    let mut missing = Vec::new();
+    for found in Code::ALL {
+        let name = Regex::new(&format!(r"\bCode::{found:?}\b")).unwrap();
+        if !name.is_match(&code) {
+            missing.push(format!("no rule reports {found}"));
+        }
+        // Also the unit tests at the end of a file name the code, beside the rule.
+        if name.find_iter(&tests).count() < 2 && !tests.contains(found.as_str()) {
+            missing.push(format!("no test expects {found}"));
+        }
+    }
+    for reason in Reason::ALL {
+        let name = Regex::new(&format!(r"\bReason::{reason}\b")).unwrap();
+        if !name.is_match(&code) {
+            missing.push(format!("the code never reports {reason}"));
+        }
+        if name.find_iter(&tests).count() < 2 && !tests.contains(&format!("\"{reason}\"")) {
+            missing.push(format!("no test expects {reason}"));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn every_reason_that_a_person_resolves_is_in_the_troubleshooting_page() {
+    let pages = all();
+    for page in ["docs/troubleshooting.md", "docs/zh-CN/troubleshooting.md"] {
+        let named = |reason: &&Reason| pages[page].text.contains(&format!("`{reason}`"));
+        let missing: Vec<&Reason> = Reason::ALL
+            .iter()
+            .filter(|reason| reason.needs_human())
+            .filter(|reason| !named(reason))
+            .collect();
+        assert!(missing.is_empty(), "{page}: {missing:?}");
+    }
 }
 
 /// The first screen of the README shows how to install, in three commands.

@@ -1,4 +1,4 @@
-//! `kubectl acr convert`: the binding that the configuration comes to, as one would keep it in Git.
+//! `kubectl acr convert`: the binding that the configuration becomes, ready for Git.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,16 +6,17 @@ use std::io;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use secrecy::ExposeSecret;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::manifest::Tree;
+use super::manifest::prune;
 use crate::api::binding::{AcrCredentialBinding, AcrCredentialBindingSpec, crd};
+use crate::api::legacy::parse_yaml;
 use crate::api::names::{
     ANNOTATION_ADOPT, ANNOTATION_AUTHORITATIVE, DEFAULT_NAMESPACE, LEGACY_NAME, LEGACY_NAMESPACE,
 };
 use crate::model::legacy::{Conversion, KeyPair};
 
-/// Why a manifest could not be written.
+/// An error of a manifest that cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("the manifest cannot be written as YAML")]
 pub struct Error(#[source] Box<dyn std::error::Error + Send + Sync>);
@@ -28,7 +29,7 @@ pub struct Manifests {
     pub secrets: Vec<(String, String)>,
 }
 
-/// Writes the manifests. `None`: there is no spec.
+/// Writes the manifests. `None`: the conversion has no spec.
 ///
 /// # Errors
 /// [`Error`]
@@ -41,10 +42,10 @@ pub fn manifests(conversion: &Conversion) -> Result<Option<Manifests>, Error> {
 }
 
 impl Manifests {
-    /// Writes the binding, and the Secrets after it if they are wanted.
+    /// Writes the binding, and the Secrets after it on request.
     ///
     /// # Errors
-    /// What is written to cannot be.
+    /// The output cannot be written.
     pub fn write(&self, secrets: bool, to: &mut dyn io::Write) -> io::Result<()> {
         to.write_all(self.binding.as_bytes())?;
         for (_, secret) in self.secrets.iter().filter(|_| secrets) {
@@ -54,7 +55,7 @@ impl Manifests {
     }
 }
 
-/// Where the key pair of a Secret belongs, for one who is not shown it.
+/// Describes the Secret of a key pair to a user who does not see it.
 pub fn place(name: &str) -> String {
     format!(
         "the Secret {DEFAULT_NAMESPACE}/{name} with accessKeyId and accessKeySecret; --show-secrets prints it, and so does a file or a pipe"
@@ -63,27 +64,26 @@ pub fn place(name: &str) -> String {
 
 /// Whether the Secrets may be printed to standard output.
 ///
-/// A terminal keeps what it shows, and others may look at it; a file or a pipe is the user's own choice.
+/// A terminal keeps its output, and others may see it. A file or a pipe is the user's own choice.
 pub fn secrets_may_be_printed(to_a_terminal: bool, show_secrets: bool) -> bool {
     show_secrets || !to_a_terminal
 }
 
-/// The steps from the ConfigMap to the binding, for one who keeps the manifests that were printed.
+/// Lists the steps from the ConfigMap to the binding for a user who keeps the printed manifests.
 pub fn steps(conversion: &Conversion) -> Vec<String> {
     let names: Vec<&str> = conversion.key_pairs.iter().map(|pair| pair.secret_name.as_str()).collect();
     let mut steps = vec![
         format!(
-            "kubectl annotate configmap {LEGACY_NAME} -n {LEGACY_NAMESPACE} {ANNOTATION_AUTHORITATIVE}=false    # the binding becomes your own; nothing is written to any namespace"
+            "kubectl annotate configmap {LEGACY_NAME} -n {LEGACY_NAMESPACE} {ANNOTATION_AUTHORITATIVE}=false    # the binding becomes your own; no namespace is changed"
         ),
-        // Written together with what says that it is converted is taken off, and `kubectl wait` waits for no absence.
+        // Written when the mark of the conversion is removed. `kubectl wait` cannot wait for the removal itself.
         format!(
-            "kubectl wait acrcredentialbinding {LEGACY_NAME} --for=jsonpath='{{.metadata.annotations.{}}}'=true --timeout=60s    # a ConfigMap deleted before takes the binding with it",
+            "kubectl wait acrcredentialbinding {LEGACY_NAME} --for=jsonpath='{{.metadata.annotations.{}}}'=true --timeout=60s    # a ConfigMap deleted earlier takes the binding with it",
             ANNOTATION_ADOPT.replace('.', "\\.")
         ),
-        "kubectl apply --server-side -f <what was printed>    # it says what the cluster has already"
-            .to_owned(),
+        "kubectl apply --server-side -f <printed manifests>    # they equal what the cluster has".to_owned(),
         format!(
-            "kubectl wait acrcredentialbinding {LEGACY_NAME} --for=condition=Ready    # and no Secret has changed"
+            "kubectl wait acrcredentialbinding {LEGACY_NAME} --for=condition=Ready    # no Secret changes"
         ),
         format!("kubectl delete configmap {LEGACY_NAME} -n {LEGACY_NAMESPACE}"),
     ];
@@ -98,15 +98,13 @@ pub fn steps(conversion: &Conversion) -> Vec<String> {
 }
 
 fn binding(spec: AcrCredentialBindingSpec) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    let mut tree = Tree::of(&AcrCredentialBinding::new(LEGACY_NAME, spec))?;
-    tree.prune(&Value::Null);
-    if let Some(spec) = tree.get_mut("spec") {
-        spec.prune(&schema()?);
-    }
-    Ok(serde_saphyr::to_string(&tree)?)
+    let written = serde_saphyr::to_string(&AcrCredentialBinding::new(LEGACY_NAME, spec))?;
+    let mut node = parse_yaml(&written).map_err(|fault| fault.why)?;
+    prune(&mut node, &json!({ "properties": { "spec": schema()? } }))?;
+    Ok(serde_saphyr::to_string(&node)?)
 }
 
-/// The schema of the spec, with its defaults.
+/// Returns the schema of the spec, with its defaults.
 pub(super) fn schema() -> Result<Value, serde_json::Error> {
     let crd = serde_json::to_value(crd())?;
     Ok(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone())
@@ -127,7 +125,7 @@ fn secret(pair: &KeyPair) -> Result<String, Box<dyn std::error::Error + Send + S
         ..Secret::default()
     };
     let written = serde_saphyr::to_string(&secret)?;
-    Ok(format!("# An AccessKey pair in the clear: apply it, and keep it out of Git.\n{written}"))
+    Ok(format!("# An AccessKey pair in clear text: apply it, and keep it out of Git.\n{written}"))
 }
 
 #[cfg(test)]

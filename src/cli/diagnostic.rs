@@ -1,25 +1,25 @@
-//! A finding by its place in what the user edits.
+//! Findings by their places in the file that the user edits.
 
 use std::ops::Range;
 
 use crate::model::legacy::{Code, Edit, Severity};
 
-/// A finding by its place in what the user edits. Never a secret.
+/// A finding by its place in the file. It never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Its kind.
     pub code: Code,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// The key of `data`, with the path inside it.
     pub key: String,
-    /// Which of the document's sources the place is in.
+    /// The number of its source in the document.
     pub source: usize,
-    /// The bytes that it is about.
+    /// Its bytes.
     pub span: Option<Range<usize>>,
-    /// What is wrong and what to write instead.
+    /// The fault, and what to write instead.
     pub message: String,
-    /// The changes that mend it, where they are known to the letter. They do not overlap.
+    /// The changes that repair it, if they are known exactly. They do not overlap.
     pub edits: Vec<Edit>,
 }
 
@@ -32,25 +32,25 @@ pub struct Position {
     pub column: usize,
 }
 
-/// The lines of a text, found once however many places are asked for.
+/// The lines of a text.
 #[derive(Clone, Debug)]
 pub struct Lines {
     starts: Vec<usize>,
 }
 
 impl Lines {
-    /// Those of a text.
+    /// Finds the lines of a text.
     pub fn of(text: &str) -> Self {
-        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        Self { starts: std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect() }
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self { starts: std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect() }
     }
 
-    /// The number of the line that a byte is in, from 1.
+    /// Returns the number of the line of a byte, from 1.
     pub fn line(&self, at: usize) -> usize {
         self.starts.partition_point(|start| *start <= at)
     }
 
-    /// The position of a byte of the same text. A byte order mark is no character to whoever edits the file.
+    /// Returns the position of a byte of the same text. Editors do not count a byte order mark.
     pub fn position(&self, text: &str, at: usize) -> Position {
         let at = at.min(text.len());
         let line = self.line(at);

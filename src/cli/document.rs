@@ -1,31 +1,26 @@
-//! What the user edits, read so that every byte of a value is known by its place in the file.
+//! The file that the user edits, with the place of every byte of a value.
 //!
 //! ```text
-//! file ─ tree (strict) ─┬─ located ─ values, each with its source map
-//!    └── heal (by line) ─ draft ─ tree (strict) ─┘
+//! file ─ nodes (strict) ───────────────────────────┬─ located ─ values, each with its source map
+//!    └── mistakes (by line) ─ patched text ─ nodes ─┘
 //! ```
 //! A manifest with one or several documents, a bare `data` map, JSON of the live object, or the managed edition's
-//! JSON. Where the outer document itself is at fault, the slips are told, mended in a draft, and the draft is read:
-//! so that one look tells the faults of both.
+//! JSON. Mistakes of the outer document are repaired in a copy, which is read in its place: one check reports the
+//! faults of both levels.
 
-mod align;
-pub(super) mod draft;
-mod heal;
-mod line;
+mod fault;
 mod locate;
 mod read;
 mod scalar;
-mod straight;
+mod source_map;
 mod terraform;
 #[cfg(test)]
 mod tests;
-mod tree;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
-pub use heal::data_key;
 pub use read::read;
 pub use scalar::Scalar;
 
@@ -38,46 +33,46 @@ pub struct Source {
 }
 
 /// The value of one key of `data`.
-pub struct Value {
-    /// Which of the document's sources it stands in.
+pub struct DataValue {
+    /// The number of its source in the document.
     pub source: usize,
-    /// Where its key stands.
+    /// The bytes of its key.
     pub key: Option<Range<usize>>,
     /// The text.
     pub scalar: Scalar,
 }
 
-/// What was read. It may hold a key pair, hence no `Debug`.
+/// A document as read. It may hold a key pair, hence no `Debug`.
 #[derive(Default)]
 pub struct Document {
     /// One file, or one text a key of the live object.
     pub sources: Vec<Source>,
     /// The values of `data`.
-    pub values: BTreeMap<String, Value>,
-    /// The managed edition's configuration, where that is what the file holds.
+    pub values: BTreeMap<String, DataValue>,
+    /// The managed edition's configuration, if the file has that.
     pub addon: Option<Scalar>,
-    /// What is wrong with the outer document.
+    /// The findings of the outer document.
     pub diagnostics: Vec<Diagnostic>,
     /// Whether a ConfigMap was found, if only an empty one.
     found: bool,
-    /// Whether something stands in it that could not be read, so that what was read is not what was meant.
+    /// Whether a part could not be read, so that the values are not what was meant.
     pub unread: bool,
 }
 
 impl Document {
-    /// The `data` of a live ConfigMap: each value is its own source, named after its key.
+    /// Takes the `data` of a live ConfigMap: each value is its own source, named after its key.
     pub fn live(data: &BTreeMap<String, String>) -> Self {
         let mut document = Self { found: true, ..Self::default() };
         for (key, value) in data {
             let source = document.sources.len();
             document.sources.push(Source { name: format!("data.{key}"), text: value.clone() });
-            let value = Value { source, key: None, scalar: Scalar::bare(value) };
+            let value = DataValue { source, key: None, scalar: Scalar::bare(value) };
             document.values.insert(key.clone(), value);
         }
         document
     }
 
-    /// Whether there is no configuration to look at, which its diagnostics then say.
+    /// Whether there is no configuration. The diagnostics then say so.
     pub fn holds_nothing(&self) -> bool {
         self.addon.is_none() && !self.found
     }

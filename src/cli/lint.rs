@@ -8,11 +8,13 @@ mod tests;
 use std::io;
 
 use super::diagnostic::{Diagnostic, Lines, Position};
-use super::document::{Document, Source, data_key};
+use super::document::{Document, Source};
 use super::redact::{is_public, masked};
-use crate::model::legacy::{Code, Conversion, Edit, Finding, Severity, convert, from_addon_config, part};
+use crate::model::legacy::{
+    Code, Conversion, Edit, Finding, Severity, convert, data_key, from_addon_config, separate_edits,
+};
 
-/// How findings are written.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Drawn for people, with colours or without.
@@ -26,25 +28,25 @@ pub enum Format {
     Sarif,
 }
 
-/// All that is to be said of a document.
-pub struct Report {
+/// The findings of a document.
+pub struct LintReport {
     /// By their place in the document.
     pub diagnostics: Vec<Diagnostic>,
-    /// What the configuration comes to. None where the document has none.
+    /// The conversion of the configuration. None: the document has none.
     pub conversion: Option<Conversion>,
-    /// The sources without their keys, and their lines.
+    /// The sources with masked keys, and their lines.
     sources: Vec<(Source, Lines)>,
 }
 
-/// Looks at a document.
-pub fn check(document: &Document) -> Report {
+/// Checks a document.
+pub fn check(document: &Document) -> LintReport {
     let mut conversion = match &document.addon {
         Some(config) => Some(from_addon_config(config.value())),
         None if document.holds_nothing() => None,
         None => Some(convert(&document.data())),
     };
     if let Some(conversion) = conversion.as_mut().filter(|_| document.unread) {
-        // What is not there may be what could not be read.
+        // A missing key may be the one that could not be read.
         conversion.findings.retain(|finding| !matches!(finding.code, Code::EmptyList | Code::RrsaUnused));
     }
     let pairs = conversion.as_ref().map(|conversion| conversion.key_pairs.as_slice()).unwrap_or_default();
@@ -52,16 +54,16 @@ pub fn check(document: &Document) -> Report {
     let mut diagnostics = document.diagnostics.clone();
     diagnostics.extend(findings.map(|finding| placed(document, finding)));
     for diagnostic in &mut diagnostics {
-        // A change that writes a value anew would write the keys in it.
+        // A change that rewrites a value would write the keys in it.
         if !diagnostic.edits.iter().all(|edit| is_public(&edit.text, pairs)) {
             diagnostic.edits.clear();
         }
     }
-    // A text that must be written anew for one change cannot be changed for another as well.
+    // A text that must be rewritten for one change cannot be changed for another as well.
     for source in 0..document.sources.len() {
-        part(diagnostics.iter_mut().filter(|d| d.source == source).map(|d| &mut d.edits));
+        separate_edits(diagnostics.iter_mut().filter(|d| d.source == source).map(|d| &mut d.edits));
     }
-    // The outer document first: mending it may move everything else.
+    // In the order of the file.
     diagnostics.sort_by_key(|d| (d.source, d.span.as_ref().map(|span| span.start)));
     let source = |source: &Source| {
         let text = masked(&source.text, pairs);
@@ -70,13 +72,13 @@ pub fn check(document: &Document) -> Report {
     };
     let sources = document.sources.iter().map(source).collect();
     if let Some(conversion) = conversion.as_mut().filter(|_| document.unread) {
-        // A binding of less than what was written would be the wrong one.
+        // A binding of a part of the configuration would be the wrong one.
         (conversion.spec, conversion.key_pairs) = (None, Vec::new());
     }
-    Report { diagnostics, conversion, sources }
+    LintReport { diagnostics, conversion, sources }
 }
 
-/// A finding of a value, as a finding of the file.
+/// Turns a finding of a value into one of the file.
 fn placed(document: &Document, finding: &Finding) -> Diagnostic {
     let value = document.values.get(finding.data_key());
     let scalar = document.addon.as_ref().or(value.map(|value| &value.scalar));
@@ -99,7 +101,7 @@ fn placed(document: &Document, finding: &Finding) -> Diagnostic {
     }
 }
 
-/// The key itself, which no value's edit can change. A live object's keys stand in no text.
+/// Returns the edit of a key itself. A live object's keys are not in a text.
 fn key_as_documented(document: &Document, finding: &Finding) -> Option<Edit> {
     let value = document.values.get(finding.data_key())?;
     let (name, span) = (data_key(finding.data_key().trim())?, value.key.clone()?);
@@ -109,8 +111,8 @@ fn key_as_documented(document: &Document, finding: &Finding) -> Option<Edit> {
     Some(Edit { span, text })
 }
 
-impl Report {
-    /// How many are of a severity.
+impl LintReport {
+    /// Counts the findings of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
     }
@@ -120,7 +122,7 @@ impl Report {
         place.unwrap_or(Position { line: 1, column: 1 })
     }
 
-    /// 0: clean. 1: warnings, where they count. 2: errors.
+    /// Returns 0 without findings, 1 for warnings if they count, and 2 for errors.
     pub fn exit_code(&self, strict: bool) -> u8 {
         match (self.count(Severity::Error), self.count(Severity::Warning)) {
             (0, 0) => 0,
@@ -132,7 +134,7 @@ impl Report {
     /// Writes all of it.
     ///
     /// # Errors
-    /// What is written to cannot be.
+    /// The output cannot be written.
     pub fn write(&self, format: Format, to: &mut dyn io::Write) -> io::Result<()> {
         match format {
             Format::Human { colour } => draw::write(self, colour, to),

@@ -1,104 +1,99 @@
-//! `kubectl acr convert --reverse`: the ConfigMap that says what a binding says.
+//! `kubectl acr convert --reverse`: the ConfigMap that is equivalent to a binding.
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value as Json, json};
 
 use super::convert::schema;
-use super::manifest::Tree;
 use crate::api::binding::AcrCredentialBinding;
+use crate::api::legacy::{Node, Value, parse_manifest};
 use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
 use crate::model::Binding;
 use crate::model::legacy::{ANY_REGION, to_data};
 
-/// Why there is no ConfigMap.
+/// An error of a binding without an equivalent ConfigMap.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The text is no YAML, or its binding is none. The parser's words hold nothing of the text.
-    #[error("the file cannot be read as AcrCredentialBinding: {0}")]
+    /// The text is not YAML, or not a binding. The parser's words hold nothing of the text.
+    #[error("the file is not a valid AcrCredentialBinding: {0}")]
     Unreadable(String),
-    /// There is no binding, or more than one.
-    #[error("the file has {0} AcrCredentialBindings, one is needed")]
+    /// The file does not have exactly one binding.
+    #[error("the file has {0} AcrCredentialBindings: give exactly one")]
     Count(usize),
-    /// It has fields that no binding has: a reader would pass over them.
-    #[error("an AcrCredentialBinding has no such fields: {}", .0.join(", "))]
+    /// It has unknown fields, which a reader would pass over.
+    #[error("the AcrCredentialBinding has unknown fields: {}", .0.join(", "))]
     Unknown(Vec<String>),
-    /// The API server, or the controller, would refuse it.
+    /// The API server or the controller refuses it.
     #[error("the AcrCredentialBinding is not valid: {}", .0.join("; "))]
     Invalid(Vec<String>),
-    /// The ConfigMap has no words for some of its fields.
-    #[error("the ConfigMap cannot say it: {}", .0.join("; "))]
-    Unsaid(Vec<String>),
+    /// The ConfigMap has no keys for some of its fields.
+    #[error("the ConfigMap has no keys for these fields: {}", .0.join("; "))]
+    Unsupported(Vec<String>),
 }
 
-/// The ConfigMap's manifest.
+/// Writes the ConfigMap's manifest.
 ///
 /// # Errors
-/// [`Error`], with every field that the ConfigMap cannot say.
+/// [`Error`], with every field that the ConfigMap does not support.
 pub fn config_map(text: &str) -> Result<String, Error> {
-    let unreadable = |error: String| Error::Unreadable(error);
-    let options = serde_saphyr::options! { with_snippet: false };
-    let documents: Vec<Tree> = serde_saphyr::from_multiple_with_options(text, options)
-        .map_err(|error| unreadable(error.to_string()))?;
-    let is_binding = |tree: &&Tree| tree.get("kind") == Some(&Tree::Text("AcrCredentialBinding".to_owned()));
-    let bindings: Vec<&Tree> = documents.iter().flat_map(objects).filter(is_binding).collect();
-    let [tree] = bindings[..] else { return Err(Error::Count(bindings.len())) };
-    let schema = schema().map_err(|error| unreadable(error.to_string()))?;
+    let invalid = |error: serde_json::Error| Error::Unreadable(error.to_string());
+    let (documents, fault) = parse_manifest(text);
+    if let Some(fault) = fault {
+        return Err(Error::Unreadable(format!("line {}: {}", fault.line, fault.why)));
+    }
+    let is_binding = |node: &&Node| node.get("kind").and_then(Node::text) == Some("AcrCredentialBinding");
+    let bindings: Vec<&Node> = documents.iter().flat_map(objects).filter(is_binding).collect();
+    let [node] = bindings[..] else { return Err(Error::Count(bindings.len())) };
+    let schema = schema().map_err(invalid)?;
     let mut unknown = Vec::new();
-    tree.get("spec").into_iter().for_each(|spec| strangers(spec, &schema, "spec", &mut unknown));
+    node.get("spec").into_iter().for_each(|spec| unknown_fields(spec, &schema, "spec", &mut unknown));
     if !unknown.is_empty() {
         return Err(Error::Unknown(unknown));
     }
-    let object: AcrCredentialBinding =
-        serde_json::from_value(tree.to_json()).map_err(|error| unreadable(error.to_string()))?;
+    let object = serde_json::to_value(node).map_err(invalid)?;
+    let object: AcrCredentialBinding = serde_json::from_value(object).map_err(invalid)?;
     Binding::parse(&object, ANY_REGION)
         .map_err(|faults| Error::Invalid(faults.iter().map(ToString::to_string).collect()))?;
-    let data = to_data(&object.spec).map_err(Error::Unsaid)?;
-    written(data).map_err(unreadable)
+    let data = to_data(&object.spec).map_err(Error::Unsupported)?;
+    written(data).map_err(|error| Error::Unreadable(error.to_string()))
 }
 
-/// A document, or what is listed in it: `kubectl get -o yaml` prints a List.
-fn objects(document: &Tree) -> Vec<&Tree> {
-    match document.get("items") {
-        Some(Tree::List(items)) => items.iter().collect(),
+/// Returns a document, or the items of a List, which `kubectl get -o yaml` prints.
+fn objects(document: &Node) -> Vec<&Node> {
+    match document.get("items").map(|items| &items.value) {
+        Some(Value::List(items)) => items.iter().collect(),
         _ => vec![document],
     }
 }
 
-/// The paths of the fields that a schema does not have. What it leaves open is not looked into.
-fn strangers(tree: &Tree, schema: &Value, path: &str, found: &mut Vec<String>) {
-    match tree {
-        Tree::Map(pairs) => {
-            let Some(known) = schema["properties"].as_object() else { return };
-            for (key, value) in pairs {
-                let path = format!("{path}.{key}");
-                match known.get(key) {
-                    Some(schema) => strangers(value, schema, &path, found),
-                    None => found.push(path),
-                }
-            }
+/// Collects the paths of the fields that are not in a schema.
+fn unknown_fields(node: &Node, schema: &Json, path: &str, found: &mut Vec<String>) {
+    for (index, item) in node.items().iter().enumerate() {
+        unknown_fields(item, &schema["items"], &format!("{path}[{index}]"), found);
+    }
+    // A schema without properties leaves them open.
+    let Some(known) = schema["properties"].as_object() else { return };
+    for pair in node.pairs() {
+        let path = format!("{path}.{}", pair.name());
+        match known.get(pair.name()) {
+            Some(schema) => unknown_fields(&pair.value, schema, &path, found),
+            None => found.push(path),
         }
-        Tree::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                strangers(item, &schema["items"], &format!("{path}[{index}]"), found);
-            }
-        }
-        _ => {}
     }
 }
 
-fn written(data: BTreeMap<String, String>) -> Result<String, String> {
-    let text = |text: &str| Tree::Text(text.to_owned());
-    let data = data.into_iter().map(|(key, value)| (key, Tree::Text(value))).collect();
-    let metadata =
-        vec![("name".to_owned(), text(LEGACY_NAME)), ("namespace".to_owned(), text(LEGACY_NAMESPACE))];
-    let tree = Tree::Map(vec![
-        ("apiVersion".to_owned(), text("v1")),
-        ("kind".to_owned(), text("ConfigMap")),
-        ("metadata".to_owned(), Tree::Map(metadata)),
-        ("data".to_owned(), Tree::Map(data)),
-    ]);
-    serde_saphyr::to_string(&tree).map_err(|error| error.to_string())
+fn written(data: BTreeMap<String, String>) -> Result<String, impl std::error::Error> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Manifest {
+        api_version: &'static str,
+        kind: &'static str,
+        metadata: Json,
+        data: BTreeMap<String, String>,
+    }
+    let metadata = json!({ "name": LEGACY_NAME, "namespace": LEGACY_NAMESPACE });
+    serde_saphyr::to_string(&Manifest { api_version: "v1", kind: "ConfigMap", metadata, data })
 }
 
 #[cfg(test)]
@@ -127,24 +122,24 @@ mod tests {
     }
 
     #[test]
-    fn what_the_config_map_cannot_say_is_named() {
+    fn fields_without_a_key_in_the_config_map_are_named() {
         let text = binding(
             "{registries: [{instanceId: cri-a1b2c3}], suspend: true, watchNamespaces: {names: [\"a-*\"], exclude: []}}",
         );
-        let Err(Error::Unsaid(fields)) = config_map(&text) else { panic!("{:?}", config_map(&text)) };
-        let told = fields.join("\n");
-        assert!(told.contains("suspend") && told.contains("watchNamespaces"), "{told}");
+        let Err(Error::Unsupported(fields)) = config_map(&text) else { panic!("{:?}", config_map(&text)) };
+        let message = fields.join("\n");
+        assert!(message.contains("suspend") && message.contains("watchNamespaces"), "{message}");
     }
 
     #[test]
-    fn what_would_be_lost_on_the_way_is_refused() {
+    fn fields_that_would_be_lost_are_refused() {
         let refused = |spec: &str| config_map(&binding(spec)).unwrap_err().to_string();
-        let told = refused(
+        let message = refused(
             "{registries: [{instanceId: cri-a1b2c3, region: cn-beijing}], serviceAccount: {names: [x]}, serviceAccounts: {selector: {matchLabels: {a: b}}}}",
         );
-        assert!(told.ends_with(": spec.registries[0].region, spec.serviceAccount"), "{told}");
-        let told = refused("{registries: [{instanceId: foo}]}");
-        assert!(told.contains("spec.registries[0].instanceId"), "{told}");
+        assert!(message.ends_with(": spec.registries[0].region, spec.serviceAccount"), "{message}");
+        let message = refused("{registries: [{instanceId: foo}]}");
+        assert!(message.contains("spec.registries[0].instanceId"), "{message}");
     }
 
     #[test]

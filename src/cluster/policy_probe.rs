@@ -7,21 +7,8 @@ use serde_json::{Value, json};
 
 use super::error::{CallError, call};
 use crate::api::names;
+use crate::plan::policy_probe::PolicyProbe;
 use crate::plan::rights::excess;
-
-/// What stands between this controller and every Secret of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PolicyProbe {
-    /// Each policy refused a dry run that it must refuse.
-    Standing,
-    /// These let theirs through. RBAC alone lets the controller make a Secret of its name and another type, which the
-    /// cluster would fill with a token.
-    Missing(Vec<&'static str>),
-    /// The API server serves no policies, so none can stand.
-    Unserved,
-    /// Nobody could tell.
-    Unknown,
-}
 
 /// A dry-run write that one policy must deny, and nothing else would.
 struct Probe {
@@ -130,7 +117,7 @@ fn conclude(shown: &[(&'static str, Shown)]) -> PolicyProbe {
     }
     // Where RBAC alone refuses, or an answer is missing, no policy has shown that it stands.
     let told = that(Shown::Nothing).next().is_none() && that(Shown::Refused).next().is_some();
-    if told { PolicyProbe::Standing } else { PolicyProbe::Unknown }
+    if told { PolicyProbe::Enforced } else { PolicyProbe::Unknown }
 }
 
 impl Probe {
@@ -206,8 +193,8 @@ mod tests {
     fn a_fence_stands_where_a_policy_refused_and_nobody_let_through_or_said_nothing() {
         use Shown::{LetThrough, NoRight, Nothing, Refused};
         for (shown, policy_probe) in [
-            ([Refused, Refused, Refused], PolicyProbe::Standing),
-            ([Refused, NoRight, NoRight], PolicyProbe::Standing),
+            ([Refused, Refused, Refused], PolicyProbe::Enforced),
+            ([Refused, NoRight, NoRight], PolicyProbe::Enforced),
             ([NoRight, NoRight, NoRight], PolicyProbe::Unknown),
             ([Refused, Nothing, Refused], PolicyProbe::Unknown),
             ([Nothing, LetThrough, Refused], PolicyProbe::Missing(vec!["b"])),

@@ -4,9 +4,8 @@
 //! data ─ api::legacy (text as written) ─ names, settings, entries ─ model::binding (the validator) ─ spec
 //!                                          └───────── findings ─────────┘
 //! ```
-//! All findings are collected, not only the first. What is wrong with one entry, name or setting costs that one
-//! alone; what cannot be read at all, or leaves nothing to serve, gives no spec, so that the caller keeps the
-//! last good one.
+//! All findings are collected, not only the first. A fault of one entry, name or setting costs that one alone.
+//! A text that cannot be read, or leaves nothing to serve, gives no spec: the caller keeps the last good one.
 
 mod addon;
 mod code;
@@ -14,12 +13,13 @@ mod entries;
 mod entry;
 mod fields;
 mod finding;
+pub(crate) mod line;
+pub(crate) mod mistakes;
 mod names;
-mod repair;
+pub(crate) mod patch;
 mod reverse;
 mod rewrite;
 mod settings;
-mod slips;
 mod source;
 mod text;
 
@@ -31,7 +31,7 @@ use secrecy::SecretString;
 
 pub use addon::from_addon_config;
 pub use code::{Code, Severity};
-pub(crate) use finding::part;
+pub(crate) use finding::separate_edits;
 pub use finding::{Edit, Finding, apply_edits, summarize};
 pub use reverse::to_data;
 
@@ -40,7 +40,7 @@ use crate::api::binding::{
 };
 use crate::api::{legacy, names as api_names};
 use crate::model::{Binding, InvalidField};
-use entries::Entries;
+use entries::KeptRegistries;
 use finding::Findings;
 
 /// The most bytes that a key's value may have: Kubernetes allows no larger ConfigMap.
@@ -58,25 +58,25 @@ pub fn key_secret_name(ordinal: usize) -> String {
 /// A region to validate entries with that name none: which one the cluster has, the converter need not know.
 pub(crate) const ANY_REGION: &str = "cn-hangzhou";
 
-/// What the ConfigMap comes to.
+/// The result of a conversion.
 #[derive(Clone, Debug)]
 pub struct Conversion {
     /// The binding's spec, known to be valid. `None`: keep the last good one.
     pub spec: Option<AcrCredentialBindingSpec>,
-    /// All that is wrong or guessed.
+    /// Every fault and every guess.
     pub findings: Vec<Finding>,
-    /// The key pairs that entries of the spec refer to. Empty where there is no spec.
+    /// The key pairs that entries of the spec refer to. Empty without a spec.
     pub key_pairs: Vec<KeyPair>,
 }
 
 impl Conversion {
-    /// Whether something that the user wrote is not served.
+    /// Whether a part of the configuration is not served.
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|f| f.severity == Severity::Error)
     }
 }
 
-/// An AccessKey pair that stood in the ConfigMap.
+/// An AccessKey pair from the ConfigMap.
 #[derive(Clone)]
 pub struct KeyPair {
     /// The Secret that `accessKeySecretRef` of the entry names.
@@ -114,14 +114,13 @@ fn read(
     let info = keys.get(legacy::ACR_REGISTRY_INFO).cloned();
     let list = entries::parse(info.as_ref(), findings);
     if let Some(list) = &list {
-        for (key, value) in &list.parsed.beneath {
+        for (key, value) in &list.parsed.below {
             if keys.get(key).is_some() {
-                let message = format!(
-                    "holds a {key} that is ignored, since {key} is there already: delete one of them"
-                );
+                let message =
+                    format!("the {key} in it is ignored, because {key} is given already: delete one of them");
                 findings.add(Code::DataKeyShadowed, list.key, None, message);
             } else {
-                keys.values.insert(key, Written { key, value, node: None });
+                keys.values.insert(key, SourceValue { key, value, node: None });
             }
         }
     }
@@ -129,7 +128,7 @@ fn read(
     let entries = list.as_ref().and_then(|list| list.read(rrsa.unwrap_or(true), findings));
     settings::registry_of_2019(keys.get(legacy::ACR_REGISTRY), info.as_ref(), findings);
     settings::carried(keys.get(legacy::ACR_API_VERSION), findings);
-    let parts = Parts {
+    let parts = SpecParts {
         service_accounts: keys.get(legacy::SERVICE_ACCOUNT).cloned(),
         namespaces: keys.get(legacy::WATCH_NAMESPACE).cloned(),
         threshold: keys.get(legacy::EXPIRING_THRESHOLD).cloned(),
@@ -140,19 +139,19 @@ fn read(
     parts.spec(findings).filter(|_| keys.readable)
 }
 
-/// What a ConfigMap and an add-on's configuration have in common.
-struct Parts<'a> {
-    service_accounts: Option<Written<'a>>,
-    namespaces: Option<Written<'a>>,
-    threshold: Option<Written<'a>>,
-    email: Option<Written<'a>>,
+/// The parts that a ConfigMap and an add-on's configuration have in common.
+struct SpecParts<'a> {
+    service_accounts: Option<SourceValue<'a>>,
+    namespaces: Option<SourceValue<'a>>,
+    threshold: Option<SourceValue<'a>>,
+    email: Option<SourceValue<'a>>,
     webhook: Option<Webhook>,
-    entries: Option<Entries>,
+    entries: Option<KeptRegistries>,
 }
 
-impl Parts<'_> {
+impl SpecParts<'_> {
     fn spec(self, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
-        // Each part is read before any is missed, so that all findings are there.
+        // Each part is read before the first missing one returns, so that all findings are there.
         let service_accounts = names::service_accounts(self.service_accounts.as_ref(), findings);
         let namespaces = names::namespaces(self.namespaces.as_ref(), findings);
         let expiring_threshold = settings::threshold(self.threshold.as_ref(), findings);
@@ -176,81 +175,91 @@ impl Parts<'_> {
     }
 }
 
-/// What the one validator says of a spec.
+/// Validates a spec as the controller does.
 fn validate(spec: &AcrCredentialBindingSpec) -> Vec<InvalidField> {
     let object = AcrCredentialBinding::new(api_names::LEGACY_NAME, spec.clone());
     Binding::parse(&object, ANY_REGION).err().unwrap_or_default()
 }
 
-/// A value as it stands in its source.
+/// A value and its source.
 #[derive(Clone)]
-struct Written<'a> {
-    /// The key as its user wrote it.
+struct SourceValue<'a> {
+    /// The key as written.
     key: &'a str,
     /// The value.
     value: &'a str,
-    /// Where the value is within an add-on's JSON.
+    /// The node of the value within an add-on's JSON.
     node: Option<&'a legacy::Node>,
 }
 
-impl Written<'_> {
-    /// Where all of it stands.
+impl SourceValue<'_> {
+    /// The bytes of all of it.
     fn all(&self) -> finding::Span {
-        self.node.map_or(Some(0..self.value.len()), |node| node.span.clone())
+        self.node.map_or(Some(0..self.value.len()), legacy::Node::mark)
     }
 
-    /// Where some bytes of the value stand.
+    /// The bytes in the source for bytes of the value.
     fn span(&self, range: &Range<usize>) -> finding::Span {
         let Some(node) = self.node else { return Some(range.clone()) };
         match node.text_start() {
             Some(start) => Some(start + range.start..start + range.end),
-            None => node.span.clone(),
+            None => node.mark(),
         }
     }
 }
 
 /// The values of the keys that have a meaning.
-struct Keys<'a> {
-    values: BTreeMap<&'static str, Written<'a>>,
-    /// Whether each of them could be looked at.
+struct KnownKeys<'a> {
+    values: BTreeMap<&'static str, SourceValue<'a>>,
+    /// Whether each of them could be read.
     readable: bool,
 }
 
-impl<'a> Keys<'a> {
-    fn get(&self, key: &str) -> Option<&Written<'a>> {
+impl<'a> KnownKeys<'a> {
+    fn get(&self, key: &str) -> Option<&SourceValue<'a>> {
         self.values.get(key)
     }
 }
 
-fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -> Keys<'a> {
-    let mut keys = Keys { values: BTreeMap::new(), readable: true };
+/// Returns a key of `data` as documented.
+pub fn data_key(name: &str) -> Option<&'static str> {
+    legacy::KEYS.into_iter().find(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -> KnownKeys<'a> {
+    let mut keys = KnownKeys { values: BTreeMap::new(), readable: true };
     for (written, value) in data {
-        let Some(key) = legacy::KEYS.into_iter().find(|known| written.trim().eq_ignore_ascii_case(known))
-        else {
-            let message = "is no key of acr-configuration and is ignored";
+        let Some(key) = data_key(written.trim()) else {
+            let message = "the key is unknown in acr-configuration and is ignored";
             findings.add(Code::DataKeyUnknown, written, None, message);
             continue;
         };
         if written != key {
             if data.contains_key(key) {
-                let message = format!("is ignored, since {key} is there too: delete it");
+                let message = format!("the key is ignored, because {key} is given too: delete it");
                 findings.add(Code::DataKeyShadowed, written, None, message);
                 continue;
             }
             if let Some(earlier) = keys.get(key) {
-                let message = format!("is ignored, since {} is there too: delete one of them", earlier.key);
+                let message =
+                    format!("the key is ignored, because {} is given too: delete one of them", earlier.key);
                 findings.add(Code::DataKeyShadowed, written, None, message);
                 continue;
             }
-            findings.add(Code::DataKeySpelling, written, None, format!("is read as {key}: write it so"));
+            findings.add(
+                Code::DataKeySpelling,
+                written,
+                None,
+                format!("the key is read as {key}: write {key}"),
+            );
         }
         if value.len() > MAX_VALUE_BYTES {
-            let message = format!("has {} bytes, more than 1 MiB: write less", value.len());
+            let message = format!("the value has {} bytes, more than 1 MiB: write less", value.len());
             findings.add(Code::ValueTooLarge, written, None, message);
             keys.readable = false;
             continue;
         }
-        keys.values.insert(key, Written { key: written, value, node: None });
+        keys.values.insert(key, SourceValue { key: written, value, node: None });
     }
     keys
 }

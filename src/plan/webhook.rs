@@ -130,8 +130,8 @@ fn client_config(target: &Target<'_>) -> WebhookClientConfig {
     config
 }
 
-/// Never the namespaces without which no cluster comes up again, nor our own: with `Fail`, a controller that is down
-/// would keep itself down.
+/// Returns the selector of namespaces. It excludes `kube-system` and the controller's own namespace: with `Fail`, an
+/// unavailable controller would prevent its own restart.
 fn namespace_selector(selector: Option<&Selector>, own: &str) -> LabelSelector {
     let mut never = vec!["kube-system".to_owned()];
     if own != "kube-system" {
@@ -159,7 +159,7 @@ fn conditions(group: &Group<'_>, own_namespace: &str) -> Vec<MatchCondition> {
     let all: Option<Vec<&String>> = group.conditions.iter().map(Option::as_ref).collect();
     let covered =
         all.map(|all| all.into_iter().map(|text| format!("({text})")).collect::<Vec<_>>().join(" || "));
-    // Our own detaching is no business of this webhook.
+    // The webhook does not restore the entries that the controller removes.
     [("not-the-controller", Some(ourselves)), ("not-skipped", Some(not_skipped)), ("covered", covered)]
         .into_iter()
         .filter_map(|(name, expression)| {

@@ -81,7 +81,7 @@ async fn kubectl_finds_it_as_its_plugin() {
     command.current_dir(root().join("tests/cli/samples"));
     let done = run(command, "");
     assert_eq!(done.code, Some(2), "{}", done.err);
-    assert!(done.out.contains("ACR703"), "{}", done.out);
+    assert!(done.out.contains("ACR404"), "{}", done.out);
 }
 
 /// A folder's file with this text.

@@ -76,7 +76,7 @@ fn a_pipe_gets_no_colours_and_neither_does_one_who_declines_them() {
         let mut command = command(&["lint", "same-account.yaml"]);
         command.env("NO_COLOR", value).env("CLICOLOR_FORCE", "1").env("TERM", "xterm-256color");
         let done = run(command, "");
-        assert!(!done.out.contains('\u{1b}') && done.out.contains("ACR703"));
+        assert!(!done.out.contains('\u{1b}') && done.out.contains("ACR404"));
     }
 }
 
@@ -106,7 +106,7 @@ fn a_terminal_gets_colours_unless_they_are_declined() {
     for (no_color, colours) in [(None, true), (Some(""), true), (Some("1"), false)] {
         let done = on_a_terminal(&["lint", "same-account.yaml"], no_color);
         assert_eq!(done.code, Some(2), "{}{}", done.out, done.err);
-        assert!(done.out.contains("ACR703"), "{}", done.out);
+        assert!(done.out.contains("ACR404"), "{}", done.out);
         assert_eq!(done.out.contains('\u{1b}'), colours, "{no_color:?}: {}", done.out);
     }
 }

@@ -31,7 +31,9 @@ async fn another_writers_secret_is_left_alone_until_a_user_asks_to_adopt_it() {
     lab.bind("taken", spec(&["taken", "free"])).await;
     let message = lab.until_ready_is("taken", "False", "SecretConflict").await;
     assert!(
-        message.contains("taken/acr-credential-secret-aggregation was made by somebody else"),
+        message.contains(
+            "taken/acr-credential-secret-aggregation exists and was not created by this controller"
+        ),
         "{message}"
     );
     assert!(message.contains("acrcredential.dev/adopt"), "{message}");

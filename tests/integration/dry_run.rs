@@ -25,7 +25,7 @@ async fn a_dry_run_writes_nothing_to_any_namespace_and_reports_its_planned_chang
     all["serviceAccounts"] = json!({ "names": ["*"] });
     lab.bind("dry", all).await;
     lab.annotate("dry", "acrcredential.dev/adopt", "true").await;
-    lab.until_ready_says("dry", "False", "DryRun", "2 of 2 namespaces not ready").await;
+    lab.until_ready_says("dry", "False", "DryRun", "2 of 2 namespaces are not ready").await;
     let status = lab.bindings().get("dry").await.unwrap().status.unwrap();
     let said = |namespace: &str| {
         let pair = status.pairs.iter().find(|pair| pair.namespace == namespace).unwrap();

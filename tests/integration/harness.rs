@@ -220,7 +220,7 @@ impl Lab {
         self.auths(namespace).await?.remove(domain).map(|(_, token)| token)
     }
 
-    /// Returns the bytes of our Secret as a kubelet would use them.
+    /// The bytes of our Secret as a kubelet would use them.
     pub async fn docker_config(&self, namespace: &str) -> Vec<u8> {
         let data = self.secret(namespace).await.and_then(|secret| secret.data).unwrap();
         data[".dockerconfigjson"].0.clone()
@@ -249,7 +249,7 @@ impl Lab {
         });
     }
 
-    /// Returns the AccessKeyId and AccessKeySecret of a user of the cloud.
+    /// The AccessKeyId and AccessKeySecret of a user of the cloud.
     pub fn key_of(&self, account: &str, user: &str) -> (String, String) {
         self.cloud.world(|world| {
             let key = &world.user_mut(account, user).unwrap().keys[0];
@@ -331,7 +331,7 @@ impl Lab {
 
     /// Waits until the admission policies are enforced, for which the API server takes a moment.
     pub async fn until_policies_enforced(&self) {
-        self.until("the policies are enforced", async || {
+        self.until("the policies stand", async || {
             self.controller.metrics().await.unwrap().contains("acr_admission_policies_enforced 1")
         })
         .await;
@@ -368,8 +368,8 @@ impl Lab {
     /// Returns the reconciled namespaces from the controller's log, one for each reconciliation.
     pub fn reconciled(&self) -> Vec<String> {
         let log = self.controller.log();
-        let lines = log.lines().filter(|line| line.contains("looked at"));
-        lines
+        let looks = log.lines().filter(|line| line.contains("reconciling"));
+        looks
             .filter_map(|line| line.split("namespace=").nth(1))
             .map(|n| n.split(' ').next().unwrap().to_owned())
             .collect()

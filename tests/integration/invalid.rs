@@ -51,7 +51,7 @@ async fn a_refusal_of_the_cloud_is_reported_with_the_cure_beside_what_works() {
     ];
     for (reason, cure, bad) in cases {
         lab.bind("refused", with_registries(&["refused"], json!([good.clone(), bad]))).await;
-        let message = lab.until_ready_says("refused", "False", reason, "1 of 2 registries issued").await;
+        let message = lab.until_ready_says("refused", "False", reason, "issued for 1 of 2 registries").await;
         assert!(message.contains(cure), "{reason}: {message}");
         lab.until_served("refused", "good.example.com").await;
         lab.until_attached("refused", "default").await;

@@ -129,7 +129,7 @@ async fn the_first_returning_binding_removes_nothing_of_the_others() {
         lab.bind("mine", spec(&["shared"])).await;
         lab.until("it says what it waits for", async || {
             let status = lab.bindings().get("mine").await.unwrap().status.unwrap_or_default();
-            status.pairs.iter().any(|pair| pair.conditions[0].message.contains("are waited for"))
+            status.pairs.iter().any(|pair| pair.conditions[0].message.contains("waiting for the bindings"))
         })
         .await;
         lab.until_settled().await;
@@ -157,7 +157,7 @@ async fn nothing_is_written_before_the_definition_is_observed() {
     lab.controller.restart().unwrap();
     tokio::time::timeout(PATIENCE, held.until_caught(1)).await.unwrap().unwrap();
     lab.until("only that is missing", async || {
-        matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == "waiting for definition")
+        matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == "waiting for the CustomResourceDefinition")
     })
     .await;
     lab.until_settled().await;
@@ -182,7 +182,7 @@ async fn a_terminating_namespace_is_not_delayed_and_its_successor_is_served_at_o
     let namespaces: Api<Namespace> = Api::all(lab.client.clone());
     namespaces.delete("term-a", &DeleteParams::default()).await.unwrap();
     lab.until("our Secret goes with it", async || lab.secret("term-a").await.is_none()).await;
-    lab.until_ready_says("term", "True", "Succeeded", "1 namespaces").await;
+    lab.until_ready_says("term", "True", "Succeeded", "1 namespace").await;
     lab.until_settled().await;
     assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
     let status = lab.bindings().get("term").await.unwrap().status.unwrap();
@@ -354,7 +354,7 @@ async fn a_refused_withdrawal_names_who_refused_it_and_continues_once_it_is_allo
     };
     lab.until("the status says what blocks it", async || {
         let ready = said("Ready").await;
-        ready.starts_with("Withdrawing") && ready.contains("0 of 2 namespaces are done; Forbidden:")
+        ready.starts_with("Withdrawing") && ready.contains("0 of 2 namespaces cleaned up; Forbidden:")
     })
     .await;
     assert!(said("Stalled").await.contains("serviceaccounts"), "{}", said("Stalled").await);

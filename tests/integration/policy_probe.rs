@@ -48,7 +48,7 @@ async fn missing_policies_are_reported_and_new_ones_are_noticed() {
     })
     .await;
     assert!(!enforced(&lab).await);
-    assert!(lab.controller.log().contains("no ValidatingAdmissionPolicy fences this controller"));
+    assert!(lab.controller.log().contains("The ValidatingAdmissionPolicies "));
     assert!(!lab.controller.log().contains("has rights that it does not need"), "the RBAC is what it needs");
 
     lab.plane.apply_file(root().join("deploy/policies.yaml")).await.unwrap();

@@ -117,7 +117,7 @@ async fn a_throttled_call_waits_as_long_as_the_cloud_asks_and_delays_no_other_re
     two["registries"] =
         json!([{ "instanceId": "cri-demo0001" }, { "instanceId": "cri-demo0002", "regionId": "cn-beijing" }]);
     lab.bind("busy", two).await;
-    lab.until_ready_says("busy", "False", "Throttled", "1 of 2 registries issued").await;
+    lab.until_ready_says("busy", "False", "Throttled", "issued for 1 of 2 registries").await;
     lab.until_served("busy", DOMAIN).await;
     lab.until_ready_is("busy", "True", "Succeeded").await;
     let times: Vec<i64> = lab

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use acr_lab::plane::Target;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
-use kube::api::{Patch, PatchParams};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::harness::{DOMAIN, Lab, SECRET, spec};
@@ -166,4 +170,76 @@ async fn an_entry_that_another_writer_adds_during_our_write_is_kept() {
         lab.pull_secrets("between", "default").await == ["theirs", SECRET]
     })
     .await;
+}
+
+/// Another controller annotates each account right after its creation, while a policy refuses one account for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_a_policy_refuses_for_good_delays_no_other() {
+    let (lab, proxy) = Lab::proxied().await;
+    lab.create_namespace("mixed").await;
+    lab.create_account("mixed", "stubborn", &[]).await;
+    let policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
+        "metadata": { "name": "stubborn" },
+        "spec": {
+            "matchConstraints": { "resourceRules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "resources": ["serviceaccounts"], "operations": ["UPDATE"],
+            }] },
+            "validations": [{
+                "expression": "object.metadata.name != 'stubborn' || !has(object.imagePullSecrets)",
+                "message": "stubborn takes no pull secrets",
+            }],
+        },
+    }))
+    .unwrap();
+    let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(json!({
+        "metadata": { "name": "stubborn" },
+        "spec": { "policyName": "stubborn", "validationActions": ["Deny"] },
+    }))
+    .unwrap();
+    let params = PostParams::default();
+    Api::all(lab.client.clone()).create(&params, &policy).await.unwrap();
+    Api::all(lab.client.clone()).create(&params, &binding).await.unwrap();
+    let accounts = lab.namespaced::<ServiceAccount>("mixed");
+    let list = json!({ "imagePullSecrets": [{ "name": "theirs" }] });
+    let dry = PatchParams { dry_run: true, ..PatchParams::default() };
+    lab.until("the policy is in force", async || {
+        accounts.patch("stubborn", &dry, &Patch::Merge(&list)).await.is_err()
+    })
+    .await;
+    lab.bind(
+        "mixed",
+        json!({
+            "registries": [{ "instanceId": "cri-demo0001" }],
+            "watchNamespaces": { "names": ["mixed"] },
+            "serviceAccounts": { "names": ["*"] },
+        }),
+    )
+    .await;
+    lab.until_ready_says("mixed", "False", "WriteFailing", "stubborn takes no pull secrets").await;
+    for number in 0..8 {
+        let name = format!("new-{number}");
+        let mut held = proxy.hold(Target::new("patch", "serviceaccounts"));
+        lab.create_account("mixed", &name, &[]).await;
+        tokio::time::timeout(Duration::from_secs(20), held.until_caught(1)).await.unwrap().unwrap();
+        let note = json!({ "metadata": { "annotations": { "example.com/owner": "team" } } });
+        accounts.patch(&name, &PatchParams::default(), &Patch::Merge(&note)).await.unwrap();
+        drop(held);
+        let attached = async || lab.pull_secrets("mixed", &name).await == [SECRET];
+        let begun = std::time::Instant::now();
+        lab.until("the new account has its entry", attached).await;
+        assert!(begun.elapsed() < Duration::from_secs(10), "{name}: {:?}", begun.elapsed());
+    }
+    assert_eq!(lab.pull_secrets("mixed", "stubborn").await, [] as [&str; 0]);
+    // As soon as the policy is gone, the account gets its entry by itself.
+    let policies: Api<ValidatingAdmissionPolicyBinding> = Api::all(lab.client.clone());
+    policies.delete("stubborn", &Default::default()).await.unwrap();
+    let mut edits = 0;
+    lab.until("the refused account has its entry", async || {
+        edits += 1;
+        let note = json!({ "metadata": { "labels": { "edit": edits.to_string() } } });
+        let _ = accounts.patch("stubborn", &PatchParams::default(), &Patch::Merge(&note)).await;
+        lab.pull_secrets("mixed", "stubborn").await == [SECRET]
+    })
+    .await;
+    lab.until_ready_is("mixed", "True", "Succeeded").await;
 }

@@ -37,7 +37,7 @@ async fn no_output_holds_a_secret() {
     ]);
     lab.bind("loud", all).await;
     // The managed role is refused another account's role, and the last instance does not exist.
-    lab.until_ready_says("loud", "False", "TrustPolicyDenies", "4 of 6 registries issued").await;
+    lab.until_ready_says("loud", "False", "TrustPolicyDenies", "issued for 4 of 6 registries").await;
     for kind in [
         FaultKind::MalformedJson,
         FaultKind::Html,

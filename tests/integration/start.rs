@@ -20,11 +20,11 @@ async fn nothing_is_written_before_all_caches_are_full() {
     lab.bind("cached", spec(&["cached"])).await;
     lab.until_ready_is("cached", "True", "Succeeded").await;
     lab.until_settled().await;
-    for (resource, part) in [
-        ("acrcredentialbindings", "bindings"),
-        ("namespaces", "namespaces"),
-        ("serviceaccounts", "service accounts"),
-        ("secrets", "secrets"),
+    for (resource, kinds) in [
+        ("acrcredentialbindings", "AcrCredentialBindings"),
+        ("namespaces", "Namespaces"),
+        ("serviceaccounts", "ServiceAccounts"),
+        ("secrets", "Secrets"),
     ] {
         lab.controller.terminate(PATIENCE).await.unwrap();
         let mark = lab.mark();
@@ -32,7 +32,7 @@ async fn nothing_is_written_before_all_caches_are_full() {
         lab.controller.restart().unwrap();
         tokio::time::timeout(PATIENCE, held.until_caught(1)).await.unwrap().unwrap();
         lab.until("only that list is missing", async || {
-            matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == format!("waiting for {part}"))
+            matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == format!("waiting for the list of {kinds}"))
         })
         .await;
         tokio::time::sleep(Duration::from_secs(1)).await;

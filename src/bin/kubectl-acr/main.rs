@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use acr_credential_binding::args::kubectl_acr::{
     ConvertArgs, InputArgs, LintArgs, OutputFormat, PlanArgs, PluginArgs, PluginCommand, WithdrawArgs,
 };
-use acr_credential_binding::cli::lint::{Format, Report, check};
+use acr_credential_binding::cli::lint::{Format, LintReport, check};
 use acr_credential_binding::cli::{convert, plan, reverse, withdraw};
 use anyhow::Context;
 use clap::Parser;
@@ -58,7 +58,7 @@ fn run_lint(lint: &LintArgs) -> anyhow::Result<u8> {
 }
 
 /// Reads the configuration, and writes its findings to standard error.
-fn read_with_findings(input: &InputArgs) -> anyhow::Result<Report> {
+fn read_with_findings(input: &InputArgs) -> anyhow::Result<LintReport> {
     let report = check(&input::document(input)?);
     let err = io::stderr();
     if !report.diagnostics.is_empty() {
@@ -134,7 +134,7 @@ fn run_reverse(args: &ConvertArgs) -> anyhow::Result<u8> {
         input::text(args.input.file.as_deref().context("--reverse needs a FILE, or - for standard input")?)?;
     match reverse::config_map(&text) {
         Ok(manifest) => io::stdout().lock().write_all(manifest.as_bytes())?,
-        Err(reverse::Error::Unsaid(fields)) => {
+        Err(reverse::Error::Unsupported(fields)) => {
             eprintln!("{name}: the ConfigMap has no key for");
             fields.iter().for_each(|field| eprintln!("  {field}"));
             return Ok(FAILED);

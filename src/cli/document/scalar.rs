@@ -1,32 +1,31 @@
-//! One value of the document, and where each of its bytes stands in the file.
+//! One value of the document, with its source map.
 
 use std::ops::Range;
 
-use granit_parser::ScalarStyle;
-
-use super::draft::Draft;
-use super::{align, tree};
+use super::source_map::SourceMap;
+use crate::api::legacy::{Node, Style, parse_manifest};
 use crate::model::legacy::Edit;
+use crate::model::legacy::patch::PatchedText;
 
 /// A text as Kubernetes would hold it, and a map from each of its bytes to the file. It may hold a key pair, hence
 /// no `Debug`.
 #[derive(Clone)]
 pub struct Scalar {
     value: String,
-    /// For each byte of the value where the character that it belongs to begins and ends in the file.
+    /// For each byte of the value the bytes of its character in the file.
     places: Vec<(usize, usize)>,
     /// The whole of it in the file, quotes included.
     whole: Range<usize>,
-    manner: Manner,
-    /// Where in the value a line of the file begins or ends, which it does not by an escape: what YAML drops there
-    /// cannot be put in there.
+    form: ScalarForm,
+    /// The bytes of the value at which a line of the file begins or ends, but not by an escape. YAML drops what is
+    /// put in there.
     folds: Vec<usize>,
 }
 
-/// How a text is written, as far as whoever edits it must know.
+/// The way a text is written, as far as edits depend on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    /// As it stands: the value of a live object.
+enum ScalarForm {
+    /// As its own source: the value of a live object.
     Bare,
     Literal {
         indent: usize,
@@ -41,7 +40,7 @@ enum Manner {
 }
 
 impl Scalar {
-    /// A text that is its own source.
+    /// Makes a text that is its own source.
     pub fn bare(value: &str) -> Self {
         let mut places = Vec::with_capacity(value.len());
         for (at, c) in value.char_indices() {
@@ -51,31 +50,30 @@ impl Scalar {
             value: value.to_owned(),
             places,
             whole: 0..value.len(),
-            manner: Manner::Bare,
+            form: ScalarForm::Bare,
             folds: Vec::new(),
         }
     }
 
-    /// A part of a file that is read as it stands there, and in which nothing may be changed: it is to be written as
-    /// a text first.
+    /// Makes a text of a part of a file, in which nothing may be changed: it must become a text first.
     pub(super) fn verbatim(source: &str, whole: Range<usize>) -> Self {
-        let mut scalar = Self::bare(source).left_as_it_is();
+        let mut scalar = Self::bare(source).read_only();
         for (start, end) in &mut scalar.places {
             (*start, *end) = (*start + whole.start, *end + whole.start);
         }
         Self { whole, ..scalar }
     }
 
-    /// What stands in a part of a file as it would within double quotes, which are there or are not.
+    /// Reads a part of a file that is escaped as in double quotes, which may be missing.
     pub(super) fn escaped(text: &str, whole: Range<usize>) -> Self {
         let source = text.get(whole.clone()).unwrap_or_default();
         let bare = usize::from(!source.starts_with('"'));
         let quoted = if bare > 0 { format!("\"{source}\"") } else { source.to_owned() };
-        let (roots, _) = tree::parse(&quoted);
-        let Some(value) = roots.first().and_then(tree::Node::text) else {
+        let (roots, _) = parse_manifest(&quoted);
+        let Some(value) = roots.first().and_then(Node::text) else {
             return Self::verbatim(source, whole);
         };
-        let mut scalar = Self::read(&quoted, value, ScalarStyle::DoubleQuoted, 0..quoted.len());
+        let mut scalar = Self::read(&quoted, value, Style::Escaped, 0..quoted.len());
         for (start, end) in &mut scalar.places {
             let at = |place: usize| (place + whole.start).saturating_sub(bare).min(whole.end);
             (*start, *end) = (at(*start), at(*end));
@@ -83,27 +81,26 @@ impl Scalar {
         Self { whole, ..scalar }
     }
 
-    /// What the parser read, with its places found again in the text.
-    pub(super) fn read(text: &str, value: &str, style: ScalarStyle, whole: Range<usize>) -> Self {
-        let aligned = align::align(text, value, style, whole.clone());
-        let manner = match (&aligned, style) {
-            (None, _) => Manner::Unknown,
-            (Some(aligned), ScalarStyle::Literal) => {
-                let carriage_return = text.get(whole.clone()).is_some_and(|source| source.contains('\r'));
-                Manner::Literal { indent: aligned.indent, carriage_return }
+    /// Makes a text of what the parser read.
+    pub(super) fn read(text: &str, value: &str, style: Style, whole: Range<usize>) -> Self {
+        let map = SourceMap::of(text, value, style, &whole);
+        let source = text.get(whole.clone()).unwrap_or_default();
+        let form = match (&map, style) {
+            (None, _) => ScalarForm::Unknown,
+            (Some(map), Style::Literal) => {
+                ScalarForm::Literal { indent: map.indent, carriage_return: source.contains('\r') }
             }
-            (Some(_), ScalarStyle::Folded) => Manner::Folded,
-            (Some(_), ScalarStyle::Plain) => Manner::Plain,
-            (Some(_), ScalarStyle::SingleQuoted) => Manner::Single,
-            (Some(_), ScalarStyle::DoubleQuoted) => Manner::Double,
+            (_, Style::Folded) => ScalarForm::Folded,
+            (_, Style::Quoted | Style::Escaped) if source.starts_with('\'') => ScalarForm::Single,
+            (_, Style::Quoted | Style::Escaped) => ScalarForm::Double,
+            _ => ScalarForm::Plain,
         };
-        let places =
-            aligned.map_or_else(|| vec![(whole.start, whole.end); value.len()], |aligned| aligned.places);
-        let folds = match manner {
-            Manner::Plain | Manner::Single | Manner::Double => folds(text, value, &places),
+        let places = map.map_or_else(|| vec![(whole.start, whole.end); value.len()], |map| map.places);
+        let folds = match form {
+            ScalarForm::Plain | ScalarForm::Single | ScalarForm::Double => folds(text, value, &places),
             _ => Vec::new(),
         };
-        Self { value: value.to_owned(), places, whole, manner, folds }
+        Self { value: value.to_owned(), places, whole, form, folds }
     }
 
     /// The text as Kubernetes would hold it.
@@ -116,7 +113,7 @@ impl Scalar {
         self.whole.clone()
     }
 
-    /// Where some bytes of the value stand in the file.
+    /// The bytes in the file for bytes of the value.
     pub fn place(&self, span: &Range<usize>) -> Range<usize> {
         let last = self.places.last().map_or(self.whole.start, |&(_, end)| end);
         let start = self.places.get(span.start).map_or(last, |&(start, _)| start);
@@ -127,55 +124,56 @@ impl Scalar {
         start..end.max(start)
     }
 
-    /// The same changes, of the file. They do not overlap. `None`: they cannot be made without writing the whole anew.
+    /// Turns changes of the value into changes of the file, which do not overlap. `None`: the whole would have to be
+    /// rewritten.
     pub fn edits(&self, edits: &[Edit]) -> Option<Vec<Edit>> {
-        if self.value.is_empty() && self.manner != Manner::Bare {
-            // Its quotes, or the word for nothing, go. Where there are none, the file has no place for a text.
-            let written = matches!(self.manner, Manner::Plain | Manner::Single | Manner::Double)
+        if self.value.is_empty() && self.form != ScalarForm::Bare {
+            // Its quotes, or the word for nothing, go. Without them the file has no place for a text.
+            let written = matches!(self.form, ScalarForm::Plain | ScalarForm::Single | ScalarForm::Double)
                 && !self.whole.is_empty();
-            return written.then(|| vec![self.anew(edits)]);
+            return written.then(|| vec![self.rewritten(edits)]);
         }
-        let anew = match self.manner {
-            Manner::Plain => edits.len() > 1 && !edits.iter().all(|edit| self.stays_plain(edit)),
+        let rewrite = match self.form {
+            ScalarForm::Plain => edits.len() > 1 && !edits.iter().all(|edit| self.stays_plain(edit)),
             // Single quotes hold no line break as it is.
-            Manner::Single => edits.iter().any(|edit| edit.text.contains(char::is_control)),
+            ScalarForm::Single => edits.iter().any(|edit| edit.text.contains(char::is_control)),
             _ => false,
         };
         let folds = |at: usize| self.folds.binary_search(&at).is_ok();
-        if anew || edits.iter().any(|edit| folds(edit.span.start) || folds(edit.span.end)) {
-            return Some(vec![self.anew(edits)]);
+        if rewrite || edits.iter().any(|edit| folds(edit.span.start) || folds(edit.span.end)) {
+            return Some(vec![self.rewritten(edits)]);
         }
         edits.iter().map(|edit| self.edit(edit)).collect()
     }
 
-    /// All of it in double quotes, with the changes made.
-    fn anew(&self, edits: &[Edit]) -> Edit {
-        let text = Draft::new(&self.value, edits).text;
+    /// Writes all of it in double quotes, with the changes made.
+    fn rewritten(&self, edits: &[Edit]) -> Edit {
+        let text = PatchedText::new(&self.value, edits).text;
         Edit { span: self.whole(), text: format!("\"{}\"", escaped(&text)) }
     }
 
-    /// The same text, whose places are known and in which nothing may be changed: what is around it will be.
-    pub(super) fn left_as_it_is(mut self) -> Self {
-        self.manner = Manner::Unknown;
+    /// Forbids changes in the text, because the text around it changes.
+    pub(super) fn read_only(mut self) -> Self {
+        self.form = ScalarForm::Unknown;
         self
     }
 
-    /// The same change, of the file. `None`: it cannot be made without writing the whole anew.
+    /// Turns a change of the value into a change of the file. `None`: the whole would have to be rewritten.
     pub fn edit(&self, edit: &Edit) -> Option<Edit> {
         let text = edit.text.as_str();
         let mut span = self.place(&edit.span);
-        let written = match self.manner {
-            Manner::Bare => text.to_owned(),
-            Manner::Literal { indent, carriage_return } => {
+        let written = match self.form {
+            ScalarForm::Bare => text.to_owned(),
+            ScalarForm::Literal { indent, carriage_return } => {
                 let line_end = if carriage_return { "\r\n" } else { "\n" };
-                // A change of whole lines takes the indent of the next one along, and gives it back.
+                // A change of whole lines includes the indent of the next one, and writes it again.
                 if self.value.get(..edit.span.end).is_some_and(|before| before.ends_with('\n'))
                     && let Some(&(next, _)) = self.places.get(edit.span.end)
                 {
                     span.end = next.max(span.start);
                 }
                 let last = edit.span.end >= self.value.len();
-                // The last lines go with their indent, which there is no next one to take.
+                // The last lines take their own indent along.
                 let begins =
                     |at: usize| self.value.get(..at).is_some_and(|b| b.is_empty() || b.ends_with('\n'));
                 if last && text.is_empty() && begins(edit.span.start) && begins(self.value.len()) {
@@ -194,20 +192,20 @@ impl Scalar {
                 }
                 written
             }
-            Manner::Double => escaped(text),
-            Manner::Single if !text.contains(char::is_control) => text.replace('\'', "''"),
-            Manner::Plain if self.stays_plain(edit) => text.to_owned(),
-            Manner::Plain => {
+            ScalarForm::Double => escaped(text),
+            ScalarForm::Single if !text.contains(char::is_control) => text.replace('\'', "''"),
+            ScalarForm::Plain if self.stays_plain(edit) => text.to_owned(),
+            ScalarForm::Plain => {
                 self.value.get(edit.span.clone())?;
-                return Some(self.anew(std::slice::from_ref(edit)));
+                return Some(self.rewritten(std::slice::from_ref(edit)));
             }
-            Manner::Folded if !text.contains('\n') => text.to_owned(),
-            Manner::Single | Manner::Folded | Manner::Unknown => return None,
+            ScalarForm::Folded if !text.contains('\n') => text.to_owned(),
+            ScalarForm::Single | ScalarForm::Folded | ScalarForm::Unknown => return None,
         };
         Some(Edit { span, text: written })
     }
 
-    /// Whether a plain scalar may take a text as it is and still be the text that it is then.
+    /// Whether a plain scalar stays a text with a change made.
     fn stays_plain(&self, edit: &Edit) -> bool {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@+,".contains(c);
         let mut value = self.value.clone();
@@ -223,18 +221,17 @@ impl Scalar {
             )
     }
 
-    /// The same text, told in the places of the file that a draft was made from.
-    pub(super) fn moved(mut self, origin: &[usize]) -> Self {
-        let at = |place: usize| origin.get(place).or(origin.last()).copied().unwrap_or(place);
+    /// Moves a text of a patched file to its places in the file.
+    pub(super) fn moved(mut self, patched: &PatchedText) -> Self {
         for (start, end) in &mut self.places {
-            (*start, *end) = (at(*start), at(*end));
+            (*start, *end) = (patched.origin(*start), patched.origin(*end));
         }
-        self.whole = at(self.whole.start)..at(self.whole.end);
+        self.whole = patched.origin_of(&self.whole);
         self
     }
 }
 
-/// Where in a value a line break of the file is, and where the file has more than the value between two characters.
+/// Returns the bytes of a value at which the file has a line break, or more than the value between two characters.
 fn folds(text: &str, value: &str, places: &[(usize, usize)]) -> Vec<usize> {
     let mut folds = Vec::new();
     let mut last = places.first().map_or(0, |&(start, _)| start);
@@ -252,7 +249,7 @@ fn folds(text: &str, value: &str, places: &[(usize, usize)]) -> Vec<usize> {
     folds
 }
 
-/// A text within double quotes.
+/// Escapes a text for double quotes.
 fn escaped(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
     for c in text.chars() {

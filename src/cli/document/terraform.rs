@@ -1,20 +1,20 @@
-//! The managed edition's configuration as Terraform has it: JSON in the quotes of `config = "…"`, which is no YAML.
+//! The managed edition's configuration as Terraform has it: JSON in the quotes of `config = "…"`, which is not YAML.
 
 use std::ops::Range;
 
-use super::line::closing;
 use super::locate::ADDON;
 use crate::api::legacy::addon::CONFIG;
+use crate::model::legacy::line::closing;
 
-/// What stands in the place of the JSON.
+/// The value of `config`.
 pub(super) enum Config {
-    /// The JSON, escaped as within double quotes, which stand around it or do not.
+    /// The JSON, escaped as within double quotes, with or without them.
     Escaped(Range<usize>),
-    /// An expression that only Terraform can work out.
+    /// An expression that only Terraform can evaluate.
     Expression(Range<usize>),
 }
 
-/// The configuration in a text that is no YAML: the one of the add-on by its name, or one without a name.
+/// Finds the configuration in a text that is not YAML: the one of the add-on by its name, or one without a name.
 pub(super) fn config(text: &str) -> Option<Config> {
     let bare = text.trim_start_matches('\u{feff}').trim_start();
     if bare.starts_with("{\\") {
@@ -61,7 +61,7 @@ fn ours(name: Option<&str>) -> bool {
     name.is_none_or(|name| name == ADDON)
 }
 
-/// Where in a line the value of a key begins.
+/// Returns the byte of a line at which the value of a key begins.
 fn assigned(line: &str, key: &str) -> Option<usize> {
     line.match_indices(key).find_map(|(at, _)| {
         let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');

@@ -1,13 +1,13 @@
 //! Documents as people write them, and every byte of a value found again in them.
 
+mod fault;
 mod located;
-mod straight;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::cli::document::draft::Draft;
 use crate::model::legacy::Edit;
+use crate::model::legacy::patch::PatchedText;
 
 /// A line end, a byte order mark, and how deep `data` lies.
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +155,7 @@ proptest! {
         let file = dress.file(&written);
         let edit = Edit { span: span.clone(), text: text.clone() };
         let moved = read("file", &file).values["notify-email"].scalar.edit(&edit).unwrap();
-        let changed = Draft::new(&file, &[moved]).text;
+        let changed = PatchedText::new(&file, &[moved]).text;
         let mut expected = value;
         expected.replace_range(span, &text);
         let read = read("file", &changed);
@@ -175,10 +175,10 @@ proptest! {
 fn apply(file: &str) -> String {
     let document = read("file", file);
     let edits: Vec<Edit> = document.diagnostics.iter().flat_map(|d| d.edits.clone()).collect();
-    Draft::new(file, &edits).text
+    PatchedText::new(file, &edits).text
 }
 
-fn told(file: &str) -> Vec<String> {
+fn found(file: &str) -> Vec<String> {
     let place = |d: &Diagnostic| {
         let at =
             crate::cli::diagnostic::Lines::of(file).position(file, d.span.clone().unwrap_or_default().start);
@@ -190,45 +190,45 @@ fn told(file: &str) -> Vec<String> {
 #[test]
 fn each_slip_is_told_where_it_is_and_mended() {
     for (file, findings, mended) in [
-        ("data:\n  notify-email:\"a\"\n", vec!["ACR703 notify-email 2:15"], "data:\n  notify-email: \"a\"\n"),
+        ("data:\n  notify-email:\"a\"\n", vec!["ACR404 notify-email 2:15"], "data:\n  notify-email: \"a\"\n"),
         (
             "data:\n  acr-registry-info:|\n    - instanceId:\"\"\n",
-            vec!["ACR703 acr-registry-info 2:20"],
+            vec!["ACR404 acr-registry-info 2:20"],
             "data:\n  acr-registry-info: |\n    - instanceId:\"\"\n",
         ),
         (
             "data:\r\n  notify-email：\"a\"\r\n",
-            vec!["ACR711 notify-email 2:15"],
+            vec!["ACR408 notify-email 2:15"],
             "data:\r\n  notify-email: \"a\"\r\n",
         ),
         (
             "data:\n\tservice-account: a\n\tacr-registry-info: |\n\t\t- instanceId: \"\"\n",
-            vec!["ACR710 data 2:1", "ACR710 data 3:1", "ACR710 data 4:1"],
+            vec!["ACR407 data 2:1", "ACR407 data 3:1", "ACR407 data 4:1"],
             "data:\n  service-account: a\n  acr-registry-info: |\n    - instanceId: \"\"\n",
         ),
         (
             "data:\n  acr-registry-info: |\n    - instanceId: a\n\t\n    - instanceId: b\n",
-            vec!["ACR710 data 4:1"],
+            vec!["ACR407 data 4:1"],
             "data:\n  acr-registry-info: |\n    - instanceId: a\n\n    - instanceId: b\n",
         ),
         (
             "data:\n  service-account: \"a\" // b\n",
-            vec!["ACR709 service-account 2:24"],
+            vec!["ACR406 service-account 2:24"],
             "data:\n  service-account: \"a\" # b\n",
         ),
         (
             "data:\n  service-account: a // b\n",
-            vec!["ACR709 service-account 2:22"],
+            vec!["ACR406 service-account 2:22"],
             "data:\n  service-account: a # b\n",
         ),
         (
             "// b\ndata:\n  service-account: \"a\"//b\n",
-            vec!["ACR709 data 1:1", "ACR709 service-account 3:23"],
+            vec!["ACR406 data 1:1", "ACR406 service-account 3:23"],
             "# b\ndata:\n  service-account: \"a\" #b\n",
         ),
         (
             "data:\n  service-account: *\n",
-            vec!["ACR708 service-account 2:20"],
+            vec!["ACR411 service-account 2:20"],
             "data:\n  service-account: \"*\"\n",
         ),
         (
@@ -238,17 +238,17 @@ fn each_slip_is_told_where_it_is_and_mended() {
         ),
         (
             "data:\n  acr-registry-info: |\n  - instanceId: \"\"\n    regionId: a\n  rrsa: \"\"\n",
-            vec!["ACR705 acr-registry-info 2:3"],
+            vec!["ACR409 acr-registry-info 2:3"],
             "data:\n  acr-registry-info: |\n    - instanceId: \"\"\n      regionId: a\n  rrsa: \"\"\n",
         ),
         (
             "data:\n  acr-registry-info: |\n  instanceId: cri-a\n  regionId: a\n  rrsa: |\n  enable: true\n  service-account: a\n",
-            vec!["ACR705 acr-registry-info 2:3", "ACR705 rrsa 5:3"],
+            vec!["ACR409 acr-registry-info 2:3", "ACR409 rrsa 5:3"],
             "data:\n  acr-registry-info: |\n    instanceId: cri-a\n    regionId: a\n  rrsa: |\n    enable: true\n  service-account: a\n",
         ),
         (
             "data:\n  acr-registry-info:\n    service-account: a\n    rrsa: |\n      enable: true\n",
-            vec!["ACR706 acr-registry-info 2:3"],
+            vec!["ACR114 acr-registry-info 2:3"],
             "data:\n  acr-registry-info:\n  service-account: a\n  rrsa: |\n    enable: true\n",
         ),
         ("service-account: [a, b]\n", vec!["ACR704 service-account 1:1"], "service-account: \"a,b\"\n"),
@@ -265,14 +265,14 @@ fn each_slip_is_told_where_it_is_and_mended() {
         ("expiring-threshold: 15\n", vec!["ACR707 expiring-threshold 1:21"], "expiring-threshold: \"15\"\n"),
         (
             "service-account: a\nservice-account: b\n",
-            vec!["ACR712 service-account 2:1"],
+            vec!["ACR112 service-account 2:1"],
             "service-account: a\nservice-account: b\n",
         ),
     ] {
-        assert_eq!(told(file), findings, "{file}");
+        assert_eq!(found(file), findings, "{file}");
         assert_eq!(apply(file), mended);
         if mended != file {
-            assert_eq!(told(mended), [""; 0], "{mended}");
+            assert_eq!(found(mended), [""; 0], "{mended}");
         }
     }
 }
@@ -285,17 +285,17 @@ fn what_is_right_is_left_alone() {
         "data:\n  acr-registry-info: # none\n  notify-email:\n  rrsa: ''\n",
         "# kubectl get\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: acr-configuration\ndata:\n  rrsa: >\n    enable: true\n",
     ] {
-        assert_eq!(told(file), [""; 0], "{file}");
+        assert_eq!(found(file), [""; 0], "{file}");
     }
 }
 
 #[test]
 fn what_cannot_be_mended_says_why() {
-    assert_eq!(told("data:\n  service-account: [a\n"), ["ACR701 data 2:20"]);
-    assert_eq!(told("kind: Secret\ndata:\n  a: b\n"), ["ACR702 data 1:1"]);
-    assert_eq!(told(""), ["ACR702 data 1:1"]);
+    assert_eq!(found("data:\n  service-account: [a\n"), ["ACR401 data 2:20"]);
+    assert_eq!(found("kind: Secret\ndata:\n  a: b\n"), ["ACR702 data 1:1"]);
+    assert_eq!(found(""), ["ACR702 data 1:1"]);
     let file = "data:\n  rrsa: &r {enable: true}\n  webhook-configuration: *r\n";
-    assert_eq!(told(file), ["ACR701 data 3:26"]);
+    assert_eq!(found(file), ["ACR401 data 3:26"]);
     assert!(read("file", file).diagnostics.iter().any(|d| d.message.contains("write it out")));
 }
 
@@ -305,7 +305,7 @@ fn lines_put_into_a_block_take_its_indent_and_lines_taken_out_leave_none() {
     let changed = |span, text: &str| {
         let edit = Edit { span, text: text.to_owned() };
         let moved = read("file", file).values["notify-email"].scalar.edit(&edit).unwrap();
-        Draft::new(file, &[moved]).text
+        PatchedText::new(file, &[moved]).text
     };
     assert_eq!(changed(2..4, ""), "data:\r\n  notify-email: |\r\n    a\r\n    c\r\n");
     // The last line takes its own indent along.
@@ -320,7 +320,7 @@ fn a_plain_text_is_quoted_when_it_would_be_something_else() {
         let document = read("file", file);
         let scalar = &document.values["notify-email"].scalar;
         let edit = Edit { span: 0..scalar.value().len(), text: text.to_owned() };
-        Draft::new(file, &[scalar.edit(&edit).unwrap()]).text
+        PatchedText::new(file, &[scalar.edit(&edit).unwrap()]).text
     };
     assert_eq!(changed("notify-email: a\n", "b,c"), "notify-email: b,c\n");
     for text in ["*", "a: b", "true", "15", "a #b", "\"", ""] {
@@ -335,7 +335,7 @@ fn an_empty_value_is_written_anew_and_no_text_stands_beside_it() {
         let edit = Edit { span: 0..0, text: "default".to_owned() };
         let document = read("file", file);
         let moved = document.values["notify-email"].scalar.edits(&[edit])?;
-        Some(Draft::new(file, &moved).text)
+        Some(PatchedText::new(file, &moved).text)
     };
     for empty in ["\"\"", "''", "~", "null"] {
         let file = changed(&format!("data:\n  notify-email: {empty} # none\n")).unwrap();
@@ -361,7 +361,7 @@ fn a_template_is_not_looked_into_but_named() {
         assert_eq!((codes, document.holds_nothing()), (vec!["ACR713"], true), "{file}");
         assert!(document.diagnostics[0].message.contains("helm template"));
     }
-    assert_eq!(told("# {{ rendered }} by hand\ndata:\n  service-account: a\n"), [""; 0]);
+    assert_eq!(found("# {{ rendered }} by hand\ndata:\n  service-account: a\n"), [""; 0]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Patch, Renderer, Snippet};
 
-use super::Report;
+use super::LintReport;
 use crate::cli::diagnostic::{Diagnostic, Lines};
 use crate::cli::document::Source;
 use crate::model::legacy::Severity;
@@ -16,10 +16,10 @@ const MAX_LINES: usize = 8;
 /// The longest line that is drawn: one of JSON may be all of a file.
 const MAX_LINE_BYTES: usize = 400;
 
-/// The most lines of which changes are drawn: where more change, the message says how.
+/// The most lines whose changes are drawn. The message describes the others.
 const MAX_CHANGED_LINES: usize = 16;
 
-pub(super) fn write(report: &Report, colour: bool, to: &mut dyn io::Write) -> io::Result<()> {
+pub(super) fn write(report: &LintReport, colour: bool, to: &mut dyn io::Write) -> io::Result<()> {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     for diagnostic in &report.diagnostics {
         writeln!(to, "{}\n", renderer.render(&groups(report, diagnostic)))?;
@@ -28,15 +28,19 @@ pub(super) fn write(report: &Report, colour: bool, to: &mut dyn io::Write) -> io
 }
 
 /// `2 errors, 1 warning`
-pub(super) fn summary(report: &Report) -> String {
-    let told = |(severity, name): (Severity, &str)| match report.count(severity) {
+pub(super) fn summary(report: &LintReport) -> String {
+    let counted = |(severity, name): (Severity, &str)| match report.count(severity) {
         0 => None,
         1 => Some(format!("1 {name}")),
         more => Some(format!("{more} {name}s")),
     };
     let all = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")];
-    let all: Vec<String> = all.into_iter().filter_map(told).collect();
-    if all.is_empty() { "nothing to say: it is served as it stands".to_owned() } else { all.join(", ") }
+    let all: Vec<String> = all.into_iter().filter_map(counted).collect();
+    if all.is_empty() {
+        "no findings: the configuration is served as written".to_owned()
+    } else {
+        all.join(", ")
+    }
 }
 
 fn level(severity: Severity) -> Level<'static> {
@@ -47,14 +51,14 @@ fn level(severity: Severity) -> Level<'static> {
     }
 }
 
-fn groups<'a>(report: &'a Report, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> {
+fn groups<'a>(report: &'a LintReport, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> {
     let title = format!("{}: {}", diagnostic.key, diagnostic.code.title().replace('`', ""));
     let title = level(diagnostic.severity).primary_title(title).id(diagnostic.code.as_str());
     let Some((source, lines)) = report.sources.get(diagnostic.source) else {
         return vec![title.element(Level::HELP.message(diagnostic.message.as_str()))];
     };
     let window =
-        diagnostic.span.as_ref().and_then(|span| Window::around(source, lines, span.clone(), MAX_LINES));
+        diagnostic.span.as_ref().and_then(|span| LineWindow::around(source, lines, span.clone(), MAX_LINES));
     let (Some(span), Some(window)) = (&diagnostic.span, window) else {
         let mut origin = Origin::path(source.name.as_str());
         if let Some(span) = &diagnostic.span {
@@ -67,7 +71,7 @@ fn groups<'a>(report: &'a Report, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> 
     let snippet = Snippet::source(window.text).line_start(window.line).path(source.name.as_str());
     let mut groups = vec![title.element(snippet.annotation(annotation))];
     if let (Some(first), Some(last)) = (diagnostic.edits.first(), diagnostic.edits.last())
-        && let Some(window) = Window::around(
+        && let Some(window) = LineWindow::around(
             source,
             lines,
             first.span.start..last.span.end.max(first.span.start),
@@ -82,15 +86,15 @@ fn groups<'a>(report: &'a Report, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> 
     groups
 }
 
-/// The lines of a text around a place, so that nothing else of a large file is walked.
-struct Window<'a> {
+/// The lines of a text around a place.
+struct LineWindow<'a> {
     text: &'a str,
     start: usize,
     line: usize,
 }
 
-impl<'a> Window<'a> {
-    /// `None`: the place has too many lines, or too long ones.
+impl<'a> LineWindow<'a> {
+    /// Takes the lines around a place. `None`: they are too many or too long.
     fn around(source: &'a Source, at: &Lines, span: Range<usize>, lines: usize) -> Option<Self> {
         let text = source.text.as_str();
         let start = text.get(..span.start)?.rfind('\n').map_or(0, |end| end + 1);

@@ -6,12 +6,12 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 
-use super::Report;
+use super::LintReport;
 use crate::cli::diagnostic::Diagnostic;
 use crate::model::legacy::{Code, Severity};
 
 /// One object: the findings in their order, and how many of each severity.
-pub(super) fn json(report: &Report, to: &mut dyn io::Write) -> io::Result<()> {
+pub(super) fn json(report: &LintReport, to: &mut dyn io::Write) -> io::Result<()> {
     let finding = |diagnostic: &Diagnostic| {
         let edits = diagnostic.edits.iter().map(|edit| {
             let mut region = region(report, diagnostic.source, &edit.span);
@@ -43,7 +43,7 @@ pub(super) fn json(report: &Report, to: &mut dyn io::Write) -> io::Result<()> {
 }
 
 /// <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>
-pub(super) fn sarif(report: &Report, to: &mut dyn io::Write) -> io::Result<()> {
+pub(super) fn sarif(report: &LintReport, to: &mut dyn io::Write) -> io::Result<()> {
     let used: BTreeMap<&str, Code> = report.diagnostics.iter().map(|d| (d.code.as_str(), d.code)).collect();
     let rules: Vec<Value> = used
         .iter()
@@ -103,11 +103,11 @@ fn line(value: &Value, to: &mut dyn io::Write) -> io::Result<()> {
     writeln!(to)
 }
 
-fn name<'a>(report: &'a Report, diagnostic: &Diagnostic) -> &'a str {
+fn name<'a>(report: &'a LintReport, diagnostic: &Diagnostic) -> &'a str {
     report.sources.get(diagnostic.source).map_or("", |(source, _)| source.name.as_str())
 }
 
-fn region(report: &Report, source: usize, span: &Range<usize>) -> Value {
+fn region(report: &LintReport, source: usize, span: &Range<usize>) -> Value {
     let (start, end) = (report.position(source, span.start), report.position(source, span.end));
     json!({ "startLine": start.line, "startColumn": start.column, "endLine": end.line, "endColumn": end.column })
 }

@@ -3,11 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cli::document::{draft::Draft, read};
+use crate::cli::document::read;
+use crate::model::legacy::patch::PatchedText;
 
 const FILE: &str = "data:\n  watch-namespace: all\n  acr-registry-info: |\n    - instanceId: cri-a\n      regionId: CN-HANGZHOU\n";
 
-fn written(report: &Report, format: Format) -> String {
+fn written(report: &LintReport, format: Format) -> String {
     let mut bytes = Vec::new();
     report.write(format, &mut bytes).unwrap();
     String::from_utf8(bytes).unwrap()
@@ -205,12 +206,12 @@ fn what_could_not_be_read_leaves_no_binding() {
 }
 
 /// The file once there is nothing left to edit. One edit may stand in another's way, so that it takes a few rounds.
-fn healed(file: &str) -> Result<(String, Report), String> {
+fn healed(file: &str) -> Result<(String, LintReport), String> {
     let mut text = file.to_owned();
     for _ in 0..12 {
         let report = check(&read("a", &text));
         let edits: Vec<Edit> = report.diagnostics.iter().flat_map(|d| d.edits.clone()).collect();
-        let next = Draft::new(&text, &edits).text;
+        let next = PatchedText::new(&text, &edits).text;
         if next == text {
             return Ok((text, report));
         }

@@ -5,21 +5,20 @@
 //! ```
 
 use super::code::Code;
-use super::fields::{Fields, Sort, Told};
-use super::finding::{Findings, Span};
-use super::{Conversion, KeyPair, MAX_VALUE_BYTES, Parts, Written, entries};
+use super::fields::{Fields, MapSchema, Rejected};
+use super::finding::Findings;
+use super::{Conversion, KeyPair, MAX_VALUE_BYTES, SourceValue, SpecParts, entries};
 use crate::api::binding::{AcrCredentialBindingSpec, Webhook};
-use crate::api::legacy::{Node, Style, Value, addon, parse_yaml};
+use crate::api::legacy::{Node, Value, addon, parse_yaml};
 
-/// How often JSON may stand in a string of JSON: Terraform's `config` once, a shell once more.
+/// The most strings around the JSON: Terraform's `config` is one, a shell adds another.
 const MAX_WRAPS: usize = 3;
 
 /// Turns the add-on's configuration into the spec of a binding. The text may be the JSON itself, the same escaped
 /// within a string as Terraform's `config` has it, or the add-on with its `config`.
 ///
 /// # Guarantees
-/// Those of [`super::convert`]. Spans, lines and edits are in the text given; where the JSON stands in a string,
-/// there are none.
+/// Those of [`super::convert`]. Spans, lines and edits are in the text given. JSON in a string has none.
 pub fn from_addon_config(json: &str) -> Conversion {
     let mut findings = Findings::default();
     let read = read(json, &mut findings);
@@ -29,7 +28,7 @@ pub fn from_addon_config(json: &str) -> Conversion {
 
 fn read(json: &str, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
     if json.len() > MAX_VALUE_BYTES {
-        let message = format!("has {} bytes, more than 1 MiB: write less", json.len());
+        let message = format!("the configuration has {} bytes, more than 1 MiB: write less", json.len());
         findings.add(Code::ValueTooLarge, addon::CONFIG, None, message);
         return None;
     }
@@ -47,18 +46,18 @@ fn read(json: &str, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec
             _ => break,
         }
     }
-    let message = "is no JSON object: give the add-on's configuration as {\"AcrInstanceInfo\": [{\"instanceId\": \"cri-…\"}]}";
+    let message = "the configuration is not a JSON object: give the add-on's configuration as {\"AcrInstanceInfo\": [{\"instanceId\": \"cri-…\"}]}";
     findings.add(Code::NotJson, addon::CONFIG, None, message);
     None
 }
 
-/// The text within a string, or the `config` of an add-on or of a list of one.
+/// Returns the text within a string, or the `config` of an add-on or of a list of one.
 fn within(node: &Node, text: &str) -> Option<String> {
     match &node.value {
         Value::Text(inner) => (inner != text).then(|| inner.clone()),
         Value::List(items) => items.first().filter(|_| items.len() == 1).and_then(|item| within(item, text)),
         Value::Map(pairs) => {
-            let config = pairs.iter().find(|pair| pair.key.eq_ignore_ascii_case(addon::CONFIG))?;
+            let config = pairs.iter().find(|pair| pair.name().eq_ignore_ascii_case(addon::CONFIG))?;
             let Value::Text(inner) = &config.value.value else { return None };
             Some(inner.clone())
         }
@@ -66,9 +65,9 @@ fn within(node: &Node, text: &str) -> Option<String> {
     }
 }
 
-/// What stands in a string has no bytes of its own in the text around it.
+/// Removes the places of nodes in a string, which has no bytes of its own in the text around it.
 fn places_unknown(node: &mut Node) {
-    super::repair::shift(node, &|span: &mut Span| *span = None);
+    node.relocate(&|_| None);
 }
 
 fn spec(
@@ -76,16 +75,15 @@ fn spec(
     text: &str,
     findings: &mut Findings,
 ) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
-    let sort = Sort { at: "", text, known: &addon::KEYS, unknown: Code::AddonKeyUnknown };
+    let sort = MapSchema { at: "", text, known: &addon::KEYS, unknown: Code::AddonKeyUnknown };
     let fields = Fields::read(&sort, node, findings)?.consistent()?;
     let rrsa = fields.boolean(addon::ENABLE_RRSA, false, findings).ok();
     if fields.node(addon::TOKEN_MODE).is_some() {
-        let message = "is the controller's flag --token-mode: set it there";
+        let message = "the setting is the controller's flag --token-mode: set it there";
         findings.add(Code::AddonTokenMode, addon::TOKEN_MODE, fields.span(addon::TOKEN_MODE), message);
     }
-    let nothing = Node { span: None, style: Style::Other, value: Value::Null };
-    let written_list = fields.node(addon::INSTANCES).unwrap_or(&nothing);
-    // The list may stand in a string of its own.
+    let written_list = fields.node(addon::INSTANCES).unwrap_or(&Node::ABSENT);
+    // The list may be in a string of its own.
     let inner = match &written_list.value {
         Value::Text(text) if text.trim_start().starts_with('[') => parse_yaml(text).ok().map(|mut node| {
             places_unknown(&mut node);
@@ -94,13 +92,13 @@ fn spec(
         _ => None,
     };
     let list = inner.as_ref().unwrap_or(written_list);
-    let list = entries::Listed { key: addon::INSTANCES, text, node: list, unreadable: &[] };
+    let list = entries::RegistryList { key: addon::INSTANCES, text, node: list, unreadable: &[] };
     let entries = list.read(rrsa.unwrap_or(true), findings);
     let service_accounts = written(&fields, addon::SERVICE_ACCOUNT, findings);
     let namespaces = written(&fields, addon::WATCH_NAMESPACE, findings);
     let threshold = written(&fields, addon::EXPIRING_THRESHOLD, findings);
     let email = written(&fields, addon::NOTIFY_EMAIL, findings);
-    let parts = Parts {
+    let parts = SpecParts {
         service_accounts: service_accounts.ok()?,
         namespaces: namespaces.ok()?,
         threshold: threshold.ok()?,
@@ -112,25 +110,25 @@ fn spec(
     parts.spec(findings)
 }
 
-/// A field that the ConfigMap has as a key.
+/// Returns a field that the ConfigMap has as a key.
 fn written<'a>(
     fields: &Fields<'a>,
     key: &'static str,
     findings: &mut Findings,
-) -> Result<Option<Written<'a>>, Told> {
+) -> Result<Option<SourceValue<'a>>, Rejected> {
     match fields.node(key) {
         None | Some(Node { value: Value::Null, .. }) => Ok(None),
         Some(node @ Node { value: Value::Text(value), .. }) => {
-            Ok(Some(Written { key, value, node: Some(node) }))
+            Ok(Some(SourceValue { key, value, node: Some(node) }))
         }
         Some(node) => {
             findings.add(
                 Code::NotText,
                 key,
-                node.span.clone(),
-                "has keys or a list beneath it: write one comma list",
+                node.mark(),
+                "the value is a list or a map: write one comma list",
             );
-            Err(Told)
+            Err(Rejected)
         }
     }
 }

@@ -7,35 +7,39 @@ use secrecy::ExposeSecret;
 use super::code::Code;
 use super::entry;
 use super::finding::{Findings, Span};
+use super::line::{Field, is_space};
+use super::mistakes::{Schema, Shape};
 use super::rewrite;
-use super::source::{self, Expected, Parsed, is_blank, starts_with_key};
-use super::{KeyPair, MAX_KEY_PAIRS, Written, key_secret_name};
+use super::source::{self, Parsed};
+use super::{KeyPair, MAX_KEY_PAIRS, SourceValue, key_secret_name};
 use crate::api::binding::{AccessKeySecretRef, RegistryEntry};
 use crate::api::legacy::entry::{INSTANCE_ID, KEYS};
-use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Style, Value};
+use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Value};
 
 /// The most registries that the schema allows.
 const MAX_REGISTRIES: usize = 64;
 
+const SCHEMA: Schema = Schema { shape: Shape::List, keys: &[&KEYS] };
+
 /// The entries that are kept.
 #[derive(Default)]
-pub(super) struct Entries {
+pub(super) struct KeptRegistries {
     pub(super) registries: Vec<RegistryEntry>,
     pub(super) key_pairs: Vec<KeyPair>,
 }
 
-/// The list as it stands in the ConfigMap.
-pub(super) struct List<'a> {
+/// The list of the ConfigMap.
+pub(super) struct ParsedList<'a> {
     pub(super) key: &'a str,
     text: &'a str,
     pub(super) parsed: Parsed,
 }
 
-/// A list that is YAML or JSON, but for those of its entries that could not be read.
-pub(super) struct Listed<'a> {
-    /// The key that it stands under.
+/// The entries of a list in YAML or JSON.
+pub(super) struct RegistryList<'a> {
+    /// Its key.
     pub(super) key: &'a str,
-    /// The text that its nodes have their places in.
+    /// The text in which its nodes have their places.
     pub(super) text: &'a str,
     /// All of it.
     pub(super) node: &'a Node,
@@ -43,148 +47,152 @@ pub(super) struct Listed<'a> {
     pub(super) unreadable: &'a [usize],
 }
 
-/// Reads the text of the list. `None`: it cannot be read, which is told.
-pub(super) fn parse<'a>(value: Option<&Written<'a>>, findings: &mut Findings) -> Option<List<'a>> {
+/// Reads the text of the list. `None`: it cannot be read, which is reported.
+pub(super) fn parse<'a>(value: Option<&SourceValue<'a>>, findings: &mut Findings) -> Option<ParsedList<'a>> {
     let Some(value) = value else {
-        let node = Node { span: None, style: Style::Other, value: Value::Null };
-        let parsed = Parsed { node, unreadable: Vec::new(), beneath: Vec::new() };
-        return Some(List { key: ACR_REGISTRY_INFO, text: "", parsed });
+        let parsed = Parsed::of(Node::ABSENT);
+        return Some(ParsedList { key: ACR_REGISTRY_INFO, text: "", parsed });
     };
-    let parsed = source::parse(value, &Expected { keys: &KEYS, list: true }, findings)?;
+    let parsed = source::parse(value, &SCHEMA, findings)?;
     comments(value, &parsed.node, findings);
     if value.value.trim_start_matches('\u{feff}').trim_start().starts_with('[')
         && matches!(&parsed.node.value, Value::List(items) if !items.is_empty())
     {
         let message =
-            "is a list in brackets: write each entry on lines of its own, \"- instanceId: …\" first";
-        let edits = rewrite::opened(value.value, &parsed.node);
-        findings.edit(Code::ListInBrackets, value.key, parsed.node.span.clone(), message, edits);
+            "the list is in brackets: write each entry on lines of its own, \"- instanceId: …\" first";
+        let edits = rewrite::expand_flow_list(value.value, &parsed.node);
+        findings.edit(Code::ListInBrackets, value.key, parsed.node.mark(), message, edits);
     }
-    Some(List { key: value.key, text: value.value, parsed })
+    Some(ParsedList { key: value.key, text: value.value, parsed })
 }
 
-impl List<'_> {
-    /// The entries. `None`: it is no list, or no entry of it can be kept; which is told.
-    pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<Entries> {
+impl ParsedList<'_> {
+    /// Reads the entries. `None`: it is not a list, or no entry can be kept, which is reported.
+    pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<KeptRegistries> {
         let Parsed { node, unreadable, .. } = &self.parsed;
-        Listed { key: self.key, text: self.text, node, unreadable }.read(rrsa, findings)
+        RegistryList { key: self.key, text: self.text, node, unreadable }.read(rrsa, findings)
     }
 }
 
-impl Listed<'_> {
-    /// The entries. `None`: it is no list, or no entry of it can be kept; which is told.
-    pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<Entries> {
+impl RegistryList<'_> {
+    /// Reads the entries. `None`: it is not a list, or no entry can be kept, which is reported.
+    pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<KeptRegistries> {
         read(self, rrsa, findings)
     }
 }
 
-fn read(list: &Listed<'_>, rrsa: bool, findings: &mut Findings) -> Option<Entries> {
-    let Listed { key, text, node, unreadable } = *list;
-    let span = node.span.clone();
+fn read(list: &RegistryList<'_>, rrsa: bool, findings: &mut Findings) -> Option<KeptRegistries> {
+    let RegistryList { key, text, node, unreadable } = *list;
+    let span = node.mark();
     let items = match &node.value {
         Value::Null => return Some(personal(key, span, findings)),
         Value::Text(text) if text.trim().is_empty() => return Some(personal(key, span, findings)),
         Value::List(items) if items.is_empty() => return Some(personal(key, span, findings)),
         Value::List(items) => items,
         Value::Text(_) => {
-            findings.add(Code::NotAList, key, span, "is no list: begin each entry with \"- instanceId: …\"");
+            findings.add(
+                Code::NotAList,
+                key,
+                span,
+                "the value is not a list: begin each entry with \"- instanceId: …\"",
+            );
             return None;
         }
         Value::Map(_) => {
-            let message =
-                "is one map, no list: write \"- \" before its first key and indent the others by two blanks";
+            let message = "the value is one map and not a list: write \"- \" before its first key and indent the others by two spaces";
             findings.add(Code::NotAList, key, span, message);
             return None;
         }
     };
-    let mut kept = Kept::default();
+    let mut kept = RegistryCollector::default();
     for (index, item) in items.iter().enumerate().filter(|(index, _)| !unreadable.contains(index)) {
-        let place = entry::Place { list: key, text, index, rrsa };
+        let place = entry::EntryContext { list: key, text, index, rrsa };
         if let Some(read) = entry::read(&place, item, findings) {
             kept.add(read, (text, item), findings);
         }
     }
     if kept.left_out > 0 {
         let message = format!(
-            "has {} registries, only the first {MAX_REGISTRIES} are served: move the others to an AcrCredentialBinding of your own",
+            "the list has {} registries, and only the first {MAX_REGISTRIES} are served: move the others to an AcrCredentialBinding of your own",
             MAX_REGISTRIES + kept.left_out
         );
         findings.add(Code::RegistriesTooMany, key, None, message);
     }
-    // Without an error there would be an entry: each that is left out for another reason than its being a
-    // repetition was told as one.
+    // Without an error there is an entry: each one left out was reported as an error, but for repetitions.
     (!kept.entries.registries.is_empty()).then_some(kept.entries)
 }
 
-/// Tells of entries that are commented out, in whole or by half.
-fn comments(value: &Written<'_>, node: &Node, findings: &mut Findings) {
+/// Reports entries that are commented out, in whole or in part.
+fn comments(value: &SourceValue<'_>, node: &Node, findings: &mut Findings) {
     let mut at = 0;
     let mut half: Option<Range<usize>> = None;
     for line in value.value.split_inclusive('\n') {
-        let bare = line.trim_start_matches(is_blank);
+        let bare = line.trim_start_matches(is_space);
         let span = at + (line.len() - bare.len())..at + line.trim_end().len().max(line.len() - bare.len());
         at += line.len();
         if let Some(comment) = bare.strip_prefix('#') {
             let inner = comment.trim_start_matches(['#', '-', ' ', '\t']);
-            if starts_with_key(inner, INSTANCE_ID) {
+            if Field::parse(inner, 0, 0, is_space).is_some_and(|field| field.is(&[INSTANCE_ID])) {
                 if matches!(node.value, Value::List(_) | Value::Map(_)) || half.is_some() {
                     half = Some(span);
                 } else {
-                    let message = "is commented out: delete the # before each line of an entry that is meant";
+                    let message =
+                        "the entry is commented out: to serve it, delete the # before each of its lines";
                     findings.add(Code::EntryCommented, value.key, Some(span.clone()), message);
                     half = None;
                 }
             }
         } else if !bare.trim().is_empty() {
             let Some(span) = half.take() else { continue };
-            let goes_on = KEYS.iter().any(|key| *key != INSTANCE_ID && starts_with_key(bare, key));
+            let field = Field::parse(bare, 0, 0, is_space);
+            let goes_on = field.is_some_and(|field| field.is(&KEYS) && !field.is(&[INSTANCE_ID]));
             let (code, message) = if goes_on {
                 (
                     Code::EntryHalfCommented,
-                    "is commented out, but the lines after it are not: delete its #, or comment them out too",
+                    "the line is commented out, but the lines after it are not: delete its #, or comment them out too",
                 )
             } else {
                 (
                     Code::EntryCommented,
-                    "is commented out: delete the # before each line of an entry that is meant",
+                    "the entry is commented out: to serve it, delete the # before each of its lines",
                 )
             };
             findings.add(code, value.key, Some(span), message);
         }
     }
     if let Some(span) = half {
-        let message = "is commented out: delete the # before each line of an entry that is meant";
+        let message = "the entry is commented out: to serve it, delete the # before each of its lines";
         findings.add(Code::EntryCommented, value.key, Some(span), message);
     }
 }
 
-/// The Personal Edition of the cluster's own region.
-fn personal(key: &str, span: Span, findings: &mut Findings) -> Entries {
-    let message = "names no registry, which means the Personal Edition of the cluster's region";
+/// Returns the Personal Edition of the cluster's own region.
+fn personal(key: &str, span: Span, findings: &mut Findings) -> KeptRegistries {
+    let message = "the list names no registry, which means the Personal Edition of the cluster's region";
     findings.add(Code::EmptyList, key, span, message);
-    Entries { registries: vec![RegistryEntry::default()], key_pairs: Vec::new() }
+    KeptRegistries { registries: vec![RegistryEntry::default()], key_pairs: Vec::new() }
 }
 
 #[derive(Default)]
-struct Kept {
-    entries: Entries,
+struct RegistryCollector {
+    entries: KeptRegistries,
     left_out: usize,
 }
 
-impl Kept {
-    fn add(&mut self, mut read: entry::Read, (text, node): (&str, &Node), findings: &mut Findings) {
+impl RegistryCollector {
+    fn add(&mut self, mut read: entry::ReadEntry, (text, node): (&str, &Node), findings: &mut Findings) {
         let alone = read.registries.len() == 1;
         let mut pair = read.pair.take();
         if let Some(pair) = &mut pair {
             if self.entries.key_pairs.len() == MAX_KEY_PAIRS {
                 let message = format!(
-                    "holds one AccessKey pair more than the {MAX_KEY_PAIRS} that can be moved to Secrets and is left \
+                    "the entry has one AccessKey pair more than the {MAX_KEY_PAIRS} that can be moved to Secrets and is left \
                      out: write an AcrCredentialBinding of your own with accessKeySecretRef"
                 );
                 findings.add(Code::KeyPairsTooMany, &read.at, read.span.clone(), message);
                 return;
             }
-            // RBAC names the Secrets, so that they are counted and not called after their entries.
+            // RBAC names the Secrets, hence a count and not the names of entries.
             pair.secret_name = key_secret_name(self.entries.key_pairs.len());
             for registry in &mut read.registries {
                 registry.access_key_secret_ref = Some(AccessKeySecretRef { name: pair.secret_name.clone() });
@@ -192,8 +200,8 @@ impl Kept {
         }
         for registry in read.registries {
             if self.entries.registries.iter().any(|kept| self.repeats(kept, &registry, pair.as_ref())) {
-                let message = "repeats an earlier entry and is left out: delete it";
-                // One that lists several instances is to be told apart first.
+                let message = "the entry repeats an earlier one and is left out: delete it";
+                // An entry that lists several instances is split first.
                 let edit = rewrite::without_entry(text, node).filter(|_| alone);
                 findings.edit(Code::EntryRepeated, &read.at, read.span.clone(), message, edit);
             } else if self.entries.registries.len() == MAX_REGISTRIES {

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::code::Code;
-use super::fields::{Fields, Sort, Told};
+use super::fields::{Fields, MapSchema, Rejected};
 use super::finding::{Findings, Span};
 use super::rewrite;
-use super::text::{placeholder, plain, shown};
+use super::text::{placeholder, quoted, unquote};
 use super::{KeyPair, validate};
 use crate::api::binding::{AccessKeySecretRef, AcrCredentialBindingSpec, RegistryEntry};
 use crate::api::legacy::entry::{
@@ -23,69 +23,69 @@ const MAX_DOMAINS: usize = 32;
 /// The most instances that one `instanceId` may list: as many as a binding may have.
 const MAX_INSTANCES: usize = 64;
 
-/// What one entry comes to: one registry an instance that it names.
-pub(super) struct Read {
+/// The registries of one entry, one for each instance that it names.
+pub(super) struct ReadEntry {
     pub(super) at: String,
     pub(super) span: Span,
     pub(super) registries: Vec<RegistryEntry>,
     pub(super) pair: Option<KeyPair>,
 }
 
-/// Where an entry stands, and what it depends on.
-pub(super) struct Place<'a> {
+/// The place of an entry, and the settings that it depends on.
+pub(super) struct EntryContext<'a> {
     /// The key of the list as written.
     pub(super) list: &'a str,
-    /// The text that its nodes have their places in.
+    /// The text in which its nodes have their places.
     pub(super) text: &'a str,
     /// Its number in the list, from 0.
     pub(super) index: usize,
-    /// Whether RRSA is on.
+    /// Whether RRSA is enabled.
     pub(super) rrsa: bool,
 }
 
-/// Reads one entry. `None`: it is left out, and why is told.
-pub(super) fn read(place: &Place<'_>, node: &Node, findings: &mut Findings) -> Option<Read> {
+/// Reads one entry. `None`: it is left out, which is reported.
+pub(super) fn read(place: &EntryContext<'_>, node: &Node, findings: &mut Findings) -> Option<ReadEntry> {
     let at = format!("{}[{}]", place.list, place.index);
     if !matches!(node.value, Value::Map(_)) {
         let (code, message) = match node.value {
             Value::Null => (
                 Code::EmptyEntry,
-                "is empty and is left out: delete the -, or write {} for the Personal Edition of the cluster's region",
+                "the entry is empty and is left out: delete the -, or write {} for the Personal Edition of the cluster's region",
             ),
             _ => (
                 Code::EntryNotMap,
-                "is no map and is left out: write \"- instanceId: …\" with a blank after the colon",
+                "the entry is not a map and is left out: write \"- instanceId: …\" with a space after the colon",
             ),
         };
-        findings.add(code, &at, node.span.clone(), message);
+        findings.add(code, &at, node.mark(), message);
         return None;
     }
-    let sort = Sort { at: &at, text: place.text, known: &KEYS, unknown: Code::EntryKeyUnknown };
+    let sort = MapSchema { at: &at, text: place.text, known: &KEYS, unknown: Code::EntryKeyUnknown };
     let fields = Fields::read(&sort, node, findings)?;
-    let entry = Entry { index: place.index, node, fields, rrsa: place.rrsa };
+    let entry = EntryReader { index: place.index, node, fields, rrsa: place.rrsa };
     let (ids, shared, pair, whole) = entry.parts(findings);
     let registries = entry.valid(ids, &shared, findings);
-    (whole && !registries.is_empty()).then_some(Read { at, span: node.span.clone(), registries, pair })
+    (whole && !registries.is_empty()).then_some(ReadEntry { at, span: node.mark(), registries, pair })
 }
 
-struct Entry<'a> {
+struct EntryReader<'a> {
     index: usize,
     node: &'a Node,
     fields: Fields<'a>,
     rrsa: bool,
 }
 
-impl Entry<'_> {
-    /// The instances, what they share, the key pair, and whether each field could be read. Where one could not, what
-    /// fits the others stands in for it, so that they are looked at too.
+impl EntryReader<'_> {
+    /// Returns the instances, their shared fields, the key pair, and whether each field could be read. A substitute
+    /// takes the place of a field that could not, so that the others are checked too.
     fn parts(&self, findings: &mut Findings) -> (Vec<Option<String>>, RegistryEntry, Option<KeyPair>, bool) {
         let mut whole = !self.fields.contradictory;
         let ids = or(self.instances(findings), vec![None], &mut whole);
         let region_id = or(self.region(findings), None, &mut whole);
         let domains = or(self.domains(findings), Vec::new(), &mut whole);
         let mut arn = |name, kind| {
-            let stand_in = Some(format!("acs:ram::0:{kind}/refused"));
-            or(self.fields.text(name, findings), stand_in, &mut whole)
+            let substitute = Some(format!("acs:ram::0:{kind}/refused"));
+            or(self.fields.text(name, findings), substitute, &mut whole)
         };
         let assume_role_arn = arn(ASSUME_ROLE_ARN, "role");
         let mut role = arn(RRSA_ROLE_ARN, "role");
@@ -93,19 +93,20 @@ impl Entry<'_> {
         let mut seconds = or(self.seconds(findings), None, &mut whole);
         let pair = or(self.pair(findings), None, &mut whole);
         if !self.rrsa && (role.is_some() || provider.is_some()) {
-            let message = "is ignored, since the key rrsa is not on: write \"enable: true\" under rrsa, or delete the entry's rrsa fields";
+            let message = "the field is ignored, because RRSA is not enabled: write \"enable: true\" under rrsa, or delete the entry's rrsa fields";
             let field = if role.is_some() { RRSA_ROLE_ARN } else { RRSA_OIDC_PROVIDER_ROLE_ARN };
-            self.tell(Code::RrsaUnused, field, message, findings);
+            self.report(Code::RrsaUnused, field, message, findings);
             (role, provider) = (None, None);
         }
         if seconds.is_some() && assume_role_arn.is_none() && role.is_none() {
-            let message = "is ignored: it is the session of an assumed role, and the entry assumes none";
-            self.tell(Code::SessionUnused, EXPIRE_DURATION, message, findings);
+            let message =
+                "the field is ignored, because the entry assumes no role: delete it, or give assumeRoleARN";
+            self.report(Code::SessionUnused, EXPIRE_DURATION, message, findings);
             seconds = None;
         }
         if ids.len() > 1 && !domains.is_empty() {
-            let message = "are given to each instance of the list, of which the first alone serves them, and DomainContested tells of the others: write one entry an instance, each with its own domains";
-            self.tell(Code::DomainsShared, DOMAINS, message, findings);
+            let message = "only the first instance of the list serves the domains, and the others get the reason DomainContested: write one entry an instance, each with its own domains";
+            self.report(Code::DomainsShared, DOMAINS, message, findings);
         }
         let shared = RegistryEntry {
             instance_id: None,
@@ -122,14 +123,14 @@ impl Entry<'_> {
         (ids, shared, pair, whole)
     }
 
-    /// One registry an instance, of those that the validator passes.
+    /// Returns one registry an instance, if it is valid.
     fn valid(
         &self,
         ids: Vec<Option<String>>,
         shared: &RegistryEntry,
         findings: &mut Findings,
     ) -> Vec<RegistryEntry> {
-        let mut told = BTreeSet::new();
+        let mut reported = BTreeSet::new();
         let mut registries = Vec::new();
         for instance_id in ids {
             let registry = RegistryEntry { instance_id, ..shared.clone() };
@@ -144,65 +145,65 @@ impl Entry<'_> {
                     .unwrap_or(&found.path)
                     .trim_start_matches('.')
                     .to_owned();
-                // What the instances of a list share is told once.
-                if told.insert((field.clone(), found.message.clone())) {
+                // A fault that the instances of a list share is reported once.
+                if reported.insert((field.clone(), found.message.clone())) {
                     let message = found.message.replace("accessKeySecretRef", CUSTOM_ACCESS_KEY);
                     let code = self.code_of(&field);
-                    self.tell(code, &field, format!("{message}; the entry is left out"), findings);
+                    self.report(code, &field, format!("{message}; the entry is left out"), findings);
                 }
             }
         }
         registries
     }
 
-    /// The instances; `None` among them is the Personal Edition.
-    fn instances(&self, findings: &mut Findings) -> Result<Vec<Option<String>>, Told> {
+    /// Returns the instances; `None` among them is the Personal Edition.
+    fn instances(&self, findings: &mut Findings) -> Result<Vec<Option<String>>, Rejected> {
         let ids = self.fields.items(INSTANCE_ID, str::to_owned, findings)?;
         if ids.len() > MAX_INSTANCES {
             let message = format!(
-                "lists {} instances, more than {MAX_INSTANCES}: write fewer; the entry is left out",
+                "the entry lists {} instances, more than {MAX_INSTANCES}: write fewer; the entry is left out",
                 ids.len()
             );
-            self.tell(Code::InstancesTooMany, INSTANCE_ID, message, findings);
-            return Err(Told);
+            self.report(Code::InstancesTooMany, INSTANCE_ID, message, findings);
+            return Err(Rejected);
         }
         if ids.len() > 1 {
             let texts: Vec<&str> = ids.iter().map(|id| id.text.as_str()).collect();
-            let edit = rewrite::apart(self.fields.text, self.node, &texts);
+            let edit = rewrite::split_entry(self.fields.text, self.node, &texts);
             let why = edit.as_ref().err().map(|why| format!(", {why}")).unwrap_or_default();
-            let message = format!("lists several instances: write one entry for each{why}");
+            let message = format!("the entry lists several instances: write one entry for each{why}");
             let (path, span) = (self.fields.path(INSTANCE_ID), self.fields.span(INSTANCE_ID));
             findings.edit(Code::SeveralInstances, &path, span, message, edit.ok());
         }
         for id in ids.iter().filter(|id| shape_of_a_placeholder(&id.text)) {
-            self.tell_placeholder(INSTANCE_ID, &id.text, findings);
+            self.report_placeholder(INSTANCE_ID, &id.text, findings);
         }
         let ids: Vec<_> = ids.into_iter().map(|id| Some(id.text)).collect();
         Ok(if ids.is_empty() { vec![None] } else { ids })
     }
 
-    fn region(&self, findings: &mut Findings) -> Result<Option<String>, Told> {
+    fn region(&self, findings: &mut Findings) -> Result<Option<String>, Rejected> {
         let Some(written) = self.fields.text(REGION_ID, findings)? else { return Ok(None) };
         let region = written.to_ascii_lowercase();
-        // One that is none in lower case either is refused as it was written.
+        // A region that is not valid in lower case either is refused as written.
         if !is_region(&region) {
             return Ok(Some(written));
         }
         if region != written {
-            let message = format!("is read as {0}: write {0}", shown(&region));
+            let message = format!("the value is read as {0}: write {0}", quoted(&region));
             let edit = self.fields.instead(REGION_ID, &region);
             let span = self.fields.span(REGION_ID);
             findings.edit(Code::RegionSpelling, &self.fields.path(REGION_ID), span, message, edit);
         }
         if shape_of_a_placeholder(&region) {
-            self.tell_placeholder(REGION_ID, &region, findings);
+            self.report_placeholder(REGION_ID, &region, findings);
         }
         Ok(Some(region))
     }
 
-    /// The domains that are some. One that is none costs only itself, unless it was the only one: then no domain
-    /// would be left, which means every one of the instance.
-    fn domains(&self, findings: &mut Findings) -> Result<Vec<String>, Told> {
+    /// Returns the valid domains. An invalid one costs only itself, but not if none is left: no domains would mean
+    /// all of the instance.
+    fn domains(&self, findings: &mut Findings) -> Result<Vec<String>, Rejected> {
         let written = self.fields.items(DOMAINS, str::to_ascii_lowercase, findings)?;
         let some = !written.is_empty();
         let mut domains: Vec<String> = Vec::new();
@@ -216,7 +217,7 @@ impl Entry<'_> {
                 continue;
             }
             if lower != item.text {
-                let message = format!("is read as {0}: write {0}", shown(&lower));
+                let message = format!("the value is read as {0}: write {0}", quoted(&lower));
                 let edit = item.instead(&lower);
                 findings.edit(Code::DomainSpelling, &path, item.span, message, edit);
             }
@@ -226,33 +227,33 @@ impl Entry<'_> {
             if domains.len() > MAX_DOMAINS {
                 domains.truncate(MAX_DOMAINS);
                 let message = format!(
-                    "has more than {MAX_DOMAINS}; only the first ones are served: write another entry for the others"
+                    "the entry has more than {MAX_DOMAINS} domains, and only the first ones are served: write another entry for the others"
                 );
-                self.tell(Code::DomainsTooMany, DOMAINS, message, findings);
+                self.report(Code::DomainsTooMany, DOMAINS, message, findings);
                 break;
             }
         }
         if some && domains.is_empty() {
-            let message = "holds no registry address; the entry is left out";
-            self.tell(Code::NoDomainLeft, DOMAINS, message, findings);
-            return Err(Told);
+            let message = "none of the domains is valid; the entry is left out";
+            self.report(Code::NoDomainLeft, DOMAINS, message, findings);
+            return Err(Rejected);
         }
         Ok(domains)
     }
 
-    fn seconds(&self, findings: &mut Findings) -> Result<Option<i32>, Told> {
+    fn seconds(&self, findings: &mut Findings) -> Result<Option<i32>, Rejected> {
         let Some(text) = self.fields.text(EXPIRE_DURATION, findings)? else { return Ok(None) };
         text.parse().map(Some).map_err(|_| {
             let message = format!(
-                "{} is no number of seconds: write 3600 to 43200; the entry is left out",
-                shown(&text)
+                "{} is not a number of seconds: write 3600 to 43200; the entry is left out",
+                quoted(&text)
             );
-            self.tell(Code::SessionInvalid, EXPIRE_DURATION, message, findings);
-            Told
+            self.report(Code::SessionInvalid, EXPIRE_DURATION, message, findings);
+            Rejected
         })
     }
 
-    fn pair(&self, findings: &mut Findings) -> Result<Option<KeyPair>, Told> {
+    fn pair(&self, findings: &mut Findings) -> Result<Option<KeyPair>, Rejected> {
         let id = self.fields.secret(CUSTOM_ACCESS_KEY, findings);
         let secret = self.fields.secret(CUSTOM_ACCESS_KEY_SECRET, findings);
         match (id?, secret?) {
@@ -260,12 +261,13 @@ impl Entry<'_> {
             (Some(id), Some(secret)) => {
                 for (name, text) in [(CUSTOM_ACCESS_KEY, &id), (CUSTOM_ACCESS_KEY_SECRET, &secret)] {
                     if stands_for_a_key(text) {
-                        let message = "looks like a placeholder: write what the RAM console shows";
-                        self.tell(Code::PlaceholderLikely, name, message, findings);
+                        let message =
+                            "the key looks like a placeholder: write the value that the RAM console shows";
+                        self.report(Code::PlaceholderLikely, name, message, findings);
                     }
                 }
-                let message = "and its secret stand here in the clear: move them to a Secret named by accessKeySecretRef of an AcrCredentialBinding, or use RRSA or assumeRoleARN";
-                self.tell(Code::KeyPairInClear, CUSTOM_ACCESS_KEY, message, findings);
+                let message = "the AccessKey pair is in clear text: move it to a Secret named by accessKeySecretRef of an AcrCredentialBinding, or use RRSA or assumeRoleARN";
+                self.report(Code::KeyPairInClear, CUSTOM_ACCESS_KEY, message, findings);
                 Ok(Some(KeyPair {
                     secret_name: format!("{LEGACY_NAME}-{}", self.index),
                     access_key_id: id.into(),
@@ -273,18 +275,18 @@ impl Entry<'_> {
                 }))
             }
             _ => {
-                let message = "customAccessKey and customAccessKeySecret go together: give both or neither; the entry is left out";
-                self.tell(Code::KeyPairHalf, "", message, findings);
-                Err(Told)
+                let message = "customAccessKey and customAccessKeySecret belong together: give both or neither; the entry is left out";
+                self.report(Code::KeyPairHalf, "", message, findings);
+                Err(Rejected)
             }
         }
     }
 
-    /// The kind of what the validator says of a field.
+    /// Returns the kind of finding for an invalid field.
     fn code_of(&self, field: &str) -> Code {
         let name = field.split('[').next().unwrap_or(field);
         let text = self.fields.node(name).map(|node| &node.value);
-        if matches!(text, Some(Value::Text(text)) if placeholder(plain(text).text)) {
+        if matches!(text, Some(Value::Text(text)) if placeholder(unquote(text).text)) {
             return Code::Placeholder;
         }
         match name {
@@ -297,30 +299,30 @@ impl Entry<'_> {
         }
     }
 
-    fn tell_placeholder(&self, field: &str, text: &str, findings: &mut Findings) {
+    fn report_placeholder(&self, field: &str, text: &str, findings: &mut Findings) {
         let message =
-            format!("{} looks like a placeholder: write the id that the console shows", shown(text));
-        self.tell(Code::PlaceholderLikely, field, message, findings);
+            format!("{} looks like a placeholder: write the ID that the console shows", quoted(text));
+        self.report(Code::PlaceholderLikely, field, message, findings);
     }
 
-    fn tell(&self, code: Code, field: &str, message: impl AsRef<str>, findings: &mut Findings) {
+    fn report(&self, code: Code, field: &str, message: impl AsRef<str>, findings: &mut Findings) {
         findings.add(code, &self.fields.path(field), self.fields.span(field), message);
     }
 }
 
-/// What a field was read as, or, where it was refused, what stands in for it.
-fn or<T>(read: Result<T, Told>, stand_in: T, whole: &mut bool) -> T {
+/// Returns a field, or the substitute for a refused one.
+fn or<T>(read: Result<T, Rejected>, substitute: T, whole: &mut bool) -> T {
     *whole &= read.is_ok();
-    read.unwrap_or(stand_in)
+    read.unwrap_or(substitute)
 }
 
-/// Whether the validator takes a text for the id of a region.
+/// Whether a text is a valid region ID.
 fn is_region(id: &str) -> bool {
     let entry = RegistryEntry { region_id: Some(id.to_owned()), ..RegistryEntry::default() };
     validate(&alone(entry)).is_empty()
 }
 
-/// The spec of a binding that has nothing but an entry.
+/// Makes the spec of a binding with a single entry.
 fn alone(entry: RegistryEntry) -> AcrCredentialBindingSpec {
     AcrCredentialBindingSpec {
         registries: vec![entry],
@@ -329,13 +331,13 @@ fn alone(entry: RegistryEntry) -> AcrCredentialBindingSpec {
     }
 }
 
-/// Whether a key of a pair is none, but `xxxxx` or the like. A real one may well have three of a letter in a row.
+/// Whether a key is a placeholder such as `xxxxx`. A real one may well repeat a letter three times.
 fn stands_for_a_key(text: &str) -> bool {
     let rest = text.strip_prefix("LTAI").filter(|rest| !rest.is_empty()).unwrap_or(text);
     text.starts_with(['<', '＜', '《', '$']) || rest.chars().all(|c| matches!(c, 'x' | 'X' | '*'))
 }
 
-/// Whether a valid id is one that only documentation uses, such as `cri-xxx` or `cn-xxxx`.
+/// Whether a valid ID is one that only documentation uses, such as `cri-xxx` or `cn-xxxx`.
 fn shape_of_a_placeholder(id: &str) -> bool {
     let rest = id.split_once('-').map_or(id, |(_, rest)| rest);
     rest.len() >= 3 && rest.chars().all(|c| c == 'x')

@@ -6,74 +6,70 @@ use super::code::Code;
 use super::finding::{Edit, Findings, Span};
 use super::rewrite;
 use super::text::{
-    Item, Items, Plain, boolean, joined, list, placeholder, plain, shown, shown_key, spelling, tellable,
+    CommaList, ListItem, Unquoted, boolean, can_show, joined, list, placeholder, quoted, quoted_key, spelled,
+    unquote,
 };
 use crate::api::legacy::{Node, Pair, Style, Value, addon};
 
-/// Where a map stands, and what it may hold.
-pub(super) struct Sort<'a> {
+const PLACEHOLDER: &str = "the value is a placeholder: write the text that belongs there, without < and >";
+
+/// The place of a map, and the keys that it may have.
+pub(super) struct MapSchema<'a> {
     /// Its path: `acr-registry-info[1]`.
     pub(super) at: &'a str,
-    /// The text that its nodes have their places in.
+    /// The text in which its nodes have their places.
     pub(super) text: &'a str,
     /// The keys that have a meaning.
     pub(super) known: &'a [&'static str],
-    /// What it is called that a key has none.
+    /// The kind of finding for an unknown key.
     pub(super) unknown: Code,
 }
 
-/// The fields of one map, under the names that are documented.
+/// The fields of one map, by their documented names.
 pub(super) struct Fields<'a> {
     at: String,
-    /// The text that the nodes have their places in.
+    /// The text in which the nodes have their places.
     pub(super) text: &'a str,
     span: Span,
     found: Vec<(&'static str, &'a Pair)>,
-    /// Whether a key stands twice with different values.
+    /// Whether a key is repeated with another value.
     pub(super) contradictory: bool,
 }
 
 impl<'a> Fields<'a> {
-    /// Sorts the pairs of a map. `None`: it is none. A key that stands twice with different values is told, and has
-    /// the first of them.
-    pub(super) fn read(sort: &Sort<'a>, node: &'a Node, findings: &mut Findings) -> Option<Self> {
+    /// Sorts the pairs of a map. `None`: it is not a map. A key that is repeated with another value is reported, and
+    /// keeps its first value.
+    pub(super) fn read(sort: &MapSchema<'a>, node: &'a Node, findings: &mut Findings) -> Option<Self> {
         let Value::Map(pairs) = &node.value else { return None };
-        let Sort { at, text, known, unknown } = *sort;
-        let mut fields = Self {
-            at: at.to_owned(),
-            text,
-            span: node.span.clone(),
-            found: Vec::new(),
-            contradictory: false,
-        };
+        let MapSchema { at, text, known, unknown } = *sort;
+        let mut fields =
+            Self { at: at.to_owned(), text, span: node.mark(), found: Vec::new(), contradictory: false };
         for pair in pairs {
-            let (written, value) = (&pair.key, &pair.value);
-            let span = pair.key_span.clone().or_else(|| value.span.clone());
+            let (written, value) = (pair.name(), &pair.value);
+            let span = pair.key_span().or_else(|| value.mark());
             let Some(name) = known.iter().copied().find(|name| written.trim().eq_ignore_ascii_case(name))
             else {
-                let message =
-                    format!("has the key {}, which has no meaning and is ignored", shown_key(written));
+                let message = format!("the key {} is unknown and ignored", quoted_key(written));
                 findings.add(unknown, if at.is_empty() { addon::CONFIG } else { at }, span, message);
                 continue;
             };
             let path = fields.path(name);
             if written != name {
-                let message = format!("is written {}: write {name}", shown_key(written));
-                let quoted = pair.key_span.as_ref().is_some_and(|span| span.len() > written.len());
+                let message = format!("the key is written {}: write {name}", quoted_key(written));
+                let quoted = pair.key_span().is_some_and(|span| span.len() > written.len());
                 let text = if quoted { format!("\"{name}\"") } else { name.to_owned() };
-                let edit = pair.key_span.clone().map(|span| Edit { span, text });
+                let edit = pair.key_span().map(|span| Edit { span, text });
                 findings.edit(Code::EntryKeySpelling, &path, span.clone(), message, edit);
             }
             match fields.node(name) {
                 None => fields.found.push((name, pair)),
                 Some(first) if same_text(first, value) => {
                     let edit = rewrite::without_pair(text, pair);
-                    findings.edit(Code::KeyTwice, &path, span, "stands twice: delete one", edit);
+                    findings.edit(Code::KeyRepeated, &path, span, "the key is repeated: delete one", edit);
                 }
                 Some(_) => {
                     fields.contradictory = true;
-                    let message =
-                        "stands twice with different values: delete one, or begin another entry with \"- \"";
+                    let message = "the key is repeated with another value: delete one, or begin another entry with \"- \"";
                     findings.add(Code::KeyContradicts, &path, span, message);
                 }
             }
@@ -81,7 +77,7 @@ impl<'a> Fields<'a> {
         Some(fields)
     }
 
-    /// The fields, if no key stands twice with different values.
+    /// Returns the fields, if no key is repeated with another value.
     pub(super) fn consistent(self) -> Option<Self> {
         (!self.contradictory).then_some(self)
     }
@@ -95,12 +91,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Where a field stands, or else the map.
+    /// The place of a field, or else of the map.
     pub(super) fn span(&self, name: &str) -> Span {
-        self.node(name.split('[').next().unwrap_or(name)).map_or(self.span.clone(), |node| node.span.clone())
+        self.node(name.split('[').next().unwrap_or(name)).map_or(self.span.clone(), Node::mark)
     }
 
-    /// What stands under a name.
+    /// The value of a name.
     pub(super) fn node(&self, name: &str) -> Option<&'a Node> {
         self.pair(name).map(|pair| &pair.value)
     }
@@ -109,44 +105,45 @@ impl<'a> Fields<'a> {
         self.found.iter().find(|(n, _)| *n == name).map(|(_, pair)| *pair)
     }
 
-    /// The edit that gives a field another text.
+    /// Returns the edit that gives a field another text.
     pub(super) fn instead(&self, name: &str, text: &str) -> Option<Edit> {
         let pair = self.pair(name)?;
-        scalar(&pair.value, text).or_else(|| rewrite::joined(self.text, pair, text))
+        scalar(&pair.value, text).or_else(|| rewrite::join_list(self.text, pair, text))
     }
 
-    /// A text that a message may tell. Empty is absent.
+    /// Reads a text that a message may show. Empty is absent.
     ///
     /// # Errors
-    /// It is no text, or one with another key's in it; which is told.
-    pub(super) fn text(&self, name: &str, findings: &mut Findings) -> Result<Option<String>, Told> {
+    /// It is not a text, or has another key in it, which is reported.
+    pub(super) fn text(&self, name: &str, findings: &mut Findings) -> Result<Option<String>, Rejected> {
         let Some(read) = self.any_text(name, findings)? else { return Ok(None) };
-        if !tellable(read.text) {
+        if !can_show(read.text) {
             if read.text.starts_with(['<', '＜', '《']) && placeholder(read.text) {
-                let message = "is a placeholder: write the text that it stands for, without < and >";
+                let message = PLACEHOLDER;
                 findings.add(Code::Placeholder, &self.path(name), self.span(name), message);
-                return Err(Told);
+                return Err(Rejected);
             }
-            let message = "holds blanks or another key: put each key on its own line, straight beneath the first, with a blank after its colon";
+            let message = "the value contains spaces or another key: put each key on its own line, aligned with the first, with a space after its colon";
             findings.add(Code::KeySlippedIn, &self.path(name), self.span(name), message);
-            return Err(Told);
+            return Err(Rejected);
         }
-        if read.odd {
-            let message = format!("is read as {0}: write {0}", spelling(std::slice::from_ref(&read.text)));
+        if read.irregular {
+            let message =
+                format!("the value is read as {0}: write {0}", spelled(std::slice::from_ref(&read.text)));
             let edit = self.instead(name, read.text);
             findings.edit(Code::TextSpelling, &self.path(name), self.span(name), message, edit);
         }
         Ok(Some(read.text.to_owned()))
     }
 
-    /// A text that neither a message nor an edit may tell. Empty is absent.
+    /// Reads a text that neither a message nor an edit may show. Empty is absent.
     ///
     /// # Errors
-    /// It is no text, which is told.
-    pub(super) fn secret(&self, name: &str, findings: &mut Findings) -> Result<Option<String>, Told> {
+    /// It is not a text, which is reported.
+    pub(super) fn secret(&self, name: &str, findings: &mut Findings) -> Result<Option<String>, Rejected> {
         let Some(read) = self.any_text(name, findings)? else { return Ok(None) };
-        if read.odd {
-            let message = "has full-width or doubled quotes, or a sign that nobody sees, which are left out: write plain quotes";
+        if read.irregular {
+            let message = "the full-width or doubled quotes, or invisible signs, around the value are left out: write plain quotes";
             let edits =
                 self.node(name).map(|node| rewrite::plain_quotes(node, &read.range)).unwrap_or_default();
             findings.edit(Code::KeyPairSpelling, &self.path(name), self.span(name), message, edits);
@@ -154,101 +151,105 @@ impl<'a> Fields<'a> {
         Ok(Some(read.text.to_owned()))
     }
 
-    /// A boolean, or the default.
-    pub(super) fn boolean(&self, name: &str, default: bool, findings: &mut Findings) -> Result<bool, Told> {
+    /// Reads a boolean, or returns the default.
+    pub(super) fn boolean(
+        &self,
+        name: &str,
+        default: bool,
+        findings: &mut Findings,
+    ) -> Result<bool, Rejected> {
         let Some(text) = self.text(name, findings)? else { return Ok(default) };
         boolean(&text).ok_or_else(|| {
-            let message = format!("{} is neither true nor false: write one of them", shown(&text));
+            let message = format!("{} is neither true nor false: write true or false", quoted(&text));
             findings.add(Code::BooleanInvalid, &self.path(name), self.span(name), message);
-            Told
+            Rejected
         })
     }
 
-    /// The items of a comma list, or of the YAML list that people write in its place. `spell` is how an item is
-    /// to be spelt in the list that is proposed instead.
+    /// Reads the items of a comma list, or of the YAML list that people write in its place. `spell` gives the spelling
+    /// of an item in the list that is proposed.
     pub(super) fn items(
         &self,
         name: &str,
         spell: fn(&str) -> String,
         findings: &mut Findings,
-    ) -> Result<Vec<Placed>, Told> {
-        let mut odd = false;
+    ) -> Result<Vec<ListedText>, Rejected> {
+        let mut irregular = false;
         let mut items = Vec::new();
         match self.node(name) {
             None | Some(Node { value: Value::Null, .. }) => {}
             Some(node @ Node { value: Value::Text(text), .. }) => {
                 let read = list(text);
-                odd = read.odd;
-                items = placed(read, node);
+                irregular = read.irregular;
+                items = locate_items(read, node);
             }
             Some(Node { value: Value::List(nodes), .. }) => {
                 for node in nodes {
                     let Value::Text(text) = &node.value else {
-                        let message = "holds something other than texts: write one comma list";
-                        self.tell(Code::NotText, name, message, findings);
-                        return Err(Told);
+                        let message = "the list has items that are not texts: write one comma list";
+                        self.report(Code::NotText, name, message, findings);
+                        return Err(Rejected);
                     };
-                    let plain = plain(text);
-                    let item = Item { text: plain.text, range: plain.range };
-                    items.extend(placed(Items { items: vec![item], odd }, node));
+                    let plain = unquote(text);
+                    let item = ListItem { text: plain.text, range: plain.range };
+                    items.extend(locate_items(CommaList { items: vec![item], irregular }, node));
                 }
                 items.retain(|item| !item.text.is_empty());
-                odd = true;
+                irregular = true;
             }
             Some(Node { value: Value::Map(_), .. }) => {
-                self.tell(Code::NotText, name, "has keys beneath it: write one comma list", findings);
-                return Err(Told);
+                self.report(Code::NotText, name, "the value is a map: write one comma list", findings);
+                return Err(Rejected);
             }
         }
-        if !items.iter().all(|item| tellable(&item.text)) {
+        if !items.iter().all(|item| can_show(&item.text)) {
             if let [one] = &items[..]
                 && one.text.starts_with(['<', '＜', '《'])
                 && placeholder(&one.text)
             {
-                let message = "is a placeholder: write the text that it stands for, without < and >";
-                self.tell(Code::Placeholder, name, message, findings);
-                return Err(Told);
+                let message = PLACEHOLDER;
+                self.report(Code::Placeholder, name, message, findings);
+                return Err(Rejected);
             }
-            let message = "holds blanks or another key: write one comma list, and each key on its own line, straight beneath the first";
-            self.tell(Code::KeySlippedIn, name, message, findings);
-            return Err(Told);
+            let message = "the value contains spaces or another key: write one comma list, and each key on its own line, aligned with the first";
+            self.report(Code::KeySlippedIn, name, message, findings);
+            return Err(Rejected);
         }
-        if odd {
+        if irregular {
             let texts: Vec<String> = items.iter().map(|item| item.text.clone()).collect();
-            let mut spelt: Vec<String> = texts.iter().map(|text| spell(text)).collect();
+            let mut spelled_items: Vec<String> = texts.iter().map(|text| spell(text)).collect();
             let mut seen = BTreeSet::new();
-            spelt.retain(|text| seen.insert(text.clone()));
-            let message = format!("is read as {0}: write {0}", spelling(&spelt));
-            let edit = joined(&spelt).and_then(|text| self.instead(name, &text));
+            spelled_items.retain(|text| seen.insert(text.clone()));
+            let message = format!("the value is read as {0}: write {0}", spelled(&spelled_items));
+            let edit = joined(&spelled_items).and_then(|text| self.instead(name, &text));
             let (path, span) = (self.path(name), self.span(name));
             findings.edit(Code::ListSpelling, &path, span, message, edit);
         }
         Ok(items)
     }
 
-    fn tell(&self, code: Code, field: &str, message: impl AsRef<str>, findings: &mut Findings) {
+    fn report(&self, code: Code, field: &str, message: impl AsRef<str>, findings: &mut Findings) {
         findings.add(code, &self.path(field), self.span(field), message);
     }
 
-    fn any_text(&self, name: &str, findings: &mut Findings) -> Result<Option<Plain<'a>>, Told> {
+    fn any_text(&self, name: &str, findings: &mut Findings) -> Result<Option<Unquoted<'a>>, Rejected> {
         match self.node(name).map(|node| &node.value) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::Text(text)) => Ok(Some(plain(text)).filter(|read| !read.text.is_empty())),
+            Some(Value::Text(text)) => Ok(Some(unquote(text)).filter(|read| !read.text.is_empty())),
             Some(Value::List(_) | Value::Map(_)) => {
-                let message = "has keys or a list beneath it: write one text";
+                let message = "the value is a list or a map: write one text";
                 findings.add(Code::NotText, &self.path(name), self.span(name), message);
-                Err(Told)
+                Err(Rejected)
             }
         }
     }
 }
 
-/// The edit that gives a scalar another text, in quotes unless both were plain.
+/// Returns the edit that gives a scalar another text, in quotes unless both were plain.
 pub(super) fn scalar(node: &Node, text: &str) -> Option<Edit> {
-    let span = node.span.clone()?;
+    let span = node.replaceable()?;
     let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | ':' | '-');
     let text = match node.style {
-        Style::Other => return None,
         _ if text.contains(['"', '\\']) || text.contains(char::is_control) => return None,
         Style::Plain if text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(bare) => {
             text.to_owned()
@@ -258,28 +259,28 @@ pub(super) fn scalar(node: &Node, text: &str) -> Option<Edit> {
     Some(Edit { span, text })
 }
 
-/// An item of a comma list, and where it stands.
-pub(super) struct Placed {
+/// An item of a comma list, and its place.
+pub(super) struct ListedText {
     pub(super) text: String,
     pub(super) span: Span,
-    /// Whether exactly this item stands there.
+    /// Whether the place has exactly this item.
     exact: bool,
 }
 
-impl Placed {
-    /// The edit that writes another text in its place.
+impl ListedText {
+    /// Returns the edit that writes another text in its place.
     pub(super) fn instead(&self, text: &str) -> Option<Edit> {
         let span = self.span.clone().filter(|_| self.exact)?;
         Some(Edit { span, text: text.to_owned() })
     }
 }
 
-fn placed(read: Items<'_>, node: &Node) -> Vec<Placed> {
+fn locate_items(read: CommaList<'_>, node: &Node) -> Vec<ListedText> {
     let start = node.text_start();
-    let place = |item: Item<'_>| Placed {
+    let place = |item: ListItem<'_>| ListedText {
         span: match start {
             Some(start) => Some(start + item.range.start..start + item.range.end),
-            None => node.span.clone(),
+            None => node.mark(),
         },
         exact: start.is_some() && item.range.len() == item.text.len(),
         text: item.text.to_owned(),
@@ -287,8 +288,8 @@ fn placed(read: Items<'_>, node: &Node) -> Vec<Placed> {
     read.items.into_iter().map(place).collect()
 }
 
-/// What is wrong has been told.
-pub(super) struct Told;
+/// A value that was refused, which has been reported.
+pub(super) struct Rejected;
 
 fn same_text(a: &Node, b: &Node) -> bool {
     match (&a.value, &b.value) {

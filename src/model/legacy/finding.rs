@@ -1,4 +1,4 @@
-//! What is wrong with a ConfigMap, or had to be guessed.
+//! The findings of a conversion.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -6,16 +6,17 @@ use std::fmt;
 use std::ops::Range;
 
 use super::code::{Code, Severity};
+use super::patch::PatchedText;
 use crate::api::legacy::webhook;
 
-/// The most findings of one conversion: sixty-four entries with a few each. Nobody reads on from there, and a hostile
-/// ConfigMap must fill neither the memory nor the screen.
+/// The most findings of one conversion: sixty-four entries with a few each. A hostile ConfigMap must fill neither the
+/// memory nor the screen.
 const MAX_FINDINGS: usize = 200;
 
 /// The most characters of one message.
 const MAX_MESSAGE_CHARS: usize = 400;
 
-/// The most bytes of one edit's text. What must be longer is told in words.
+/// The most bytes of one edit's text. A longer one is only described.
 const MAX_EDIT_BYTES: usize = 64 * 1024;
 
 /// The most bytes of all edits' texts.
@@ -24,24 +25,24 @@ const MAX_EDITS_BYTES: usize = 256 * 1024;
 /// The most bytes of a summary: conditions are read by people.
 const MAX_SUMMARY_BYTES: usize = 1024;
 
-/// One thing that is wrong, guessed, or worth knowing. Never a secret.
+/// A fault, a guess, or a note. It never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Its kind.
     pub code: Code,
-    /// How bad it is: the code's severity.
+    /// The code's severity.
     pub severity: Severity,
     /// The key of `data` as written, with the path inside it: `acr-registry-info[1].regionId`.
     pub key: String,
-    /// The bytes that it is about, in the value of [`Finding::data_key`].
+    /// Its bytes, in the value of [`Finding::data_key`].
     pub span: Option<Range<usize>>,
     /// The line where the span begins, from 1.
     pub line: Option<u32>,
     /// The character in that line, from 1.
     pub column: Option<u32>,
-    /// What is wrong and what to write instead.
+    /// The fault, and what to write instead.
     pub message: String,
-    /// The text to write instead, where it is known to the letter: all of them or none. The edits of one value do not
+    /// The text to write instead, if it is known exactly: all of them or none. The edits of one value do not
     /// overlap: apply them from the last to the first.
     pub edits: Vec<Edit>,
 }
@@ -49,14 +50,14 @@ pub struct Finding {
 /// A change to the value that a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// The bytes to replace; empty where something is to be inserted.
+    /// The bytes to replace; empty to insert.
     pub span: Range<usize>,
-    /// What to write there.
+    /// The text to write there.
     pub text: String,
 }
 
 impl Finding {
-    /// The key of `data` in whose value the span and the edit are. An add-on's findings are all in its one text.
+    /// The key of `data` whose value the span and the edits are in. An add-on's findings are all in its one text.
     pub fn data_key(&self) -> &str {
         let head = self.key.split('[').next().unwrap_or(&self.key);
         match head.split_once('.') {
@@ -76,38 +77,24 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The value with the edits of its findings applied.
+/// Applies the edits of a value's findings.
 pub fn apply_edits(value: &str, key: &str, findings: &[Finding]) -> String {
-    let mut edits: Vec<&Edit> =
-        findings.iter().filter(|f| f.data_key() == key).flat_map(|f| &f.edits).collect();
-    edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
-    let mut edited = String::with_capacity(value.len());
-    let mut done = 0;
-    for edit in edits {
-        // An edit that does not fit this value is of another one.
-        if let Some(kept) = value.get(done..edit.span.start).filter(|_| edit.span.end <= value.len()) {
-            edited.push_str(kept);
-            edited.push_str(&edit.text);
-            done = edit.span.end;
-        }
-    }
-    edited.push_str(value.get(done..).unwrap_or_default());
-    edited
+    PatchedText::new(value, findings.iter().filter(|f| f.data_key() == key).flat_map(|f| &f.edits)).text
 }
 
-/// The first few errors and warnings, errors first, in at most 1 KiB: the message of a condition.
+/// Lists the first few errors and warnings, errors first, in at most 1 KiB: the message of a condition.
 pub fn summarize(findings: &[Finding]) -> String {
     let mut sorted: Vec<&Finding> = findings.iter().filter(|f| f.severity != Severity::Note).collect();
     sorted.sort_by_key(|finding| finding.severity);
     let mut summary = String::new();
-    for (told, finding) in sorted.iter().enumerate() {
+    for (listed, finding) in sorted.iter().enumerate() {
         let text = cut(finding.to_string(), MAX_SUMMARY_BYTES / 3);
-        let more = format!("; and {} more", sorted.len() - told);
+        let more = format!("; and {} more", sorted.len() - listed);
         if summary.len() + "; ".len() + text.len() + more.len() > MAX_SUMMARY_BYTES {
             summary.push_str(&more);
             break;
         }
-        if told > 0 {
+        if listed > 0 {
             summary.push_str("; ");
         }
         summary.push_str(&text);
@@ -115,7 +102,7 @@ pub fn summarize(findings: &[Finding]) -> String {
     summary
 }
 
-/// At most so many bytes, in whole characters.
+/// Cuts a text to some bytes, in whole characters.
 fn cut(mut text: String, bytes: usize) -> String {
     if text.len() > bytes {
         let room = bytes - '…'.len_utf8();
@@ -144,7 +131,7 @@ impl Findings {
         self.edit(code, key, span, message, None::<Edit>);
     }
 
-    /// A finding whose cure is known to the letter.
+    /// Adds a finding with the edits that cure it.
     pub(super) fn edit(
         &mut self,
         code: Code,
@@ -171,7 +158,7 @@ impl Findings {
         self.found.push(Finding { code, severity, key, span, line: None, column: None, message, edits });
     }
 
-    /// All of them, with their lines and columns in the values of `data`.
+    /// Returns all of them, with their lines and columns in the values of `data`.
     pub(super) fn in_data(mut self, data: &BTreeMap<String, String>) -> Vec<Finding> {
         let mut by_key: BTreeMap<String, Vec<&mut Finding>> = BTreeMap::new();
         for finding in &mut self.found {
@@ -183,7 +170,7 @@ impl Findings {
         self.listed()
     }
 
-    /// All of them, with their lines and columns in one text.
+    /// Returns all of them, with their lines and columns in one text.
     pub(super) fn in_text(mut self, text: &str) -> Vec<Finding> {
         settle(text, self.found.iter_mut().collect());
         self.listed()
@@ -192,8 +179,10 @@ impl Findings {
     fn listed(mut self) -> Vec<Finding> {
         if let Some(worst) = self.worst {
             let code = if worst == Severity::Error { Code::MoreErrors } else { Code::MoreWarnings };
-            let message =
-                format!("{} more findings are not listed: mend the first ones and look again", self.left_out);
+            let message = format!(
+                "{} more findings are not listed: correct the first ones and check again",
+                self.left_out
+            );
             let (severity, key) = (code.severity(), "data".to_owned());
             let (span, line, column, edits) = (None, None, None, Vec::new());
             self.found.push(Finding { code, severity, key, span, line, column, message, edits });
@@ -209,10 +198,10 @@ fn settle(value: &str, mut findings: Vec<&mut Finding>) {
             finding.edits.clear();
         }
     }
-    part(findings.into_iter().map(|finding| &mut finding.edits));
+    separate_edits(findings.into_iter().map(|finding| &mut finding.edits));
 }
 
-/// Gives each its line and column, in one walk through the value however many they are.
+/// Gives each its line and column, in one walk through the value.
 fn place(value: &str, findings: &mut [&mut Finding]) {
     findings.sort_by_key(|finding| finding.span.as_ref().map(|span| span.start));
     let (mut at, mut line, mut column) = (0, 1_u32, 1_u32);
@@ -225,7 +214,7 @@ fn place(value: &str, findings: &mut [&mut Finding]) {
         for c in value.get(at..span.start).unwrap_or_default().chars() {
             match c {
                 '\n' => (line, column) = (line.saturating_add(1), 1),
-                // A byte order mark is no character that an editor shows.
+                // Editors do not show a byte order mark.
                 '\u{feff}' => {}
                 _ => column = column.saturating_add(1),
             }
@@ -235,12 +224,12 @@ fn place(value: &str, findings: &mut [&mut Finding]) {
     }
 }
 
-/// Takes away the edits of a finding of which one overlaps an earlier finding's: what they cure is found again once
-/// that one is applied.
-pub(crate) fn part<'a>(found: impl Iterator<Item = &'a mut Vec<Edit>>) {
+/// Removes the edits of a finding of which one overlaps an earlier finding's. Its fault is found again once that one
+/// is applied.
+pub(crate) fn separate_edits<'a>(found: impl Iterator<Item = &'a mut Vec<Edit>>) {
     let mut found: Vec<&mut Vec<Edit>> = found.filter(|edits| !edits.is_empty()).collect();
-    // What is put in before some bytes goes before what replaces them, and of two that replace the same first
-    // byte the longer cures more.
+    // An insertion before some bytes precedes their replacement. Of two edits of the same first byte the longer
+    // cures more.
     found.sort_by_key(|edits| {
         edits.first().map(|edit| (edit.span.start, !edit.span.is_empty(), Reverse(edit.span.end)))
     });
@@ -255,12 +244,12 @@ pub(crate) fn part<'a>(found: impl Iterator<Item = &'a mut Vec<Edit>>) {
     }
 }
 
-/// Whether two changes cannot both be made. What is put in may touch what is replaced.
+/// Whether two changes cannot both be made. An insertion may touch a replacement.
 fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a == b || (a.start < b.end && b.start < a.end)
 }
 
-/// One line of at most so many characters.
+/// Makes one line of at most some characters.
 pub(super) fn clip(text: &str, chars: usize) -> String {
     let line = |c: char| if c.is_control() { ' ' } else { c };
     match text.char_indices().nth(chars) {

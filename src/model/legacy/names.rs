@@ -3,34 +3,37 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::Written;
+use super::SourceValue;
 use super::code::Code;
 use super::finding::{Edit, Findings};
-use super::text::{Items, joined, list, shown_list, spelling};
+use super::text::{CommaList, joined, list, quoted_list, spelled};
 
 /// The most names that the schema allows.
 const MAX_NAMES: usize = 256;
 
-/// What both keys mean where nothing is said.
+/// The name that both keys have by default.
 const DEFAULT: &str = "default";
 
 /// One of the two keys.
-struct Rule {
+struct NameRule {
     what: &'static str,
     /// Whether an item is a name once it is in lower case.
     valid: fn(&str) -> bool,
-    /// Whether an item alone stands for all, and how that is spelt.
+    /// Whether an item means every name.
     everything: fn(&str) -> bool,
-    everything_spelt: &'static str,
+    everything_word: &'static str,
 }
 
-/// The names of `spec.serviceAccounts`. `None`: none of those written can be one.
-pub(super) fn service_accounts(value: Option<&Written<'_>>, findings: &mut Findings) -> Option<Vec<String>> {
-    let rule = Rule {
+/// Reads the names of `spec.serviceAccounts`. `None`: none of them is valid.
+pub(super) fn service_accounts(
+    value: Option<&SourceValue<'_>>,
+    findings: &mut Findings,
+) -> Option<Vec<String>> {
+    let rule = NameRule {
         what: "ServiceAccount",
         valid: |name| name.len() <= 253 && name_of(name, |c| c == '-' || c == '.'),
         everything: |item| item == "*",
-        everything_spelt: "*",
+        everything_word: "*",
     };
     let Some(written) = value else { return Some(vec![DEFAULT.to_owned()]) };
     let names = rule.read(written, findings)?;
@@ -41,64 +44,65 @@ pub(super) fn service_accounts(value: Option<&Written<'_>>, findings: &mut Findi
     Some(names)
 }
 
-/// The names of `spec.watchNamespaces`. `None`: none of those written can be one.
-pub(super) fn namespaces(value: Option<&Written<'_>>, findings: &mut Findings) -> Option<Vec<String>> {
-    let rule = Rule {
+/// Reads the names of `spec.watchNamespaces`. `None`: none of them is valid.
+pub(super) fn namespaces(value: Option<&SourceValue<'_>>, findings: &mut Findings) -> Option<Vec<String>> {
+    let rule = NameRule {
         what: "namespace",
         valid: |name| name.len() <= 63 && name_of(name, |c| c == '-'),
         everything: |item| item == "*" || item.eq_ignore_ascii_case("all"),
-        everything_spelt: "all",
+        everything_word: "all",
     };
     let Some(written) = value else { return Some(vec![DEFAULT.to_owned()]) };
     rule.read(written, findings)
 }
 
-impl Rule {
-    fn read(&self, value: &Written<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+impl NameRule {
+    fn read(&self, value: &SourceValue<'_>, findings: &mut Findings) -> Option<Vec<String>> {
         let written = list(value.value);
         if written.items.is_empty() {
-            let message = format!("is empty, which means {DEFAULT}: write {DEFAULT:?}");
+            let message = format!("the list is empty, which means {DEFAULT}: write {DEFAULT:?}");
             let edit = value.instead(DEFAULT);
             findings.edit(Code::NamesEmpty, value.key, value.all(), message, edit);
             return Some(vec![DEFAULT.to_owned()]);
         }
         if let Some(item) = written.items.iter().find(|item| (self.everything)(item.text)) {
-            if written.odd || written.items.len() > 1 || item.text != self.everything_spelt {
-                let message = format!("means every {}: write only {:?}", self.what, self.everything_spelt);
-                let edit = value.instead(self.everything_spelt);
+            if written.irregular || written.items.len() > 1 || item.text != self.everything_word {
+                let message =
+                    format!("the list means every {}: write only {:?}", self.what, self.everything_word);
+                let edit = value.instead(self.everything_word);
                 findings.edit(Code::NamesEverything, value.key, value.span(&item.range), message, edit);
             }
             return Some(vec!["*".to_owned()]);
         }
         let mut names: Vec<Cow<'_, str>> = Vec::new();
-        let mut odd = written.odd;
+        let mut irregular = written.irregular;
         let mut seen = HashSet::new();
         for item in written.items.iter().filter(|item| (self.valid)(item.text)) {
             let name = lower(item.text);
-            odd |= name != item.text || seen.contains(&name);
+            irregular |= name != item.text || seen.contains(&name);
             if seen.insert(name.clone()) {
                 names.push(name);
             }
         }
-        self.tell_invalid(value, &written, findings);
+        self.report_invalid(value, &written, findings);
         if names.len() > MAX_NAMES {
             let message = format!(
-                "has {} names; only the first {MAX_NAMES} are served: write {:?}, or more bindings of your own",
+                "the list has {} names, and only the first {MAX_NAMES} are served: write {:?}, or more bindings of your own",
                 names.len(),
-                self.everything_spelt
+                self.everything_word
             );
             findings.add(Code::NamesTooMany, value.key, value.all(), message);
             names.truncate(MAX_NAMES);
-        } else if odd && !names.is_empty() {
-            let message = format!("is read as {0}: write {0}", spelling(&names));
-            let edit = self.respelt(&written).and_then(|text| value.instead(&text));
+        } else if irregular && !names.is_empty() {
+            let message = format!("the list is read as {0}: write {0}", spelled(&names));
+            let edit = self.respelled(&written).and_then(|text| value.instead(&text));
             findings.edit(Code::NamesSpelling, value.key, value.all(), message, edit);
         }
         (!names.is_empty()).then(|| names.into_iter().map(Cow::into_owned).collect())
     }
 
-    /// The list spelt plainly. What is no name stays in it, since only its user knows what was meant.
-    fn respelt(&self, written: &Items<'_>) -> Option<String> {
+    /// Spells the list plainly. Invalid names stay in it, since only the user knows what was meant.
+    fn respelled(&self, written: &CommaList<'_>) -> Option<String> {
         let mut seen = HashSet::new();
         let mut items = Vec::new();
         for item in &written.items {
@@ -110,25 +114,26 @@ impl Rule {
         joined(&items)
     }
 
-    fn tell_invalid(&self, value: &Written<'_>, written: &Items<'_>, findings: &mut Findings) {
-        let wrong = |item: &&super::text::Item<'_>| !(self.valid)(item.text);
+    fn report_invalid(&self, value: &SourceValue<'_>, written: &CommaList<'_>, findings: &mut Findings) {
+        let wrong = |item: &&super::text::ListItem<'_>| !(self.valid)(item.text);
         let invalid: Vec<&str> = written.items.iter().filter(wrong).map(|item| item.text).collect();
         let Some(first) = written.items.iter().find(wrong) else { return };
         let (code, cure) = if invalid.iter().any(|item| item.contains(['*', '?'])) {
             (
                 Code::NameGlob,
-                "the ConfigMap knows no globs: write the exact names, or an AcrCredentialBinding of your own",
+                "the ConfigMap does not support globs: write the exact names, or an AcrCredentialBinding of your own",
             )
         } else {
             (Code::NameInvalid, "write lower-case letters, digits and '-', with a comma between two names")
         };
-        let message = format!("left out, being no {} names: {}; {cure}", self.what, shown_list(&invalid));
+        let message =
+            format!("not valid as {} names and left out: {}; {cure}", self.what, quoted_list(&invalid));
         findings.add(code, value.key, value.span(&first.range), message);
     }
 }
 
-impl Written<'_> {
-    /// The edit that gives the whole key another value.
+impl SourceValue<'_> {
+    /// Returns the edit that gives the whole key another value.
     pub(super) fn instead(&self, text: &str) -> Option<Edit> {
         match self.node {
             // Within an add-on's JSON.

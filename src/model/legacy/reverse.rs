@@ -1,4 +1,4 @@
-//! A binding said as the ConfigMap says it, where that can be.
+//! The ConfigMap that is equivalent to a binding.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,24 +9,24 @@ use crate::api::legacy::{
     WEBHOOK_CONFIGURATION, entry, webhook,
 };
 
-/// The `data` of the ConfigMap that says what a binding says.
+/// Returns the `data` of the ConfigMap that is equivalent to a binding.
 ///
 /// # Guarantees
-/// [`super::convert`] makes the same spec of it without an error, if the spec is valid. It warns of nothing but an
-/// account that is called `all`. A threshold alone may be spelt otherwise: `900s` comes back as `15m`.
+/// [`super::convert`] makes the same spec of it without an error, if the spec is valid. Its only warning is about an
+/// account named `all`. Only a threshold may be spelled otherwise: `900s` becomes `15m`.
 ///
 /// # Errors
-/// Every field that no key of the ConfigMap can say.
+/// Every field that the ConfigMap does not support.
 pub fn to_data(spec: &AcrCredentialBindingSpec) -> Result<BTreeMap<String, String>, Vec<String>> {
-    let threshold = super::settings::respelt(&spec.expiring_threshold);
-    let unsaid = unsaid(spec);
-    let (Some(threshold), true) = (threshold, unsaid.is_empty()) else { return Err(unsaid) };
+    let threshold = super::settings::respelled(&spec.expiring_threshold);
+    let unsupported = unsupported(spec);
+    let (Some(threshold), true) = (threshold, unsupported.is_empty()) else { return Err(unsupported) };
     let mut data = BTreeMap::new();
     let mut put = |key: &str, value: String| drop(data.insert(key.to_owned(), value));
     put(SERVICE_ACCOUNT, names(&spec.service_accounts.names, "*"));
     put(WATCH_NAMESPACE, names(&spec.watch_namespaces.names, "all"));
     put(EXPIRING_THRESHOLD, threshold);
-    put(ACR_REGISTRY_INFO, spec.registries.iter().map(said).collect());
+    put(ACR_REGISTRY_INFO, spec.registries.iter().map(entry_text).collect());
     if let Some(email) = &spec.notify_email {
         put(NOTIFY_EMAIL, email.clone());
     }
@@ -46,16 +46,16 @@ pub fn to_data(spec: &AcrCredentialBindingSpec) -> Result<BTreeMap<String, Strin
     Ok(data)
 }
 
-/// The paths of what the ConfigMap has no words for.
-fn unsaid(spec: &AcrCredentialBindingSpec) -> Vec<String> {
-    let mut unsaid = Vec::new();
-    let mut unless = |can: bool, path: String| unsaid.extend((!can).then_some(path));
+/// Returns the paths of the fields that the ConfigMap does not support.
+fn unsupported(spec: &AcrCredentialBindingSpec) -> Vec<String> {
+    let mut unsupported = Vec::new();
+    let mut unless = |can: bool, path: String| unsupported.extend((!can).then_some(path));
     if spec.registries.is_empty() {
         unless(false, "spec.registries".to_owned());
     }
     for (i, registry) in spec.registries.iter().enumerate() {
         unless(registry.access_key_secret_ref.is_none(), format!("spec.registries[{i}].accessKeySecretRef"));
-        // The ConfigMap's own reader would leave a repetition out.
+        // The reader of the ConfigMap leaves repetitions out.
         let repeated = spec.registries.iter().take(i).any(|earlier| same(earlier, registry));
         unless(!repeated, format!("spec.registries[{i}]"));
         unless(each_once(&registry.domains), format!("spec.registries[{i}].domains"));
@@ -63,24 +63,23 @@ fn unsaid(spec: &AcrCredentialBindingSpec) -> Vec<String> {
     let (namespaces, accounts) = (&spec.watch_namespaces, &spec.service_accounts);
     unless(namespaces.selector.is_none(), "spec.watchNamespaces.selector".to_owned());
     unless(namespaces.exclude.is_empty(), "spec.watchNamespaces.exclude".to_owned());
-    unless(sayable(&namespaces.names, "all"), "spec.watchNamespaces.names".to_owned());
+    unless(supported_names(&namespaces.names, "all"), "spec.watchNamespaces.names".to_owned());
     unless(accounts.selector.is_none(), "spec.serviceAccounts.selector".to_owned());
-    unless(sayable(&accounts.names, "*"), "spec.serviceAccounts.names".to_owned());
-    let threshold = super::settings::respelt(&spec.expiring_threshold);
+    unless(supported_names(&accounts.names, "*"), "spec.serviceAccounts.names".to_owned());
+    let threshold = super::settings::respelled(&spec.expiring_threshold);
     unless(threshold.is_some(), "spec.expiringThreshold".to_owned());
     unless(spec.deletion_policy == DeletionPolicy::Retain, "spec.deletionPolicy".to_owned());
     unless(!spec.suspend, "spec.suspend".to_owned());
     let email = spec.notify_email.as_ref().is_none_or(|email| {
-        let plain = super::text::plain(email);
-        !email.is_empty() && !plain.odd && plain.text == *email
+        let plain = super::text::unquote(email);
+        !email.is_empty() && !plain.irregular && plain.text == *email
     });
     unless(email, "spec.notifyEmail".to_owned());
-    unsaid
+    unsupported
 }
 
-/// Whether names can be said: all of them, or exact ones, each once. No names at all mean `default`, which is said
-/// by its name.
-fn sayable(names: &[String], everything: &str) -> bool {
+/// Whether the ConfigMap supports names: all of them, or exact ones, each once. No names mean `default`.
+fn supported_names(names: &[String], everything: &str) -> bool {
     let exact = |name: &String| !name.contains(['*', '?']) && name != everything;
     matches!(names, [one] if one == "*") || each_once(names) && names.iter().all(exact)
 }
@@ -97,7 +96,7 @@ fn names(names: &[String], everything: &str) -> String {
     }
 }
 
-/// Whether two entries say the same: no instance is the same as an empty one.
+/// Whether two entries are the same. An empty instance is the same as none.
 fn same(a: &RegistryEntry, b: &RegistryEntry) -> bool {
     let plain = |entry: &RegistryEntry| RegistryEntry {
         instance_id: entry.instance_id.clone().filter(|id| !id.is_empty()),
@@ -106,8 +105,8 @@ fn same(a: &RegistryEntry, b: &RegistryEntry) -> bool {
     plain(a) == plain(b)
 }
 
-/// One entry as the documentation prints it.
-fn said(registry: &RegistryEntry) -> String {
+/// Writes one entry as the documentation does.
+fn entry_text(registry: &RegistryEntry) -> String {
     let mut text =
         format!("- {}: {:?}\n", entry::INSTANCE_ID, registry.instance_id.as_deref().unwrap_or_default());
     let domains = (!registry.domains.is_empty()).then(|| registry.domains.join(","));

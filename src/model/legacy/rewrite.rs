@@ -1,27 +1,26 @@
-//! Edits that reach beyond one scalar: entries told apart or taken out, brackets opened, lists joined.
+//! Edits that reach beyond one scalar: they split or remove entries, expand lists in brackets and join lists.
 //!
-//! Each is made of the user's own text, by the places that the nodes have in it. Where anything stands in between that
-//! is not expected, such as a comment, there is no edit: better none than one that loses something. No edit writes what
-//! stands under a key pair's field.
+//! Each is made of the user's own text, by the places of its nodes. A comment or another unexpected text between them
+//! prevents the edit, which would lose it. No edit writes the value of a key pair's field.
 
 use std::ops::Range;
 
 use super::finding::Edit;
-use super::text::tellable;
+use super::text::can_show;
 use crate::api::legacy::entry::{CUSTOM_ACCESS_KEY, CUSTOM_ACCESS_KEY_SECRET, DOMAINS, INSTANCE_ID, KEYS};
 use crate::api::legacy::{Node, Pair, Style, Value};
 
-/// The most edits that one list in brackets is opened by: sixty-four full entries take some 1,200.
+/// The most edits that expand one list in brackets: sixty-four full entries take some 1,200.
 const MAX_EDITS: usize = 1_536;
 
-/// Writes an entry of several instances as one entry for each.
+/// Splits an entry of several instances into one entry for each.
 ///
 /// # Errors
-/// Why only the user can.
-pub(super) fn apart(text: &str, entry: &Node, ids: &[&str]) -> Result<Edit, &'static str> {
+/// The reason why only the user can.
+pub(super) fn split_entry(text: &str, entry: &Node, ids: &[&str]) -> Result<Edit, &'static str> {
     const BY_HAND: &str = "which cannot be done by machine here";
     let Value::Map(pairs) = &entry.value else { return Err(BY_HAND) };
-    let is = |pair: &Pair, key: &str| pair.key.trim().eq_ignore_ascii_case(key);
+    let is = |pair: &Pair, key: &str| pair.name().trim().eq_ignore_ascii_case(key);
     let Some((first, others)) = pairs.split_first().filter(|(first, _)| is(first, INSTANCE_ID)) else {
         return Err(BY_HAND);
     };
@@ -39,28 +38,24 @@ pub(super) fn apart(text: &str, entry: &Node, ids: &[&str]) -> Result<Edit, &'st
     if given(CUSTOM_ACCESS_KEY) || given(CUSTOM_ACCESS_KEY_SECRET) {
         return Err("and no key pair is printed, which each of them needs");
     }
-    apart_by(text, first, others, ids).ok_or(BY_HAND)
+    split_pairs(text, first, others, ids).ok_or(BY_HAND)
 }
 
-fn apart_by(text: &str, first: &Pair, others: &[Pair], ids: &[&str]) -> Option<Edit> {
-    let key = first.key_span.clone()?;
-    let span = match &first.value.value {
-        Value::Text(_) if first.value.style != Style::Other => first.value.span.clone()?,
-        Value::List(items) => flow_list(text, &first.value, items)?,
-        _ => return None,
-    };
+fn split_pairs(text: &str, first: &Pair, others: &[Pair], ids: &[&str]) -> Option<Edit> {
+    let key = first.key_span()?;
+    let span = first.value.replaceable().or_else(|| flow_list(text, &first.value))?;
     let mut shared = Vec::new();
     for pair in others.iter().filter(|pair| !matches!(pair.value.value, Value::Null)) {
-        let written = text.get(pair.key_span.as_ref()?.start..scalar(&pair.value)?.end)?;
-        let value = text.get(scalar(&pair.value)?)?;
-        // What stands under a key without a meaning may be a secret.
-        let known = KEYS.iter().any(|key| pair.key.trim().eq_ignore_ascii_case(key));
-        if !known || !is_one_line(written) || !tellable(value) {
+        let span = pair.value.replaceable()?;
+        let (written, value) = (text.get(pair.key_span()?.start..span.end)?, text.get(span)?);
+        // The value of a key without a meaning may be a secret.
+        let known = KEYS.iter().any(|key| pair.name().trim().eq_ignore_ascii_case(key));
+        if !known || !is_one_line(written) || !can_show(value) {
             return None;
         }
         shared.push(written);
     }
-    // A list in brackets is opened first.
+    // A list in brackets is expanded first.
     let brackets = text.trim_start_matches('\u{feff}').trim_start().starts_with('[');
     let (field, entry, quote) = match dash(text, key.start) {
         Some(lead) => (format!("\n{}", " ".repeat(lead.len())), format!("\n{lead}"), ""),
@@ -78,7 +73,7 @@ fn apart_by(text: &str, first: &Pair, others: &[Pair], ids: &[&str]) -> Option<E
             written.push_str(&format!("{entry}{key}: "));
         }
         written.push_str(&format!("{quote}{id}{quote}"));
-        // What stands after the edit belongs to the last.
+        // The text after the edit belongs to the last.
         if index + 1 < ids.len() {
             shared.iter().for_each(|pair| written.extend([field.as_str(), pair]));
         }
@@ -86,7 +81,7 @@ fn apart_by(text: &str, first: &Pair, others: &[Pair], ids: &[&str]) -> Option<E
     Some(Edit { span, text: written })
 }
 
-/// What parts an entry in braces, whose first key stands at a place, from the next one.
+/// Returns the text between an entry in braces, whose first key is at a place, and the next entry.
 fn next_in_braces(text: &str, at: usize) -> Option<String> {
     let open = text.get(..at)?.trim_end().strip_suffix('{')?.len();
     match (dash(text, open), before(text, open)) {
@@ -96,19 +91,19 @@ fn next_in_braces(text: &str, at: usize) -> Option<String> {
     }
 }
 
-/// Writes a list of maps in brackets as one entry a map, each on lines of its own. Nothing where it cannot be done.
-pub(super) fn opened(text: &str, list: &Node) -> Vec<Edit> {
-    opened_by(text, list).filter(|edits| edits.len() <= MAX_EDITS).unwrap_or_default()
+/// Expands a list of maps in brackets to one entry a map, each on lines of its own. No edits: it cannot be done.
+pub(super) fn expand_flow_list(text: &str, list: &Node) -> Vec<Edit> {
+    expand_maps(text, list).filter(|edits| edits.len() <= MAX_EDITS).unwrap_or_default()
 }
 
-fn opened_by(text: &str, list: &Node) -> Option<Vec<Edit>> {
+fn expand_maps(text: &str, list: &Node) -> Option<Vec<Edit>> {
     let Value::List(entries) = &list.value else { return None };
     let mut edits = Vec::new();
     let mut at = text.find('[')?;
     for (index, entry) in entries.iter().enumerate() {
         let Value::Map(pairs) = &entry.value else { return None };
         for (nth, pair) in pairs.iter().enumerate() {
-            let (key, value) = (pair.key_span.clone()?, scalar(&pair.value)?);
+            let (key, value) = (pair.key_span()?, pair.value.replaceable()?);
             let (expected, written) = match (index, nth) {
                 (0, 0) => ("[{", "- "),
                 (_, 0) => ("},{", "\n- "),
@@ -133,21 +128,21 @@ fn opened_by(text: &str, list: &Node) -> Option<Vec<Edit>> {
     Some(edits)
 }
 
-/// Writes a list of texts as one comma list.
-pub(super) fn joined(text: &str, pair: &Pair, list: &str) -> Option<Edit> {
-    let Value::List(items) = &pair.value.value else { return None };
+/// Joins a list of texts to one comma list.
+pub(super) fn join_list(text: &str, pair: &Pair, list: &str) -> Option<Edit> {
     if list.contains(['"', '\\']) || list.contains(char::is_control) {
         return None;
     }
-    if let Some(span) = flow_list(text, &pair.value, items) {
+    if let Some(span) = flow_list(text, &pair.value) {
         return Some(Edit { span, text: format!("\"{list}\"") });
     }
-    let key = pair.key_span.clone()?;
+    let Value::List(items) = &pair.value.value else { return None };
+    let key = pair.key_span()?;
     let mut expected = ":-";
     let mut at = key.end;
     let mut colon = None;
     for item in items {
-        let span = scalar(item)?;
+        let span = item.replaceable()?;
         between(text, at..span.start, expected, "")?;
         colon = colon.or_else(|| text.get(at..span.start)?.find(':').map(|colon| at + colon + 1));
         (expected, at) = ("-", span.end);
@@ -155,27 +150,25 @@ pub(super) fn joined(text: &str, pair: &Pair, list: &str) -> Option<Edit> {
     Some(Edit { span: colon?..at, text: format!(" \"{list}\"") })
 }
 
-/// Takes an entry out that is not the first of its list.
+/// Removes an entry that is not the first of its list.
 pub(super) fn without_entry(text: &str, entry: &Node) -> Option<Edit> {
-    let Value::Map(pairs) = &entry.value else { return None };
-    let (first, last) = (pairs.first()?.key_span.clone()?, pairs.last()?);
+    let (first, last) = (entry.pairs().first()?.key_span()?, entry.pairs().last()?);
     let end = match &last.value.value {
-        Value::Null => last.key_span.clone()?.end,
-        _ => scalar(&last.value)?.end,
+        Value::Null => last.key_span()?.end,
+        _ => last.value.replaceable()?.end,
     };
     if dash(text, first.start).is_some() {
         return lines(text, first.start, end);
     }
-    let open = text.get(..first.start)?.trim_end().strip_suffix('{')?;
-    let comma = open.trim_end().strip_suffix(',')?.len();
-    let close = end + text.get(end..)?.find('}')?;
-    between(text, end..close, "", "")?;
-    Some(Edit { span: comma..close + 1, text: String::new() })
+    let whole = entry.span.clone().filter(|_| entry.style == Style::Flow)?;
+    let comma = text.get(..whole.start)?.trim_end().strip_suffix(',')?.len();
+    between(text, end..whole.end, "}", "")?;
+    Some(Edit { span: comma..whole.end, text: String::new() })
 }
 
-/// Takes a key out that is not the first of its map.
+/// Removes a key that is not the first of its map.
 pub(super) fn without_pair(text: &str, pair: &Pair) -> Option<Edit> {
-    let (key, value) = (pair.key_span.clone()?, scalar(&pair.value)?);
+    let (key, value) = (pair.key_span()?, pair.value.replaceable()?);
     let lead = line_before(text, key.start)?;
     if lead.trim_start_matches(' ').is_empty() {
         return lines(text, key.start, value.end);
@@ -184,9 +177,9 @@ pub(super) fn without_pair(text: &str, pair: &Pair) -> Option<Edit> {
     Some(Edit { span: comma..value.end, text: String::new() })
 }
 
-/// The edits that leave plain quotes around a text, whose part without all of its quotes is known.
+/// Returns the edits that leave plain quotes around a part of a text.
 pub(super) fn plain_quotes(node: &Node, part: &Range<usize>) -> Vec<Edit> {
-    let (Some(start), Value::Text(text)) = (node.text_start(), &node.value) else { return Vec::new() };
+    let (Some(start), Some(text)) = (node.text_start(), node.text()) else { return Vec::new() };
     let inner = text.get(part.clone()).unwrap_or_default();
     if inner.contains(['"', '\'', '\\']) {
         return Vec::new();
@@ -197,12 +190,12 @@ pub(super) fn plain_quotes(node: &Node, part: &Range<usize>) -> Vec<Edit> {
         .into()
 }
 
-/// Takes out whole lines, from the one that a place is in to the one with the end.
+/// Removes whole lines, from the one that a place is in to the one with the end.
 fn lines(text: &str, at: usize, end: usize) -> Option<Edit> {
     let start = text.get(..at)?.rfind('\n')?;
     let rest = text.get(end..)?.split('\n').next()?.trim_end_matches('\r');
-    let blank = rest.trim_start().trim_start_matches(':').trim_start();
-    if !blank.is_empty() && !blank.starts_with('#') {
+    let rest = rest.trim_start().trim_start_matches(':').trim_start();
+    if !rest.is_empty() && !rest.starts_with('#') {
         return None;
     }
     let span = match text.get(end..)?.find('\n') {
@@ -213,7 +206,7 @@ fn lines(text: &str, at: usize, end: usize) -> Option<Edit> {
     Some(Edit { span, text: String::new() })
 }
 
-/// What is to stand between two places, where nothing but some signs and blanks stand there.
+/// Replaces the text between two places, if it has nothing but the expected signs and spaces.
 fn between(text: &str, span: Range<usize>, expected: &str, written: &str) -> Option<Edit> {
     let there: String = text.get(span.clone())?.chars().filter(|c| !c.is_whitespace()).collect();
     (there == expected).then(|| Edit { span, text: written.to_owned() })
@@ -224,39 +217,27 @@ fn is_one_line(text: &str) -> bool {
     !text.contains(['\n', '\r'])
 }
 
-/// Where a scalar stands that is written where it stands.
-fn scalar(node: &Node) -> Option<Range<usize>> {
-    node.span.clone().filter(|_| matches!(node.value, Value::Text(_)) && node.style != Style::Other)
+/// Returns the bytes of a list of texts in brackets that has no comment in it.
+fn flow_list(text: &str, list: &Node) -> Option<Range<usize>> {
+    let span = list.span.clone().filter(|_| list.style == Style::Flow)?;
+    let texts =
+        matches!(&list.value, Value::List(items) if items.iter().all(|item| item.replaceable().is_some()));
+    (texts && !text.get(span.clone())?.contains('#')).then_some(span)
 }
 
-/// All of a list of texts in brackets.
-fn flow_list(text: &str, list: &Node, items: &[Node]) -> Option<Range<usize>> {
-    let start = list.span.as_ref()?.start;
-    text.get(start..)?.strip_prefix('[')?;
-    let (mut at, mut expected) = (start, "[");
-    for item in items {
-        let span = scalar(item)?;
-        between(text, at..span.start, expected, "")?;
-        (at, expected) = (span.end, ",");
-    }
-    let close = at + text.get(at..)?.find(']')?;
-    between(text, at..close, if items.is_empty() { "[" } else { "" }, "")?;
-    Some(start..close + 1)
-}
-
-/// What stands in the line before a place.
+/// Returns the text of a line before a place.
 fn line_before(text: &str, at: usize) -> Option<&str> {
     text.get(..at)?.rsplit('\n').next()
 }
 
-/// The blanks, the dash and the blank that a line begins with before an entry's first key.
+/// Returns the spaces and the dash before an entry's first key.
 fn dash(text: &str, at: usize) -> Option<&str> {
     let lead = line_before(text, at)?;
     let after = lead.trim_start_matches(' ').strip_prefix('-')?;
     (!after.is_empty() && after.chars().all(|c| c == ' ')).then_some(lead)
 }
 
-/// The last character before a place that is no blank.
+/// Returns the last character before a place that is not a space.
 fn before(text: &str, at: usize) -> Option<char> {
     text.get(..at)?.trim_end().chars().next_back()
 }

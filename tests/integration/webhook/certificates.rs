@@ -32,7 +32,7 @@ async fn certificates(lab: &Lab) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_and_their_authority_change_without_a_refusal() {
-    let lab = start(|options| options.arg("--webhook-lives=30s,9s,3s")).await;
+    let lab = start(|options| options.arg("--webhook-lifetimes=30s,9s,3s")).await;
     lab.create_namespace("rotating").await;
     lab.bind("rotating", asking(&["rotating"], "Fail", 15)).await;
     until_served_by_webhook(&lab, "rotating").await;
@@ -59,7 +59,7 @@ async fn certificates_and_their_authority_change_without_a_refusal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unusable_secret_is_reported_and_the_last_valid_certificate_stays() {
     // No certificate is due by its own time: with these lifetimes that is after 24 s.
-    let lab = start(|options| options.arg("--webhook-lives=3600s,36s,2s")).await;
+    let lab = start(|options| options.arg("--webhook-lifetimes=3600s,36s,2s")).await;
     lab.create_namespace("broken").await;
     lab.bind("broken", asking(&["broken"], "Fail", 15)).await;
     until_asked(&lab, "broken").await;
@@ -166,7 +166,7 @@ async fn an_authority_changes_for_one_replica_after_the_other_without_a_refusal(
     let replicas = Replicas::start(|number, options| {
         let flag = format!("--webhook-cert-dir={}", mounts[number].path().display());
         // A certificate of another authority is served after 6 s, and the previous one trusted for 12 s more.
-        options.arg(flag).arg("--webhook-lives=3600s,360s,3s")
+        options.arg(flag).arg("--webhook-lifetimes=3600s,360s,3s")
     })
     .await;
     let Replicas { lab, second, servers, .. } = &replicas;

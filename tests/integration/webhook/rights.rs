@@ -14,8 +14,8 @@ use super::{
 use crate::harness::{CONTROLLER, NAMESPACE, root};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_grant_the_condition_names_the_cure_and_a_grant_is_noticed() {
-    let short = |_, options: ControllerOptions| options.arg("--webhook-lives=10h,5h,12s");
+async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a_grant_is_noticed() {
+    let short = |_, options: ControllerOptions| options.arg("--webhook-lifetimes=10h,5h,12s");
     let Replicas { lab, .. } = &Replicas::start_on(plane().await, short).await;
     lab.create_namespace("waits").await;
     let mark = lab.mark();

@@ -12,6 +12,7 @@ fn assert_known(line: &str) {
     let words: Vec<&str> = line.split_whitespace().collect();
     let arguments: Vec<&str> = match words[..] {
         ["cargo", "test", ..] | ["cargo", "run", "--bin", "generate", ..] => return,
+        [script @ ".ci/run"] => return assert!(root().join(script).exists()),
         ["cargo", "demo", ..] => words[1..].to_vec(),
         ["cargo", "lab", ..] => words[2..].to_vec(),
         _ => panic!("{line}: no such command"),
@@ -29,6 +30,7 @@ fn every_cargo_command_of_the_pages_exists() {
         commands("docs/contributing/lab.md", "Start the parts alone"),
         commands("docs/contributing/lab.md", "Measure"),
         commands("docs/contributing/lab.md", "Run the tests"),
+        commands("CONTRIBUTING.md", "Before you send a change"),
     ];
     for line in blocks.into_iter().flat_map(Result::unwrap) {
         assert_known(&line);

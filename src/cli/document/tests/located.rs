@@ -1,6 +1,6 @@
 //! Where in a file the configuration is, and what is told of the rest.
 
-use super::{apply, told};
+use super::{apply, found};
 use crate::cli::document::read;
 
 #[test]
@@ -36,15 +36,15 @@ fn the_managed_add_on_is_known_by_its_keys_also_within_a_text() {
 fn a_config_map_that_nobody_reads_is_told() {
     let file =
         "kind: ConfigMap\nmetadata:\n  name: acr-config\n  namespace: default\ndata:\n  service-account: a\n";
-    assert_eq!(told(file), ["ACR714 metadata.name 3:9", "ACR714 metadata.namespace 4:14"]);
+    assert_eq!(found(file), ["ACR714 metadata.name 3:9", "ACR714 metadata.namespace 4:14"]);
     assert_eq!(
         apply(file),
         file.replace("acr-config\n", "\"acr-configuration\"\n").replace("default", "\"kube-system\"")
     );
-    assert_eq!(told(&apply(file)), [""; 0]);
+    assert_eq!(found(&apply(file)), [""; 0]);
     // A base that an overlay completes has no namespace.
     assert_eq!(
-        told("kind: ConfigMap\nmetadata:\n  name: acr-configuration\ndata:\n  service-account: a\n"),
+        found("kind: ConfigMap\nmetadata:\n  name: acr-configuration\ndata:\n  service-account: a\n"),
         [""; 0]
     );
 }
@@ -54,10 +54,10 @@ fn what_a_file_has_in_place_of_a_configuration_is_named() {
     let message = |file: &str| read("file", file).diagnostics[0].message.clone();
     assert!(
         message("kind: Deployment\n---\nkind: Service\n---\nkind: Service\n")
-            .starts_with("has Deployment, Service, but no")
+            .starts_with("the file has Deployment, Service, but no")
     );
     assert!(message("kind: AcrCredentialBinding\nspec: {}\n").contains("--dry-run=server"));
-    assert!(message("").starts_with("has no ConfigMap"));
+    assert!(message("").starts_with("the file has no ConfigMap"));
 }
 
 #[test]
@@ -83,9 +83,9 @@ fn what_stands_beside_data_is_told_and_not_passed_over() {
         (format!("data:\n  rrsa: ''\n---\n{head}data:\n  rrsa: ''\n"), vec!["ACR715 metadata.name 9:18"]),
         ("immutable: true\nbinaryData:\n  logo: YQ==\ndata:\n  rrsa: ''\n".to_owned(), vec![]),
     ] {
-        assert_eq!(told(&format!("{head}{rest}")), findings, "{rest}");
+        assert_eq!(found(&format!("{head}{rest}")), findings, "{rest}");
     }
-    assert_eq!(told("data:\n  rrsa: ''\nservice-account: a\n"), ["ACR715 service-account 3:1"]);
+    assert_eq!(found("data:\n  rrsa: ''\nservice-account: a\n"), ["ACR715 service-account 3:1"]);
 }
 
 /// A slip makes one text of all keys, or of none.
@@ -96,10 +96,10 @@ fn data_that_is_no_map_is_mended_or_refused_and_never_taken_for_nothing() {
     for (rest, findings, values) in [
         (
             "data:\n  service-account:default\n  watch-namespace:all\n",
-            vec!["ACR703 service-account 7:18", "ACR703 watch-namespace 8:18"],
+            vec!["ACR404 service-account 7:18", "ACR404 watch-namespace 8:18"],
             2,
         ),
-        ("data:\n  watch-namespace：all\n", vec!["ACR711 watch-namespace 7:18"], 1),
+        ("data:\n  watch-namespace：all\n", vec!["ACR408 watch-namespace 7:18"], 1),
         ("data: |\n  watch-namespace: all\n  rrsa: |\n    enable: true\n", vec!["ACR716 data 6:7"], 2),
         ("data: |-\r\n  watch-namespace: all\r\n", vec!["ACR716 data 6:7"], 1),
         ("data: foo\n", vec!["ACR716 data 6:7"], 0),
@@ -108,12 +108,12 @@ fn data_that_is_no_map_is_mended_or_refused_and_never_taken_for_nothing() {
         ("  watch-namespace: all\n  labels: {a: b}\n", vec!["ACR715 watch-namespace 6:3"], 0),
     ] {
         let file = format!("{head}{rest}");
-        assert_eq!(told(&file), findings, "{rest}");
+        assert_eq!(found(&file), findings, "{rest}");
         let document = read("file", &file);
         assert_eq!(document.values.len(), values, "{rest}");
         assert_eq!(document.holds_nothing(), values == 0, "{rest}");
         if values > 0 {
-            assert_eq!(told(&apply(&file)), [""; 0], "{rest}");
+            assert_eq!(found(&apply(&file)), [""; 0], "{rest}");
         }
     }
     // Nothing is the same as no data.
@@ -177,13 +177,13 @@ fn a_list_or_a_map_is_read_or_leaves_the_whole_unread() {
             "data:\n  watch-namespace: {a: b}\n",
         ),
     ] {
-        assert_eq!(told(file), findings, "{file}");
+        assert_eq!(found(file), findings, "{file}");
         let document = read("file", file);
         assert_eq!(document.values.get(key).map(|value| value.scalar.value().trim_end()), value, "{file}");
         assert_eq!(document.unread, value.is_none(), "{file}");
         assert_eq!(apply(file), mended, "{file}");
         if mended != file {
-            assert_eq!(told(mended), [""; 0], "{mended}");
+            assert_eq!(found(mended), [""; 0], "{mended}");
         }
         if let Some(value) = value {
             let at = file.find(value).unwrap();
@@ -207,14 +207,14 @@ fn a_text_on_the_line_after_its_key_is_left_alone() {
         "&a '[]'",
     ] {
         let file = format!("data:\n  acr-registry-info:\n    {text}\n  service-account: a\n");
-        assert_eq!(told(&file), [""; 0], "{file}");
+        assert_eq!(found(&file), [""; 0], "{file}");
         // Nor is it looked into where something else is at fault.
         let faulty = file.replace("account: a", "account: *");
-        assert_eq!(told(&faulty).len(), 1, "{faulty}");
+        assert_eq!(found(&faulty).len(), 1, "{faulty}");
     }
     // A key in quotes is none.
     let file = "data:\n  rrsa:\n    \"enable\": true\n";
-    assert_eq!(told(file), ["ACR704 rrsa 2:3"]);
+    assert_eq!(found(file), ["ACR704 rrsa 2:3"]);
     assert_eq!(apply(file), "data:\n  rrsa: |\n    \"enable\": true\n");
 }
 

@@ -350,9 +350,9 @@ fn what_stands_before_the_first_entry_is_told_and_not_passed_over() {
     let ids: Vec<_> = spec(&conversion).registries.iter().map(|entry| entry.instance_id.as_deref()).collect();
     assert_eq!(ids, [Some("cri-b"), Some("cri-c")]);
     assert_eq!(marks(&conversion), ["E acr-registry-info[0]:1"], "{}", told(&conversion));
-    assert!(told(&conversion).contains("stands before the first entry and is left out: write \"- \" before"));
+    assert!(told(&conversion).contains("the lines before the first entry are left out: write \"- \" before"));
     let comment = text.replace("see:", "# see:");
     assert!(marks(&info(&comment)).is_empty(), "a comment is none");
     let alone = "- instanceId: cri-b\n  a: b: c\n- instanceId: cri-c\n";
-    assert!(told(&info(alone)).contains("is no YAML and is left out: put its keys"));
+    assert!(told(&info(alone)).contains("the entry is not valid YAML and is left out: align its keys"));
 }

@@ -104,7 +104,7 @@ fn what_cannot_be_said_is_named() {
     }
 }
 
-/// Entries, names and settings of every kind, most of them right.
+/// KeptRegistries, names and settings of every kind, most of them right.
 fn configuration() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     let entry = "- (instanceId|InstanceId): (cri-[a-c]|\"\"|“cri-x”)\n(  regionId: (cn-beijing|CN-Hangzhou)\n)?(  domains: \"(A\\.com,?|b\\.com:5000|，){1,3}\"\n)?(  assumeRoleARN: acs:ram::1:role/r\n  expireDuration: (3600|\"7200\")\n)?(  rrsaRoleARN: acs:ram::1:role/a\n  rrsaOIDCProviderRoleARN: acs:ram::1:oidc-provider/p\n)?";
     let list = proptest::collection::vec(entry, 0..4).prop_map(|entries| entries.concat());

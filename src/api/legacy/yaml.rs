@@ -1,0 +1,402 @@
+//! YAML as the user wrote it: one tree of nodes, for a manifest and for the text of one of its keys.
+//!
+//! The user's text decides, not what YAML makes of it: `no`, `0123`, `1.10` and a key pair of digits only stay
+//! the text that they are.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use granit_parser::{Event, Options, Parser, ScalarStyle, StructureStyle};
+
+/// A node of a YAML document. It may hold a key pair, hence no `Debug`.
+#[derive(Clone)]
+pub struct Node {
+    /// The bytes of all of it, where they are known.
+    pub span: Option<Range<usize>>,
+    /// The way it is written.
+    pub style: Style,
+    /// Its content.
+    pub value: Value,
+}
+
+/// The way a node is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// As its own text.
+    Plain,
+    /// Without quotes over several lines, or after a tag.
+    Wrapped,
+    /// In quotes with its own text between them.
+    Quoted,
+    /// In quotes with escapes or line breaks between them.
+    Escaped,
+    /// After a `|`.
+    Literal,
+    /// After a `>`.
+    Folded,
+    /// A list or a map on lines of its own.
+    Block,
+    /// A list or a map in brackets or braces.
+    Flow,
+    /// A copy for an alias or a merge.
+    Alias,
+}
+
+/// The content of a node. It may hold a key pair, hence no `Debug`.
+#[derive(Clone)]
+pub enum Value {
+    /// Nothing, `~` or `null`.
+    Null,
+    /// A scalar, as the user wrote it.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// A map in the order written. A repeated key is repeated here.
+    Map(Vec<Pair>),
+}
+
+/// A key of a map and its value. It may hold a key pair, hence no `Debug`.
+#[derive(Clone)]
+pub struct Pair {
+    /// The key.
+    pub key: Node,
+    /// Its value.
+    pub value: Node,
+}
+
+impl Pair {
+    /// The key as written.
+    pub fn name(&self) -> &str {
+        match &self.key.value {
+            Value::Null => "~",
+            Value::Text(text) => text,
+            Value::List(_) | Value::Map(_) => "?",
+        }
+    }
+
+    /// The bytes of the key with its quotes, where another key can be put in its place.
+    pub fn key_span(&self) -> Option<Range<usize>> {
+        self.key.replaceable()
+    }
+}
+
+impl Node {
+    /// A node for what is absent.
+    pub const ABSENT: Self = Self { span: None, style: Style::Alias, value: Value::Null };
+
+    /// The text of a scalar.
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The pairs of a map.
+    pub fn pairs(&self) -> &[Pair] {
+        match &self.value {
+            Value::Map(pairs) => pairs,
+            _ => &[],
+        }
+    }
+
+    /// The items of a list.
+    pub fn items(&self) -> &[Self] {
+        match &self.value {
+            Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The last value of a key, which most readers take.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.pairs().iter().rev().find(|pair| pair.key.text() == Some(key)).map(|pair| &pair.value)
+    }
+
+    /// The bytes that a finding about the node points to: a whole scalar, the beginning of a list or a map.
+    pub fn mark(&self) -> Option<Range<usize>> {
+        let span = self.span.clone()?;
+        match self.style {
+            Style::Block => Some(span.start..span.start),
+            Style::Flow => Some(span.start..span.end.min(span.start + 1)),
+            _ => Some(span),
+        }
+    }
+
+    /// The bytes of a scalar that other bytes can replace.
+    pub fn replaceable(&self) -> Option<Range<usize>> {
+        let written = matches!(self.style, Style::Plain | Style::Quoted | Style::Escaped);
+        self.span.clone().filter(|_| written && self.text().is_some())
+    }
+
+    /// The byte at which a scalar's text begins to the letter.
+    pub fn text_start(&self) -> Option<usize> {
+        let start = self.span.as_ref()?.start;
+        match self.style {
+            Style::Plain => Some(start),
+            Style::Quoted => Some(start + 1),
+            _ => None,
+        }
+    }
+
+    /// Changes the places of the node and of all nodes in it.
+    pub fn relocate(&mut self, place: &impl Fn(Range<usize>) -> Option<Range<usize>>) {
+        self.visit(&mut |node| node.span = node.span.take().and_then(place));
+    }
+
+    /// Visits the node and all nodes in it. Limits bound the depth, hence the recursion.
+    fn visit(&mut self, change: &mut impl FnMut(&mut Self)) {
+        change(self);
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|item| item.visit(change)),
+            Value::Map(pairs) => pairs.iter_mut().for_each(|pair| {
+                pair.key.visit(change);
+                pair.value.visit(change);
+            }),
+            Value::Null | Value::Text(_) => {}
+        }
+    }
+}
+
+/// The reason why a text cannot be read as YAML. It holds nothing of the text, which may hold a key pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The kind of fault.
+    pub kind: FaultKind,
+    /// The byte at which it was noticed.
+    pub at: usize,
+    /// The line of that byte, from 1.
+    pub line: usize,
+    /// The parser's words.
+    pub why: String,
+}
+
+/// The kind of a YAML fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It is not YAML.
+    Syntax,
+    /// It is larger, deeper or more aliased than configuration ever is.
+    Excessive,
+    /// It has more than one document.
+    Documents,
+}
+
+/// Bounds of a text.
+struct Limits {
+    nodes: usize,
+    depth: usize,
+    /// The most bytes of all scalars, copies included.
+    bytes: usize,
+    /// Whether the text has one document, in which an alias may copy a list or a map.
+    nested: bool,
+}
+
+/// Reads the YAML of one key.
+///
+/// # Errors
+/// The first fault.
+pub fn parse_yaml(text: &str) -> Result<Node, Fault> {
+    // Sixty-four full entries are some 1,400 nodes, three deep.
+    parse_nested(text, 6_000)
+}
+
+/// Reads the YAML of one entry, with limits that let many be read one after the other.
+///
+/// # Errors
+/// The first fault.
+pub fn parse_entry(text: &str) -> Result<Node, Fault> {
+    parse_nested(text, 1_000)
+}
+
+fn parse_nested(text: &str, nodes: usize) -> Result<Node, Fault> {
+    let (mut roots, fault) = parse(text, Limits { nodes, depth: 16, bytes: 1 << 20, nested: true });
+    fault.map_or_else(|| Ok(roots.pop().unwrap_or(Node::ABSENT)), Err)
+}
+
+/// Reads all documents of a manifest up to the first fault, and that fault.
+pub fn parse_manifest(text: &str) -> (Vec<Node>, Option<Fault>) {
+    // A manifest has far fewer nodes, but reading a hostile one must end.
+    parse(text, Limits { nodes: 100_000, depth: 64, bytes: 16 << 20, nested: false })
+}
+
+fn parse(text: &str, limits: Limits) -> (Vec<Node>, Option<Fault>) {
+    let mut options = Options::default();
+    options.set_emit_comments(false);
+    let mut builder = Builder { text, limits, roots: Vec::new(), open: Vec::new(), anchors: HashMap::new() };
+    for event in Parser::new_from_str_with_options(text, options) {
+        let (at, fault) = match event {
+            Ok((event, span)) => match builder.add(event, span.byte_range().unwrap_or_default()) {
+                Ok(()) => continue,
+                Err((kind, why)) => (span.start, (kind, why.to_owned())),
+            },
+            Err(error) => (*error.marker(), (FaultKind::Syntax, error.kind().to_string())),
+        };
+        let (kind, why) = fault;
+        let offset = at.byte_offset().unwrap_or(text.len()).min(text.len());
+        return (builder.roots, Some(Fault { kind, at: offset, line: at.line(), why }));
+    }
+    (builder.roots, None)
+}
+
+type Refused = (FaultKind, &'static str);
+
+const TOO_LARGE: Refused = (FaultKind::Excessive, "it is larger than configuration can be");
+
+struct Builder<'a> {
+    text: &'a str,
+    limits: Limits,
+    roots: Vec<Node>,
+    open: Vec<OpenNode>,
+    /// The anchored nodes. One that is still open is not among them.
+    anchors: HashMap<usize, Node>,
+}
+
+struct OpenNode {
+    node: Node,
+    anchor: usize,
+    key: Option<Node>,
+}
+
+impl Builder<'_> {
+    fn add(&mut self, event: Event<'_>, span: Range<usize>) -> Result<(), Refused> {
+        match event {
+            Event::Scalar(value, style, anchor, tag) => {
+                let node = self.scalar(value.into_owned(), style, tag.is_some(), span);
+                self.close(node, anchor)
+            }
+            Event::SequenceStart(style, anchor, _) => {
+                self.begin(Value::List(Vec::new()), style, span, anchor)
+            }
+            Event::MappingStart(style, anchor, _) => self.begin(Value::Map(Vec::new()), style, span, anchor),
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some(OpenNode { mut node, anchor, .. }) = self.open.pop() else { return Ok(()) };
+                let last = match &node.value {
+                    _ if node.style == Style::Flow => None,
+                    Value::Map(pairs) => pairs.last().map(|pair| &pair.value),
+                    _ => node.items().last(),
+                };
+                let end = last.and_then(|last| last.span.as_ref()).map_or(span.end, |last| last.end);
+                if let Some(span) = &mut node.span {
+                    span.end = end;
+                }
+                if self.limits.nested {
+                    self.merge(&mut node)?;
+                }
+                self.close(node, anchor)
+            }
+            Event::Alias(anchor) => {
+                let Some(node) = self.anchors.get(&anchor) else {
+                    return Err((FaultKind::Excessive, "an alias is within its own anchor: write it out"));
+                };
+                if !self.limits.nested && !matches!(node.value, Value::Text(_) | Value::Null) {
+                    return Err((FaultKind::Syntax, "an alias of a list or a map: write it out"));
+                }
+                let copy = self.copy(&node.clone(), Some(span))?;
+                self.close(copy, 0)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn scalar(&self, text: String, style: ScalarStyle, tagged: bool, span: Range<usize>) -> Node {
+        let source = self.text.get(span.clone()).unwrap_or_default();
+        let style = match style {
+            ScalarStyle::Literal => Style::Literal,
+            ScalarStyle::Folded => Style::Folded,
+            ScalarStyle::Plain if tagged || source != text => Style::Wrapped,
+            ScalarStyle::Plain => Style::Plain,
+            _ if source.get(1..source.len().saturating_sub(1)) == Some(text.as_str()) => Style::Quoted,
+            _ => Style::Escaped,
+        };
+        let plain = matches!(style, Style::Plain | Style::Wrapped);
+        let null = plain && !tagged && matches!(text.as_str(), "~" | "null" | "Null" | "NULL");
+        Node { span: Some(span), style, value: if null { Value::Null } else { Value::Text(text) } }
+    }
+
+    fn begin(
+        &mut self,
+        value: Value,
+        style: StructureStyle,
+        span: Range<usize>,
+        anchor: usize,
+    ) -> Result<(), Refused> {
+        self.one_document()?;
+        if self.open.len() >= self.limits.depth {
+            return Err((FaultKind::Excessive, "it is deeper than configuration can be"));
+        }
+        let style = if style == StructureStyle::Flow { Style::Flow } else { Style::Block };
+        self.open.push(OpenNode { node: Node { span: Some(span), style, value }, anchor, key: None });
+        Ok(())
+    }
+
+    fn close(&mut self, node: Node, anchor: usize) -> Result<(), Refused> {
+        self.one_document()?;
+        self.spend(1, node.text().map_or(0, str::len))?;
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        let Some(OpenNode { node: open, key, .. }) = self.open.last_mut() else {
+            self.roots.push(node);
+            return Ok(());
+        };
+        match &mut open.value {
+            Value::Map(pairs) => match key.take() {
+                None => *key = Some(node),
+                Some(key) => pairs.push(Pair { key, value: node }),
+            },
+            Value::List(items) => items.push(node),
+            Value::Null | Value::Text(_) => {}
+        }
+        Ok(())
+    }
+
+    fn one_document(&self) -> Result<(), Refused> {
+        if self.limits.nested && self.open.is_empty() && !self.roots.is_empty() {
+            return Err((FaultKind::Documents, "it has more than one document"));
+        }
+        Ok(())
+    }
+
+    fn spend(&mut self, nodes: usize, bytes: usize) -> Result<(), Refused> {
+        let left = |limit: usize, spent: usize| limit.checked_sub(spent).ok_or(TOO_LARGE);
+        self.limits.nodes = left(self.limits.nodes, nodes)?;
+        self.limits.bytes = left(self.limits.bytes, bytes)?;
+        Ok(())
+    }
+
+    /// Copies a node, which counts as if it were written again. Its places are that of the alias, or its own.
+    fn copy(&mut self, node: &Node, place: Option<Range<usize>>) -> Result<Node, Refused> {
+        let (mut copy, mut nodes, mut bytes) = (node.clone(), 0, 0);
+        copy.visit(&mut |node| {
+            (nodes, bytes) = (nodes + 1, bytes + node.text().map_or(0, str::len));
+            node.style = Style::Alias;
+            node.span = place.clone().or_else(|| node.span.take());
+        });
+        self.spend(nodes, bytes)?;
+        Ok(copy)
+    }
+
+    /// Puts the pairs of a map's `<<` in its place, but for the keys that the map has itself.
+    fn merge(&mut self, node: &mut Node) -> Result<(), Refused> {
+        let Value::Map(pairs) = &mut node.value else { return Ok(()) };
+        let is_merge = |pair: &mut Pair| pair.key.style == Style::Plain && pair.name() == "<<";
+        let merges: Vec<Pair> = pairs.extract_if(.., is_merge).collect();
+        let mut names: HashSet<String> = pairs.iter().map(|pair| pair.name().to_owned()).collect();
+        for Pair { value, .. } in &merges {
+            let maps = if value.items().is_empty() { std::slice::from_ref(value) } else { value.items() };
+            for map in maps {
+                if !matches!(map.value, Value::Map(_) | Value::Null) {
+                    return Err((FaultKind::Syntax, "a << that is not followed by a map"));
+                }
+                for pair in map.pairs() {
+                    if names.insert(pair.name().to_owned()) {
+                        let (key, value) = (self.copy(&pair.key, None)?, self.copy(&pair.value, None)?);
+                        pairs.push(Pair { key, value });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
