@@ -15,9 +15,9 @@ pub struct Block {
     pub heading: String,
     /// Line of the page, from 1.
     pub line: usize,
-    /// Language of the fence, such as `sh`.
+    /// Language of the block, such as `sh`.
     pub language: String,
-    /// The text between its fences.
+    /// The text of the block.
     pub text: String,
 }
 
@@ -63,7 +63,7 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Returns every page: the Markdown files of the root and those beneath `docs/`.
+/// Returns every page: the Markdown files of the root and those below `docs/`.
 ///
 /// # Errors
 /// A folder or a page that cannot be read.
