@@ -138,10 +138,10 @@ async fn a_service_account_has_its_entry_at_creation_and_uncovered_ones_are_not_
         lab.create_namespace(namespace).await;
     }
     lab.until_settled().await;
-    assert!(configuration(&lab).await.is_none(), "no binding asked");
+    assert!(configuration(&lab).await.is_none(), "no binding enables it");
     lab.bind("plain", spec(&["outside"])).await;
     lab.until_ready_is("plain", "True", "Succeeded").await;
-    assert!(configuration(&lab).await.is_none(), "no binding asked");
+    assert!(configuration(&lab).await.is_none(), "no binding enables it");
     assert!(lab.condition("plain", "AdmissionConfigured").await.is_none());
 
     lab.bind("hook", asking(&["hook-*"], "Ignore", 10)).await;
@@ -175,7 +175,7 @@ async fn a_service_account_has_its_entry_at_creation_and_uncovered_ones_are_not_
     created(&lab.client, "kube-system", "new").await.unwrap();
     created(&lab.client, NAMESPACE, "new").await.unwrap();
     let now = lab.controller.metric("acr_admission_requests_total", &[]).await.unwrap();
-    assert_eq!(asked, now, "the webhook is not called for uncovered namespaces");
+    assert_eq!(asked, now, "no call for accounts that no binding covers");
 
     // At rest nothing is written. When the last binding stops asking, the configuration is deleted.
     lab.until_settled().await;
@@ -194,13 +194,13 @@ async fn a_manual_change_is_reverted_and_a_restart_writes_nothing() {
     lab.create_namespace("kept").await;
     lab.bind("kept", asking(&["kept"], "Fail", 15)).await;
     until_served_by_webhook(&lab, "kept").await;
-    let configured = configuration(&lab).await.unwrap();
-    let webhook = &configured.webhooks.as_ref().unwrap()[0];
+    let existing = configuration(&lab).await.unwrap();
+    let webhook = &existing.webhooks.as_ref().unwrap()[0];
     assert_eq!((webhook.failure_policy.as_deref(), webhook.timeout_seconds), (Some("Fail"), Some(15)));
     let patch = json!({ "webhooks": null });
     let params = PatchParams::default();
     configurations(&lab).patch(NAME, &params, &Patch::Merge(&patch)).await.unwrap();
-    let same = async || configuration(&lab).await.is_some_and(|now| now.webhooks == configured.webhooks);
+    let same = async || configuration(&lab).await.is_some_and(|now| now.webhooks == existing.webhooks);
     lab.until("the webhooks are back", same).await;
     configurations(&lab).delete(NAME, &DeleteParams::default()).await.unwrap();
     lab.until("the configuration is back", same).await;
@@ -218,7 +218,7 @@ async fn a_manual_change_is_reverted_and_a_restart_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_running_webhook_fail_refuses_and_ignore_does_not() {
+async fn without_a_server_fail_refuses_and_ignore_does_not() {
     let lab = start(|options| options).await;
     for namespace in ["strict", "lax", "outside"] {
         lab.create_namespace(namespace).await;
@@ -255,7 +255,7 @@ async fn without_a_running_webhook_fail_refuses_and_ignore_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn selectors_decide_which_service_accounts_the_webhook_receives() {
+async fn selectors_of_namespaces_and_service_accounts_decide_when_the_webhook_is_called() {
     let lab = start(|options| options).await;
     lab.create_namespace_with("by-label", json!({ "tier": "app" })).await;
     lab.create_namespace_with("other", json!({ "tier": "db" })).await;
@@ -267,7 +267,7 @@ async fn selectors_decide_which_service_accounts_the_webhook_receives() {
     until_served_by_webhook(&lab, "labels").await;
     let labelled = |name: &str| json!({ "metadata": { "name": name, "labels": { "pull": "" } } });
     let mut number = 0;
-    lab.until("what is labelled is served", async || {
+    lab.until("labelled accounts get the entry", async || {
         number += 1;
         let object = labelled(&format!("probe-{number}"));
         created_as(&lab.client, "by-label", object, &PostParams::default()).await.is_ok_and(|l| l == [SECRET])
@@ -282,18 +282,18 @@ async fn selectors_decide_which_service_accounts_the_webhook_receives() {
     namespaces.create(&PostParams::default(), &serde_json::from_value(namespace).unwrap()).await.unwrap();
     created_as(&lab.client, "fresh", labelled("x"), &PostParams::default()).await.unwrap();
     lab.until_attached("fresh", "x").await;
-    // A selector that no label can match selects nothing, and keeps no other binding from being served.
-    let mut odd = asking(&["fresh"], "Ignore", 10);
-    odd["serviceAccounts"] =
+    // A key that no label can have selects nothing, and does not affect other bindings.
+    let mut impossible = asking(&["fresh"], "Ignore", 10);
+    impossible["serviceAccounts"] =
         json!({ "selector": { "matchExpressions": [{ "key": "a b", "operator": "Exists" }] } });
-    lab.bind("odd", odd).await;
-    lab.until("the configuration names it", async || {
+    lab.bind("impossible", impossible).await;
+    lab.until("its webhook is configured", async || {
         let webhooks = configuration(&lab).await.unwrap().webhooks.unwrap_or_default();
         webhooks.iter().any(|webhook| webhook.name.starts_with("ignore-10s"))
     })
     .await;
-    until_served_by_webhook(&lab, "odd").await;
-    // Only without the controller does it show which requests the API server sends.
+    until_served_by_webhook(&lab, "impossible").await;
+    // With the controller gone, a refusal shows which requests the API server sends.
     lab.controller.kill();
     created(&lab.client, "by-label", "plain-too").await.unwrap();
     created_as(&lab.client, "other", labelled("y"), &PostParams::default()).await.unwrap();
@@ -318,7 +318,7 @@ async fn the_documented_webhook_configuration_is_followed_through_the_config_map
     };
     let until_it_is = async |policy: &str, seconds: i32| {
         lab.until(&format!("the webhook is {policy} after {seconds} s"), async || {
-            let webhooks = configuration(&lab).await.and_then(|configured| configured.webhooks);
+            let webhooks = configuration(&lab).await.and_then(|existing| existing.webhooks);
             let webhook = webhooks.and_then(|webhooks| webhooks.into_iter().next());
             webhook.is_some_and(|w| {
                 w.failure_policy.as_deref() == Some(policy) && w.timeout_seconds == Some(seconds)
