@@ -267,7 +267,7 @@ async fn selectors_decide_which_service_accounts_the_webhook_receives() {
     until_served_by_webhook(&lab, "labels").await;
     let labelled = |name: &str| json!({ "metadata": { "name": name, "labels": { "pull": "" } } });
     let mut number = 0;
-    lab.until("labelled accounts get the entry", async || {
+    lab.until("what is labelled is served", async || {
         number += 1;
         let object = labelled(&format!("probe-{number}"));
         created_as(&lab.client, "by-label", object, &PostParams::default()).await.is_ok_and(|l| l == [SECRET])

@@ -112,7 +112,7 @@ async fn the_largest_parameters_are_within_the_cost_limit_of_the_api_server() {
         big["serviceAccounts"] = json!({ "names": accounts });
         lab.bind(&format!("big-{i:02}"), big).await;
     }
-    lab.until_admission_is("big-23", "False", "more than the API server evaluates").await;
+    lab.until_admission_is("big-23", "False", "exceed what the API server evaluates").await;
     lab.until_admission_is("big-00", "True", "").await;
     lab.until("the parameters are written", async || {
         let parameters = lab.parameters().await.and_then(|map| map.data).unwrap_or_default();

@@ -15,9 +15,9 @@ pub struct Block {
     pub heading: String,
     /// Line of the page, from 1.
     pub line: usize,
-    /// Language of the fence, such as `sh`.
+    /// Language of the block, such as `sh`.
     pub language: String,
-    /// The text between its fences.
+    /// The text of the block.
     pub text: String,
 }
 
@@ -60,10 +60,11 @@ pub struct Page {
 
 /// Returns the root of the repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    folder.ancestors().nth(2).unwrap_or(folder).to_path_buf()
 }
 
-/// Returns every page: the Markdown files of the root and those beneath `docs/`.
+/// Returns every page: the Markdown files of the root and those below `docs/`.
 ///
 /// # Errors
 /// A folder or a page that cannot be read.
