@@ -1,29 +1,32 @@
-//! The loops, and what joins them.
+//! The loops, and their start and end.
 //!
 //! ```text
-//! watches → index ─────────────┐
-//! bindings → book ─┬─ publish → snapshot → namespace loop → apply → tallies → binding loop → status
-//! credential loop → ledger ────┘
-//! ConfigMap → config_map loop → binding
+//! watches → index ──────────────────────┐
+//! bindings → binding store ─┬─ publish → snapshot → namespace loop → apply → rollups → binding loop → status
+//! credential loop → credential cache ───┘
+//! ConfigMap → ConfigMap loop → binding
 //! ```
 //!
-//! Every replica watches and answers probes; the loops run in the one that holds the lease, and what they write goes
-//! out under its claim.
+//! Every replica watches and answers probes. The loops run in the one that holds the lease, and they write under its
+//! claim.
 
-mod admission;
 mod admission_policy;
 mod binding;
 mod binding_store;
+mod clients;
 mod clock;
+mod config;
 mod config_map;
-mod conflicts;
+mod context;
 mod credential;
-mod credential_cache;
 mod definition;
+mod error;
 mod guard;
 mod loops;
 mod namespace;
 mod policy_probe;
+mod publish;
+mod reconciles;
 mod sources;
 mod state;
 mod stuck_pods;
@@ -33,147 +36,62 @@ pub mod webhook;
 mod work_queue;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::SignedDuration;
-use kube::Client;
-use tokio::sync::{Notify, watch as channel};
+use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
+pub use self::clients::Clients;
+pub use self::config::ControllerConfig;
+use self::context::LoopContext;
 use self::definition::DefinitionLoop;
+pub use self::error::ControllerError;
 use self::policy_probe::PolicyProbeLoop;
 use self::sources::ClusterSources;
-pub use self::sources::Places;
+pub use self::sources::SourceLocations;
 use self::state::SharedState;
 use self::tasks::{Tasks, name_of, spawn};
-use self::webhook::Webhook;
-use crate::api::names;
+use self::webhook::{ServerContext, WebhookReplica};
 use crate::cloud::{Alibaba, IdentitySources, SetupError};
-use crate::cluster::claim::Claim;
 use crate::cluster::client;
 use crate::cluster::error::CallError;
 use crate::cluster::lease::{Callbacks, LeaseConfig, LeaseHolder, LeaseWatch};
-use crate::cluster::parameters::ParametersState;
 use crate::cluster::report::BindingWriter;
-use crate::cluster::store::{Store, Tokens};
-use crate::plan::Template;
+use crate::cluster::store::Store;
+use crate::plan::credential_cache::SavedCredentials;
 use crate::plan::guard::WithdrawalGuard;
-use crate::plan::lease::{Election, LeaseLost, LeaseTimings};
+use crate::plan::lease::{Election, LeaseTimings};
 use crate::server::Metrics;
-use crate::server::admin::{self, Readiness};
+use crate::server::admin::{self, Readiness, StartupStep};
 
-/// Everything that a flag decides.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The cluster's region.
-    pub region: Box<str>,
-    /// The namespace that the controller runs in.
-    pub namespace: Box<str>,
-    /// How our Secrets look.
-    pub template: Template,
-    /// Namespace of the legacy ConfigMap; `None`: it is not looked at.
-    pub config_map_namespace: Option<Box<str>>,
-    /// How long the legacy ConfigMap may be gone before its binding goes too.
-    pub config_map_grace: Duration,
-    /// How long what a binding made stays, after the binding suddenly covers nothing; zero: not at all.
-    pub withdrawal_grace: Duration,
-    /// Nothing is written to any covered namespace: statuses say what would be.
-    pub dry_run: bool,
-    /// Whether Pods that were created too early are replaced.
-    pub replace_stuck_pods: bool,
-    /// Where identities begin.
-    pub places: Places,
-    /// Where health and metrics are served.
-    pub listen_address: SocketAddr,
-    /// This replica's name in the lease: no other that runs at the same time has it.
-    pub replica: Box<str>,
-    /// How long the lease lasts after a renewal.
-    pub lease: Duration,
-    /// How ServiceAccounts are served by webhook.
-    pub webhook: webhook::Settings,
-}
-
-/// Why the controller ended.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// What must never end has ended.
-    #[error("{0} ended, and the controller cannot work without it")]
-    Ended(&'static str),
-    /// Another replica may hold the lease now, so this one stops. It is started again as a standby.
-    #[error("the lease {lease} is lost: {0}", lease = names::LEASE_NAME)]
-    Lost(LeaseLost),
-    /// A client of the API server cannot be built.
-    #[error(transparent)]
-    Client(#[from] client::ClientError),
-    /// The client of the cloud cannot be built.
-    #[error(transparent)]
-    Cloud(#[from] SetupError),
-    /// The token cache could not be read.
-    #[error("the token cache {namespace}/{name} cannot be read: {words}", name = names::CACHE_SECRET_NAME)]
-    Cache {
-        /// The controller's namespace.
-        namespace: Box<str>,
-        /// The API server's words.
-        words: Box<str>,
-    },
-}
-
-/// Connections to the API server: writes must not wait behind a list.
-#[derive(Clone)]
-pub struct Clients {
-    /// For watches.
-    pub watch: Client,
-    /// For everything else. It writes only while this replica holds the lease.
-    pub write: Client,
-    claim: Claim,
-    config: kube::Config,
-}
-
-impl Clients {
-    /// Connects nothing yet.
-    ///
-    /// # Errors
-    /// What of the configuration cannot be used.
-    pub fn new(config: kube::Config) -> Result<Self, client::ClientError> {
-        let claim = Claim::default();
-        let (watch, write) = (client::connect(&config)?, client::connect_under(&config, &claim)?);
-        Ok(Self { watch, write, claim, config })
-    }
-}
-
-/// What must be known before anything is written: whether the policies stand is a part of every status, without the
-/// CustomResourceDefinition no absence of a binding is a wish, and a replica that cannot look at the lease is of no use,
-/// so an upgrade without its RBAC halts.
-const AWAITED: [&str; 8] = [
-    "namespaces",
-    "service accounts",
-    "secrets",
-    "bindings",
-    "policies",
-    "definition",
-    "admission parameters",
-    "the lease",
-];
-
-/// How long writes that are under way may take at the end.
+/// Time for writes that are under way at the end.
 const LAST_WRITES: Duration = Duration::from_secs(3);
 
-/// Runs until `stop` is ready, or until something that must never end ends.
+/// Notifications between the start and the lease.
+#[derive(Default)]
+struct StartSignals {
+    /// All caches are full: this replica may become a candidate.
+    caches_full: Notify,
+    /// The lease was acquired.
+    lease_acquired: Notify,
+}
+
+/// Runs until `stop` is ready, or until a task ends that never must.
 ///
 /// # Errors
-/// [`Error`].
+/// [`ControllerError`].
 pub async fn run(
-    config: Config,
+    config: ControllerConfig,
     clients: Clients,
     cloud: impl FnOnce(Arc<dyn IdentitySources>) -> Result<Alibaba, SetupError>,
     stop: impl Future<Output = ()>,
-) -> Result<(), Error> {
+) -> Result<(), ControllerError> {
     let metrics = Arc::new(Metrics::default());
-    let webhook = Webhook::new(config.webhook.clone());
-    let awaited = AWAITED.into_iter().chain(webhook.is_on().then_some(webhook::PART));
-    let readiness = Readiness::awaiting(awaited);
+    let webhook = WebhookReplica::new(config.webhook.clone());
+    let steps = StartupStep::ALWAYS.into_iter().chain(webhook.is_on().then_some(StartupStep::Webhook));
+    let readiness = Readiness::awaiting(steps);
     let (mut tasks, mut work) = (Tasks::new(), Tasks::new());
     let store = Store::new(clients.write.clone(), &config.namespace);
     let worked_before = !load(&store, &config.namespace).await?.is_empty();
@@ -185,64 +103,38 @@ pub async fn run(
     let cloud = cloud(sources.clone())?;
     serve_admin(&mut tasks, &config, &readiness, &metrics, &shared);
     let seen = watches::spawn_all(&mut tasks, &config, &clients, &readiness, &shared);
-    let policy_probe = PolicyProbeLoop {
-        client: clients.write.clone(),
-        shared: shared.clone(),
-        metrics: metrics.clone(),
-        readiness: readiness.clone(),
-    };
-    spawn(&mut tasks, "the fence", policy_probe.run(config.clone()));
-    if webhook.is_on() {
-        let parts = webhook::Parts {
-            client: clients.watch.clone(),
-            namespace: config.namespace.clone(),
-            shared: shared.clone(),
-            metrics: metrics.clone(),
-            readiness: readiness.clone(),
-        };
-        spawn(&mut tasks, "the webhook", webhook.clone().serve(parts));
-    }
-    let writer = BindingWriter::new(clients.write.clone());
-    let definition = DefinitionLoop { shared: shared.clone(), writer, readiness: readiness.clone() };
-    spawn(&mut tasks, "the definition loop", definition.run());
+    let context = LoopContext { shared, readiness, metrics, store, cloud, sources, seen, webhook };
+    spawn_for_every_replica(&mut tasks, &config, &clients, &context);
     let watched = LeaseWatch::default();
     let lease_watch = watched.watch(clients.watch.clone(), &config.namespace);
     spawn(&mut tasks, "the watch on the lease", lease_watch);
     let mut holder = holder(&config, &clients, &watched, worked_before)?;
-    let (full, ours) = (Notify::new(), Notify::new());
+    let signals = StartSignals::default();
+    let (readiness, metrics) = (context.readiness.clone(), context.metrics.clone());
+    let (shared, webhook) = (context.shared.clone(), context.webhook.clone());
     let callbacks = Callbacks {
-        read: || readiness.done("the lease"),
+        read: || readiness.done(StartupStep::Lease),
         acquired: || {
             metrics.leader.set(1);
-            ours.notify_one();
+            signals.lease_acquired.notify_one();
         },
-    };
-    let parts = Parts {
-        shared: shared.clone(),
-        readiness: readiness.clone(),
-        metrics: metrics.clone(),
-        store,
-        cloud,
-        sources,
-        seen,
-        webhook: webhook.clone(),
     };
     let ended = tokio::select! {
         () = stop => Ok(()),
-        loss = holder.keep(full.notified(), callbacks) => Err(Error::Lost(loss)),
-        ended = supervise((&mut tasks, &mut work), &config, &clients, (parts, &full, &ours)) => Err(ended),
+        loss = holder.keep(signals.caches_full.notified(), callbacks) => Err(ControllerError::Lost(loss)),
+        ended = supervise(&mut tasks, &mut work, &config, &clients, context, &signals) => Err(ended),
     };
-    if let Err(lost @ Error::Lost(_)) = ended {
+    if let Err(lost @ ControllerError::Lost(_)) = ended {
         return Err(lost);
     }
-    info!("stopping");
+    info!("controller stopping");
     if tokio::time::timeout(LAST_WRITES, clients.claim.close()).await.is_err() {
-        warn!("writes that were under way are given up");
+        warn!("writes under way abandoned");
     }
     work.shutdown().await;
     holder.release().await;
     metrics.leader.set(0);
-    // Another works now. What is watched is watched on: the webhook answers from it.
+    // Another replica leads now. The watches go on, since the webhook answers from them.
     if ended.is_ok() {
         webhook.linger(&shared).await;
     }
@@ -251,19 +143,41 @@ pub async fn run(
     ended
 }
 
-struct Parts {
-    shared: Arc<SharedState>,
-    readiness: Arc<Readiness>,
-    metrics: Arc<Metrics>,
-    store: Store,
-    cloud: Alibaba,
-    sources: Arc<ClusterSources>,
-    seen: Arc<channel::Sender<Option<ParametersState>>>,
-    webhook: Webhook,
+/// Starts what every replica runs beside the watches.
+fn spawn_for_every_replica(
+    tasks: &mut Tasks,
+    config: &ControllerConfig,
+    clients: &Clients,
+    context: &LoopContext,
+) {
+    let policy_probe = PolicyProbeLoop {
+        client: clients.write.clone(),
+        shared: context.shared.clone(),
+        metrics: context.metrics.clone(),
+        readiness: context.readiness.clone(),
+        namespace: config.namespace.clone(),
+    };
+    spawn(tasks, "the policy probe", policy_probe.run());
+    if context.webhook.is_on() {
+        let server = ServerContext {
+            client: clients.watch.clone(),
+            namespace: config.namespace.clone(),
+            shared: context.shared.clone(),
+            metrics: context.metrics.clone(),
+            readiness: context.readiness.clone(),
+        };
+        spawn(tasks, "the webhook", context.webhook.clone().serve(server));
+    }
+    let definition = DefinitionLoop {
+        shared: context.shared.clone(),
+        writer: BindingWriter::new(clients.write.clone()),
+        readiness: context.readiness.clone(),
+    };
+    spawn(tasks, "the definition loop", definition.run());
 }
 
 fn holder(
-    config: &Config,
+    config: &ControllerConfig,
     clients: &Clients,
     watched: &LeaseWatch,
     worked_before: bool,
@@ -271,65 +185,69 @@ fn holder(
     let timings = LeaseTimings { lease: config.lease };
     let begin = if config.dry_run { Election::watching } else { Election::new };
     let election = begin(&config.replica, timings, worked_before, Instant::now());
-    let seat = LeaseConfig {
+    let lease = LeaseConfig {
         config: clients.config.clone(),
         namespace: config.namespace.clone(),
         name: config.replica.clone(),
         timings,
         clock: clock::now,
     };
-    LeaseHolder::new(seat, election, clients.claim.clone(), watched)
+    LeaseHolder::new(lease, election, clients.claim.clone(), watched)
 }
 
-/// Starts the loops once the caches are full and the lease is ours, and waits for any task to end.
+/// Starts the loops once the caches are full and the lease is ours. Returns when any task ends.
 async fn supervise(
-    (tasks, work): (&mut Tasks, &mut Tasks),
-    config: &Config,
+    tasks: &mut Tasks,
+    work: &mut Tasks,
+    config: &ControllerConfig,
     clients: &Clients,
-    (parts, full, ours): (Parts, &Notify, &Notify),
-) -> Error {
+    context: LoopContext,
+    signals: &StartSignals,
+) -> ControllerError {
     let begin = async {
-        parts.readiness.complete().await;
-        info!("caches are full");
-        full.notify_one();
-        ours.notified().await;
-        // Whoever held the lease before may have minted until a moment ago.
-        load(&parts.store, &config.namespace).await
+        context.readiness.complete().await;
+        info!("caches full");
+        signals.caches_full.notify_one();
+        signals.lease_acquired.notified().await;
+        // The holder before may have minted until a moment ago.
+        load(&context.store, &config.namespace).await
     };
-    let kept = tokio::select! {
-        kept = begin => kept,
-        Some(ended) = tasks.join_next() => return Error::Ended(name_of(ended)),
+    let saved = tokio::select! {
+        saved = begin => saved,
+        Some(ended) = tasks.join_next() => return ControllerError::Ended(name_of(ended)),
     };
-    match kept {
-        Ok(kept) => parts.shared.begin(kept, config.config_map_namespace.is_some()),
+    match saved {
+        Ok(saved) => context.shared.begin(saved, config.config_map_namespace.is_some()),
         Err(error) => return error,
     }
-    loops::spawn_all(work, config, clients, parts);
+    loops::spawn_all(work, config, clients, context);
     tokio::select! {
-        Some(ended) = tasks.join_next() => Error::Ended(name_of(ended)),
-        Some(ended) = work.join_next() => Error::Ended(name_of(ended)),
-        else => Error::Ended("everything"),
+        Some(ended) = tasks.join_next() => ControllerError::Ended(name_of(ended)),
+        Some(ended) = work.join_next() => ControllerError::Ended(name_of(ended)),
+        else => ControllerError::Ended("every task"),
     }
 }
 
-async fn load(store: &Store, namespace: &str) -> Result<Tokens, Error> {
+async fn load(store: &Store, namespace: &str) -> Result<SavedCredentials, ControllerError> {
     let mut wait = Duration::from_millis(250);
     for _ in 0..5 {
         match store.load().await {
-            Ok(tokens) => return Ok(tokens),
-            Err(error) => warn!(%error, "the token cache cannot be read yet"),
+            Ok(saved) => return Ok(saved),
+            Err(error) => warn!(%error, "token cache not read yet"),
         }
         tokio::time::sleep(wait).await;
         wait *= 2;
     }
-    let cache =
-        |error: CallError| Error::Cache { namespace: namespace.into(), words: error.to_string().into() };
-    store.load().await.map_err(cache)
+    let unreadable = |error: CallError| ControllerError::Cache {
+        namespace: namespace.into(),
+        words: error.to_string().into(),
+    };
+    store.load().await.map_err(unreadable)
 }
 
 fn serve_admin(
     tasks: &mut Tasks,
-    config: &Config,
+    config: &ControllerConfig,
     readiness: &Arc<Readiness>,
     metrics: &Arc<Metrics>,
     shared: &Arc<SharedState>,
@@ -346,7 +264,7 @@ fn serve_admin(
     };
     spawn(tasks, "the admin server", async move {
         if let Err(error) = admin::serve(address, readiness, metrics, refresh).await {
-            error!(%error, %address, "the admin server cannot serve; choose another --listen-address");
+            error!(%error, %address, "health and metrics cannot be served; choose another --listen-address");
         }
     });
 }

@@ -1,14 +1,28 @@
 //! Pure decisions: `(model, view, now) → data`. Nothing here does IO or reads a clock.
 
 pub mod admission;
+pub mod admission_mode;
+pub mod admission_parameters;
+pub mod binding_facts;
+pub mod binding_step;
+pub mod certificate_rotation;
 pub mod certificates;
 pub mod change;
+pub mod condition;
+pub mod config_map;
+pub mod conflict;
+pub mod credential_cache;
+pub mod duty;
 pub mod failure;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod guard;
 pub mod lease;
 pub mod namespace;
+pub mod ownership;
+pub mod policy_parameters;
+pub mod policy_probe;
+pub mod record;
 pub mod refresh;
 pub mod resolved_binding;
 pub mod rights;
@@ -17,15 +31,20 @@ pub mod secret;
 pub mod service_account;
 pub mod snapshot;
 pub mod status;
+pub mod stored_binding;
 pub mod stuck_pods;
+pub mod transition;
 pub mod view;
+pub mod wanted;
 pub mod webhook;
+pub mod webhook_configuration;
 pub mod write_history;
 
 pub use change::Change;
 pub use failure::Failure;
 pub use guard::Retained;
-pub use namespace::{NamespaceResult, Plan, namespace, namespace_keeping};
+pub use namespace::{NamespaceResult, Plan, namespace, observe};
+pub use record::NamespaceRecord;
 pub use resolved_binding::{Phase, RegistryCredential, ResolvedBinding};
 pub use rollup::Rollup;
 pub use secret::{SecretContent, Template};

@@ -65,8 +65,8 @@ pub struct AcrCredentialBindingSpec {
     pub service_accounts: ServiceAccounts,
 
     /// A credential is refreshed when less than this is left (ConfigMap key `expiring-threshold`). A Go duration
-    /// such as `15m` or `1h30m`, more than 0 and at most 12h. Short-lived credentials are refreshed in time with
-    /// any value.
+    /// such as `15m` or `1h30m`, more than 0 and at most 12h. A credential with a short validity is refreshed in
+    /// time with any value.
     #[serde(default = "default_expiring_threshold")]
     #[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$"))]
     #[x_kube(validation = Rule::new(

@@ -9,14 +9,13 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{CommandFactory, Parser, ValueEnum};
 
-use crate::api::names;
-use crate::cloud::{Certificate, CloudSettings, IdentitySources, NetworkConfig, SimulatedCloud, Verify};
-use crate::controller::Config;
-use crate::model::duration;
-use crate::plan::Template;
-
 use super::identity::IdentityArgs;
 use super::webhook::WebhookArgs;
+use crate::api::names;
+use crate::cloud::{Certificate, CloudSettings, IdentitySources, NetworkConfig, SimulatedCloud, Verify};
+use crate::controller::ControllerConfig;
+use crate::model::duration;
+use crate::plan::Template;
 
 /// Returns the command line of `acr-credential-controller`.
 pub fn command() -> clap::Command {
@@ -31,7 +30,7 @@ pub struct ControllerArgs {
     #[arg(long, env = "ACR_REGION")]
     pub region: Option<String>,
 
-    /// Namespace that the controller runs in
+    /// Namespace of the controller
     #[arg(long, env = "POD_NAMESPACE", default_value = names::DEFAULT_NAMESPACE)]
     pub namespace: String,
 
@@ -47,37 +46,38 @@ pub struct ControllerArgs {
     #[arg(long = "secret-annotation", value_parser = key_value)]
     pub secret_annotations: Vec<(String, String)>,
 
-    /// Namespace of the ConfigMap acr-configuration; empty: it is not looked at
+    /// Namespace of the ConfigMap acr-configuration; if empty, the ConfigMap is ignored
     #[arg(long, env = "ACR_CONFIG_MAP_NAMESPACE", default_value = names::LEGACY_NAMESPACE)]
     pub config_map_namespace: String,
 
-    /// Write no Secret and no ServiceAccount in any namespace: the status of each binding says what would be written
+    /// Write no Secret and no ServiceAccount in any namespace; the status of each binding says what would be written
     #[arg(long, env = "ACR_DRY_RUN")]
     pub dry_run: bool,
 
-    /// Replace Pods that were created before their ServiceAccount was served and wait for an image that is refused to
-    /// them; needs the rights and the policy of deploy/stuck-pods.yaml
+    /// Replace Pods that were created before the Secret was attached to their ServiceAccount, and whose image pull is
+    /// denied; needs deploy/stuck-pods.yaml
     #[arg(long, env = "ACR_REPLACE_STUCK_PODS")]
     pub replace_stuck_pods: bool,
 
-    /// How long that ConfigMap may be gone before its binding goes too, such as 60s or 5m
+    /// Time for which the ConfigMap may be missing before its binding is deleted, such as 60s or 5m
     #[arg(long, env = "ACR_CONFIG_MAP_GRACE", default_value = "60s", value_parser = parse_duration)]
     pub config_map_grace: Duration,
 
-    /// How long what a binding made stays after the binding suddenly covers no namespace any more, such as 10m; 0s: it is
-    /// withdrawn at once. No credential is renewed there meanwhile: a time shorter than expiringThreshold is of use
+    /// Time for which Secrets and entries are kept and refreshed after a binding suddenly selects no namespace any
+    /// more, such as 10m; 0s withdraws them at once
     #[arg(long, env = "ACR_WITHDRAWAL_GRACE", default_value = "10m", value_parser = parse_duration)]
     pub withdrawal_grace: Duration,
 
-    /// Where /livez, /readyz and /metrics are served
+    /// Address that serves /livez, /readyz and /metrics
     #[arg(long, env = "ACR_LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen_address: SocketAddr,
 
-    /// How long the lease lasts that one replica holds: after a crash another takes over within this time and two seconds
+    /// Duration of the lease, from 3s to 5m; after a crash, another replica takes over within this time and two
+    /// seconds
     #[arg(long, env = "ACR_LEASE_DURATION", default_value = "15s", value_parser = lease_duration)]
     pub lease_duration: Duration,
 
-    /// Name of this replica in the lease, no other's: that of its Pod [default: the host's, and a random part]
+    /// Unique name of this replica in the lease, such as that of its Pod [default: the host name and a random suffix]
     #[arg(long, env = "POD_NAME")]
     pub pod_name: Option<String>,
 
@@ -85,15 +85,15 @@ pub struct ControllerArgs {
     #[arg(long, env = "POD_UID", hide = true)]
     pub pod_uid: Option<String>,
 
-    /// Form of the log
+    /// Format of the log
     #[arg(long, env = "ACR_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
 
-    /// What to log, such as info or info,acr_credential_binding=debug
+    /// Filter of the log, such as info or info,acr_credential_binding=debug
     #[arg(long, env = "ACR_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
 
-    /// ECS metadata service
+    /// URL of the ECS metadata service
     #[arg(long, env = "ALIBABA_CLOUD_IMDS_ENDPOINT", default_value = "http://100.100.100.200")]
     pub metadata_endpoint: String,
 
@@ -105,13 +105,11 @@ pub struct ControllerArgs {
     #[command(flatten)]
     pub webhook: WebhookArgs,
 
-    /// Show each new credential to the registry before it is used: not at all, tell a rejection, or keep the last
-    /// good credential on a rejection
+    /// Check of each new credential against its registry before it is used
     #[arg(long, env = "ACR_VERIFY_CREDENTIALS", value_enum, default_value = "off")]
     pub verify_credentials: VerifyMode,
 
-    /// Host, with its port if it has one of its own, to which a registry may send for tokens beside Alibaba's own; may be
-    /// repeated
+    /// Host to which a registry may send for tokens besides Alibaba's own, as host or host:port; may be repeated
     #[arg(long = "registry-auth-host")]
     pub registry_auth_hosts: Vec<String>,
 
@@ -119,15 +117,15 @@ pub struct ControllerArgs {
     #[arg(long, env = "ACR_CA_BUNDLE")]
     pub ca_bundle: Option<PathBuf>,
 
-    /// Host of STS instead of the region's own
+    /// Host of STS, instead of the region's own
     #[arg(long, env = "ALIBABA_CLOUD_STS_ENDPOINT")]
     pub sts_endpoint: Option<String>,
 
-    /// Host of Container Registry's API for a region instead of its own, as region=host; may be repeated
+    /// Host of Container Registry's API for a region, instead of its own, as region=host; may be repeated
     #[arg(long = "cr-endpoint", value_parser = key_value)]
     pub cr_endpoints: Vec<(String, String)>,
 
-    /// For a lab: reach every API host of the cloud at this http://IP:PORT, under its own name
+    /// Reach every API host of the cloud at this http://IP:PORT, under its own name; for tests
     #[arg(long, env = "ACR_CLOUD_ADDRESS", value_parser = plain_http)]
     pub cloud_address: Option<SocketAddr>,
 }
@@ -135,20 +133,20 @@ pub struct ControllerArgs {
 /// Value of `--log-format`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogFormat {
-    /// One line of text an event
+    /// One line of text per event
     Text,
-    /// One JSON object an event
+    /// One JSON object per event
     Json,
 }
 
 /// Value of `--verify-credentials`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum VerifyMode {
-    /// Use every credential unchecked
+    /// Use credentials without a check
     Off,
-    /// Check and report a rejection
+    /// Report a rejected credential, and use it
     Warn,
-    /// Check and keep the last good credential on a rejection
+    /// Report a rejected credential, and keep the last good one
     Enforce,
 }
 
@@ -163,11 +161,11 @@ impl From<VerifyMode> for Verify {
 }
 
 impl ControllerArgs {
-    /// Where the cloud is.
+    /// Returns how the cloud's hosts are reached.
     ///
     /// # Errors
-    /// A CA bundle that cannot be read.
-    pub fn reach(&self) -> anyhow::Result<NetworkConfig> {
+    /// The CA bundle cannot be read.
+    pub fn network(&self) -> anyhow::Result<NetworkConfig> {
         let extra_certificates = match &self.ca_bundle {
             Some(path) => {
                 let name = format!("--ca-bundle {}", path.display());
@@ -193,7 +191,7 @@ impl ControllerArgs {
         })
     }
 
-    /// As whom to go there.
+    /// Returns the settings of the cloud's client.
     pub fn cloud_settings(
         &self,
         region: &str,
@@ -213,10 +211,10 @@ impl ControllerArgs {
         }
     }
 
-    /// What the controller is told.
-    pub fn controller_config(&self, region: &str, replica: &str) -> Config {
+    /// Returns the configuration of the controller.
+    pub fn controller_config(&self, region: &str, replica: &str) -> ControllerConfig {
         let map = |pairs: &[(String, String)]| pairs.iter().cloned().collect::<BTreeMap<_, _>>();
-        Config {
+        ControllerConfig {
             region: region.into(),
             namespace: self.namespace.as_str().into(),
             template: Template {
@@ -231,7 +229,7 @@ impl ControllerArgs {
             withdrawal_grace: self.withdrawal_grace,
             dry_run: self.dry_run,
             replace_stuck_pods: self.replace_stuck_pods,
-            places: self.identity.places(),
+            places: self.identity.source_locations(),
             listen_address: self.listen_address,
             replica: replica.into(),
             lease: self.lease_duration,
@@ -239,8 +237,8 @@ impl ControllerArgs {
         }
     }
 
-    /// The name of this replica. A container that restarts in its Pod has the same name again, and takes its own lease
-    /// up at once: the kubelet starts it when the one before it has ended.
+    /// Returns the name of this replica. A container that restarts in its Pod has the same name, and takes over its
+    /// own lease at once: the kubelet starts it only after the previous one has ended.
     pub fn replica(&self) -> String {
         match (&self.pod_name, &self.pod_uid) {
             (Some(name), Some(uid)) => format!("{name}_{uid}"),
@@ -253,7 +251,7 @@ impl ControllerArgs {
     }
 }
 
-/// A shorter lease would be lost to a slow API server, and a longer one leaves a crash unnoticed.
+/// Parses a lease duration. A shorter one would be lost to a slow API server, and a longer one delays the takeover.
 fn lease_duration(text: &str) -> Result<Duration, String> {
     let lease = duration::parse(text)?;
     let bounds = Duration::from_secs(3)..=Duration::from_secs(300);
@@ -273,5 +271,5 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 fn plain_http(text: &str) -> Result<SocketAddr, String> {
     let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-    address.parse().map_err(|_| format!("{text} is not of the form http://127.0.0.1:8080"))
+    address.parse().map_err(|_| format!("{text} is not an address such as http://127.0.0.1:8080"))
 }

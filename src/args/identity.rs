@@ -1,4 +1,4 @@
-//! Flags and environment about the controller's own identity.
+//! Flags and environment variables of the controller's own identity.
 
 use std::path::PathBuf;
 
@@ -7,17 +7,17 @@ use secrecy::SecretString;
 
 use crate::api::names;
 use crate::cloud::{AccessKeyPair, Environment, RrsaRole, TokenMode};
-use crate::controller::Places;
+use crate::controller::SourceLocations;
 use crate::model::identity::Arn;
 
-/// Who the controller is for the cloud, where a binding does not say.
+/// Flags of the controller's own identity, which mints for entries that name no other.
 #[derive(Debug, Args)]
 pub struct IdentityArgs {
-    /// Own identity: what is there, ACK's managed role, or the node's worker role
+    /// The controller's own identity
     #[arg(long, env = "ACR_TOKEN_MODE", value_enum, default_value = "auto")]
     pub token_mode: TokenModeFlag,
 
-    /// File with ACK's addon token; it goes before the Secret where it exists
+    /// File with ACK's addon token; if it exists, it has precedence over the Secret
     #[arg(long, env = "ALIBABA_CLOUD_ACK_ADDON_TOKEN_PATH", default_value = names::ADDON_TOKEN_FILE)]
     pub addon_token_file: PathBuf,
 
@@ -25,12 +25,12 @@ pub struct IdentityArgs {
     #[arg(long, env = "ACR_ADDON_TOKEN_SECRET", default_value = names::ADDON_TOKEN_SECRET, value_parser = namespaced_name)]
     pub addon_token_secret: NamespacedName,
 
-    /// ServiceAccount whose OIDC token RRSA takes, as namespace/name; trust policies, the RBAC rules and the
-    /// admission policies name it too
+    /// ServiceAccount whose OIDC token RRSA uses, as namespace/name; trust policies, the RBAC rules and the admission
+    /// policies name it too
     #[arg(long, env = "ACR_RRSA_SERVICE_ACCOUNT", default_value = names::RRSA_SERVICE_ACCOUNT, value_parser = namespaced_name)]
     pub rrsa_service_account: NamespacedName,
 
-    /// File with an OIDC token, as the RRSA webhook mounts it; read instead of asking for a token
+    /// File with an OIDC token, as the RRSA webhook mounts it; if set, no token is requested
     #[arg(long, env = "ALIBABA_CLOUD_OIDC_TOKEN_FILE")]
     pub oidc_token_file: Option<PathBuf>,
 
@@ -41,7 +41,7 @@ pub struct IdentityArgs {
     oidc_provider_arn: Option<Arn>,
 }
 
-/// `--token-mode`, in the documented component's spelling.
+/// Value of `--token-mode`, in the documented component's spelling.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum TokenModeFlag {
     /// The first identity that is available
@@ -66,22 +66,25 @@ impl From<TokenModeFlag> for TokenMode {
 
 /// Namespace and name.
 #[derive(Clone, Debug)]
-pub struct NamespacedName(Box<str>, Box<str>);
+pub struct NamespacedName {
+    namespace: Box<str>,
+    name: Box<str>,
+}
 
 fn namespaced_name(text: &str) -> Result<NamespacedName, String> {
     match text.split_once('/') {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-            Ok(NamespacedName(namespace.into(), name.into()))
+            Ok(NamespacedName { namespace: namespace.into(), name: name.into() })
         }
         _ => Err("write namespace/name".to_owned()),
     }
 }
 
 impl IdentityArgs {
-    /// Where in the cluster identities begin.
-    pub fn places(&self) -> Places {
-        let pair = |place: &NamespacedName| (place.0.clone(), place.1.clone());
-        Places {
+    /// Returns the sources of identities in the cluster.
+    pub fn source_locations(&self) -> SourceLocations {
+        let pair = |object: &NamespacedName| (object.namespace.clone(), object.name.clone());
+        SourceLocations {
             addon_token_file: self.addon_token_file.clone(),
             addon_token_secret: pair(&self.addon_token_secret),
             oidc_token_file: self.oidc_token_file.clone(),
@@ -89,8 +92,8 @@ impl IdentityArgs {
         }
     }
 
-    /// What the environment of the official SDKs says. Keys are read here and not by flags: a process list shows
-    /// flags.
+    /// Returns the identity in the environment variables of the official SDKs. Keys are not flags, because process
+    /// lists show those.
     pub fn environment(&self) -> Environment {
         let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let pair = given("ALIBABA_CLOUD_ACCESS_KEY_ID").zip(given("ALIBABA_CLOUD_ACCESS_KEY_SECRET"));

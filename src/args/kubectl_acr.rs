@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `kubectl acr`.
 
 use std::path::PathBuf;
 
@@ -23,36 +23,36 @@ pub struct PluginArgs {
 /// The subcommands.
 #[derive(Subcommand)]
 pub enum PluginCommand {
-    /// Say what is wrong with the ConfigMap acr-configuration: where, why, and what to write instead
+    /// Check the ConfigMap acr-configuration: print each fault with its place, its cause and its fix
     ///
-    /// Ends with 0 where nothing is, 1 for warnings with --strict, 2 for errors.
+    /// Exits with 0 without findings, 1 for warnings with --strict, 2 for errors.
     Lint(LintArgs),
-    /// Print the AcrCredentialBinding that the ConfigMap acr-configuration comes to
+    /// Print the AcrCredentialBinding for the ConfigMap acr-configuration
     ///
-    /// Ends with 2 where there is none.
+    /// Exits with 2 if errors prevent the conversion.
     Convert(ConvertArgs),
-    /// Say what the controller would write to the cluster, and write nothing
+    /// Preview what the controller would write to the cluster, and write nothing
     ///
-    /// Ends with 2 where there is no binding to plan for.
+    /// Exits with 2 if errors prevent the conversion.
     Plan(PlanArgs),
-    /// Take back all that the controller made, where it runs no more: Secrets, entries, finalizers, its own Secrets
+    /// Remove what the controller created, after it was stopped: Secrets, entries, finalizers, its own Secrets
     ///
-    /// Says what that would be; --yes does it. Ends with 2 where something could not be taken back.
+    /// Prints a preview; --yes removes. Exits with 2 if something could not be removed.
     Withdraw(WithdrawArgs),
 }
 
 /// Flags of `kubectl acr withdraw`.
 #[derive(clap::Args)]
 pub struct WithdrawArgs {
-    /// Do it
+    /// Remove, instead of printing a preview
     #[arg(long)]
     pub yes: bool,
 
-    /// Also what bindings with `deletionPolicy: Retain` left behind, or would
+    /// Also remove what bindings with `deletionPolicy: Retain` keep
     #[arg(long)]
     pub retained: bool,
 
-    /// Namespace that the controller ran in
+    /// Namespace of the controller
     #[arg(short, long, default_value = names::DEFAULT_NAMESPACE)]
     pub namespace: String,
 
@@ -68,7 +68,7 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub input: InputArgs,
 
-    /// Region of the cluster, for entries that name none
+    /// Region of the cluster, for entries without `regionId`
     #[arg(long, default_value = "cn-hangzhou")]
     pub region: String,
 
@@ -76,7 +76,7 @@ pub struct PlanArgs {
     #[arg(long, default_value = names::DEFAULT_SECRET_NAME)]
     pub secret_name: String,
 
-    /// Delete what the documented component left in `default` under its old names, if it is found
+    /// Delete the Secrets with old names that the documented component left in the namespace `default`
     #[arg(long)]
     pub remove_leftovers: bool,
 }
@@ -88,11 +88,11 @@ pub struct LintArgs {
     #[command(flatten)]
     pub input: InputArgs,
 
-    /// End with 1 where there are warnings
+    /// Exit with 1 if there are warnings
     #[arg(long)]
     pub strict: bool,
 
-    /// How findings are written
+    /// Format of the findings
     #[arg(short, long, value_enum, default_value = "human")]
     pub output: OutputFormat,
 }
@@ -108,23 +108,23 @@ pub struct ConvertArgs {
     #[arg(long)]
     pub show_secrets: bool,
 
-    /// Print the ConfigMap that says what the AcrCredentialBinding in FILE says
+    /// Print the ConfigMap for the AcrCredentialBinding in FILE
     #[arg(long, conflicts_with_all = ["live", "show_secrets"])]
     pub reverse: bool,
 }
 
-/// What to look at.
+/// The configuration to read.
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 pub struct InputArgs {
     /// A manifest, a bare `data` map, JSON of the live object, or the managed add-on's JSON; - for standard input
     ///
-    /// The add-on's JSON is read as it is, or in quotes as the `config` of an add-on in Terraform: that string or line
-    /// alone, an `addons { … }` block, or the whole file. Of a heredoc or `jsonencode(…)`, give the JSON that comes out.
+    /// The add-on's JSON may be quoted, as the `config` of an add-on in Terraform: that string or line alone, an
+    /// `addons { … }` block, or the whole file. For a heredoc or `jsonencode(…)`, pass the resulting JSON.
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
 
-    /// The ConfigMap kube-system/acr-configuration of the cluster that your kubeconfig names
+    /// Read the ConfigMap kube-system/acr-configuration of the cluster that your kubeconfig names
     #[arg(long)]
     pub live: bool,
 }
@@ -132,7 +132,7 @@ pub struct InputArgs {
 /// Value of `--output`.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum OutputFormat {
-    /// Drawn for people
+    /// Text for people
     Human,
     /// One JSON object
     Json,

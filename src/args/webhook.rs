@@ -1,4 +1,4 @@
-//! How ServiceAccounts are served by webhook.
+//! Flags of the webhook.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,15 +8,15 @@ use clap::Args;
 use k8s_openapi::jiff::SignedDuration;
 
 use crate::api::names;
-use crate::controller::webhook::Settings;
+use crate::controller::webhook::WebhookSettings;
 use crate::model::duration;
-use crate::plan::certificates::Lives;
+use crate::plan::certificates::Lifetimes;
 use crate::plan::webhook::Address;
 
-/// The flags.
+/// Flags of the webhook for ServiceAccounts.
 #[derive(Debug, Args)]
 pub struct WebhookArgs {
-    /// Where the webhook listens; empty: there is none
+    /// Address that the webhook listens on; if empty, it is disabled
     #[arg(long, env = "ACR_WEBHOOK_ADDRESS", default_value = "0.0.0.0:9443", value_parser = listen_address)]
     webhook_address: ListenAddress,
 
@@ -24,27 +24,28 @@ pub struct WebhookArgs {
     #[arg(long, env = "ACR_WEBHOOK_SERVICE", default_value = names::WEBHOOK_NAME)]
     webhook_service: String,
 
-    /// Folder with tls.crt, tls.key and ca.crt, such as a mounted Secret of cert-manager [default: the webhook makes
-    /// its own certificates]
+    /// Folder with tls.crt, tls.key and ca.crt, such as a mounted Secret of cert-manager [default: the controller
+    /// generates the webhook's certificates]
     #[arg(long, env = "ACR_WEBHOOK_CERT_DIR")]
     webhook_cert_dir: Option<PathBuf>,
 
-    /// Have the API server ask about updates of ServiceAccounts too: an update that drops the entry keeps it
+    /// Call the webhook for updates of ServiceAccounts too, so that an update cannot drop the entry
     #[arg(long, env = "ACR_WEBHOOK_ON_UPDATE")]
     webhook_on_update: bool,
 
-    /// How long the webhook answers on after SIGTERM: who asks by the Service learns some seconds late that a replica
-    /// goes. Keep it 15 s below the Pod's terminationGracePeriodSeconds
+    /// Time for which the webhook still answers after SIGTERM, because its Service forwards requests for some seconds
+    /// more; keep it 15 s below the Pod's terminationGracePeriodSeconds
     #[arg(long, env = "ACR_WEBHOOK_SHUTDOWN_DELAY", default_value = "5s", value_parser = duration::parse)]
     webhook_shutdown_delay: Duration,
 
-    /// For a lab: the URL by which the API server reaches the webhook, instead of the Service
+    /// URL by which the API server reaches the webhook, instead of the Service; for tests
     #[arg(long, hide = true)]
     webhook_url: Option<String>,
 
-    /// For a lab: how long an authority and a certificate live and a new authority waits, as 300s,90s,3s
-    #[arg(long, hide = true, value_parser = lives)]
-    webhook_lives: Option<Lives>,
+    /// Validity of an authority and of a certificate, and the delay before a new authority is used, as 300s,90s,3s;
+    /// for tests
+    #[arg(long, hide = true, value_parser = lifetimes)]
+    webhook_lifetimes: Option<Lifetimes>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,29 +57,31 @@ fn listen_address(text: &str) -> Result<ListenAddress, String> {
     }
     text.parse()
         .map(|address| ListenAddress(Some(address)))
-        .map_err(|_| "write address:port, or nothing".to_owned())
+        .map_err(|_| "write address:port, or an empty value".to_owned())
 }
 
-fn lives(text: &str) -> Result<Lives, String> {
+fn lifetimes(text: &str) -> Result<Lifetimes, String> {
     let parts: Vec<_> = text.split(',').map(duration::parse).collect::<Result<_, _>>()?;
-    let [authority, leaf, settle] = parts[..] else { return Err("write three durations".to_owned()) };
+    let [authority, leaf, settle] = parts[..] else {
+        return Err("write three durations, as 300s,90s,3s".to_owned());
+    };
     let signed = |duration: Duration| SignedDuration::try_from(duration).map_err(|error| error.to_string());
-    Ok(Lives { authority: signed(authority)?, leaf: signed(leaf)?, settle: signed(settle)? })
+    Ok(Lifetimes { authority: signed(authority)?, certificate: signed(leaf)?, settle: signed(settle)? })
 }
 
 impl WebhookArgs {
-    /// What they say.
-    pub fn settings(&self) -> Settings {
+    /// Returns the settings of the webhook.
+    pub fn settings(&self) -> WebhookSettings {
         let address = match &self.webhook_url {
             Some(url) => Address::Url(url.as_str().into()),
             None => Address::Service(self.webhook_service.as_str().into()),
         };
-        Settings {
+        WebhookSettings {
             listen: self.webhook_address.0,
             address,
             certificates: self.webhook_cert_dir.clone(),
             on_update: self.webhook_on_update,
-            lives: self.webhook_lives.unwrap_or_default(),
+            lifetimes: self.webhook_lifetimes.unwrap_or_default(),
             shutdown_delay: self.webhook_shutdown_delay,
         }
     }

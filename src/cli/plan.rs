@@ -18,9 +18,10 @@ use crate::api::names;
 use crate::cluster::Index;
 use crate::model::credential::Origin;
 use crate::model::{Binding, Credential, Edition, count};
-use crate::plan::namespace::filled_by;
+use crate::plan::duty::filled_by;
 use crate::plan::{
-    NamespaceView, Phase, RegistryCredential, ResolvedBinding, ServiceAccountView, Snapshot, Template, change,
+    NamespaceRecord, NamespaceView, Phase, RegistryCredential, ResolvedBinding, ServiceAccountView, Snapshot,
+    Template, change,
 };
 
 /// Secrets that the documented component left in `default` in 2018. Exact names, since other Secrets share the prefix.
@@ -152,21 +153,22 @@ fn snapshot(
 }
 
 /// Marks a Secret as up to date if its content is the same before and after. Token and expiry are not known here.
-fn as_served(mut view: NamespaceView, now: &Snapshot, then: &Snapshot) -> NamespaceView {
+fn as_served(view: NamespaceView, now: &Snapshot, then: &Snapshot) -> NamespaceRecord {
     let content = |view: &NamespaceView, snapshot: &Snapshot| {
         let set = filled_by(view, snapshot, &[]).filter(|set| !set.is_empty());
         set.map(|set| snapshot.content(&set))
     };
     let (before, after) = (content(&view, now), content(&view, then));
     // In a served namespace, an entry of our name is ours even without the Secret.
-    view.served = before.is_some();
-    if let (Some(before), Some(after), Some(secret)) = (before, after, &mut view.secret)
+    let mut record = NamespaceRecord::new(view);
+    record.served = before.is_some();
+    if let (Some(before), Some(after), Some(secret)) = (before, after, &mut record.view.secret)
         && before.fingerprint == after.fingerprint
         && secret.ours
     {
         secret.fingerprint = after.fingerprint;
     }
-    view
+    record
 }
 
 /// Returns a note if the binding would no longer select anything: then the controller removes nothing at first.

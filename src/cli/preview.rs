@@ -1,9 +1,16 @@
 //! Carries out a plan on a copy of a namespace's view, so that the changes that follow its writes are previewed too.
 
-use crate::plan::{self, Change, NamespaceResult, NamespaceView, SecretContent, SecretView, Snapshot};
+use k8s_openapi::jiff::Timestamp;
+
+use crate::plan::{
+    self, Change, NamespaceRecord, NamespaceResult, NamespaceView, SecretContent, SecretView, Snapshot,
+};
 
 /// Rounds at most. Entries are removed before the Secret that they name: two rounds, and one that finds nothing more.
 const ROUNDS: usize = 4;
+
+/// The time of a plan in which nothing was tried before: no write rests.
+pub(super) const TIMELESS: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// The previewed changes of one namespace.
 #[derive(Debug, Default)]
@@ -22,15 +29,15 @@ impl Preview {
 }
 
 /// Plans until nothing is left to write.
-pub(super) fn preview(mut view: NamespaceView, snapshot: &Snapshot) -> Preview {
+pub(super) fn preview(mut record: NamespaceRecord, snapshot: &Snapshot) -> Preview {
     let mut preview = Preview::default();
     for _ in 0..ROUNDS {
-        let plan = plan::namespace(&view, snapshot);
+        let plan = plan::namespace(&record, snapshot, &[], TIMELESS);
         preview.results = plan.results;
         if plan.changes.is_empty() {
             break;
         }
-        plan.changes.iter().for_each(|change| observe(&mut view, change));
+        plan.changes.iter().for_each(|change| observe(&mut record.view, change));
         preview.changes.extend(plan.changes);
     }
     preview

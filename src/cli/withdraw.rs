@@ -2,6 +2,9 @@
 //! controller's own decisions and writes.
 
 mod admission;
+mod error;
+
+pub use self::error::WithdrawError;
 
 use std::io;
 use std::sync::Arc;
@@ -12,8 +15,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
 
-use super::inventory::{self, ReadError};
-use super::preview::{Preview, preview};
+use self::error::of;
+use super::inventory;
+use super::preview::{Preview, TIMELESS, preview};
 use super::secret_references::{SecretReferences, find_references};
 use crate::api::binding::{AcrCredentialBinding, DeletionPolicy};
 use crate::api::names;
@@ -23,8 +27,8 @@ use crate::cluster::report::BindingWriter;
 use crate::cluster::{Applier, Index, Outcome};
 use crate::model::{Binding, count};
 use crate::plan::{
-    self, Change, NamespaceView, Phase, RegistryCredential, ResolvedBinding, SecretView, Snapshot, Template,
-    change,
+    self, Change, NamespaceRecord, NamespaceView, Phase, RegistryCredential, ResolvedBinding, SecretView,
+    Snapshot, Template, change,
 };
 
 /// Rounds of planning and applying at most.
@@ -55,34 +59,6 @@ pub struct WithdrawOptions {
     pub secret_name: Box<str>,
     /// Whether to include what bindings with `deletionPolicy: Retain` keep.
     pub retained: bool,
-}
-
-/// A withdrawal that did not happen, or stopped early.
-#[derive(Debug, thiserror::Error)]
-pub enum WithdrawError {
-    /// A controller still runs, and would write the same objects.
-    #[error(
-        "the controller {holder} runs: it renews the Lease {namespace}/{}. Delete its Deployment first, or delete the \
-         bindings and let it withdraw them",
-        names::LEASE_NAME
-    )]
-    Running {
-        /// The holder of the Lease.
-        holder: String,
-        /// The namespace of the Lease.
-        namespace: Box<str>,
-    },
-    /// The cluster cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// One call failed.
-    #[error("{what}: {why}")]
-    Call {
-        /// The failed step.
-        what: &'static str,
-        /// The reason.
-        why: CallError,
-    },
 }
 
 /// The result of a withdrawal, or its preview.
@@ -137,7 +113,7 @@ pub async fn withdraw(
     all.sort();
     let previewed = |namespace: &Arc<str>| {
         let view = index.read(namespace, NamespaceView::clone);
-        view.map(|view| preview(view, &snapshot)).unwrap_or_default()
+        view.map(|view| preview(NamespaceRecord::new(view), &snapshot)).unwrap_or_default()
     };
     let previews: Vec<Preview> = all.iter().map(previewed).collect();
     let losing = all.iter().zip(&previews).filter(|(_, preview)| preview.loses_secret());
@@ -188,10 +164,6 @@ pub async fn withdraw(
     }
     withdrawal.own = own;
     Ok(withdrawal)
-}
-
-fn of(what: &'static str) -> impl Fn(CallError) -> WithdrawError {
-    move |why| WithdrawError::Call { what, why }
 }
 
 /// Returns the holder of the Lease if it renews it. The clocks of two machines cannot be compared, so the Lease is watched
@@ -256,7 +228,8 @@ async fn withdraw_from(
     let mut made = Vec::new();
     let mut rounds = 0;
     while rounds < ROUNDS {
-        let plan = index.read(namespace, |view| plan::namespace(view, snapshot)).unwrap_or_default();
+        let planned = |record: &mut NamespaceRecord| plan::namespace(record, snapshot, &[], TIMELESS);
+        let plan = index.update(namespace, planned).unwrap_or_default();
         if plan.changes.is_empty() {
             return (made, None);
         }

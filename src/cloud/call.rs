@@ -117,7 +117,7 @@ impl<'a> Call<'a> {
     }
 
     /// Returns the same call to the fallback host, if there is one.
-    pub(super) fn to_fallback(&self) -> Option<Self> {
+    pub(super) fn at_fallback_host(&self) -> Option<Self> {
         Some(Self { host: self.fallback_host?, fallback_host: None, ..*self })
     }
 

@@ -60,7 +60,7 @@ impl Client {
         &self,
         call: &Call<'a>,
     ) -> Result<(T, &'a str), CallFailure> {
-        let (call, reply) = match (self.exchange(call).await, call.to_fallback()) {
+        let (call, reply) = match (self.exchange(call).await, call.at_fallback_host()) {
             (Err(TransportError::Unresolved), Some(fallback)) => (fallback, self.exchange(&fallback).await),
             (outcome, _) => (*call, outcome),
         };

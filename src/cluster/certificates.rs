@@ -21,7 +21,9 @@ use super::error::{CallError, call};
 use super::named_secret::SecretData;
 use super::owned;
 use crate::api::names;
-use crate::plan::certificates::{Authority, Certificates, Leaf, Lives, Step, end};
+use crate::plan::certificates::{
+    Authority, CertificateStep, Certificates, Lifetimes, ServingCertificate, end,
+};
 
 /// Key of the Secret's data.
 pub const KEY: &str = "certificates.json";
@@ -40,7 +42,7 @@ struct CertificateAndKey {
 #[derive(Clone, Default)]
 pub struct StoredCertificates {
     authorities: Vec<(Authority, CertificateAndKey)>,
-    leaf: Option<(Leaf, CertificateAndKey)>,
+    leaf: Option<(ServingCertificate, CertificateAndKey)>,
 }
 
 impl fmt::Debug for StoredCertificates {
@@ -64,7 +66,7 @@ impl StoredCertificates {
     pub fn without_keys(&self) -> Certificates {
         Certificates {
             authorities: self.authorities.iter().map(|(authority, _)| authority.clone()).collect(),
-            leaf: self.leaf.as_ref().map(|(leaf, _)| leaf.clone()),
+            serving: self.leaf.as_ref().map(|(leaf, _)| leaf.clone()),
         }
     }
 
@@ -89,14 +91,14 @@ impl StoredCertificates {
     /// [`GenerationError`].
     pub fn execute(
         &mut self,
-        step: Step,
+        step: CertificateStep,
         names: &[String],
-        lives: &Lives,
+        lives: &Lifetimes,
         now: Timestamp,
     ) -> Result<(), GenerationError> {
         match step {
-            Step::Keep(_) => {}
-            Step::Found => {
+            CertificateStep::Wait(_) => {}
+            CertificateStep::CreateAuthority => {
                 let id = self.authorities.last().map_or(1, |(authority, _)| authority.id + 1);
                 let until = end(now, lives.authority, None);
                 let authority = Authority { id, since: now, until, needed_until: now };
@@ -105,10 +107,10 @@ impl StoredCertificates {
                 self.authorities
                     .push((authority, CertificateAndKey { certificate, key: key.serialize_pem().into() }));
             }
-            Step::Sign(id) => {
+            CertificateStep::Sign(id) => {
                 let found = self.authorities.iter_mut().find(|(authority, _)| authority.id == id);
                 let Some((authority, pair)) = found else { return Ok(()) };
-                let until = end(now, lives.leaf, Some(authority));
+                let until = end(now, lives.certificate, Some(authority));
                 let issuer =
                     Issuer::new(authority_params(authority), KeyPair::from_pem(pair.key.expose_secret())?);
                 let mut params = CertificateParams::new(names)?;
@@ -120,10 +122,12 @@ impl StoredCertificates {
                 let key = KeyPair::generate()?;
                 let certificate = params.signed_by(&key, &issuer)?.pem();
                 authority.needed_until = authority.needed_until.max(until);
-                let leaf = Leaf { authority: id, since: now, until, names: names.to_vec() };
+                let leaf = ServingCertificate { authority: id, since: now, until, names: names.to_vec() };
                 self.leaf = Some((leaf, CertificateAndKey { certificate, key: key.serialize_pem().into() }));
             }
-            Step::Forget(id) => self.authorities.retain(|(authority, _)| authority.id != id),
+            CertificateStep::RemoveAuthority(id) => {
+                self.authorities.retain(|(authority, _)| authority.id != id)
+            }
         }
         Ok(())
     }
@@ -189,7 +193,8 @@ pub fn read(data: &SecretData) -> Result<StoredCertificates, InvalidCertificateS
         InvalidCertificateSecret(format!("cannot be read at line {} column {}", error.line(), error.column()))
     })?;
     let leaf = stored.leaf.map(|s| {
-        let leaf = Leaf { authority: s.authority, since: s.since, until: s.until, names: s.names };
+        let leaf =
+            ServingCertificate { authority: s.authority, since: s.since, until: s.until, names: s.names };
         (leaf, CertificateAndKey { certificate: s.certificate, key: s.key.into() })
     });
     let authorities = stored.authorities.into_iter().map(|s| {
@@ -298,7 +303,7 @@ mod tests {
 
     use super::{KEY, StoredCertificates, read, render};
     use crate::cluster::certified_key::parse_certified_key;
-    use crate::plan::certificates::{Lives, Step};
+    use crate::plan::certificates::{CertificateStep, Lifetimes};
     use crate::plan::fixture::at;
 
     fn secret(bytes: Vec<u8>) -> super::SecretData {
@@ -306,9 +311,11 @@ mod tests {
     }
 
     fn stored() -> StoredCertificates {
-        let (names, lives) = (["hook.own.svc".to_owned()], Lives::default());
+        let (names, lives) = (["hook.own.svc".to_owned()], Lifetimes::default());
         let mut certificates = StoredCertificates::default();
-        for step in [Step::Found, Step::Sign(1), Step::Found] {
+        for step in
+            [CertificateStep::CreateAuthority, CertificateStep::Sign(1), CertificateStep::CreateAuthority]
+        {
             certificates.execute(step, &names, &lives, at(0)).unwrap();
         }
         certificates

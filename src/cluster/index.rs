@@ -1,208 +1,243 @@
-//! What is known of every namespace, from the watches and from our own writes.
+//! The index: one record a namespace, fed by the watches and by the answers to our own writes.
 //!
-//! An event costs a look-up of its namespace. No object is kept: the views hold what decisions need.
+//! An event costs a look-up of its namespace. No object is kept: a record holds only what decisions need.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::plan::failure::Failure;
-use crate::plan::secret::Fingerprint;
-use crate::plan::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
+use k8s_openapi::jiff::Timestamp;
 
-/// All views, by namespace.
+use crate::plan::change::{Change, ObjectKey};
+use crate::plan::record::{NamespaceRecord, WriteResult};
+use crate::plan::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
+use crate::plan::write_history::FORGOTTEN;
+
+/// All records, by namespace.
 #[derive(Debug, Default)]
 pub struct Index {
-    namespaces: Mutex<HashMap<Arc<str>, NamespaceView>>,
+    records: Mutex<Records>,
+}
+
+#[derive(Debug, Default)]
+struct Records {
+    namespaces: HashMap<Arc<str>, NamespaceRecord>,
+    /// When writes that are over were last forgotten.
+    swept_at: Option<Timestamp>,
+}
+
+/// A write that was tried, and its result.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    /// The write.
+    pub change: &'a Change,
+    /// Its result.
+    pub result: WriteResult,
+    /// Whether it answers to an event, rather than to a round over many namespaces.
+    pub event: bool,
+    /// The time.
+    pub now: Timestamp,
 }
 
 impl Index {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, NamespaceView>> {
-        self.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at one namespace.
-    pub fn read<T>(&self, namespace: &str, look: impl FnOnce(&NamespaceView) -> T) -> Option<T> {
-        self.lock().get(namespace).map(look)
+    /// Reads the objects of a namespace.
+    pub fn read<T>(&self, namespace: &str, read: impl FnOnce(&NamespaceView) -> T) -> Option<T> {
+        self.lock().namespaces.get(namespace).map(|record| read(&record.view))
     }
 
-    /// The same of several, until the look says that it has seen enough.
+    /// Changes the record of a namespace, if there is one.
+    pub fn update<T>(&self, namespace: &str, update: impl FnOnce(&mut NamespaceRecord) -> T) -> Option<T> {
+        self.lock().namespaces.get_mut(namespace).map(update)
+    }
+
+    /// Reads several namespaces, until the closure returns `true`.
     pub fn read_until<'a>(
         &self,
         names: impl IntoIterator<Item = &'a Arc<str>>,
-        look: impl FnMut(&NamespaceView) -> bool,
+        mut read: impl FnMut(&NamespaceView) -> bool,
     ) {
-        let namespaces = self.lock();
-        names.into_iter().filter_map(|name| namespaces.get(name)).any(look);
+        let records = self.lock();
+        let records = names.into_iter().filter_map(|name| records.namespaces.get(name));
+        records.map(|record| &record.view).any(|view| read(view));
     }
 
-    /// Names of the namespaces that satisfy a test. This one walks the cluster: only a changed binding asks.
+    /// Returns the names of the namespaces that satisfy a test. It walks the cluster: only a changed binding asks.
     pub fn matching(&self, mut test: impl FnMut(&str, &NamespaceFacts) -> bool) -> Vec<Arc<str>> {
-        let namespaces = self.lock();
-        let known = namespaces.iter().filter_map(|(name, view)| Some((name, view.facts.as_ref()?)));
-        known.filter(|(name, facts)| test(name, facts)).map(|(name, _)| name.clone()).collect()
+        self.select(|record| record.view.facts.as_ref().is_some_and(|facts| test(record.name(), facts)))
     }
 
-    /// Names of the namespaces in which a Secret of ours stands.
+    /// Returns the names of the namespaces in which a Secret of ours exists.
     pub fn with_our_secret(&self) -> Vec<Arc<str>> {
-        let ours = |view: &NamespaceView| view.secret.as_ref().is_some_and(|secret| secret.ours);
-        self.lock().iter().filter(|(_, view)| ours(view)).map(|(name, _)| name.clone()).collect()
+        self.select(|record| record.view.secret.as_ref().is_some_and(|secret| secret.ours))
     }
 
-    fn change(&self, namespace: &str, change: impl FnOnce(&mut NamespaceView) -> bool) -> Option<Arc<str>> {
-        let mut namespaces = self.lock();
-        let name = match namespaces.get_key_value(namespace) {
+    /// Returns the names of the namespaces that were planned while the API server could still add unwanted entries.
+    pub fn awaiting_admission(&self) -> Vec<Arc<str>> {
+        self.select(|record| record.awaits_admission)
+    }
+
+    fn select(&self, mut test: impl FnMut(&NamespaceRecord) -> bool) -> Vec<Arc<str>> {
+        self.lock().namespaces.values().filter(|record| test(record)).map(|r| r.name().clone()).collect()
+    }
+
+    /// Records a write that was tried.
+    pub fn record_write(&self, namespace: &str, attempt: Attempt<'_>) {
+        let Attempt { change, result, event, now } = attempt;
+        let mut records = self.lock();
+        if let Some(record) = records.namespaces.get_mut(namespace) {
+            record.record_write(change, result, event, now);
+        }
+        // Each write is walked once in a long while, so that it costs little.
+        if records.swept_at.is_none_or(|swept_at| now.duration_since(swept_at).abs() > FORGOTTEN) {
+            records.swept_at = Some(now);
+            records.namespaces.values_mut().for_each(|record| record.sweep(now));
+        }
+    }
+
+    fn change(&self, namespace: &str, change: impl FnOnce(&mut NamespaceRecord) -> bool) -> Option<Arc<str>> {
+        let mut records = self.lock();
+        let name = match records.namespaces.get_key_value(namespace) {
             Some((name, _)) => name.clone(),
             None => Arc::from(namespace),
         };
-        let view = namespaces.entry(name.clone()).or_insert_with(|| NamespaceView::new(name.clone()));
-        let changed = change(view);
-        let nothing_left = view.facts.is_none() && view.secret.is_none() && view.service_accounts.is_empty();
-        if nothing_left {
-            namespaces.remove(&name);
+        let new = || NamespaceRecord::new(NamespaceView::new(name.clone()));
+        let record = records.namespaces.entry(name.clone()).or_insert_with(new);
+        let changed = change(record);
+        if record.view.is_empty() {
+            records.namespaces.remove(&name);
         }
         changed.then_some(name)
     }
 
-    /// Takes in a Namespace. Each of these returns the namespace where something changed that decisions need.
+    /// Records a Namespace. Like the methods below, it returns the namespace if anything changed that decisions need.
     pub fn put_namespace(&self, name: &str, facts: NamespaceFacts) -> Option<Arc<str>> {
-        self.change(name, |view| {
-            let changed = view.facts.as_ref() != Some(&facts);
-            view.facts = Some(facts);
+        self.change(name, |record| {
+            let changed = record.view.facts.as_ref() != Some(&facts);
+            record.view.facts = Some(facts);
             changed
         })
     }
 
     /// Forgets a Namespace.
     pub fn remove_namespace(&self, name: &str) -> Option<Arc<str>> {
-        self.change(name, |view| view.facts.take().is_some())
+        self.change(name, |record| {
+            record.reset();
+            record.view.facts.take().is_some()
+        })
     }
 
-    /// Takes in the Secret of our name.
+    /// Records the Secret of our name.
     pub fn put_secret(&self, namespace: &str, secret: SecretView) -> Option<Arc<str>> {
-        self.change(namespace, |view| {
-            if view
-                .secret
-                .as_ref()
-                .is_some_and(|held| is_older(&secret.resource_version, &held.resource_version))
-            {
+        self.change(namespace, |record| {
+            let known = record.view.secret.as_ref();
+            if known.is_some_and(|known| is_older(&secret.resource_version, &known.resource_version)) {
                 return false;
             }
-            let same = |held: &SecretView| {
-                held.fingerprint == secret.fingerprint && held.uid == secret.uid && held.ours == secret.ours
+            let same = |known: &SecretView| {
+                known.fingerprint == secret.fingerprint
+                    && known.uid == secret.uid
+                    && known.ours == secret.ours
             };
-            let changed = !view.secret.as_ref().is_some_and(same);
-            view.secret = Some(secret);
-            view.refused = None;
+            let changed = !known.is_some_and(same);
+            record.view.secret = Some(secret);
+            record.forget_refusal();
             changed
         })
     }
 
-    /// Forgets the Secret, unless a newer one is held.
+    /// Forgets the Secret, unless a newer one is known.
     pub fn remove_secret(&self, namespace: &str, resource_version: &str) -> Option<Arc<str>> {
-        self.change(namespace, |view| {
-            let stale = |held: &SecretView| is_older(resource_version, &held.resource_version);
-            if view.secret.as_ref().is_none_or(stale) {
+        self.change(namespace, |record| {
+            let newer = |known: &SecretView| is_older(resource_version, &known.resource_version);
+            if record.view.secret.as_ref().is_none_or(newer) {
                 return false;
             }
-            view.secret = None;
+            record.view.secret = None;
             true
         })
     }
 
-    /// Remembers why our Secret may not be made there, or that it may.
-    pub fn set_refused(&self, namespace: &str, refused: Option<Failure>) {
-        self.change(namespace, |view| {
-            view.refused = refused;
-            false
-        });
-    }
-
-    /// Remembers what our Secret holds since this process wrote it.
-    pub fn set_written(&self, namespace: &str, written: Fingerprint) {
-        self.change(namespace, |view| {
-            view.written = Some(written);
-            false
-        });
-    }
-
-    /// Remembers that this process serves a namespace.
-    pub fn set_served(&self, namespace: &str, served: bool) {
-        self.change(namespace, |view| {
-            view.served = served;
-            false
-        });
-    }
-
-    /// Takes in a ServiceAccount.
+    /// Records a ServiceAccount.
     pub fn put_service_account(&self, namespace: &str, account: ServiceAccountView) -> Option<Arc<str>> {
-        self.change(namespace, |view| match find(&view.service_accounts, &account.name) {
+        self.change(namespace, |record| match find(&record.view.service_accounts, &account.name) {
             Ok(at) => {
-                let held = &mut view.service_accounts[at];
-                if is_older(&account.resource_version, &held.resource_version) {
+                let known = &mut record.view.service_accounts[at];
+                if is_older(&account.resource_version, &known.resource_version) {
                     return false;
                 }
-                let changed = (&held.pull_secrets, &held.labels, held.skip)
+                let changed = (&known.pull_secrets, &known.labels, known.skip)
                     != (&account.pull_secrets, &account.labels, account.skip);
-                *held = account;
+                *known = account;
                 changed
             }
             Err(at) => {
-                view.service_accounts.insert(at, account);
+                record.view.service_accounts.insert(at, account);
                 true
             }
         })
     }
 
-    /// Forgets a ServiceAccount, unless a newer one of its name is held.
+    /// Forgets a ServiceAccount, unless a newer one of its name is known.
     pub fn remove_service_account(
         &self,
         namespace: &str,
         name: &str,
         resource_version: &str,
     ) -> Option<Arc<str>> {
-        self.change(namespace, |view| {
-            let Ok(at) = find(&view.service_accounts, name) else { return false };
-            if is_older(resource_version, &view.service_accounts[at].resource_version) {
+        self.change(namespace, |record| {
+            let Ok(at) = find(&record.view.service_accounts, name) else { return false };
+            if is_older(resource_version, &record.view.service_accounts[at].resource_version) {
                 return false;
             }
-            view.service_accounts.remove(at);
+            record.view.service_accounts.remove(at);
+            record.forget(&ObjectKey::ServiceAccount(name.into()));
             true
         })
     }
 
-    /// After a list: forgets Namespaces that were not in it.
+    /// Forgets Namespaces that are missing in a list.
     pub fn retain_namespaces(&self, seen: &HashSet<(Box<str>, Box<str>)>) -> Vec<Arc<str>> {
-        self.sweep(|view| {
-            let gone = view.facts.is_some() && !seen.contains(&(Box::from(""), Box::from(&*view.name)));
-            gone && view.facts.take().is_some()
+        self.sweep(|record| {
+            let listed = seen.contains(&(Box::from(""), Box::from(&*record.view.name)));
+            if listed || record.view.facts.take().is_none() {
+                return false;
+            }
+            record.reset();
+            true
         })
     }
 
-    /// After a list: forgets Secrets that were not in it.
+    /// Forgets Secrets that are missing in a list.
     pub fn retain_secrets(&self, seen: &HashSet<(Box<str>, Box<str>)>, name: &str) -> Vec<Arc<str>> {
-        self.sweep(|view| {
-            let gone = view.secret.is_some() && !seen.contains(&(Box::from(&*view.name), Box::from(name)));
-            gone && view.secret.take().is_some()
+        self.sweep(|record| {
+            let listed = seen.contains(&(Box::from(&*record.view.name), Box::from(name)));
+            !listed && record.view.secret.take().is_some()
         })
     }
 
-    /// After a list: forgets ServiceAccounts that were not in it.
+    /// Forgets ServiceAccounts that are missing in a list.
     pub fn retain_service_accounts(&self, seen: &HashSet<(Box<str>, Box<str>)>) -> Vec<Arc<str>> {
-        self.sweep(|view| {
-            let before = view.service_accounts.len();
-            let namespace: Box<str> = Box::from(&*view.name);
-            view.service_accounts.retain(|account| seen.contains(&(namespace.clone(), account.name.clone())));
-            view.service_accounts.len() != before
+        self.sweep(|record| {
+            let before = record.view.service_accounts.len();
+            let namespace: Box<str> = Box::from(&*record.view.name);
+            let listed = |name: &Box<str>| seen.contains(&(namespace.clone(), name.clone()));
+            record.view.service_accounts.retain(|account| listed(&account.name));
+            let changed = record.view.service_accounts.len() != before;
+            if changed {
+                record.forget_missing();
+            }
+            changed
         })
     }
 
-    fn sweep(&self, mut gone: impl FnMut(&mut NamespaceView) -> bool) -> Vec<Arc<str>> {
-        let mut namespaces = self.lock();
-        let changed =
-            namespaces.iter_mut().filter_map(|(name, view)| gone(view).then(|| name.clone())).collect();
-        namespaces.retain(|_, view| {
-            view.facts.is_some() || view.secret.is_some() || !view.service_accounts.is_empty()
-        });
+    fn sweep(&self, mut gone: impl FnMut(&mut NamespaceRecord) -> bool) -> Vec<Arc<str>> {
+        let mut records = self.lock();
+        let all = records.namespaces.iter_mut();
+        let changed = all.filter_map(|(name, record)| gone(record).then(|| name.clone())).collect();
+        records.namespaces.retain(|_, record| !record.view.is_empty());
         changed
     }
 }
@@ -211,12 +246,12 @@ fn find(accounts: &[ServiceAccountView], name: &str) -> Result<usize, usize> {
     accounts.binary_search_by(|account| account.name.as_ref().cmp(name))
 }
 
-/// Whether a resource version is older than the one held, where both are numbers.
+/// Returns whether a resource version is older than the known one, where both are numbers.
 ///
-/// An answer to our own write is often ahead of the watch; what the watch brings afterwards must not take the
-/// view back. Kubernetes promises the order from 1.35 on, and etcd has always kept it.
-pub fn is_older(new: &str, held: &str) -> bool {
-    matches!((new.parse::<u64>(), held.parse::<u64>()), (Ok(new), Ok(held)) if new < held)
+/// The answer to our own write is often ahead of the watch, whose next event must not take the view back. Kubernetes
+/// guarantees the order from 1.35 on, and etcd has always kept it.
+pub fn is_older(new: &str, known: &str) -> bool {
+    matches!((new.parse::<u64>(), known.parse::<u64>()), (Ok(new), Ok(known)) if new < known)
 }
 
 #[cfg(test)]
@@ -236,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_older_than_our_own_write_is_no_news() {
+    fn an_event_older_than_our_own_write_changes_nothing() {
         let index = Index::default();
         index.put_service_account("n", account("a", "10", &["ours"]));
         assert_eq!(index.put_service_account("n", account("a", "9", &[])), None);
@@ -246,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn the_echo_of_our_own_write_wakes_nobody() {
+    fn the_echo_of_our_own_write_changes_nothing() {
         let index = Index::default();
         assert!(index.put_service_account("n", account("a", "10", &["ours"])).is_some());
         assert_eq!(index.put_service_account("n", account("a", "10", &["ours"])), None);
@@ -266,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_of_which_nothing_is_left_is_forgotten() {
+    fn an_empty_namespace_is_forgotten() {
         let index = Index::default();
         index.put_namespace("n", NamespaceFacts::default());
         index.remove_namespace("n");

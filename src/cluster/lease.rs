@@ -19,7 +19,7 @@ use super::error::{CallError, classify};
 use super::owned::merging;
 use super::watch::Sink;
 use crate::api::names;
-use crate::plan::lease::{Draft, Election, Holder, LeaseLost, LeaseTimings, Record, Step};
+use crate::plan::lease::{Election, Holder, LeaseLost, LeaseRecord, LeaseStep, LeaseTimings, LeaseUpdate};
 
 /// Duration of a released lease, so that other clients do not wait for its end.
 const RELEASED_SECONDS: i32 = 1;
@@ -57,7 +57,7 @@ pub struct Callbacks<L, A> {
 }
 
 /// Last state that the watch observed; `None` before the first.
-type ObservedLease = Option<Option<Record>>;
+type ObservedLease = Option<Option<LeaseRecord>>;
 
 impl LeaseHolder {
     /// Creates a holder that has not read the Lease yet. `claim` is the one that all writes check.
@@ -85,21 +85,21 @@ impl LeaseHolder {
         let (mut is_candidate, mut held) = (false, false);
         loop {
             match self.election.next(Instant::now()) {
-                Step::Sleep(until) => tokio::select! {
+                LeaseStep::Wait(until) => tokio::select! {
                     () = self.sleep(until) => {}
                     () = &mut ready, if !is_candidate => {
                         is_candidate = true;
                         self.election.become_candidate();
                     }
                 },
-                Step::Read => {
+                LeaseStep::Read => {
                     if self.read().await {
                         (callbacks.read)();
                     }
                 }
-                Step::Make => self.make().await,
-                Step::Write(draft) => self.write(&draft).await,
-                Step::Lost(loss) => {
+                LeaseStep::Create => self.make().await,
+                LeaseStep::Write(update) => self.write(&update).await,
+                LeaseStep::Lost(loss) => {
                     self.claim.set(None);
                     error!(%loss, "lease lost");
                     return loss;
@@ -188,23 +188,23 @@ impl LeaseHolder {
         }
     }
 
-    async fn write(&mut self, draft: &Draft) {
+    async fn write(&mut self, update: &LeaseUpdate) {
         let now = (self.config.clock)();
         let seconds = self.config.timings.lease.as_millis().div_ceil(1000);
         let patch = json!({
-            "metadata": { "resourceVersion": draft.version },
+            "metadata": { "resourceVersion": update.version },
             "spec": {
                 "holderIdentity": self.config.name,
                 "leaseDurationSeconds": seconds,
-                "acquireTime": MicroTime(draft.acquired.unwrap_or(now)),
+                "acquireTime": MicroTime(update.acquired.unwrap_or(now)),
                 "renewTime": MicroTime(now),
-                "leaseTransitions": draft.transitions,
+                "leaseTransitions": update.transitions,
             },
         });
         let sent = Instant::now();
         match self.ask(self.patch(&Patch::Merge(patch))).await {
             Ok(lease) => self.election.written(record(&lease), sent, Instant::now()),
-            Err(CallError::Conflict | CallError::NotFound) => self.election.outrun(),
+            Err(CallError::Conflict | CallError::NotFound) => self.election.lost_race(),
             Err(error) => self.fail(error),
         }
     }
@@ -285,7 +285,7 @@ impl Sink<Lease> for LeaseSink {
         self.0.send_replace(Some(None));
     }
 
-    /// Logged for debugging only: the election relies on its own reads.
+    /// Logs the error for debugging only: the election relies on its own reads.
     fn interrupted(&mut self, kind: &str, error: &kube::runtime::watcher::Error) {
         debug!(kind, %error, "watch interrupted");
     }
@@ -297,15 +297,15 @@ impl Sink<Lease> for LeaseSink {
     }
 }
 
-fn record(lease: &Lease) -> Record {
+fn record(lease: &Lease) -> LeaseRecord {
     let spec = lease.spec.clone().unwrap_or_default();
     let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
-    Record {
+    LeaseRecord {
         version: lease.resource_version().unwrap_or_default().into(),
         holder: match spec.holder_identity {
-            None => Holder::Never,
-            Some(name) if name.is_empty() => Holder::Nobody,
-            Some(name) => Holder::Is(name.into()),
+            None => Holder::NeverHeld,
+            Some(name) if name.is_empty() => Holder::Released,
+            Some(name) => Holder::HeldBy(name.into()),
         },
         acquired: spec.acquire_time.map(|MicroTime(at)| at),
         lease: seconds.map(Duration::from_secs),

@@ -17,21 +17,10 @@ use super::error::{CallError, call};
 use crate::api::names;
 use crate::model::Credential;
 use crate::model::credential::Origin;
+use crate::plan::credential_cache::{SavedCredential, SavedCredentials};
 
 /// Key of the Secret's data.
 const KEY: &str = "tokens.json";
-
-/// What is kept of one registry.
-#[derive(Clone, Debug, Default)]
-pub struct Kept {
-    /// Its credential.
-    pub credential: Option<Arc<Credential>>,
-    /// The domains that the cloud listed.
-    pub domains: Option<Arc<[String]>>,
-}
-
-/// Everything that is kept, by the registry key's id.
-pub type Tokens = BTreeMap<String, Kept>;
 
 /// One registry as stored. Its `Debug` shows no token.
 #[derive(Serialize, Deserialize)]
@@ -87,7 +76,7 @@ impl Store {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn load(&self) -> Result<Tokens, CallError> {
+    pub async fn load(&self) -> Result<SavedCredentials, CallError> {
         let secret = call(self.secrets.get_opt(names::CACHE_SECRET_NAME)).await?;
         *self.version() = secret.as_ref().and_then(|secret| secret.metadata.resource_version.clone());
         let bytes = secret.and_then(|s| s.data).and_then(|mut data| data.remove(KEY)).unwrap_or_default();
@@ -99,7 +88,7 @@ impl Store {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn save(&self, tokens: &Tokens) -> Result<(), CallError> {
+    pub async fn save(&self, tokens: &SavedCredentials) -> Result<(), CallError> {
         match self.apply(tokens).await {
             Err(CallError::Conflict) => {
                 self.load().await?;
@@ -109,7 +98,7 @@ impl Store {
         }
     }
 
-    async fn apply(&self, tokens: &Tokens) -> Result<(), CallError> {
+    async fn apply(&self, tokens: &SavedCredentials) -> Result<(), CallError> {
         let mut object = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -136,9 +125,9 @@ impl Store {
     }
 }
 
-fn parse(bytes: &ByteString) -> Tokens {
+fn parse(bytes: &ByteString) -> SavedCredentials {
     let stored: BTreeMap<String, Stored> = serde_json::from_slice(&bytes.0).unwrap_or_default();
-    let keep = |stored: Stored| Kept {
+    let keep = |stored: Stored| SavedCredential {
         credential: stored.credential.map(|c| {
             Arc::new(Credential {
                 username: c.username,
@@ -158,7 +147,7 @@ fn parse(bytes: &ByteString) -> Tokens {
     stored.into_iter().map(|(id, stored)| (id, keep(stored))).collect()
 }
 
-fn render(tokens: &Tokens) -> Vec<u8> {
+fn render(tokens: &SavedCredentials) -> Vec<u8> {
     let stored: BTreeMap<&String, Stored> = tokens
         .iter()
         .map(|(id, kept)| {
@@ -181,7 +170,7 @@ fn render(tokens: &Tokens) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kept, Tokens, parse, render};
+    use super::{SavedCredential, SavedCredentials, parse, render};
     use crate::model::Credential;
     use crate::model::credential::Origin;
     use k8s_openapi::ByteString;
@@ -205,9 +194,11 @@ mod tests {
             expires_at: at(2),
             origin: origin.clone(),
         };
-        let kept =
-            Kept { credential: Some(Arc::new(credential)), domains: Some(Arc::from(["d".to_owned()])) };
-        let back = parse(&ByteString(render(&Tokens::from([("id".to_owned(), kept)]))));
+        let kept = SavedCredential {
+            credential: Some(Arc::new(credential)),
+            domains: Some(Arc::from(["d".to_owned()])),
+        };
+        let back = parse(&ByteString(render(&SavedCredentials::from([("id".to_owned(), kept)]))));
         let credential = back["id"].credential.as_ref().unwrap();
         assert_eq!(credential.token.expose_secret(), "t:1");
         assert_eq!((credential.minted_at, credential.expires_at), (at(1), at(2)));

@@ -1,9 +1,10 @@
-//! Keeps what our `MutatingAdmissionPolicy` goes by, and knows what the API server goes by.
+//! The loop that maintains the ConfigMap of our `MutatingAdmissionPolicy`, and checks what the API server applies.
 //!
-//! Guarantees: an entry is detached only after the API server is known not to add it again; where that cannot be known,
-//! after [`PATIENCE`]. Nothing is written where it would change nothing.
+//! # Guarantees
+//! - An entry is detached only once the API server is known not to add it again. Where that cannot be known, it is
+//!   detached after a wait.
+//! - Nothing is written where it would change nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,163 +12,169 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::admission::{AppliedParameters, Served};
 use super::clock;
+use super::reconciles;
 use super::state::SharedState;
 use crate::api::names;
 use crate::cluster::error::CallError;
 use crate::cluster::parameters::{ParametersState, ParametersWriter};
 use crate::plan::Snapshot;
-use crate::plan::admission;
+use crate::plan::admission_mode::{AppliedParameters, ModeResult};
+use crate::plan::policy_parameters::{
+    CheckStep, DRY_RUN, ParameterData, PolicyState, contended, differs, not_in_force,
+};
 use crate::plan::refresh::backoff;
 use crate::plan::write_history::Enforced;
+use crate::server::Metrics;
+use crate::server::metrics::Reconciler;
 
-/// How long the API server may take to go by what was written, where it went by it before. Some milliseconds are usual.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// First wait after a failure that passes by itself.
+const FIRST_RETRY: Duration = Duration::from_millis(200);
 
-/// The same where nothing says that the policy stands.
-const FIRST_PATIENCE: Duration = Duration::from_secs(2);
+/// First wait after any other failure.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
 
-/// The policy may be deleted while all is well.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
-
-/// What the loop needs.
+/// The loop.
 pub struct PolicyLoop {
     /// The shared state.
     pub shared: Arc<SharedState>,
-    /// Writes and looks.
+    /// Reads and writes the ConfigMap.
     pub parameters: ParametersWriter,
-    /// The ConfigMap as its watch brings it.
+    /// The ConfigMap as its watch last saw it.
     pub seen: Arc<watch::Sender<Option<ParametersState>>>,
     /// The controller's own namespace.
     pub namespace: Box<str>,
-    /// Nothing is written: nothing may be added by the API server either.
+    /// Nothing is written, and the API server must add nothing either.
     pub dry_run: bool,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
 }
 
-/// What is known of the API server.
-#[derive(Debug, Default)]
-struct Proof {
-    /// Whether it may go by some version of the ConfigMap.
-    in_force: bool,
-    /// The version that it was seen to go by, and when.
-    of: Option<(Box<str>, Instant)>,
-    /// Failed looks in a row.
-    attempts: u32,
+/// State of the loop.
+struct LoopState {
+    policy: PolicyState,
+    /// The last write, and whether another writer reverts it.
+    enforced: Enforced<ParameterData>,
 }
 
 impl PolicyLoop {
-    /// Works for ever.
+    /// Runs the loop.
     pub async fn run(self) {
         let (mut snapshots, mut seen) = (self.shared.snapshots(), self.seen.subscribe());
-        // Who was here before may have left what the API server goes by.
-        let in_force =
-            matches!(&*seen.borrow(), Some(ParametersState::Present { data, .. }) if !data.is_empty());
-        let mut proof = Proof { in_force, ..Proof::default() };
-        let mut upheld = Enforced::default();
+        // An earlier leader may have left a version in force.
+        let in_force = data(seen.borrow().as_ref()).is_some_and(|data| !data.is_empty());
+        let mut state = LoopState { policy: PolicyState::new(in_force), enforced: Enforced::default() };
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
-            let now = seen.borrow_and_update().clone();
-            let again = match now {
-                Some(now) => self.look(&snapshot, now, &mut proof, &mut upheld).await,
+            let existing = seen.borrow_and_update().clone();
+            let again = match existing {
+                Some(existing) => {
+                    let started = std::time::Instant::now();
+                    let again = self.reconcile(&snapshot, existing, &mut state).await;
+                    let result = if state.policy.is_failing() { Err(()) } else { Ok(again) };
+                    reconciles::record(&self.metrics, Reconciler::AdmissionPolicy, started, &result);
+                    again
+                }
                 None => None,
             };
             tokio::select! {
                 _ = snapshots.changed() => {}
                 _ = seen.changed() => {}
-                () = clock::rest(again) => {}
+                () = clock::sleep(again) => {}
             }
         }
     }
 
-    /// One look. Returns when the next one is due, if by nobody's change.
-    async fn look(
+    /// Writes the ConfigMap and checks the API server. Returns when to do so again, if by no change.
+    async fn reconcile(
         &self,
         snapshot: &Snapshot,
-        seen: ParametersState,
-        proof: &mut Proof,
-        upheld: &mut Enforced<BTreeMap<String, String>>,
+        existing: ParametersState,
+        state: &mut LoopState,
     ) -> Option<Duration> {
-        let wanted = snapshot.parameters();
-        let asked = !wanted.data.is_empty() || !wanted.left_out.is_empty();
-        self.shared.change_modes(|modes| modes.left_out.clone_from(&wanted.left_out));
+        let parameters = snapshot.parameters();
+        let wanted = &parameters.data;
+        let requested = !wanted.is_empty() || !parameters.left_out.is_empty();
+        self.shared.change_modes(|modes| modes.left_out.clone_from(&parameters.left_out));
         if self.dry_run {
-            let why = "nothing is added to any ServiceAccount while the controller runs with --dry-run";
-            self.tell(asked.then(|| Err(why.into())), AppliedParameters::Nothing);
+            self.report(requested.then(|| Err(DRY_RUN.into())), AppliedParameters::Nothing);
             return None;
         }
         let now = clock::now();
-        if let (true, Some(until)) = (is_undone(wanted, &seen), upheld.quiet_until(now)) {
-            *proof = Proof::default();
-            let name = names::ADMISSION_NAME;
-            let why = format!(
-                "the ConfigMap {}/{name} is written or deleted again and again by somebody else; it is left alone \
-                 for a while: stop that writer",
-                self.namespace
-            );
-            self.tell(asked.then(|| Err(why.into())), AppliedParameters::Nothing);
+        if let (true, Some(until)) = (differs(wanted, data(Some(&existing))), state.enforced.quiet_until(now))
+        {
+            state.policy.reset();
+            self.report(requested.then(|| Err(contended(&self.namespace))), AppliedParameters::Nothing);
             return Some(clock::until(until, now));
         }
-        let version = match self.keep(wanted, seen, upheld).await {
+        let version = match self.enforce(wanted, existing, &mut state.enforced).await {
             Ok(ParametersState::Present { resource_version, .. }) => resource_version,
             Ok(ParametersState::Absent | ParametersState::Refused(_)) => {
-                *proof = Proof::default();
-                self.tell(None, AppliedParameters::Nothing);
+                state.policy.reset();
+                self.report(None, AppliedParameters::Nothing);
                 return None;
             }
-            Err(error) => return self.failed(error, asked, proof),
+            Err(error) => return self.failed(error, requested, &mut state.policy),
         };
-        if let Some((of, at)) = &proof.of
-            && *of == version
-            && at.elapsed() < LOOK_EVERY
-        {
-            return asked.then(|| LOOK_EVERY.saturating_sub(at.elapsed()));
-        }
-        if !asked && !proof.in_force {
-            self.tell(None, AppliedParameters::Nothing);
-            return None;
-        }
-        let patience = if proof.in_force { PATIENCE } else { FIRST_PATIENCE };
-        match self.prove(&version, patience).await {
+        self.check(version, wanted, requested, &mut state.policy).await
+    }
+
+    /// Checks whether the API server applies a version, where that is due.
+    async fn check(
+        &self,
+        version: Box<str>,
+        wanted: &ParameterData,
+        requested: bool,
+        policy: &mut PolicyState,
+    ) -> Option<Duration> {
+        let patience = match policy.step(&version, requested, std::time::Instant::now()) {
+            CheckStep::Wait(wait) => return wait,
+            CheckStep::Unused => {
+                self.report(None, AppliedParameters::Nothing);
+                return None;
+            }
+            CheckStep::Check(patience) => patience,
+        };
+        match self.applies(&version, patience).await {
             Ok(true) => {
-                if self.shared.modes().borrow().policy != Some(Ok(())) && asked {
-                    info!("the API server adds the entry to new ServiceAccounts itself");
+                if self.shared.modes().borrow().policy != Some(Ok(())) && requested {
+                    info!("MutatingAdmissionPolicy in force");
                 }
-                *proof = Proof { in_force: asked, of: asked.then(|| (version, Instant::now())), attempts: 0 };
-                self.tell(asked.then_some(Ok(())), AppliedParameters::By(wanted.data.clone()));
-                asked.then_some(LOOK_EVERY)
+                let again = policy.applied(version, requested, std::time::Instant::now());
+                self.report(requested.then_some(Ok(())), AppliedParameters::By(wanted.clone()));
+                again
             }
             Ok(false) => {
-                let why = self.why_not().await;
-                *proof = Proof { attempts: proof.attempts.saturating_add(1), ..Proof::default() };
-                self.tell(asked.then_some(Err(why)), AppliedParameters::Nothing);
-                asked.then(|| Self::pause(proof, FIRST_PATIENCE))
+                let why = not_in_force(self.parameters.can_exist().await.unwrap_or(true));
+                let failures = policy.not_applied();
+                self.report(requested.then_some(Err(why)), AppliedParameters::Nothing);
+                requested.then(|| pause(failures, FIRST_WAIT))
             }
-            Err(error) => self.failed(error, asked, proof),
+            Err(error) => self.failed(error, requested, policy),
         }
     }
 
-    /// Has the ConfigMap say what is wanted. Nothing is written where it does, nor where there is nothing to say.
-    async fn keep(
+    /// Writes what is wanted into the ConfigMap, where it differs.
+    async fn enforce(
         &self,
-        wanted: &admission::PolicyParameters,
-        seen: ParametersState,
-        upheld: &mut Enforced<BTreeMap<String, String>>,
+        wanted: &ParameterData,
+        existing: ParametersState,
+        enforced: &mut Enforced<ParameterData>,
     ) -> Result<ParametersState, CallError> {
-        match &seen {
-            ParametersState::Refused(error) if !wanted.data.is_empty() => return Err(error.clone()),
-            _ if !is_undone(wanted, &seen) => return Ok(seen),
+        match &existing {
+            ParametersState::Refused(error) if !wanted.is_empty() => return Err(error.clone()),
+            _ if !differs(wanted, data(Some(&existing))) => return Ok(existing),
             _ => {}
         }
-        let written = self.parameters.write(&wanted.data, &seen).await?;
-        info!(bindings = wanted.data.len(), "the API server is told which new ServiceAccounts to serve");
-        upheld.wrote(wanted.data.clone(), clock::now(), names::ADMISSION_NAME);
+        let written = self.parameters.write(wanted, &existing).await?;
+        info!(configmap = names::ADMISSION_NAME, bindings = wanted.len(), "admission parameters updated");
+        enforced.wrote(wanted.clone(), clock::now(), names::ADMISSION_NAME);
         self.seen.send_replace(Some(written.clone()));
         Ok(written)
     }
 
-    /// Looks until the API server goes by a version, or for as long as that may take.
-    async fn prove(&self, version: &str, patience: Duration) -> Result<bool, CallError> {
+    /// Checks until the API server applies a version, or for as long as that may take.
+    async fn applies(&self, version: &str, patience: Duration) -> Result<bool, CallError> {
         let secret = self.shared.template().name.clone();
         let end = Instant::now() + patience;
         loop {
@@ -186,55 +193,39 @@ impl PolicyLoop {
         }
     }
 
-    async fn why_not(&self) -> Box<str> {
-        match self.parameters.can_exist().await {
-            Ok(false) => {
-                "this API server knows no MutatingAdmissionPolicy v1, which came with Kubernetes 1.36; apply \
-                          deploy/webhook.yaml instead"
-                    .into()
-            }
-            Ok(true) | Err(_) => format!(
-                "the MutatingAdmissionPolicy {} is not in force: apply deploy/admission.yaml",
-                names::ADMISSION_NAME
-            )
-            .into(),
-        }
-    }
-
-    /// What did not work is tried again. A passing failure changes nothing of what is known.
-    fn failed(&self, error: CallError, asked: bool, proof: &mut Proof) -> Option<Duration> {
-        proof.attempts = proof.attempts.saturating_add(1);
+    /// Reports a call that failed. Returns when to try again.
+    fn failed(&self, error: CallError, requested: bool, policy: &mut PolicyState) -> Option<Duration> {
         let passing = matches!(error, CallError::Conflict | CallError::Later(..));
+        let (failures, lost) = policy.failed(passing);
         if error != CallError::Conflict {
-            warn!(%error, "the API server cannot be told which new ServiceAccounts to serve");
+            warn!(%error, "admission parameters not updated");
         }
-        if !passing || proof.attempts > 5 {
-            (proof.in_force, proof.of) = (false, None);
+        if lost {
             let cure = match &error {
                 CallError::Forbidden(_) => ": apply deploy/rbac.yaml of this version",
                 _ => "",
             };
             let why = format!("the ConfigMap {}/{}: {error}{cure}", self.namespace, names::ADMISSION_NAME);
-            self.tell(asked.then(|| Err(why.into())), AppliedParameters::Nothing);
+            self.report(requested.then(|| Err(why.into())), AppliedParameters::Nothing);
         }
-        let first = if passing { Duration::from_millis(200) } else { Duration::from_secs(2) };
-        (asked || passing).then(|| Self::pause(proof, first))
+        let first = if passing { FIRST_RETRY } else { FIRST_WAIT };
+        (requested || passing).then(|| pause(failures, first))
     }
 
-    fn pause(proof: &Proof, first: Duration) -> Duration {
-        backoff(proof.attempts, first, Duration::from_secs(60), names::ADMISSION_NAME)
-    }
-
-    fn tell(&self, policy: Option<Served>, applied: AppliedParameters) {
+    fn report(&self, policy: Option<ModeResult>, applied: AppliedParameters) {
         self.shared.change_modes(|modes| modes.policy = policy);
         self.shared.set_applied(applied);
     }
 }
 
-/// Whether the ConfigMap does not say what is wanted. None at all says nothing, too.
-fn is_undone(wanted: &admission::PolicyParameters, seen: &ParametersState) -> bool {
-    match seen {
-        ParametersState::Present { data, .. } => *data != wanted.data,
-        ParametersState::Absent | ParametersState::Refused(_) => !wanted.data.is_empty(),
+fn pause(failures: u32, first: Duration) -> Duration {
+    backoff(failures, first, Duration::from_secs(60), names::ADMISSION_NAME)
+}
+
+/// Returns the data of the ConfigMap; `None` where it does not exist or cannot be read.
+fn data(existing: Option<&ParametersState>) -> Option<&ParameterData> {
+    match existing? {
+        ParametersState::Present { data, .. } => Some(data),
+        ParametersState::Absent | ParametersState::Refused(_) => None,
     }
 }

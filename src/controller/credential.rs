@@ -1,6 +1,6 @@
-//! The credential loop: one flight a registry, those that are due together in one go.
+//! The credential loop: one attempt a registry at a time, and those that are due together in one batch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,98 +10,119 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::clock;
-use super::credential_cache::{MintRequest, MintResult};
+use super::publish::PublishReason;
 use super::sources::ClusterSources;
-use super::state::{PublishReason, SharedState};
-use crate::cloud::Alibaba;
+use super::state::SharedState;
+use crate::cloud::{Alibaba, CloudError, Retry};
 use crate::cluster::store::Store;
 use crate::model::identity::CredentialSource;
 use crate::model::{Credential, RegistryKey};
+use crate::plan::credential_cache::{MintFailure, MintRequest, MintResult, RetryAdvice};
 use crate::server::Metrics;
-use crate::server::metrics::RegistryLabel;
+use crate::server::metrics::{ReconcileResult, Reconciler, RegistryLabel};
 
-/// How long a result waits for the others of its batch, before it is written without them.
-const SETTLE: Duration = Duration::from_secs(1);
+/// Time for which a result waits for the others of its batch.
+const BATCH_WAIT: Duration = Duration::from_secs(1);
 
 /// The longest sleep: a clock that was set is noticed after that.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// What the loop needs.
+/// The credential loop.
 pub struct CredentialLoop {
     /// The shared state.
     pub shared: Arc<SharedState>,
     /// The cloud.
     pub cloud: Alibaba,
-    /// Where its identities begin.
+    /// Sources of its identities.
     pub sources: Arc<ClusterSources>,
-    /// The cache.
+    /// The token cache.
     pub store: Store,
-    /// Counts.
+    /// Counters.
     pub metrics: Arc<Metrics>,
 }
 
+/// Attempts under way.
+type Attempts = JoinSet<EndedAttempt>;
+
+/// An attempt that ended.
+struct EndedAttempt {
+    key: RegistryKey,
+    result: MintResult,
+    took: Duration,
+}
+
+/// Results of a batch that are not published yet.
+#[derive(Default)]
+struct Batch {
+    ended: Vec<RegistryKey>,
+    deadline: Option<Instant>,
+}
+
+impl Batch {
+    fn start(&mut self) {
+        self.deadline = self.deadline.or(Some(Instant::now() + BATCH_WAIT));
+    }
+}
+
 impl CredentialLoop {
-    /// Works for ever.
+    /// Runs the loop.
     pub async fn run(self) {
-        let mut flights: JoinSet<(RegistryKey, MintResult)> = JoinSet::new();
-        let mut landed: Vec<RegistryKey> = Vec::new();
-        let mut deadline: Option<Instant> = None;
+        let (mut attempts, mut batch) = (Attempts::new(), Batch::default());
         loop {
-            let (started, sleep) = self.start_due(&mut flights);
-            if started {
-                deadline = deadline.or(Some(Instant::now() + SETTLE));
-            }
+            let sleep = self.start_due(&mut attempts, &mut batch);
             tokio::select! {
                 () = self.shared.credentials.notified() => {}
                 () = tokio::time::sleep(sleep) => {}
-                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    self.land(&mut landed, true).await;
-                    deadline = None;
-                }
-                Some(flight) = flights.join_next(), if !flights.is_empty() => match flight {
-                    Ok((key, minted)) => {
-                        self.record(key, minted, &mut landed);
-                        deadline = deadline.or(Some(Instant::now() + SETTLE));
+                () = tokio::time::sleep_until(batch.deadline.unwrap_or_else(Instant::now)),
+                    if batch.deadline.is_some() => self.publish(&mut batch, true).await,
+                Some(ended) = attempts.join_next(), if !attempts.is_empty() => match ended {
+                    Ok(EndedAttempt { key, result, took }) => {
+                        self.record(&key, result, took);
+                        batch.ended.push(key);
+                        batch.start();
                     }
-                    Err(error) => error!(%error, "a flight to the cloud broke off"),
+                    Err(error) => error!(%error, "attempt to mint panicked"),
                 },
             }
-            if flights.is_empty() && !landed.is_empty() {
-                self.land(&mut landed, false).await;
-                deadline = None;
+            if attempts.is_empty() && !batch.ended.is_empty() {
+                self.publish(&mut batch, false).await;
             }
         }
     }
 
-    /// Sends off what is due. Returns whether there was any, and how long to sleep.
-    fn start_due(&self, flights: &mut JoinSet<(RegistryKey, MintResult)>) -> (bool, Duration) {
+    /// Starts the attempts that are due. Returns how long to sleep.
+    fn start_due(&self, attempts: &mut Attempts, batch: &mut Batch) -> Duration {
         let now = clock::now();
         let mut state = self.shared.state();
-        let wants = state.bindings.wants();
-        let (due, next) = state.credentials.start_due(&wants, now);
-        let mut due_now = Vec::new();
-        for mut due in due {
-            due.domains.splice(0..0, state.bindings.given_domains(&due.key));
-            let held = state.credentials.current(&due.key).filter(|_| due.is_good);
-            due_now.push((due, held));
+        let demands = state.bindings.demands();
+        let (due, next) = state.credentials.start_due(&demands, now);
+        let mut started = Vec::new();
+        for mut request in due {
+            request.domains.splice(0..0, state.bindings.given_domains(&request.key));
+            let current = state.credentials.current(&request.key).filter(|_| request.is_good);
+            started.push((request, current));
         }
         drop(state);
-        self.sources.watch_pairs(&key_secrets(wants.keys()));
-        let started = !due_now.is_empty();
-        for (due, held) in due_now {
-            flights.spawn(mint(self.cloud.clone(), due, held, now));
+        self.sources.watch_pairs(&key_secrets(demands.keys()));
+        if !started.is_empty() {
+            batch.start();
         }
-        let sleep = next
-            .map_or(LONGEST_SLEEP, |at| clock::until(at, now))
-            .clamp(Duration::from_millis(5), LONGEST_SLEEP);
-        (started, sleep)
+        for (request, current) in started {
+            attempts.spawn(mint(self.cloud.clone(), request, current, now));
+        }
+        let next = next.map_or(LONGEST_SLEEP, |at| clock::until(at, now));
+        next.clamp(Duration::from_millis(5), LONGEST_SLEEP)
     }
 
-    fn record(&self, key: RegistryKey, minted: MintResult, landed: &mut Vec<RegistryKey>) {
-        if let Some(credential) = &minted.credential {
+    /// Records the result of an attempt.
+    fn record(&self, key: &RegistryKey, result: MintResult, took: Duration) {
+        let failed = matches!(result.credential, Some(Err(_))) || matches!(result.domains, Some(Err(_)));
+        let outcome = if failed { ReconcileResult::Error } else { ReconcileResult::Success };
+        self.metrics.observe_reconcile(Reconciler::Credential, outcome, took);
+        if let Some(credential) = &result.credential {
             Metrics::count(&self.metrics.mints, credential.is_ok());
         }
-        match &minted.credential {
+        match &result.credential {
             None => {}
             Some(Ok(credential)) => {
                 if let Some(remark) = &credential.origin.remark {
@@ -115,21 +136,20 @@ impl CredentialLoop {
                 reason = %failure.reason,
                 request_id = failure.request_id.as_deref().unwrap_or("none"),
                 message = %failure.message,
-                "no credential"
+                "credential not issued"
             ),
         }
-        self.shared.state().credentials.record(&key, minted, clock::now());
-        landed.push(key);
+        self.shared.state().credentials.record(key, result, clock::now());
     }
 
-    /// Keeps what was minted, then shows it to the namespaces: whoever takes over after a crash finds the same
-    /// tokens and writes nothing anew.
-    async fn land(&self, landed: &mut Vec<RegistryKey>, give_up_waiting: bool) {
-        let tokens = self.shared.state().credentials.tokens();
-        if !landed.is_empty()
-            && let Err(error) = self.store.save(&tokens).await
+    /// Saves new credentials, then publishes them: a replica that takes over after a crash finds the same ones, and
+    /// writes nothing again. `give_up_waiting`: namespaces no longer wait for attempts under way.
+    async fn publish(&self, batch: &mut Batch, give_up_waiting: bool) {
+        let to_save = self.shared.state().credentials.to_save();
+        if !batch.ended.is_empty()
+            && let Err(error) = self.store.save(&to_save).await
         {
-            warn!(%error, "the token cache was not written; a restart would mint anew");
+            warn!(%error, "token cache not written; a restart mints again");
         }
         let mut state = self.shared.state();
         if give_up_waiting {
@@ -137,30 +157,23 @@ impl CredentialLoop {
         }
         let users = match give_up_waiting {
             true => state.bindings.names(),
-            false => state.bindings.users(landed),
+            false => state.bindings.users(&batch.ended),
         };
         self.metrics.expiration.clear();
-        // Two accounts' Personal Editions bear one name here: the one that ends first is told.
-        let mut ends: BTreeMap<RegistryLabel, i64> = BTreeMap::new();
-        for (key, credential) in state.credentials.credentials() {
-            let label =
-                RegistryLabel { registry: key.to_string(), identity: credential.origin.identity.to_string() };
-            let end = credential.expires_at.as_second();
-            ends.entry(label).and_modify(|first| *first = end.min(*first)).or_insert(end);
-        }
-        for (label, end) in ends {
-            self.metrics.expiration.get_or_create(&label).set(end);
+        for ((registry, identity), expires_at) in state.credentials.expirations() {
+            let label = RegistryLabel { registry, identity };
+            self.metrics.expiration.get_or_create(&label).set(expires_at.as_second());
         }
         self.shared.publish(&mut state, &users, PublishReason::CredentialsChanged);
         drop(state);
-        landed.clear();
+        *batch = Batch::default();
         for name in users {
-            self.shared.bindings.add_after(name, super::binding::SETTLE);
+            self.shared.schedule_status(name);
         }
     }
 }
 
-/// The Secrets that registries' identities begin with.
+/// Returns the Secrets that registries' identities use.
 fn key_secrets<'a>(keys: impl Iterator<Item = &'a RegistryKey>) -> BTreeSet<Box<str>> {
     let secret = |key: &'a RegistryKey| match &key.identity.source {
         CredentialSource::AccessKey { secret } => Some(secret.clone()),
@@ -169,14 +182,15 @@ fn key_secrets<'a>(keys: impl Iterator<Item = &'a RegistryKey>) -> BTreeSet<Box<
     keys.filter_map(secret).collect()
 }
 
-/// `held`: a credential that is good for now.
+/// Makes one attempt. `current`: a credential that is good for now, so that only the domains are needed.
 async fn mint(
     cloud: Alibaba,
-    due: MintRequest,
-    held: Option<Arc<Credential>>,
+    request: MintRequest,
+    current: Option<Arc<Credential>>,
     now: Timestamp,
-) -> (RegistryKey, MintResult) {
-    let MintRequest { key, list_domains, mut domains, .. } = due;
+) -> EndedAttempt {
+    let started = Instant::now();
+    let MintRequest { key, list_domains, mut domains, .. } = request;
     let list = async {
         match list_domains {
             true => Some(cloud.domains(&key, now).await),
@@ -184,7 +198,7 @@ async fn mint(
         }
     };
     let minted = async {
-        match &held {
+        match &current {
             Some(_) => None,
             None => Some(cloud.mint(&key, now).await),
         }
@@ -193,16 +207,31 @@ async fn mint(
     if let Some(Ok(listed)) = &listed {
         domains.clone_from(listed);
     }
-    let rejected = match (&mut credential, held) {
+    let rejected = match (&mut credential, current) {
         (Some(Ok(minted)), _) => cloud.verify(minted, &domains).await.err(),
-        // It opens domains now that it was never shown to.
-        (None, Some(held)) if matches!(listed, Some(Ok(_))) => {
-            cloud.verify(&mut (*held).clone(), &domains).await.err()
+        // It is used for domains now for which it was never checked.
+        (None, Some(current)) if matches!(listed, Some(Ok(_))) => {
+            cloud.verify(&mut (*current).clone(), &domains).await.err()
         }
         _ => None,
     };
     if let Some(rejected) = rejected {
         credential = Some(Err(rejected));
     }
-    (key, MintResult { credential, domains: listed })
+    let result = MintResult {
+        credential: credential.map(|result| result.map_err(MintFailure::from)),
+        domains: listed.map(|result| result.map_err(MintFailure::from)),
+    };
+    EndedAttempt { key, result, took: started.elapsed() }
+}
+
+impl From<CloudError> for MintFailure {
+    fn from(failure: CloudError) -> Self {
+        let retry = match failure.retry {
+            Retry::Soon => RetryAdvice::Soon,
+            Retry::After(wait) => RetryAdvice::After(wait),
+            Retry::Rarely => RetryAdvice::Rarely,
+        };
+        Self { reason: failure.reason, message: failure.message, retry, request_id: failure.request_id }
+    }
 }

@@ -1,19 +1,35 @@
-//! What bindings cover, and what is not taken back though it is covered no more: the board's side of [`crate::plan::guard`].
+//! Feeds the guard of [`crate::plan::guard`]: coverage of the bindings, now and before this process started.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::clock;
-use super::state::{PublishReason, SharedState, State};
+use super::state::{SharedState, State};
 use super::work_queue::Priority;
-use crate::plan::guard::STRAY;
-use crate::plan::view::{NamespaceFacts, ServiceAccountView};
-use crate::plan::{NamespaceView, Phase, ResolvedBinding, Retained, Snapshot};
+use crate::plan::guard::EntryLoss;
+use crate::plan::ownership::{AccountLoss, Claimant, Recovery};
+use crate::plan::view::NamespaceFacts;
+use crate::plan::{Phase, ResolvedBinding, Snapshot};
 
 impl SharedState {
+    /// Observes a namespace whose object changed, and queues it.
+    pub fn observe_namespace(&self, namespace: Arc<str>) {
+        let mut state = self.state();
+        let facts = self.index.read(&namespace, |view| view.facts.clone()).flatten();
+        let changed = state.guard.observe(&namespace, facts.as_ref(), &self.snapshot(), clock::now());
+        for binding in changed {
+            // The others that were lost with this one are held from now on.
+            let others = state.guard.namespaces(&binding).filter(|name| **name != namespace).cloned();
+            others.for_each(|name| self.namespaces.add(name, Priority::Low));
+            self.schedule_status(binding);
+        }
+        drop(state);
+        self.wake_namespace(namespace);
+    }
+
+    /// Returns the namespaces that a binding covers.
     pub(super) fn covered_by(&self, resolved: &ResolvedBinding) -> HashSet<Arc<str>> {
         let selection = &resolved.binding.namespaces;
         let covered =
@@ -21,166 +37,55 @@ impl SharedState {
         self.index.matching(covered).into_iter().collect()
     }
 
-    /// What bindings covered before this process began: a grace outlives a restart. Their status tells it, and so does
-    /// each Secret of ours that nobody covers.
+    /// Recovers what the named bindings covered before this process started, so that a grace period outlives a restart.
+    /// Their statuses show it, and so does each Secret of ours that no binding covers.
     pub(super) fn remember(&self, state: &mut State, snapshot: &Snapshot, names: &[Arc<str>]) {
-        let unknown = names.iter().filter_map(|name| Some((name, state.bindings.get(name)?)));
-        let unknown = unknown.filter(|(name, entry)| !state.guard.knows(name) && entry.may_have_covered());
-        let unknown: Vec<_> = unknown
+        let known = |name: &&Arc<str>| !state.guard.knows(name);
+        let unknown = names.iter().filter(known).filter_map(|name| Some((name, state.bindings.get(name)?)));
+        let unknown = unknown.filter(|(_, entry)| entry.may_have_covered());
+        let covers = |i: usize| !self.covered_by(snapshot.resolved(i)).is_empty();
+        let claimants: Vec<(Claimant, Option<Timestamp>)> = unknown
             .map(|(name, entry)| {
-                let told: Vec<Arc<str>> = entry.told_namespaces().into_iter().map(Arc::from).collect();
                 let since = entry.held_since();
-                let covers = |i: usize| !self.covered_by(snapshot.resolved(i)).is_empty();
+                let reported = entry.reported_namespaces().into_iter().map(Arc::from).collect();
                 let lost_all = since.is_some() || !snapshot.index_of(name).is_some_and(covers);
-                (name.clone(), told, lost_all, since)
+                (Claimant { binding: name.clone(), reported, lost_all }, since)
             })
             .collect();
-        if unknown.is_empty() {
+        if claimants.is_empty() {
             return;
         }
-        let unclaimed: Vec<Arc<str>> = self
-            .index
-            .with_our_secret()
-            .into_iter()
-            .filter(|name| {
-                let nobodys =
-                    |facts: &NamespaceFacts| facts.is_open() && snapshot.covering(name, facts).is_empty();
-                self.index.read(name, |view| view.facts.as_ref().is_some_and(nobodys)).unwrap_or_default()
-            })
-            .collect();
-        let stands = |name: &Arc<str>| {
-            let ours = |view: &NamespaceView| {
-                let open = view.facts.as_ref().is_some_and(NamespaceFacts::is_open);
-                open && view.secret.as_ref().is_some_and(|secret| secret.ours)
-            };
-            self.index.read(name, ours).unwrap_or_default()
-        };
-        let mut may_have: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
-        for (binding, told, lost_all, _) in &unknown {
-            let Some(index) = snapshot.index_of(binding) else { continue };
-            let told = told.iter().filter(|name| stands(name));
-            let all: HashSet<_> = told.chain(unclaimed.iter().filter(|_| *lost_all)).collect();
-            all.into_iter().for_each(|name| may_have.entry(name.clone()).or_default().push(index));
-        }
-        let mut owners: HashMap<usize, (HashSet<_>, HashSet<_>)> = HashMap::new();
-        for (name, may_have) in may_have {
-            let (found, verified) = match self.whose(snapshot, &name, &may_have) {
-                Some(found) => (found, true),
-                None => (may_have, false),
-            };
-            for index in found {
-                let (known, unverified) = owners.entry(index).or_default();
-                let names = if verified { known } else { unverified };
-                names.insert(name.clone());
-            }
-        }
-        for (binding, _, _, since) in unknown {
-            let found = snapshot.index_of(&binding).and_then(|index| owners.remove(&index));
-            let (verified, unverified) = found.unwrap_or_default();
-            state.guard.remember(&binding, verified, unverified, since);
+        let ours = self.index.with_our_secret();
+        let (claimants, since): (Vec<_>, Vec<_>) = claimants.into_iter().unzip();
+        let mut recovery = Recovery::of(snapshot, &claimants);
+        self.index.read_until(&ours, |view| {
+            recovery.observe(view);
+            false
+        });
+        let mut recovered = recovery.found();
+        for (claimant, since) in claimants.into_iter().zip(since) {
+            let parts = recovered.remove(&claimant.binding).unwrap_or_default();
+            state.guard.remember(&claimant.binding, parts, since);
         }
     }
 
-    /// Which of the bindings that may have covered a namespace have a part in the Secret that stands there: it tells by
-    /// itself, as long as nothing was renewed. `None`: it does not tell.
-    fn whose(&self, snapshot: &Snapshot, namespace: &Arc<str>, may_have: &[usize]) -> Option<Vec<usize>> {
-        let (facts, stands) = self
-            .index
-            .read(namespace, |view| Some((view.facts.clone()?, view.secret.as_ref()?.fingerprint)))??;
-        let covering = snapshot.covering(namespace, &facts);
-        let lost: Vec<usize> = may_have.iter().copied().filter(|i| !covering.contains(i)).collect();
-        let holds = |part: &[usize]| {
-            let mut set = [&covering[..], part].concat();
-            set.sort_unstable();
-            snapshot.content(&set).fingerprint == stands
-        };
-        let parts = lost.iter().map(std::slice::from_ref).chain([&lost[..], &[]]);
-        let part = parts.into_iter().find(|part| holds(part))?;
-        Some(may_have.iter().copied().filter(|i| covering.contains(i) || part.contains(i)).collect())
-    }
-
-    /// Takes in of a binding whether it covers no ServiceAccount any more, and gave entries that stand.
-    pub(super) fn entitle(
+    /// Observes whether the named bindings lost all their ServiceAccounts while entries exist that they alone gave.
+    pub(super) fn observe_accounts(
         &self,
         state: &mut State,
-        resolved_bindings: &[ResolvedBinding],
-        name: &Arc<str>,
+        all: &[ResolvedBinding],
+        names: &[Arc<str>],
         now: Timestamp,
     ) {
-        let Some(entry) = state.bindings.get(name) else { return };
-        let (intent, told) = (entry.intent(), entry.held_since());
-        let Some(resolved) = resolved_bindings.iter().find(|resolved| resolved.binding.name == *name) else {
-            return;
-        };
-        let lost = resolved.phase == Phase::Active && self.has_lost_all_accounts(resolved, resolved_bindings);
-        state.guard.entitle(&resolved.binding, lost, intent, (told, now));
-    }
-
-    fn has_lost_all_accounts(
-        &self,
-        resolved: &ResolvedBinding,
-        resolved_bindings: &[ResolvedBinding],
-    ) -> bool {
-        let secret = &self.template().name;
-        let covers = |resolved: &ResolvedBinding, account: &ServiceAccountView| {
-            resolved.binding.service_accounts.covers(&account.name, &account.labels)
-        };
-        let (mut none, mut left) = (true, false);
-        let look = |view: &NamespaceView| {
-            let Some(facts) = &view.facts else { return false };
-            let accounts = || view.service_accounts.iter().filter(|account| !account.skip);
-            none &= !accounts().any(|account| covers(resolved, account));
-            let ours = view.secret.as_ref().is_some_and(|secret| secret.ours);
-            let alone = |account: &ServiceAccountView| {
-                let other =
-                    |other: &&ResolvedBinding| other.binding.namespaces.covers(&view.name, &facts.labels);
-                !resolved_bindings.iter().filter(other).any(|other| covers(other, account))
-            };
-            let carries = |account: &ServiceAccountView| account.pull_secrets.contains(secret);
-            left |= none && ours && accounts().any(|account| carries(account) && alone(account));
-            !none
-        };
-        self.index.read_until(&self.covered_by(resolved), look);
-        none && left
-    }
-
-    /// The snapshot for a look at a namespace, and whose part stays in it though it is covered no more.
-    pub fn look(&self, namespace: &Arc<str>) -> (Arc<Snapshot>, Vec<Retained>) {
-        let mut state = self.state();
-        let snapshot = self.snapshot();
-        let facts = self.index.read(namespace, |view| view.facts.clone()).flatten();
-        let look = state.guard.look(namespace, facts.as_ref(), &snapshot, clock::now());
-        for binding in look.changed {
-            // The others that strayed with this one are held from now on, and told.
-            let others = state.guard.namespaces(&binding).filter(|name| *name != namespace).cloned();
-            others.for_each(|name| self.namespaces.add(name, Priority::Low));
-            self.bindings.add_after(binding, super::binding::SETTLE);
+        for resolved in all.iter().filter(|resolved| names.contains(&resolved.binding.name)) {
+            let Some(entry) = state.bindings.get(&resolved.binding.name) else { continue };
+            let (intent, reported_since) = (entry.intent(), entry.held_since());
+            let mut loss = AccountLoss::of(resolved, all, &self.template().name);
+            if resolved.phase == Phase::Active {
+                self.index.read_until(&self.covered_by(resolved), |view| loss.observe(view));
+            }
+            let loss = EntryLoss { is_lost: loss.is_lost(), intent, reported_since, now };
+            state.guard.observe_accounts(&resolved.binding, loss);
         }
-        drop(state);
-        if look.retained.iter().any(|retained| !retained.held) {
-            self.namespaces.add_after(namespace.clone(), Duration::try_from(STRAY).unwrap_or_default());
-        }
-        (snapshot, look.retained)
-    }
-
-    /// Takes in when the CustomResourceDefinition was made, or that it is going. Returns until when what nobody covers
-    /// is left as it is.
-    pub fn define(&self, created: Option<Timestamp>) -> Timestamp {
-        let mut state = self.state();
-        let was_undefined = state.guard.is_undefined();
-        state.guard.define(created);
-        let changed = if was_undefined == created.is_none() { Vec::new() } else { state.bindings.names() };
-        self.publish(&mut state, &changed, PublishReason::CredentialsChanged);
-        state.guard.unclaimed_until()
-    }
-
-    /// A binding's grace may be over: what was held of it is taken back then.
-    pub fn release_due(&self, state: &mut State, binding: &Arc<str>) -> bool {
-        let Some(over) = state.guard.release_due(binding, clock::now()) else { return false };
-        for name in over {
-            self.namespaces.add(name, Priority::Low);
-        }
-        self.publish(state, std::slice::from_ref(binding), PublishReason::SpecChanged);
-        true
     }
 }

@@ -1,4 +1,4 @@
-//! What runs in the replica that holds the lease, and in no other.
+//! The loops of the replica that holds the lease.
 
 use std::sync::Arc;
 
@@ -7,13 +7,16 @@ use kube::Api;
 
 use super::admission_policy::PolicyLoop;
 use super::binding::BindingLoop;
+use super::clients::Clients;
+use super::config::ControllerConfig;
 use super::config_map::{ConfigMapLoop, ConfigMapSink};
+use super::context::LoopContext;
 use super::credential::CredentialLoop;
 use super::namespace::NamespaceLoop;
 use super::state::WORKERS;
+use super::stuck_pods;
 use super::tasks::{Tasks, spawn};
 use super::webhook::WebhookLoop;
-use super::{Clients, Config, Parts, stuck_pods};
 use crate::api::names;
 use crate::cluster::Applier;
 use crate::cluster::keys::KeySecrets;
@@ -22,29 +25,23 @@ use crate::cluster::report::BindingWriter;
 use crate::cluster::watch::{self, watch};
 
 /// Starts the loops.
-pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: Parts) {
-    let Parts { shared, metrics, store, cloud, sources, seen, webhook, .. } = parts;
+pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients, context: LoopContext) {
+    let LoopContext { shared, metrics, store, cloud, sources, seen, webhook, .. } = context;
     let applier = Applier::new(clients.write.clone(), shared.index.clone(), shared.template().clone());
-    let worker = NamespaceLoop {
-        shared: shared.clone(),
-        applier,
-        metrics: metrics.clone(),
-        attempts: Arc::default(),
-        conflicts: Arc::default(),
-        dry_run: config.dry_run,
-    };
+    let worker =
+        NamespaceLoop { shared: shared.clone(), applier, metrics: metrics.clone(), dry_run: config.dry_run };
     for _ in 0..WORKERS {
         spawn(tasks, "a namespace worker", worker.clone().run());
     }
     if config.replace_stuck_pods {
-        stuck_pods::spawn_all(tasks, clients, (&shared, &metrics), config.dry_run);
+        stuck_pods::spawn_all(tasks, clients, &shared, &metrics, config.dry_run);
     }
     let writer = BindingWriter::new(clients.write.clone());
     let reporter = BindingLoop {
         shared: shared.clone(),
         writer: writer.clone(),
         metrics: metrics.clone(),
-        pace: Arc::default(),
+        writes: Arc::default(),
     };
     for _ in 0..4 {
         spawn(tasks, "a binding worker", reporter.clone().run());
@@ -60,31 +57,32 @@ pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, parts: P
         seen,
         namespace: config.namespace.clone(),
         dry_run: config.dry_run,
+        metrics: metrics.clone(),
     };
     spawn(tasks, "the admission policy loop", policy.run());
-    // A dry run tells the API server nothing.
+    // A dry run configures no webhook.
     if !config.dry_run {
         let holder = WebhookLoop {
             webhook,
             shared: shared.clone(),
             write: clients.write.clone(),
-            watch: clients.watch.clone(),
             namespace: config.namespace.clone(),
+            metrics: metrics.clone(),
         };
         spawn(tasks, "the webhook's loop", holder.run());
     }
     if let Some(namespace) = &config.config_map_namespace {
-        let seen = Arc::default();
+        let watched = Arc::default();
         let api: Api<ConfigMap> = Api::namespaced(clients.watch.clone(), namespace);
         let fields = watch::config().fields(&format!("metadata.name={}", names::LEGACY_NAME));
-        let sink = ConfigMapSink { seen: Arc::clone(&seen), shared: shared.clone() };
+        let sink = ConfigMapSink { watched: Arc::clone(&watched), shared: shared.clone() };
         spawn(tasks, "the watch on the ConfigMap", watch(api, fields, sink));
         let keys = KeySecrets::new(clients.write.clone(), &config.namespace);
         let grace = config.config_map_grace;
         spawn(
             tasks,
             "the ConfigMap loop",
-            ConfigMapLoop { shared, writer, keys, grace, metrics, seen }.run(),
+            ConfigMapLoop { shared, writer, keys, grace, metrics, watched }.run(),
         );
     }
 }

@@ -1,8 +1,6 @@
-//! The namespace loop: view → plan → apply → record.
+//! The namespace loop: observe → plan → apply → report.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream;
@@ -10,28 +8,24 @@ use k8s_openapi::jiff::Timestamp;
 use tracing::{debug, info, trace, warn};
 
 use super::clock;
-use super::conflicts::{ConflictTracker, Object};
 use super::state::SharedState;
 use super::work_queue::WorkItem;
 use crate::api::Reason;
 use crate::cluster::error::CallError;
+use crate::cluster::index::Attempt;
 use crate::cluster::{Applier, Outcome};
-use crate::plan::refresh::backoff;
-use crate::plan::write_history::{self, RevertedPart};
-use crate::plan::{self, Change, Failure, NamespaceResult, NamespaceView, Plan, Snapshot};
+use crate::plan::conflict::{Conflict, ConflictKind, ConflictSite};
+use crate::plan::record::WriteResult;
+use crate::plan::{self, Change, Failure, Plan};
 use crate::server::Metrics;
 
-/// Plans and applies until nothing is left to write, at most this often in a row: what moves faster than that
-/// waits for its back-off.
+/// Rounds of plan and apply in a row. What changes faster than that waits for its back-off.
 const ROUNDS: usize = 6;
 
-/// Writes of one namespace that are under way at once. Each has a deadline, which thousands side by side would miss.
+/// Writes of one namespace that run at once. Each has a deadline, which thousands side by side would miss.
 const SIDE_BY_SIDE: usize = 64;
 
-/// The bounds of the back-off after a refusal that only a human can mend.
-const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
-
-/// What every worker needs.
+/// The namespace loop, one of several workers.
 #[derive(Clone)]
 pub struct NamespaceLoop {
     /// The shared state.
@@ -40,305 +34,149 @@ pub struct NamespaceLoop {
     pub applier: Applier,
     /// Counts.
     pub metrics: Arc<Metrics>,
-    /// Failed attempts in a row, for those namespaces that have any.
-    pub attempts: Arc<Mutex<HashMap<Arc<str>, u32>>>,
-    /// Objects that somebody else writes too.
-    pub conflicts: Arc<ConflictTracker>,
-    /// Nothing is written: what would be is told.
+    /// Writes nothing, and reports what it would write.
     pub dry_run: bool,
 }
 
-/// Whether a namespace is done for now.
-enum Next {
-    Settled,
-    /// Look again then.
-    After(Duration),
-}
-
 impl NamespaceLoop {
-    /// Works for ever.
+    /// Runs until it is dropped.
     pub async fn run(self) {
         loop {
             let item = self.shared.namespaces.next().await;
-            let next = self.serve(&item).await;
-            self.schedule(&item.key, next);
-        }
-    }
-
-    fn schedule(&self, namespace: &Arc<str>, next: Next) {
-        match next {
-            Next::Settled => {
-                self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
-                self.conflicts.accept(namespace);
+            if let Some(retry_at) = self.reconcile(&item).await {
+                let wait = clock::until(retry_at, clock::now());
+                self.shared.namespaces.add_after(item.key.clone(), wait);
             }
-            Next::After(wait) => self.shared.namespaces.add_after(namespace.clone(), wait),
         }
     }
 
-    async fn serve(&self, item: &WorkItem<Arc<str>>) -> Next {
+    /// Brings a namespace to the wanted state, as far as that is possible now. Returns when to continue.
+    async fn reconcile(&self, item: &WorkItem<Arc<str>>) -> Option<Timestamp> {
         let namespace = &item.key;
-        trace!(%namespace, "looked at");
+        trace!(%namespace, "reconciling");
         for _ in 0..ROUNDS {
-            let (snapshot, plan) = self.plan(namespace);
-            let Some(plan) = plan else {
-                self.shared.record(namespace, &[]);
-                self.shared.set_contended(namespace, None);
-                return Next::Settled;
+            let Some(mut plan) = self.plan(namespace) else {
+                self.shared.report(namespace, &[]);
+                return None;
             };
-            self.shared.look_again_after(&snapshot, namespace);
-            if let Some(served) = plan.served {
-                self.shared.index.set_served(namespace, served);
-            }
-            if plan.changes.is_empty() {
-                self.shared.record(namespace, &plan.results);
-                if self.shared.is_contended(namespace) {
-                    self.still_contended(namespace);
-                }
-                return Next::Settled;
-            }
             if self.dry_run {
-                let why = Failure::new(
-                    Reason::DryRun,
-                    plan::change::describe(&plan.changes, snapshot.secret_name()),
-                );
-                self.shared.record(namespace, &refused(plan, &why));
-                return Next::Settled;
+                self.shared.report(namespace, &self.dry_run(plan).results);
+                return None;
             }
-            let (changes, left_alone) = self.split(namespace, &plan);
-            if let (true, None, Some(until)) =
-                (changes.is_empty(), &left_alone, self.conflicts.refused_until(namespace))
-            {
-                self.shared.record(namespace, &plan.results);
-                return Next::After(clock::until(until, clock::now()));
-            }
-            self.tell_slow_rivals(namespace, &changes).await;
-            let writes: Vec<_> = changes.iter().map(|change| self.applier.apply(namespace, change)).collect();
-            let outcomes = stream::iter(writes).buffered(SIDE_BY_SIDE).collect().await;
-            let failures = self.take_in(item, &changes, outcomes);
-            if !failures.is_empty() {
-                return self.fail(namespace, failures);
-            }
-            if let (true, Some((object, until))) = (changes.is_empty(), left_alone) {
-                return self.step_back(namespace, plan, object, until).await;
-            }
-        }
-        warn!(%namespace, "the namespace keeps changing under our hands; looking again later");
-        Next::After(self.back_off(namespace, (Duration::from_secs(1), Duration::from_secs(60))))
-    }
-
-    /// What should be written now, by which bindings; `None` where nothing is known of the namespace.
-    fn plan(&self, namespace: &Arc<str>) -> (Arc<Snapshot>, Option<Plan>) {
-        let (snapshot, retained) = self.shared.look(namespace);
-        let planned = |view: &NamespaceView| plan::namespace_keeping(view, &snapshot, &retained);
-        let plan = self.shared.index.read(namespace, planned);
-        (snapshot, plan)
-    }
-
-    /// The changes to make, and an object that is fought over, with the time until which it is left alone.
-    fn split<'a>(
-        &self,
-        namespace: &Arc<str>,
-        plan: &'a Plan,
-    ) -> (Vec<&'a Change>, Option<(Object, Timestamp)>) {
-        let mut left_alone = None;
-        let quiet = |change: &Change| {
-            let object = Object::of(namespace, change)?;
-            self.conflicts.quiet_until(&object).map(|until| (object, until))
-        };
-        let refused = self.conflicts.refused_until(namespace).is_some();
-        let changes = plan.changes.iter().filter(|change| match quiet(change) {
-            Some(quiet) => {
-                left_alone = Some(quiet);
-                false
-            }
-            // A quota stays full, whatever else happens in its namespace.
-            None => !(refused && matches!(change, Change::CreateSecret { .. })),
-        });
-        (changes.collect(), left_alone)
-    }
-
-    /// Says who writes the object too, and looks again when it has been left alone for long enough.
-    async fn step_back(&self, namespace: &Arc<str>, plan: Plan, object: Object, until: Timestamp) -> Next {
-        let failure = match self.conflicts.told(&object, until) {
-            Some(failure) => failure,
-            None => {
-                let changes = plan.changes.iter();
-                let undone = changes.filter(|change| Object::of(namespace, change).as_ref() == Some(&object));
-                let undone =
-                    undone.map(|change| RevertedPart::of(change, &self.shared.template().name)).next();
-                let failure =
-                    self.contended(namespace, &object, undone.unwrap_or(RevertedPart::Secret)).await;
-                self.conflicts.tell(object, until, failure.clone());
-                failure
-            }
-        };
-        self.shared.record(namespace, &refused(plan, &failure));
-        Next::After(clock::until(until, clock::now()))
-    }
-
-    async fn contended(&self, namespace: &str, object: &Object, undone: RevertedPart) -> Failure {
-        let account = object.service_account.as_deref();
-        let writer = self.applier.last_writer(namespace, account).await.by;
-        let failure = write_history::left_alone(&self.what(namespace, account), &writer, undone);
-        warn!(%namespace, message = %failure.message, "contended");
-        failure
-    }
-
-    fn what(&self, namespace: &str, service_account: Option<&str>) -> String {
-        match service_account {
-            Some(name) => format!("imagePullSecrets of the ServiceAccount {namespace}/{name}"),
-            None => format!("the Secret {namespace}/{}", self.shared.template().name),
-        }
-    }
-
-    /// Says who undoes what is written, before it is written once more: afterwards the last writer is us.
-    async fn tell_slow_rivals(&self, namespace: &Arc<str>, changes: &[&Change]) {
-        let to_be_told = |change: &&Change| {
-            let object = Object::of(namespace, change).filter(|_| change.may_repair())?;
-            Some((
-                self.conflicts.is_to_be_told(&object)?,
-                object,
-                RevertedPart::of(change, &self.shared.template().name),
-            ))
-        };
-        for (began, object, undone) in changes.iter().filter_map(to_be_told).collect::<Vec<_>>() {
-            let account = object.service_account.as_deref();
-            let last = self.applier.last_writer(namespace, account).await;
-            // A ServiceAccount that is deleted and made anew is served anew: nobody undoes anything.
-            if account.is_some() && last.created_at.is_some_and(|at| at > began) {
-                self.conflicts.forget(&object);
+            if !plan.conflicts.is_empty() {
+                self.identify(namespace, &plan.conflicts).await;
                 continue;
             }
-            let failure = write_history::brought_back(&self.what(namespace, account), &last.by, undone);
-            warn!(%namespace, message = %failure.message, "contended");
-            self.conflicts.tell_slow(object, failure);
-            self.still_contended(namespace);
+            if plan.changes.is_empty() {
+                self.shared.report(namespace, &plan.results);
+                return plan.retry_at.take();
+            }
+            let writes: Vec<_> =
+                plan.changes.iter().map(|change| self.applier.apply(namespace, change)).collect();
+            let outcomes: Vec<Outcome> = stream::iter(writes).buffered(SIDE_BY_SIDE).collect().await;
+            for (change, outcome) in plan.changes.iter().zip(outcomes) {
+                self.record(item, change, outcome);
+            }
         }
+        warn!(%namespace, "namespace keeps changing, retrying later");
+        self.shared.index.update(namespace, |record| record.record_unsettled(clock::now()))
     }
 
-    /// Says of a namespace whether somebody undoes what is written there, and looks again when that may be over.
-    fn still_contended(&self, namespace: &Arc<str>) {
-        let slow = self.conflicts.slow_in(namespace);
-        if let Some(rest) = slow.as_ref().and_then(|_| Duration::try_from(write_history::FORGOTTEN).ok()) {
-            self.shared.namespaces.add_after(namespace.clone(), rest + Duration::from_secs(1));
-        }
-        self.shared.set_contended(namespace, slow);
-    }
-
-    /// Counts what became of the changes, and returns those that failed.
-    fn take_in(
-        &self,
-        item: &WorkItem<Arc<str>>,
-        changes: &[&Change],
-        outcomes: Vec<Outcome>,
-    ) -> Vec<(Change, CallError)> {
-        let mut failures = Vec::new();
-        for (&change, outcome) in changes.iter().zip(outcomes) {
-            self.metrics.count_change(change, &outcome);
-            // What a rival undoes comes back by an event. A fill or a refresh of thousands is not remembered for it.
-            if item.is_urgent()
-                && change.may_repair()
-                && let (Outcome::Done | Outcome::Stale, Some(object)) =
-                    (&outcome, Object::of(&item.key, change))
-            {
-                self.conflicts.wrote(object);
-            }
-            if let (Outcome::Done, Some(content)) = (&outcome, change.content()) {
-                self.shared.index.set_written(&item.key, content.fingerprint);
-            }
-            match (&outcome, change) {
-                (Outcome::Done, Change::SetPullSecrets { service_account, .. }) => {
-                    self.metrics.attach_duration.observe(item.since.elapsed().as_secs_f64());
-                    debug!(namespace = %item.key, %service_account, "imagePullSecrets written");
-                }
-                (Outcome::Done, change) => {
-                    info!(namespace = %item.key, change = label(change), "Secret written")
-                }
-                (Outcome::Stale, change) => {
-                    debug!(namespace = %item.key, change = label(change), "stale, planning again")
-                }
-                (Outcome::Failed(error), change) => failures.push((change.clone(), error.clone())),
-            }
-        }
-        failures
-    }
-
-    fn fail(&self, namespace: &Arc<str>, failures: Vec<(Change, CallError)>) -> Next {
-        let (mut first, mut most) = (Duration::from_millis(500), Duration::from_secs(60));
-        let mut at_least = None;
-        let (mut why, mut refused_create) = (None, false);
-        for (change, error) in failures {
-            let failure = match error {
-                // Everything in it goes by itself.
-                CallError::Terminating | CallError::NotFound | CallError::Conflict => continue,
-                CallError::Quota(message) => {
-                    (first, most) = REFUSED;
-                    Failure::new(
-                        Reason::QuotaExceeded,
-                        format!("{message}: raise the quota for secrets, or cover the namespace no more"),
-                    )
-                }
-                CallError::Forbidden(message) => {
-                    (first, most) = REFUSED;
-                    Failure::new(
-                        Reason::Forbidden,
-                        format!("{message}: apply the RBAC and policies of this version"),
-                    )
-                }
-                CallError::Invalid(message) => {
-                    (first, most) = REFUSED;
-                    Failure::new(Reason::WriteFailing, message)
-                }
-                CallError::Later(message, wait) => {
-                    at_least = at_least.max(wait);
-                    Failure::new(Reason::WriteFailing, message)
-                }
-            };
-            warn!(%namespace, change = label(&change), reason = %failure.reason, message = %failure.message, "write failed");
-            if matches!(change, Change::CreateSecret { .. }) && failure.reason.needs_human() {
-                self.shared.index.set_refused(namespace, Some(failure.clone()));
-                refused_create = true;
-            }
-            why = Some(failure);
-        }
-        let plan = self.plan(namespace).1.unwrap_or_default();
-        match why {
-            Some(why) => self.shared.record(namespace, &refused(plan, &why)),
-            None => self.shared.record(namespace, &plan.results),
-        }
-        let wait = self.back_off(namespace, (first, most)).max(at_least.unwrap_or_default());
+    /// Observes and plans a namespace; `None` where nothing is known of it.
+    fn plan(&self, namespace: &Arc<str>) -> Option<Plan> {
         let now = clock::now();
-        if let (true, Ok(until)) = (refused_create, now.checked_add(wait)) {
-            self.conflicts.refuse(namespace, until);
+        let state = self.shared.state();
+        let snapshot = self.shared.snapshot();
+        self.shared.index.update(namespace, move |record| {
+            // Both locks are held, so that no loss of coverage comes in between.
+            let retained = state.guard.retained(namespace, record.view.facts.as_ref(), &snapshot, now);
+            drop(state);
+            plan::observe(record, &snapshot, &retained, now);
+            let plan = plan::namespace(record, &snapshot, &retained, now);
+            if plan.is_settled() {
+                record.settle();
+            }
+            plan
+        })
+    }
+
+    /// Returns a plan that changes nothing, and reports what it would change.
+    fn dry_run(&self, mut plan: Plan) -> Plan {
+        if !plan.changes.is_empty() {
+            let message = plan::change::describe(&plan.changes, &self.shared.template().name);
+            let failure = Failure::new(Reason::DryRun, message);
+            plan.results.iter_mut().for_each(|result| result.secret = Err(failure.clone()));
+            plan.changes.clear();
         }
-        Next::After(wait)
+        plan
     }
 
-    /// Counts a failed attempt, and says how long to wait for the next.
-    fn back_off(&self, namespace: &Arc<str>, (first, most): (Duration, Duration)) -> Duration {
-        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempt = attempts.entry(namespace.clone()).or_insert(0);
-        *attempt = attempt.saturating_add(1);
-        backoff(*attempt, first, most, namespace)
+    /// Finds out who else writes the objects of these conflicts, and records the reports on that.
+    async fn identify(&self, namespace: &Arc<str>, conflicts: &[Conflict]) {
+        for conflict in conflicts {
+            let last = self.applier.last_writer(namespace, conflict.object.service_account()).await;
+            let site = ConflictSite { namespace, secret: &self.shared.template().name };
+            let failure = conflict.report(site, &last.by);
+            let object = conflict.object.clone();
+            self.shared.index.update(namespace, |record| match conflict.kind {
+                _ if conflict.is_new_object(last.created_at) => record.forget(&object),
+                ConflictKind::LeftAlone { until } => {
+                    record.report_left_alone(object, until, failure.clone());
+                }
+                ConflictKind::Reverted { .. } => record.report_reverted(object, failure.clone()),
+            });
+            if !conflict.is_new_object(last.created_at) {
+                warn!(%namespace, message = %failure.message, "contended");
+            }
+        }
+    }
+
+    /// Counts, logs and records the outcome of a write.
+    fn record(&self, item: &WorkItem<Arc<str>>, change: &Change, outcome: Outcome) {
+        let namespace = &item.key;
+        self.metrics.count_change(change, &outcome);
+        let kind = change.label();
+        let result = match outcome {
+            Outcome::Done => {
+                match change {
+                    Change::SetPullSecrets { service_account, .. } => {
+                        self.metrics.attach_duration.observe(item.since.elapsed().as_secs_f64());
+                        debug!(%namespace, %service_account, "ServiceAccount patched");
+                    }
+                    _ => info!(%namespace, change = kind, "Secret written"),
+                }
+                WriteResult::Done
+            }
+            Outcome::Stale => {
+                debug!(%namespace, change = kind, "object changed, planning again");
+                WriteResult::Stale
+            }
+            Outcome::Failed(error) => failed(error),
+        };
+        if let WriteResult::Refused(failure) | WriteResult::Failed { failure, .. } = &result {
+            let reason = failure.reason;
+            warn!(%namespace, change = kind, %reason, message = %failure.message, "write failed");
+        }
+        let attempt = Attempt { change, result, event: item.answers_event(), now: clock::now() };
+        self.shared.index.record_write(namespace, attempt);
     }
 }
 
-/// What stands, where what was planned is not to be had.
-fn refused(plan: Plan, why: &Failure) -> Vec<NamespaceResult> {
-    let mut results = plan.results;
-    for result in &mut results {
-        result.secret = Err(why.clone());
-    }
-    results
-}
-
-/// A name for a change, for logs and metrics.
-pub fn label(change: &Change) -> &'static str {
-    match change {
-        Change::CreateSecret { .. } => "create",
-        Change::UpdateSecret { .. } => "update",
-        Change::RetainSecret { .. } => "retain",
-        Change::DeleteSecret { .. } => "delete",
-        Change::SetPullSecrets { .. } => "set-pull-secrets",
+/// Returns what a failed call means for the object that it wrote.
+fn failed(error: CallError) -> WriteResult {
+    let refused = |reason, message: String| WriteResult::Refused(Failure::new(reason, message));
+    match error {
+        CallError::Terminating | CallError::NotFound | CallError::Conflict => WriteResult::Gone,
+        CallError::Quota(message) => refused(
+            Reason::QuotaExceeded,
+            format!("{message}: raise the quota for secrets, or exclude the namespace from the binding"),
+        ),
+        CallError::Forbidden(message) => {
+            refused(Reason::Forbidden, format!("{message}: apply the RBAC and policies of this version"))
+        }
+        CallError::Invalid(message) => refused(Reason::WriteFailing, message),
+        CallError::Later(message, at_least) => {
+            WriteResult::Failed { failure: Failure::new(Reason::WriteFailing, message), at_least }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Where identities begin, as far as that is in the cluster or in files: what the cloud client asks for.
+//! The sources of identities that lie in the cluster or in files.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -11,8 +11,9 @@ use futures::future::BoxFuture;
 use kube::Client;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::clients::Clients;
+use super::clock;
 use super::state::SharedState;
-use super::{Clients, clock};
 use crate::api::{Reason, names};
 use crate::cloud::{AccessKeyPair, CloudError, IdentitySources, OidcToken, Retry};
 use crate::cluster::error::CallError;
@@ -20,151 +21,163 @@ use crate::cluster::named_secret::{NamedSecret, SecretData, SecretState};
 use crate::cluster::oidc_token::{AUDIENCE, TokenRequester};
 use crate::model::identity::CredentialSource;
 
-/// Where to look.
+/// Locations of the sources.
 #[derive(Clone, Debug)]
-pub struct Places {
-    /// The file that ACK mounts with the addon token. It goes before the Secret where it exists.
+pub struct SourceLocations {
+    /// The file that ACK mounts with the addon token. It precedes the Secret where it exists.
     pub addon_token_file: PathBuf,
     /// Namespace and name of ACK's Secret with the addon token.
     pub addon_token_secret: (Box<str>, Box<str>),
     /// The file that the RRSA webhook mounts with an OIDC token.
     pub oidc_token_file: Option<PathBuf>,
-    /// Namespace and name of the ServiceAccount whose OIDC token is asked for.
+    /// Namespace and name of the ServiceAccount whose OIDC token is requested.
     pub rrsa_service_account: (Box<str>, Box<str>),
 }
 
-/// What a Secret is looked at for.
+/// The purpose of a watched Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Role {
+enum SecretPurpose {
     /// It holds a key pair that a binding names.
-    Pair,
-    /// The own identity may begin with it.
+    KeyPair,
+    /// It may be the source of the controller's identity.
     ControllerIdentity,
 }
 
-/// What for, namespace and name.
-type Place = (Role, Box<str>, Box<str>);
+/// A watched Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct SourceSecret {
+    purpose: SecretPurpose,
+    namespace: Box<str>,
+    name: Box<str>,
+}
 
 /// The sources of one controller.
 pub struct ClusterSources {
     client: Client,
     /// The controller's own namespace.
     namespace: Box<str>,
-    places: Places,
+    locations: SourceLocations,
     tokens: TokenRequester,
-    watched: Mutex<HashMap<Place, Arc<NamedSecret>>>,
+    watched: Mutex<HashMap<SourceSecret, Arc<NamedSecret>>>,
     shared: Arc<SharedState>,
 }
 
 impl ClusterSources {
-    /// Nothing is watched yet.
-    pub fn new(clients: &Clients, namespace: &str, places: Places, shared: Arc<SharedState>) -> Self {
-        let (account_namespace, account) = &places.rrsa_service_account;
+    /// Returns sources of which nothing is watched yet.
+    pub fn new(
+        clients: &Clients,
+        namespace: &str,
+        locations: SourceLocations,
+        shared: Arc<SharedState>,
+    ) -> Self {
+        let (account_namespace, account) = &locations.rrsa_service_account;
         Self {
             tokens: TokenRequester::new(clients.write.clone(), account_namespace, account),
             client: clients.watch.clone(),
             namespace: namespace.into(),
-            places,
+            locations,
             watched: Mutex::default(),
             shared,
         }
     }
 
-    /// Watches the Secrets of these key pairs and no others, so that a rotated pair is noticed when it is rotated.
+    /// Watches the Secrets of these key pairs and no others, so that a rotated pair is noticed at once.
     pub fn watch_pairs(&self, secrets: &BTreeSet<Box<str>>) {
         for secret in secrets {
-            self.secret((&self.namespace, secret), Role::Pair);
+            self.secret(SecretPurpose::KeyPair, &self.namespace, secret);
         }
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.retain(|(role, _, name), _| *role == Role::ControllerIdentity || secrets.contains(name));
+        watched.retain(|secret, _| {
+            secret.purpose == SecretPurpose::ControllerIdentity || secrets.contains(&secret.name)
+        });
     }
 
-    fn secret(&self, (namespace, name): (&str, &str), role: Role) -> Arc<NamedSecret> {
-        let place: Place = (role, namespace.into(), name.into());
+    /// Returns the watch on a Secret, and starts it first where there is none.
+    fn secret(&self, purpose: SecretPurpose, namespace: &str, name: &str) -> Arc<NamedSecret> {
+        let secret = SourceSecret { purpose, namespace: namespace.into(), name: name.into() };
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let begin = || {
-            let (shared, pair) = (self.shared.clone(), role == Role::Pair);
-            let secret: Box<str> = name.into();
+        let start = || {
+            let (shared, source) = (self.shared.clone(), secret.clone());
             Arc::new(NamedSecret::watch(self.client.clone(), namespace, name, move |seen| {
-                shared.source_changed(&secret, pair, seen);
+                source_changed(&shared, &source, seen);
             }))
         };
-        watched.entry(place).or_insert_with(begin).clone()
+        watched.entry(secret.clone()).or_insert_with(start).clone()
     }
 
     async fn pair(&self, secret: &str) -> Result<AccessKeyPair, CloudError> {
-        let place = format!("Secret {}/{secret}", self.namespace);
+        let source = format!("Secret {}/{secret}", self.namespace);
         let missing = |message: String| CloudError::new(Reason::SecretNotFound, Retry::Rarely, message);
-        match self.secret((&self.namespace, secret), Role::Pair).now().await {
+        match self.secret(SecretPurpose::KeyPair, &self.namespace, secret).now().await {
             SecretState::Present(data) => pair_in(&data, "accessKeyId", "accessKeySecret").ok_or_else(|| {
-                missing(format!("the {place} lacks accessKeyId or accessKeySecret; give it both"))
+                missing(format!("the {source} lacks accessKeyId or accessKeySecret; give it both"))
             }),
             SecretState::Absent => Err(missing(format!(
-                "the {place} does not exist; create it with the keys accessKeyId and accessKeySecret"
+                "the {source} does not exist; create it with the keys accessKeyId and accessKeySecret"
             ))),
             SecretState::Refused(CallError::Forbidden(_)) => {
                 let message = format!(
-                    "the {place} may not be read; add {secret} to resourceNames of the Role acr-credential-keys in {}",
+                    "the {source} may not be read; add {secret} to resourceNames of the Role acr-credential-keys in {}",
                     self.namespace
                 );
                 Err(CloudError::new(Reason::Forbidden, Retry::Rarely, message))
             }
-            SecretState::Refused(error) => Err(later(&place, &error)),
+            SecretState::Refused(error) => Err(unreadable(&source, &error)),
         }
     }
 
     async fn registered(&self) -> Result<Option<AccessKeyPair>, CloudError> {
         let (namespace, name) = names::REGISTERED_CLUSTER_SECRET;
-        match self.secret((namespace, name), Role::ControllerIdentity).now().await {
+        match self.secret(SecretPurpose::ControllerIdentity, namespace, name).now().await {
             SecretState::Present(data) => Ok(pair_in(&data, "access-key-id", "access-key-secret")),
             SecretState::Absent | SecretState::Refused(CallError::Forbidden(_)) => Ok(None),
-            SecretState::Refused(error) => Err(later(&format!("Secret {namespace}/{name}"), &error)),
+            SecretState::Refused(error) => Err(unreadable(&format!("Secret {namespace}/{name}"), &error)),
         }
     }
 
     async fn addon(&self) -> Result<Option<SecretString>, CloudError> {
-        if let Some(text) = read(&self.places.addon_token_file, Reason::AddonTokenInvalid)? {
+        if let Some(text) = read(&self.locations.addon_token_file, Reason::AddonTokenInvalid)? {
             return Ok(Some(text));
         }
-        let (namespace, name) = &self.places.addon_token_secret;
-        let place = format!("Secret {namespace}/{name}");
-        match self.secret((namespace, name), Role::ControllerIdentity).now().await {
+        let (namespace, name) = &self.locations.addon_token_secret;
+        let source = format!("Secret {namespace}/{name}");
+        match self.secret(SecretPurpose::ControllerIdentity, namespace, name).now().await {
             SecretState::Present(data) => Ok(data.get(names::ADDON_TOKEN_KEY).cloned()),
             SecretState::Absent => Ok(None),
             SecretState::Refused(CallError::Forbidden(_)) => {
-                let message = format!("the {place} may not be read; apply the RBAC of this version");
+                let message = format!("the {source} may not be read; apply the RBAC of this version");
                 Err(CloudError::new(Reason::Forbidden, Retry::Rarely, message))
             }
-            SecretState::Refused(error) => Err(later(&place, &error)),
+            SecretState::Refused(error) => Err(unreadable(&source, &error)),
         }
     }
 
     async fn oidc(&self) -> Result<OidcToken, CloudError> {
-        if let Some(path) = &self.places.oidc_token_file
+        if let Some(path) = &self.locations.oidc_token_file
             && let Some(token) = read(path, Reason::OIDCTokenRejected)?
         {
             let holder = format!("the OIDC token in {}", path.display()).into();
             return Ok(OidcToken { holder, token });
         }
-        let (namespace, account) = &self.places.rrsa_service_account;
+        let (namespace, account) = &self.locations.rrsa_service_account;
         let holder = format!("the OIDC token of system:serviceaccount:{namespace}:{account}").into();
         let failed = |error: CallError| match error {
             CallError::NotFound => {
                 let message = format!(
-                    "the ServiceAccount {namespace}/{account}, whose OIDC token RRSA takes, does not exist; create it: \
+                    "the ServiceAccount {namespace}/{account}, whose OIDC token RRSA uses, does not exist; create it: \
                      kubectl -n {namespace} create serviceaccount {account}"
                 );
                 CloudError::new(Reason::ServiceAccountNotFound, Retry::Soon, message)
             }
-            // RBAC forbids; a policy's refusal comes as invalid.
+            // RBAC forbids; a policy refuses as invalid.
             CallError::Forbidden(_) | CallError::Invalid(_) => {
                 let message = format!(
-                    "no token of the ServiceAccount {namespace}/{account} for {AUDIENCE} may be asked for; apply the \
+                    "no token of the ServiceAccount {namespace}/{account} for {AUDIENCE} may be requested; apply the \
                      RBAC and the policies of this version, and name the account in them as --rrsa-service-account does"
                 );
                 CloudError::new(Reason::Forbidden, Retry::Rarely, message)
             }
-            error => later(&format!("token of {namespace}/{account}"), &error),
+            error => unreadable(&format!("token of {namespace}/{account}"), &error),
         };
         let token = self.tokens.token(clock::now()).await.map_err(failed)?;
         Ok(OidcToken { holder, token })
@@ -191,18 +204,31 @@ impl IdentitySources for ClusterSources {
 
 impl fmt::Debug for ClusterSources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClusterSources").field("places", &self.places).finish_non_exhaustive()
+        f.debug_struct("ClusterSources").field("locations", &self.locations).finish_non_exhaustive()
     }
 }
 
-/// The AccessKeyId that a Secret of a key pair holds.
-pub fn key_id(data: &SecretData) -> Option<&str> {
-    data.get("accessKeyId").map(ExposeSecret::expose_secret)
-}
-
-/// Whether an identity begins with the pair of a Secret.
-pub fn begins_with(base: &CredentialSource, secret: &str) -> bool {
-    matches!(base, CredentialSource::AccessKey { secret: named } if **named == *secret)
+/// Records that a source changed, and wakes the credential loop.
+fn source_changed(shared: &SharedState, source: &SourceSecret, seen: &SecretState) {
+    let mut state = shared.state();
+    match (source.purpose, seen) {
+        (SecretPurpose::KeyPair, seen) => {
+            let key_id = match seen {
+                SecretState::Present(data) => data.get("accessKeyId").map(ExposeSecret::expose_secret),
+                SecretState::Absent | SecretState::Refused(_) => None,
+            };
+            let is_source = |base: &CredentialSource| match base {
+                CredentialSource::AccessKey { secret } => *secret == source.name,
+                CredentialSource::ControllerIdentity | CredentialSource::Rrsa { .. } => false,
+            };
+            state.credentials.source_changed(is_source, key_id);
+        }
+        (SecretPurpose::ControllerIdentity, _) => {
+            state.credentials.source_changed(|base| *base == CredentialSource::ControllerIdentity, None);
+        }
+    }
+    drop(state);
+    shared.credentials.notify_one();
 }
 
 fn pair_in(data: &SecretData, id: &str, secret: &str) -> Option<AccessKeyPair> {
@@ -210,11 +236,11 @@ fn pair_in(data: &SecretData, id: &str, secret: &str) -> Option<AccessKeyPair> {
     Some(AccessKeyPair { id, secret: data.get(secret)?.clone(), token: None })
 }
 
-fn later(what: &str, error: &CallError) -> CloudError {
+fn unreadable(what: &str, error: &CallError) -> CloudError {
     CloudError::new(Reason::Unreachable, Retry::Soon, format!("the {what} cannot be read now: {error}"))
 }
 
-/// A file's text. It is read at each ask, since the kubelet replaces it; it has a few kilobytes.
+/// Returns a file's text. It is read at each request, since the kubelet replaces it; it has a few kilobytes.
 fn read(path: &Path, reason: Reason) -> Result<Option<SecretString>, CloudError> {
     match std::fs::read_to_string(path) {
         Ok(text) if text.trim().is_empty() => Ok(None),

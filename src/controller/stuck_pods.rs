@@ -1,4 +1,4 @@
-//! The heal loop, with `--replace-stuck-pods` only: Pods that copied their list too early are replaced.
+//! The stuck Pods loop, with `--replace-stuck-pods` only: Pods that copied their list too early are replaced.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt};
 use tokio::sync::Notify;
 use tracing::{debug, info, trace, warn};
 
-use super::Clients;
+use super::clients::Clients;
 use super::clock;
 use super::state::SharedState;
 use super::tasks::{Tasks, spawn};
@@ -17,25 +17,25 @@ use crate::cluster::error::CallError;
 use crate::cluster::pods::{DeletionError, PodState, PodWriter, WatchedPod};
 use crate::cluster::watch::{self, Sink, watch};
 use crate::plan::NamespaceView;
-use crate::plan::stuck_pods::{StuckPod, Verdict, verdict};
+use crate::plan::stuck_pods::{Circumstances, PodDecision, StuckPod, decide};
 use crate::server::Metrics;
 
 /// The pace of replacing: 30 Pods a minute in the whole cluster, so that their pulls do not come all at once.
 const PACE: Duration = Duration::from_secs(2);
 
-/// How often Pods are looked at that wait for their ServiceAccount or our Secret.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often Pods are checked that wait for their ServiceAccount or our Secret.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 
-/// How long nothing is tried after a refusal: a human must grant the right or apply the policy.
+/// The wait after a refusal: a human must grant the right or apply the policy.
 const REFUSED: Duration = Duration::from_secs(60);
 
-/// How long it is remembered that a Pod of an owner was replaced.
+/// The time after which an owner whose Pod was replaced is forgotten.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
 
 /// Namespace and name of a Pod.
 type Key = (Box<str>, Box<str>);
 
-/// The Pods that are stuck. Nothing is held of any other.
+/// The Pods that are stuck. Nothing is stored of any other.
 #[derive(Debug, Default)]
 struct Stuck {
     pods: Mutex<BTreeMap<Key, StuckPod>>,
@@ -52,7 +52,7 @@ fn key(pod: &WatchedPod) -> Key {
     (pod.namespace().unwrap_or_default().into(), pod.name_any().into())
 }
 
-/// Takes Pods in that are pending.
+/// Receives pending Pods.
 struct PodSink {
     stuck: Arc<Stuck>,
     secret_name: Box<str>,
@@ -91,14 +91,15 @@ impl Sink<WatchedPod> for PodSink {
 pub fn spawn_all(
     tasks: &mut Tasks,
     clients: &Clients,
-    (shared, metrics): (&Arc<SharedState>, &Arc<Metrics>),
+    shared: &Arc<SharedState>,
+    metrics: &Arc<Metrics>,
     dry_run: bool,
 ) {
     let stuck = Arc::new(Stuck::default());
     let sink = PodSink { stuck: stuck.clone(), secret_name: shared.template().name.clone() };
     let pods: Api<WatchedPod> = Api::all(clients.watch.clone());
     spawn(tasks, "the watch on pods", watch(pods, watch::config().fields("status.phase=Pending"), sink));
-    let healer = StuckPodsLoop {
+    let replacer = StuckPodsLoop {
         shared: shared.clone(),
         writer: PodWriter::new(clients.write.clone()),
         metrics: metrics.clone(),
@@ -106,7 +107,7 @@ pub fn spawn_all(
         replaced: HashMap::new(),
         dry_run,
     };
-    spawn(tasks, "the heal loop", healer.run());
+    spawn(tasks, "the stuck Pods loop", replacer.run());
 }
 
 struct StuckPodsLoop {
@@ -125,7 +126,7 @@ impl StuckPodsLoop {
             let idle = self.stuck.lock().is_empty();
             tokio::select! {
                 () = self.stuck.changed.notified() => {}
-                () = tokio::time::sleep(LOOK), if !idle => {}
+                () = tokio::time::sleep(CHECK_EVERY), if !idle => {}
             }
             while let Some(pod) = self.next() {
                 let rest = self.replace(&pod).await;
@@ -134,35 +135,41 @@ impl StuckPodsLoop {
         }
     }
 
-    /// The next Pod to replace. One that is to be left is forgotten until its kubelet reports it again.
+    /// Returns the next Pod to replace. One that is left is forgotten until its kubelet reports it again.
     fn next(&self) -> Option<StuckPod> {
         let now = clock::now();
         let judge = |pod: &StuckPod| {
-            let before = pod.owner.as_ref().and_then(|owner| self.replaced.get(&owner.uid)).copied();
-            let (snapshot, kept) = self.shared.look(&Arc::from(&*pod.namespace));
-            let judge = |view: &NamespaceView| verdict(pod, view, (&snapshot, &kept), (before, now));
-            let verdict = self.shared.index.read(&pod.namespace, judge);
-            verdict.unwrap_or(Verdict::Wait("nothing is known of its namespace"))
+            let replaced_at = pod.owner.as_ref().and_then(|owner| self.replaced.get(&owner.uid)).copied();
+            let (state, snapshot) = (self.shared.state(), self.shared.snapshot());
+            let judge = |view: &NamespaceView| {
+                let retained = state.guard.retained(&pod.namespace, view.facts.as_ref(), &snapshot, now);
+                decide(
+                    pod,
+                    Circumstances { view, snapshot: &snapshot, retained: &retained, replaced_at, now },
+                )
+            };
+            let decide = self.shared.index.read(&pod.namespace, judge);
+            decide.unwrap_or(PodDecision::Wait("its namespace is not known yet"))
         };
         let mut chosen = None;
         self.stuck.lock().retain(|(namespace, pod), stuck| match judge(stuck) {
-            Verdict::Replace => {
+            PodDecision::Replace => {
                 chosen.get_or_insert_with(|| stuck.clone());
                 true
             }
-            Verdict::Wait(why) => {
-                trace!(%namespace, %pod, why, "a stuck Pod waits");
+            PodDecision::Wait(why) => {
+                trace!(%namespace, %pod, why, "stuck Pod waits");
                 true
             }
-            Verdict::Leave(why) => {
-                debug!(%namespace, %pod, why, "a stuck Pod is left");
+            PodDecision::Leave(why) => {
+                debug!(%namespace, %pod, why, "stuck Pod left");
                 false
             }
         });
         chosen
     }
 
-    /// Replaces a Pod, and says how long to rest afterwards.
+    /// Replaces a Pod. Returns how long to rest afterwards.
     async fn replace(&mut self, pod: &StuckPod) -> Duration {
         let (namespace, name) = (&pod.namespace, &pod.name);
         let forget = || self.stuck.lock().remove(&(namespace.clone(), name.clone()));
@@ -174,7 +181,7 @@ impl StuckPodsLoop {
         let now = clock::now();
         let result = self.writer.delete(pod, now).await;
         if result == Err(DeletionError::Call(CallError::Conflict)) {
-            // The watch brings what it is now.
+            // The watch brings its present state.
             return PACE;
         }
         Metrics::count(&self.metrics.stuck_pods, result.is_ok());

@@ -1,4 +1,4 @@
-//! What is watched from the start: the caches must be full before anything is decided.
+//! The watches that run from the start: the caches must be full before anything is decided.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,40 +9,45 @@ use kube::{Api, ResourceExt};
 use tokio::sync::watch as channel;
 use tracing::error;
 
-use super::admission::AppliedParameters;
+use super::clients::Clients;
+use super::config::ControllerConfig;
 use super::state::SharedState;
 use super::tasks::{Tasks, spawn};
-use super::{Clients, Config};
 use crate::api::{AcrCredentialBinding, names};
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::cluster::parameters::{ParametersSink, ParametersState};
 use crate::cluster::watch::{self, IndexSink, Sink, watch};
-use crate::server::admin::Readiness;
+use crate::plan::admission_mode::AppliedParameters;
+use crate::server::admin::{Readiness, StartupStep};
 
 /// Starts the watches on namespaces, ServiceAccounts, our Secrets, the bindings, and the ConfigMap that our admission
 /// policy reads. Returns where that one is kept.
 pub fn spawn_all(
     tasks: &mut Tasks,
-    config: &Config,
+    config: &ControllerConfig,
     clients: &Clients,
     readiness: &Arc<Readiness>,
     shared: &Arc<SharedState>,
 ) -> Arc<channel::Sender<Option<ParametersState>>> {
     let client = &clients.watch;
-    let index_sink = |part: &'static str| {
-        let (wake, readiness) = (shared.clone(), readiness.clone());
+    let index_sink = |step: StartupStep, wake: fn(&SharedState, Arc<str>)| {
+        let (observer, readiness) = (shared.clone(), readiness.clone());
         IndexSink {
             index: shared.index.clone(),
             template: shared.template().clone(),
-            wake: move |namespace| wake.wake_namespace(namespace),
-            complete: move || readiness.done(part),
+            wake: move |namespace| wake(&observer, namespace),
+            complete: move || readiness.done(step),
         }
     };
     let secrets = watch::config().fields(&format!("metadata.name={}", config.template.name));
     spawn(
         tasks,
         "the watch on namespaces",
-        watch(Api::<WatchedNamespace>::all(client.clone()), watch::config(), index_sink("namespaces")),
+        watch(
+            Api::<WatchedNamespace>::all(client.clone()),
+            watch::config(),
+            index_sink(StartupStep::Namespaces, SharedState::observe_namespace),
+        ),
     );
     spawn(
         tasks,
@@ -50,13 +55,17 @@ pub fn spawn_all(
         watch(
             Api::<WatchedServiceAccount>::all(client.clone()),
             watch::config(),
-            index_sink("service accounts"),
+            index_sink(StartupStep::ServiceAccounts, SharedState::wake_namespace),
         ),
     );
     spawn(
         tasks,
         "the watch on secrets",
-        watch(Api::<WatchedSecret>::all(client.clone()), secrets, index_sink("secrets")),
+        watch(
+            Api::<WatchedSecret>::all(client.clone()),
+            secrets,
+            index_sink(StartupStep::Secrets, SharedState::wake_namespace),
+        ),
     );
     let bindings = BindingSink { shared: shared.clone(), readiness: readiness.clone() };
     spawn(tasks, "the watch on bindings", watch(Api::all(client.clone()), watch::config(), bindings));
@@ -67,7 +76,7 @@ pub fn spawn_all(
             ParametersState::Present { data, .. } => AppliedParameters::By(data.clone()),
             ParametersState::Absent | ParametersState::Refused(_) => AppliedParameters::Nothing,
         });
-        ready.done("admission parameters");
+        ready.done(StartupStep::AdmissionParameters);
     };
     let sink = ParametersSink { state: seen.clone(), first_observed: known };
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &config.namespace);
@@ -76,7 +85,7 @@ pub fn spawn_all(
     seen
 }
 
-/// Takes bindings in. One that cannot be read does not stall the watch.
+/// Receives bindings. One that cannot be read does not stall the watch.
 struct BindingSink {
     shared: Arc<SharedState>,
     readiness: Arc<Readiness>,
@@ -106,6 +115,6 @@ impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
             }
         }
         self.shared.definition.notify_one();
-        self.readiness.done("bindings");
+        self.readiness.done(StartupStep::Bindings);
     }
 }

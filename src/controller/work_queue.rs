@@ -1,4 +1,4 @@
-//! A queue of keys: each is in it once, worked on by one worker at a time, and urgent ones go first.
+//! A queue of keys: each is in it once, is processed by one worker at a time, and those of high priority go first.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
@@ -8,47 +8,47 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How soon a key is wanted.
+/// The priority of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
     /// One of thousands, such as a refresh: a few workers stay free of these.
     Low,
-    /// Somebody waits for it.
+    /// It answers to an event.
     High,
 }
 
 /// The queue.
 ///
 /// # Guarantees
-/// - A key added while it is worked on is worked on again afterwards: no event is lost.
-/// - One key is never worked on by two workers.
-/// - At most `bulk_limit` workers do bulk work, so that an urgent key always finds a free one.
+/// - A key added while it is processed is processed again afterwards: no event is lost.
+/// - One key is never processed by two workers.
+/// - At most `low_limit` workers process keys of low priority, so that one of high priority always finds a free worker.
 #[derive(Debug)]
 pub struct WorkQueue<K> {
-    inner: Mutex<Inner<K>>,
+    inner: Mutex<Queues<K>>,
     wake: Notify,
-    bulk_limit: usize,
+    low_limit: usize,
 }
 
 #[derive(Debug)]
-struct Inner<K> {
-    urgent: VecDeque<K>,
-    bulk: VecDeque<K>,
-    entries: HashMap<K, Entry>,
+struct Queues<K> {
+    high: VecDeque<K>,
+    low: VecDeque<K>,
+    entries: HashMap<K, QueuedKey>,
     delayed: BTreeMap<(Instant, u64), K>,
     due: HashMap<K, (Instant, u64)>,
     sequence: u64,
-    bulk_active: usize,
+    low_active: usize,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct QueuedKey {
     queued: Option<Priority>,
     since: Instant,
     active: bool,
 }
 
-/// A key that is being worked on, until this is dropped.
+/// A key that is being processed, until this is dropped.
 #[derive(Debug)]
 pub struct WorkItem<K: Eq + Hash + Clone> {
     /// The key.
@@ -60,25 +60,25 @@ pub struct WorkItem<K: Eq + Hash + Clone> {
 }
 
 impl<K: Eq + Hash + Clone> WorkQueue<K> {
-    /// A queue in which at most `bulk_limit` workers do bulk work.
-    pub fn new(bulk_limit: usize) -> Arc<Self> {
-        let inner = Inner {
-            urgent: VecDeque::new(),
-            bulk: VecDeque::new(),
+    /// Returns a queue in which at most `low_limit` workers process keys of low priority.
+    pub fn new(low_limit: usize) -> Arc<Self> {
+        let inner = Queues {
+            high: VecDeque::new(),
+            low: VecDeque::new(),
             entries: HashMap::new(),
             delayed: BTreeMap::new(),
             due: HashMap::new(),
             sequence: 0,
-            bulk_active: 0,
+            low_active: 0,
         };
-        Arc::new(Self { inner: Mutex::new(inner), wake: Notify::new(), bulk_limit })
+        Arc::new(Self { inner: Mutex::new(inner), wake: Notify::new(), low_limit })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner<K>> {
+    fn lock(&self) -> MutexGuard<'_, Queues<K>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a key. One that waits in the bulk lane moves up when it becomes urgent.
+    /// Adds a key. One that waits with low priority moves up.
     pub fn add(&self, key: K, priority: Priority) {
         self.lock().add(key, priority, Instant::now());
         self.wake.notify_one();
@@ -101,27 +101,27 @@ impl<K: Eq + Hash + Clone> WorkQueue<K> {
         self.wake.notify_one();
     }
 
-    /// Forgets the keys that wait. For a queue that nobody works on yet.
+    /// Forgets the keys that wait. For a queue without workers.
     pub fn clear(&self) {
         let mut inner = self.lock();
-        inner.urgent.clear();
-        inner.bulk.clear();
+        inner.high.clear();
+        inner.low.clear();
         inner.entries.clear();
     }
 
-    /// How many keys wait.
+    /// Returns the number of keys that wait.
     pub fn depth(&self) -> usize {
         self.lock().entries.values().filter(|entry| entry.queued.is_some()).count()
     }
 
-    /// The next key, when there is one.
+    /// Waits for the next key.
     pub async fn next(self: &Arc<Self>) -> WorkItem<K> {
         loop {
             let later = {
                 let mut inner = self.lock();
                 inner.release_due(Instant::now());
-                if let Some((key, since, priority)) = inner.take(self.bulk_limit) {
-                    if inner.has_work(self.bulk_limit) {
+                if let Some((key, since, priority)) = inner.take(self.low_limit) {
+                    if inner.has_work(self.low_limit) {
                         self.wake.notify_one();
                     }
                     return WorkItem { key, since, priority, queue: self.clone() };
@@ -138,10 +138,10 @@ impl<K: Eq + Hash + Clone> WorkQueue<K> {
     }
 }
 
-impl<K: Eq + Hash + Clone> Inner<K> {
+impl<K: Eq + Hash + Clone> Queues<K> {
     fn add(&mut self, key: K, priority: Priority, now: Instant) {
         let entry =
-            self.entries.entry(key.clone()).or_insert(Entry { queued: None, since: now, active: false });
+            self.entries.entry(key.clone()).or_insert(QueuedKey { queued: None, since: now, active: false });
         if entry.queued.is_some_and(|queued| queued >= priority) {
             return;
         }
@@ -156,8 +156,8 @@ impl<K: Eq + Hash + Clone> Inner<K> {
 
     fn push(&mut self, key: K, priority: Priority) {
         match priority {
-            Priority::High => self.urgent.push_back(key),
-            Priority::Low => self.bulk.push_back(key),
+            Priority::High => self.high.push_back(key),
+            Priority::Low => self.low.push_back(key),
         }
     }
 
@@ -169,27 +169,27 @@ impl<K: Eq + Hash + Clone> Inner<K> {
         }
     }
 
-    fn has_work(&self, bulk_limit: usize) -> bool {
-        !self.urgent.is_empty() || (!self.bulk.is_empty() && self.bulk_active < bulk_limit)
+    fn has_work(&self, low_limit: usize) -> bool {
+        !self.high.is_empty() || (!self.low.is_empty() && self.low_active < low_limit)
     }
 
-    fn take(&mut self, bulk_limit: usize) -> Option<(K, Instant, Priority)> {
-        while let Some(key) = self.urgent.pop_front() {
+    fn take(&mut self, low_limit: usize) -> Option<(K, Instant, Priority)> {
+        while let Some(key) = self.high.pop_front() {
             if let Some(since) = self.start(&key, Priority::High) {
                 return Some((key, since, Priority::High));
             }
         }
-        while self.bulk_active < bulk_limit {
-            let key = self.bulk.pop_front()?;
+        while self.low_active < low_limit {
+            let key = self.low.pop_front()?;
             if let Some(since) = self.start(&key, Priority::Low) {
-                self.bulk_active += 1;
+                self.low_active += 1;
                 return Some((key, since, Priority::Low));
             }
         }
         None
     }
 
-    /// Marks a key as worked on, unless what was popped is the place that it left when it moved up.
+    /// Marks a key as being processed, unless it moved up and left the popped place.
     fn start(&mut self, key: &K, priority: Priority) -> Option<Instant> {
         let entry = self.entries.get_mut(key)?;
         if entry.active || entry.queued != Some(priority) {
@@ -202,7 +202,7 @@ impl<K: Eq + Hash + Clone> Inner<K> {
 
     fn finish(&mut self, key: &K, priority: Priority) {
         if priority == Priority::Low {
-            self.bulk_active -= 1;
+            self.low_active -= 1;
         }
         let Some(entry) = self.entries.get_mut(key) else { return };
         entry.active = false;
@@ -216,8 +216,8 @@ impl<K: Eq + Hash + Clone> Inner<K> {
 }
 
 impl<K: Eq + Hash + Clone> WorkItem<K> {
-    /// Whether somebody waits for it: an event brought it, and no round over many.
-    pub fn is_urgent(&self) -> bool {
+    /// Returns whether it answers to an event, rather than to a round over many keys.
+    pub fn answers_event(&self) -> bool {
         self.priority == Priority::High
     }
 }
@@ -235,7 +235,7 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
-    async fn a_key_is_in_it_once_and_urgent_ones_go_first() {
+    async fn a_key_is_in_it_once_and_those_of_high_priority_go_first() {
         let queue = WorkQueue::new(8);
         for (key, priority) in
             [("a", Priority::Low), ("b", Priority::Low), ("a", Priority::Low), ("b", Priority::High)]
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_key_added_while_it_is_worked_on_is_worked_on_again_and_not_twice_at_once() {
+    async fn a_key_added_while_it_is_processed_is_processed_again_and_not_twice_at_once() {
         let queue = WorkQueue::new(8);
         queue.add("a", Priority::High);
         let item = queue.next().await;
@@ -261,15 +261,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bulk_work_leaves_a_worker_free() {
+    async fn low_priority_leaves_a_worker_free() {
         let queue = WorkQueue::new(1);
         queue.add("a", Priority::Low);
         queue.add("b", Priority::Low);
-        let bulk = queue.next().await;
+        let low = queue.next().await;
         assert!(tokio::time::timeout(Duration::from_secs(60), queue.next()).await.is_err());
         queue.add("c", Priority::High);
         assert_eq!(queue.next().await.key, "c");
-        drop(bulk);
+        drop(low);
         assert_eq!(queue.next().await.key, "b");
     }
 
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_added_key_is_worked_on_by_many_workers() {
+    async fn every_added_key_is_processed_by_many_workers() {
         let queue = WorkQueue::new(3);
         let (sender, mut done) = tokio::sync::mpsc::unbounded_channel();
         let workers: Vec<_> = (0..4)

@@ -1,22 +1,12 @@
-//! ServiceAccounts that get their entry during admission. The namespace loop attaches it an instant later; a Pod that is
-//! created in between has no entry and never gets one.
+//! ServiceAccounts that get their entry during admission. The namespace loop attaches it an instant later; a Pod that
+//! is created in between has no entry and never gets one.
 
-mod parameters;
-
-pub use self::parameters::{PolicyParameters, parameters};
-
-use super::resolved_binding::Phase;
+pub use super::admission_parameters::{PolicyParameters, enabling, parameters};
 use super::service_account::{Want, pull_secrets};
 use super::snapshot::Snapshot;
 use super::view::{NamespaceFacts, ServiceAccountView};
 use crate::model::Binding;
 use crate::model::coverage::NamedLabels;
-
-/// Returns the active bindings that enable admission, in the order of precedence.
-pub fn enabling(snapshot: &Snapshot) -> impl Iterator<Item = &Binding> {
-    let active = snapshot.bindings().iter().filter(|resolved| resolved.phase == Phase::Active);
-    active.map(|resolved| &*resolved.binding).filter(|binding| binding.admission.is_some())
-}
 
 /// Returns the `imagePullSecrets` that a ServiceAccount is to be created with, or `None` if it needs no change.
 pub fn attached(
@@ -32,8 +22,8 @@ pub fn attached(
     if facts.skip { None } else { list(snapshot, account, covers) }
 }
 
-/// Returns the same in a namespace whose labels are not known yet: only its name decides. The namespace loop attaches by
-/// labels an instant later.
+/// Returns the same in a namespace whose labels are not known yet: only its name decides. The namespace loop attaches
+/// by labels an instant later.
 pub fn attached_unseen(
     snapshot: &Snapshot,
     namespace: &str,
@@ -54,7 +44,7 @@ fn list(
     account: &ServiceAccountView,
     covers: impl Fn(&Binding) -> bool,
 ) -> Option<Vec<Box<str>>> {
-    let wanted = !account.skip && enabling(snapshot).any(covers);
+    let wanted = !account.skip && enabling(snapshot.bindings()).any(covers);
     let want = if wanted { Want::Attached } else { Want::AsIs };
     pull_secrets(&account.pull_secrets, snapshot.secret_name(), want)
 }
@@ -139,11 +129,11 @@ mod tests {
             enabled("leaving").phased(Phase::Withdrawing),
             enabled("left").phased(Phase::Retaining),
         ];
-        assert_eq!(enabling(&snapshot(resolved_bindings.clone())).count(), 0);
+        assert_eq!(enabling(snapshot(resolved_bindings.clone()).bindings()).count(), 0);
         assert_eq!(
             answer(&snapshot(resolved_bindings), &NamespaceFacts::default(), &account("default", &[])),
             None
         );
-        assert_eq!(enabling(&snapshot(vec![enabled("a")])).count(), 1);
+        assert_eq!(enabling(snapshot(vec![enabled("a")]).bindings()).count(), 1);
     }
 }

@@ -2,42 +2,76 @@
 
 use std::sync::Arc;
 
-use super::secret::SecretContent;
+use super::secret::{Fingerprint, SecretContent};
+
+/// One object of a namespace that changes write.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObjectKey {
+    /// The Secret of our name.
+    Secret,
+    /// The ServiceAccount of this name.
+    ServiceAccount(Box<str>),
+}
+
+impl ObjectKey {
+    /// Returns the name of the ServiceAccount, if it is one.
+    pub fn service_account(&self) -> Option<&str> {
+        match self {
+            Self::Secret => None,
+            Self::ServiceAccount(name) => Some(name),
+        }
+    }
+}
+
+/// Identifies a write: another version of the object, or another wanted content, gives another key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteKey {
+    /// A create of the Secret.
+    Create(Fingerprint),
+    /// An update of the Secret.
+    Update(Box<str>, Fingerprint),
+    /// A mark on the Secret.
+    Retain(Box<str>),
+    /// A deletion of the Secret.
+    Delete(Box<str>),
+    /// A list of a ServiceAccount.
+    SetPullSecrets(Box<str>, Vec<Box<str>>),
+}
 
 /// One write. `cluster::apply` executes it and decides nothing.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// Make our Secret. Fails where one stands already.
+    /// Creates our Secret. Fails if one exists.
     CreateSecret {
-        /// What it holds.
+        /// Its content.
         content: Arc<SecretContent>,
     },
-    /// Bring the Secret that stands there to what it should hold.
+    /// Updates the existing Secret in place.
     UpdateSecret {
-        /// What it should hold.
+        /// Its new content.
         content: Arc<SecretContent>,
         /// Precondition.
         resource_version: Box<str>,
-        /// Keys of its data that must go.
+        /// Keys of its data to remove.
         extra_keys: Box<[Box<str>]>,
-        /// Whether somebody changed what this process wrote. A renewal replaces what it wrote itself.
-        undoes: bool,
+        /// Whether another writer changed it since this process wrote it.
+        reverts: bool,
     },
-    /// Mark the Secret as left behind on purpose.
+    /// Marks the Secret as left behind on purpose.
     RetainSecret {
         /// Precondition.
         resource_version: Box<str>,
-        /// Keys of its data that must go.
+        /// Keys of its data to remove.
         extra_keys: Box<[Box<str>]>,
     },
-    /// Delete the Secret.
+    /// Deletes the Secret.
     DeleteSecret {
         /// Precondition.
         uid: Box<str>,
         /// Precondition.
         resource_version: Box<str>,
     },
-    /// Set a ServiceAccount's `imagePullSecrets`.
+    /// Sets a ServiceAccount's `imagePullSecrets`.
     SetPullSecrets {
         /// The ServiceAccount.
         service_account: Box<str>,
@@ -49,16 +83,55 @@ pub enum Change {
 }
 
 impl Change {
-    /// Whether it may answer to somebody who undoes what this process writes.
+    /// Returns the object that it writes.
+    pub fn object(&self) -> ObjectKey {
+        match self {
+            Self::SetPullSecrets { service_account, .. } => {
+                ObjectKey::ServiceAccount(service_account.clone())
+            }
+            Self::CreateSecret { .. }
+            | Self::UpdateSecret { .. }
+            | Self::RetainSecret { .. }
+            | Self::DeleteSecret { .. } => ObjectKey::Secret,
+        }
+    }
+
+    /// Returns the key of this write.
+    pub fn key(&self) -> WriteKey {
+        match self {
+            Self::CreateSecret { content } => WriteKey::Create(content.fingerprint),
+            Self::UpdateSecret { content, resource_version, .. } => {
+                WriteKey::Update(resource_version.clone(), content.fingerprint)
+            }
+            Self::RetainSecret { resource_version, .. } => WriteKey::Retain(resource_version.clone()),
+            Self::DeleteSecret { resource_version, .. } => WriteKey::Delete(resource_version.clone()),
+            Self::SetPullSecrets { resource_version, pull_secrets, .. } => {
+                WriteKey::SetPullSecrets(resource_version.clone(), pull_secrets.clone())
+            }
+        }
+    }
+
+    /// Returns a name for its kind, for logs and metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::CreateSecret { .. } => "create",
+            Self::UpdateSecret { .. } => "update",
+            Self::RetainSecret { .. } => "retain",
+            Self::DeleteSecret { .. } => "delete",
+            Self::SetPullSecrets { .. } => "set-pull-secrets",
+        }
+    }
+
+    /// Returns whether another writer may have made it necessary by reverting an earlier write.
     pub fn may_repair(&self) -> bool {
         match self {
-            Self::UpdateSecret { undoes, .. } => *undoes,
+            Self::UpdateSecret { reverts, .. } => *reverts,
             Self::CreateSecret { .. } | Self::SetPullSecrets { .. } => true,
             Self::RetainSecret { .. } | Self::DeleteSecret { .. } => false,
         }
     }
 
-    /// What our Secret holds after it, if it writes that.
+    /// Returns the content that it writes to the Secret, if it writes one.
     pub fn content(&self) -> Option<&SecretContent> {
         match self {
             Self::CreateSecret { content } | Self::UpdateSecret { content, .. } => Some(content),
@@ -67,7 +140,7 @@ impl Change {
     }
 }
 
-/// What changes would do to the Secret of this name and to entries for it, as a sentence. No byte of a Secret is in it.
+/// Describes changes to the Secret of this name and to its entries, as a sentence without any secret.
 pub fn describe(changes: &[Change], secret: &str) -> String {
     let accounts = |attached: bool, what: &str| {
         let names = changes.iter().filter_map(|change| match change {
@@ -110,7 +183,7 @@ mod tests {
     use super::{Change, describe};
 
     #[test]
-    fn changes_are_told_in_one_sentence() {
+    fn changes_are_described_in_one_sentence() {
         let delete = Change::DeleteSecret { uid: "u".into(), resource_version: "1".into() };
         let set = |name: &str, list: &[&str]| Change::SetPullSecrets {
             service_account: name.into(),

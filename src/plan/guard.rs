@@ -1,113 +1,71 @@
-//! The guard against the worst mistake: one edit that takes back everything everywhere.
+//! The guard against the worst mistake: one edit that withdraws everything everywhere.
 //!
-//! A binding that covered namespaces and suddenly covers none is more often a typo in a label than a wish, and a pull
-//! that fails is found out late. What it made there stays for a grace; its status says so. Confirming, or deleting the
-//! binding, takes it back at once. Also held where it was a single namespace: a typo looks the same there, and whoever
-//! has one namespace loses all of it.
+//! A binding that covered namespaces and suddenly covers none is more often a typo in a label than intended, and a failing
+//! pull is noticed late. Its part stays for a grace period, and its status reports it. A confirmation, or the deletion of
+//! the binding, withdraws it at once. A single namespace is held too: a typo looks the same there.
 //!
 //! ```text
-//! covered ──relabelled──► straying ──others are covered still──► withdrawn
-//!    │                       │ none is covered any more
-//!    └──the spec is edited───┴──────► held ──grace over, confirmed, binding deleted──► withdrawn
+//! covered ──relabelled──► recently lost ──others are still covered──► withdrawn
+//!    │                          │ none is covered any longer
+//!    └──the spec is edited──────┴──────► held ──grace over, confirmed, binding deleted──► withdrawn
 //! ```
 //!
-//! A namespace that is deleted or opts out says itself what is wanted of it, and is never held.
+//! A namespace that is deleted or opts out is never held: its owner decided.
 //!
-//! In the same way the entries stay of a binding that covers namespaces and no ServiceAccount in any of them.
+//! In the same way, the entries of a binding stay that covers namespaces, but suddenly no ServiceAccount in them.
 
+mod coverage;
 mod entries;
+mod intent;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+pub use self::coverage::RELABEL_WINDOW;
+use self::coverage::{BindingCoverage, Hold, whole_seconds};
 use self::entries::Entries;
+pub use self::entries::EntryLoss;
+pub use self::intent::WithdrawalIntent;
 use super::failure::Failure;
+use super::ownership::Parts;
+use super::resolved_binding::{Phase, ResolvedBinding};
 use super::snapshot::Snapshot;
 use super::view::NamespaceFacts;
 use crate::api::{Reason, names};
 use crate::model::Binding;
+use crate::model::count::count;
 
-/// How long a namespace that lost its label is left as it is, to see whether the others lose theirs too. As long as
-/// others go on to, it is left as well, for the grace at most: a tool that relabels a thousand of them takes minutes.
-pub const STRAY: SignedDuration = SignedDuration::from_secs(5);
-
-/// What a binding says about what it covers no more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WithdrawalIntent {
-    /// Nothing: it is guarded.
-    #[default]
-    Guarded,
-    /// Nothing is to be taken back while it is suspended, all or in part: no grace runs.
-    Suspended,
-    /// It is meant so.
-    Confirmed,
-    /// The binding is being deleted: what is held goes with the rest, by its `deletionPolicy`.
-    Leaving,
-}
-
-/// Namespaces in which a binding's part stays, though it covers them no more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    namespaces: BTreeSet<Arc<str>>,
-    since: Timestamp,
-}
-
-/// That a binding's part stays in the namespace that was asked about, though it does not cover it.
+/// A binding whose part stays in a namespace, though it does not cover it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retained {
     /// The binding.
     pub binding: Arc<str>,
-    /// Whether it is held and told in the status, or merely not taken back yet.
+    /// Whether it is held and reported in the status, rather than merely not withdrawn yet.
     pub held: bool,
-    /// Whether it is known that what the binding names is what stands there. After a start, a Secret of ours that nobody
-    /// covers may have been any binding's; and after an edit of both, the new registries were never meant for it.
+    /// Whether the existing Secret provably holds this binding's credentials. After a restart, an unclaimed Secret may
+    /// have been any binding's. After an edit, new registries were never meant for it.
     pub verified: bool,
 }
 
-#[derive(Debug, Default)]
-struct Known {
-    covered: HashSet<Arc<str>>,
-    /// Lost a moment ago, and when each was.
-    recently_lost: HashMap<Arc<str>, Timestamp>,
-    /// When the last of them was lost.
-    strayed: Option<Timestamp>,
-    held: Option<Hold>,
-    /// Where it is not known that what it names now is what stands there.
-    unverified: HashSet<Arc<str>>,
-    intent: WithdrawalIntent,
-    asked: Option<Arc<Binding>>,
-    /// Whether it selects what it selected before: what it loses then was relabelled.
-    same_selection: bool,
-}
-
-/// What every binding covers, and what is held of it.
+/// The guard of all bindings.
 #[derive(Debug)]
 pub struct WithdrawalGuard {
     grace: SignedDuration,
-    known: HashMap<Arc<str>, Known>,
+    known: HashMap<Arc<str>, BindingCoverage>,
     entries: Entries,
-    /// When the CustomResourceDefinition was made. Nothing: it is going, gone, or was not looked at yet.
+    /// When the CustomResourceDefinition was created. `None`: it is being deleted, does not exist, or was not read yet.
     defined_at: Option<Timestamp>,
 }
 
-/// What a look at a namespace came to.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Look {
-    /// Whose part stays.
-    pub retained: Vec<Retained>,
-    /// Bindings of which something is held now that was not, or the other way round.
-    pub changed: Vec<Arc<str>>,
-}
-
 impl WithdrawalGuard {
-    /// A guard of this grace; none where it is nothing.
+    /// Returns a guard with this grace period; zero switches it off.
     pub fn new(grace: SignedDuration) -> Self {
         Self { grace, known: HashMap::new(), entries: Entries::default(), defined_at: None }
     }
 
-    /// Whether the binding was ever told of.
+    /// Returns whether the binding was ever observed.
     pub fn knows(&self, binding: &str) -> bool {
         self.known.contains_key(binding)
     }
@@ -118,29 +76,24 @@ impl WithdrawalGuard {
         self.entries.forget(binding);
     }
 
-    /// After a start: what a binding covered, what it may have covered besides, and since when that is held.
-    pub fn remember(
-        &mut self,
-        binding: &Arc<str>,
-        verified: HashSet<Arc<str>>,
-        unverified: HashSet<Arc<str>>,
-        since: Option<Timestamp>,
-    ) {
+    /// Records what a binding covered before a restart, and since when its status says that a withdrawal is held.
+    pub fn remember(&mut self, binding: &Arc<str>, parts: Parts, held_since: Option<Timestamp>) {
+        let Parts { verified, unverified } = parts;
         let known = self.known.entry(binding.clone()).or_default();
         known.unverified = &unverified - &verified;
         let covered = &verified | &unverified;
-        match since {
-            // Some may have come back: those that did not are held still.
+        match held_since {
+            // Some may be covered again: the others are still held.
             Some(since) => known.held = Some(Hold { namespaces: covered.into_iter().collect(), since }),
             None => known.covered = covered,
         }
     }
 
-    /// Takes in what a binding asks for now, before what it covers. What stands where it named other registries is not
-    /// renewed with these: nobody ever asked for them there.
-    pub fn ask(&mut self, binding: &Arc<Binding>) {
+    /// Observes the spec of a binding, before its coverage. Where it named other registries, its part is no longer
+    /// refreshed: the new ones were never asked for there.
+    pub fn observe_spec(&mut self, binding: &Arc<Binding>) {
         let known = self.known.entry(binding.name.clone()).or_default();
-        let before = known.asked.replace(binding.clone());
+        let before = known.spec.replace(binding.clone());
         known.same_selection = before.as_ref().is_some_and(|before| before.namespaces == binding.namespaces);
         if before.is_some_and(|before| before.registries != binding.registries) {
             let retained: Vec<Arc<str>> = known.namespaces().chain(&known.covered).cloned().collect();
@@ -148,9 +101,9 @@ impl WithdrawalGuard {
         }
     }
 
-    /// Takes in what a binding covers and says now, after an edit or a start. Returns the namespaces in which nothing of
-    /// it is held any more.
-    pub fn cover(
+    /// Observes the coverage and the intent of a binding after an edit or a restart. Returns the namespaces in which
+    /// its part does not stay any longer.
+    pub fn observe_coverage(
         &mut self,
         binding: &Arc<str>,
         covered: HashSet<Arc<str>>,
@@ -160,6 +113,7 @@ impl WithdrawalGuard {
         let guarded = self.grace.is_positive();
         let known = self.known.entry(binding.clone()).or_default();
         let before: Vec<Arc<str>> = known.namespaces().cloned().collect();
+        known.forget_expired(self.grace, now);
         let resumed = known.intent == WithdrawalIntent::Suspended && intent == WithdrawalIntent::Guarded;
         let lost = std::mem::replace(&mut known.covered, covered);
         known.intent = intent;
@@ -169,17 +123,15 @@ impl WithdrawalGuard {
             WithdrawalIntent::Confirmed => known.held = None,
             WithdrawalIntent::Guarded | WithdrawalIntent::Suspended if guarded => {
                 if known.same_selection {
-                    // Labels that are going one by one: the look at each namespace has yet to come.
-                    lost.iter().filter(|name| !known.covered.contains(*name)).for_each(|name| {
-                        known.recently_lost.insert(name.clone(), now);
-                        known.strayed = Some(now);
-                    });
+                    // Labels are removed one by one: the event of each namespace is yet to come.
+                    let relabelled: Vec<_> = lost.difference(&known.covered).cloned().collect();
+                    relabelled.iter().for_each(|name| known.lose(name, now));
                 }
                 if known.covered.is_empty() || intent == WithdrawalIntent::Suspended {
                     known.hold(lost, now);
                 }
                 if let (true, Some(hold)) = (resumed, &mut known.held) {
-                    hold.since = whole(now);
+                    hold.since = whole_seconds(now);
                 }
             }
             WithdrawalIntent::Guarded | WithdrawalIntent::Suspended => known.held = None,
@@ -192,74 +144,99 @@ impl WithdrawalGuard {
         before.into_iter().filter(|name| !known.keeps(name)).collect()
     }
 
-    /// Takes in whether a binding covers no ServiceAccount while entries stand that it alone can have given. `told`:
-    /// since when its status says so.
-    pub fn entitle(
-        &mut self,
-        binding: &Arc<Binding>,
-        lost: bool,
-        intent: WithdrawalIntent,
-        (told, now): (Option<Timestamp>, Timestamp),
-    ) {
-        let guarded = self.grace.is_positive() && intent == WithdrawalIntent::Guarded;
-        self.entries.ask(binding, lost, guarded, (told, whole(now)));
+    /// Observes whether a binding lost all its ServiceAccounts while entries exist that it alone can have given.
+    pub fn observe_accounts(&mut self, binding: &Arc<Binding>, loss: EntryLoss) {
+        let guarded = self.grace.is_positive() && loss.intent == WithdrawalIntent::Guarded;
+        self.entries.observe(binding, EntryLoss { now: whole_seconds(loss.now), ..loss }, guarded);
     }
 
-    /// Whether entries stay that a binding covers no more.
+    /// Marks the bindings whose entries stay. While the CustomResourceDefinition does not exist, bindings disappear one
+    /// by one without being deleted on purpose: the active ones are suspended.
+    pub fn restrict(&self, bindings: &mut [ResolvedBinding]) {
+        for resolved in bindings {
+            resolved.keeps_entries = self.keeps_entries(&resolved.binding.name);
+            if self.is_undefined() && resolved.phase == Phase::Active {
+                resolved.phase = Phase::Suspended;
+            }
+        }
+    }
+
+    /// Returns whether entries stay that a binding no longer covers.
     pub fn keeps_entries(&self, binding: &str) -> bool {
         self.entries.since(binding).is_some()
     }
 
-    /// Takes in a namespace as it is now, and says whose part stays in it. `None`: it is not there.
-    pub fn look(
+    /// Observes a namespace as it is now; `None` where it does not exist. Returns the bindings whose hold began or
+    /// ended.
+    pub fn observe(
         &mut self,
         namespace: &Arc<str>,
         facts: Option<&NamespaceFacts>,
         snapshot: &Snapshot,
         now: Timestamp,
-    ) -> Look {
+    ) -> Vec<Arc<str>> {
         let facts = facts.filter(|facts| facts.is_open());
-        let mut look = Look::default();
+        let grace = self.grace;
+        let mut changed = Vec::new();
         for resolved in snapshot.bindings() {
             let Some(known) = self.known.get_mut(&resolved.binding.name) else { continue };
             let held_before = known.holds(namespace);
-            let guarded = self.grace.is_positive()
-                && matches!(known.intent, WithdrawalIntent::Guarded | WithdrawalIntent::Suspended);
+            known.forget_expired(grace, now);
             match facts {
                 Some(facts) if resolved.binding.namespaces.covers(namespace, &facts.labels) => {
                     known.covered.insert(namespace.clone());
                     known.release(namespace);
                 }
                 Some(_) => {
-                    if known.covered.remove(namespace) && guarded {
-                        known.recently_lost.insert(namespace.clone(), now);
-                        known.strayed = Some(now);
+                    if known.covered.remove(namespace) && known.is_guarded(grace) {
+                        known.lose(namespace, now);
                     }
-                    let goes_on = known.strayed.is_some_and(|last| now.duration_since(last) < STRAY);
-                    let left = if goes_on { self.grace } else { STRAY };
-                    known.recently_lost.retain(|_, since| now.duration_since(*since) < left);
                 }
                 None => {
                     known.covered.remove(namespace);
                     known.release(namespace);
                 }
             }
-            if guarded && (known.covered.is_empty() || known.intent == WithdrawalIntent::Suspended) {
+            if known.is_guarded(grace)
+                && (known.covered.is_empty() || known.intent == WithdrawalIntent::Suspended)
+            {
                 known.hold(HashSet::new(), now);
             }
             if known.holds(namespace) != held_before {
-                look.changed.push(resolved.binding.name.clone());
-            }
-            if known.keeps(namespace) {
-                let binding = resolved.binding.name.clone();
-                let verified = !known.unverified.contains(namespace);
-                look.retained.push(Retained { binding, held: known.holds(namespace), verified });
+                changed.push(resolved.binding.name.clone());
             }
         }
-        look
+        changed
     }
 
-    /// Ends a hold whose grace is over. Returns the namespaces of which nothing is held any more, if one was.
+    /// Returns the bindings whose part stays in a namespace, though they do not cover it.
+    ///
+    /// `facts` may be newer than the last observation: what they show to be lost counts as lost now.
+    pub fn retained(
+        &self,
+        namespace: &str,
+        facts: Option<&NamespaceFacts>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Vec<Retained> {
+        let Some(facts) = facts.filter(|facts| facts.is_open()) else { return Vec::new() };
+        let retained = |resolved: &ResolvedBinding| {
+            let known = self.known.get(&resolved.binding.name)?;
+            if resolved.binding.namespaces.covers(namespace, &facts.labels) {
+                return None;
+            }
+            let held = known.holds(namespace);
+            let lost_now = known.is_guarded(self.grace) && known.covered.contains(namespace);
+            (held || lost_now || known.lost_recently(namespace, self.grace, now)).then(|| Retained {
+                binding: resolved.binding.name.clone(),
+                held,
+                verified: !known.unverified.contains(namespace),
+            })
+        };
+        snapshot.bindings().iter().filter_map(retained).collect()
+    }
+
+    /// Ends a hold whose grace period is over. Returns its namespaces, if there was one.
     pub fn release_due(&mut self, binding: &str, now: Timestamp) -> Option<Vec<Arc<str>>> {
         let due = self.until(binding).is_some_and(|until| until <= now);
         let known = self.known.get_mut(binding).filter(|_| due)?;
@@ -267,54 +244,53 @@ impl WithdrawalGuard {
         Some(known.held.take().into_iter().flat_map(|hold| hold.namespaces).collect())
     }
 
-    /// Until when a binding's part stays. `None`: nothing is held, or no grace runs.
+    /// Returns until when the part of a binding stays. `None`: nothing is held, or no grace period runs.
     pub fn until(&self, binding: &str) -> Option<Timestamp> {
         let known = self.known.get(binding).filter(|known| known.intent == WithdrawalIntent::Guarded)?;
         let since = known.held.as_ref().map(|hold| hold.since).or_else(|| self.entries.since(binding))?;
         Some(since.checked_add(self.grace).unwrap_or(Timestamp::MAX))
     }
 
-    /// Namespaces in which a binding's part stays, though it covers them no more.
+    /// Returns the namespaces in which the part of a binding stays, though it no longer covers them.
     pub fn namespaces(&self, binding: &str) -> impl Iterator<Item = &Arc<str>> {
-        self.known.get(binding).into_iter().flat_map(Known::namespaces)
+        self.known.get(binding).into_iter().flat_map(BindingCoverage::namespaces)
     }
 
-    /// Since when a binding's part is held, and why, with the cure.
-    pub fn told(&self, binding: &str, generation: i64) -> Option<(Timestamp, Failure)> {
-        let until = whole(self.until(binding)?);
+    /// Returns since when the part of a binding is held, and the report with the cure.
+    pub fn report(&self, binding: &str, generation: i64) -> Option<(Timestamp, Failure)> {
+        let until = whole_seconds(self.until(binding)?);
         let known = self.known.get(binding)?;
         let confirm = format!(
-            "if it is meant, annotate the binding with {}: \"{generation}\", or delete it",
+            "To confirm it, annotate the binding with {}: \"{generation}\", or delete the binding",
             names::ANNOTATION_CONFIRM_WITHDRAWAL
         );
         let Some(hold) = &known.held else {
             let message = format!(
-                "this binding covers no ServiceAccount any more; the entries that it gave stay until {until}, and are \
-                 withdrawn then. If that is a mistake, correct spec.serviceAccounts; {confirm}"
+                "this binding no longer covers a ServiceAccount. The entries that it added are kept until {until}, then \
+                 removed. If that is a mistake, correct spec.serviceAccounts. {confirm}"
             );
             return Some((self.entries.since(binding)?, Failure::new(Reason::CoverageLost, message)));
         };
-        let count = hold.namespaces.len();
-        let mut listed = hold.namespaces.iter().take(3).map(|n| &**n).collect::<Vec<_>>().join(", ");
-        if count > 3 {
-            listed = format!("{listed} and {} more", count - 3);
+        let lost = hold.namespaces.len();
+        let mut listed = hold.namespaces.iter().take(3).map(|name| &**name).collect::<Vec<_>>().join(", ");
+        if lost > 3 {
+            listed = format!("{listed} and {} more", lost - 3);
         }
         let message = format!(
-            "namespaces that this binding covered are covered no more ({count}: {listed}); what stands \
-             there stays, and is renewed, until {until}, and is withdrawn then. If that is a mistake, correct \
-             spec.watchNamespaces or the labels; {confirm}"
+            "this binding no longer covers {} ({listed}). Their pull Secrets are kept and refreshed until {until}, then \
+             removed. If that is a mistake, correct spec.watchNamespaces or the labels. {confirm}",
+            count(lost, "namespace", "namespaces")
         );
         Some((hold.since, Failure::new(Reason::CoverageLost, message)))
     }
 
-    /// Takes in when the CustomResourceDefinition was made. `None`: it is going, or gone.
+    /// Records when the CustomResourceDefinition was created. `None`: it does not exist, or is being deleted.
     pub fn define(&mut self, created: Option<Timestamp>) {
         self.defined_at = created;
     }
 
-    /// Until when nothing is taken back in a namespace that no binding covers and this process never served. Where the
-    /// CustomResourceDefinition was deleted, the bindings went with it, and no wish did: they may be on their way back
-    /// while it is young.
+    /// Returns until when namespaces are left alone that no binding covers and this process never served. Bindings that
+    /// went with the CustomResourceDefinition may come back while it is young.
     pub fn unclaimed_until(&self) -> Timestamp {
         match self.defined_at {
             Some(created) => created.checked_add(self.grace).unwrap_or(Timestamp::MAX),
@@ -322,52 +298,10 @@ impl WithdrawalGuard {
         }
     }
 
-    /// Whether the CustomResourceDefinition is going, gone, or was not looked at yet.
+    /// Returns whether the CustomResourceDefinition does not exist, is being deleted, or was not read yet.
     pub fn is_undefined(&self) -> bool {
         self.defined_at.is_none()
     }
-}
-
-impl Known {
-    fn namespaces(&self) -> impl Iterator<Item = &Arc<str>> {
-        let held = self.held.iter().flat_map(|hold| &hold.namespaces);
-        held.chain(self.recently_lost.keys())
-    }
-
-    fn holds(&self, namespace: &str) -> bool {
-        self.held.as_ref().is_some_and(|hold| hold.namespaces.contains(namespace))
-    }
-
-    fn keeps(&self, namespace: &str) -> bool {
-        self.recently_lost.contains_key(namespace) || self.holds(namespace)
-    }
-
-    fn release(&mut self, namespace: &str) {
-        self.recently_lost.remove(namespace);
-        self.unverified.remove(namespace);
-        if let Some(hold) = &mut self.held {
-            hold.namespaces.remove(namespace);
-        }
-        self.held = self.held.take().filter(|hold| !hold.namespaces.is_empty());
-    }
-
-    /// Holds what was lost and what strays; a grace that is told of already goes on where nothing is added.
-    fn hold(&mut self, lost: HashSet<Arc<str>>, now: Timestamp) {
-        let strayed = std::mem::take(&mut self.recently_lost).into_keys();
-        let lost: Vec<Arc<str>> = lost.into_iter().chain(strayed).filter(|name| !self.holds(name)).collect();
-        if lost.is_empty() {
-            return;
-        }
-        let since = whole(now);
-        let hold = self.held.get_or_insert_with(|| Hold { namespaces: BTreeSet::new(), since });
-        hold.since = since;
-        hold.namespaces.extend(lost);
-    }
-}
-
-/// A time as the API server stores it, in whole seconds: it is the same after a restart.
-fn whole(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 #[cfg(test)]

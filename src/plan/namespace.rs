@@ -1,372 +1,242 @@
-//! One namespace: what should stand in it, and what must be written for that.
+//! The plan of one namespace: what to write now, what rests and until when, and what to report.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::change::Change;
+use super::conflict::{Conflict, ConflictKind};
+use super::duty::{Duty, NamespaceCoverage};
 use super::failure::Failure;
-use super::guard::Retained;
-use super::resolved_binding::Phase;
-use super::secret::{DomainConflict, SecretContent, TooLarge};
-use super::service_account::{Want, pull_secrets};
+use super::guard::{RELABEL_WINDOW, Retained};
+use super::record::{NamespaceRecord, Rest};
+use super::secret::{DomainConflict, TooLarge};
 use super::snapshot::Snapshot;
-use super::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
+use super::view::NamespaceView;
+use super::wanted::{self, Site};
 use crate::api::Reason;
-use crate::api::names;
 
-/// What to write now, and what stands already.
+/// What to do in one namespace.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Writes that may go side by side. What must follow them shows in the next plan.
+    /// Writes that are due, and may go side by side. Those that must follow them are in the next plan.
     pub changes: Vec<Change>,
-    /// For each binding that covers the namespace, what stands before the changes.
+    /// The state before the changes, one for each binding that matters here.
     pub results: Vec<NamespaceResult>,
-    /// Whether entries of our name are ours from now on; `None` where that stays as it was.
-    pub served: Option<bool>,
+    /// When to plan again, if nothing happens before.
+    pub retry_at: Option<Timestamp>,
+    /// Conflicts with other writers to identify before the changes are made: afterwards the last writer is this
+    /// process.
+    pub conflicts: Vec<Conflict>,
+    /// Whether writes are wanted that rest for now.
+    pub is_resting: bool,
 }
 
-/// What stands in one namespace for one binding.
+impl Plan {
+    /// Returns whether nothing is left to write, now or later.
+    pub fn is_settled(&self) -> bool {
+        self.changes.is_empty() && !self.is_resting
+    }
+}
+
+/// The state of one namespace for one binding.
 #[derive(Clone, Debug)]
 pub struct NamespaceResult {
     /// The binding.
     pub binding: Arc<str>,
-    /// The Secret: with all that is held, or why not.
+    /// Whether the Secret holds everything that is wanted; if not, why.
     pub secret: Result<(), Failure>,
-    /// Domains that a registry of the set does not get.
+    /// Domains that a registry claims and does not get.
     pub domain_conflicts: Arc<[DomainConflict]>,
-    /// ServiceAccounts that it covers.
+    /// Number of ServiceAccounts that it covers.
     pub matched: u32,
-    /// Those that carry our entry.
+    /// Number of those that carry our entry.
     pub bound: u32,
+    /// The report on a writer that reverts our writes here, if one does.
+    pub contention: Option<Failure>,
 }
 
-/// Plans one namespace.
+/// Plans one namespace. `retained` are the bindings whose part stays, though they no longer cover it.
 ///
 /// # Guarantees
 /// - Without changes in the cluster, applying the plan and planning again gives no change.
-/// - ServiceAccounts are attached whether or not the Secret stands, and detached before it goes.
+/// - ServiceAccounts are attached whether or not the Secret exists, and detached before it is deleted.
 /// - A Secret of our name that is not ours is left alone, and so are the entries beside it.
-pub fn namespace(view: &NamespaceView, snapshot: &Snapshot) -> Plan {
-    namespace_keeping(view, snapshot, &[])
-}
-
-/// The same, where the part of some bindings stays, though they do not cover the namespace.
-pub fn namespace_keeping(view: &NamespaceView, snapshot: &Snapshot, retained: &[Retained]) -> Plan {
-    let Some(facts) = view.facts.as_ref().filter(|facts| !facts.terminating) else { return Plan::default() };
-    let covering = snapshot.covering(&view.name, facts);
-    let retained = kept_beside(&covering, facts, snapshot, retained);
-    let of_phase = |phase: Phase| {
-        let retained = retained.iter().map(|(index, _)| *index).filter(|_| phase != Phase::Active);
-        let all = covering.iter().copied().chain(retained);
-        all.filter(|&i| snapshot.resolved(i).phase == phase).collect::<Vec<_>>()
-    };
-    let active = of_phase(Phase::Active);
-    let suspended = of_phase(Phase::Suspended);
-    let held: Vec<(usize, &Retained)> =
-        retained.iter().copied().filter(|(i, _)| snapshot.resolved(*i).phase == Phase::Active).collect();
-    let abandoned = of_phase(Phase::Abandoning);
-    let leaving = [of_phase(Phase::Withdrawing), of_phase(Phase::Retaining)].concat();
-    let still: Vec<usize> = suspended
-        .iter()
-        .copied()
-        .chain(held.iter().map(|(i, _)| *i))
-        .chain(abandoned.iter().copied())
-        .collect();
-    let unverified = |i: &usize| retained.iter().any(|(index, retained)| index == i && !retained.verified);
-    let content = || snapshot.content(&filling(&covering, &retained, snapshot));
-    let mut plan = if !active.is_empty() {
-        serve(view, snapshot, &content(), (&active, &still))
-    } else if !held.is_empty() && !still.iter().any(unverified) {
-        let pending = held.iter().any(|(i, _)| snapshot.resolved(*i).is_pending());
-        Plan { changes: renew(view, &content(), pending).into_iter().collect(), ..Plan::default() }
-    } else if still.len() > abandoned.len() || snapshot.keeps_all() {
-        Plan::default()
-    } else if !abandoned.is_empty() {
-        // Nothing of it is this process's any more: what stands there is found again by a binding that comes back.
-        Plan { served: Some(false), ..Plan::default() }
-    } else if !of_phase(Phase::Retaining).is_empty() {
-        retain(view)
-    } else if leaving.is_empty() && !view.served && !facts.skip && snapshot.unclaimed_until().is_some() {
-        Plan::default()
-    } else {
-        withdraw(view, snapshot, !leaving.is_empty())
-    };
-    let suspended = suspended.iter().map(|&i| (i, Reason::Suspended, "the binding is suspended"));
-    let held = held.iter().filter(|(_, retained)| retained.held);
-    let held = held.map(|&(i, _)| (i, Reason::CoverageLost, "covered no more; the withdrawal is held"));
-    let leaving = leaving.iter().chain(&abandoned);
-    let leaving = leaving.map(|&i| (i, Reason::Withdrawing, "the binding is being deleted"));
-    for (index, reason, message) in suspended.chain(held).chain(leaving) {
-        let mut result = result(view, snapshot, index, &Arc::from([]));
-        // While nobody knows what is wanted nothing is taken back, and so no binding may go.
-        let unknown = active.is_empty() && snapshot.keeps_all();
-        if !plan.changes.is_empty() || reason != Reason::Withdrawing || unknown {
-            result.secret = Err(Failure::new(reason, message));
-        }
-        plan.results.push(result);
-    }
-    plan
-}
-
-/// Whose credentials our Secret shall hold; `None` where the namespace is not there or is going.
-pub fn filled_by(view: &NamespaceView, snapshot: &Snapshot, retained: &[Retained]) -> Option<Vec<usize>> {
-    let facts = view.facts.as_ref().filter(|facts| !facts.terminating)?;
-    let covering = snapshot.covering(&view.name, facts);
-    let retained = kept_beside(&covering, facts, snapshot, retained);
-    Some(filling(&covering, &retained, snapshot))
-}
-
-/// Those whose part stays in the namespace, and that do not cover it.
-fn kept_beside<'a>(
-    covering: &[usize],
-    facts: &NamespaceFacts,
+/// - A write that failed, or that another writer keeps reverting, rests alone: the others go on.
+pub fn namespace(
+    record: &NamespaceRecord,
     snapshot: &Snapshot,
-    retained: &'a [Retained],
-) -> Vec<(usize, &'a Retained)> {
-    let retained = retained.iter().filter(|_| !facts.skip);
-    let retained = retained.filter_map(|retained| Some((snapshot.index_of(&retained.binding)?, retained)));
-    retained.filter(|(index, _)| !covering.contains(index)).collect()
-}
-
-/// Whose credentials stand in the Secret. A guess keeps what stands, and adds nothing to it.
-fn filling(covering: &[usize], retained: &[(usize, &Retained)], snapshot: &Snapshot) -> Vec<usize> {
-    let verified = retained.iter().filter(|(_, retained)| retained.verified).map(|(index, _)| *index);
-    let stands = |i: &usize| {
-        matches!(snapshot.resolved(*i).phase, Phase::Active | Phase::Suspended | Phase::Abandoning)
-    };
-    let mut filling: Vec<usize> = covering.iter().copied().chain(verified).filter(stands).collect();
-    filling.sort_unstable();
-    filling
-}
-
-/// What is held for a suspended binding, or for one whose withdrawal waits (`still`), stays in the Secret: it must not
-/// lose by another's refresh.
-fn serve(
-    view: &NamespaceView,
-    snapshot: &Snapshot,
-    content: &Arc<SecretContent>,
-    (active, still): (&[usize], &[usize]),
+    retained: &[Retained],
+    now: Timestamp,
 ) -> Plan {
-    let unclaimed = may_be_unclaimed(view, snapshot, content);
-    let (secret, write) = match fill(view, snapshot, (content, unclaimed), active) {
-        Filled::Stands => (Ok(()), None),
-        Filled::Not(why) => (Err(why), None),
-        Filled::Soon(why, write) => (Err(why), Some(write)),
+    let Some(coverage) = NamespaceCoverage::of(&record.view, snapshot, retained) else {
+        return Plan::default();
     };
-    let conflict = secret.as_ref().err().is_some_and(|f| f.reason == Reason::SecretConflict);
-    let entries = entries(view, snapshot, (active, still), conflict);
-    let results = active.iter().map(|&i| {
-        let resolved = snapshot.resolved(i);
+    let duty = Duty::of(&coverage, snapshot, record.served, now);
+    let content = snapshot.content(&coverage.filling);
+    let site = Site { record, snapshot, coverage: &coverage, content: &content, now };
+    let mut results = Vec::new();
+    let changes = match duty {
+        Duty::Serve => {
+            let served = site.serve();
+            results.extend(served_results(&site, &served.secret));
+            served.changes
+        }
+        Duty::RenewOnly => site.renew().into_iter().collect(),
+        Duty::Leave | Duty::Abandon => Vec::new(),
+        Duty::Retain => wanted::retain(&record.view).into_iter().collect(),
+        Duty::Withdraw => wanted::withdraw(record, snapshot, &coverage),
+    };
+    results.extend(other_results(&site, !changes.is_empty()));
+    let mut plan = schedule(record, snapshot, changes, now);
+    if let Some(failure) = plan.failure {
+        results.iter_mut().for_each(|result| result.secret = Err(failure.clone()));
+    }
+    if let Some((failure, over_at)) = record.contention(now) {
+        results.iter_mut().for_each(|result| result.contention = Some(failure.clone()));
+        plan.retry_at.push(later(over_at, Duration::from_secs(1)));
+    }
+    if retained.iter().any(|retained| !retained.held) {
+        plan.retry_at.push(now.checked_add(RELABEL_WINDOW).unwrap_or(Timestamp::MAX));
+    }
+    Plan {
+        changes: plan.due,
+        results,
+        retry_at: plan.retry_at.into_iter().min(),
+        conflicts: plan.conflicts,
+        is_resting: plan.is_resting,
+    }
+}
+
+/// Observes which bindings matter in a namespace: whether this process serves it, and whether it waits for the API
+/// server.
+pub fn observe(record: &mut NamespaceRecord, snapshot: &Snapshot, retained: &[Retained], now: Timestamp) {
+    record.awaits_admission = snapshot.awaits_admission();
+    let Some(coverage) = NamespaceCoverage::of(&record.view, snapshot, retained) else { return };
+    let served = match Duty::of(&coverage, snapshot, record.served, now) {
+        Duty::Serve => {
+            let content = snapshot.content(&coverage.filling);
+            let site = Site { record, snapshot, coverage: &coverage, content: &content, now };
+            record.served || !site.may_be_unclaimed()
+        }
+        // A binding that comes back finds the objects again.
+        Duty::Abandon | Duty::Retain => false,
+        // Objects that others create here afterwards are theirs.
+        Duty::Withdraw => record.served && !wanted::withdraw(record, snapshot, &coverage).is_empty(),
+        Duty::RenewOnly | Duty::Leave => record.served,
+    };
+    record.served = served;
+}
+
+/// Results of the bindings that are served.
+fn served_results(site: &Site<'_>, secret: &Result<(), Failure>) -> Vec<NamespaceResult> {
+    let result = |&index: &usize| {
+        let resolved = site.snapshot.resolved(index);
         let left_out = |large: &&TooLarge| large.leaves_out(&resolved.binding.name);
-        let secret = match (content.too_large.as_ref().filter(left_out), &secret) {
+        let secret = match (site.content.too_large.as_ref().filter(left_out), secret) {
             (Some(large), _) => Err(Failure::new(Reason::SecretTooLarge, large.why.as_str())),
             (None, Ok(())) if resolved.keeps_entries => Err(Failure::new(
                 Reason::CoverageLost,
-                "no ServiceAccount is covered; the withdrawal is held",
+                "the binding no longer covers a ServiceAccount; the withdrawal is held",
             )),
             (None, secret) => secret.clone(),
         };
-        NamespaceResult { secret, ..result(view, snapshot, i, &content.domain_conflicts) }
-    });
-    Plan {
-        results: results.collect(),
-        changes: write.into_iter().chain(entries).collect(),
-        served: (!unclaimed).then_some(true),
-    }
+        let domain_conflicts = site.content.domain_conflicts.clone();
+        NamespaceResult { secret, domain_conflicts, ..result(&site.record.view, site.snapshot, index) }
+    };
+    site.coverage.active.iter().map(result).collect()
 }
 
-/// Whether the Secret holds more than is asked for, of others that went with the CustomResourceDefinition and may be on
-/// their way back.
-fn may_be_unclaimed(view: &NamespaceView, snapshot: &Snapshot, content: &SecretContent) -> bool {
-    let found = view.secret.as_ref().filter(|secret| !view.served && may_go(secret));
-    found
-        .zip(snapshot.unclaimed_until())
-        .is_some_and(|(secret, now)| secret.listing.would_lose_by(&content.listing, now))
-}
-
-/// How it stands with our Secret.
-enum Filled {
-    Stands,
-    Not(Failure),
-    Soon(Failure, Change),
-}
-
-fn fill(
-    view: &NamespaceView,
-    snapshot: &Snapshot,
-    (content, unclaimed): (&Arc<SecretContent>, bool),
-    active: &[usize],
-) -> Filled {
-    let adopt = active.iter().any(|&i| snapshot.resolved(i).binding.adopt);
-    // What a suspended binding lacks is not asked for: it would be waited for in vain.
-    let pending = active.iter().any(|&i| snapshot.resolved(i).is_pending());
-    let progressing = |message| Failure::new(Reason::Progressing, message);
-    let waiting = || Filled::Not(progressing("waiting for the first credential"));
-    let found = view.secret.as_ref();
-    if let Some(failure) = found.and_then(|secret| conflict(view, secret, adopt, snapshot.secret_name())) {
-        return Filled::Not(failure);
-    }
-    // What is left out is lost. It must be told: of a binding that rests nobody would hear.
-    let is_active =
-        |binding: &Arc<str>| active.iter().any(|&i| snapshot.resolved(i).binding.name == *binding);
-    let others_go_on = |left_out: &[Arc<str>]| left_out.iter().all(is_active);
-    if let Some(large) = &content.too_large
-        && !large.left_out.as_deref().is_some_and(others_go_on)
-    {
-        return Filled::Not(Failure::new(Reason::SecretTooLarge, large.why.as_str()));
-    }
-    match found {
-        None if pending => waiting(),
-        None => Filled::Soon(
-            view.refused.clone().unwrap_or_else(|| progressing("the Secret is being made")),
-            Change::CreateSecret { content: content.clone() },
-        ),
-        Some(secret) if secret.fingerprint == content.fingerprint => Filled::Stands,
-        Some(_) if unclaimed => Filled::Not(progressing(
-            "the Secret holds more than is asked for, and the CustomResourceDefinition is new: the bindings that \
-             asked for the rest are waited for",
-        )),
-        // What stands may be all that pulls have, and what would replace it is not there.
-        Some(_) if pending || content.is_empty => waiting(),
-        Some(secret) => {
-            Filled::Soon(progressing("the Secret is being brought up to date"), update(view, secret, content))
+/// Results of the bindings that are not served: suspended, held or leaving.
+fn other_results(site: &Site<'_>, changes: bool) -> Vec<NamespaceResult> {
+    let Site { record, snapshot, coverage, .. } = site;
+    let suspended = coverage.suspended.iter().map(|&i| (i, Reason::Suspended, "the binding is suspended"));
+    let held = coverage.retained.iter().filter(|(_, retained)| retained.held);
+    let held = held
+        .map(|&(i, _)| (i, Reason::CoverageLost, "no longer covered by the binding; the withdrawal is held"));
+    let leaving = coverage.leaving();
+    let leaving = leaving.iter().chain(&coverage.abandoning);
+    let leaving = leaving.map(|&i| (i, Reason::Withdrawing, "the binding is being deleted"));
+    // While coverage is unknown nothing is withdrawn, and so no binding may go.
+    let unknown = coverage.active.is_empty() && snapshot.keeps_all();
+    let result = |(index, reason, message)| {
+        let result = result(&record.view, snapshot, index);
+        if changes || reason != Reason::Withdrawing || unknown {
+            return NamespaceResult { secret: Err(Failure::new(reason, message)), ..result };
         }
-    }
+        result
+    };
+    suspended.chain(held).chain(leaving).map(result).collect()
 }
 
-/// The lists of `imagePullSecrets` that are not as they should be.
-fn entries<'a>(
-    view: &'a NamespaceView,
-    snapshot: &'a Snapshot,
-    (active, still): (&'a [usize], &'a [usize]),
-    conflict: bool,
-) -> impl Iterator<Item = Change> + 'a {
-    // A pull must never wait for the Secret: it heals at the kubelet's next try, a missing entry never does.
-    // Only where the Secret cannot come does an entry that leads nowhere make no sense.
-    let attach = !conflict && view.refused.is_none();
-    let entries_stay = active.iter().any(|&i| snapshot.resolved(i).keeps_entries);
-    view.service_accounts.iter().filter_map(move |account| {
-        let covers =
-            |i: &usize| snapshot.resolved(*i).binding.service_accounts.covers(&account.name, &account.labels);
-        let want = match (active.iter().any(covers) && !account.skip, still.iter().any(covers)) {
-            _ if conflict => Want::AsIs,
-            (true, _) if attach => Want::Attached,
-            (true, _) | (_, true) => Want::AsIs,
-            _ if entries_stay && !account.skip => Want::AsIs,
-            // Who cannot be read may cover it; what opts out is wanted by nobody.
-            _ if snapshot.keeps_all() && !account.skip => Want::AsIs,
-            (false, false) => Want::Detached,
-        };
-        set_pull_secrets(account, snapshot, want)
-    })
-}
-
-fn set_pull_secrets(account: &ServiceAccountView, snapshot: &Snapshot, want: Want) -> Option<Change> {
-    let pull_secrets = pull_secrets(&account.pull_secrets, snapshot.secret_name(), want)?;
-    Some(Change::SetPullSecrets {
-        service_account: account.name.clone(),
-        resource_version: account.resource_version.clone(),
-        pull_secrets,
-    })
-}
-
-/// Where what stands is kept though nobody covers it, pulls go on: its credentials are renewed. Nothing else is mended.
-fn renew(view: &NamespaceView, content: &Arc<SecretContent>, pending: bool) -> Option<Change> {
-    let secret = view.secret.as_ref().filter(|secret| may_go(secret))?;
-    let stale = secret.fingerprint != content.fingerprint;
-    let usable = !pending && !content.is_empty && content.too_large.is_none();
-    (stale && usable).then(|| update(view, secret, content))
-}
-
-fn update(view: &NamespaceView, secret: &SecretView, content: &Arc<SecretContent>) -> Change {
-    Change::UpdateSecret {
-        content: content.clone(),
-        resource_version: secret.resource_version.clone(),
-        extra_keys: secret.extra_keys.clone(),
-        undoes: view.written.is_some_and(|written| written != secret.fingerprint),
-    }
-}
-
-/// Why the Secret that stands there may not be touched, if so.
-fn conflict(view: &NamespaceView, secret: &SecretView, adopt: bool, name: &str) -> Option<Failure> {
-    let found = format!("Secret {}/{name}", view.name);
-    match &secret.foreign_type {
-        Some(other) => Some(Failure::new(
-            Reason::SecretConflict,
-            format!("{found} has the type {other}, which cannot be changed: delete or rename it"),
-        )),
-        None if secret.ours || adopt => None,
-        None => Some(Failure::new(
-            Reason::SecretConflict,
-            format!(
-                "{found} was made by somebody else: delete or rename it, or annotate the binding with {}: \"true\" to take it over",
-                names::ANNOTATION_ADOPT
-            ),
-        )),
-    }
-}
-
-fn result(
-    view: &NamespaceView,
-    snapshot: &Snapshot,
-    index: usize,
-    domain_conflicts: &Arc<[DomainConflict]>,
-) -> NamespaceResult {
+fn result(view: &NamespaceView, snapshot: &Snapshot, index: usize) -> NamespaceResult {
     let binding = &snapshot.resolved(index).binding;
     let (mut matched, mut bound) = (0, 0);
     for account in &view.service_accounts {
         if !account.skip && binding.service_accounts.covers(&account.name, &account.labels) {
             matched += 1;
-            bound +=
-                u32::from(account.pull_secrets.iter().any(|name| name.as_ref() == snapshot.secret_name()));
+            bound += u32::from(account.pull_secrets.iter().any(|name| **name == *snapshot.secret_name()));
         }
     }
     NamespaceResult {
         binding: binding.name.clone(),
         secret: Ok(()),
-        domain_conflicts: domain_conflicts.clone(),
+        domain_conflicts: Arc::from([]),
         matched,
         bound,
+        contention: None,
     }
 }
 
-/// Whether a Secret is ours and was not left behind on purpose. One of another type was never made by us.
-fn may_go(secret: &SecretView) -> bool {
-    secret.ours && !secret.retained && secret.foreign_type.is_none()
+/// The wanted writes, by when they are due.
+#[derive(Default)]
+struct Schedule {
+    due: Vec<Change>,
+    is_resting: bool,
+    retry_at: Vec<Timestamp>,
+    /// Why nothing is due, where writes rest.
+    failure: Option<Failure>,
+    conflicts: Vec<Conflict>,
 }
 
-fn withdraw(view: &NamespaceView, snapshot: &Snapshot, was_covered: bool) -> Plan {
-    let ours = view.secret.as_ref().filter(|secret| may_go(secret));
-    // Beside a Secret that is not ours, an entry of that name is not ours either.
-    let entries_are_ours = ours.is_some() || ((was_covered || view.served) && view.secret.is_none());
-    if !entries_are_ours {
-        return Plan { served: Some(false), ..Plan::default() };
+fn schedule(record: &NamespaceRecord, snapshot: &Snapshot, changes: Vec<Change>, now: Timestamp) -> Schedule {
+    let mut schedule = Schedule::default();
+    let (mut failed, mut contended) = (None, None);
+    for change in changes {
+        let Some(rest) = record.rest(&change, now) else {
+            let since = record.unreported_since(&change.object(), now).filter(|_| change.may_repair());
+            let conflict = since
+                .map(|since| Conflict::of(&change, snapshot.secret_name(), ConflictKind::Reverted { since }));
+            schedule.conflicts.extend(conflict);
+            schedule.due.push(change);
+            continue;
+        };
+        schedule.is_resting = true;
+        schedule.retry_at.push(rest.until());
+        match rest {
+            Rest::Failed { failure, .. } => failed = failed.or(failure),
+            Rest::Contended { .. } => contended = contended.or(Some((change, rest))),
+        }
     }
-    let accounts = view.service_accounts.iter();
-    let detached = accounts.filter_map(|account| set_pull_secrets(account, snapshot, Want::Detached));
-    let mut plan = Plan { changes: detached.collect(), ..Plan::default() };
-    if let (true, Some(secret)) = (plan.changes.is_empty(), ours) {
-        plan.changes.push(Change::DeleteSecret {
-            uid: secret.uid.clone(),
-            resource_version: secret.resource_version.clone(),
-        });
+    if !schedule.due.is_empty() {
+        return schedule;
     }
-    // What others make there afterwards is theirs.
-    plan.served = plan.changes.is_empty().then_some(false);
-    plan
+    match contended {
+        Some((_, Rest::Contended { failure: Some(failure), .. })) => schedule.failure = Some(failure.clone()),
+        Some((change, rest)) => {
+            let kind = ConflictKind::LeftAlone { until: rest.until() };
+            schedule.conflicts.push(Conflict::of(&change, snapshot.secret_name(), kind));
+        }
+        // A refused Secret is in the results of its bindings already.
+        None if record.refusal().is_some() => {}
+        None => schedule.failure = failed.cloned(),
+    }
+    schedule
 }
 
-fn retain(view: &NamespaceView) -> Plan {
-    let changes = view
-        .secret
-        .as_ref()
-        .filter(|secret| may_go(secret))
-        .map(|secret| Change::RetainSecret {
-            resource_version: secret.resource_version.clone(),
-            extra_keys: secret.extra_keys.clone(),
-        })
-        .into_iter()
-        .collect();
-    Plan { changes, served: Some(false), ..Plan::default() }
+fn later(at: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

@@ -1,24 +1,24 @@
-//! When a credential is renewed, and when a failed attempt is tried again.
+//! The times of renewals and retries.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-/// A share of the life that the lead and the jitter may take at most: a token shorter than the threshold would
-/// otherwise be expiring at birth, and be renewed without end.
+/// The largest shares of the lifetime that the lead and the jitter may take. A token that is shorter than the threshold
+/// would otherwise be renewed without end.
 const LEAD_SHARE: f64 = 0.5;
 const JITTER_SHARE: f64 = 0.1;
 
-/// The share of its use after which a credential may be renewed along with others.
+/// The share of its use after which a credential may be renewed together with others.
 const RIPE_SHARE: f64 = 0.25;
 
-/// How long a credential is used before it is renewed, and what spreads clusters and registries apart.
+/// The lifetime of a credential.
 #[derive(Clone, Copy, Debug)]
 pub struct Life {
     /// When it was minted.
     pub minted_at: Timestamp,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
@@ -27,45 +27,44 @@ impl Life {
         Duration::try_from(self.expires_at.duration_since(self.minted_at)).unwrap_or_default()
     }
 
-    /// How long before its end the credential is renewed: the threshold, but never more than half its life.
+    /// Returns how long before its expiry it is renewed: the threshold, but never more than half the lifetime.
     fn lead(&self, threshold: Duration) -> Duration {
         threshold.min(self.length().mul_f64(LEAD_SHARE))
     }
 
-    /// When the credential is due: `lead` before its end, and earlier by a jitter that is the same for one seed
-    /// for ever.
+    /// Returns when it is due: `lead` before its expiry, and earlier by a jitter that is always the same for one seed.
     pub fn due_at(&self, threshold: Duration, seed: &str) -> Timestamp {
         let room = self.length().saturating_sub(self.lead(threshold)).mul_f64(JITTER_SHARE);
         let jitter = room.mul_f64(unit(&(seed, "refresh")));
         back(self.expires_at, self.lead(threshold) + jitter)
     }
 
-    /// How long it is used at most.
+    /// Returns how long it is used at most.
     pub fn use_length(&self, threshold: Duration) -> Duration {
         self.length().saturating_sub(self.lead(threshold))
     }
 
-    /// How long before its time a credential is renewed along with another that has none yet, or had to be replaced.
+    /// Returns how long before its time it is renewed together with one that is missing or had to be replaced.
     pub fn short_round(&self) -> Duration {
         self.length().mul_f64(JITTER_SHARE)
     }
 
-    /// Whether it is renewed along with others that are renewed now, and again after `round`: it would be due before
-    /// that, and a round of its own would cost each namespace a write more. From then on they stay together. One that
-    /// was minted a moment ago waits for the next round.
+    /// Returns whether it is renewed together with others that are renewed now, and again after `round`. It would be due before
+    /// that, and a round of its own would cost each namespace another write. One that was minted a moment ago waits for
+    /// the next round.
     pub fn joins(&self, (threshold, seed): (Duration, &str), now: Timestamp, round: Duration) -> bool {
         let used = Duration::try_from(now.duration_since(self.minted_at)).unwrap_or_default();
         let ripe = used >= self.use_length(threshold).mul_f64(RIPE_SHARE);
         ripe && back(self.due_at(threshold, seed), round) <= now
     }
 
-    /// Whether it has ended.
+    /// Returns whether it has expired.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires_at <= now
     }
 }
 
-/// How long to wait before an attempt is repeated: doubled from `first` to `most`, less up to a quarter that is
+/// Returns how long to wait before a retry: doubled from `first` to `most`, less up to a quarter that is
 /// the same for one seed and attempt.
 pub fn backoff(attempt: u32, first: Duration, most: Duration, seed: &str) -> Duration {
     let doubled = first.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1).min(20))).min(most);
@@ -76,7 +75,7 @@ fn back(from: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by).ok().and_then(|by| from.checked_sub(by).ok()).unwrap_or(from)
 }
 
-/// A number in [0, 1) that is the same for equal values.
+/// Returns a number in [0, 1) that is the same for equal values.
 fn unit(value: &impl Hash) -> f64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_five_minutes_is_not_expiring_at_birth() {
+    fn a_token_of_five_minutes_is_not_expiring_when_it_is_minted() {
         let used = minutes_used(life(5), 15, "a");
         assert!((2.0..=2.5).contains(&used), "{used}");
     }
@@ -159,7 +158,7 @@ mod tests {
             let due = life.due_at(Duration::from_secs(threshold * MINUTE), &seed);
             prop_assert!(due > life.minted_at && due <= life.expires_at);
             let threshold = (Duration::from_secs(threshold * MINUTE), seed.as_str());
-            prop_assert!(!life.joins(threshold, life.minted_at, Duration::MAX), "not at its birth");
+            prop_assert!(!life.joins(threshold, life.minted_at, Duration::MAX), "not when it is minted");
             prop_assert!(life.joins(threshold, due, Duration::ZERO), "when it is due anyway");
         }
     }

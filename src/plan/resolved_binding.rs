@@ -4,27 +4,27 @@ use std::sync::Arc;
 
 use crate::model::{Binding, Credential};
 
-/// What a binding asks of the namespaces that it covers.
+/// The demand of a binding on the namespaces that it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Serve them.
     Active,
     /// Leave them as they are.
     Suspended,
-    /// Take back what was ours.
+    /// Withdraw its part.
     Withdrawing,
-    /// Leave all behind, marked.
+    /// Leave its part behind, marked.
     Retaining,
-    /// Leave all as it is: the CustomResourceDefinition goes, and every binding with it.
+    /// Leave everything as it is: the CustomResourceDefinition is deleted, and every binding with it.
     Abandoning,
 }
 
-/// One registry of a binding, with what is held for it.
+/// The credential of one registry of a binding.
 #[derive(Clone, Debug)]
 pub enum RegistryCredential {
-    /// The first attempt is under way: a Secret that does not stand yet can wait for it.
+    /// The first attempt is in progress: a Secret that does not exist yet can wait for it.
     Pending,
-    /// There is nothing to write.
+    /// There is none.
     Missing,
     /// A credential and its domains.
     Held {
@@ -35,21 +35,21 @@ pub enum RegistryCredential {
     },
 }
 
-/// A binding and what is held for its registries.
+/// A binding and the credentials of its registries.
 #[derive(Clone, Debug)]
 pub struct ResolvedBinding {
     /// The binding.
     pub binding: Arc<Binding>,
-    /// What it asks.
+    /// Its demand.
     pub phase: Phase,
-    /// One a registry, in their order.
+    /// One credential for each registry, in their order.
     pub registries: Vec<RegistryCredential>,
-    /// Whether it covers no ServiceAccount any more, and the entries that it gave stay for a while.
+    /// Whether it no longer covers a ServiceAccount, and the entries that it gave stay for a while.
     pub keeps_entries: bool,
 }
 
 impl ResolvedBinding {
-    /// Whether a first attempt is still under way.
+    /// Returns whether a first attempt is still in progress.
     pub fn is_pending(&self) -> bool {
         self.registries.iter().any(|credential| matches!(credential, RegistryCredential::Pending))
     }

@@ -1,4 +1,4 @@
-//! What stands, namespace by namespace, counted as it changes: a report never walks the cluster.
+//! The results of all namespaces, added up as they change: a status never walks the cluster.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -7,20 +7,22 @@ use super::failure::Failure;
 use super::namespace::NamespaceResult;
 use super::secret::DomainConflict;
 
-/// One namespace in a tally.
+/// One namespace in a rollup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
+struct RolledUp {
     failure: Option<Failure>,
+    contention: Option<Failure>,
     domain_conflicts: Arc<[DomainConflict]>,
     matched: u32,
     bound: u32,
 }
 
-/// What stands for one binding.
+/// The results of one binding.
 #[derive(Clone, Debug, Default)]
 pub struct Rollup {
-    namespaces: BTreeMap<Arc<str>, Entry>,
+    namespaces: BTreeMap<Arc<str>, RolledUp>,
     failing: BTreeSet<Arc<str>>,
+    contended: BTreeSet<Arc<str>>,
     pending: HashSet<Arc<str>>,
     converging: bool,
     matched: i64,
@@ -28,59 +30,59 @@ pub struct Rollup {
 }
 
 impl Rollup {
-    /// Namespaces that are covered and were looked at.
+    /// Returns the namespaces that are covered and were reconciled.
     pub fn namespaces(&self) -> impl Iterator<Item = &Arc<str>> {
         self.namespaces.keys()
     }
 
-    /// Whether a namespace is covered and was looked at.
-    pub fn covers(&self, namespace: &str) -> bool {
-        self.namespaces.contains_key(namespace)
+    /// Returns the report on a writer that reverts our writes in one of the namespaces, if one does.
+    pub fn contention(&self) -> Option<&Failure> {
+        self.namespaces.get(self.contended.first()?)?.contention.as_ref()
     }
 
-    /// How many namespaces are covered.
+    /// Returns the number of namespaces that are covered.
     pub fn matched(&self) -> usize {
         self.namespaces.len()
             + self.pending.iter().filter(|name| !self.namespaces.contains_key(*name)).count()
     }
 
-    /// How many namespaces have their Secret.
+    /// Returns the number of namespaces that have their Secret.
     pub fn ready(&self) -> usize {
         self.namespaces.len() - self.failing.len()
     }
 
-    /// How many ServiceAccounts are covered, and how many carry our entry.
+    /// Returns the number of ServiceAccounts that are covered, and of those that carry our entry.
     pub fn service_accounts(&self) -> (i64, i64) {
         (self.matched, self.bound)
     }
 
-    /// Whether every namespace was looked at since the binding last changed.
+    /// Returns whether every namespace was reconciled since the binding last changed.
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// Whether the binding asks something new, and not every namespace was looked at since.
+    /// Returns whether the binding asks something new, and not every namespace was reconciled since.
     pub fn is_converging(&self) -> bool {
         self.converging && !self.pending.is_empty()
     }
 
-    /// Namespaces whose Secret does not stand, or which lose a domain.
+    /// Returns the namespaces whose Secret is not as wanted, or which lose a domain.
     pub fn failing(&self) -> impl Iterator<Item = &Arc<str>> {
         self.failing.iter()
     }
 
-    /// Why the Secret of a namespace does not stand.
+    /// Returns why the Secret of a namespace is not as wanted.
     pub fn failure(&self, namespace: &str) -> Option<&Failure> {
         self.namespaces.get(namespace)?.failure.as_ref()
     }
 
-    /// Which domains a registry of `binding` loses in a namespace.
+    /// Returns the domains that a registry of `binding` loses in a namespace.
     pub fn conflict(&self, namespace: &str, binding: &str, registry: usize) -> Option<&DomainConflict> {
         let domain_conflicts = &self.namespaces.get(namespace)?.domain_conflicts;
         domain_conflicts.iter().find(|c| &*c.binding == binding && c.registry == registry)
     }
 
-    fn put(&mut self, namespace: &Arc<str>, binding: &str, entry: Option<Entry>) -> bool {
+    fn put(&mut self, namespace: &Arc<str>, binding: &str, entry: Option<RolledUp>) -> bool {
         let awaited = self.pending.remove(namespace);
         let before = match &entry {
             Some(entry) => self.namespaces.insert(namespace.clone(), entry.clone()),
@@ -91,45 +93,49 @@ impl Rollup {
             self.bound -= i64::from(before.bound);
         }
         self.failing.remove(namespace);
+        self.contended.remove(namespace);
         if let Some(entry) = &entry {
             self.matched += i64::from(entry.matched);
             self.bound += i64::from(entry.bound);
             if entry.failure.is_some() || entry.domain_conflicts.iter().any(|c| &*c.binding == binding) {
                 self.failing.insert(namespace.clone());
             }
+            if entry.contention.is_some() {
+                self.contended.insert(namespace.clone());
+            }
         }
         awaited || before != entry
     }
 }
 
-/// The tallies of all bindings.
+/// The rollups of all bindings.
 #[derive(Clone, Debug, Default)]
 pub struct Rollups {
     bindings: HashMap<Arc<str>, Rollup>,
-    /// Which bindings have an entry for a namespace, to take it out again when they cover it no more.
+    /// The bindings with a result in a namespace, which is removed once they no longer cover it.
     covering: HashMap<Arc<str>, Vec<Arc<str>>>,
 }
 
 impl Rollups {
-    /// The tally of a binding.
+    /// Returns the rollup of a binding.
     pub fn of(&self, binding: &str) -> Option<&Rollup> {
         self.bindings.get(binding)
     }
 
-    /// Says which namespaces a binding covers now, all of them still to be looked at, and whether it asks
-    /// something `new` of them.
+    /// Records which namespaces a binding covers now, all of them still to be reconciled, and whether it asks something
+    /// `new` of them.
     pub fn expect(&mut self, binding: &Arc<str>, namespaces: HashSet<Arc<str>>, new: bool) {
         let rollup = self.bindings.entry(binding.clone()).or_default();
         rollup.converging = new || rollup.is_converging();
         rollup.pending = namespaces;
     }
 
-    /// Drops a binding.
+    /// Forgets a binding.
     pub fn remove(&mut self, binding: &str) {
         self.bindings.remove(binding);
     }
 
-    /// Records what stands in a namespace. Returns the bindings whose figures changed.
+    /// Records the results of a namespace. Returns the bindings whose figures changed.
     pub fn record(&mut self, namespace: &Arc<str>, results: &[NamespaceResult]) -> Vec<Arc<str>> {
         let mut changed = Vec::new();
         let before = self.covering.remove(namespace).unwrap_or_default();
@@ -139,8 +145,9 @@ impl Rollups {
             }
         }
         for result in results {
-            let entry = Entry {
+            let entry = RolledUp {
                 failure: result.secret.as_ref().err().cloned(),
+                contention: result.contention.clone(),
                 domain_conflicts: result.domain_conflicts.clone(),
                 matched: result.matched,
                 bound: result.bound,
@@ -150,7 +157,7 @@ impl Rollups {
                 changed.push(result.binding.clone());
             }
         }
-        // A namespace that no binding covers any more was awaited all the same.
+        // A binding may wait for a namespace that it no longer covers.
         for (binding, rollup) in &mut self.bindings {
             if !results.iter().any(|s| s.binding == *binding) && rollup.pending.remove(namespace) {
                 changed.push(binding.clone());
@@ -172,7 +179,8 @@ mod tests {
 
     fn result(binding: &str, failure: Option<Reason>, matched: u32, bound: u32) -> NamespaceResult {
         let secret = failure.map_or(Ok(()), |reason| Err(Failure::new(reason, "why")));
-        NamespaceResult { binding: binding.into(), secret, domain_conflicts: Arc::from([]), matched, bound }
+        let binding = binding.into();
+        NamespaceResult { binding, secret, domain_conflicts: Arc::from([]), matched, bound, contention: None }
     }
 
     #[test]
@@ -201,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_that_went_away_is_awaited_no_more() {
+    fn a_namespace_that_is_gone_is_no_longer_awaited() {
         let mut rollups = Rollups::default();
         let a: Arc<str> = "a".into();
         rollups.expect(&"x".into(), [a.clone()].into(), true);

@@ -1,4 +1,4 @@
-//! What our Secret holds.
+//! The content of our Secret.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,12 +21,12 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// Kubernetes refuses an object whose annotations are larger, in bytes with their keys.
 const MAX_ANNOTATION_BYTES: usize = 256 * 1024;
 
-/// The digest of one value of a Secret's data, taken over its base64 text while it is read.
+/// The digest of one value of a Secret's data, computed over its base64 text while it is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ValueDigest([u8; 32]);
 
 impl ValueDigest {
-    /// The digest of a value as it stands in the JSON.
+    /// Returns the digest of a value as it is written in the JSON.
     pub fn of(base64_text: &str) -> Self {
         Self(Sha256::digest(base64_text.as_bytes()).into())
     }
@@ -48,7 +48,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// What a Secret of ours has credentials for, as its annotation lists it: a few bytes a domain.
+/// The domains that a Secret of ours has credentials for, as its annotation lists them: a few bytes a domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     domains: Box<[u64]>,
@@ -57,14 +57,14 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// What the annotation's value lists; nothing where it cannot be read.
+    /// Returns the domains that the annotation lists; none where it cannot be read.
     pub fn of(registries: &str) -> Self {
         #[derive(Deserialize)]
-        struct Registry {
+        struct AnnotatedRegistry {
             domains: Vec<String>,
             expires: Timestamp,
         }
-        let listed: Vec<Registry> = serde_json::from_str(registries).unwrap_or_default();
+        let listed: Vec<AnnotatedRegistry> = serde_json::from_str(registries).unwrap_or_default();
         let domains = listed.iter().flat_map(|registry| &registry.domains);
         Self::new(domains.map(String::as_str), listed.iter().map(|registry| registry.expires))
     }
@@ -80,14 +80,14 @@ impl Listing {
         Self { domains, expires: expiries.min().unwrap_or_default() }
     }
 
-    /// Whether pulls would lose something by what the other lists, and nothing by waiting: all credentials are alive,
-    /// and the other lacks a domain of them.
+    /// Returns whether pulls would lose a domain by the other list, and nothing by waiting, since all credentials are still
+    /// valid.
     pub fn would_lose_by(&self, other: &Self, now: Timestamp) -> bool {
         self.expires > now && self.domains.iter().any(|domain| other.domains.binary_search(domain).is_err())
     }
 }
 
-/// What every Secret of ours has in common.
+/// The parts that all our Secrets have in common.
 #[derive(Clone, Debug)]
 pub struct Template {
     /// Its name, the same in every namespace.
@@ -99,15 +99,15 @@ pub struct Template {
 }
 
 impl Template {
-    /// Every label of our Secret.
+    /// Returns every label of our Secret.
     pub fn all_labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.labels.clone();
         labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::MANAGER.to_owned());
         labels
     }
 
-    /// The fingerprint of a Secret as read. Labels, annotations and data keys that are not ours do not count,
-    /// except that data may hold nothing beside our key.
+    /// Returns the fingerprint of a Secret as read. Labels, annotations and data keys that are not ours do not count,
+    /// except that data may hold nothing besides our key.
     pub fn fingerprint(
         &self,
         data: &BTreeMap<String, ValueDigest>,
@@ -135,16 +135,16 @@ impl Template {
     }
 }
 
-/// What the Secret of one set of bindings holds. Shared by all namespaces that this set covers.
+/// The content of the Secret of one set of bindings. All namespaces that this set covers share it.
 #[derive(Debug)]
 pub struct SecretContent {
     /// The base64 text of `.dockerconfigjson`.
     pub data: SecretString,
     /// Value of the annotation that lists each registry's domains and expiry.
     pub registries: String,
-    /// What a Secret with this content has for a fingerprint.
+    /// The fingerprint of a Secret with this content.
     pub fingerprint: Fingerprint,
-    /// What it lists.
+    /// The domains that it lists.
     pub listing: Listing,
     /// Domains that a registry claims and does not get.
     pub domain_conflicts: Arc<[DomainConflict]>,
@@ -152,21 +152,22 @@ pub struct SecretContent {
     pub is_empty: bool,
     /// Bytes of the data.
     pub size: usize,
-    /// What Kubernetes would refuse, if it is too much.
+    /// Why Kubernetes would refuse it, if it is too large.
     pub too_large: Option<TooLarge>,
 }
 
-/// Bindings of which nothing can be written: together with the others they are too much for one Secret.
+/// Bindings that do not fit: together with the others they are too large for one Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TooLarge {
     /// How large it would be, and how many of its domains fit.
     pub why: String,
-    /// Those that are left out, since the others come first. `None`: not even the first fits, and nothing can be written.
+    /// Bindings that are left out, since the others come first. `None`: not even the first fits, and nothing can be
+    /// written.
     pub left_out: Option<Box<[Arc<str>]>>,
 }
 
 impl TooLarge {
-    /// Whether a binding is left out, and others are written.
+    /// Returns whether a binding is left out, and others are written.
     pub fn leaves_out(&self, binding: &str) -> bool {
         self.left_out.iter().flatten().any(|left_out| **left_out == *binding)
     }
@@ -179,20 +180,20 @@ pub struct DomainConflict {
     pub binding: Arc<str>,
     /// Index of its registry.
     pub registry: usize,
-    /// Who has which domain, as a sentence.
+    /// The owners of its domains, as a sentence.
     pub message: String,
 }
 
 /// One registry in the annotation: no secret.
 #[derive(Serialize)]
-struct Listed<'a> {
+struct ListedRegistry<'a> {
     registry: String,
     domains: Vec<&'a str>,
     expires: String,
 }
 
-/// Renders the content for a set of bindings, which come in the order of their precedence. Where all are too much, those
-/// that come last are left out, each as a whole.
+/// Renders the content for a set of bindings in the order of their precedence. If they are too large together, the last
+/// ones are left out, each as a whole.
 pub fn render(template: &Template, bindings: &[&ResolvedBinding]) -> SecretContent {
     let all = render_all(template, bindings);
     let Some(too_large) = all.too_large.as_ref().filter(|_| bindings.len() > 1) else { return all };
@@ -225,7 +226,7 @@ fn render_all(template: &Template, bindings: &[&ResolvedBinding]) -> SecretConte
                     in_order.push(domain);
                     (*resolved, index)
                 });
-                // The same token under two bindings is no contest.
+                // The same token under two bindings is not a conflict.
                 if owner.binding.registries[at].key != resolved.binding.registries[index].key {
                     lost.push(format!(
                         "{domain} is claimed first by binding {}, registry {at}",
@@ -243,18 +244,18 @@ fn render_all(template: &Template, bindings: &[&ResolvedBinding]) -> SecretConte
         }
     }
     let mut auths = BTreeMap::new();
-    let mut listed: BTreeMap<String, Listed<'_>> = BTreeMap::new();
+    let mut listed: BTreeMap<String, ListedRegistry<'_>> = BTreeMap::new();
     let mut expiries = Vec::new();
     for (domain, (resolved, index)) in &owners {
         let RegistryCredential::Held { credential, .. } = &resolved.registries[*index] else { continue };
         let token = credential.token.expose_secret();
         let auth = STANDARD.encode(format!("{}:{token}", credential.username));
-        auths.insert(*domain, Auth { username: &credential.username, password: token, auth });
+        auths.insert(*domain, RegistryAuth { username: &credential.username, password: token, auth });
         let key = &resolved.binding.registries[*index].key;
         expiries.push(credential.expires_at);
         listed
             .entry(key.id())
-            .or_insert_with(|| Listed {
+            .or_insert_with(|| ListedRegistry {
                 registry: key.to_string(),
                 domains: Vec::new(),
                 expires: credential.expires_at.to_string(),
@@ -272,51 +273,52 @@ fn render_all(template: &Template, bindings: &[&ResolvedBinding]) -> SecretConte
     let values = BTreeMap::from([(names::SECRET_KEY.to_owned(), ValueDigest::of(&data))]);
     let mut annotations = template.annotations.clone();
     annotations.insert(names::ANNOTATION_REGISTRIES.to_owned(), registries.clone());
-    let sizes = (json.len(), annotations.iter().map(|(key, value)| key.len() + value.len()).sum());
+    let fingerprint = template.fingerprint(&values, &template.all_labels(), &annotations);
+    let annotations = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let total = ContentSize { data: json.len(), annotations };
     SecretContent {
-        fingerprint: template.fingerprint(&values, &template.all_labels(), &annotations),
+        fingerprint,
         data: data.into(),
         listing,
         registries,
         domain_conflicts: domain_conflicts.into(),
         is_empty,
         size: json.len(),
-        too_large: too_large(sizes, || parts(&config, &in_order)),
+        too_large: too_large(total, || parts(&config, &in_order)),
     }
 }
 
-/// Bytes of each domain's part of the data and of the annotation, those with precedence first.
-fn parts(config: &DockerConfig<'_>, in_order: &[&str]) -> Vec<(usize, usize)> {
+/// Returns the bytes of each domain in the data and in the annotation, those with precedence first.
+fn parts(config: &DockerConfig<'_>, in_order: &[&str]) -> Vec<ContentSize> {
     let held = in_order.iter().filter_map(|domain| Some((domain, config.auths.get(domain)?)));
-    let part = |(domain, auth): (&&str, &Auth<'_>)| {
+    let part = |(domain, auth): (&&str, &RegistryAuth<'_>)| {
         // "domain":{…}, and "domain",
         let entry = serde_json::to_vec(auth).map_or(0, |json| json.len());
-        (domain.len() + entry + 4, domain.len() + 3)
+        ContentSize { data: domain.len() + entry + 4, annotations: domain.len() + 3 }
     };
     held.map(part).collect()
 }
 
-/// Why data and annotations of these sizes are refused, if they are. Their parts are asked for only then.
-fn too_large(
-    (size, annotation_size): (usize, usize),
-    parts: impl FnOnce() -> Vec<(usize, usize)>,
-) -> Option<TooLarge> {
-    let (what, taken, most) = match (size > MAX_BYTES, annotation_size > MAX_ANNOTATION_BYTES) {
-        (true, _) => ("the Secret would hold", size, MAX_BYTES),
-        (false, true) => ("the Secret's annotations would take", annotation_size, MAX_ANNOTATION_BYTES),
+/// Returns why data and annotations of these sizes are refused, if they are. Only then are their parts computed.
+fn too_large(total: ContentSize, parts: impl FnOnce() -> Vec<ContentSize>) -> Option<TooLarge> {
+    let (what, taken, most) = match (total.data > MAX_BYTES, total.annotations > MAX_ANNOTATION_BYTES) {
+        (true, _) => ("the Secret would hold", total.data, MAX_BYTES),
+        (false, true) => ("the Secret's annotations would take", total.annotations, MAX_ANNOTATION_BYTES),
         (false, false) => return None,
     };
     let parts = parts();
-    let sum = |part: fn(&(usize, usize)) -> usize| parts.iter().map(part).sum::<usize>();
-    let rest = (size.saturating_sub(sum(|p| p.0)), annotation_size.saturating_sub(sum(|p| p.1)));
-    let grown = parts.iter().scan(rest, |(data, annotation), part| {
-        *data += part.0;
-        *annotation += part.1;
-        Some((*data, *annotation))
+    let sum = |part: fn(&ContentSize) -> usize| parts.iter().map(part).sum::<usize>();
+    let frame = ContentSize {
+        data: total.data.saturating_sub(sum(|part| part.data)),
+        annotations: total.annotations.saturating_sub(sum(|part| part.annotations)),
+    };
+    let grown = parts.iter().scan(frame, |size, part| {
+        size.data += part.data;
+        size.annotations += part.annotations;
+        Some(*size)
     });
-    let fit = grown
-        .take_while(|(data, annotation)| *data <= MAX_BYTES && *annotation <= MAX_ANNOTATION_BYTES)
-        .count();
+    let fit =
+        grown.take_while(|size| size.data <= MAX_BYTES && size.annotations <= MAX_ANNOTATION_BYTES).count();
     let why = format!(
         "{what} {taken} bytes of at most {most}: {fit} of its {} domains fit, those of older bindings first; have the \
          bindings of this namespace name fewer registries or domains",
@@ -325,14 +327,21 @@ fn too_large(
     Some(TooLarge { why, left_out: None })
 }
 
+/// Bytes of data and of annotations.
+#[derive(Clone, Copy)]
+struct ContentSize {
+    data: usize,
+    annotations: usize,
+}
+
 /// The file `config.json` of Docker, as far as the kubelet reads it.
 #[derive(Serialize)]
 struct DockerConfig<'a> {
-    auths: BTreeMap<&'a str, Auth<'a>>,
+    auths: BTreeMap<&'a str, RegistryAuth<'a>>,
 }
 
 #[derive(Serialize)]
-struct Auth<'a> {
+struct RegistryAuth<'a> {
     username: &'a str,
     password: &'a str,
     auth: String,

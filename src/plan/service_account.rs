@@ -1,17 +1,17 @@
 //! The list `imagePullSecrets` of a ServiceAccount. It is atomic, and most of it is not ours.
 
-/// What should be true of our entry.
+/// The wanted state of our entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// It stands there once.
+    /// It is in the list once.
     Attached,
-    /// It does not stand there.
+    /// It is not in the list.
     Detached,
     /// It stays as it is.
     AsIs,
 }
 
-/// The list that should replace `current`, or `None` where it may stay.
+/// Returns the list that replaces `current`; `None` where it may stay.
 ///
 /// Others' entries keep their order and their number. Ours is added at the end, and only its first copy stays.
 pub fn pull_secrets(current: &[Box<str>], ours: &str, want: Want) -> Option<Vec<Box<str>>> {
@@ -59,7 +59,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn others_entries_keep_their_order_and_a_second_look_changes_nothing(
+        fn others_entries_keep_their_order_and_a_second_plan_changes_nothing(
             current in prop::collection::vec("[abo]", 0..8), attach: bool
         ) {
             let current: Vec<Box<str>> = current.into_iter().map(Into::into).collect();

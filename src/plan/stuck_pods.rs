@@ -1,24 +1,24 @@
 //! Pods that were created before their ServiceAccount was served. A Pod copies `imagePullSecrets` once, at its
-//! creation: one that copied too early waits for its image for ever, and only a new Pod in its place can have it.
+//! creation. One that copied too early never gets its image, and only a new Pod in its place can.
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::duty::filled_by;
 use super::guard::Retained;
-use super::namespace::filled_by;
 use super::resolved_binding::RegistryCredential;
 use super::service_account::Want;
 use super::snapshot::Snapshot;
 use super::view::NamespaceView;
 use crate::model::pattern::Pattern;
 
-/// A Pod that waits for an image which its registry refuses to give it.
+/// A Pod that waits for an image which its registry refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StuckPod {
     /// Its namespace.
     pub namespace: Box<str>,
     /// Its name.
     pub name: Box<str>,
-    /// Tells it from the one that comes in its place.
+    /// Distinguishes it from the Pod that replaces it.
     pub uid: Box<str>,
     /// The precondition of its deletion.
     pub resource_version: Box<str>,
@@ -26,9 +26,9 @@ pub struct StuckPod {
     pub created_at: Timestamp,
     /// Its ServiceAccount.
     pub service_account: Box<str>,
-    /// Names in its `imagePullSecrets`: a copy of the ServiceAccount's, unless it was made with a list of its own.
+    /// Names in its `imagePullSecrets`: a copy of the ServiceAccount's list, unless it was created with its own.
     pub pull_secrets: Box<[Box<str>]>,
-    /// Who makes a new Pod in its place; `None` for a bare Pod.
+    /// The owner, which creates a new Pod in its place; `None` for a bare Pod.
     pub owner: Option<Owner>,
     /// The images that are refused to it.
     pub images: Box<[Box<str>]>,
@@ -47,58 +47,70 @@ pub struct Owner {
     pub uid: Box<str>,
 }
 
-/// What is to be done about a Pod.
+/// The decision on a Pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PodDecision {
     /// A new Pod in its place would have its image.
     Replace,
-    /// Not now: what a new Pod needs does not stand yet.
+    /// Not now: something that a new Pod needs does not exist yet.
     Wait(&'static str),
-    /// A new Pod would be no better off, or nobody would make one.
+    /// A new Pod would not be better off, or would not be created.
     Leave(&'static str),
 }
 
-/// Whether a new Pod in the place of this one would have its image.
-///
-/// `replaced_at` is when another Pod of its owner was last replaced: a Pod that was made since and lacks our entry all
-/// the same shows that its template has a list of its own. `kept` are those whose part stays in the namespace, though they
-/// do not cover it.
-pub fn verdict(
-    pod: &StuckPod,
-    view: &NamespaceView,
-    (snapshot, retained): (&Snapshot, &[Retained]),
-    (replaced_at, now): (Option<Timestamp>, Timestamp),
-) -> Verdict {
+/// The circumstances of a stuck Pod.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// Its namespace.
+    pub view: &'a NamespaceView,
+    /// All bindings.
+    pub snapshot: &'a Snapshot,
+    /// The bindings whose part stays in the namespace, though they do not cover it.
+    pub retained: &'a [Retained],
+    /// When another Pod of its owner was last replaced. A Pod that was created since and still lacks our entry shows
+    /// that its template has a list of its own.
+    pub replaced_at: Option<Timestamp>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Decides whether a new Pod in the place of this one would get its image.
+pub fn decide(pod: &StuckPod, circumstances: Circumstances<'_>) -> PodDecision {
+    let Circumstances { view, snapshot, retained, replaced_at, now } = circumstances;
     let ours = snapshot.secret_name();
     match pod.owner.as_ref().map(|owner| &*owner.kind) {
-        None => return Verdict::Leave("nobody would make a new Pod"),
-        Some("Node") => return Verdict::Leave("it is a static Pod"),
-        Some("Job") => return Verdict::Leave("its Job would count it as a failure"),
+        None => return PodDecision::Leave("no owner would create a new Pod"),
+        Some("Node") => return PodDecision::Leave("it is a static Pod"),
+        Some("Job") => return PodDecision::Leave("its Job would count it as a failure"),
         Some(_) => {}
     }
     if pod.pull_secrets.iter().any(|name| name.as_ref() == ours) {
-        return Verdict::Leave("it carries our entry");
+        return PodDecision::Leave("it carries our entry");
     }
     // Times of creation are whole seconds.
     if replaced_at.is_some_and(|at| pod.created_at.as_second() >= at.as_second()) {
-        return Verdict::Leave("a Pod of its owner was replaced before, and this one lacks our entry again");
+        return PodDecision::Leave(
+            "a Pod of its owner was replaced before, and this one lacks our entry again",
+        );
     }
     let Some(account) = view.service_accounts.iter().find(|account| account.name == pod.service_account)
     else {
-        return Verdict::Wait("its ServiceAccount is not there");
+        return PodDecision::Wait("its ServiceAccount does not exist");
     };
     let others = super::service_account::pull_secrets(&account.pull_secrets, ours, Want::Detached);
-    let Some(others) = others else { return Verdict::Wait("its ServiceAccount does not carry our entry") };
+    let Some(others) = others else {
+        return PodDecision::Wait("its ServiceAccount does not carry our entry");
+    };
     if !pod.pull_secrets.is_empty() && *pod.pull_secrets != *others {
-        return Verdict::Leave("it carries imagePullSecrets of its own");
+        return PodDecision::Leave("it carries imagePullSecrets of its own");
     }
     let Some(set) = filled_by(view, snapshot, retained) else {
-        return Verdict::Wait("its namespace is going");
+        return PodDecision::Wait("its namespace is being deleted");
     };
     let holds_all =
         |secret: &super::SecretView| secret.ours && secret.fingerprint == snapshot.content(&set).fingerprint;
     if !view.secret.as_ref().is_some_and(holds_all) {
-        return Verdict::Wait("our Secret does not stand");
+        return PodDecision::Wait("our Secret is not up to date");
     }
     let held =
         set.iter().flat_map(|&i| &snapshot.resolved(i).registries).filter_map(
@@ -112,12 +124,12 @@ pub fn verdict(
     let domains: Vec<&String> = held.flat_map(|domains| domains.iter()).collect();
     let served = |image: &str| domains.iter().any(|domain| is_for(domain, image));
     match !pod.images.is_empty() && pod.images.iter().all(|image| served(image)) {
-        true => Verdict::Replace,
-        false => Verdict::Leave("no credential of ours is for its image"),
+        true => PodDecision::Replace,
+        false => PodDecision::Leave("no credential of ours is for its image"),
     }
 }
 
-/// Whether a key of `auths` is used for an image, as the kubelet matches them: the same port, as many labels in the
+/// Returns whether a key of `auths` is used for an image, as the kubelet matches them: the same port, as many labels in the
 /// host, each by its glob, and a path that begins with the key's.
 pub fn is_for(key: &str, image: &str) -> bool {
     fn parts(text: &str) -> (&str, &str, &str) {
@@ -137,15 +149,14 @@ pub fn is_for(key: &str, image: &str) -> bool {
         && repository(of_path).starts_with(path)
 }
 
-/// The path of an image without its tag and digest.
+/// Returns the path of an image without its tag and digest.
 fn repository(path: &str) -> &str {
     let named = path.split_once('@').map_or(path, |(name, _)| name);
     named.rsplit_once(':').map_or(named, |(name, _)| name)
 }
 
-/// What container runtimes say of a pull for want of a credential, in lower case: containerd, CRI-O and Docker, each
-/// with the registry's own words. A repository that does not exist is refused in the same words to one who may not
-/// know.
+/// Messages of container runtimes about a pull without a valid credential, in lower case: containerd, CRI-O and Docker,
+/// each with the registry's own words. A registry may refuse a repository that does not exist in the same words.
 const REFUSALS: [&str; 11] = [
     "401 unauthorized",
     "403 forbidden",
@@ -160,11 +171,11 @@ const REFUSALS: [&str; 11] = [
     "no basic auth credentials",
 ];
 
-/// Whether a message says that a registry refused an image for want of a credential. What the image itself is called
+/// Returns whether a message says that a registry refused an image without a valid credential. The name of the image
 /// does not count.
 pub fn is_refusal(message: &str, image: &str) -> bool {
     let mut words = message.replace(image, "");
-    // In addresses it stands without its tag. A path of one word could be a part of what a registry says.
+    // Addresses name it without its tag. A path of one word could be a part of what a registry says.
     let path = image.split_once('/').map_or(image, |(_, path)| repository(path));
     if path.contains('/') {
         words = words.replace(path, "");

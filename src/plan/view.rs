@@ -1,67 +1,57 @@
-//! What is known of one namespace: a few words an object, never the object.
+//! The objects of one namespace that decisions need: a few words an object, never the object.
 
 use std::sync::Arc;
 
-use super::failure::Failure;
 use super::secret::{Fingerprint, Listing};
 use crate::model::Labels;
 
-/// One namespace as the index keeps it.
+/// The objects of one namespace.
 #[derive(Clone, Debug)]
 pub struct NamespaceView {
     /// Its name.
     pub name: Arc<str>,
-    /// The Namespace object; absent while only objects inside it were seen.
+    /// The Namespace object; `None` while only objects inside it were seen.
     pub facts: Option<NamespaceFacts>,
-    /// The Secret of our name, whoever made it.
+    /// The Secret of our name, including one of another creator.
     pub secret: Option<SecretView>,
     /// Its ServiceAccounts, sorted by name.
     pub service_accounts: Vec<ServiceAccountView>,
-    /// Why the API server refused to let our Secret be made, the last time it was tried.
-    pub refused: Option<Failure>,
-    /// What our Secret held when this process wrote it last.
-    pub written: Option<Fingerprint>,
-    /// Whether this process served it: an entry of our name is ours then, even with no Secret beside it.
-    pub served: bool,
 }
 
 impl NamespaceView {
-    /// A namespace of which nothing is known yet.
+    /// Returns a namespace in which no object was seen yet.
     pub fn new(name: Arc<str>) -> Self {
-        Self {
-            name,
-            facts: None,
-            secret: None,
-            service_accounts: Vec::new(),
-            refused: None,
-            written: None,
-            served: false,
-        }
+        Self { name, facts: None, secret: None, service_accounts: Vec::new() }
+    }
+
+    /// Returns whether no object of it exists.
+    pub fn is_empty(&self) -> bool {
+        self.facts.is_none() && self.secret.is_none() && self.service_accounts.is_empty()
     }
 }
 
-/// What matters of a Namespace object.
+/// The part of a Namespace object that decisions need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceFacts {
     /// Its labels.
     pub labels: Labels,
     /// Whether it opts out.
     pub skip: bool,
-    /// Whether it is being deleted: nothing can be created in it, and all will go.
+    /// Whether it is being deleted: nothing can be created in it, and everything in it is deleted.
     pub terminating: bool,
 }
 
 impl NamespaceFacts {
-    /// Whether it may be covered: it neither opts out nor goes.
+    /// Returns whether it may be covered: it neither opts out nor is being deleted.
     pub fn is_open(&self) -> bool {
         !self.skip && !self.terminating
     }
 }
 
-/// What matters of the Secret of our name.
+/// The part of the Secret of our name that decisions need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretView {
-    /// Tells a re-created Secret from the one that was there.
+    /// Distinguishes a Secret that was created again from the one before.
     pub uid: Box<str>,
     /// The precondition of the next write.
     pub resource_version: Box<str>,
@@ -69,17 +59,17 @@ pub struct SecretView {
     pub ours: bool,
     /// Whether a binding with `deletionPolicy: Retain` left it behind.
     pub retained: bool,
-    /// Its type, where that is not the one we need.
+    /// Its type, if that is not the one we need.
     pub foreign_type: Option<Box<str>>,
-    /// Keys of its data beside ours.
+    /// Keys of its data besides ours.
     pub extra_keys: Box<[Box<str>]>,
-    /// What it lists.
+    /// Its list of registries.
     pub listing: Listing,
-    /// What we would compare of its content.
+    /// The fingerprint of its content.
     pub fingerprint: Fingerprint,
 }
 
-/// What matters of a ServiceAccount.
+/// The part of a ServiceAccount that decisions need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAccountView {
     /// Its name.

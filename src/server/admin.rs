@@ -13,40 +13,92 @@ use tokio::sync::Notify;
 
 use super::metrics::Metrics;
 
-/// What this process still waits for before it works.
+/// A step of the start that must be done before this replica works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StartupStep {
+    /// All namespaces are listed.
+    Namespaces,
+    /// All ServiceAccounts are listed.
+    ServiceAccounts,
+    /// All our pull Secrets are listed.
+    Secrets,
+    /// All bindings are listed.
+    Bindings,
+    /// The admission policies are probed: their state is a part of every status.
+    Policies,
+    /// The CustomResourceDefinition is read: without it, the absence of a binding means nothing.
+    Definition,
+    /// The ConfigMap of the admission policy is read.
+    AdmissionParameters,
+    /// The lease is read. An upgrade without its RBAC stops here.
+    Lease,
+    /// The webhook has its certificate.
+    Webhook,
+}
+
+impl StartupStep {
+    /// The steps of every replica.
+    pub const ALWAYS: [Self; 8] = [
+        Self::Namespaces,
+        Self::ServiceAccounts,
+        Self::Secrets,
+        Self::Bindings,
+        Self::Policies,
+        Self::Definition,
+        Self::AdmissionParameters,
+        Self::Lease,
+    ];
+
+    /// Returns what `/readyz` says that this replica is waiting for.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Namespaces => "the list of Namespaces",
+            Self::ServiceAccounts => "the list of ServiceAccounts",
+            Self::Secrets => "the list of Secrets",
+            Self::Bindings => "the list of AcrCredentialBindings",
+            Self::Policies => "the probe of the admission policies",
+            Self::Definition => "the CustomResourceDefinition",
+            Self::AdmissionParameters => "the admission parameters",
+            Self::Lease => "the lease",
+            Self::Webhook => "the webhook's certificate",
+        }
+    }
+}
+
+/// The steps of the start that are still to be done.
 #[derive(Debug, Default)]
 pub struct Readiness {
-    missing: Mutex<BTreeSet<&'static str>>,
+    missing: Mutex<BTreeSet<StartupStep>>,
     changed: Notify,
 }
 
 impl Readiness {
-    /// Waits for these.
-    pub fn awaiting(parts: impl IntoIterator<Item = &'static str>) -> Arc<Self> {
-        Arc::new(Self { missing: Mutex::new(parts.into_iter().collect()), changed: Notify::new() })
+    /// Returns a readiness that waits for these steps.
+    pub fn awaiting(steps: impl IntoIterator<Item = StartupStep>) -> Arc<Self> {
+        Arc::new(Self { missing: Mutex::new(steps.into_iter().collect()), changed: Notify::new() })
     }
 
-    /// One of them is there.
-    pub fn done(&self, part: &'static str) {
+    /// Records that a step is done.
+    pub fn done(&self, step: StartupStep) {
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
-        if missing.remove(part) {
+        if missing.remove(&step) {
             self.changed.notify_waiters();
         }
     }
 
-    /// Waits until nothing is missing.
+    /// Waits until every step is done.
     pub async fn complete(&self) {
         self.until(|missing| missing.is_empty()).await;
     }
 
-    /// Waits until nothing is missing but this part.
-    pub async fn complete_but(&self, part: &'static str) {
-        self.until(|missing| missing.iter().all(|missing| *missing == part)).await;
+    /// Waits until every step but this one is done.
+    pub async fn complete_but(&self, step: StartupStep) {
+        self.until(|missing| missing.iter().all(|missing| *missing == step)).await;
     }
 
-    async fn until(&self, holds: impl Fn(&[&'static str]) -> bool) {
+    async fn until(&self, holds: impl Fn(&[StartupStep]) -> bool) {
         loop {
-            // Made before the look, so that it hears of whatever happens after it.
+            // Created before the check, so that no later change is missed.
             let changed = self.changed.notified();
             if holds(&self.missing()) {
                 return;
@@ -55,8 +107,8 @@ impl Readiness {
         }
     }
 
-    /// What is still missing.
-    pub fn missing(&self) -> Vec<&'static str> {
+    /// Returns the steps that are still to be done.
+    pub fn missing(&self) -> Vec<StartupStep> {
         self.missing.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 }
@@ -93,7 +145,10 @@ async fn ready(State(served): State<AdminState>) -> impl IntoResponse {
     let missing = served.readiness.missing();
     match missing.as_slice() {
         [] => (StatusCode::OK, "ok".to_owned()),
-        parts => (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}", parts.join(", "))),
+        steps => {
+            let steps: Vec<_> = steps.iter().map(|step| step.describe()).collect();
+            (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}", steps.join(", ")))
+        }
     }
 }
 

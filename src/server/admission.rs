@@ -98,7 +98,7 @@ async fn review(State(handler): State<AdmissionHandler>, request: Request) -> Re
     }
 }
 
-/// Bounds the reviews that are read at a time; others wait. So their bodies have bounded memory whoever sends them,
+/// Bounds the reviews that are read at a time; others wait. So their bodies have bounded memory,
 /// and large ones do not delay small ones.
 pub struct ReadSlots {
     small: Semaphore,
@@ -158,7 +158,7 @@ impl AdmissionHandler {
         let end = Instant::now() + OBSERVE_TIMEOUT;
         loop {
             let snapshot = (self.snapshot)();
-            if enabling(&snapshot).next().is_none() {
+            if enabling(snapshot.bindings()).next().is_none() {
                 return (true, None);
             }
             let decide = |view: &crate::plan::NamespaceView| {

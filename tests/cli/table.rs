@@ -1,4 +1,4 @@
-//! The table of samples in the READMEs is what the samples come to.
+//! The table of samples in the documentation is what the samples give.
 
 use serde_json::Value;
 
@@ -33,7 +33,8 @@ fn becomes(name: &str) -> String {
     cell
 }
 
-fn rows() -> String {
+/// Rows of the table on a page so many folders below the root.
+fn rows(up: &str) -> String {
     let row = |name: &&str| {
         let told: Vec<String> = findings(&sample(name))
             .iter()
@@ -43,25 +44,29 @@ fn rows() -> String {
                 format!("{}`{}` {}", place.unwrap_or_default(), text(f, "key"), text(f, "code"))
             })
             .collect();
-        format!("| [{name}](tests/cli/samples/{name}.yaml) | {} | {} |\n", told.join("<br>"), becomes(name))
+        format!(
+            "| [{name}]({up}tests/cli/samples/{name}.yaml) | {} | {} |\n",
+            told.join("<br>"),
+            becomes(name)
+        )
     };
     SAMPLES.iter().map(row).collect()
 }
 
 #[test]
-fn the_readmes_say_what_the_samples_come_to() {
-    let rows = rows();
-    for file in ["README.md", "README.zh-CN.md"] {
+fn the_documentation_shows_what_the_samples_give() {
+    let pages = [("docs/reference/findings.md", "../../"), ("docs/zh-CN/reference/findings.md", "../../../")];
+    for (file, up) in pages {
         let path = root().join(file);
-        let readme = std::fs::read_to_string(&path).unwrap();
-        let (before, rest) = readme.split_once(MARKS.0).unwrap();
+        let page = std::fs::read_to_string(&path).unwrap();
+        let (before, rest) = page.split_once(MARKS.0).unwrap();
         let (table, after) = rest.split_once(MARKS.1).unwrap();
         let head: String = table.split_inclusive('\n').take(2).collect();
-        let actual = format!("{before}{}{head}{rows}{}{after}", MARKS.0, MARKS.1);
+        let actual = format!("{before}{}{head}{}{}{after}", MARKS.0, rows(up), MARKS.1);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&path, &actual).unwrap();
         } else {
-            assert_eq!(readme, actual, "{file}: UPDATE_GOLDEN=1 writes the table anew");
+            assert_eq!(page, actual, "{file}: UPDATE_GOLDEN=1 cargo test --test cli writes the table");
         }
     }
 }

@@ -9,6 +9,7 @@ mod cluster;
 mod concurrency;
 #[cfg(test)]
 mod controller_identity;
+mod errors;
 #[cfg(test)]
 mod lab;
 mod minting;
@@ -18,7 +19,6 @@ mod network;
 mod oidc;
 #[cfg(test)]
 mod personal;
-mod refusals;
 #[cfg(test)]
 mod rrsa;
 #[cfg(test)]

@@ -82,7 +82,7 @@ async fn chains_with_the_same_first_role_share_its_session() {
 }
 
 #[tokio::test]
-async fn a_session_lasts_as_long_as_was_asked_for_and_so_does_what_is_minted_with_it() {
+async fn a_session_and_its_credentials_have_the_configured_duration() {
     let lab = Lab::start().await;
     Issuer::enabled_in(&lab);
     lab.cloud.world(|world| world.role_mut("1", "acr-rrsa").unwrap().max_session_duration = 7200);
@@ -238,7 +238,7 @@ async fn a_rejected_token_is_reported_with_its_remedy_and_recovers_when_it_is_fi
 }
 
 #[tokio::test]
-async fn a_second_role_that_denies_gets_the_remedy_of_the_first() {
+async fn a_second_role_that_denies_names_the_first_role_in_its_remedy() {
     type Spoil = fn(&mut World);
     let break_setups: [(Spoil, &str); 2] = [
         (|world| world.role_mut("2", "acr-pull").unwrap().trust.clear(), "in the role's trust policy"),

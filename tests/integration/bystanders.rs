@@ -1,4 +1,5 @@
-//! Everybody else works as without our policies, and what others are kept from is kept from them alone.
+//! Other users, tools and controllers work as without our policies. Each restriction applies only to those it
+//! names.
 
 use acr_lab::plane::{Options, Plane};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -9,13 +10,14 @@ use serde_json::{Value, json};
 use crate::caller::{Body, Call, Caller};
 use crate::harness::{CONTROLLER, DOMAIN, Lab, NAMESPACE, SECRET, root, spec};
 
-/// Returns a control plane whose controllers run as their own accounts, as in most clusters: an exemption is
-/// proved so.
+/// Returns a control plane whose controllers run as their own accounts, as in most clusters, which proves the
+/// exemptions.
 fn as_themselves() -> Options {
     Options { controllers_as_themselves: true, ..Options::default() }
 }
 
-/// Returns an account with the rules of a ClusterRole, in one namespace or in all.
+/// Creates an account with the rules of a ClusterRole, in one namespace or in all, and returns it as a
+/// caller.
 async fn account(plane: &Plane, name: &str, role: &str, within: Option<&str>) -> Caller {
     let (namespace, name) = name.split_once('/').unwrap();
     let (kind, place) = match within {
@@ -47,7 +49,7 @@ fn secret(name: &str, rest: Value) -> Value {
     object
 }
 
-/// Each request is let through, first as a dry run and then for good. What is not is told at once.
+/// Checks that each request is allowed, first as a dry run and then for real. Fails at the first that is not.
 async fn all_pass(who: &str, caller: &Caller, calls: Vec<Call>) {
     let mut failures = Vec::new();
     for call in calls {
@@ -61,7 +63,7 @@ async fn all_pass(who: &str, caller: &Caller, calls: Vec<Call>) {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// Each request is refused by a policy, in these words.
+/// Checks that a policy refuses each request, in these words.
 async fn all_refused(who: &str, caller: &Caller, words: &str, calls: Vec<Call>) {
     let mut failures = Vec::new();
     for call in calls {
@@ -73,7 +75,7 @@ async fn all_refused(who: &str, caller: &Caller, words: &str, calls: Vec<Call>) 
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// What a user does with Secrets and ServiceAccounts that look like ours, and are none.
+/// Returns requests of users for Secrets and ServiceAccounts that look like the controller's, but are not.
 fn looks_like_ours(namespace: &str) -> Vec<Call> {
     let (all, ours) = (secrets(namespace), format!("{}/{SECRET}", secrets(namespace)));
     let account = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default");
@@ -139,14 +141,14 @@ fn looks_like_ours(namespace: &str) -> Vec<Call> {
 #[tokio::test(flavor = "multi_thread")]
 async fn users_tools_and_the_clusters_own_controllers_work_as_without_our_policies() {
     let lab = Lab::start_without(&[], as_themselves()).await;
-    for file in ["webhook", "heal", "admission"] {
+    for file in ["webhook", "stuck-pods", "admission"] {
         lab.plane.apply_file(root().join(format!("deploy/{file}.yaml"))).await.unwrap();
     }
-    lab.until_fenced().await;
+    lab.until_policies_enforced().await;
 
     lab.create_namespace("team").await;
     let tenant = account(&lab.plane, "team/tenant", "admin", Some("team")).await;
-    // What a namespace's administrator may do in it; Leases are none of it.
+    // Requests of a namespace's administrator in it; Leases are not among them.
     let calls = looks_like_ours("team").into_iter().filter(|call| !call.path.contains("leases")).collect();
     all_pass("a namespace's administrator", &tenant, calls).await;
 
@@ -193,8 +195,8 @@ async fn users_tools_and_the_clusters_own_controllers_work_as_without_our_polici
     the_clusters_controllers(&lab).await;
 }
 
-/// Returns the token controller fills, the garbage collector takes, and the namespace controller clears out,
-/// each as itself.
+/// Checks that the token controller fills, the garbage collector deletes, and the namespace controller
+/// empties, each as itself.
 async fn the_clusters_controllers(lab: &Lab) {
     lab.create_namespace("owned").await;
     lab.bind("owned", spec(&["owned"])).await;
@@ -232,13 +234,13 @@ async fn the_clusters_controllers(lab: &Lab) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_converted_binding_is_edited_by_its_config_map_and_nobody_is_locked_out() {
+async fn the_converted_binding_is_edited_through_its_config_map_and_no_user_is_locked_out() {
     let lab = Lab::start().await;
     let admin = account(&lab.plane, "ops/administrator", "cluster-admin", None).await;
     let map = "/api/v1/namespaces/kube-system/configmaps/acr-configuration";
     lab.put_config_map(json!({ "acr-registry-info": "- instanceId: cri-demo0001\n" })).await;
     lab.until_ready_is("acr-configuration", "True", "Succeeded").await;
-    lab.until_fenced().await;
+    lab.until_policies_enforced().await;
     let path = "/apis/acrcredential.dev/v1alpha1/acrcredentialbindings/acr-configuration";
     let edit = || {
         Call::new("PATCH", path, Body::Merge(json!({ "spec": { "watchNamespaces": { "names": ["*"] } } })))
@@ -274,7 +276,7 @@ async fn the_converted_binding_is_edited_by_its_config_map_and_nobody_is_locked_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_cache_is_written_by_the_controller_alone_and_goes_with_its_namespace() {
+async fn only_the_controller_writes_the_token_cache_and_it_goes_with_its_namespace() {
     let lab = Lab::start_without(&[], as_themselves()).await;
     lab.create_namespace("served").await;
     lab.bind("served", spec(&["served"])).await;
@@ -283,7 +285,7 @@ async fn the_token_cache_is_written_by_the_controller_alone_and_goes_with_its_na
         lab.namespaced::<Secret>(NAMESPACE).get_opt("acr-credential-cache").await.unwrap().is_some()
     })
     .await;
-    // It may write every Secret of the namespace, and not delete the namespace.
+    // The administrator may write every Secret of the namespace, but not delete the namespace.
     let neighbour = account(&lab.plane, "ops/neighbour", "admin", Some(NAMESPACE)).await;
     let admin = account(&lab.plane, "ops/administrator", "cluster-admin", None).await;
     let (all, cache) = (secrets(NAMESPACE), format!("{}/acr-credential-cache", secrets(NAMESPACE)));
@@ -315,12 +317,12 @@ async fn the_token_cache_is_written_by_the_controller_alone_and_goes_with_its_na
         Call::new("DELETE", format!("{all}/mine"), Body::None),
     ];
     all_pass("a neighbour", &neighbour, mine).await;
-    // Whoever may delete the namespace may delete it, and cannot make one in its place.
+    // A user who may delete the namespace may delete it, but not create another in its place.
     all_pass("an administrator", &admin, vec![Call::new("DELETE", &cache, Body::None)]).await;
     let fake = Call::new("POST", &all, Body::Json(secret("acr-credential-cache", poison())));
     all_refused("an administrator", &admin, words, vec![fake]).await;
 
-    // The namespace goes before the policies do, by an administrator who is not exempt.
+    // The namespace goes before the policies, deleted by an administrator who is not exempt.
     let cache = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "acr-credential-cache",
         "namespace": NAMESPACE, "labels": { "app.kubernetes.io/managed-by": CONTROLLER } } });
     lab.plane.apply(&cache.to_string()).await.unwrap();
@@ -328,7 +330,7 @@ async fn the_token_cache_is_written_by_the_controller_alone_and_goes_with_its_na
     all_pass("an administrator", &admin, vec![namespace]).await;
     let namespaces: Api<Namespace> = Api::all(lab.client.clone());
     lab.until("the namespace is gone", async || namespaces.get_opt(NAMESPACE).await.unwrap().is_none()).await;
-    // And the rest in the order in which it was installed, the policies after the rights that they fence.
+    // The rest goes in the order of its installation: the policies after the rights that they confine.
     for file in ["deploy/rbac.yaml", "deploy/policies.yaml"] {
         let file = root().join(file);
         lab.plane
@@ -339,14 +341,14 @@ async fn the_token_cache_is_written_by_the_controller_alone_and_goes_with_its_na
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_namespaces_administrator_neither_edits_bindings_nor_has_anything_minted() {
+async fn a_namespaces_administrator_cannot_edit_bindings_or_have_credentials_minted() {
     let lab = Lab::start().await;
     for namespace in ["served", "mine"] {
         lab.create_namespace(namespace).await;
     }
     lab.bind("served", spec(&["served"])).await;
     lab.until_served("served", DOMAIN).await;
-    lab.until_fenced().await;
+    lab.until_policies_enforced().await;
     lab.until_settled().await;
     let tenant = account(&lab.plane, "mine/tenant", "admin", Some("mine")).await;
     lab.until_settled().await;
@@ -386,7 +388,7 @@ async fn a_namespaces_administrator_neither_edits_bindings_nor_has_anything_mint
         let (code, said) = tenant.send(&call, false).await;
         assert_eq!(code, 403, "{call:?}: {said}");
     }
-    // What looks like the controller's own, in a namespace that no binding covers.
+    // Objects that look like the controller's own, in a namespace that no binding covers.
     let config = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "acr-configuration" },
         "data": { "acr-registry-info": "- instanceId: cri-demo0001\n", "watch-namespace": "all" } });
     let lure = json!({ "type": "kubernetes.io/dockerconfigjson", "data": { ".dockerconfigjson": "e30=" }, "metadata": {
@@ -403,7 +405,7 @@ async fn a_namespaces_administrator_neither_edits_bindings_nor_has_anything_mint
     ];
     all_pass("a namespace's administrator", &tenant, harmless).await;
     lab.until_settled().await;
-    assert_eq!(lab.cloud.calls().len(), before, "nothing is minted for him");
+    assert_eq!(lab.cloud.calls().len(), before, "no credential is minted for the namespace");
     assert!(lab.secret("mine").await.is_none());
     assert_eq!(lab.pull_secrets("mine", "default").await, ["other"]);
 }

@@ -1,4 +1,4 @@
-//! Requests as an intruder or any other tool would send them: raw, so that nothing of a client stands between.
+//! Raw requests, as an intruder or any other tool would send them, without a client library in between.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-/// What a request carries, and how the API server is to take it.
+/// The body of a request, and how the API server must treat it.
 #[derive(Clone, Debug)]
 pub enum Body {
     None,
@@ -35,7 +35,7 @@ impl Call {
     }
 }
 
-/// One who has a token.
+/// A caller with a token.
 pub struct Caller {
     http: reqwest::Client,
     url: String,
@@ -54,7 +54,7 @@ impl Caller {
         Self { http, url: text(&cluster["server"]), token: text(&config["users"][0]["user"]["token"]) }
     }
 
-    /// Returns the HTTP status, and what the API server says of it.
+    /// Sends a request, and returns the HTTP status and the API server's message.
     pub async fn send(&self, call: &Call, dry_run: bool) -> (u16, String) {
         let mut query: Vec<&str> = Vec::new();
         let writes = call.method != "GET";

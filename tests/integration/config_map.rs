@@ -16,7 +16,7 @@ use crate::migration::Pulling;
 const NAME: &str = "acr-configuration";
 const IMAGE: &str = "team/app";
 
-/// Kind, reason and message of each Event, a line each.
+/// Returns kind, reason and message of each Event, a line each.
 async fn events(lab: &Lab) -> String {
     let line =
         "jsonpath={range .items[*]}{.involvedObject.kind}{\" \"}{.reason}{\" \"}{.message}{\"\\n\"}{end}";
@@ -39,7 +39,7 @@ async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
         let asked = lab.requests(mark).of("secrets").filter(|e| e.verb == "get");
         asked.filter(|e| e.name.starts_with("acr-configuration-")).len()
     };
-    lab.until("it was looked once what key pairs were left", async || looks(Mark::default()) >= 8).await;
+    lab.until("leftover key pairs were listed once", async || looks(Mark::default()) >= 8).await;
     let mark = lab.mark();
     lab.put_config_map(json!({ "watch-namespace": "default, apps", "acr-registry-info": "- instanceId: cri-demo0001\n- instanceId: cri-demo0002\n  regionId: cn-beijing\n" })).await;
     lab.until("the binding follows an edit", async || {
@@ -52,7 +52,7 @@ async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
     })
     .await;
 
-    assert_eq!(looks(mark), 0, "an edit without key pairs costs no look at any");
+    assert_eq!(looks(mark), 0, "an edit without key pairs reads no key pairs");
 
     let hand_edit = json!({ "spec": { "watchNamespaces": { "names": ["kube-public"] } } });
     lab.bindings().patch(NAME, &PatchParams::default(), &Patch::Merge(&hand_edit)).await.unwrap();
@@ -61,25 +61,25 @@ async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
     })
     .await;
     lab.until("an Event names the ConfigMap", async || {
-        let told = |l: &str| {
+        let matches = |l: &str| {
             l.starts_with("AcrCredentialBinding HandEditReverted")
                 && l.contains("kube-system/acr-configuration")
         };
-        events(&lab).await.lines().any(told)
+        events(&lab).await.lines().any(matches)
     })
     .await;
 
     lab.put_config_map(json!({ "acr-registry-info": "- instanceId: [\n" })).await;
-    lab.until("the mistake is told", async || {
+    lab.until("the mistake is reported", async || {
         lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(s, r, m)| {
             s == "False" && r == "LegacyConfigInvalid" && m.contains("acr-registry-info")
         })
     })
     .await;
-    lab.until("an Event on the ConfigMap tells it too", async || {
-        let told =
+    lab.until("an Event on the ConfigMap reports it too", async || {
+        let matches =
             |l: &str| l.starts_with("ConfigMap LegacyConfigInvalid") && l.contains("acr-registry-info");
-        events(&lab).await.lines().any(told)
+        events(&lab).await.lines().any(matches)
     })
     .await;
     lab.until("the metric says so", async || {
@@ -102,7 +102,7 @@ async fn the_config_map_is_authoritative_for_the_binding_made_from_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn graduation_makes_the_binding_its_users_own_with_no_write_to_any_namespace() {
+async fn graduation_makes_the_binding_its_users_own_without_a_write_to_any_namespace() {
     let lab = Lab::start_with(|options| options.arg("--config-map-grace=1s")).await;
     lab.plane.apply_file(root().join("examples/acr-configuration.yaml")).await.unwrap();
     lab.until_ready_is(NAME, "True", "Succeeded").await;
@@ -131,7 +131,7 @@ async fn graduation_makes_the_binding_its_users_own_with_no_write_to_any_namespa
     .await;
     lab.namespaced::<ConfigMap>("kube-system").delete(NAME, &DeleteParams::default()).await.unwrap();
     lab.until_settled().await;
-    // Its grace is long over.
+    // Its grace period has ended long ago.
     let graduated = lab.bindings().get(NAME).await.unwrap();
     assert_eq!(graduated.metadata.annotations.unwrap()["acrcredential.dev/adopt"], "true");
     let status = graduated.status.unwrap();
@@ -141,9 +141,9 @@ async fn graduation_makes_the_binding_its_users_own_with_no_write_to_any_namespa
     assert!(lab.mark() > Mark::default());
 }
 
-/// Whatever a GitOps tool tracks the ConfigMap by would have it prune the binding, which is not in Git.
+/// Tracking marks of a GitOps tool on the ConfigMap would make it prune the binding, which is not in Git.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_mark_of_the_config_map_is_copied_to_its_binding_and_none_on_the_binding_is_touched() {
+async fn tracking_marks_are_neither_copied_to_the_binding_nor_removed_from_it() {
     let lab = Lab::start().await;
     let object = |namespaces: &str| {
         json!({
@@ -175,7 +175,7 @@ async fn no_mark_of_the_config_map_is_copied_to_its_binding_and_none_on_the_bind
     assert_eq!(labels, ["acrcredential.dev/converted", "app.kubernetes.io/managed-by"]);
     assert_eq!(annotations, ["acrcredential.dev/converted-from"]);
 
-    // What somebody tracks the binding itself by stays his, whatever the ConfigMap says later.
+    // A user's own tracking marks on the binding stay, regardless of later changes of the ConfigMap.
     let tracked = json!({ "metadata": {
         "labels": { "team": "a" },
         "annotations": { "argocd.argoproj.io/sync-options": "Prune=false" },
@@ -196,28 +196,28 @@ async fn no_mark_of_the_config_map_is_copied_to_its_binding_and_none_on_the_bind
     .await;
 }
 
-/// Whoever wrote a binding of that name keeps it.
+/// The author of a binding of that name keeps it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_binding_of_the_same_name_that_somebody_else_made_is_not_overwritten() {
+async fn another_writers_binding_of_the_same_name_is_not_overwritten() {
     let lab = Lab::start().await;
     let theirs = json!({ "registries": [{ "instanceId": "cri-demo0002", "regionId": "cn-beijing" }] });
     let theirs = lab.bind(NAME, theirs).await;
     lab.put_config_map(json!({ "acr-registry-info": "- instanceId: cri-demo0001\n" })).await;
-    lab.until("an Event on the ConfigMap says what stands in its way", async || {
-        let told = |l: &str| {
+    lab.until("an Event on the ConfigMap says which binding is in the way", async || {
+        let matches = |l: &str| {
             l.starts_with("ConfigMap BindingNotConverted") && l.contains("acrcredential.dev/authoritative")
         };
-        events(&lab).await.lines().any(told)
+        events(&lab).await.lines().any(matches)
     })
     .await;
     lab.until_settled().await;
     assert_eq!(lab.bindings().get(NAME).await.unwrap().spec, theirs.spec);
 }
 
-/// What is covered follows the ConfigMap, and what stays covered is not touched meanwhile: an image is pulled there all
-/// the time, by a real client from a real registry.
+/// Coverage follows the ConfigMap, and namespaces that stay covered are not touched meanwhile: a real client
+/// pulls an image from a real registry there all the time.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_config_map_names_no_more_is_released_and_what_is_new_is_served() {
+async fn a_namespace_removed_from_the_config_map_is_released_and_a_new_one_is_served() {
     if !usable().unwrap() {
         return;
     }
@@ -280,9 +280,9 @@ async fn what_the_config_map_names_no_more_is_released_and_what_is_new_is_served
     pulling.never_failed().await;
 }
 
-/// A GitOps tool may replace the ConfigMap by deleting it and making it again.
+/// A GitOps tool may replace the ConfigMap by deleting and recreating it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_config_map_that_comes_back_in_time_was_never_gone() {
+async fn a_config_map_that_comes_back_in_time_changes_nothing() {
     const GRACE: Duration = Duration::from_secs(12);
     let grace = format!("--config-map-grace={}s", GRACE.as_secs());
     let lab = Lab::start_with(|options| options.arg(grace)).await;
@@ -291,7 +291,7 @@ async fn a_config_map_that_comes_back_in_time_was_never_gone() {
     lab.until_ready_is(NAME, "True", "Succeeded").await;
     let uid = lab.bindings().get(NAME).await.unwrap().metadata.uid;
     let mark = lab.mark();
-    // Each time it is gone counts by itself.
+    // Each absence counts by itself.
     for _ in 0..2 {
         let since = Instant::now();
         lab.namespaced::<ConfigMap>("kube-system").delete(NAME, &DeleteParams::default()).await.unwrap();
@@ -306,7 +306,7 @@ async fn a_config_map_that_comes_back_in_time_was_never_gone() {
         })
         .await;
         lab.put_config_map(data.clone()).await;
-        lab.until("all is well again", async || {
+        lab.until("the condition is True again", async || {
             lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(status, ..)| status == "True")
                 && lab.controller.metrics().await.unwrap().contains("acr_legacy_config_valid 1")
         })
@@ -316,7 +316,8 @@ async fn a_config_map_that_comes_back_in_time_was_never_gone() {
     assert_eq!(lab.bindings().get(NAME).await.unwrap().metadata.uid, uid);
     let writes = lab.requests(mark).writes().filter(|e| e.namespace == "default");
     assert_eq!(writes.counts(), Default::default());
-    // Gone for good, its binding goes when the grace is over, though nothing else happens.
+    // If the ConfigMap stays deleted, its binding goes when the grace period ends, even if no other event
+    // happens.
     let since = Instant::now();
     lab.namespaced::<ConfigMap>("kube-system").delete(NAME, &DeleteParams::default()).await.unwrap();
     lab.until("the binding goes", async || lab.bindings().get_opt(NAME).await.unwrap().is_none()).await;
@@ -340,14 +341,14 @@ async fn key_pairs_are_moved_to_secrets_rotated_with_the_config_map_and_gone_wit
     let first = lab.token("default", PARTNER).await.unwrap();
     let secrets = lab.namespaced::<Secret>(NAMESPACE);
     assert!(secrets.get_opt("acr-configuration-0").await.unwrap().is_some());
-    // A Secret of such a name that somebody else keeps there is theirs.
+    // A Secret of such a name that belongs to another writer stays theirs.
     lab.put_secret(NAMESPACE, "acr-configuration-7", json!({ "accessKeyId": "theirs" })).await;
 
-    // An edit that leaves the pair as it is does not write it.
+    // An edit that does not change the pair does not write its Secret.
     lab.until_settled().await;
     let mark = lab.mark();
     put("20m", 1).await;
-    lab.until("the edit is taken in", async || {
+    lab.until("the edit is observed", async || {
         lab.bindings().get(NAME).await.unwrap().spec.expiring_threshold == "20m"
     })
     .await;
@@ -355,10 +356,10 @@ async fn key_pairs_are_moved_to_secrets_rotated_with_the_config_map_and_gone_wit
     let writes = lab.requests(mark).writes().filter(|e| e.name.starts_with("acr-configuration-"));
     assert_eq!(writes.counts(), Default::default());
 
-    // A pair more, and one less: its Secret comes and goes.
+    // One pair more, and one less: its Secret comes and goes.
     let second = async || secrets.get_opt("acr-configuration-1").await.unwrap().is_some();
     put("15m", 2).await;
-    lab.until("the second pair stands", second).await;
+    lab.until("the second pair exists", second).await;
     put("15m", 1).await;
     lab.until("it is gone with its entry", async || !second().await).await;
 
@@ -378,7 +379,7 @@ async fn key_pairs_are_moved_to_secrets_rotated_with_the_config_map_and_gone_wit
     let (_, secret) = lab.key_of("2", "partner-puller");
     assert!(!lab.controller.log().contains(&secret));
 
-    // A controller that was stopped before it had swept does it at its next start.
+    // A controller that was stopped before its sweep sweeps at its next start.
     let left = json!({
         "metadata": { "name": "acr-configuration-3", "labels": { "app.kubernetes.io/managed-by": "acr-credential-controller" } },
         "stringData": { "accessKeyId": "left" },
@@ -393,7 +394,7 @@ async fn key_pairs_are_moved_to_secrets_rotated_with_the_config_map_and_gone_wit
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_registry_of_the_config_map_is_reported_by_itself() {
+async fn each_registry_of_the_config_map_has_its_own_status() {
     let lab = Lab::start().await;
     let info = "- instanceId: cri-demo0001\n- instanceId: ''\n  regionId: cn-shanghai\n- instanceId: cri-demo0003\n  customAccessKey: LTAIexample\n  customAccessKeySecret: very-secret-value\n";
     lab.put_config_map(json!({ "watch-namespace": "default", "acr-registry-info": info })).await;
@@ -409,9 +410,9 @@ async fn each_registry_of_the_config_map_is_reported_by_itself() {
     assert!(!everything.contains("very-secret-value") && !lab.controller.log().contains("very-secret-value"));
 }
 
-/// Without a word its status would show for ever what was reported before.
+/// Without a message the status would keep showing the last report.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_config_map_that_may_not_be_read_is_told_and_leaves_its_binding_as_it_is() {
+async fn an_unreadable_config_map_is_reported_and_its_binding_is_kept() {
     let lab = Lab::start().await;
     lab.put_config_map(
         json!({ "watch-namespace": "default", "acr-registry-info": "- instanceId: cri-demo0001\n" }),
@@ -424,9 +425,9 @@ async fn a_config_map_that_may_not_be_read_is_told_and_leaves_its_binding_as_it_
     lab.plane.kubectl_ok(&rights).await.unwrap();
     let mark = lab.mark();
     lab.controller.restart().unwrap();
-    lab.until("the missing right is told", async || {
-        let told = lab.condition(NAME, "LegacyConfigValid").await;
-        told.is_some_and(|(status, reason, message)| {
+    lab.until("the missing right is reported", async || {
+        let condition = lab.condition(NAME, "LegacyConfigValid").await;
+        condition.is_some_and(|(status, reason, message)| {
             status == "False" && reason == "Forbidden" && message.contains("configmaps \"acr-configuration\"")
         })
     })
@@ -435,7 +436,7 @@ async fn a_config_map_that_may_not_be_read_is_told_and_leaves_its_binding_as_it_
     let writes = lab.requests(mark).writes().filter(|e| e.namespace == "default");
     assert_eq!(writes.counts(), Default::default());
     lab.plane.apply_file(root().join("deploy/rbac.yaml")).await.unwrap();
-    lab.until("all is well again", async || {
+    lab.until("the condition is True again", async || {
         lab.condition(NAME, "LegacyConfigValid").await.is_some_and(|(status, ..)| status == "True")
     })
     .await;

@@ -1,4 +1,4 @@
-//! Others' Secrets and lists, full quotas, namespaces that go away.
+//! Other writers' Secrets and lists, full quotas, and terminating namespaces.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn foreign_secret(lab: &Lab, namespace: &str, type_: &str) -> Secret {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_others_made_is_left_alone_until_somebody_asks_to_take_it_over() {
+async fn another_writers_secret_is_left_alone_until_a_user_asks_to_adopt_it() {
     let lab = Lab::start().await;
     lab.create_namespace("taken").await;
     lab.create_namespace("free").await;
@@ -31,7 +31,9 @@ async fn a_secret_that_others_made_is_left_alone_until_somebody_asks_to_take_it_
     lab.bind("taken", spec(&["taken", "free"])).await;
     let message = lab.until_ready_is("taken", "False", "SecretConflict").await;
     assert!(
-        message.contains("taken/acr-credential-secret-aggregation was made by somebody else"),
+        message.contains(
+            "taken/acr-credential-secret-aggregation exists and was not created by this controller"
+        ),
         "{message}"
     );
     assert!(message.contains("acrcredential.dev/adopt"), "{message}");
@@ -40,8 +42,12 @@ async fn a_secret_that_others_made_is_left_alone_until_somebody_asks_to_take_it_
         theirs.metadata.resource_version
     );
     assert!(lab.pull_secrets("taken", "default").await.is_empty());
-    assert_eq!(lab.pull_secrets("taken", "old").await, [SECRET], "an entry beside it is theirs too");
-    // One conflict hides no good namespace.
+    assert_eq!(
+        lab.pull_secrets("taken", "old").await,
+        [SECRET],
+        "an entry beside it belongs to the other writer too"
+    );
+    // One conflict hides no healthy namespace.
     lab.until_served("free", DOMAIN).await;
     let status = lab.bindings().get("taken").await.unwrap().status.unwrap();
     assert_eq!(
@@ -71,14 +77,14 @@ async fn a_secret_of_another_type_is_never_taken_over() {
         lab.secret("opaque").await.unwrap().metadata.resource_version,
         theirs.metadata.resource_version
     );
-    // It heals as soon as the way is free.
+    // It recovers as soon as the name is free.
     lab.delete_secret("opaque").await;
     lab.until_ready_is("opaque", "True", "Succeeded").await;
 }
 
-/// The watch may bring somebody else's Secret later than our first write.
+/// The watch may deliver another writer's Secret after our first write.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_create_that_finds_a_secret_there_overwrites_nothing() {
+async fn a_create_never_overwrites_an_existing_secret() {
     let lab = Lab::start().await;
     lab.bind("late", spec(&["late-*"])).await;
     for i in 0..10 {
@@ -103,7 +109,7 @@ async fn a_create_that_finds_a_secret_there_overwrites_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_exhausted_quota_is_named_and_heals() {
+async fn an_exhausted_quota_is_reported_and_its_raise_recovers() {
     let lab = Lab::start().await;
     lab.create_namespace("full").await;
     lab.create_namespace("roomy").await;
@@ -123,14 +129,14 @@ async fn an_exhausted_quota_is_named_and_heals() {
     lab.until_served("roomy", DOMAIN).await;
     lab.create_account("full", "later", &[]).await;
     lab.until_settled().await;
-    assert!(lab.pull_secrets("full", "later").await.is_empty(), "an entry that leads nowhere is not made");
+    assert!(lab.pull_secrets("full", "later").await.is_empty(), "an entry without a Secret is not added");
     quotas.delete("tight", &DeleteParams::default()).await.unwrap();
     lab.until_ready_is("full", "True", "Succeeded").await;
     assert_eq!(lab.pull_secrets("full", "later").await, [SECRET]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_namespace_that_terminates_is_neither_held_up_nor_written_to() {
+async fn a_terminating_namespace_is_neither_delayed_nor_written_to() {
     let lab = Lab::start().await;
     lab.create_namespace("ending").await;
     lab.bind("ending", spec(&["ending"])).await;
@@ -141,16 +147,17 @@ async fn a_namespace_that_terminates_is_neither_held_up_nor_written_to() {
     lab.until_ready_is("ending", "True", "NothingCovered").await;
     let refused = lab.requests(mark).filter(|e| e.code >= 400 && e.namespace == "ending");
     assert!(refused.len() <= 2, "{:?}", refused.counts());
-    // The same name again is another namespace.
+    // A namespace of the same name is another namespace.
     lab.create_namespace("ending").await;
     lab.until_ready_is("ending", "True", "Succeeded").await;
     assert!(lab.token("ending", DOMAIN).await.is_some());
     assert!(lab.mark() > Mark::default());
 }
 
-/// A GitOps tool that states a list of its own undoes ours each time: the list is left alone, and the Secret stays.
+/// A GitOps tool that applies a list of its own reverts ours each time: the list is left alone, and the
+/// Secret stays.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rival_that_empties_the_list_is_not_fought_and_costs_nobody_else_anything() {
+async fn a_tool_that_empties_the_list_wins_without_affecting_other_namespaces() {
     let lab = Lab::start().await;
     for namespace in ["emptied", "calm"] {
         lab.create_namespace(namespace).await;
@@ -177,22 +184,22 @@ async fn a_rival_that_empties_the_list_is_not_fought_and_costs_nobody_else_anyth
         "{message}"
     );
     let mark = lab.mark();
-    // Each is looked at before the next comes, so that none is answered together with another.
-    let looks = || lab.looked().iter().filter(|namespace| *namespace == "emptied").count();
+    // Each change is reconciled before the next comes, so that none is merged with another.
+    let looks = || lab.reconciled().iter().filter(|namespace| *namespace == "emptied").count();
     for number in 0..5 {
         let before = looks();
         let theirs =
             json!({ "imagePullSecrets": null, "metadata": { "labels": { "n": number.to_string() } } });
         accounts.patch("default", &params, &Patch::Merge(&theirs)).await.unwrap();
-        lab.until("it is looked at", async || looks() > before).await;
+        lab.until("it is reconciled", async || looks() > before).await;
     }
     let asked = lab.requests(mark);
     let written = asked.writes().filter(|e| e.resource == "serviceaccounts" && e.name == "default");
     assert_eq!(written.len(), 0);
-    // Who writes is asked once, whatever it goes on writing.
+    // The last writer is read once, regardless of further writes.
     let asked = asked.filter(|e| e.verb == "get" && e.resource == "serviceaccounts");
     assert!(asked.len() <= 1, "{:?}", asked.counts());
-    // Beside the list that is fought over all goes on.
+    // Everything beside the contested list is reconciled as usual.
     lab.delete_secret("emptied").await;
     lab.until_served("emptied", DOMAIN).await;
     lab.create_account("emptied", "later", &[]).await;

@@ -24,7 +24,7 @@ const ACCOUNTS: [&str; 6] = ["a", "b", "a.b", "ab", "a-b", "b1"];
 /// Covers everything. Written last, so that all the others are in force when it is.
 const LAST: &str = "last";
 
-/// One side of a binding: names and globs, or labels, or both.
+/// Generates one side of a binding: names and globs, or labels, or both.
 fn side() -> impl Strategy<Value = Value> {
     let names = ["a", "b", "a*", "*b", "*", "?", "a-?", "a-b", "?1", "team-*", "kube-*"];
     let names = prop::collection::vec(prop::sample::select(names.to_vec()), 0..3);
@@ -34,7 +34,7 @@ fn side() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Also with keys and values that no label can have.
+/// Generates selectors, also with keys and values that no label can have.
 fn selector() -> impl Strategy<Value = Value> {
     let key = prop::sample::select(vec!["k", "x.y/l", "not a key", "no,key in"]);
     let value = prop::sample::select(vec!["v", "V.1", "", "no value", "a, k in b"]);
@@ -89,7 +89,7 @@ fn binding(name: &str, spec: &Value) -> Binding {
     Binding::parse(&object, "cn-hangzhou").unwrap()
 }
 
-/// Our policy, with one parameter and one entry for each binding.
+/// Applies our policy, with one parameter and one entry for each binding.
 async fn apply_policies(plane: &Plane, bindings: &[Binding]) {
     let shipped = std::fs::read_to_string(root().join("deploy/admission.yaml")).unwrap();
     let policy = shipped.split("\n---\n").next().unwrap();
@@ -119,8 +119,8 @@ async fn apply_policies(plane: &Plane, bindings: &[Binding]) {
     apply_all(plane, items).await;
 }
 
-/// Our webhooks, one configuration for each binding. Nothing listens at their address, and the audit log names those that
-/// the API server called in vain.
+/// Applies our webhooks, one configuration for each binding. Nothing listens at their address: the audit log names those
+/// that the API server tried to call.
 async fn apply_webhooks(plane: &Plane, bindings: &[Binding]) {
     let address = Address::Url("https://127.0.0.1:1/mutate".into());
     let target = Target { namespace: NAMESPACE, address: &address, ca_bundle: b"", on_update: false };
@@ -146,12 +146,13 @@ async fn apply_all(plane: &Plane, items: impl Iterator<Item = Value>) {
     plane.apply(&list.to_string()).await.unwrap();
 }
 
-/// The bindings that one ServiceAccount gets the entry of, and those whose webhook is called for it.
+/// The bindings that a ServiceAccount gets an entry of, and those whose webhook is called for it.
 struct Decisions {
     entries: BTreeSet<String>,
     webhooks: BTreeSet<String>,
 }
 
+/// Creates a ServiceAccount in a dry run, and returns the API server's decisions.
 async fn decide(plane: &Plane, namespace: &str, name: &str, labels: &BTreeMap<String, String>) -> Decisions {
     let mark = plane.audit().mark().unwrap();
     let account = json!({ "metadata": { "name": name, "labels": labels } });
@@ -159,13 +160,13 @@ async fn decide(plane: &Plane, namespace: &str, name: &str, labels: &BTreeMap<St
     let params = PostParams { dry_run: true, ..PostParams::default() };
     let created = accounts.create(&params, &serde_json::from_value(account).unwrap()).await.unwrap();
     let entries = created.image_pull_secrets.into_iter().flatten().map(|entry| entry.name).collect();
-    let is_it = |event: &&acr_lab::plane::AuditEvent| {
+    let is_creation = |event: &&acr_lab::plane::AuditEvent| {
         event.verb == "create" && event.resource == "serviceaccounts" && event.namespace == namespace
     };
     let end = Instant::now() + Duration::from_secs(10);
     let event = loop {
         let events = plane.audit().since(mark).unwrap();
-        if let Some(event) = events.iter().find(is_it) {
+        if let Some(event) = events.iter().find(is_creation) {
             break event.clone();
         }
         assert!(Instant::now() < end, "{namespace}/{name} is not in the audit log");
@@ -240,4 +241,75 @@ async fn controller_policy_and_webhook_cover_the_same_service_accounts() {
         }
     }
     assert!(covered > all / 10 && covered < all * 9 / 10, "{covered} of {all} are covered");
+}
+
+/// Bindings of one kind, up to a total cost by our estimate.
+fn parameters_of(limit: usize, spec: impl Fn(usize) -> Value) -> BTreeMap<String, String> {
+    let mut cost = 0;
+    let parameters = (0..).map(|i| (format!("b{i}"), binding("any", &spec(i)).coverage().parameter()));
+    let within = parameters.take_while(|(_, parameter)| {
+        cost += parameter.cost;
+        cost <= limit
+    });
+    within.map(|(name, parameter)| (name, parameter.text)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_estimated_cost_of_parameters_is_an_upper_bound() {
+    // The API server gives up at 1,000,000 by its own measure.
+    let limit = 950_000;
+    let spec = |namespaces: Value, accounts: Value| {
+        json!({
+            "registries": [{ "instanceId": "cri-a" }],
+            "watchNamespaces": namespaces,
+            "serviceAccounts": accounts,
+            "webhook": { "enable": true },
+        })
+    };
+    let small = parameters_of(limit, |i| spec(json!({ "names": [format!("n{i}")] }), json!({})));
+    let labelled = parameters_of(limit, |i| {
+        let expression =
+            |operator: &str| json!({ "key": "k", "operator": operator, "values": [format!("v{i}"), "w"] });
+        let expressions: Vec<Value> = ["NotIn"; 9].iter().chain(&["In"]).map(|o| expression(o)).collect();
+        let selector = json!({ "matchExpressions": expressions });
+        spec(json!({ "names": ["x"], "selector": selector }), json!({ "names": ["x"], "selector": selector }))
+    });
+    let long = parameters_of(limit, |i| {
+        let names: Vec<String> = (0..100).map(|j| format!("account-{i}-{j}-*-of-many")).collect();
+        spec(json!({ "names": ["*"] }), json!({ "names": names }))
+    });
+    let plane = Plane::start(Options::default()).await.unwrap();
+    plane.apply_file(root().join("deploy/namespace.yaml")).await.unwrap();
+    let shipped = std::fs::read_to_string(root().join("deploy/admission.yaml")).unwrap();
+    plane.apply(&shipped.replace("failurePolicy: Ignore", "failurePolicy: Fail")).await.unwrap();
+    let namespace = "n".repeat(63);
+    let labels = json!({ "k": "v".repeat(63) });
+    let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace, "labels": labels } });
+    plane.apply(&object.to_string()).await.unwrap();
+    let accounts: Api<ServiceAccount> = Api::namespaced(plane.client(), &namespace);
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let created = async |name: &str| {
+        let account = json!({ "metadata": { "name": name, "labels": labels } });
+        let created = accounts.create(&dry, &serde_json::from_value(account).unwrap()).await?;
+        Ok::<_, kube::Error>(created.image_pull_secrets.into_iter().flatten().count())
+    };
+    for (kind, mut data) in [("small", small), ("labelled", labelled), ("long", long)] {
+        let last = binding("any", &spec(json!({ "names": ["*"] }), json!({ "names": [kind] })));
+        data.insert("z-last".to_owned(), last.coverage().parameter().text);
+        let count = data.len();
+        let map = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": { "name": "acr-credential-admission", "namespace": NAMESPACE },
+            "data": data,
+        });
+        plane.apply(&map.to_string()).await.unwrap();
+        let end = Instant::now() + Duration::from_secs(30);
+        while !created(kind).await.is_ok_and(|entries| entries == 1) {
+            assert!(Instant::now() < end, "{kind}: {count} bindings: {:?}", created(kind).await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // No name matches, so everything is evaluated, for the longest names.
+        assert_eq!(created(&"a".repeat(253)).await.unwrap(), 0, "{kind}: {count} bindings");
+    }
 }

@@ -10,9 +10,9 @@ use crate::harness::{DOMAIN, Lab, SECRET, spec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The oracle: whatever the moment of the crash, the end is that of a run without one.
+/// The oracle: regardless of the moment of the crash, the result is that of a run without one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_after_any_write_ends_as_if_there_had_been_none() {
+async fn a_crash_after_any_write_does_not_change_the_result() {
     let (lab, proxy) = Lab::proxied().await;
     lab.until_settled().await;
     let (mut serving, mut withdrawing) = (0, 0);
@@ -41,14 +41,15 @@ async fn a_crash_after_any_write_ends_as_if_there_had_been_none() {
         assert!(lab.pull_secrets(&name, "default").await.is_empty());
         assert_eq!(lab.pull_secrets(&name, "builder").await, ["mine"]);
     }
-    // Finalizer, Secret, two accounts and a status at least; then two accounts, the Secret and the finalizer.
+    // At least a finalizer, a Secret, two accounts and a status; then two accounts, the Secret and the
+    // finalizer.
     assert!(serving >= 5 && withdrawing >= 4, "crashed {serving} and {withdrawing} times");
     let mints = lab.cloud.count("GetAuthorizationToken");
     assert!(mints <= 1 + serving, "{mints} mints for one token and {serving} crashes");
 }
 
-/// Does something, kills the controller after its n-th write, starts it again, and waits for the end. Returns
-/// whether it came to the crash.
+/// Performs an action, kills the controller after its n-th write, starts it again, and waits for the result.
+/// Returns whether the crash happened.
 async fn crash_after(
     lab: &Lab,
     proxy: &Arc<FaultProxy>,
@@ -72,14 +73,14 @@ async fn crash_after(
         !lab.controller.is_running() || done().await
     })
     .await;
-    // A last write is seen to be done before the crash that follows it.
+    // A last write is observed before the crash that follows it.
     let crashed = !proxy.disarm().await;
     if crashed {
         lab.controller.kill();
         proxy.clear();
         lab.controller.restart().unwrap();
         lab.controller.until_ready(PATIENCE).await.unwrap();
-        lab.until("the work is done after all", done).await;
+        lab.until("the work is done after the restart", done).await;
     }
     proxy.clear();
     crashed

@@ -1,4 +1,4 @@
-//! A controller that writes nothing to tenants, and says what it would.
+//! A controller that writes nothing to tenants, and reports its planned changes.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::harness::{Lab, SECRET, spec};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_writes_nothing_to_any_namespace_and_tells_what_it_would() {
+async fn a_dry_run_writes_nothing_to_any_namespace_and_reports_its_planned_changes() {
     let lab = Lab::start_with(|options| options.arg("--dry-run")).await;
     for namespace in ["dry", "taken"] {
         lab.create_namespace(namespace).await;
@@ -25,7 +25,7 @@ async fn a_dry_run_writes_nothing_to_any_namespace_and_tells_what_it_would() {
     all["serviceAccounts"] = json!({ "names": ["*"] });
     lab.bind("dry", all).await;
     lab.annotate("dry", "acrcredential.dev/adopt", "true").await;
-    lab.until_ready_says("dry", "False", "DryRun", "2 of 2 namespaces not ready").await;
+    lab.until_ready_says("dry", "False", "DryRun", "2 of 2 namespaces are not ready").await;
     let status = lab.bindings().get("dry").await.unwrap().status.unwrap();
     let said = |namespace: &str| {
         let pair = status.pairs.iter().find(|pair| pair.namespace == namespace).unwrap();

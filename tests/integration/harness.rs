@@ -1,4 +1,4 @@
-//! One control plane, one cloud and one controller a test, and words to speak about them.
+//! One control plane, one cloud and one controller a test, and helpers to describe them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub const NAMESPACE: &str = "acr-credential-system";
 pub const CONTROLLER: &str = "acr-credential-controller";
 pub const DOMAIN: &str = "demo-registry.cn-hangzhou.cr.aliyuncs.com";
 
-/// How long anything may take before the test gives up. Nothing waits for it where all is well.
+/// The longest wait before a test fails. A successful test never waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn root() -> &'static Path {
@@ -40,7 +40,7 @@ pub struct Lab {
 const FILES: [&str; 4] =
     ["crds/acrcredentialbindings.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
 
-/// Returns a control plane with the CRD, the rights and the policies, and no controller yet.
+/// Starts a control plane with the CRD, the rights and the policies, and no controller yet.
 pub async fn installed_without(left_out: &[&str], options: Options) -> Plane {
     let plane = Plane::start(options).await.unwrap();
     for file in FILES.iter().filter(|file| !left_out.contains(file)) {
@@ -56,7 +56,7 @@ pub fn options(kubeconfig: PathBuf, cloud: &Cloud) -> ControllerOptions {
         .log_level("info,acr_credential_binding=trace")
 }
 
-/// Returns a cloud that has the cluster's OIDC provider registered, as a cluster with RRSA enabled has.
+/// Starts a cloud that has the cluster's OIDC provider registered, as a cluster with RRSA enabled has.
 pub async fn cloud_of(plane: &Plane) -> Cloud {
     let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
     plane.enable_rrsa(&cloud).await.unwrap();
@@ -64,29 +64,30 @@ pub async fn cloud_of(plane: &Plane) -> Cloud {
 }
 
 impl Lab {
-    /// Everything, with the controller ready.
+    /// Starts everything, with the controller ready.
     pub async fn start() -> Self {
         Self::start_with(|options| options).await
     }
 
-    /// Everything, with the controller's options changed.
+    /// Starts everything, with changed controller options.
     pub async fn start_with(change: impl FnOnce(ControllerOptions) -> ControllerOptions) -> Self {
         Self::start_with_world(|_, options| change(options)).await
     }
 
-    /// Everything, with the controller's options made from what is in the cloud.
+    /// Starts everything, with controller options derived from the cloud's content.
     pub async fn start_with_world(
         change: impl FnOnce(&Cloud, ControllerOptions) -> ControllerOptions,
     ) -> Self {
         Self::start_on(installed_without(&[], Options::default()).await, change).await
     }
 
-    /// Returns a cloud and a ready controller on a plane that has everything installed.
+    /// Starts a cloud and a controller on a plane that has everything installed, and waits until it is ready.
     pub async fn start_on_installed(plane: Plane) -> Self {
         Self::start_on(plane, |_, options| options).await
     }
 
-    /// Everything, with the cloud behind HTTPS and a proxy, by certificates that only a CA bundle explains.
+    /// Starts everything, with the cloud behind HTTPS and a proxy, by certificates that only a CA bundle
+    /// verifies.
     pub async fn start_behind_a_proxy() -> (Self, HttpsFront, ConnectProxy) {
         let plane = installed_without(&[], Options::default()).await;
         let cloud = cloud_of(&plane).await;
@@ -101,17 +102,17 @@ impl Lab {
         (Self { client: plane.client(), plane, cloud, controller }, front, proxy)
     }
 
-    /// Everything but some files of the installation.
+    /// Starts everything but some files of the installation.
     pub async fn start_without(left_out: &[&str], options: Options) -> Self {
         Self::start_on(installed_without(left_out, options).await, |_, options| options).await
     }
 
-    /// Everything, with a proxy between the controller and the API server.
+    /// Starts everything, with a proxy between the controller and the API server.
     pub async fn proxied() -> (Self, Arc<FaultProxy>) {
         Self::proxied_with(|options| options).await
     }
 
-    /// Everything, with a proxy before the API server and the controller's options changed.
+    /// Starts everything, with a proxy before the API server and changed controller options.
     pub async fn proxied_with(
         change: impl FnOnce(ControllerOptions) -> ControllerOptions,
     ) -> (Self, Arc<FaultProxy>) {
@@ -124,7 +125,7 @@ impl Lab {
         (Self { client: plane.client(), plane, cloud, controller }, Arc::new(proxy))
     }
 
-    /// Returns a cloud and a ready controller, its options changed, on a plane that has everything installed.
+    /// Starts a cloud and a controller with changed options, on a plane that has everything installed.
     pub async fn start_on(
         plane: Plane,
         change: impl FnOnce(&Cloud, ControllerOptions) -> ControllerOptions,
@@ -167,7 +168,7 @@ impl Lab {
         self.bindings().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     }
 
-    /// Asks for fresh credentials, and waits until that was done.
+    /// Requests fresh credentials, and waits until they are reported.
     pub async fn refresh(&self, binding: &str, request: &str) {
         self.annotate(binding, "acrcredential.dev/refresh-at", request).await;
         self.until("the refresh is reported", async || {
@@ -186,7 +187,7 @@ impl Lab {
             serde_json::from_value(json!({ "metadata": { "name": name, "labels": labels } })).unwrap();
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         namespaces.create(&PostParams::default(), &object).await.unwrap();
-        self.until(&format!("{name}/default stands"), async || {
+        self.until(&format!("{name}/default exists"), async || {
             self.namespaced::<ServiceAccount>(name).get_opt("default").await.unwrap().is_some()
         })
         .await;
@@ -208,24 +209,24 @@ impl Lab {
         self.namespaced::<Secret>(namespace).get_opt(SECRET).await.unwrap()
     }
 
-    /// Returns the `auths` of the Secret in a namespace: domain → (user, token). `None` where none stands.
+    /// Returns the `auths` of the Secret in a namespace: domain → (user, token). `None` without a Secret.
     pub async fn auths(&self, namespace: &str) -> Option<BTreeMap<String, (String, String)>> {
         let secret = self.secret(namespace).await?;
         Some(auths(&secret))
     }
 
-    /// Returns the token for a domain, where one stands.
+    /// Returns the token for a domain, if there is one.
     pub async fn token(&self, namespace: &str, domain: &str) -> Option<String> {
         self.auths(namespace).await?.remove(domain).map(|(_, token)| token)
     }
 
-    /// Returns the bytes of our Secret as a kubelet would use them.
+    /// The bytes of our Secret as a kubelet would use them.
     pub async fn docker_config(&self, namespace: &str) -> Vec<u8> {
         let data = self.secret(namespace).await.and_then(|secret| secret.data).unwrap();
         data[".dockerconfigjson"].0.clone()
     }
 
-    /// Puts a Secret of others somewhere, in place of what stands there.
+    /// Creates or replaces a Secret of another writer.
     pub async fn put_secret(&self, namespace: &str, name: &str, data: Value) {
         let object = json!({
             "apiVersion": "v1",
@@ -248,7 +249,7 @@ impl Lab {
         });
     }
 
-    /// Returns the AccessKeyId and AccessKeySecret of a user of the cloud.
+    /// The AccessKeyId and AccessKeySecret of a user of the cloud.
     pub fn key_of(&self, account: &str, user: &str) -> (String, String) {
         self.cloud.world(|world| {
             let key = &world.user_mut(account, user).unwrap().keys[0];
@@ -273,7 +274,8 @@ impl Lab {
             .unwrap();
     }
 
-    /// Status, reason and message of a condition of a binding, where its status speaks of the current generation.
+    /// Returns status, reason and message of a condition, if its status describes the binding's current
+    /// generation.
     pub async fn condition(&self, binding: &str, kind: &str) -> Option<(String, String, String)> {
         let object = self.bindings().get_opt(binding).await.unwrap()?;
         let status = object.status.clone()?;
@@ -289,8 +291,8 @@ impl Lab {
         self.until_ready_says(binding, status, reason, "").await
     }
 
-    /// Waits until a binding's `Ready` has a status, a reason and these words. A status is written while the rest of
-    /// the work is still under way, so what it counts is to be waited for as well.
+    /// Waits until a binding's `Ready` has a status, a reason and these words. A status is written while
+    /// other work is still in progress, so its counts must be awaited as well.
     pub async fn until_ready_says(&self, binding: &str, status: &str, reason: &str, words: &str) -> String {
         let mut last = None;
         let end = Instant::now() + PATIENCE;
@@ -311,7 +313,7 @@ impl Lab {
         );
     }
 
-    /// Waits until a token for a domain stands in a namespace.
+    /// Waits until a namespace's Secret has a token for a domain.
     pub async fn until_served(&self, namespace: &str, domain: &str) {
         self.until(&format!("{namespace} has a token for {domain}"), async || {
             self.token(namespace, domain).await.is_some()
@@ -327,19 +329,19 @@ impl Lab {
         .await;
     }
 
-    /// Waits until the admission policies are in force, for which the API server takes a moment.
-    pub async fn until_fenced(&self) {
-        self.until("the policies stand", async || {
+    /// Waits until the admission policies are enforced, for which the API server takes a moment.
+    pub async fn until_policies_enforced(&self) {
+        self.until("the policies are enforced", async || {
             self.controller.metrics().await.unwrap().contains("acr_admission_policies_enforced 1")
         })
         .await;
     }
 
-    /// Waits until something holds.
+    /// Waits until a condition is true.
     pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         let end = Instant::now() + PATIENCE;
         while !holds().await {
-            assert!(Instant::now() < end, "it never came true that {what}\n{}", self.controller_tail());
+            assert!(Instant::now() < end, "still waiting: {what}\n{}", self.controller_tail());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -348,7 +350,7 @@ impl Lab {
         self.controller.log_tail(40)
     }
 
-    /// Waits until the controller has asked the API server for nothing during `quiet`.
+    /// Waits until the controller has sent no request to the API server during `quiet`.
     pub async fn until_settled(&self) {
         let mut seen = self.requests(Mark::default()).writes().len();
         let mut since = Instant::now();
@@ -363,10 +365,10 @@ impl Lab {
         }
     }
 
-    /// Returns the namespaces that the controller looked at, one a look, from its log.
-    pub fn looked(&self) -> Vec<String> {
+    /// Returns the reconciled namespaces from the controller's log, one for each reconciliation.
+    pub fn reconciled(&self) -> Vec<String> {
         let log = self.controller.log();
-        let looks = log.lines().filter(|line| line.contains("looked at"));
+        let looks = log.lines().filter(|line| line.contains("reconciling"));
         looks
             .filter_map(|line| line.split("namespace=").nth(1))
             .map(|n| n.split(' ').next().unwrap().to_owned())
@@ -377,7 +379,7 @@ impl Lab {
         self.plane.audit().mark().unwrap()
     }
 
-    /// What the controller asked of the API server since a mark, all replicas of it. The Lease is left out: it is
+    /// Returns the controller's requests since a mark, of all its replicas. The Lease is excluded: it is
     /// renewed by the clock.
     pub fn requests(&self, since: Mark) -> AuditEvents {
         self.plane.audit().since(since).unwrap().by_service_account(NAMESPACE, CONTROLLER).without("leases")
@@ -397,7 +399,8 @@ pub fn auths(secret: &Secret) -> BTreeMap<String, (String, String)> {
     config["auths"].as_object().unwrap().iter().map(entry).collect()
 }
 
-/// One registry of the demo world for every ServiceAccount of some namespaces.
+/// Returns the spec of a binding with one registry of the demo world, for every ServiceAccount of some
+/// namespaces.
 pub fn spec(namespaces: &[&str]) -> Value {
     json!({
         "registries": [{ "instanceId": "cri-demo0001" }],

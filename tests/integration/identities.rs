@@ -1,4 +1,4 @@
-//! Identities while the controller runs: what they begin with comes, changes and goes.
+//! Identities while the controller runs: their sources appear, change and disappear.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::harness::{CONTROLLER, Lab, NAMESPACE, spec};
 const PARTNER: &str = "partner-registry.cn-hangzhou.cr.aliyuncs.com";
 const HELPER: &str = "aliyun-acr-credential-helper";
 
-/// Who refuses a request, by the status of the answer.
+/// The HTTP status of a refusal by RBAC, and not by a policy.
 const BY_RBAC: u16 = 403;
 const BY_POLICY: u16 = 422;
 
@@ -43,13 +43,13 @@ async fn put_pair(lab: &Lab, account: &str, user: &str) {
     lab.put_secret(NAMESPACE, "acr-access-key", data).await;
 }
 
-/// When the controller would try a binding's first registry again by itself.
+/// Returns when the controller would retry a binding's first registry by itself.
 async fn retry_at(lab: &Lab, binding: &str) -> Timestamp {
     let status = lab.bindings().get(binding).await.unwrap().status.unwrap();
     status.registries[0].next_refresh_at.clone().unwrap().0
 }
 
-/// When the cloud gave the last token.
+/// Returns when the cloud issued the last token.
 fn minted_at(lab: &Lab) -> Timestamp {
     let calls = lab.cloud.calls();
     let minted = calls.iter().rfind(|c| c.action == "GetAuthorizationToken" && c.code == "success").unwrap();
@@ -57,7 +57,7 @@ fn minted_at(lab: &Lab) -> Timestamp {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_pair_is_awaited_rotated_and_its_loss_takes_nothing_away() {
+async fn a_key_pair_is_awaited_and_rotated_and_its_loss_removes_nothing() {
     let lab = Lab::start().await;
     lab.create_namespace("keyed").await;
     lab.bind("keyed", of("keyed", by_key())).await;
@@ -68,13 +68,13 @@ async fn a_key_pair_is_awaited_rotated_and_its_loss_takes_nothing_away() {
     let retry_at = retry_at(&lab, "keyed").await;
     put_pair(&lab, "2", "partner-puller").await;
     lab.until_ready_is("keyed", "True", "Succeeded").await;
-    assert!(minted_at(&lab) < retry_at, "the Secret itself is the reason to try");
+    assert!(minted_at(&lab) < retry_at, "the Secret's event triggers the attempt");
     let first = lab.token("keyed", PARTNER).await.unwrap();
 
     // Rotated: RAM gives the user a second key, and the Secret changes to it.
     lab.give_second_key("2", "partner-puller");
     put_pair(&lab, "2", "partner-puller").await;
-    lab.until("another pair means another token", async || {
+    lab.until("the new pair yields a new token", async || {
         lab.token("keyed", PARTNER).await.is_some_and(|token| token != first)
     })
     .await;
@@ -82,7 +82,7 @@ async fn a_key_pair_is_awaited_rotated_and_its_loss_takes_nothing_away() {
 
     lab.namespaced::<Secret>(NAMESPACE).delete("acr-access-key", &DeleteParams::default()).await.unwrap();
     lab.annotate("keyed", "acrcredential.dev/refresh-at", "now").await;
-    lab.until("the refresh fails aloud", async || {
+    lab.until("the failed refresh is reported", async || {
         let ready = lab.condition("keyed", "Ready").await;
         ready.is_some_and(|(status, reason, _)| status == "True" && reason == "RefreshFailing")
     })
@@ -91,7 +91,7 @@ async fn a_key_pair_is_awaited_rotated_and_its_loss_takes_nothing_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_pair_that_is_not_granted_says_which_line_to_add() {
+async fn a_key_pair_without_a_grant_reports_the_line_to_add() {
     let lab = Lab::start().await;
     lab.create_namespace("unlisted").await;
     let entry = json!({ "instanceId": "cri-demo0003", "accessKeySecretRef": { "name": "elsewhere" } });
@@ -100,9 +100,9 @@ async fn a_key_pair_that_is_not_granted_says_which_line_to_add() {
     assert!(message.contains("add elsewhere to resourceNames of the Role acr-credential-keys"), "{message}");
 }
 
-/// Rights that are taken away and given again in one go, as a tool does that applies all anew.
+/// Rights that are removed and granted again at once, as by a tool that reapplies everything.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_that_was_refused_once_is_whole_again() {
+async fn a_watch_that_was_refused_once_recovers() {
     let (lab, proxy) = Lab::proxied().await;
     lab.create_namespace("keyed").await;
     put_pair(&lab, "2", "partner-puller").await;
@@ -113,7 +113,7 @@ async fn a_watch_that_was_refused_once_is_whole_again() {
     proxy.inject(Target::new("watch", "secrets").in_namespace(NAMESPACE), Fault::Answer(403), 1);
     proxy.cut();
     lab.until("the watch is refused", async || proxy.pending() == 0).await;
-    // Nobody touches the Secret, so no event tells that it may be read again.
+    // The Secret is not touched, so no event shows that it is readable again.
     lab.refresh("keyed", "after the refusal").await;
     lab.until("another token", async || lab.token("keyed", PARTNER).await != first).await;
     lab.until_ready_is("keyed", "True", "Succeeded").await;
@@ -121,7 +121,7 @@ async fn a_watch_that_was_refused_once_is_whole_again() {
 
 /// Enabling RRSA needs no restart and no order of steps.
 #[tokio::test(flavor = "multi_thread")]
-async fn rrsa_begins_to_work_when_its_service_account_is_made() {
+async fn rrsa_works_as_soon_as_its_service_account_is_created() {
     let lab = Lab::start().await;
     lab.create_namespace("oidc").await;
     lab.bind("oidc", of("oidc", by_rrsa())).await;
@@ -133,9 +133,9 @@ async fn rrsa_begins_to_work_when_its_service_account_is_made() {
     assert!(tokens.iter().all(|e| e.namespace == "kube-system" && e.name == HELPER));
 }
 
-/// Whoever steals the controller's token gets tokens of that account for the cloud, and no other token.
+/// A stolen controller token yields tokens of that account for the cloud, and no other token.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_other_token_of_the_cluster_can_be_asked_for() {
+async fn no_other_token_of_the_cluster_can_be_requested() {
     let lab = Lab::start().await;
     lab.create_account("kube-system", HELPER, &[]).await;
     lab.create_account("kube-system", "admin", &[]).await;
@@ -175,7 +175,7 @@ async fn no_other_token_of_the_cluster_can_be_asked_for() {
     for (namespace, name) in others {
         assert_eq!(refused(namespace, name, cloud, 3600).await, BY_RBAC, "{namespace}/{name}");
     }
-    // RBAC that somebody widened does not open what the policies close.
+    // RBAC that an administrator widened does not open what the policies deny.
     let who = format!("--serviceaccount={NAMESPACE}:{CONTROLLER}");
     let role = ["create", "clusterrole", "wide", "--verb=create", "--resource=serviceaccounts/token"];
     lab.plane.kubectl_ok(&role).await.unwrap();
@@ -192,16 +192,17 @@ async fn no_other_token_of_the_cluster_can_be_asked_for() {
     }
 }
 
-/// Trust policies may name another account. Then RBAC and the policies must, and what is missing is told.
+/// Trust policies may name another account. Then RBAC and the policies must too, and a missing part is
+/// reported.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_the_policies_do_not_name_is_told_with_its_cure() {
+async fn an_account_that_the_policies_do_not_name_is_reported_with_the_cure() {
     let lab = Lab::start_with(|options| options.arg("--rrsa-service-account=kube-system/renamed")).await;
     lab.create_account("kube-system", "renamed", &[]).await;
     lab.create_namespace("renamed").await;
     let rename = r#"[{"op":"replace","path":"/rules/2/resourceNames","value":["renamed"]}]"#;
     let role = ["patch", "role", CONTROLLER, "-n", "kube-system", "--type=json", "-p", rename];
     lab.plane.kubectl_ok(&role).await.unwrap();
-    // The API server takes a moment to put new policies and rights in force.
+    // The API server takes a moment to enforce new policies and rights.
     let controller = lab.plane.service_account_client(NAMESPACE, CONTROLLER).await.unwrap();
     let accounts: Api<ServiceAccount> = Api::namespaced(controller, "kube-system");
     let spec = TokenRequestSpec {
@@ -220,9 +221,9 @@ async fn an_account_that_the_policies_do_not_name_is_told_with_its_cure() {
     assert!(message.contains("kube-system/renamed") && message.contains("the policies"), "{message}");
 }
 
-/// ACK replaces its token from time to time. A broken one is told, and the next one heals.
+/// ACK replaces its token from time to time. A broken one is reported, and the next one recovers.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_addon_token_is_told_and_a_new_one_heals() {
+async fn a_broken_addon_token_is_reported_and_a_new_one_recovers() {
     let lab = Lab::start_with(|options| options.arg("--token-mode=managedRole")).await;
     lab.create_namespace("managed").await;
     lab.bind("managed", spec(&["managed"])).await;
@@ -240,7 +241,7 @@ async fn a_broken_addon_token_is_told_and_a_new_one_heals() {
     let retry_at = retry_at(&lab, "managed").await;
     put(good).await;
     lab.until_ready_is("managed", "True", "Succeeded").await;
-    assert!(minted_at(&lab) < retry_at, "the Secret itself is the reason to try");
+    assert!(minted_at(&lab) < retry_at, "the Secret's event triggers the attempt");
 }
 
 /// The keys of the official SDKs' environment, outside ACK.
@@ -264,7 +265,7 @@ async fn the_environment_of_the_official_sdks_gives_an_identity() {
     assert_eq!(status.registries[0].identity, "environment");
 }
 
-/// As in a network whose only way out is a proxy that speaks for the cloud with a certificate of its own.
+/// As in a network whose only way out is a proxy that terminates TLS with a certificate of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cloud_is_reached_by_https_through_the_proxy_and_with_the_extra_certificates() {
     let (lab, front, proxy) = Lab::start_behind_a_proxy().await;
@@ -275,7 +276,7 @@ async fn the_cloud_is_reached_by_https_through_the_proxy_and_with_the_extra_cert
     assert!(hosts.iter().all(|host| host.starts_with("cr-vpc.cn-hangzhou.aliyuncs.com")), "{hosts:?}");
     assert!(!hosts.is_empty());
 
-    // A redirect would carry the signature to another host.
+    // A redirect would send the signature to another host.
     let mark = lab.cloud.calls().len();
     front.redirect("GetAuthorizationToken", "https://evil.aliyuncs.com/");
     lab.annotate("proxied", "acrcredential.dev/refresh-at", "now").await;

@@ -1,5 +1,5 @@
-//! What an intruder who has the controller's token would try. Each attack names the fence that stops it, and is proved
-//! to be one: where that fence is taken away, it succeeds.
+//! The attacks of an intruder who has the controller's token. Each names the barrier that stops it. Each is
+//! proved to be an attack: without that barrier it succeeds.
 
 mod objects;
 mod rights;
@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use crate::caller::{Body, Call, Caller};
 use crate::harness::{CONTROLLER, Lab, NAMESPACE, SECRET, root, spec};
 
-/// What refuses an attack.
+/// The barrier that refuses an attack.
 #[derive(Clone, Debug)]
-enum Fence {
+enum Barrier {
     /// No rule grants it.
     Rbac,
     /// This policy denies it, in these words.
@@ -25,7 +25,7 @@ enum Fence {
 struct Attack {
     what: &'static str,
     call: Call,
-    fence: Fence,
+    barrier: Barrier,
 }
 
 const SECRETS: &str = "acr-credential-secrets";
@@ -35,19 +35,19 @@ const EVENTS: &str = "acr-credential-events";
 const OBJECTS: &str = "acr-credential-objects";
 const WEBHOOK: &str = "acr-credential-webhook";
 
-fn attack(what: &'static str, fence: Fence, method: &'static str, path: &str, body: Body) -> Attack {
-    Attack { what, call: Call::new(method, path, body), fence }
+fn attack(what: &'static str, barrier: Barrier, method: &'static str, path: &str, body: Body) -> Attack {
+    Attack { what, call: Call::new(method, path, body), barrier }
 }
 
 fn rbac(what: &'static str, method: &'static str, path: &str, body: Body) -> Attack {
-    attack(what, Fence::Rbac, method, path, body)
+    attack(what, Barrier::Rbac, method, path, body)
 }
 
 fn ours(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/secrets/{SECRET}")
 }
 
-/// Returns a Secret as the controller would make it, with something changed.
+/// Returns a Secret as the controller would create it, with a change.
 fn secret(name: &str, change: Value) -> Value {
     let mut object = json!({
         "apiVersion": "v1",
@@ -60,7 +60,7 @@ fn secret(name: &str, change: Value) -> Value {
     object
 }
 
-/// Returns a JSON merge patch.
+/// Applies a JSON merge patch.
 fn merge(target: &mut Value, change: Value) {
     let Value::Object(change) = change else {
         *target = change;
@@ -92,7 +92,7 @@ fn attacks() -> Vec<Attack> {
         rights::control(),
         secrets::other_secrets(),
         secrets::made_secrets(),
-        secrets::standing_secrets(),
+        secrets::existing_secrets(),
         secrets::if_rbac_were_wide(),
         objects::accounts(),
         rights::tokens(),
@@ -105,7 +105,7 @@ fn attacks() -> Vec<Attack> {
     .collect()
 }
 
-/// Objects that the attacks are aimed at, and rights beyond `deploy/rbac.yaml` that show what the policies hold back.
+/// The targets of the attacks, and rights beyond `deploy/rbac.yaml` that show what the policies hold back.
 const TARGETS: &str = include_str!("intruder/targets.yaml");
 
 async fn seed(lab: &Lab) {
@@ -131,7 +131,7 @@ async fn seed(lab: &Lab) {
         lab.namespaced::<Secret>(NAMESPACE).get_opt("acr-credential-cache").await.unwrap().is_some()
     })
     .await;
-    lab.until_fenced().await;
+    lab.until_policies_enforced().await;
     lab.until_settled().await;
     lab.controller.terminate(std::time::Duration::from_secs(20)).await.unwrap();
     let marks = json!({ "metadata": { "labels": { "team": "a" }, "annotations": { "note": "theirs" } } });
@@ -141,11 +141,11 @@ async fn seed(lab: &Lab) {
     lab.bindings().patch("victim", &PatchParams::default(), &Patch::Merge(&held)).await.unwrap();
 }
 
-/// What stopped a request, if it was the fence that should.
+/// Returns whether a request was not stopped by its barrier.
 fn misses(attack: &Attack, (code, said): &(u16, String)) -> bool {
-    match attack.fence {
-        Fence::Rbac => *code != 403 || !(said.contains("cannot") && said.contains(CONTROLLER)),
-        Fence::Policy(policy, words) => {
+    match attack.barrier {
+        Barrier::Rbac => *code != 403 || !(said.contains("cannot") && said.contains(CONTROLLER)),
+        Barrier::Policy(policy, words) => {
             !matches!(code, 403 | 422)
                 || !said.contains(&format!("ValidatingAdmissionPolicy '{policy}'"))
                 || !said.contains(words)
@@ -154,7 +154,7 @@ fn misses(attack: &Attack, (code, said): &(u16, String)) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stolen_token_is_stopped_at_each_attack_by_the_fence_that_should_stop_it() {
+async fn each_attack_with_a_stolen_token_is_stopped_by_its_barrier() {
     let lab = Lab::start().await;
     seed(&lab).await;
     let thief = Caller::new(&lab.plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap());
@@ -172,52 +172,55 @@ async fn a_stolen_token_is_stopped_at_each_attack_by_the_fence_that_should_stop_
         if misses(attack, &answer) {
             failures.push(format!(
                 "{}: should be stopped by {:?}, was answered {answer:?}",
-                attack.what, attack.fence
+                attack.what, attack.barrier
             ));
         }
     }
 
-    // What RBAC stops, an administrator may do; nobody else is fenced.
-    for attack in attacks.iter().filter(|attack| matches!(attack.fence, Fence::Rbac)) {
+    // An administrator may do what RBAC denies the intruder: the barriers confine only the controller.
+    for attack in attacks.iter().filter(|attack| matches!(attack.barrier, Barrier::Rbac)) {
         let (code, said) = admin.send(&attack.call, true).await;
-        // There are no nodes, so a Pod has no host yet and a node is not there; and a replacement names what it replaces.
+        // The plane has no nodes: a Pod has no host, and a node does not exist. A replacement names the
+        // object that it replaces.
         let reaches = code < 300
             || attack.call.path.contains("/exec?")
             || attack.call.path.contains("/proxy/")
             || said.contains("metadata.resourceVersion");
         if !reaches || code == 403 {
-            failures
-                .push(format!("{}: is no attack, an administrator was answered {code} {said}", attack.what));
+            failures.push(format!(
+                "{}: is not an attack, an administrator was answered {code} {said}",
+                attack.what
+            ));
         }
     }
-    // What a policy stops would succeed without it, and what RBAC stops would not.
+    // Without the policies, what a policy stops would succeed, and what RBAC stops would not.
     for file in ["deploy/policies.yaml", "deploy/webhook.yaml"] {
         lab.plane.kubectl_ok(&["delete", "-f", root().join(file).to_str().unwrap()]).await.unwrap();
     }
     let policies = [SECRETS, ACCOUNTS, BINDINGS, EVENTS, OBJECTS, WEBHOOK];
     for policy in policies {
-        let of = |attack: &&Attack| matches!(attack.fence, Fence::Policy(name, _) if name == policy);
+        let of = |attack: &&Attack| matches!(attack.barrier, Barrier::Policy(name, _) if name == policy);
         let first = attacks.iter().find(of).unwrap();
         lab.until("the policies are gone", async || thief.send(&first.call, true).await.0 < 300).await;
     }
     let (mut by_policy, mut by_rbac) = (0, 0);
     for attack in &attacks {
         let answer = thief.send(&attack.call, true).await;
-        match attack.fence {
-            Fence::Rbac if misses(attack, &answer) => {
+        match attack.barrier {
+            Barrier::Rbac if misses(attack, &answer) => {
                 failures.push(format!("{}: RBAC alone does not stop it: {answer:?}", attack.what));
             }
-            Fence::Rbac => by_rbac += 1,
-            Fence::Policy(..) if answer.0 >= 300 => {
+            Barrier::Rbac => by_rbac += 1,
+            Barrier::Policy(..) if answer.0 >= 300 => {
                 failures.push(format!(
-                    "{}: is no attack, without policies it was answered {answer:?}",
+                    "{}: is not an attack, without policies it was answered {answer:?}",
                     attack.what
                 ));
             }
-            Fence::Policy(..) => by_policy += 1,
+            Barrier::Policy(..) => by_policy += 1,
         }
     }
     assert!(failures.is_empty(), "of {} attacks: {failures:#?}", attacks.len());
-    // The READMEs tell these figures.
+    // The documentation states these figures.
     assert_eq!((by_rbac, by_policy), (60, 88));
 }

@@ -1,4 +1,4 @@
-//! Bad input: a clear condition, and nothing that worked is lost.
+//! Invalid input: a clear condition, and no loss of what worked.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::DeleteParams;
@@ -16,7 +16,7 @@ fn with_registries(namespaces: &[&str], registries: serde_json::Value) -> serde_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_cloud_refuses_is_told_with_its_cure_and_hides_nothing_that_works() {
+async fn a_refusal_of_the_cloud_is_reported_with_the_cure_beside_what_works() {
     let lab = Lab::start().await;
     lab.create_namespace("refused").await;
     let good = json!({ "instanceId": "cri-demo0001", "domains": ["good.example.com"] });
@@ -51,7 +51,7 @@ async fn what_the_cloud_refuses_is_told_with_its_cure_and_hides_nothing_that_wor
     ];
     for (reason, cure, bad) in cases {
         lab.bind("refused", with_registries(&["refused"], json!([good.clone(), bad]))).await;
-        let message = lab.until_ready_says("refused", "False", reason, "1 of 2 registries issued").await;
+        let message = lab.until_ready_says("refused", "False", reason, "issued for 1 of 2 registries").await;
         assert!(message.contains(cure), "{reason}: {message}");
         lab.until_served("refused", "good.example.com").await;
         lab.until_attached("refused", "default").await;
@@ -64,7 +64,7 @@ async fn what_the_cloud_refuses_is_told_with_its_cure_and_hides_nothing_that_wor
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_right_that_is_missing_is_named_and_its_grant_heals() {
+async fn a_missing_right_is_named_and_its_grant_recovers() {
     let lab = Lab::start().await;
     lab.cloud.world(|w| {
         w.role_mut("1", "KubernetesWorkerRole-demo").unwrap().policy.allow.remove("cr:GetAuthorizationToken");
@@ -84,7 +84,7 @@ async fn a_right_that_is_missing_is_named_and_its_grant_heals() {
     lab.until_ready_is("ungranted", "True", "Succeeded").await;
 }
 
-/// Returns the schema takes any spec from now on.
+/// Makes the schema accept any spec.
 async fn loosen(lab: &Lab) {
     let loose = json!([
         { "op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec",
@@ -94,9 +94,9 @@ async fn loosen(lab: &Lab) {
     lab.plane.kubectl_ok(&["patch", crd, "--type=json", "-p", &loose.to_string()]).await.unwrap();
 }
 
-/// A schema that an administrator loosened, or an older one, lets through what the validator refuses.
+/// A loosened or older schema accepts specs that the validator refuses.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_spec_that_is_invalid_past_the_schema_leaves_what_worked_as_it_is() {
+async fn an_invalid_spec_that_passes_the_schema_keeps_the_last_valid_one_in_force() {
     let lab = Lab::start().await;
     lab.create_namespace("past").await;
     lab.bind("past", spec(&["past"])).await;
@@ -115,13 +115,13 @@ async fn a_spec_that_is_invalid_past_the_schema_leaves_what_worked_as_it_is() {
         assert!(message.contains(part), "{part}: {message}");
     }
     assert_eq!(lab.token("past", DOMAIN).await, token);
-    // A restart knows no last valid spec: then nothing is withdrawn either.
+    // A restarted controller knows no last valid spec: then nothing is withdrawn either.
     lab.controller.restart().unwrap();
     lab.controller.until_ready(std::time::Duration::from_secs(20)).await.unwrap();
     lab.until_settled().await;
     assert_eq!(lab.token("past", DOMAIN).await, token);
     assert_eq!(lab.pull_secrets("past", "default").await, [SECRET]);
-    // An object that cannot even be read stalls nobody else.
+    // A binding that cannot be parsed stalls no other binding.
     let unreadable = json!({ "registries": "none" });
     let object = json!({ "apiVersion": "acrcredential.dev/v1alpha1", "kind": "AcrCredentialBinding", "metadata": { "name": "unreadable" }, "spec": unreadable });
     lab.plane.apply(&object.to_string()).await.unwrap();
@@ -129,9 +129,9 @@ async fn a_spec_that_is_invalid_past_the_schema_leaves_what_worked_as_it_is() {
     lab.until_ready_is("past", "True", "Succeeded").await;
 }
 
-/// It may name any of them, and the cloud never shows an AccessKeySecret again.
+/// It may name any of the key pairs, and the cloud never shows an AccessKeySecret again.
 #[tokio::test(flavor = "multi_thread")]
-async fn beside_a_binding_that_cannot_be_read_no_key_pair_is_swept_away() {
+async fn no_key_pair_is_deleted_while_a_binding_cannot_be_parsed() {
     let lab = Lab::start().await;
     let (id, secret) = lab.key_of("2", "partner-puller");
     let entry =

@@ -1,6 +1,7 @@
-//! Two controllers, one lease: only its holder writes, and who may have lost it stops before another can hold it.
+//! Two controllers, one lease: only its holder writes. A holder that may have lost it stops before another
+//! can take it.
 //!
-//! Each replica says its name with every request, so that the audit log tells who wrote what.
+//! Each replica sends its name with every request, so that the audit log shows who wrote what.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::harness::{CONTROLLER, DOMAIN, Lab, NAMESPACE, SECRET, spec};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A short one for tests.
+/// A short lease for tests.
 const LEASE: Duration = Duration::from_secs(4);
 
 const FIRST: &str = "controller-0";
@@ -26,7 +27,8 @@ fn short(options: ControllerOptions) -> ControllerOptions {
     options.arg(format!("--lease-duration={}s", LEASE.as_secs()))
 }
 
-/// Returns a second replica like the first, and straight to the API server, once it is ready and stands by.
+/// Starts a second replica like the first, directly connected to the API server, and waits until it is a
+/// standby.
 async fn standby(lab: &Lab) -> Controller {
     let options = lab.controller.options().clone().pod(SECOND);
     standby_with(lab, options).await
@@ -35,7 +37,7 @@ async fn standby(lab: &Lab) -> Controller {
 async fn standby_with(lab: &Lab, mut options: ControllerOptions) -> Controller {
     options.kubeconfig = lab.plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap();
     let second = Controller::start_ready(options, PATIENCE).await.unwrap();
-    lab.until("the second stands by", async || second.log().contains("lease held by another replica")).await;
+    lab.until("the second is a standby", async || second.log().contains("lease held by another replica")).await;
     second
 }
 
@@ -54,7 +56,7 @@ async fn lease(lab: &Lab) -> LeaseSpec {
     lab.namespaced::<Lease>(NAMESPACE).get(CONTROLLER).await.unwrap().spec.unwrap()
 }
 
-/// Returns all that the replicas asked, the Lease too.
+/// Returns all requests of the replicas, the Lease included.
 fn asked(lab: &Lab, since: Mark) -> AuditEvents {
     lab.plane.audit().since(since).unwrap().by_service_account(NAMESPACE, CONTROLLER)
 }
@@ -63,14 +65,14 @@ fn of(events: &AuditEvents, name: &str) -> AuditEvents {
     events.filter(|event| event.user_agent.contains(&format!("({name})")))
 }
 
-/// Renewals of the lease that a replica got through.
+/// Counts a replica's successful renewals of the lease.
 fn renewals(lab: &Lab, name: &str, since: Mark) -> usize {
     of(&asked(lab, since), name)
         .filter(|e| e.resource == "leases" && e.verb == "patch" && e.code == 200)
         .len()
 }
 
-/// When a controller logged some words last.
+/// Returns when a controller last logged some words.
 fn logged_at(controller: &Controller, words: &str) -> Timestamp {
     let log = controller.log();
     let line =
@@ -78,7 +80,7 @@ fn logged_at(controller: &Controller, words: &str) -> Timestamp {
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// Returns the first had stopped by its own words before the second's claim reached the API server.
+/// Checks that the first stopped, by its own log, before the second's claim reached the API server.
 fn assert_lost_before_taken(lab: &Lab) {
     let all = of(&asked(lab, Mark::default()), SECOND);
     let taken = all.filter(|e| e.resource == "leases" && e.verb == "patch" && e.code == 200)[0].timestamp;
@@ -87,8 +89,8 @@ fn assert_lost_before_taken(lab: &Lab) {
     println!("stopped {:?} before the other began", taken.duration_since(lost));
 }
 
-/// Returns the oracle: each write came in while the lease was its sender's, by the order in which the API
-/// server saw them.
+/// Checks, as the oracle, that each write arrived while its sender held the lease, in the order of the API
+/// server.
 fn assert_only_the_holder_wrote(lab: &Lab) {
     let all = asked(lab, Mark::default());
     let name = |agent: &str| {
@@ -127,12 +129,12 @@ async fn until_refreshed(lab: &Lab, namespace: &str, request: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_standby_takes_over_from_a_killed_leader_and_writes_nothing_that_stands() {
+async fn a_standby_takes_over_from_a_killed_leader_without_needless_writes() {
     let lab = Lab::start_with(short).await;
     serve(&lab, "taken").await;
     let second = standby(&lab).await;
     assert!(second.alive().await.unwrap() && !leads(&second).await && leads(&lab.controller).await);
-    // What is asked for while the standby looks on is the leader's to do, and is not done again.
+    // Requests that the standby observes are the leader's work, and are not repeated.
     until_refreshed(&lab, "taken", "once").await;
     lab.until_settled().await;
     assert!(of(&asked(&lab, Mark::default()), SECOND).writes().is_empty());
@@ -156,9 +158,9 @@ async fn a_standby_takes_over_from_a_killed_leader_and_writes_nothing_that_stand
     assert_only_the_holder_wrote(&lab);
 }
 
-/// With the lease as it is by default: a handover that waited for its end would take four times as long.
+/// With the default lease: a handover that waited for its expiry would take four times as long.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_is_asked_to_end_hands_over_at_once() {
+async fn a_terminated_leader_hands_over_at_once() {
     let lab = Lab::start().await;
     serve(&lab, "handed").await;
     lab.until_settled().await;
@@ -173,7 +175,7 @@ async fn a_leader_that_is_asked_to_end_hands_over_at_once() {
     assert!(handover < Duration::from_millis(7_500), "{handover:?}");
     assert!(lab.controller.log().contains("lease released"));
 
-    // A standby that ends takes nothing along.
+    // A standby that ends changes nothing.
     lab.controller.restart().unwrap();
     lab.controller.until_ready(PATIENCE).await.unwrap();
     assert!(lab.controller.terminate(PATIENCE).await.unwrap().success());
@@ -184,7 +186,7 @@ async fn a_leader_that_is_asked_to_end_hands_over_at_once() {
     assert_eq!(lab.requests(mark).writes().counts(), Default::default());
     assert_eq!(lab.cloud.calls().len(), 0);
 
-    // In its own Pod a container takes its own lease up again, however it ended.
+    // A restarted container in its own Pod resumes its own lease, however the process ended.
     second.kill();
     second.restart().unwrap();
     let restarted = Instant::now();
@@ -194,7 +196,7 @@ async fn a_leader_that_is_asked_to_end_hands_over_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_and_ends() {
+async fn a_leader_that_was_paused_past_its_lease_writes_nothing_and_ends() {
     let lab = Lab::start_with(short).await;
     serve(&lab, "stopped").await;
     let second = standby(&lab).await;
@@ -202,7 +204,7 @@ async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_and_ends() {
     lab.controller.signal(Signal::STOP).unwrap();
     let mark = lab.mark();
     until_leads(&lab, &second).await;
-    // All that happened meanwhile waits for the first to go on.
+    // All changes meanwhile wait until the first resumes.
     until_refreshed(&lab, "stopped", "meanwhile").await;
     for i in 0..5 {
         lab.create_account("stopped", &format!("late-{i}"), &[]).await;
@@ -218,7 +220,7 @@ async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_and_ends() {
     assert_only_the_holder_wrote(&lab);
 }
 
-/// The leader sees its watches and may write, and cannot renew: the case in which it has work to the very end.
+/// The leader receives its watches and may write, but cannot renew: it has work until the very end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_cannot_renew_stops_in_the_middle_of_its_work() {
     let (lab, proxy) = Lab::proxied_with(short).await;
@@ -264,7 +266,7 @@ async fn a_leader_that_is_cut_off_stops_before_another_begins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_server_that_stalls_or_restarts_has_no_two_write() {
+async fn two_controllers_never_write_at_once_while_the_api_server_stalls_or_restarts() {
     let lab = Lab::start_with(|options| options.arg("--lease-duration=12s")).await;
     serve(&lab, "outage").await;
     let second = standby(&lab).await;
@@ -275,7 +277,7 @@ async fn an_api_server_that_stalls_or_restarts_has_no_two_write() {
     lab.until_attached("outage", "after-a-stall").await;
     lab.plane.restart_api_server().await.unwrap();
     for controller in [&lab.controller, &second] {
-        // What ended has said so, and is started again as by a kubelet.
+        // A process that ended logged its reason, and is restarted as by a kubelet.
         if !controller.is_running() {
             controller.restart().unwrap();
         }
@@ -286,7 +288,7 @@ async fn an_api_server_that_stalls_or_restarts_has_no_two_write() {
     assert_only_the_holder_wrote(&lab);
 }
 
-/// Debian's libfaketime. It leaves the monotonic clock alone, as a step of the clock does.
+/// Returns Debian's libfaketime, which leaves the monotonic clock alone, as a step of the clock does.
 fn libfaketime() -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
     let found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
@@ -300,7 +302,7 @@ fn libfaketime() -> Option<PathBuf> {
     found
 }
 
-/// Runs by a clock that is off by what a file says.
+/// Runs the controller with a clock offset that is read from a file.
 fn by_clock(options: ControllerOptions, library: &Path, offset: &Path) -> ControllerOptions {
     options
         .env("LD_PRELOAD", library)
@@ -310,14 +312,14 @@ fn by_clock(options: ControllerOptions, library: &Path, offset: &Path) -> Contro
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_step_of_a_clock_moves_the_lease() {
+async fn a_step_of_the_clock_does_not_move_the_lease() {
     let Some(library) = libfaketime() else { return };
     let clocks = tempfile::tempdir().unwrap();
     let offsets = [clocks.path().join("first"), clocks.path().join("second")];
     let step = |of: usize, offset: &str| std::fs::write(&offsets[of], offset).unwrap();
     step(0, "+0");
     step(1, "+600");
-    // By plain HTTP: a certificate of today is not valid by every clock here.
+    // Over plain HTTP, because a certificate of today is not valid at every offset.
     let (lab, proxy) = Lab::proxied_with(|options| by_clock(short(options), &library, &offsets[0])).await;
     serve(&lab, "clocks").await;
     let mut options = lab.controller.options().clone().pod(SECOND);
@@ -335,7 +337,7 @@ async fn no_step_of_a_clock_moves_the_lease() {
     assert_eq!((now.holder_identity.as_deref(), now.lease_transitions), (Some(FIRST), Some(0)));
     let ahead =
         now.renew_time.unwrap().0.duration_since(Timestamp::from_millisecond(lab.cloud.now()).unwrap());
-    assert!(ahead.as_secs() > 300, "the first did live by another clock: {ahead}");
+    assert!(ahead.as_secs() > 300, "the first did run with another clock: {ahead}");
     lab.controller.kill();
     let killed = Instant::now();
     until_leads(&lab, &second).await;
@@ -346,7 +348,7 @@ async fn no_step_of_a_clock_moves_the_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_that_is_deleted_or_refused_and_an_answer_that_is_lost_move_it_no_more_than_they_must() {
+async fn a_deleted_or_refused_lease_and_a_lost_answer_move_it_only_if_they_must() {
     let (lab, proxy) = Lab::proxied_with(short).await;
     serve(&lab, "shaken").await;
     let second = standby(&lab).await;
@@ -364,7 +366,7 @@ async fn a_lease_that_is_deleted_or_refused_and_an_answer_that_is_lost_move_it_n
     proxy.inject(Target::new("patch", "leases"), Fault::Answer(403), 1);
     goes_on(&lab).await;
 
-    // Both may have made the lease anew; to make it gives it to nobody.
+    // Both may have recreated the lease, but creating it does not acquire it.
     assert!(of(&asked(&lab, Mark::default()), SECOND).writes().is_empty());
     let refused = lab.mark();
     proxy.inject(Target::resource("leases"), Fault::Answer(403), usize::MAX);
@@ -374,7 +376,7 @@ async fn a_lease_that_is_deleted_or_refused_and_an_answer_that_is_lost_move_it_n
     until_leads(&lab, &second).await;
     assert_eq!(lease(&lab).await.lease_transitions, Some(1));
     lab.controller.restart().unwrap();
-    lab.until("the first is of no use and says so", async || {
+    lab.until("the first reports that it cannot work", async || {
         matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == "waiting for the lease")
     })
     .await;
@@ -388,7 +390,7 @@ async fn a_lease_that_is_deleted_or_refused_and_an_answer_that_is_lost_move_it_n
     );
 }
 
-/// It reports what a controller would do: nobody needs that beside one that does it, and both write statuses.
+/// A dry run reports planned changes, which a working controller makes anyway, and both write statuses.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_works_only_while_no_controller_does() {
     let lab = Lab::start_with(short).await;
@@ -411,7 +413,7 @@ async fn a_dry_run_works_only_while_no_controller_does() {
     assert_eq!(lab.pull_secrets("later", "default").await, [SECRET]);
 }
 
-/// A process that goes on without one of its parts would look well and do nothing.
+/// A process that continues without one of its parts would look healthy and do nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_ends_ends_the_process() {
     let lab = Lab::start().await;

@@ -1,4 +1,4 @@
-//! Leaving, one namespace, account or binding at a time, and the CustomResourceDefinition itself.
+//! Leaving: one namespace, account or binding at a time, and the CustomResourceDefinition itself.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::harness::{DOMAIN, Lab, SECRET, root, spec};
 const CRD: &str = "crd/acrcredentialbindings.acrcredential.dev";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Writes that went through, to Secrets and ServiceAccounts of any namespace but the controller's.
+/// Returns the successful writes to Secrets and ServiceAccounts of any namespace but the controller's.
 fn tenant_writes(lab: &Lab, since: Mark) -> Vec<String> {
     let writes = lab.requests(since).writes().filter(|e| e.code < 400).filter(|e| {
         (e.resource == "secrets" || e.resource == "serviceaccounts") && e.namespace != "acr-credential-system"
@@ -44,9 +44,9 @@ async fn recreate_crd(lab: &Lab) {
     lab.plane.kubectl_ok(&["wait", "--for=condition=Established", CRD, "--timeout=20s"]).await.unwrap();
 }
 
-/// It deletes every binding, and none of them by a wish.
+/// Deleting the definition deletes every binding, though no user intended any of these deletions.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_crd_lets_all_bindings_go_and_writes_nothing_while_the_controller_runs_or_not() {
+async fn a_deleted_crd_releases_all_bindings_and_writes_nothing_to_tenants() {
     let lab = Lab::start().await;
     for name in ["crd-a", "crd-b"] {
         lab.create_namespace(name).await;
@@ -65,7 +65,7 @@ async fn a_deleted_crd_lets_all_bindings_go_and_writes_nothing_while_the_control
     let mark = lab.mark();
     lab.plane.kubectl_ok(&["delete", CRD, "--timeout=20s"]).await.unwrap();
     assert!(lab.token("crd-a", DOMAIN).await.is_some(), "pulls go on");
-    // One comes back before the other: what that one made is nobody's meanwhile, and stays.
+    // One binding comes back before the other: the other's objects are unclaimed meanwhile, and stay.
     recreate_crd(&lab).await;
     lab.bind("crd-a", spec(&["crd-a"])).await;
     lab.until_ready_is("crd-a", "True", "Succeeded").await;
@@ -86,7 +86,7 @@ async fn a_deleted_crd_lets_all_bindings_go_and_writes_nothing_while_the_control
     lab.controller.restart().unwrap();
     lab.plane.kubectl_ok(&["wait", "--for=delete", CRD, "--timeout=30s"]).await.unwrap();
     recreate_crd(&lab).await;
-    // Started anew where nothing tells of the bindings that there were.
+    // Started again without any trace of the bindings that existed.
     lab.controller.restart().unwrap();
     lab.controller.until_ready(PATIENCE).await.unwrap();
     lab.until_settled().await;
@@ -102,7 +102,7 @@ async fn a_deleted_crd_lets_all_bindings_go_and_writes_nothing_while_the_control
 
 /// Bindings that share a namespace come back one after the other.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_that_comes_back_takes_nothing_from_the_others() {
+async fn the_first_returning_binding_removes_nothing_of_the_others() {
     const OTHERS: &str = "partner-registry.cn-hangzhou.cr.aliyuncs.com";
     let lab = Lab::start().await;
     lab.create_namespace("shared").await;
@@ -129,7 +129,7 @@ async fn the_first_that_comes_back_takes_nothing_from_the_others() {
         lab.bind("mine", spec(&["shared"])).await;
         lab.until("it says what it waits for", async || {
             let status = lab.bindings().get("mine").await.unwrap().status.unwrap_or_default();
-            status.pairs.iter().any(|pair| pair.conditions[0].message.contains("are waited for"))
+            status.pairs.iter().any(|pair| pair.conditions[0].message.contains("waiting for the bindings"))
         })
         .await;
         lab.until_settled().await;
@@ -137,15 +137,15 @@ async fn the_first_that_comes_back_takes_nothing_from_the_others() {
         both().await;
         assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
     }
-    // What is given up after that is taken out as ever.
+    // A part that is given up after that is removed as usual.
     lab.bindings().delete("other", &DeleteParams::default()).await.unwrap();
     lab.until("the rest is gone", async || lab.token("shared", OTHERS).await.is_none()).await;
     assert!(lab.token("shared", DOMAIN).await.is_some());
 }
 
-/// Until it is known whether the definition stays, its bindings may be going one by one.
+/// Until the definition's state is known, its bindings may be disappearing one by one.
 #[tokio::test(flavor = "multi_thread")]
-async fn before_the_definition_was_looked_at_nothing_is_written() {
+async fn nothing_is_written_before_the_definition_is_observed() {
     let (lab, proxy) = Lab::proxied().await;
     lab.create_namespace("early").await;
     lab.bind("early", spec(&["early"])).await;
@@ -157,7 +157,7 @@ async fn before_the_definition_was_looked_at_nothing_is_written() {
     lab.controller.restart().unwrap();
     tokio::time::timeout(PATIENCE, held.until_caught(1)).await.unwrap().unwrap();
     lab.until("only that is missing", async || {
-        matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == "waiting for definition")
+        matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == "waiting for the CustomResourceDefinition")
     })
     .await;
     lab.until_settled().await;
@@ -167,14 +167,14 @@ async fn before_the_definition_was_looked_at_nothing_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminating_namespace_is_not_held_up_and_one_of_its_name_is_served_at_once() {
+async fn a_terminating_namespace_is_not_delayed_and_its_successor_is_served_at_once() {
     let lab = Lab::start().await;
     lab.create_namespace("term-a").await;
     lab.create_namespace("term-b").await;
     lab.bind("term", spec(&["term-*"])).await;
     lab.until_ready_says("term", "True", "Succeeded", "2 namespaces").await;
     lab.until_settled().await;
-    // Somebody else's object keeps it terminating for a while.
+    // Another writer's object keeps it terminating for a while.
     let maps = lab.namespaced::<ConfigMap>("term-a");
     let stuck = json!({ "metadata": { "name": "stuck", "finalizers": ["example.com/stuck"] } });
     maps.create(&PostParams::default(), &serde_json::from_value(stuck).unwrap()).await.unwrap();
@@ -182,7 +182,7 @@ async fn a_terminating_namespace_is_not_held_up_and_one_of_its_name_is_served_at
     let namespaces: Api<Namespace> = Api::all(lab.client.clone());
     namespaces.delete("term-a", &DeleteParams::default()).await.unwrap();
     lab.until("our Secret goes with it", async || lab.secret("term-a").await.is_none()).await;
-    lab.until_ready_says("term", "True", "Succeeded", "1 namespaces").await;
+    lab.until_ready_says("term", "True", "Succeeded", "1 namespace").await;
     lab.until_settled().await;
     assert_eq!(tenant_writes(&lab, mark), [] as [&str; 0]);
     let status = lab.bindings().get("term").await.unwrap().status.unwrap();
@@ -199,11 +199,11 @@ async fn a_terminating_namespace_is_not_held_up_and_one_of_its_name_is_served_at
     lab.until_served("term-a", DOMAIN).await;
     lab.until_attached("term-a", "default").await;
     lab.until_ready_says("term", "True", "Succeeded", "2 namespaces").await;
-    // An account of the same name and another UID.
+    // An account of the same name with another UID.
     let accounts = lab.namespaced::<ServiceAccount>("term-a");
     let old = accounts.get("default").await.unwrap().metadata.uid;
     accounts.delete("default", &DeleteParams::default()).await.unwrap();
-    lab.until("another one stands there with our entry", async || {
+    lab.until("another account is there with our entry", async || {
         let account = accounts.get_opt("default").await.unwrap();
         account.is_some_and(|account| {
             account.metadata.uid != old
@@ -214,7 +214,7 @@ async fn a_terminating_namespace_is_not_held_up_and_one_of_its_name_is_served_at
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn opting_out_is_followed_and_so_is_coming_back() {
+async fn opting_out_is_followed_and_so_is_opting_in_again() {
     let lab = Lab::start().await;
     for name in ["skip-a", "skip-b"] {
         lab.create_namespace(name).await;
@@ -232,7 +232,7 @@ async fn opting_out_is_followed_and_so_is_coming_back() {
             .patch("skip-a", &PatchParams::default(), &Patch::Merge(&skip(value.clone())))
             .await
             .unwrap();
-        lab.until("the namespace is as it wants to be", async || match out {
+        lab.until("the namespace is opted out", async || match out {
             true => is_clean(&lab, "skip-a").await,
             false => {
                 lab.token("skip-a", DOMAIN).await.is_some()
@@ -241,7 +241,7 @@ async fn opting_out_is_followed_and_so_is_coming_back() {
         })
         .await;
         accounts.patch("web", &PatchParams::default(), &Patch::Merge(&skip(value))).await.unwrap();
-        lab.until("the account is as it wants to be", async || {
+        lab.until("the account is opted out", async || {
             let all = lab.pull_secrets("skip-b", "web").await;
             if out { all == ["mine"] } else { all == ["mine", SECRET] }
         })
@@ -251,12 +251,13 @@ async fn opting_out_is_followed_and_so_is_coming_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bindings_leave_by_their_own_policy_and_take_no_part_of_another() {
+async fn bindings_leave_by_their_own_policy_and_remove_no_part_of_another() {
     let lab = Lab::start().await;
     for name in ["left-a", "left-b", "left-c"] {
         lab.create_namespace(name).await;
     }
-    // Left behind, covered by another, left behind again, and withdrawn at last. One Secret all along.
+    // Retained, covered by another binding, retained again, and withdrawn at last. It is one Secret all
+    // along.
     lab.bind("first", retaining(&["left-a"])).await;
     lab.until_ready_is("first", "True", "Succeeded").await;
     let uid = lab.secret("left-a").await.unwrap().metadata.uid;
@@ -280,7 +281,7 @@ async fn bindings_leave_by_their_own_policy_and_take_no_part_of_another() {
     until_gone(&lab, "third").await;
     assert!(is_clean(&lab, "left-a").await);
 
-    // A deletion is asked for by hand, and a suspension is no reason to hang it.
+    // A user requests a deletion by hand, and a suspension must not hang it.
     lab.bind("asleep", spec(&["left-b"])).await;
     lab.until_ready_is("asleep", "True", "Succeeded").await;
     let mut suspended = spec(&["left-b"]);
@@ -291,7 +292,7 @@ async fn bindings_leave_by_their_own_policy_and_take_no_part_of_another() {
     until_gone(&lab, "asleep").await;
     assert!(is_clean(&lab, "left-b").await);
 
-    // Two on one namespace: the part of the other stays, and its Secret with its UID.
+    // Two bindings in one namespace: the part of the other stays, and its Secret keeps its UID.
     let of = |domain: &str, account: &str| {
         json!({
             "registries": [{ "instanceId": "cri-demo0001", "domains": [domain] }],
@@ -315,7 +316,7 @@ async fn bindings_leave_by_their_own_policy_and_take_no_part_of_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_withdrawal_that_is_refused_says_by_whom_and_goes_on_when_it_may() {
+async fn a_refused_withdrawal_names_who_refused_it_and_continues_once_it_is_allowed() {
     let lab = Lab::start().await;
     lab.create_namespace("block-a").await;
     lab.create_namespace("block-b").await;
@@ -353,7 +354,7 @@ async fn a_withdrawal_that_is_refused_says_by_whom_and_goes_on_when_it_may() {
     };
     lab.until("the status says what blocks it", async || {
         let ready = said("Ready").await;
-        ready.starts_with("Withdrawing") && ready.contains("0 of 2 namespaces are done; Forbidden:")
+        ready.starts_with("Withdrawing") && ready.contains("0 of 2 namespaces cleaned up; Forbidden:")
     })
     .await;
     assert!(said("Stalled").await.contains("serviceaccounts"), "{}", said("Stalled").await);

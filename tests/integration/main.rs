@@ -15,11 +15,9 @@ mod coverage;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod documentation;
+#[cfg(test)]
 mod dry_run;
-#[cfg(test)]
-mod guard;
-#[cfg(test)]
-mod guards;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
@@ -32,6 +30,8 @@ mod invalid;
 mod leader;
 #[cfg(test)]
 mod leave;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod migration;
 #[cfg(test)]
@@ -62,3 +62,5 @@ mod verify;
 mod webhook;
 #[cfg(test)]
 mod withdraw;
+#[cfg(test)]
+mod withdrawal_guard;

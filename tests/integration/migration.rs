@@ -1,14 +1,13 @@
-//! From the documented component to this controller, and on to a binding of one's own, by the README's own steps, while
+//! From the documented component to this controller, and on to a binding of one's own, by the documentation's own steps, while
 //! an image is pulled all the time.
 
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use acr_lab::cloud::Cloud;
+use acr_lab::docs::commands;
 use acr_lab::plane::{Options, Plane};
 use acr_lab::registry::{Registry, Verdict, usable};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -17,33 +16,13 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use crate::harness::{Lab, SECRET, root};
+use crate::documentation::shell;
+use crate::harness::{Lab, SECRET};
 
 const NAME: &str = "acr-configuration";
 const IMAGE: &str = "team/app";
-const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
 
-/// Returns the `kubectl` lines of the README between two headings, as they stand there.
-fn steps(readme: &str, from: &str, to: &str) -> Vec<Vec<String>> {
-    let text = std::fs::read_to_string(root().join(readme)).unwrap();
-    let section = text.split(from).nth(1).unwrap().split(to).next().unwrap();
-    let commands = section.lines().filter_map(|line| line.trim().strip_prefix("kubectl "));
-    commands.map(|command| command.split(' ').map(str::to_owned).collect()).collect()
-}
-
-/// Returns a line of the README as a shell runs it for one who has `kubectl` and the plugin.
-fn shell(plane: &Plane, line: &str) -> Result<String, String> {
-    let programs = [plane.kubectl_path(), PathBuf::from(env!("CARGO_BIN_EXE_kubectl-acr"))];
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", line]).env("KUBECONFIG", plane.kubeconfig()).env("HOME", plane.dir());
-    command
-        .env("PATH", std::env::join_paths(programs.iter().filter_map(|program| program.parent())).unwrap());
-    let output = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
-}
-
-/// Pulls an image each second, with what stands in a namespace's Secret at that time.
+/// Pulls an image each second, with the current content of a namespace's Secret.
 pub struct Pulling {
     done: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<(usize, Vec<String>)>,
@@ -52,10 +31,10 @@ pub struct Pulling {
 impl Pulling {
     pub fn start(registry: &Arc<Registry>, secrets: Api<Secret>, image: &'static str) -> Self {
         let done = Arc::new(AtomicBool::new(false));
-        let (registry, told) = (registry.clone(), done.clone());
+        let (registry, stop) = (registry.clone(), done.clone());
         let task = tokio::spawn(async move {
             let (mut pulls, mut failed) = (0, Vec::new());
-            while !told.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 let pulled = match secrets.get(SECRET).await {
                     Ok(now) => {
                         let config = now.data.unwrap()[".dockerconfigjson"].0.clone();
@@ -72,7 +51,7 @@ impl Pulling {
         Self { done, task }
     }
 
-    /// Ends it. Not one pull may have failed.
+    /// Ends the pulls, none of which may have failed.
     pub async fn never_failed(self) {
         self.done.store(true, Ordering::Relaxed);
         let (pulls, failed) = self.task.await.unwrap();
@@ -81,7 +60,8 @@ impl Pulling {
     }
 }
 
-/// What the documented component leaves: its Secret, the entry, its Deployment, and the ConfigMap.
+/// Creates the leftovers of the documented component: its Secret, the entry, its Deployment, and the
+/// ConfigMap.
 async fn leave_behind(plane: &Plane, domain: &str) -> Secret {
     let client = plane.client();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "default");
@@ -120,11 +100,12 @@ async fn leave_behind(plane: &Plane, domain: &str) -> Secret {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readmes_steps_move_and_graduate_without_one_failed_pull() {
+async fn the_documented_steps_move_and_graduate_without_one_failed_pull() {
     if !usable().unwrap() {
         return;
     }
-    // The registry takes what the cloud minted, and what the documented component is supposed to have got of it.
+    // The registry accepts the cloud's tokens, and the password that the documented component is supposed to
+    // have.
     let cloud: Arc<OnceLock<Cloud>> = Arc::default();
     let judged_by = cloud.clone();
     let judge = Arc::new(move |user: &str, token: &str| {
@@ -144,10 +125,10 @@ async fn the_readmes_steps_move_and_graduate_without_one_failed_pull() {
 
     let mut lab: Option<Lab> = None;
     let mut plane = Some(plane);
-    for step in steps("README.md", "### Moving", "### Graduating") {
-        let args: Vec<&str> = step.iter().map(String::as_str).collect();
+    for step in commands("docs/migrate.md", "Move").unwrap() {
+        let args: Vec<&str> = step.strip_prefix("kubectl ").unwrap().split(' ').collect();
         match (&lab, args.last()) {
-            // No node runs it in the lab: the process is started as the Deployment would.
+            // The lab has no node: the process is started as the Deployment would.
             (None, Some(&"deploy/controller.yaml")) => {
                 let started = Lab::start_on_installed(plane.take().unwrap()).await;
                 cloud.set(started.cloud.clone()).unwrap();
@@ -161,7 +142,7 @@ async fn the_readmes_steps_move_and_graduate_without_one_failed_pull() {
             }
         }
     }
-    let lab = lab.expect("the README starts the controller");
+    let lab = lab.expect("the page starts the controller");
     let ours = lab.secret("default").await.unwrap();
     assert_eq!(ours.metadata.uid, theirs.metadata.uid, "taken over in place");
     assert_eq!(lab.pull_secrets("default", "default").await, [SECRET]);
@@ -173,12 +154,10 @@ async fn the_readmes_steps_move_and_graduate_without_one_failed_pull() {
         let binding = lab.bindings().get(NAME).await.unwrap();
         binding.metadata.labels.is_some_and(|labels| labels.contains_key("acrcredential.dev/converted"))
     };
-    let graduating = steps("README.md", "### Graduating", "When the ConfigMap is deleted");
-    let graduating: Vec<String> =
-        graduating.iter().map(|step| format!("kubectl {}", step.join(" "))).collect();
+    let graduating = commands("docs/migrate.md", "Leave the ConfigMap").unwrap();
     let wait = graduating.iter().find(|line| line.starts_with("kubectl wait")).unwrap();
     let early = shell(&lab.plane, &wait.replace("--timeout=60s", "--timeout=1s"));
-    assert!(early.is_err_and(|error| error.contains("timed out")), "nothing is said yet that it waits for");
+    assert!(early.is_err_and(|error| error.contains("timed out")), "the wait is not reported yet");
     let mut kept = String::new();
     for line in &graduating {
         assert!(!line.contains("delete") || !converted().await, "the steps before waited for that");
@@ -199,15 +178,4 @@ async fn the_readmes_steps_move_and_graduate_without_one_failed_pull() {
     assert_eq!(writes.counts(), Default::default(), "nothing is written to any namespace");
 
     pulling.never_failed().await;
-}
-
-#[test]
-fn both_readmes_give_the_same_steps() {
-    let all = READMES.map(|readme| {
-        let (from, to) =
-            if readme == "README.md" { ("### Moving", "## Lint") } else { ("### 迁移", "## 检查") };
-        steps(readme, from, to)
-    });
-    assert_eq!(all[0], all[1]);
-    assert!(all[0].len() >= 6, "{all:?}");
 }

@@ -1,4 +1,4 @@
-//! `kubectl acr plan` beside a controller at work: what it tells is what happens then.
+//! `kubectl acr plan` beside a running controller: what it predicts is what happens then.
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -30,7 +30,7 @@ fn file(lab: &Lab, data: Value) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Makes an object, and gives a reference to it as its Pods' controller would.
+/// Creates an object, and returns a reference to it as its Pods' controller would.
 async fn make<K>(lab: &Lab, namespace: &str, object: Value) -> Value
 where
     K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
@@ -47,7 +47,7 @@ fn naming(secret: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_counts_every_binding_and_tells_what_is_taken_away() {
+async fn a_plan_counts_every_binding_and_reports_withdrawals() {
     let lab = Lab::start().await;
     for namespace in ["team-x", "shared", "left", "apps"] {
         lab.create_namespace(namespace).await;
@@ -79,12 +79,12 @@ async fn a_plan_counts_every_binding_and_tells_what_is_taken_away() {
     let (code, out, err) = acr(&lab, &["plan", "--live"]);
     assert_eq!(code, Some(0), "{err}");
     assert!(out.starts_with("0 namespaces would change, 2 up to date, 0 not served"), "{out}");
-    let mut nobody = data("shared,left");
-    nobody["service-account"] = json!("nobody");
-    // What opted out is not covered, whatever its name.
+    let mut no_accounts = data("shared,left");
+    no_accounts["service-account"] = json!("unknown");
+    // An opted-out namespace is not covered, regardless of its name.
     lab.create_namespace("nowhere").await;
-    lab.create_account("shared", "nobody", &[]).await;
-    for object in [&["namespace/nowhere"][..], &["serviceaccount/nobody", "-n", "shared"]] {
+    lab.create_account("shared", "unknown", &[]).await;
+    for object in [&["namespace/nowhere"][..], &["serviceaccount/unknown", "-n", "shared"]] {
         lab.plane
             .kubectl_ok(&[&["annotate"], object, &["acrcredential.dev/skip=true"]].concat())
             .await
@@ -95,7 +95,7 @@ async fn a_plan_counts_every_binding_and_tells_what_is_taken_away() {
             data("nowhere"),
             "would no longer select any namespace: its Secrets and entries stay for --withdrawal-grace",
         ),
-        (nobody, "would no longer select any ServiceAccount: its entries stay for --withdrawal-grace"),
+        (no_accounts, "would no longer select any ServiceAccount: its entries stay for --withdrawal-grace"),
     ] {
         let (_, out, _) = acr(&lab, &["plan", &file(&lab, data)]);
         assert!(out.contains(held), "{out}");
@@ -103,7 +103,7 @@ async fn a_plan_counts_every_binding_and_tells_what_is_taken_away() {
     assert_eq!((version("team-x").await, version("shared").await), before);
 
     lab.put_config_map(data("apps")).await;
-    lab.until("what was told happens", async || {
+    lab.until("the predicted changes happen", async || {
         lab.secret("left").await.is_none()
             && lab.pull_secrets("left", "default").await.is_empty()
             && lab.auths("apps").await.is_some_and(|auths| !auths.is_empty())
@@ -115,9 +115,9 @@ async fn a_plan_counts_every_binding_and_tells_what_is_taken_away() {
     assert_eq!(lab.pull_secrets("shared", "default").await, [SECRET]);
 }
 
-/// What would break is told while it can still be helped, by `withdraw` as well.
+/// References that would break are reported while they can still be fixed, by `withdraw` as well.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_names_the_secret_where_it_goes_is_told() {
+async fn references_to_a_withdrawn_secret_are_reported() {
     let lab = Lab::start().await;
     for namespace in ["left", "stays"] {
         lab.create_namespace(namespace).await;
@@ -135,7 +135,8 @@ async fn who_names_the_secret_where_it_goes_is_told() {
         object
     };
     make::<Deployment>(&lab, "stays", selecting("elsewhere")).await;
-    // What is made by one that is told is not told again; no node and no controller makes it in the lab.
+    // Objects of a reported owner are not reported again; the lab has no node and no controller that creates
+    // them.
     let web = make::<Deployment>(&lab, "left", selecting("web")).await;
     let replicas = make::<ReplicaSet>(&lab, "left", owned(selecting("web-1"), web)).await;
     make::<Pod>(&lab, "left", owned(of("web-1-a", naming(SECRET)), replicas)).await;
@@ -150,14 +151,14 @@ async fn who_names_the_secret_where_it_goes_is_told() {
     let mut mounting = naming("another");
     mounting["volumes"] = json!([{ "name": "v", "secret": { "secretName": SECRET } }]);
     make::<Pod>(&lab, "left", of("mounting", mounting)).await;
-    let told = "  left: acr-credential-secret-aggregation is referenced by Deployment web, CronJob nightly, ReplicaSet bare, \
+    let expected = "  left: acr-credential-secret-aggregation is referenced by Deployment web, CronJob nightly, ReplicaSet bare, \
                 Job once, Pod alone, Pod mounting";
     let planned = acr(&lab, &["plan", &file(&lab, data("stays"))]);
     assert_eq!(planned.0, Some(0), "{}", planned.2);
-    assert!(planned.1.lines().any(|line| line == told), "{}", planned.1);
+    assert!(planned.1.lines().any(|line| line == expected), "{}", planned.1);
     assert!(!planned.1.contains("elsewhere"), "{}", planned.1);
 
-    // Without the right to look that is told, and nothing else is lost.
+    // A missing right to list is reported, and the rest of the report is unchanged.
     let role = "clusterrole/acr-reader";
     for args in [
         &[
@@ -190,7 +191,7 @@ async fn who_names_the_secret_where_it_goes_is_told() {
         } })
     });
     lab.plane.kubectl_ok(&["patch", role, "--type=json", "-p", &json!(more).to_string()]).await.unwrap();
-    // Bindings may be let go by them: only what is left keeps them.
+    // Bindings without leftovers may be released; the others stay.
     let may = json!([{ "op": "add", "path": "/rules/-", "value": {
         "apiGroups": ["acrcredential.dev"], "resources": ["acrcredentialbindings"], "verbs": ["patch", "update"],
     } }]);
@@ -212,7 +213,7 @@ async fn who_names_the_secret_where_it_goes_is_told() {
 
     lab.controller.kill();
     lab.bindings().delete(NAME, &Default::default()).await.unwrap();
-    // Without the right to write nothing is taken back, which is told as a failure.
+    // Without the right to write nothing is withdrawn, which is reported as a failure.
     let (code, out, err) = narrow(&["withdraw", "--retained", "--yes"]);
     assert!(lab.bindings().get_opt(NAME).await.unwrap().is_some(), "it holds what is left");
     assert_eq!(code, Some(2), "{out}{err}");
@@ -225,7 +226,7 @@ async fn who_names_the_secret_where_it_goes_is_told() {
     );
     let withdrawn = acr(&lab, &["withdraw", "--retained"]);
     assert_eq!(withdrawn.0, Some(0), "{}", withdrawn.2);
-    assert!(withdrawn.1.lines().any(|line| line == told), "{}", withdrawn.1);
+    assert!(withdrawn.1.lines().any(|line| line == expected), "{}", withdrawn.1);
     assert!(
         withdrawn
             .1
@@ -233,9 +234,9 @@ async fn who_names_the_secret_where_it_goes_is_told() {
     );
 }
 
-/// Where a flag gives the Secret another name, a plan is asked for by that name.
+/// A plan uses the Secret name that a flag set.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_goes_by_the_name_that_a_flag_gave_the_secret() {
+async fn a_plan_uses_the_secret_name_of_the_flag() {
     let lab = Lab::start_without(&[], Default::default()).await;
     lab.create_namespace("named").await;
     lab.create_account("named", "builder", &["mine-instead"]).await;
@@ -244,6 +245,6 @@ async fn a_plan_goes_by_the_name_that_a_flag_gave_the_secret() {
     let path = file(&lab, all);
     let (code, out, err) = acr(&lab, &["plan", "--secret-name=mine-instead", &path]);
     assert_eq!(code, Some(0), "{err}");
-    let told = "named: would create the Secret and add our entry to imagePullSecrets of default\n";
-    assert!(out.contains(told), "{out}");
+    let expected = "named: would create the Secret and add our entry to imagePullSecrets of default\n";
+    assert!(out.contains(expected), "{out}");
 }

@@ -1,4 +1,4 @@
-//! What the controller says of its own fence and of its own rights.
+//! The controller's report on its own policies and its own rights.
 
 use acr_lab::plane::Options;
 
@@ -6,7 +6,7 @@ use crate::harness::{Lab, root, spec};
 
 const POLICIES: [&str; 5] = ["secrets", "serviceaccounts", "bindings", "events", "objects"];
 
-/// What the condition `PoliciesEnforced` of a binding says, where it says no.
+/// Returns the message of the condition `PoliciesEnforced` of a binding, if it is False.
 async fn missing(lab: &Lab, binding: &str) -> Option<String> {
     let (status, reason, message) = lab.condition(binding, "PoliciesEnforced").await?;
     ((status.as_str(), reason.as_str()) == ("False", "PoliciesMissing")).then_some(message)
@@ -16,14 +16,14 @@ async fn grant_webhook(lab: &Lab) {
     lab.plane.grant_webhook(root().join("deploy/webhook.yaml")).await.unwrap();
 }
 
-async fn standing(lab: &Lab) -> bool {
+async fn enforced(lab: &Lab) -> bool {
     lab.controller.metrics().await.unwrap().contains("acr_admission_policies_enforced 1")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_fence_is_told_and_a_new_one_is_noticed() {
+async fn missing_policies_are_reported_and_new_ones_are_noticed() {
     let lab = Lab::start_without(&["deploy/policies.yaml"], Options::default()).await;
-    // The policy of the Lease fences what is granted by name.
+    // The policy of the Lease protects what is granted by name.
     lab.plane
         .apply(
             r#"{"apiVersion": "v1", "kind": "List", "items": [
@@ -47,26 +47,27 @@ async fn a_missing_fence_is_told_and_a_new_one_is_noticed() {
         })
     })
     .await;
-    assert!(!standing(&lab).await);
-    assert!(lab.controller.log().contains("no ValidatingAdmissionPolicy fences this controller"));
+    assert!(!enforced(&lab).await);
+    assert!(lab.controller.log().contains("The ValidatingAdmissionPolicies "));
     assert!(!lab.controller.log().contains("has rights that it does not need"), "the RBAC is what it needs");
 
     lab.plane.apply_file(root().join("deploy/policies.yaml")).await.unwrap();
-    lab.until_fenced().await;
+    lab.until_policies_enforced().await;
     lab.until("the condition goes", async || lab.condition("unfenced", "PoliciesEnforced").await.is_none())
         .await;
 
-    // One that is taken away alone is named alone, that of the webhook too, once there is a webhook to fence.
+    // A policy that is removed alone is named alone, the webhook's included, once there is a webhook to
+    // protect.
     grant_webhook(&lab).await;
     for policy in POLICIES.into_iter().chain(["webhook"]) {
         let name = format!("acr-credential-{policy}");
         lab.plane.kubectl_ok(&["delete", "validatingadmissionpolicybinding", &name]).await.unwrap();
         lab.until("the policy that was taken away is named", async || {
-            if standing(&lab).await {
+            if enforced(&lab).await {
                 lab.controller.restart().unwrap();
                 lab.controller.until_ready(std::time::Duration::from_secs(30)).await.unwrap();
             }
-            !standing(&lab).await
+            !enforced(&lab).await
         })
         .await;
         lab.until("it is the only one", async || {
@@ -80,12 +81,12 @@ async fn a_missing_fence_is_told_and_a_new_one_is_noticed() {
         .await;
         grant_webhook(&lab).await;
         lab.plane.apply_file(root().join("deploy/policies.yaml")).await.unwrap();
-        lab.until_fenced().await;
+        lab.until_policies_enforced().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rights_that_nobody_should_have_given_are_told_by_name() {
+async fn excessive_rights_are_reported_by_name() {
     let lab = Lab::start().await;
     lab.plane
         .apply(
@@ -121,7 +122,7 @@ async fn rights_that_nobody_should_have_given_are_told_by_name() {
 
 /// Kubernetes before 1.30, and clusters that have them switched off.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_server_without_policies_is_told_apart_and_served_all_the_same() {
+async fn an_api_server_without_policies_is_recognized_and_namespaces_are_served() {
     let without = Options {
         extra_api_server_args: vec![
             "--disable-admission-plugins=ValidatingAdmissionPolicy".to_owned(),
@@ -138,12 +139,12 @@ async fn an_api_server_without_policies_is_told_apart_and_served_all_the_same() 
     lab.bind("old", spec(&["old"])).await;
     lab.until_ready_is("old", "True", "Succeeded").await;
     lab.until_attached("old", "default").await;
-    lab.until("the condition says that none can stand", async || {
+    lab.until("the condition reports that none can exist", async || {
         missing(&lab, "old").await.is_some_and(|message| {
-            message.contains("this API server serves none") && message.contains("Kubernetes 1.30")
+            message.contains("serves no ValidatingAdmissionPolicy") && message.contains("Kubernetes 1.30")
         })
     })
     .await;
-    assert!(!standing(&lab).await);
-    assert!(lab.controller.log().contains("this API server serves none"));
+    assert!(!enforced(&lab).await);
+    assert!(lab.controller.log().contains("serves no ValidatingAdmissionPolicy"));
 }

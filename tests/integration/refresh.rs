@@ -1,4 +1,4 @@
-//! Renewal: in time, together, in place, and never by losing what still works.
+//! Refresh: in time, together, in place, and without loss of a valid credential.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ fn denied(action: &str) -> Fault {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_renewed_before_its_end_and_the_secret_is_changed_in_place() {
+async fn a_token_is_refreshed_before_it_expires_and_the_secret_is_changed_in_place() {
     let lab = Lab::start().await;
     lab.cloud.world(|w| w.lifetimes.registry_token_cap = Some(Duration::from_secs(6)));
     lab.create_namespace("short").await;
     lab.bind("short", spec(&["short"])).await;
-    lab.until("the Secret stands", async || lab.token("short", DOMAIN).await.is_some()).await;
+    lab.until("the Secret exists", async || lab.token("short", DOMAIN).await.is_some()).await;
     let (first, before) = (lab.token("short", DOMAIN).await.unwrap(), lab.secret("short").await.unwrap());
     let mut seen_invalid = false;
     lab.until("the token was renewed twice", async || {
@@ -33,14 +33,14 @@ async fn a_token_is_renewed_before_its_end_and_the_secret_is_changed_in_place() 
         *token != first && lab.cloud.count("GetAuthorizationToken") >= 3
     })
     .await;
-    assert!(!seen_invalid, "an expired token stood in the Secret");
+    assert!(!seen_invalid, "the Secret held an expired token");
     assert_eq!(lab.secret("short").await.unwrap().metadata.uid, before.metadata.uid);
     let patches = lab.requests(Mark::default()).writes().of("serviceaccounts").len();
     assert_eq!(patches, 1, "a refresh writes no ServiceAccount");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failing_refresh_removes_nothing_and_says_so_before_and_after_the_end() {
+async fn a_failed_refresh_removes_nothing_and_is_reported_before_and_after_the_expiry() {
     let lab = Lab::start().await;
     lab.cloud.world(|w| w.lifetimes.registry_token_cap = Some(Duration::from_secs(14)));
     lab.create_namespace("failing").await;
@@ -53,7 +53,7 @@ async fn a_failing_refresh_removes_nothing_and_says_so_before_and_after_the_end(
     assert!(message.contains("AccessDenied") && message.contains("RequestId"), "{message}");
     assert_eq!(lab.token("failing", DOMAIN).await.unwrap(), token);
     lab.until_ready_is("failing", "False", "AccessDenied").await;
-    assert_eq!(lab.token("failing", DOMAIN).await.unwrap(), token, "what was last good stays");
+    assert_eq!(lab.token("failing", DOMAIN).await.unwrap(), token, "the last valid credential stays");
     assert_eq!(lab.pull_secrets("failing", "default").await, [SECRET]);
     lab.cloud.clear_faults();
     lab.annotate("failing", "acrcredential.dev/refresh-at", "again").await;
@@ -62,7 +62,7 @@ async fn a_failing_refresh_removes_nothing_and_says_so_before_and_after_the_end(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_is_made_on_request_once_and_costs_each_namespace_one_write() {
+async fn a_requested_refresh_runs_once_and_costs_each_namespace_one_write() {
     let lab = Lab::start().await;
     for name in ["r-one", "r-two", "r-three"] {
         lab.create_namespace(name).await;
@@ -80,12 +80,12 @@ async fn a_refresh_is_made_on_request_once_and_costs_each_namespace_one_write() 
     assert_ne!(lab.token("r-one", DOMAIN).await.unwrap(), token);
     assert_eq!(lab.cloud.count("GetAuthorizationToken"), 2, "one call a registry");
     let written = lab.requests(mark).writes().filter(|e| e.resource == "secrets" && e.name == SECRET);
-    assert_eq!(written.len(), 3, "one write a namespace, whatever the number of registries");
+    assert_eq!(written.len(), 3, "one write a namespace, regardless of the number of registries");
     assert_eq!(lab.condition("refresh", "Ready").await.unwrap().0, "True");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_token_serves_every_binding_and_namespace_that_asks_for_the_same() {
+async fn one_token_serves_all_bindings_and_namespaces_of_a_registry_and_identity() {
     let lab = Lab::start().await;
     for name in ["a", "b", "c", "d"] {
         lab.create_namespace(&format!("many-{name}")).await;
@@ -103,7 +103,7 @@ async fn one_token_serves_every_binding_and_namespace_that_asks_for_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_throttled_call_waits_as_long_as_the_cloud_asks_and_holds_up_no_other_registry() {
+async fn a_throttled_call_waits_as_long_as_the_cloud_asks_and_delays_no_other_registry() {
     let lab = Lab::start().await;
     let throttle = Fault {
         action: "GetAuthorizationToken".to_owned(),
@@ -117,7 +117,7 @@ async fn a_throttled_call_waits_as_long_as_the_cloud_asks_and_holds_up_no_other_
     two["registries"] =
         json!([{ "instanceId": "cri-demo0001" }, { "instanceId": "cri-demo0002", "regionId": "cn-beijing" }]);
     lab.bind("busy", two).await;
-    lab.until_ready_says("busy", "False", "Throttled", "1 of 2 registries issued").await;
+    lab.until_ready_says("busy", "False", "Throttled", "issued for 1 of 2 registries").await;
     lab.until_served("busy", DOMAIN).await;
     lab.until_ready_is("busy", "True", "Succeeded").await;
     let times: Vec<i64> = lab
@@ -131,9 +131,9 @@ async fn a_throttled_call_waits_as_long_as_the_cloud_asks_and_holds_up_no_other_
     assert!(times[1] - times[0] >= 5_000, "{times:?}");
 }
 
-/// A renewal that goes out together with a new account's entry replaces what the controller wrote itself.
+/// A refresh that is sent together with a new account's entry replaces the controller's own write.
 #[tokio::test(flavor = "multi_thread")]
-async fn renewals_beside_new_accounts_and_a_deleted_secret_are_no_rivals_work() {
+async fn refreshes_beside_new_accounts_and_a_deleted_secret_are_not_conflicts() {
     let lab = Lab::start().await;
     lab.create_namespace("busy").await;
     lab.bind("busy", spec(&["busy"])).await;
@@ -142,7 +142,7 @@ async fn renewals_beside_new_accounts_and_a_deleted_secret_are_no_rivals_work() 
         let token = lab.token("busy", DOMAIN).await.unwrap();
         lab.annotate("busy", "acrcredential.dev/refresh-at", &round.to_string()).await;
         let mut number = 0;
-        lab.until("the token is another one", async || {
+        lab.until("the token has changed", async || {
             number += 1;
             lab.create_account("busy", &format!("new-{round}-{number}"), &[]).await;
             lab.token("busy", DOMAIN).await.is_some_and(|now| now != token)
@@ -156,9 +156,9 @@ async fn renewals_beside_new_accounts_and_a_deleted_secret_are_no_rivals_work() 
     assert!(!lab.controller.log().contains("contended"), "{}", lab.controller.log_tail(20));
 }
 
-/// A write that was on its way when another replica took over would bring back older tokens: it carries the version.
+/// A delayed write during a takeover would bring back older tokens, so each write carries the version.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_cache_is_written_over_nothing_unseen_and_yet_whatever_was_done_to_it() {
+async fn the_token_cache_never_overwrites_unobserved_changes_and_is_repaired() {
     const CACHE: &str = "acr-credential-cache";
     let lab = Lab::start().await;
     lab.create_namespace("cached").await;
@@ -176,7 +176,7 @@ async fn the_token_cache_is_written_over_nothing_unseen_and_yet_whatever_was_don
     };
     assert_eq!(refreshed("as it was").await, ["patch 200"]);
 
-    let note = json!({ "metadata": { "annotations": { "by": "somebody" } } });
+    let note = json!({ "metadata": { "annotations": { "by": "another" } } });
     caches.patch(CACHE, &PatchParams::default(), &Patch::Merge(&note)).await.unwrap();
     assert_eq!(refreshed("touched").await, ["patch 409", "get 200", "patch 200"]);
 
@@ -187,10 +187,10 @@ async fn the_token_cache_is_written_over_nothing_unseen_and_yet_whatever_was_don
     lab.controller.restart().unwrap();
     lab.controller.until_ready(Duration::from_secs(20)).await.unwrap();
     lab.until_settled().await;
-    assert_eq!(lab.cloud.count("GetAuthorizationToken"), 0, "what was kept is used");
+    assert_eq!(lab.cloud.count("GetAuthorizationToken"), 0, "the cached token is used");
 }
 
-/// An identity that was edited and cannot mint leaves what the one before it gave.
+/// An identity that was edited and cannot mint keeps the previous identity's credential.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_was_edited_keeps_its_last_credential_until_there_is_another() {
     const SECOND: &str = "partner-registry.cn-hangzhou.cr.aliyuncs.com";
@@ -212,7 +212,7 @@ async fn an_entry_that_was_edited_keeps_its_last_credential_until_there_is_anoth
     lab.until_settled().await;
     assert_eq!(lab.token("edited", SECOND).await.as_ref(), Some(&token));
     assert!(lab.token("edited", DOMAIN).await.is_some());
-    // Elsewhere, where nobody asked for it by that identity, it is not written.
+    // In a namespace that never had this identity's credential, it is not written.
     lab.create_namespace("elsewhere").await;
     let mut elsewhere = entries("nosuch");
     elsewhere["watchNamespaces"]["names"] = json!(["edited", "elsewhere"]);

@@ -1,4 +1,4 @@
-//! Every documented way to a credential, up to an image that a real client pulls with what stands in the Secret.
+//! Every documented case to a credential, up to an image that a real client pulls with the Secret's content.
 
 use std::time::Duration;
 
@@ -12,21 +12,21 @@ use crate::harness::{Lab, NAMESPACE};
 
 const IMAGE: &str = "team/app";
 
-/// An entry of `spec.registries`, and what the status shall call its identity.
-struct Way {
+/// An entry of `spec.registries`, and the identity that the status must name.
+struct Case {
     entry: Value,
     identity: &'static str,
 }
 
-/// A binding with one entry, and a real registry that takes what is minted for it.
+/// A binding with one entry, and a real registry that accepts its tokens.
 struct Trial {
     lab: Lab,
     registry: Registry,
-    way: Way,
+    case: Case,
 }
 
 impl Trial {
-    async fn start(lab: Lab, access: Access, way: Way) -> Self {
+    async fn start(lab: Lab, access: Access, case: Case) -> Self {
         let registry = Registry::start(&lab.cloud, access.clone()).await.unwrap();
         registry.push(IMAGE).await.unwrap();
         if let Access::Enterprise { instance } = &access {
@@ -35,24 +35,25 @@ impl Trial {
                 world.instances.get_mut(instance).unwrap().endpoints[0].domains.push(domain);
             });
         }
-        Self { lab, registry, way }
+        Self { lab, registry, case }
     }
 
-    /// Binds, waits, pulls; then finds that nothing is pulled without the credential, nor with it after its end.
+    /// Binds, waits and pulls. Then checks that no pull succeeds without the credential, nor with it after
+    /// its expiry.
     async fn holds(self) {
-        let Self { lab, registry, way } = self;
-        lab.create_namespace("way").await;
-        let mut entry = way.entry;
+        let Self { lab, registry, case } = self;
+        lab.create_namespace("case").await;
+        let mut entry = case.entry;
         if entry.get("instanceId").is_none() {
             entry["domains"] = json!([registry.domain()]);
         }
-        let spec = json!({ "registries": [entry], "watchNamespaces": { "names": ["way"] } });
-        lab.bind("way", spec).await;
-        lab.until_ready_is("way", "True", "Succeeded").await;
-        let status = lab.bindings().get("way").await.unwrap().status.unwrap();
-        assert_eq!(status.registries[0].identity, way.identity);
+        let spec = json!({ "registries": [entry], "watchNamespaces": { "names": ["case"] } });
+        lab.bind("case", spec).await;
+        lab.until_ready_is("case", "True", "Succeeded").await;
+        let status = lab.bindings().get("case").await.unwrap().status.unwrap();
+        assert_eq!(status.registries[0].identity, case.identity);
 
-        let config = lab.docker_config("way").await;
+        let config = lab.docker_config("case").await;
         let pulled = registry.pull(&config, IMAGE).await.unwrap();
         assert!(!pulled.layers.is_empty());
         let anonymous = registry.pull("{\"auths\":{}}", IMAGE).await;
@@ -74,8 +75,8 @@ async fn an_image_is_pulled_by_the_worker_role() {
     if !usable().unwrap() {
         return;
     }
-    let way = Way { entry: json!({ "instanceId": "cri-demo0001" }), identity: "worker-role" };
-    Trial::start(Lab::start().await, Access::enterprise("cri-demo0001"), way).await.holds().await;
+    let case = Case { entry: json!({ "instanceId": "cri-demo0001" }), identity: "worker-role" };
+    Trial::start(Lab::start().await, Access::enterprise("cri-demo0001"), case).await.holds().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,8 +85,8 @@ async fn an_image_is_pulled_from_another_region() {
         return;
     }
     let entry = json!({ "instanceId": "cri-demo0002", "regionId": "cn-beijing" });
-    let way = Way { entry, identity: "worker-role" };
-    Trial::start(Lab::start().await, Access::enterprise("cri-demo0002"), way).await.holds().await;
+    let case = Case { entry, identity: "worker-role" };
+    Trial::start(Lab::start().await, Access::enterprise("cri-demo0002"), case).await.holds().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,8 +102,8 @@ async fn an_image_is_pulled_by_the_managed_role() {
         json!({ "addon.token.config": token }),
     )
     .await;
-    let way = Way { entry: json!({ "instanceId": "cri-demo0001" }), identity: "managed-role" };
-    Trial::start(lab, Access::enterprise("cri-demo0001"), way).await.holds().await;
+    let case = Case { entry: json!({ "instanceId": "cri-demo0001" }), identity: "managed-role" };
+    Trial::start(lab, Access::enterprise("cri-demo0001"), case).await.holds().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,8 +115,8 @@ async fn an_image_is_pulled_by_the_key_of_a_registered_cluster() {
     let (id, secret) = lab.key_of("1", "puller");
     let data = json!({ "access-key-id": id, "access-key-secret": secret });
     lab.put_secret("kube-system", "alibaba-addon-secret", data).await;
-    let way = Way { entry: json!({ "instanceId": "cri-demo0001" }), identity: "registered-cluster" };
-    Trial::start(lab, Access::enterprise("cri-demo0001"), way).await.holds().await;
+    let case = Case { entry: json!({ "instanceId": "cri-demo0001" }), identity: "registered-cluster" };
+    Trial::start(lab, Access::enterprise("cri-demo0001"), case).await.holds().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,7 +126,7 @@ async fn an_image_of_another_account_is_pulled_by_rrsa() {
     }
     let lab = Lab::start().await;
     rrsa_account(&lab).await;
-    // The role of the other account trusts the worker role as well, which is not to be what gets there.
+    // The role of the other account trusts the worker role as well, which must not be the one used.
     lab.cloud.world(|world| {
         world.role_mut("1", "KubernetesWorkerRole-demo").unwrap().policy.allow.clear();
     });
@@ -136,8 +137,8 @@ async fn an_image_of_another_account_is_pulled_by_rrsa() {
         "assumeRoleARN": "acs:ram::2:role/acr-pull",
         "expireDuration": 3600,
     });
-    let way = Way { entry, identity: "rrsa:acr-rrsa → acr-pull" };
-    Trial::start(lab, Access::enterprise("cri-demo0003"), way).await.holds().await;
+    let case = Case { entry, identity: "rrsa:acr-rrsa → acr-pull" };
+    Trial::start(lab, Access::enterprise("cri-demo0003"), case).await.holds().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,8 +147,8 @@ async fn an_image_of_another_account_is_pulled_by_an_assumed_role() {
         return;
     }
     let entry = json!({ "instanceId": "cri-demo0003", "assumeRoleARN": "acs:ram::2:role/acr-pull" });
-    let way = Way { entry, identity: "worker-role → acr-pull" };
-    Trial::start(Lab::start().await, Access::enterprise("cri-demo0003"), way).await.holds().await;
+    let case = Case { entry, identity: "worker-role → acr-pull" };
+    Trial::start(Lab::start().await, Access::enterprise("cri-demo0003"), case).await.holds().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,8 +161,8 @@ async fn an_image_of_another_account_is_pulled_by_an_access_key() {
     let data = json!({ "accessKeyId": id, "accessKeySecret": secret });
     lab.put_secret(NAMESPACE, "acr-access-key", data).await;
     let entry = json!({ "instanceId": "cri-demo0003", "accessKeySecretRef": { "name": "acr-access-key" } });
-    let way = Way { entry, identity: "access-key:acr-access-key" };
-    Trial::start(lab, Access::enterprise("cri-demo0003"), way).await.holds().await;
+    let case = Case { entry, identity: "access-key:acr-access-key" };
+    Trial::start(lab, Access::enterprise("cri-demo0003"), case).await.holds().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,6 +170,6 @@ async fn an_image_of_the_personal_edition_is_pulled() {
     if !usable().unwrap() {
         return;
     }
-    let way = Way { entry: json!({ "regionId": "cn-hangzhou" }), identity: "worker-role" };
-    Trial::start(Lab::start().await, Access::personal("1", "cn-hangzhou"), way).await.holds().await;
+    let case = Case { entry: json!({ "regionId": "cn-hangzhou" }), identity: "worker-role" };
+    Trial::start(Lab::start().await, Access::personal("1", "cn-hangzhou"), case).await.holds().await;
 }

@@ -1,4 +1,4 @@
-//! Rest: what is settled costs nothing, and an event costs its own namespace only.
+//! Rest: a settled cluster costs nothing, and an event costs its own namespace only.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::harness::{DOMAIN, Lab, SECRET, spec};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_rest_and_across_a_restart_nothing_is_written_and_the_cloud_is_not_asked() {
+async fn at_rest_and_across_a_restart_there_are_no_writes_and_no_cloud_calls() {
     let lab = Lab::start().await;
     for i in 0..20 {
         lab.create_namespace(&format!("rest-{i}")).await;
@@ -34,7 +34,7 @@ async fn at_rest_and_across_a_restart_nothing_is_written_and_the_cloud_is_not_as
     lab.controller.restart().unwrap();
     lab.controller.until_ready(PATIENCE).await.unwrap();
     lab.until_settled().await;
-    // The review of its own rights and the dry run of the fence change nothing.
+    // The review of its own rights and the dry run of the policies change nothing.
     let written = lab.requests(mark).writes().filter(|e| e.resource != "selfsubjectaccessreviews");
     assert_eq!(written.counts(), Default::default());
     assert_eq!(lab.cloud.calls().iter().map(|c| c.action.as_str()).collect::<Vec<_>>(), Vec::<&str>::new());
@@ -50,7 +50,7 @@ async fn an_event_costs_its_own_namespace_and_nothing_else() {
     lab.bind("many", spec(&["many-*"])).await;
     lab.until_ready_is("many", "True", "Succeeded").await;
     lab.until_settled().await;
-    let (mark, looked) = (lab.mark(), lab.looked());
+    let (mark, looked) = (lab.mark(), lab.reconciled());
     lab.create_account("many-3", "late", &[]).await;
     lab.until("the account is attached", async || lab.pull_secrets("many-3", "late").await == [SECRET]).await;
     lab.until_settled().await;
@@ -58,7 +58,7 @@ async fn an_event_costs_its_own_namespace_and_nothing_else() {
     let status = requests.of("acrcredentialbindings/status").len();
     assert_eq!(requests.of("serviceaccounts").len(), 1, "{:?}", requests.counts());
     assert_eq!(requests.len(), 1 + status, "{:?}", requests.counts());
-    let looked: Vec<String> = lab.looked().split_off(looked.len());
+    let looked: Vec<String> = lab.reconciled().split_off(looked.len());
     assert!(!looked.is_empty() && looked.iter().all(|n| n == "many-3"), "{looked:?}");
 }
 

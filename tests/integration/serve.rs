@@ -1,4 +1,4 @@
-//! Serving: a binding turns into Secrets and entries.
+//! Serving: a binding becomes Secrets and entries.
 
 use acr_lab::cloud::{Fault, FaultKind};
 use acr_lab::plane::Mark;
@@ -15,7 +15,7 @@ async fn a_binding_becomes_a_secret_with_a_valid_token_and_an_entry_in_each_serv
     lab.bind("team-a", spec(&["team-a-*"])).await;
     lab.until_ready_is("team-a", "True", "Succeeded").await;
 
-    let auths = lab.auths("team-a-web").await.expect("the Secret stands");
+    let auths = lab.auths("team-a-web").await.expect("the Secret exists");
     let vpc = "demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com";
     assert_eq!(auths.keys().map(String::as_str).collect::<Vec<_>>(), [vpc, DOMAIN, "img.example.com"]);
     let (user, token) = &auths[DOMAIN];
@@ -30,7 +30,7 @@ async fn a_binding_becomes_a_secret_with_a_valid_token_and_an_entry_in_each_serv
     let columns: Vec<&str> = columns.split_whitespace().collect();
     assert_eq!(columns[..5], ["team-a", "True", "1/1", "1/1", "2/2"]);
 
-    // What comes later is served as well.
+    // Later namespaces and accounts are served as well.
     lab.create_namespace("team-a-db").await;
     lab.create_account("team-a-web", "late", &[]).await;
     lab.until("the new namespace has its Secret", async || lab.secret("team-a-db").await.is_some()).await;
@@ -60,7 +60,7 @@ async fn service_accounts_are_attached_while_the_cloud_hangs() {
     lab.bind("early", spec(&["early"])).await;
     lab.until("the account is attached", async || lab.pull_secrets("early", "default").await == [SECRET])
         .await;
-    lab.until("the Secret stands, empty", async || {
+    lab.until("the Secret exists, empty", async || {
         lab.auths("early").await.is_some_and(|auths| auths.is_empty())
     })
     .await;
@@ -83,7 +83,7 @@ async fn two_bindings_share_the_secret_of_a_namespace_and_the_older_wins_a_conte
     let of = |registries: serde_json::Value| json!({ "registries": registries, "watchNamespaces": { "names": ["shared"] } });
     lab.bind("older", of(json!([registry("cri-demo0001", "cn-hangzhou", &["img.example.com"])]))).await;
     lab.until_ready_is("older", "True", "Succeeded").await;
-    // Ages are told apart by the second.
+    // Ages differ by whole seconds.
     lab.until("a second has passed", async || {
         let created = lab.bindings().get("older").await.unwrap().metadata.creation_timestamp.unwrap().0;
         lab.cloud.now() / 1000 > created.as_second()
@@ -125,9 +125,9 @@ async fn a_role_of_another_account_is_assumed() {
     assert_eq!(status.registries[0].identity, "worker-role → acr-pull");
 }
 
-/// Whatever a GitOps tool tracks by would have it prune what we made.
+/// Tracking marks of a GitOps tool would make it prune our objects.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_mark_of_the_binding_is_copied_to_what_is_made() {
+async fn tracking_marks_of_a_binding_are_not_copied_to_its_objects() {
     let lab =
         Lab::start_with(|options| options.arg("--secret-label=images.alibabacloud.com/accelerated=true"))
             .await;

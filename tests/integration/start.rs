@@ -12,7 +12,7 @@ use crate::harness::{CONTROLLER, DOMAIN, Lab, NAMESPACE, SECRET, spec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An empty cache is not an empty cluster: whichever list is late, nothing is done before it is there.
+/// An empty cache is not an empty cluster: no matter which list is late, nothing is done before it arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_before_all_caches_are_full() {
     let (lab, proxy) = Lab::proxied().await;
@@ -20,11 +20,11 @@ async fn nothing_is_written_before_all_caches_are_full() {
     lab.bind("cached", spec(&["cached"])).await;
     lab.until_ready_is("cached", "True", "Succeeded").await;
     lab.until_settled().await;
-    for (resource, part) in [
-        ("acrcredentialbindings", "bindings"),
-        ("namespaces", "namespaces"),
-        ("serviceaccounts", "service accounts"),
-        ("secrets", "secrets"),
+    for (resource, kinds) in [
+        ("acrcredentialbindings", "AcrCredentialBindings"),
+        ("namespaces", "Namespaces"),
+        ("serviceaccounts", "ServiceAccounts"),
+        ("secrets", "Secrets"),
     ] {
         lab.controller.terminate(PATIENCE).await.unwrap();
         let mark = lab.mark();
@@ -32,7 +32,7 @@ async fn nothing_is_written_before_all_caches_are_full() {
         lab.controller.restart().unwrap();
         tokio::time::timeout(PATIENCE, held.until_caught(1)).await.unwrap().unwrap();
         lab.until("only that list is missing", async || {
-            matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == format!("waiting for {part}"))
+            matches!(lab.controller.ready().await, Ok(Some(missing)) if missing == format!("waiting for the list of {kinds}"))
         })
         .await;
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -50,9 +50,9 @@ async fn nothing_is_written_before_all_caches_are_full() {
     }
 }
 
-/// An API server that refuses, or that is in trouble, is not asked each second for ever.
+/// An API server that refuses, or is in trouble, must not get a request each second.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_is_refused_is_asked_for_ever_more_seldom() {
+async fn a_refused_list_is_retried_at_growing_intervals() {
     let lab = Lab::start_with(|options| options.arg("--replace-stuck-pods")).await;
     let refused = || lab.requests(Mark::default()).of("pods").filter(|e| e.verb == "list" && e.code == 403);
     lab.until("it was refused five times", async || refused().len() >= 5).await;
@@ -72,7 +72,7 @@ async fn it_is_alive_at_once_ends_cleanly_and_shows_its_metrics() {
     lab.create_namespace("metrics").await;
     lab.bind("metrics", spec(&["metrics"])).await;
     lab.until_ready_is("metrics", "True", "Succeeded").await;
-    lab.until_fenced().await;
+    lab.until_policies_enforced().await;
     let metrics = lab.controller.metrics().await.unwrap();
     for line in [
         "acr_credential_mints_total{result=\"success\"} 1",
@@ -92,7 +92,7 @@ async fn it_is_alive_at_once_ends_cleanly_and_shows_its_metrics() {
     assert!(serde_json::from_str::<serde_json::Value>(first).unwrap()["level"].is_string(), "{first}");
 }
 
-/// No node runs it in the lab, but all that stands before a node has judged it.
+/// The lab has no node to run it, but everything before a node has accepted it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_deployments_pod_is_admitted_under_restricted_pod_security() {
     let lab = Lab::start().await;

@@ -1,5 +1,5 @@
-//! Pods that were created before their ServiceAccount was served. No kubelet runs here: the tests report the Pods' state
-//! as one would.
+//! Pods that were created before their ServiceAccount was served. No kubelet runs here: the tests report the
+//! Pods' state as one would.
 
 use acr_lab::plane::{Mark, Options};
 use k8s_openapi::api::apps::v1::ReplicaSet;
@@ -13,20 +13,20 @@ use crate::harness::{CONTROLLER, DOMAIN, Lab, NAMESPACE, SECRET, root, spec};
 
 const REFUSED: &str = "failed to authorize: failed to fetch anonymous token: 401 Unauthorized";
 
-/// Returns a lab whose ReplicaSets make Pods, with the controller that heals; `files` are applied before it
-/// starts.
-async fn lab(files: &[&str], heals: bool) -> Lab {
+/// Starts a lab whose ReplicaSets create Pods, with a controller that replaces stuck Pods; `files` are
+/// applied before it starts.
+async fn lab(files: &[&str], replaces: bool) -> Lab {
     let options = Options { controllers: vec!["replicaset-controller".to_owned()], ..Options::default() };
     let plane = crate::harness::installed_without(&[], options).await;
     for file in files {
         plane.apply_file(root().join(file)).await.unwrap();
     }
-    let lab = Lab::start_on(plane, |_, options| match heals {
+    let lab = Lab::start_on(plane, |_, options| match replaces {
         true => options.arg("--replace-stuck-pods"),
         false => options,
     })
     .await;
-    lab.until_fenced().await;
+    lab.until_policies_enforced().await;
     lab
 }
 
@@ -63,7 +63,7 @@ async fn pods(lab: &Lab, namespace: &str, app: &str) -> Vec<Pod> {
     pods.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect()
 }
 
-/// Says of a Pod what a kubelet would.
+/// Writes a Pod's status as a kubelet would.
 async fn report(lab: &Lab, pod: &Pod, reason: &str, message: &str) {
     let container = json!({
         "name": "app", "image": image(), "imageID": "", "ready": false, "restartCount": 0,
@@ -78,12 +78,12 @@ fn entries(pod: &Pod) -> Vec<&str> {
     pod.spec.iter().flat_map(|s| s.image_pull_secrets.iter().flatten()).map(|s| s.name.as_str()).collect()
 }
 
-/// Deletions of Pods by the controller that were let through.
+/// Counts the controller's successful deletions of Pods.
 fn deletions(lab: &Lab, since: Mark) -> usize {
     lab.requests(since).of("pods").filter(|e| e.verb == "delete" && e.code < 300).len()
 }
 
-/// Deletions of Pods by the controller that were refused: probes of the policy.
+/// Counts the controller's refused deletions of Pods: probes of the policy.
 fn probes(lab: &Lab, since: Mark) -> usize {
     lab.requests(since).of("pods").filter(|e| e.verb == "delete" && e.code >= 400).len()
 }
@@ -97,7 +97,7 @@ async fn a_pod_that_was_created_too_early_is_replaced_once_and_the_next_one_can_
     for pod in &before {
         report(&lab, pod, "ErrImagePull", REFUSED).await;
     }
-    // Nothing stands yet that a new Pod would be better off with.
+    // Nothing exists yet that would help a new Pod.
     let mark = lab.mark();
     lab.bind("early", spec(&["early"])).await;
     lab.until("both Pods are new and carry the entry", async || {
@@ -107,22 +107,22 @@ async fn a_pod_that_was_created_too_early_is_replaced_once_and_the_next_one_can_
     })
     .await;
     assert_eq!(deletions(&lab, mark), 2, "once each");
-    // A new Pod that is refused all the same is not our business.
+    // A new Pod that is refused too is left alone.
     for pod in pods(&lab, "early", "app").await {
         report(&lab, &pod, "ErrImagePull", REFUSED).await;
     }
     let events: Api<Event> = Api::namespaced(lab.client.clone(), "early");
-    let mut told = Vec::new();
-    lab.until("an Event tells of each", async || {
+    let mut found = Vec::new();
+    lab.until("an Event reports each", async || {
         let all = events.list(&ListParams::default()).await.unwrap().items;
-        told = all.into_iter().filter(|e| e.reason.as_deref() == Some("StuckPodReplaced")).collect();
-        told.len() == 2
+        found = all.into_iter().filter(|e| e.reason.as_deref() == Some("StuckPodReplaced")).collect();
+        found.len() == 2
     })
     .await;
-    let about = told[0].regarding.as_ref().unwrap();
+    let about = found[0].regarding.as_ref().unwrap();
     assert_eq!((about.kind.as_deref(), about.name.as_deref()), (Some("ReplicaSet"), Some("app")));
-    assert!(told[0].note.as_ref().unwrap().contains("before the ServiceAccount default had the entry"));
-    assert_eq!(told[0].related.as_ref().unwrap().kind.as_deref(), Some("Pod"));
+    assert!(found[0].note.as_ref().unwrap().contains("before the ServiceAccount default had the entry"));
+    assert_eq!(found[0].related.as_ref().unwrap().kind.as_deref(), Some("Pod"));
     lab.until_settled().await;
     assert_eq!(deletions(&lab, mark), 2, "a Pod that carries the entry is left");
     assert!(
@@ -134,9 +134,9 @@ async fn a_pod_that_was_created_too_early_is_replaced_once_and_the_next_one_can_
     );
 }
 
-/// Each of these waits for its image, and none may be touched. A Pod that may be comes after them all.
+/// Each of these waits for its image, and none may be touched. A replaceable Pod comes after them all.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_would_not_be_better_off_is_left() {
+async fn a_pod_that_a_replacement_would_not_help_is_left_alone() {
     let lab = lab(&["deploy/stuck-pods.yaml"], true).await;
     lab.create_namespace("left").await;
     lab.put_secret("left", "mine", json!({ "x": "y" })).await;
@@ -173,9 +173,9 @@ async fn what_would_not_be_better_off_is_left() {
     assert_eq!(deletions(&lab, mark), 1);
 }
 
-/// A template with a list of its own that happens to be the ServiceAccount's: the new Pod lacks the entry again.
+/// The template's own list happens to equal the ServiceAccount's: the new Pod lacks the entry again.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_owner_whose_pods_never_get_the_entry_loses_one_pod_and_no_more() {
+async fn an_owner_whose_pods_never_get_the_entry_loses_only_one_pod() {
     let lab = lab(&["deploy/stuck-pods.yaml"], true).await;
     lab.create_namespace("stubborn").await;
     let theirs = json!({ "imagePullSecrets": [{ "name": "theirs" }] });
@@ -225,14 +225,14 @@ async fn without_the_policy_or_the_flag_no_pod_is_deleted() {
     granted.until_ready_is("open", "True", "Succeeded").await;
     report(&granted, &pod, "ErrImagePull", REFUSED).await;
     granted
-        .until("it says what is missing", async || {
+        .until("the condition names what is missing", async || {
             granted.controller.log().contains("apply deploy/stuck-pods.yaml")
         })
         .await;
     granted.until_settled().await;
     assert_eq!(pods(&granted, "open", "app").await[0].uid(), pod.uid());
 
-    // The flag is off: not even a watch.
+    // The flag is off: the Pods are not even watched.
     let off = lab(&["deploy/stuck-pods.yaml"], false).await;
     off.create_namespace("off").await;
     replicas(&off, "off", "app", 1, template(&image(), &[])).await;
@@ -243,9 +243,9 @@ async fn without_the_policy_or_the_flag_no_pod_is_deleted() {
     assert_eq!(off.requests(Mark::default()).of("pods").len(), 0);
 }
 
-/// What somebody can do who has the controller's token while healing is switched on.
+/// The reach of a stolen controller token while stuck Pods are replaced.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stolen_token_reaches_no_pod_that_runs() {
+async fn a_stolen_token_cannot_delete_a_running_pod() {
     let lab = lab(&["deploy/stuck-pods.yaml"], false).await;
     lab.create_namespace("prey").await;
     for app in ["runs", "stuck"] {
@@ -279,7 +279,7 @@ async fn a_stolen_token_reaches_no_pod_that_runs() {
         assert!(error.contains(why), "{name}: {error}");
     };
     refused(&runs.name_any(), &params, "only Pods that wait for an image").await;
-    // One that is pending, but not for its image.
+    // A Pod that is pending, but not for its image.
     let stuck = pods(&lab, "prey", "stuck").await.remove(0).name_any();
     refused(&stuck, &by_version(&stuck).await, "only Pods that wait for an image").await;
     report(&lab, &api.get(&stuck).await.unwrap(), "ErrImagePull", REFUSED).await;
@@ -293,7 +293,7 @@ async fn a_stolen_token_reaches_no_pod_that_runs() {
     let has = pods(&lab, "prey", "has").await.remove(0);
     report(&lab, &has, "ErrImagePull", REFUSED).await;
     refused(&has.name_any(), &by_version(&has.name_any()).await, "not delete Pods that have its entry").await;
-    // Nothing but deletions one by one is granted at all.
+    // RBAC grants nothing but single deletions.
     let all = pods_of_thief.delete_collection(&DeleteParams::default(), &ListParams::default()).await;
     assert!(all.is_err_and(|error| error.to_string().contains("cannot deletecollection")));
     let evicted = pods_of_thief.evict(&runs.name_any(), &Default::default()).await;
@@ -304,7 +304,7 @@ async fn a_stolen_token_reaches_no_pod_that_runs() {
     let label = json!({ "metadata": { "labels": { "x": "y" } } });
     let params = PatchParams::default();
     assert!(pods_of_thief.patch(&runs.name_any(), &params, &Patch::Merge(&label)).await.is_err());
-    // What is left to him restarts what does not run. Everybody else deletes as before.
+    // The remaining deletions restart Pods that do not run. All other users delete as before.
     assert!(pods_of_thief.delete(&stuck, &by_version(&stuck).await).await.is_ok());
     assert!(api.delete(&runs.name_any(), &DeleteParams::default()).await.is_ok());
 }

@@ -1,7 +1,6 @@
-//! Uninstalling by the README's own steps: the cluster is what it was before.
+//! Uninstalling by the documentation's own steps restores the cluster.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,22 +15,22 @@ use crate::harness::{DOMAIN, Lab, NAMESPACE, SECRET, root, spec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// All that is stated of a cluster. Leases and Events are no state of ours: they change by themselves.
+/// All kinds with stated content. Leases and Events are excluded: they change by themselves.
 const KINDS: &str = "namespaces,serviceaccounts,secrets,configmaps,services,deployments,customresourcedefinitions,\
                      clusterroles,clusterrolebindings,roles,rolebindings,validatingadmissionpolicies,\
                      validatingadmissionpolicybindings,mutatingwebhookconfigurations,validatingwebhookconfigurations,\
                      networkpolicies,poddisruptionbudgets,priorityclasses";
 
-/// How ServiceAccounts are served at their creation.
+/// The mode of admission for new ServiceAccounts.
 #[derive(Clone, Copy, PartialEq)]
-enum Way {
+enum Mode {
     Not,
     Policy,
     Webhook,
 }
 
-impl Way {
-    /// Returns a plane that somebody lives in, and how it looks.
+impl Mode {
+    /// Starts a plane with existing workloads, and returns it with its content.
     async fn plane(self) -> (Plane, BTreeMap<String, Value>) {
         let options = match self {
             Self::Webhook => Options::default().without_mutating_policies(),
@@ -44,17 +43,17 @@ impl Way {
         (plane, before)
     }
 
-    /// Returns whether a step of the README is for another way.
+    /// Returns whether a step of the documentation is for another mode.
     fn leaves_out(self, step: &[String]) -> bool {
         let names = |part: &str| step.iter().any(|word| word.contains(part));
         names("webhook") && self != Self::Webhook || names("admission") && self != Self::Policy
     }
 }
 
-/// Everything by kind, namespace and name, without what changes at every write.
-async fn dump(plane: &Plane, way: Way) -> BTreeMap<String, Value> {
+/// Returns every object by kind, namespace and name, without the fields that change at every write.
+async fn dump(plane: &Plane, mode: Mode) -> BTreeMap<String, Value> {
     let mutating = ",mutatingadmissionpolicies,mutatingadmissionpolicybindings";
-    let kinds = format!("{KINDS}{}", if way == Way::Webhook { "" } else { mutating });
+    let kinds = format!("{KINDS}{}", if mode == Mode::Webhook { "" } else { mutating });
     let text = plane.kubectl_ok(&["get", &kinds, "-A", "-o", "json"]).await.unwrap();
     let all: Value = serde_json::from_str(&text).unwrap();
     let mask = |object: &Value| {
@@ -71,7 +70,7 @@ async fn dump(plane: &Plane, way: Way) -> BTreeMap<String, Value> {
     all["items"].as_array().unwrap().iter().map(mask).collect()
 }
 
-/// Names of what is not equal.
+/// Returns the names of objects that differ.
 fn differing(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> Vec<String> {
     let names = before.keys().chain(after.keys());
     let mut all: Vec<String> = names.filter(|name| before.get(*name) != after.get(*name)).cloned().collect();
@@ -79,16 +78,15 @@ fn differing(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) 
     all
 }
 
-/// Returns the `kubectl` lines of the README under a heading, as they stand there.
-fn steps(readme: &str, heading: &str) -> Vec<Vec<String>> {
-    let text = std::fs::read_to_string(root().join(readme)).unwrap();
-    let section = text.split(heading).nth(1).unwrap().split("\n## ").next().unwrap();
-    let commands = section.lines().filter_map(|line| line.trim().strip_prefix("kubectl "));
+/// Returns the `kubectl` commands of a page under a heading, in words.
+fn steps(page: &str, heading: &str) -> Vec<Vec<String>> {
+    let commands = acr_lab::docs::commands(page, heading).unwrap().into_iter();
+    let commands = commands.filter_map(|line| line.strip_prefix("kubectl ").map(str::to_owned));
     commands.map(|command| command.split(' ').map(str::to_owned).collect()).collect()
 }
 
-/// What a cluster looks like that somebody lives in.
-async fn live_in(plane: &Plane, way: Way) {
+/// Creates the objects of a cluster in use.
+async fn live_in(plane: &Plane, mode: Mode) {
     for name in ["home-a", "home-b", "home-c"] {
         plane.kubectl_ok(&["create", "namespace", name]).await.unwrap();
         let client = plane.client();
@@ -103,7 +101,7 @@ async fn live_in(plane: &Plane, way: Way) {
         }
     }
     let info = "- instanceId: cri-demo0001\n  regionId: cn-hangzhou\n";
-    let webhook = format!("enable: {}\nfailure-policy: Fail\ntimeout-seconds: 5\n", way != Way::Not);
+    let webhook = format!("enable: {}\nfailure-policy: Fail\ntimeout-seconds: 5\n", mode != Mode::Not);
     let map = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -119,9 +117,10 @@ async fn live_in(plane: &Plane, way: Way) {
     maps.patch("acr-configuration", &PatchParams::apply("user").force(), &Patch::Apply(&map)).await.unwrap();
 }
 
-/// Installs, with the controller started where the README applies its Deployment: no node runs it in the lab.
-async fn install(plane: Plane, way: Way) -> Lab {
-    for step in steps("README.md", "### Moving").iter().filter(|step| step[0] == "apply") {
+/// Installs everything, and starts the controller where the documentation applies its Deployment: the lab has
+/// no node.
+async fn install(plane: Plane, mode: Mode) -> Lab {
+    for step in steps("docs/migrate.md", "Move").iter().filter(|step| step[0] == "apply") {
         plane.kubectl_ok(&step.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
     }
     let crd = "crd/acrcredentialbindings.acrcredential.dev";
@@ -129,13 +128,13 @@ async fn install(plane: Plane, way: Way) -> Lab {
     let mut options = |options: ControllerOptions| options;
     let mut webhook =
         |options: ControllerOptions| options.webhook(free_port().unwrap(), None).arg("--webhook-on-update");
-    let change: &mut dyn FnMut(ControllerOptions) -> ControllerOptions = match way {
-        Way::Not => &mut options,
-        Way::Policy => {
+    let change: &mut dyn FnMut(ControllerOptions) -> ControllerOptions = match mode {
+        Mode::Not => &mut options,
+        Mode::Policy => {
             plane.apply_file(root().join("deploy/admission.yaml")).await.unwrap();
             &mut options
         }
-        Way::Webhook => {
+        Mode::Webhook => {
             plane.grant_webhook(root().join("deploy/webhook.yaml")).await.unwrap();
             &mut webhook
         }
@@ -152,7 +151,7 @@ async fn install(plane: Plane, way: Way) -> Lab {
         lab.until_served(namespace, DOMAIN).await;
         assert_eq!(lab.pull_secrets(namespace, "own").await, ["mine", SECRET]);
     }
-    if way != Way::Not {
+    if mode != Mode::Not {
         lab.until("what is created is served", async || {
             created(&lab).await.is_ok_and(|entries| entries == [SECRET])
         })
@@ -161,7 +160,7 @@ async fn install(plane: Plane, way: Way) -> Lab {
     lab
 }
 
-/// Creates a ServiceAccount in a covered namespace, and gives its entries as they were in the answer.
+/// Creates a ServiceAccount in a covered namespace, and returns its entries in the API server's answer.
 async fn created(lab: &Lab) -> kube::Result<Vec<String>> {
     let accounts: Api<ServiceAccount> = lab.namespaced("home-c");
     let object = serde_json::from_value(json!({ "metadata": { "name": "probe" } })).unwrap();
@@ -170,7 +169,7 @@ async fn created(lab: &Lab) -> kube::Result<Vec<String>> {
     Ok(made.image_pull_secrets.unwrap_or_default().into_iter().map(|entry| entry.name).collect())
 }
 
-/// Returns the plugin, as kubectl would start it.
+/// Runs the plugin as kubectl would.
 pub fn acr(lab: &Lab, args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-acr"));
     command.args(args).env("KUBECONFIG", lab.plane.kubeconfig()).env_remove("KUBERNETES_SERVICE_HOST");
@@ -179,10 +178,10 @@ pub fn acr(lab: &Lab, args: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-async fn until_equal(lab: &Lab, before: &BTreeMap<String, Value>, way: Way) {
+async fn until_equal(lab: &Lab, before: &BTreeMap<String, Value>, mode: Mode) {
     let mut differing_now = Vec::new();
     for _ in 0..200 {
-        differing_now = differing(before, &dump(&lab.plane, way).await);
+        differing_now = differing(before, &dump(&lab.plane, mode).await);
         if differing_now.is_empty() {
             return;
         }
@@ -192,30 +191,30 @@ async fn until_equal(lab: &Lab, before: &BTreeMap<String, Value>, way: Way) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_the_readmes_steps_the_cluster_is_what_it_was() {
-    after_the_steps(Way::Not).await;
+async fn after_the_documented_steps_the_cluster_is_restored() {
+    after_the_steps(Mode::Not).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn so_it_is_where_a_policy_served_at_creation() {
-    after_the_steps(Way::Policy).await;
+async fn after_uninstalling_with_admission_policies_the_cluster_is_restored() {
+    after_the_steps(Mode::Policy).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn so_it_is_where_a_webhook_served_at_creation_and_nobody_is_refused_on_the_way() {
-    after_the_steps(Way::Webhook).await;
+async fn after_uninstalling_with_the_webhook_the_cluster_is_restored_without_a_refusal() {
+    after_the_steps(Mode::Webhook).await;
 }
 
-async fn after_the_steps(way: Way) {
-    let (plane, before) = way.plane().await;
-    let lab = install(plane, way).await;
-    let installed = differing(&before, &dump(&lab.plane, way).await);
+async fn after_the_steps(mode: Mode) {
+    let (plane, before) = mode.plane().await;
+    let lab = install(plane, mode).await;
+    let installed = differing(&before, &dump(&lab.plane, mode).await);
     assert!(
         installed.iter().any(|name| name.starts_with("Deployment acr-credential-system/")),
         "{installed:?}"
     );
-    for step in steps("README.md", "### Uninstalling") {
-        if way.leaves_out(&step) {
+    for step in steps("docs/operations.md", "Uninstall") {
+        if mode.leaves_out(&step) {
             continue;
         }
         let args: Vec<&str> = step.iter().map(String::as_str).collect();
@@ -231,13 +230,13 @@ async fn after_the_steps(way: Way) {
         }
         created(&lab).await.unwrap();
     }
-    until_equal(&lab, &before, way).await;
+    until_equal(&lab, &before, mode).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_controller_leaves_nothing_that_the_plugin_does_not_take_back() {
-    let (plane, before) = Way::Not.plane().await;
-    let lab = install(plane, Way::Not).await;
+async fn the_plugin_withdraws_everything_that_a_killed_controller_left() {
+    let (plane, before) = Mode::Not.plane().await;
+    let lab = install(plane, Mode::Not).await;
     // An entry of our name that was never ours.
     lab.create_namespace("foreign").await;
     lab.create_account("foreign", "old", &[SECRET]).await;
@@ -259,7 +258,7 @@ async fn a_killed_controller_leaves_nothing_that_the_plugin_does_not_take_back()
     let writes = writes.filter(|e| e.user_agent.is_empty() || !e.user_agent.starts_with("kube-"));
     assert_eq!(writes.filter(|e| e.resource == "secrets" || e.resource == "serviceaccounts").len(), 0);
 
-    // A controller that renews its Lease is at work, and two must not write.
+    // A controller that renews its Lease is running, and two must not write.
     let renewed = |second: u8| {
         json!({
             "apiVersion": "coordination.k8s.io/v1",
@@ -295,7 +294,8 @@ async fn a_killed_controller_leaves_nothing_that_the_plugin_does_not_take_back()
     assert!(lab.secret("home-a").await.is_some());
     renewing.abort();
 
-    // It was killed: nobody renews it. First what the policies say, then all.
+    // The controller was killed: the Lease is not renewed. First the bindings' policies apply, then
+    // everything is withdrawn.
     let (code, out, err) = acr(&lab, &["withdraw", "--yes"]);
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("Secrets kept by deletionPolicy Retain") && out.contains("home-b"), "{out}");
@@ -307,51 +307,43 @@ async fn a_killed_controller_leaves_nothing_that_the_plugin_does_not_take_back()
     assert_eq!(code, Some(0), "{out}{err}");
     assert_eq!(lab.pull_secrets("foreign", "old").await, [SECRET], "it was never ours");
     lab.plane.kubectl_ok(&["delete", "namespace", "foreign"]).await.unwrap();
-    // Nothing holds a binding any more.
+    // Nothing holds a binding back any more.
     lab.plane.kubectl_ok(&["delete", "acrcredentialbindings", "--all", "--timeout=20s"]).await.unwrap();
-    let deletions = steps("README.md", "### Uninstalling").into_iter();
+    let deletions = steps("docs/operations.md", "Uninstall").into_iter();
     let deletions =
-        deletions.filter(|step| step[0] == "delete" && step[1] == "-f" && !Way::Not.leaves_out(step));
+        deletions.filter(|step| step[0] == "delete" && step[1] == "-f" && !Mode::Not.leaves_out(step));
     for step in deletions {
         lab.plane.kubectl_ok(&step.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
     }
-    until_equal(&lab, &before, Way::Not).await;
+    until_equal(&lab, &before, Mode::Not).await;
     let (code, out, err) = acr(&lab, &["withdraw", "--yes"]);
     assert_eq!(code, Some(0), "without the API there is nothing to do: {err}");
     assert!(out.starts_with("0 namespaces, 0 bindings; done"), "{out}");
 }
 
-/// The API server goes on by what the controller left it with.
+/// The API server keeps using the controller's last configuration.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_serves_at_creation_goes_before_all_else_is_taken_back() {
-    for way in [Way::Policy, Way::Webhook] {
-        let (plane, _) = way.plane().await;
-        let lab = install(plane, way).await;
+async fn admission_is_removed_before_everything_else() {
+    for mode in [Mode::Policy, Mode::Webhook] {
+        let (plane, _) = mode.plane().await;
+        let lab = install(plane, mode).await;
         lab.controller.kill();
-        let own = match way {
-            Way::Webhook => "MutatingWebhookConfiguration acr-credential-webhook",
-            Way::Not | Way::Policy => "ConfigMap acr-credential-system/acr-credential-admission",
+        let own = match mode {
+            Mode::Webhook => "MutatingWebhookConfiguration acr-credential-webhook",
+            Mode::Not | Mode::Policy => "ConfigMap acr-credential-system/acr-credential-admission",
         };
         let (code, out, err) = acr(&lab, &["withdraw", "--retained"]);
         assert!(code == Some(0) && out.contains(&format!("{own}: would delete")), "{out}{err}");
-        assert_eq!(created(&lab).await.is_err(), way == Way::Webhook, "nothing was written");
+        assert_eq!(created(&lab).await.is_err(), mode == Mode::Webhook, "nothing was written");
         let (code, out, err) = acr(&lab, &["withdraw", "--retained", "--yes"]);
         assert_eq!(code, Some(0), "{out}{err}");
         assert!(out.contains(&format!("{own}: delete")), "{out}");
         let taken = "home-c: take our entry out of imagePullSecrets of default, own and delete the Secret";
         assert!(out.contains(taken), "{out}");
-        assert_eq!(created(&lab).await.unwrap(), [""; 0], "nobody is refused, and nothing added");
+        assert_eq!(created(&lab).await.unwrap(), [""; 0], "no ServiceAccount is refused, and no entry added");
         for namespace in ["home-a", "home-b", "home-c"] {
             assert!(lab.secret(namespace).await.is_none(), "{namespace}");
             assert_eq!(lab.pull_secrets(namespace, "own").await, ["mine"], "{namespace}");
         }
     }
-}
-
-#[test]
-fn both_readmes_give_the_same_steps_to_uninstall() {
-    let all = [steps("README.md", "### Uninstalling"), steps("README.zh-CN.md", "### 卸载")];
-    assert_eq!(all[0], all[1]);
-    assert!(all[0].len() >= 5, "{all:?}");
-    assert!(Path::new(&root().join("deploy/controller.yaml")).exists());
 }

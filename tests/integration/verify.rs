@@ -1,4 +1,4 @@
-//! Credentials that are shown to the registry before they replace good ones.
+//! Credentials that are shown to the registry before they replace valid ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ struct Trial {
 }
 
 impl Trial {
-    /// Returns `None` where the packages of the registry are missing.
+    /// Starts a trial, or returns `None` if the packages of the registry are missing.
     async fn start(flags: &[&str], allow_realm: bool) -> Option<Self> {
         if !usable().unwrap() {
             return None;
@@ -58,7 +58,7 @@ impl Trial {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn under_enforce_a_rejected_token_does_not_replace_the_last_good_one() {
+async fn under_enforce_a_rejected_token_does_not_replace_the_last_valid_one() {
     let Some(trial) = Trial::start(&["--verify-credentials=enforce"], true).await else { return };
     trial.bind().await;
     trial.lab.until_ready_is("shown", "True", "Succeeded").await;
@@ -78,7 +78,7 @@ async fn under_enforce_a_rejected_token_does_not_replace_the_last_good_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn under_warn_a_rejection_is_told_and_the_token_is_used() {
+async fn under_warn_a_rejection_is_reported_and_the_token_is_used() {
     let Some(trial) = Trial::start(&["--verify-credentials=warn"], true).await else { return };
     trial.accepts.store(false, Ordering::Relaxed);
     trial.bind().await;
@@ -89,9 +89,9 @@ async fn under_warn_a_rejection_is_told_and_the_token_is_used() {
     assert!(message.contains(&format!("{} does not accept it", trial.registry.domain())), "{message}");
 }
 
-/// The domains of an entry may be those of several hosts, of which one that accepts decides.
+/// The domains of an entry may belong to several hosts; one that accepts decides.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rejection_counts_for_nothing_where_another_domain_accepts() {
+async fn a_rejection_does_not_count_if_another_domain_accepts() {
     if !usable().unwrap() {
         return;
     }
@@ -117,9 +117,9 @@ async fn a_rejection_counts_for_nothing_where_another_domain_accepts() {
     lab.until_ready_is("both", "True", "Succeeded").await;
 }
 
-/// A registry that wants the credential sent to somewhere else does not get it, and that is no rejection.
+/// A registry that wants the credential sent elsewhere does not get it, which is not a rejection.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_realm_that_is_not_allowed_gets_no_credential_and_rejects_nothing() {
+async fn a_realm_that_is_not_allowed_gets_no_credential_and_does_not_reject() {
     let Some(trial) = Trial::start(&["--verify-credentials=enforce"], false).await else { return };
     trial.accepts.store(false, Ordering::Relaxed);
     trial.bind().await;
@@ -130,7 +130,7 @@ async fn a_realm_that_is_not_allowed_gets_no_credential_and_rejects_nothing() {
 
 /// The VPC domain of an instance may be linked to no VPC, and its public one out of reach.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registry_that_cannot_be_reached_rejects_nothing() {
+async fn an_unreachable_registry_does_not_reject() {
     let lab = Lab::start_with(|options| options.arg("--verify-credentials=enforce")).await;
     lab.create_namespace("unreachable").await;
     let mut spec = spec(&["unreachable"]);

@@ -2,9 +2,9 @@
 
 mod certificates;
 mod flood;
+mod other_writer;
 mod replicas;
 mod rights;
-mod rival;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ const NAME: &str = "acr-credential-webhook";
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Returns a plane that serves no MutatingAdmissionPolicy, and does not grant the webhook yet.
+/// Starts a plane without MutatingAdmissionPolicy, and without the webhook's rights yet.
 async fn plane() -> Plane {
     installed_without(&[], Options::default().without_mutating_policies()).await
 }
@@ -33,7 +33,7 @@ async fn grant(plane: &Plane) {
     plane.grant_webhook(root().join("deploy/webhook.yaml")).await.unwrap();
 }
 
-/// Returns a controller with its webhook, and everything granted.
+/// Starts a controller with its webhook and all its rights.
 async fn start(change: impl FnOnce(ControllerOptions) -> ControllerOptions) -> Lab {
     let plane = plane().await;
     grant(&plane).await;
@@ -54,7 +54,7 @@ async fn configuration(lab: &Lab) -> Option<MutatingWebhookConfiguration> {
     configurations(lab).get_opt(NAME).await.unwrap()
 }
 
-/// Creates a ServiceAccount and gives what the API server answered: nothing can have changed it in between.
+/// Creates a ServiceAccount and returns the API server's answer: no later change can be in it.
 async fn created(client: &Client, namespace: &str, name: &str) -> kube::Result<Vec<String>> {
     created_as(client, namespace, json!({ "metadata": { "name": name } }), &PostParams::default()).await
 }
@@ -70,7 +70,8 @@ async fn created_as(
     Ok(account.image_pull_secrets.unwrap_or_default().into_iter().map(|s| s.name).collect())
 }
 
-/// Waits until new ServiceAccounts are served at their creation: an API server learns of a configuration by a watch.
+/// Waits until new ServiceAccounts are served at their creation: an API server reads a configuration by a
+/// watch.
 async fn until_asked(lab: &Lab, namespace: &str) {
     let mut number = 0;
     lab.until(&format!("{namespace} is served at creation"), async || {
@@ -89,7 +90,7 @@ async fn until_served_by_webhook(lab: &Lab, binding: &str) {
     .await;
 }
 
-/// Creates ServiceAccounts without a break until it is told to stop; gives their number and what was refused.
+/// Creates ServiceAccounts without a break until it is stopped; returns their number and the refusals.
 struct Stream {
     stop: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<(usize, Vec<String>)>,
@@ -131,16 +132,16 @@ impl Drop for Stream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_account_has_its_entry_from_the_first_moment_on_and_others_are_not_asked_about() {
+async fn a_service_account_has_its_entry_at_creation_and_uncovered_ones_are_not_sent() {
     let lab = start(|options| options).await;
     for namespace in ["hook-a", "hook-b", "outside"] {
         lab.create_namespace(namespace).await;
     }
     lab.until_settled().await;
-    assert!(configuration(&lab).await.is_none(), "nobody asked");
+    assert!(configuration(&lab).await.is_none(), "no binding asked");
     lab.bind("plain", spec(&["outside"])).await;
     lab.until_ready_is("plain", "True", "Succeeded").await;
-    assert!(configuration(&lab).await.is_none(), "nobody asked");
+    assert!(configuration(&lab).await.is_none(), "no binding asked");
     assert!(lab.condition("plain", "AdmissionConfigured").await.is_none());
 
     lab.bind("hook", asking(&["hook-*"], "Ignore", 10)).await;
@@ -148,7 +149,7 @@ async fn a_service_account_has_its_entry_from_the_first_moment_on_and_others_are
     until_asked(&lab, "hook-a").await;
     assert_eq!(created(&lab.client, "hook-b", "new").await.unwrap(), [SECRET]);
 
-    // Others' entries stay before ours; ours is not added twice; a dry run is answered the same way.
+    // Others' entries stay before ours; ours is not added twice; a dry run gets the same answer.
     let object =
         json!({ "metadata": { "name": "listed" }, "imagePullSecrets": [{ "name": "b" }, { "name": "a" }] });
     let dry = PostParams { dry_run: true, ..PostParams::default() };
@@ -174,9 +175,9 @@ async fn a_service_account_has_its_entry_from_the_first_moment_on_and_others_are
     created(&lab.client, "kube-system", "new").await.unwrap();
     created(&lab.client, NAMESPACE, "new").await.unwrap();
     let now = lab.controller.metric("acr_admission_requests_total", &[]).await.unwrap();
-    assert_eq!(asked, now, "nobody is asked about what no binding covers");
+    assert_eq!(asked, now, "the webhook is not called for uncovered namespaces");
 
-    // At rest nothing is written, and the end of the asking is the end of the configuration.
+    // At rest nothing is written. When the last binding stops asking, the configuration is deleted.
     lab.until_settled().await;
     let mark = lab.mark();
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -188,18 +189,18 @@ async fn a_service_account_has_its_entry_from_the_first_moment_on_and_others_are
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_hand_changes_is_put_right_and_a_restart_writes_nothing() {
+async fn a_manual_change_is_reverted_and_a_restart_writes_nothing() {
     let lab = start(|options| options).await;
     lab.create_namespace("kept").await;
     lab.bind("kept", asking(&["kept"], "Fail", 15)).await;
     until_served_by_webhook(&lab, "kept").await;
-    let stands = configuration(&lab).await.unwrap();
-    let webhook = &stands.webhooks.as_ref().unwrap()[0];
+    let configured = configuration(&lab).await.unwrap();
+    let webhook = &configured.webhooks.as_ref().unwrap()[0];
     assert_eq!((webhook.failure_policy.as_deref(), webhook.timeout_seconds), (Some("Fail"), Some(15)));
     let patch = json!({ "webhooks": null });
     let params = PatchParams::default();
     configurations(&lab).patch(NAME, &params, &Patch::Merge(&patch)).await.unwrap();
-    let same = async || configuration(&lab).await.is_some_and(|now| now.webhooks == stands.webhooks);
+    let same = async || configuration(&lab).await.is_some_and(|now| now.webhooks == configured.webhooks);
     lab.until("the webhooks are back", same).await;
     configurations(&lab).delete(NAME, &DeleteParams::default()).await.unwrap();
     lab.until("the configuration is back", same).await;
@@ -217,7 +218,7 @@ async fn what_a_hand_changes_is_put_right_and_a_restart_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_nobody_serves_fail_refuses_and_ignore_does_not() {
+async fn without_a_running_webhook_fail_refuses_and_ignore_does_not() {
     let lab = start(|options| options).await;
     for namespace in ["strict", "lax", "outside"] {
         lab.create_namespace(namespace).await;
@@ -230,7 +231,7 @@ async fn when_nobody_serves_fail_refuses_and_ignore_does_not() {
     let refused = created(&lab.client, "strict", "new").await.unwrap_err().to_string();
     assert!(refused.contains("failed calling webhook") && refused.contains("acrcredential.dev"), "{refused}");
     assert!(created(&lab.client, "lax", "new").await.unwrap().is_empty());
-    // One that is not covered, opted out, of the system or of the controller is never held up.
+    // Uncovered, opted-out, system and controller namespaces are never delayed.
     created(&lab.client, "outside", "new").await.unwrap();
     created(&lab.client, "kube-system", "new").await.unwrap();
     created(&lab.client, NAMESPACE, "new").await.unwrap();
@@ -241,7 +242,7 @@ async fn when_nobody_serves_fail_refuses_and_ignore_does_not() {
     lab.controller.restart().unwrap();
     lab.controller.until_ready(PATIENCE).await.unwrap();
     lab.until_attached("lax", "new").await;
-    // A server that neither answers nor ends is waited for as long as the binding says.
+    // A server that neither answers nor ends delays a request as long as the binding allows.
     lab.controller.signal(acr_lab::process::Signal::STOP).unwrap();
     let began = Instant::now();
     let late = created(&lab.client, "strict", "late").await.unwrap_err().to_string();
@@ -254,7 +255,7 @@ async fn when_nobody_serves_fail_refuses_and_ignore_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn selectors_of_namespaces_and_service_accounts_decide_whom_it_is_asked_about() {
+async fn selectors_decide_which_service_accounts_the_webhook_receives() {
     let lab = start(|options| options).await;
     lab.create_namespace_with("by-label", json!({ "tier": "app" })).await;
     lab.create_namespace_with("other", json!({ "tier": "db" })).await;
@@ -275,24 +276,24 @@ async fn selectors_of_namespaces_and_service_accounts_decide_whom_it_is_asked_ab
     assert!(created(&lab.client, "by-label", "plain").await.unwrap().is_empty());
     let list = created_as(&lab.client, "other", labelled("x"), &PostParams::default()).await.unwrap();
     assert!(list.is_empty());
-    // A namespace of this moment, whose labels the controller may not have seen yet.
+    // A new namespace, whose labels the controller may not have observed yet.
     let namespace = json!({ "metadata": { "name": "fresh", "labels": { "tier": "app" } } });
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(lab.client.clone());
     namespaces.create(&PostParams::default(), &serde_json::from_value(namespace).unwrap()).await.unwrap();
     created_as(&lab.client, "fresh", labelled("x"), &PostParams::default()).await.unwrap();
     lab.until_attached("fresh", "x").await;
-    // What no label can have selects nothing, and keeps no other binding from being served.
+    // A selector that no label can match selects nothing, and keeps no other binding from being served.
     let mut odd = asking(&["fresh"], "Ignore", 10);
     odd["serviceAccounts"] =
         json!({ "selector": { "matchExpressions": [{ "key": "a b", "operator": "Exists" }] } });
     lab.bind("odd", odd).await;
-    lab.until("the API server is told of it", async || {
+    lab.until("the configuration names it", async || {
         let webhooks = configuration(&lab).await.unwrap().webhooks.unwrap_or_default();
         webhooks.iter().any(|webhook| webhook.name.starts_with("ignore-10s"))
     })
     .await;
     until_served_by_webhook(&lab, "odd").await;
-    // Only with the controller gone it shows whom the API server asks about.
+    // Only without the controller does it show which requests the API server sends.
     lab.controller.kill();
     created(&lab.client, "by-label", "plain-too").await.unwrap();
     created_as(&lab.client, "other", labelled("y"), &PostParams::default()).await.unwrap();
@@ -317,7 +318,7 @@ async fn the_documented_webhook_configuration_is_followed_through_the_config_map
     };
     let until_it_is = async |policy: &str, seconds: i32| {
         lab.until(&format!("the webhook is {policy} after {seconds} s"), async || {
-            let webhooks = configuration(&lab).await.and_then(|stands| stands.webhooks);
+            let webhooks = configuration(&lab).await.and_then(|configured| configured.webhooks);
             let webhook = webhooks.and_then(|webhooks| webhooks.into_iter().next());
             webhook.is_some_and(|w| {
                 w.failure_policy.as_deref() == Some(policy) && w.timeout_seconds == Some(seconds)
@@ -359,7 +360,7 @@ async fn the_documented_webhook_configuration_is_followed_through_the_config_map
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_that_drops_the_entry_keeps_it_where_updates_are_asked_about() {
+async fn an_update_that_drops_the_entry_keeps_it_if_the_webhook_receives_updates() {
     let lab = start(|options| options.arg("--webhook-on-update").arg("--withdrawal-grace=0s")).await;
     lab.create_namespace("updates").await;
     lab.bind("updates", asking(&["updates"], "Fail", 15)).await;
@@ -371,17 +372,17 @@ async fn an_update_that_drops_the_entry_keeps_it_where_updates_are_asked_about()
     let after = accounts.patch("tool", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     assert_eq!(after.image_pull_secrets.as_ref().map(Vec::len), Some(1));
     assert_eq!(after.metadata.resource_version, before.metadata.resource_version, "nothing changed");
-    // Our own detaching is not undone.
+    // Our own detaching is not reverted.
     let mut spec = asking(&["elsewhere"], "Fail", 15);
     spec["serviceAccounts"] = json!({ "names": ["*"] });
     lab.bind("updates", spec).await;
     lab.until("the entry is withdrawn", async || lab.pull_secrets("updates", "tool").await.is_empty()).await;
 }
 
-/// Another admission changes the list after the webhook did, so that the API server asks the webhook once more about
-/// its own answer.
+/// Another admission plugin changes the list after the webhook, so that the API server calls the webhook
+/// again about its own answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn asked_again_about_its_own_answer_it_adds_nothing() {
+async fn a_second_call_about_its_own_answer_adds_nothing() {
     let plane = installed_without(&["deploy/admission.yaml"], Options::default()).await;
     grant(&plane).await;
     let expression = format!(

@@ -1,4 +1,4 @@
-//! Withdrawal: what was ours and is not wanted goes, and nothing else.
+//! Withdrawal: objects that are ours and no longer wanted are removed, and nothing else.
 
 use acr_lab::plane::{AuditEvent, Target};
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
@@ -14,12 +14,12 @@ async fn is_clean(lab: &Lab, namespace: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_binding_takes_back_what_was_ours_detaching_before_deleting() {
+async fn a_deleted_binding_withdraws_our_objects_detaching_before_deleting() {
     let lab = Lab::start().await;
     lab.create_namespace("gone").await;
     lab.create_namespace("bystander").await;
     lab.create_account("gone", "builder", &["mine", "other"]).await;
-    // The same name, and never ours: nothing covers this namespace.
+    // The same name, but never ours: no binding covers this namespace.
     lab.create_account("bystander", "old", &[SECRET]).await;
     lab.bind("gone", spec(&["gone"])).await;
     lab.until_ready_is("gone", "True", "Succeeded").await;
@@ -40,7 +40,7 @@ async fn a_deleted_binding_takes_back_what_was_ours_detaching_before_deleting() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_binding_covers_no_more_is_withdrawn_however_that_came() {
+async fn uncovered_namespaces_and_accounts_are_withdrawn_for_every_cause() {
     let lab = Lab::start().await;
     for name in ["cover-a", "cover-b", "cover-c", "cover-d"] {
         lab.create_namespace_with(name, json!({ "tier": "app" })).await;
@@ -74,8 +74,9 @@ async fn what_a_binding_covers_no_more_is_withdrawn_however_that_came() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_narrowed_while_nobody_looked_is_withdrawn_at_the_start() {
-    // The definition is young in this lab: what nobody covers after a start would wait for bindings to come back.
+async fn coverage_that_shrank_while_the_controller_was_down_is_withdrawn_at_the_start() {
+    // The definition is young in this lab: uncovered objects would wait for bindings to come back after a
+    // start.
     let lab = Lab::start_with(|options| options.arg("--withdrawal-grace=0s")).await;
     lab.create_namespace("down-a").await;
     lab.create_namespace("down-b").await;
@@ -86,7 +87,7 @@ async fn what_was_narrowed_while_nobody_looked_is_withdrawn_at_the_start() {
     lab.controller.restart().unwrap();
     lab.until("the namespace is clean", async || is_clean(&lab, "down-a").await).await;
     assert!(lab.token("down-b", DOMAIN).await.is_some());
-    // And a deletion that was not seen either.
+    // A deletion that was not observed is handled too.
     lab.controller.kill();
     lab.bindings().delete("down", &DeleteParams::default()).await.unwrap();
     lab.controller.restart().unwrap();
@@ -96,7 +97,7 @@ async fn what_was_narrowed_while_nobody_looked_is_withdrawn_at_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_retained_stays_across_restarts_until_it_is_covered_again() {
+async fn a_retained_secret_stays_across_restarts_until_it_is_covered_again() {
     let lab = Lab::start().await;
     lab.create_namespace("kept").await;
     let mut retain = spec(&["kept"]);
@@ -118,9 +119,9 @@ async fn what_is_retained_stays_across_restarts_until_it_is_covered_again() {
     assert!(uid.is_some());
 }
 
-/// Whoever may edit a namespace's Secrets must not be able to keep a binding from going by that.
+/// A user who may edit a namespace's Secrets must not be able to keep a binding from being deleted.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_others_put_on_our_secret_keeps_a_binding() {
+async fn other_writers_changes_to_our_secret_do_not_block_a_binding() {
     let lab = Lab::start().await;
     let namespaces = ["marked", "keyed", "unlabelled", "blocked"];
     for name in namespaces {
@@ -134,7 +135,7 @@ async fn nothing_that_others_put_on_our_secret_keeps_a_binding() {
     for name in namespaces {
         lab.until_ready_is(name, "True", "Succeeded").await;
     }
-    // Nobody puts it right meanwhile.
+    // It is not repaired meanwhile.
     lab.controller.kill();
     let owner = lab.namespaced::<ServiceAccount>("marked").get("default").await.unwrap();
     let owner =
@@ -167,7 +168,7 @@ async fn nothing_that_others_put_on_our_secret_keeps_a_binding() {
     }
     assert!(is_clean(&lab, "unlabelled").await);
     let blocked = lab.secret("blocked").await.unwrap();
-    assert!(blocked.metadata.deletion_timestamp.is_some(), "the rest is up to whoever blocks it");
+    assert!(blocked.metadata.deletion_timestamp.is_some(), "the rest is up to the owner of the finalizer");
     assert!(lab.pull_secrets("blocked", "default").await.is_empty());
 }
 
@@ -197,7 +198,7 @@ async fn a_suspended_binding_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_binding_stays_until_all_that_was_ours_is_gone() {
+async fn a_binding_stays_until_all_its_objects_are_gone() {
     let (lab, proxy) = Lab::proxied().await;
     lab.create_namespace("slow").await;
     lab.bind("slow", spec(&["slow"])).await;

@@ -46,14 +46,14 @@ async fn run(args: ControllerArgs) -> anyhow::Result<()> {
             .context("the region is given by neither --region nor the node's metadata")?,
     };
     info!(version = env!("CARGO_PKG_VERSION"), %region, %replica, "starting");
-    let reach = args.reach()?;
+    let network = args.network()?;
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
-    let cloud = |sources| Alibaba::new(args.cloud_settings(&region, reach, sources));
+    let cloud = |sources| Alibaba::new(args.cloud_settings(&region, network, sources));
     controller::run(args.controller_config(&region, &replica), clients, cloud, stop).await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use kube::Client;
 
-use super::{WithdrawError, of};
+use super::error::{WithdrawError, of};
 use crate::api::names;
 use crate::cluster::owned::is_labelled;
 use crate::cluster::parameters::ParametersWriter;

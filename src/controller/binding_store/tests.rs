@@ -1,4 +1,4 @@
-//! What the book makes of objects that come late, or without our finalizer.
+//! Tests of objects that come late, or without our finalizer.
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
@@ -32,9 +32,9 @@ fn phases(bindings: &BindingStore) -> Vec<Phase> {
         .collect()
 }
 
-/// An answer to a write, or a look after a conflict, is ahead of a watch that lags.
+/// An answer to a write, or a read after a conflict, is ahead of a watch that lags.
 #[test]
-fn an_object_older_than_the_one_that_is_known_is_no_news() {
+fn an_object_older_than_the_stored_one_changes_nothing() {
     let mut bindings = BindingStore::default();
     let instance = |bindings: &BindingStore| {
         bindings.get("b").unwrap().object.spec.registries[0].instance_id.clone().unwrap_or_default()
@@ -51,7 +51,7 @@ fn an_object_older_than_the_one_that_is_known_is_no_news() {
 }
 
 #[test]
-fn a_binding_that_lost_our_finalizer_is_left_as_it_is_until_it_has_it_again() {
+fn a_binding_that_lost_our_finalizer_is_suspended_until_it_has_it_again() {
     let mut bindings = BindingStore::default();
     bindings.put(object("1", "cri-1", json!([])), "cn-hangzhou");
     assert_eq!(phases(&bindings), [], "it never had it");
@@ -64,7 +64,7 @@ fn a_binding_that_lost_our_finalizer_is_left_as_it_is_until_it_has_it_again() {
     bindings.put(held("5", "cri-1"), "cn-hangzhou");
     assert_eq!(phases(&bindings), [Phase::Active]);
 
-    // After a start its status says that it was held once.
+    // After a start its status shows that it had the finalizer.
     let mut seen = object("6", "cri-1", json!([]));
     seen.status = Some(serde_json::from_value(json!({ "observedGeneration": 1 })).unwrap());
     let mut bindings = BindingStore::default();
@@ -73,5 +73,5 @@ fn a_binding_that_lost_our_finalizer_is_left_as_it_is_until_it_has_it_again() {
     seen.metadata.resource_version = Some("7".to_owned());
     seen.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
     bindings.put(seen, "cn-hangzhou");
-    assert_eq!(phases(&bindings), [], "it goes, and nothing holds it");
+    assert_eq!(phases(&bindings), [], "it is being deleted without a finalizer");
 }

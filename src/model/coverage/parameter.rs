@@ -35,7 +35,7 @@ impl Coverage<'_> {
     /// Returns the coverage as our `MutatingAdmissionPolicy` reads it.
     pub fn parameter(&self) -> Parameter {
         let Self { namespaces, service_accounts } = self;
-        let fields = Fields {
+        let fields = ParameterFields {
             namespaces: names(&namespaces.names),
             excluded_namespaces: names(&namespaces.exclude),
             namespace_labels: requirements(namespaces),
@@ -48,7 +48,7 @@ impl Coverage<'_> {
 }
 
 /// The values of the text's fields.
-struct Fields {
+struct ParameterFields {
     namespaces: String,
     excluded_namespaces: String,
     namespace_labels: Vec<String>,
@@ -56,7 +56,7 @@ struct Fields {
     service_account_labels: Vec<String>,
 }
 
-impl Fields {
+impl ParameterFields {
     fn text(&self) -> String {
         format!(
             "format: {FORMAT}\nnamespaces: {}\nexcludedNamespaces: {}\nnamespaceLabels: {}\n\
@@ -69,7 +69,8 @@ impl Fields {
         )
     }
 
-    /// A match costs a tenth of the text times a quarter of the expression, a split a tenth of the text.
+    /// Returns the most that the evaluation costs. A match costs a tenth of the text times a quarter of the expression, a
+    /// split a tenth of the text.
     fn cost(&self, text: &str) -> usize {
         let matching =
             |text: usize, expression: &str| (text + 1).div_ceil(10) * expression.len().div_ceil(4) + 8;

@@ -5,10 +5,24 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::intent::WithdrawalIntent;
 use crate::model::Binding;
 
+/// An observation of the ServiceAccounts of a binding.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryLoss {
+    /// Whether it covers no ServiceAccount, while entries exist that it alone can have given.
+    pub is_lost: bool,
+    /// The intent of the binding.
+    pub intent: WithdrawalIntent,
+    /// Since when its status reports that a withdrawal is held.
+    pub reported_since: Option<Timestamp>,
+    /// The time.
+    pub now: Timestamp,
+}
+
 #[derive(Debug)]
-struct Known {
+struct KeptEntries {
     asked: Arc<Binding>,
     /// Since when they stay.
     since: Option<Timestamp>,
@@ -16,38 +30,31 @@ struct Known {
     over: bool,
 }
 
-/// Whose entries stay for a while.
+/// The entries that stay for a while, by binding.
 #[derive(Debug, Default)]
-pub(super) struct Entries(HashMap<Arc<str>, Known>);
+pub(super) struct Entries(HashMap<Arc<str>, KeptEntries>);
 
 impl Entries {
-    /// Takes in whether a binding lost all its ServiceAccounts, and whether they are guarded at all. They stay from now on,
-    /// or since what its status tells after a start, unless they do already; not again where they stayed for long enough
-    /// and nothing was edited.
-    pub(super) fn ask(
-        &mut self,
-        binding: &Arc<Binding>,
-        lost: bool,
-        guarded: bool,
-        (told, now): (Option<Timestamp>, Timestamp),
-    ) {
+    /// Observes whether a binding lost all its ServiceAccounts, and whether it is guarded. Its entries stay from now
+    /// on, or after a restart since its status reports it. They stay once: not again where nothing was edited since.
+    pub(super) fn observe(&mut self, binding: &Arc<Binding>, loss: EntryLoss, guarded: bool) {
         let before = self.0.remove(&binding.name);
-        let over = before.as_ref().is_some_and(|known| known.over && lost && known.asked == *binding);
+        let over = before.as_ref().is_some_and(|known| known.over && loss.is_lost && known.asked == *binding);
         let since = match &before {
             Some(known) => known.since,
-            // Later, what is told may be of namespaces that are held.
-            None => told,
+            // Later, the report may speak of namespaces that are held.
+            None => loss.reported_since,
         };
-        let since = since.unwrap_or(now);
-        let since = (lost && guarded && !over).then_some(since);
-        self.0.insert(binding.name.clone(), Known { asked: binding.clone(), since, over });
+        let since = since.unwrap_or(loss.now);
+        let since = (loss.is_lost && guarded && !over).then_some(since);
+        self.0.insert(binding.name.clone(), KeptEntries { asked: binding.clone(), since, over });
     }
 
     pub(super) fn since(&self, binding: &str) -> Option<Timestamp> {
         self.0.get(binding)?.since
     }
 
-    /// They stayed for long enough.
+    /// Records that they stayed for long enough.
     pub(super) fn release(&mut self, binding: &str) {
         if let Some(known) = self.0.get_mut(binding) {
             known.over |= known.since.take().is_some();

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::{Look, Retained, STRAY, WithdrawalGuard, WithdrawalIntent};
+use super::{EntryLoss, RELABEL_WINDOW, Retained, WithdrawalGuard, WithdrawalIntent};
 use crate::plan::Snapshot;
 use crate::plan::fixture::{at, bound_with, snapshot};
+use crate::plan::ownership::Parts;
 use crate::plan::view::NamespaceFacts;
 
 const GRACE: SignedDuration = SignedDuration::from_mins(10);
@@ -25,14 +26,14 @@ fn names(list: &[&str]) -> HashSet<Arc<str>> {
     list.iter().map(|name| (*name).into()).collect()
 }
 
-/// What is held or strays, in order.
+/// Returns the namespaces that are held or were lost recently, in order.
 fn retained(guard: &WithdrawalGuard) -> Vec<String> {
     let mut all: Vec<String> = guard.namespaces("b").map(ToString::to_string).collect();
     all.sort();
     all
 }
 
-/// The binding `b`, which covers what is labelled `tier: app`.
+/// Returns the binding `b`, which covers what is labelled `tier: app`.
 fn selecting() -> Snapshot {
     snapshot([bound_with("b", json!({"watchNamespaces": {"selector": {"matchLabels": {"tier": "app"}}}}))])
 }
@@ -42,28 +43,40 @@ fn facts(tier: &str) -> NamespaceFacts {
     NamespaceFacts { labels: std::collections::BTreeMap::from(labels).into(), ..NamespaceFacts::default() }
 }
 
-fn look(
+/// What an observation and the plan after it come to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Observed {
+    retained: Vec<Retained>,
+    changed: Vec<Arc<str>>,
+}
+
+fn observe(
     guard: &mut WithdrawalGuard,
     namespace: &str,
     facts: Option<&NamespaceFacts>,
     now: Timestamp,
-) -> Look {
-    guard.look(&namespace.into(), facts, &selecting(), now)
+) -> Observed {
+    // Before it is observed, a plan must not take back more than afterwards.
+    let early = guard.retained(namespace, facts, &selecting(), now);
+    let changed = guard.observe(&namespace.into(), facts, &selecting(), now);
+    let retained = guard.retained(namespace, facts, &selecting(), now);
+    assert!(retained.iter().all(|r| early.iter().any(|e| e.binding == r.binding)), "{early:?} {retained:?}");
+    Observed { retained, changed }
 }
 
-/// A guard of a binding that covers these.
+/// Returns a guard of a binding that covers these.
 fn covering(list: &[&str]) -> WithdrawalGuard {
     let mut guard = guard();
-    guard.cover(&binding(), names(list), WithdrawalIntent::Guarded, at(0));
+    guard.observe_coverage(&binding(), names(list), WithdrawalIntent::Guarded, at(0));
     guard
 }
 
 #[test]
-fn a_spec_that_covers_nothing_any_more_holds_all_for_the_grace() {
+fn a_spec_that_covers_nothing_any_longer_holds_all_for_the_grace_period() {
     for list in [&["x"][..], &["x", "y", "z"]] {
         let mut guard = covering(list);
         assert_eq!(
-            guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(5)),
+            guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(5)),
             [] as [Arc<str>; 0]
         );
         assert_eq!(retained(&guard), list);
@@ -75,41 +88,44 @@ fn a_spec_that_covers_nothing_any_more_holds_all_for_the_grace() {
 }
 
 #[test]
-fn what_is_narrowed_to_something_is_not_held() {
+fn a_narrowed_coverage_is_not_held() {
     let mut guard = covering(&["x", "y"]);
-    guard.cover(&binding(), names(&["y"]), WithdrawalIntent::Guarded, at(5));
+    guard.observe_coverage(&binding(), names(&["y"]), WithdrawalIntent::Guarded, at(5));
     assert_eq!(retained(&guard), [] as [&str; 0]);
 }
 
 #[test]
 fn a_binding_that_never_covered_anything_holds_nothing() {
     let mut guard = covering(&[]);
-    guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(5));
-    assert_eq!((retained(&guard).len(), guard.told("b", 1)), (0, None));
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(5));
+    assert_eq!((retained(&guard).len(), guard.report("b", 1)), (0, None));
 }
 
 #[test]
 fn coverage_that_comes_back_ends_the_hold_namespace_by_namespace() {
     let mut guard = covering(&["x", "y"]);
-    guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(5));
-    assert_eq!(guard.cover(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(6)), [Arc::from("x")]);
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(5));
+    assert_eq!(
+        guard.observe_coverage(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(6)),
+        [Arc::from("x")]
+    );
     assert_eq!(retained(&guard), ["y"], "the other may be on its way back");
     assert_eq!(guard.until("b"), Some(at(5) + GRACE));
-    assert_eq!(look(&mut guard, "y", Some(&facts("app")), at(7)).changed, [binding()]);
-    assert_eq!(guard.told("b", 1), None);
+    assert_eq!(observe(&mut guard, "y", Some(&facts("app")), at(7)).changed, [binding()]);
+    assert_eq!(guard.report("b", 1), None);
 }
 
 #[test]
-fn what_is_lost_in_a_second_step_has_its_grace_too() {
+fn a_second_loss_has_its_own_grace_period() {
     let mut guard = covering(&["x", "y"]);
-    guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(5));
-    guard.cover(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(300));
-    guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(500));
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(5));
+    guard.observe_coverage(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(300));
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(500));
     assert_eq!((retained(&guard), guard.until("b")), (vec!["x".into(), "y".into()], Some(at(500) + GRACE)));
 }
 
 #[test]
-fn a_confirmation_a_zero_grace_and_nothing_else_take_back_at_once() {
+fn only_a_confirmation_or_a_zero_grace_period_withdraws_at_once() {
     for (intent, grace, held) in [
         (WithdrawalIntent::Guarded, GRACE, 1),
         (WithdrawalIntent::Suspended, GRACE, 1),
@@ -118,137 +134,156 @@ fn a_confirmation_a_zero_grace_and_nothing_else_take_back_at_once() {
         (WithdrawalIntent::Guarded, SignedDuration::ZERO, 0),
     ] {
         let mut guard = WithdrawalGuard::new(grace);
-        guard.cover(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(0));
-        guard.cover(&binding(), names(&[]), intent, at(1));
+        guard.observe_coverage(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(0));
+        guard.observe_coverage(&binding(), names(&[]), intent, at(1));
         assert_eq!(retained(&guard).len(), held, "{intent:?} {grace}");
     }
     let mut guard = covering(&["x"]);
-    guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1));
-    assert_eq!(guard.cover(&binding(), names(&[]), WithdrawalIntent::Confirmed, at(2)), [Arc::from("x")]);
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1));
+    assert_eq!(
+        guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Confirmed, at(2)),
+        [Arc::from("x")]
+    );
 }
 
 /// The deletion takes back what is held along with the rest: until it is done the binding must know of it.
 #[test]
 fn a_deleted_binding_still_knows_what_was_held() {
     let mut guard = covering(&["x"]);
-    guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1));
-    guard.cover(&binding(), names(&[]), WithdrawalIntent::Leaving, at(2));
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1));
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Leaving, at(2));
     assert_eq!(retained(&guard), ["x"]);
-    assert_eq!((guard.until("b"), guard.told("b", 1)), (None, None));
+    assert_eq!((guard.until("b"), guard.report("b", 1)), (None, None));
 }
 
 #[test]
-fn while_it_is_suspended_no_grace_runs_and_it_begins_anew_afterwards() {
+fn while_it_is_suspended_no_grace_period_runs_and_it_begins_again_afterwards() {
     let mut guard = covering(&["x"]);
-    guard.cover(&binding(), names(&[]), WithdrawalIntent::Suspended, at(1));
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Suspended, at(1));
     assert_eq!(guard.release_due("b", at(1_000_000)), None);
-    guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1_000_000));
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1_000_000));
     assert_eq!(guard.until("b"), Some(at(1_000_000) + GRACE));
 }
 
 #[test]
-fn nothing_is_taken_back_while_it_is_suspended_in_part_neither() {
+fn nothing_is_withdrawn_while_it_is_suspended_in_part() {
     let mut guard = covering(&["x", "y", "z"]);
-    guard.cover(&binding(), names(&["x", "y"]), WithdrawalIntent::Suspended, at(1));
+    guard.observe_coverage(&binding(), names(&["x", "y"]), WithdrawalIntent::Suspended, at(1));
     assert_eq!(retained(&guard), ["z"]);
-    assert!(look(&mut guard, "y", Some(&facts("ap")), at(2)).retained[0].held);
-    assert!(look(&mut guard, "y", Some(&facts("ap")), at(100)).retained[0].held);
+    assert!(observe(&mut guard, "y", Some(&facts("ap")), at(2)).retained[0].held);
+    assert!(observe(&mut guard, "y", Some(&facts("ap")), at(100)).retained[0].held);
 }
 
 #[test]
 fn labels_that_go_one_by_one_within_seconds_are_one_loss() {
     let mut guard = covering(&["x", "y", "z"]);
     for (namespace, second) in [("x", 0), ("y", 2)] {
-        let seen = look(&mut guard, namespace, Some(&facts("ap")), at(second));
+        let seen = observe(&mut guard, namespace, Some(&facts("ap")), at(second));
         assert_eq!(
             seen,
-            Look {
+            Observed {
                 retained: vec![Retained { binding: binding(), held: false, verified: true }],
                 changed: vec![]
             }
         );
     }
-    let seen = look(&mut guard, "z", Some(&facts("ap")), at(4));
+    let seen = observe(&mut guard, "z", Some(&facts("ap")), at(4));
     assert_eq!(
         seen,
-        Look {
+        Observed {
             retained: vec![Retained { binding: binding(), held: true, verified: true }],
             changed: vec![binding()]
         }
     );
     assert_eq!((retained(&guard).len(), guard.until("b")), (3, Some(at(4) + GRACE)));
-    assert!(look(&mut guard, "x", Some(&facts("ap")), at(500)).retained[0].held);
+    assert!(observe(&mut guard, "x", Some(&facts("ap")), at(500)).retained[0].held);
 }
 
 #[test]
-fn a_single_namespace_that_lost_its_label_is_taken_back_after_a_moment() {
+fn a_single_namespace_that_lost_its_label_is_withdrawn_after_a_moment() {
     let mut guard = covering(&["x", "y"]);
-    look(&mut guard, "x", Some(&facts("")), at(0));
-    assert_eq!(look(&mut guard, "x", Some(&facts("")), at(0) + STRAY).retained, []);
+    observe(&mut guard, "x", Some(&facts("")), at(0));
+    assert_eq!(observe(&mut guard, "x", Some(&facts("")), at(0) + RELABEL_WINDOW).retained, []);
     assert_eq!(retained(&guard), [] as [&str; 0]);
 }
 
 /// At ten a second a thousand take minutes, and the first would be lost long before the last.
 #[test]
-fn as_long_as_others_go_on_to_lose_their_label_none_is_taken_back() {
+fn while_others_are_still_losing_their_label_none_is_withdrawn() {
     let list = ["x", "y", "z", "last"];
     let relabelled = |until: i64| {
         let mut guard = covering(&list);
         for (number, namespace) in (0..).zip(&list[..3]) {
-            look(&mut guard, namespace, Some(&facts("")), at(number * 4));
+            observe(&mut guard, namespace, Some(&facts("")), at(number * 4));
         }
-        look(&mut guard, "x", Some(&facts("")), at(until));
+        observe(&mut guard, "x", Some(&facts("")), at(until));
         guard
     };
     assert_eq!(retained(&relabelled(12)), ["x", "y", "z"]);
     assert_eq!(retained(&relabelled(13)), [] as [&str; 0], "no other did for a moment");
     let mut all = relabelled(12);
-    look(&mut all, "last", Some(&facts("")), at(12));
+    observe(&mut all, "last", Some(&facts("")), at(12));
     assert_eq!((retained(&all).len(), all.until("b")), (4, Some(at(12) + GRACE)));
-    // For ever is for nobody: what goes on like that is no typo.
+    // Not without end: a loss that goes on for longer than the grace period is not a typo.
     let mut guard = covering(&list);
-    look(&mut guard, "x", Some(&facts("")), at(0));
+    observe(&mut guard, "x", Some(&facts("")), at(0));
     for second in (4..=600).step_by(4) {
-        guard.cover(&binding(), names(&["y", "z"]), WithdrawalIntent::Guarded, at(second));
-        look(&mut guard, "y", Some(&facts("")), at(second));
+        guard.observe_coverage(&binding(), names(&["y", "z"]), WithdrawalIntent::Guarded, at(second));
+        observe(&mut guard, "y", Some(&facts("")), at(second));
     }
     assert_eq!(retained(&guard), ["y"]);
 }
 
 #[test]
-fn entries_that_nobody_covers_any_more_stay_for_the_grace_and_once() {
+fn entries_that_are_no_longer_covered_stay_for_the_grace_period_and_once() {
     let of = |names: &[&str]| bound_with("b", json!({"serviceAccounts": {"names": names}})).binding;
     let (good, typo) = (of(&["app"]), of(&["ap"]));
     let asked = |guard: &mut WithdrawalGuard, binding: &Arc<crate::model::Binding>, lost, intent, now| {
-        guard.entitle(binding, lost, intent, (None, now));
+        guard.observe_accounts(binding, EntryLoss { is_lost: lost, intent, reported_since: None, now });
         guard.keeps_entries("b")
     };
     let mut guard = covering(&["x"]);
     assert!(!asked(&mut guard, &good, false, WithdrawalIntent::Guarded, at(0)));
     assert!(asked(&mut guard, &typo, true, WithdrawalIntent::Guarded, at(5)));
     assert_eq!(guard.until("b"), Some(at(5) + GRACE));
-    let (since, why) = guard.told("b", 7).unwrap();
+    let (since, why) = guard.report("b", 7).unwrap();
     assert_eq!(since, at(5));
     assert!(
-        why.message.contains("covers no ServiceAccount") && why.message.contains(r#""7""#),
+        why.message.contains("no longer covers a ServiceAccount") && why.message.contains(r#""7""#),
         "{}",
         why.message
     );
-    // Asked again meanwhile, the grace goes on; once it is over, it does not begin anew for the same mistake.
+    // Asked again meanwhile, the grace goes on; once it is over, it does not begin again for the same mistake.
     assert!(asked(&mut guard, &typo, true, WithdrawalIntent::Guarded, at(300)));
     assert_eq!((guard.release_due("b", at(604)), guard.release_due("b", at(605))), (None, Some(vec![])));
     assert!(!asked(&mut guard, &typo, true, WithdrawalIntent::Guarded, at(606)));
     assert!(asked(&mut guard, &of(&["a"]), true, WithdrawalIntent::Guarded, at(700)), "another edit");
     assert!(!asked(&mut guard, &of(&["a"]), true, WithdrawalIntent::Confirmed, at(701)));
     assert!(!asked(&mut guard, &good, false, WithdrawalIntent::Guarded, at(702)));
-    // What its status tells meanwhile is of its namespaces.
-    guard.entitle(&typo, true, WithdrawalIntent::Guarded, (Some(at(300)), at(800)));
+    // Meanwhile its status reports on its namespaces.
+    guard.observe_accounts(
+        &typo,
+        EntryLoss {
+            is_lost: true,
+            intent: WithdrawalIntent::Guarded,
+            reported_since: Some(at(300)),
+            now: at(800),
+        },
+    );
     assert_eq!(guard.until("b"), Some(at(800) + GRACE));
     // A process that starts goes on by what the status says.
     let mut guard = WithdrawalGuard::new(GRACE);
-    guard.entitle(&typo, true, WithdrawalIntent::Guarded, (Some(at(0)), at(400)));
+    guard.observe_accounts(
+        &typo,
+        EntryLoss {
+            is_lost: true,
+            intent: WithdrawalIntent::Guarded,
+            reported_since: Some(at(0)),
+            now: at(400),
+        },
+    );
     assert!(!guard.knows("b"), "what it covered is still to be found");
-    guard.cover(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(400));
+    guard.observe_coverage(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(400));
     assert_eq!(guard.until("b"), Some(at(0) + GRACE));
     let mut off = WithdrawalGuard::new(SignedDuration::ZERO);
     assert!(!asked(&mut off, &typo, true, WithdrawalIntent::Guarded, at(0)));
@@ -256,67 +291,76 @@ fn entries_that_nobody_covers_any_more_stay_for_the_grace_and_once() {
 
 /// The last covered one is deleted while the others have just lost their label: that is a loss all the same.
 #[test]
-fn strays_are_held_when_the_last_one_that_was_covered_is_deleted() {
+fn recently_lost_namespaces_are_held_when_the_last_covered_one_is_deleted() {
     let mut guard = covering(&["x", "y"]);
-    look(&mut guard, "x", Some(&facts("")), at(0));
-    look(&mut guard, "y", None, at(1));
+    observe(&mut guard, "x", Some(&facts("")), at(0));
+    observe(&mut guard, "y", None, at(1));
     assert_eq!((retained(&guard), guard.until("b").is_some()), (vec!["x".to_owned()], true));
 }
 
 #[test]
-fn a_namespace_that_goes_or_opts_out_says_itself_what_is_wanted() {
+fn a_namespace_that_is_deleted_or_opts_out_is_not_held() {
     let skip = NamespaceFacts { skip: true, ..facts("app") };
     let terminating = NamespaceFacts { terminating: true, ..facts("app") };
     for gone in [None, Some(&skip), Some(&terminating)] {
         let mut guard = covering(&["x"]);
-        assert_eq!(look(&mut guard, "x", gone, at(1)), Look::default());
+        assert_eq!(observe(&mut guard, "x", gone, at(1)), Observed::default());
         let mut guard = covering(&["x"]);
-        guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1));
-        assert_eq!(look(&mut guard, "x", gone, at(2)).changed, [binding()]);
+        guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1));
+        assert_eq!(observe(&mut guard, "x", gone, at(2)).changed, [binding()]);
         assert_eq!(retained(&guard), [] as [&str; 0]);
     }
 }
 
 #[test]
-fn a_grace_goes_on_after_a_restart_and_begins_anew_where_nobody_told_of_it() {
-    for (told, until) in [(Some(at(-300)), at(-300) + GRACE), (None, at(0) + GRACE)] {
+fn a_grace_period_goes_on_after_a_restart_and_begins_again_where_no_status_reports_it() {
+    for (reported, until) in [(Some(at(-300)), at(-300) + GRACE), (None, at(0) + GRACE)] {
         let mut guard = WithdrawalGuard::new(GRACE);
-        guard.remember(&binding(), names(&["x"]), names(&["x", "y"]), told);
-        guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(0));
+        guard.remember(
+            &binding(),
+            Parts { verified: names(&["x"]), unverified: names(&["x", "y"]) },
+            reported,
+        );
+        guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(0));
         assert_eq!((retained(&guard).len(), guard.until("b")), (2, Some(until)));
     }
-    let looked =
-        |guard: &mut WithdrawalGuard, namespace| look(guard, namespace, Some(&facts("ap")), at(1)).retained;
+    let looked = |guard: &mut WithdrawalGuard, namespace| {
+        observe(guard, namespace, Some(&facts("ap")), at(1)).retained
+    };
     let mut guard = guard();
-    guard.remember(&binding(), names(&["x"]), names(&["x", "y"]), None);
-    guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(0));
+    guard.remember(&binding(), Parts { verified: names(&["x"]), unverified: names(&["x", "y"]) }, None);
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(0));
     let verified = |guard: &mut WithdrawalGuard| ["x", "y"].map(|name| looked(guard, name)[0].verified);
-    assert_eq!(verified(&mut guard), [true, false], "what no status tells may have been another's");
+    assert_eq!(verified(&mut guard), [true, false], "a part that no status reports may have been another's");
     // From when it was covered on, it is known: by a label, or by the spec.
     let mut labelled = WithdrawalGuard::new(GRACE);
-    labelled.remember(&binding(), names(&[]), names(&["x", "y"]), None);
-    labelled.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(0));
-    look(&mut labelled, "x", Some(&facts("app")), at(1));
-    look(&mut labelled, "x", Some(&facts("ap")), at(2));
+    labelled.remember(&binding(), Parts { verified: names(&[]), unverified: names(&["x", "y"]) }, None);
+    labelled.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(0));
+    observe(&mut labelled, "x", Some(&facts("app")), at(1));
+    observe(&mut labelled, "x", Some(&facts("ap")), at(2));
     assert_eq!(verified(&mut labelled), [true, false]);
-    guard.cover(&binding(), names(&["y"]), WithdrawalIntent::Guarded, at(2));
-    guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(3));
+    guard.observe_coverage(&binding(), names(&["y"]), WithdrawalIntent::Guarded, at(2));
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(3));
     assert_eq!(verified(&mut guard), [true, true]);
-    // Some came back while nobody looked.
+    // Some came back while no process ran.
     let mut guard = WithdrawalGuard::new(GRACE);
-    guard.remember(&binding(), names(&["x", "y"]), names(&[]), Some(at(-300)));
-    guard.cover(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(0));
+    guard.remember(
+        &binding(),
+        Parts { verified: names(&["x", "y"]), unverified: names(&[]) },
+        Some(at(-300)),
+    );
+    guard.observe_coverage(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(0));
     assert_eq!(retained(&guard), ["y"]);
 }
 
 #[test]
-fn what_is_told_names_the_namespaces_the_end_and_the_cure_and_no_more_of_them_than_can_be_read() {
+fn the_report_names_some_namespaces_the_end_and_the_cure() {
     let mut guard = covering(&["a", "b", "c", "d", "e"]);
-    guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(5));
-    let (since, why) = guard.told("b", 7).unwrap();
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(5));
+    let (since, why) = guard.report("b", 7).unwrap();
     assert_eq!(since, at(5));
     for words in [
-        "(5: a, b, c and 2 more)",
+        "covers 5 namespaces (a, b, c and 2 more)",
         "acrcredential.dev/confirm-withdrawal: \"7\"",
         "until 2027-01-15T08:10:05Z",
     ] {
@@ -326,7 +370,7 @@ fn what_is_told_names_the_namespaces_the_end_and_the_cure_and_no_more_of_them_th
 
 /// Bindings that went with their definition may be on their way back while it is young.
 #[test]
-fn what_nobody_covers_is_left_alone_until_the_definition_has_stood_for_the_grace() {
+fn an_unclaimed_namespace_is_left_alone_until_the_definition_is_older_than_the_grace_period() {
     let mut guard = guard();
     assert_eq!((guard.unclaimed_until(), guard.is_undefined()), (Timestamp::MAX, true));
     guard.define(Some(at(0)));
@@ -335,42 +379,42 @@ fn what_nobody_covers_is_left_alone_until_the_definition_has_stood_for_the_grace
     assert_eq!(guard.unclaimed_until(), Timestamp::MAX);
 }
 
-/// A binding of `b` that names an instance and selects a tier.
+/// Returns a binding of `b` that names an instance and selects a tier.
 fn asking(instance: &str, tier: &str) -> Arc<crate::model::Binding> {
     let namespaces = json!({"selector": {"matchLabels": {"tier": tier}}});
     bound_with("b", json!({"registries": [{"instanceId": instance}], "watchNamespaces": namespaces})).binding
 }
 
-/// What stands there holds other credentials than the binding names now.
+/// The Secret holds other credentials than the binding names now.
 #[test]
-fn what_was_covered_under_other_registries_is_kept_as_it_is() {
+fn a_part_that_was_covered_under_other_registries_is_not_refreshed() {
     for (instance, verified) in [("cri-1", true), ("cri-2", false)] {
         let mut guard = guard();
-        guard.ask(&asking("cri-1", "app"));
-        guard.cover(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(0));
-        guard.ask(&asking(instance, "ap"));
-        guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1));
-        let retained = look(&mut guard, "x", Some(&facts("other")), at(2)).retained;
+        guard.observe_spec(&asking("cri-1", "app"));
+        guard.observe_coverage(&binding(), names(&["x"]), WithdrawalIntent::Guarded, at(0));
+        guard.observe_spec(&asking(instance, "ap"));
+        guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1));
+        let retained = observe(&mut guard, "x", Some(&facts("other")), at(2)).retained;
         assert_eq!((retained[0].held, retained[0].verified), (true, verified), "{instance}");
     }
     // So it is where they are edited while it is held.
     let mut guard = covering(&["x"]);
-    guard.ask(&asking("cri-1", "ap"));
-    guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1));
-    guard.ask(&asking("cri-2", "ap"));
-    guard.cover(&binding(), names(&[]), WithdrawalIntent::Guarded, at(2));
-    assert!(!look(&mut guard, "x", Some(&facts("other")), at(3)).retained[0].verified);
+    guard.observe_spec(&asking("cri-1", "ap"));
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(1));
+    guard.observe_spec(&asking("cri-2", "ap"));
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(2));
+    assert!(!observe(&mut guard, "x", Some(&facts("other")), at(3)).retained[0].verified);
 }
 
-/// A token may land while a tool relabels one namespace after the other, before the first of them was looked at.
+/// A token may land while a tool relabels one namespace after the other, before the event of the first one came.
 #[test]
-fn what_is_lost_by_labels_alone_strays_though_it_was_not_looked_at_yet() {
-    for (selects, strays) in [("app", vec!["x"]), ("ap", vec![])] {
+fn a_namespace_that_was_relabelled_is_recently_lost_before_its_event_came() {
+    for (selects, lost) in [("app", vec!["x"]), ("ap", vec![])] {
         let mut guard = guard();
-        guard.ask(&asking("cri-1", "app"));
-        guard.cover(&binding(), names(&["x", "y"]), WithdrawalIntent::Guarded, at(0));
-        guard.ask(&asking("cri-1", selects));
-        guard.cover(&binding(), names(&["y"]), WithdrawalIntent::Guarded, at(1));
-        assert_eq!(retained(&guard), strays, "{selects}");
+        guard.observe_spec(&asking("cri-1", "app"));
+        guard.observe_coverage(&binding(), names(&["x", "y"]), WithdrawalIntent::Guarded, at(0));
+        guard.observe_spec(&asking("cri-1", selects));
+        guard.observe_coverage(&binding(), names(&["y"]), WithdrawalIntent::Guarded, at(1));
+        assert_eq!(retained(&guard), lost, "{selects}");
     }
 }

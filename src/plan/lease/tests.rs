@@ -3,9 +3,9 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{Draft, Election, Holder, LeaseLost, LeaseTimings, Record, Step};
+use super::{Election, Holder, LeaseLost, LeaseRecord, LeaseStep, LeaseTimings, LeaseUpdate};
 
-const TERMS: LeaseTimings = LeaseTimings { lease: Duration::from_secs(15) };
+const TIMINGS: LeaseTimings = LeaseTimings { lease: Duration::from_secs(15) };
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -15,9 +15,9 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn record(version: &str, holder: Holder) -> Record {
-    let held = holder != Holder::Never;
-    Record {
+fn record(version: &str, holder: Holder) -> LeaseRecord {
+    let held = holder != Holder::NeverHeld;
+    LeaseRecord {
         version: version.into(),
         acquired: held.then(|| at(1)),
         lease: held.then(|| seconds(15)),
@@ -26,29 +26,29 @@ fn record(version: &str, holder: Holder) -> Record {
     }
 }
 
-fn by(version: &str, name: &str) -> Record {
-    record(version, Holder::Is(name.into()))
+fn by(version: &str, name: &str) -> LeaseRecord {
+    record(version, Holder::HeldBy(name.into()))
 }
 
-/// Ready to work, after a first look.
-fn candidate(record: Option<Record>, worked_before: bool, now: Instant) -> Election {
-    let mut election = Election::new("a", TERMS, worked_before, now);
-    assert_eq!(election.next(now), Step::Read);
+/// Returns a candidate that has read the lease once.
+fn candidate(record: Option<LeaseRecord>, worked_before: bool, now: Instant) -> Election {
+    let mut election = Election::new("a", TIMINGS, worked_before, now);
+    assert_eq!(election.next(now), LeaseStep::Read);
     election.read(record, now, now);
-    assert_eq!(election.next(now), Step::Sleep(None), "it is not ready yet");
+    assert_eq!(election.next(now), LeaseStep::Wait(None), "it is not ready yet");
     election.become_candidate();
     election
 }
 
 fn leader(now: Instant) -> Election {
-    let mut election = candidate(Some(record("1", Holder::Nobody)), true, now);
-    assert!(matches!(election.next(now), Step::Write(_)));
+    let mut election = candidate(Some(record("1", Holder::Released)), true, now);
+    assert!(matches!(election.next(now), LeaseStep::Write(_)));
     election.written(by("2", "a"), now, now);
     election
 }
 
 #[test]
-fn terms_leave_room_for_a_second_try_before_the_claim_ends_and_a_margin_after_it() {
+fn timings_leave_room_for_a_second_try_within_the_claim_and_a_margin_after_it() {
     for lease in [3, 15, 60].map(seconds) {
         let timings = LeaseTimings { lease };
         assert!(timings.renewal() + 2 * timings.deadline() + timings.retry() <= timings.claim());
@@ -57,75 +57,78 @@ fn terms_leave_room_for_a_second_try_before_the_claim_ends_and_a_margin_after_it
 }
 
 #[test]
-fn a_lease_that_another_holds_is_taken_when_it_was_not_seen_to_change_for_its_length() {
+fn a_lease_that_another_holds_is_taken_after_its_length_without_a_change() {
     let start = Instant::now();
     let mut election = candidate(Some(by("1", "b")), true, start);
-    assert_eq!(election.next(start), Step::Sleep(Some(start + seconds(15))));
-    // A renewal counts from when it was seen, whatever its holder's clock said.
+    assert_eq!(election.next(start), LeaseStep::Wait(Some(start + seconds(15))));
+    // A renewal counts from when it was seen, not by its holder's clock.
     election.hint(Some(by("2", "b")), start + seconds(10));
-    assert_eq!(election.next(start + seconds(24)), Step::Sleep(Some(start + seconds(25))));
-    let draft = Draft { version: "2".into(), acquired: None, transitions: 2 };
-    assert_eq!(election.next(start + seconds(25)), Step::Write(draft));
+    assert_eq!(election.next(start + seconds(24)), LeaseStep::Wait(Some(start + seconds(25))));
+    let draft = LeaseUpdate { version: "2".into(), acquired: None, transitions: 2 };
+    assert_eq!(election.next(start + seconds(25)), LeaseStep::Write(draft));
     // Seen again unchanged, it is as old as before.
     election.hint(Some(by("2", "b")), start + seconds(25));
-    assert!(matches!(election.next(start + seconds(25)), Step::Write(_)));
+    assert!(matches!(election.next(start + seconds(25)), LeaseStep::Write(_)));
 }
 
-/// The holder's own word counts while versions with different flags run side by side.
+/// Versions with different flags may run side by side.
 #[test]
-fn the_length_that_the_holder_states_is_waited_for() {
+fn the_length_that_the_holder_wrote_counts() {
     let start = Instant::now();
-    let long = Record { lease: Some(seconds(60)), ..by("1", "b") };
-    assert_eq!(candidate(Some(long), true, start).next(start), Step::Sleep(Some(start + seconds(60))));
+    let long = LeaseRecord { lease: Some(seconds(60)), ..by("1", "b") };
+    assert_eq!(candidate(Some(long), true, start).next(start), LeaseStep::Wait(Some(start + seconds(60))));
 }
 
 #[test]
-fn a_lease_that_was_given_back_or_is_our_own_from_before_a_restart_is_taken_at_once() {
+fn a_released_lease_and_our_own_from_before_a_restart_are_taken_at_once() {
     let start = Instant::now();
-    let election = candidate(Some(record("7", Holder::Nobody)), true, start);
+    let election = candidate(Some(record("7", Holder::Released)), true, start);
     assert_eq!(
         election.next(start),
-        Step::Write(Draft { version: "7".into(), acquired: None, transitions: 2 })
+        LeaseStep::Write(LeaseUpdate { version: "7".into(), acquired: None, transitions: 2 })
     );
     let election = candidate(Some(by("7", "a")), true, start);
     assert_eq!(
         election.next(start),
-        Step::Write(Draft { version: "7".into(), acquired: None, transitions: 1 })
+        LeaseStep::Write(LeaseUpdate { version: "7".into(), acquired: None, transitions: 1 })
     );
 }
 
 #[test]
-fn a_lease_that_is_not_there_is_made_at_once_where_nobody_ever_worked_and_waited_for_elsewhere() {
+fn a_missing_lease_is_taken_at_once_only_in_a_first_installation() {
     let start = Instant::now();
     let mut first = candidate(None, false, start);
-    assert_eq!(first.next(start), Step::Make);
-    first.read(Some(record("1", Holder::Never)), start, start);
-    assert_eq!(first.next(start), Step::Write(Draft { version: "1".into(), acquired: None, transitions: 0 }));
+    assert_eq!(first.next(start), LeaseStep::Create);
+    first.read(Some(record("1", Holder::NeverHeld)), start, start);
+    assert_eq!(
+        first.next(start),
+        LeaseStep::Write(LeaseUpdate { version: "1".into(), acquired: None, transitions: 0 })
+    );
 
     let mut later = candidate(None, true, start);
-    assert_eq!(later.next(start), Step::Make, "an empty one gives it to nobody");
-    later.read(Some(record("1", Holder::Never)), start, start + seconds(1));
-    assert_eq!(later.next(start + seconds(1)), Step::Sleep(Some(start + seconds(16))));
-    assert!(matches!(later.next(start + seconds(16)), Step::Write(_)));
+    assert_eq!(later.next(start), LeaseStep::Create, "an empty one has no holder");
+    later.read(Some(record("1", Holder::NeverHeld)), start, start + seconds(1));
+    assert_eq!(later.next(start + seconds(1)), LeaseStep::Wait(Some(start + seconds(16))));
+    assert!(matches!(later.next(start + seconds(16)), LeaseStep::Write(_)));
 }
 
 #[test]
-fn a_lease_that_is_deleted_is_nobodys_before_the_claim_of_its_holder_is_over() {
+fn a_deleted_lease_is_free_only_after_the_claim_of_its_holder() {
     let start = Instant::now();
     let mut standby = candidate(Some(by("1", "b")), true, start);
     standby.hint(None, start + seconds(5));
-    assert_eq!(standby.next(start + seconds(5)), Step::Make);
-    standby.hint(Some(record("2", Holder::Never)), start + seconds(6));
-    assert_eq!(standby.next(start + seconds(6)), Step::Sleep(Some(start + seconds(21))));
+    assert_eq!(standby.next(start + seconds(5)), LeaseStep::Create);
+    standby.hint(Some(record("2", Holder::NeverHeld)), start + seconds(6));
+    assert_eq!(standby.next(start + seconds(6)), LeaseStep::Wait(Some(start + seconds(21))));
 
     let mut holder = leader(start);
     holder.hint(None, start + seconds(1));
-    assert_eq!(holder.next(start + seconds(1)), Step::Read);
+    assert_eq!(holder.next(start + seconds(1)), LeaseStep::Read);
     holder.read(None, start + seconds(1), start + seconds(1));
-    assert_eq!(holder.next(start + seconds(1)), Step::Make);
-    holder.read(Some(record("9", Holder::Never)), start + seconds(1), start + seconds(1));
-    let draft = Draft { version: "9".into(), acquired: Some(at(1)), transitions: 0 };
-    assert_eq!(holder.next(start + seconds(1)), Step::Write(draft));
+    assert_eq!(holder.next(start + seconds(1)), LeaseStep::Create);
+    holder.read(Some(record("9", Holder::NeverHeld)), start + seconds(1), start + seconds(1));
+    let draft = LeaseUpdate { version: "9".into(), acquired: Some(at(1)), transitions: 0 };
+    assert_eq!(holder.next(start + seconds(1)), LeaseStep::Write(draft));
 }
 
 #[test]
@@ -133,94 +136,98 @@ fn a_claim_counts_from_before_the_renewal_was_sent_and_ends_before_the_lease() {
     let start = Instant::now();
     let mut holder = leader(start);
     assert_eq!(holder.claim_end(), Some(start + seconds(12)));
-    assert_eq!(holder.next(start + seconds(4)), Step::Sleep(Some(start + seconds(5))));
-    assert!(matches!(holder.next(start + seconds(5)), Step::Write(_)));
+    assert_eq!(holder.next(start + seconds(4)), LeaseStep::Wait(Some(start + seconds(5))));
+    assert!(matches!(holder.next(start + seconds(5)), LeaseStep::Write(_)));
     holder.written(by("3", "a"), start + seconds(5), start + seconds(8));
     assert_eq!(holder.claim_end(), Some(start + seconds(17)));
     holder.failed(start + seconds(11));
-    assert_eq!(holder.next(start + seconds(11)), Step::Sleep(Some(start + seconds(12))));
-    assert_eq!(holder.next(start + seconds(12)), Step::Read);
+    assert_eq!(holder.next(start + seconds(11)), LeaseStep::Wait(Some(start + seconds(12))));
+    assert_eq!(holder.next(start + seconds(12)), LeaseStep::Read);
     holder.failed(start + Duration::from_millis(16_500));
-    assert_eq!(holder.next(start + seconds(17)), Step::Lost(LeaseLost::RanOut), "no look beyond the end");
+    assert_eq!(
+        holder.next(start + seconds(17)),
+        LeaseStep::Lost(LeaseLost::Expired),
+        "no look beyond the end"
+    );
 }
 
 #[test]
-fn a_renewal_whose_answer_is_lost_is_read_and_goes_on_without_a_transition() {
+fn a_renewal_whose_answer_is_lost_is_read_and_continues_without_a_transition() {
     let start = Instant::now();
     let mut holder = leader(start);
     let now = start + seconds(5);
     holder.failed(now);
-    let now = now + TERMS.retry();
-    assert_eq!(holder.next(now), Step::Read);
+    let now = now + TIMINGS.retry();
+    assert_eq!(holder.next(now), LeaseStep::Read);
     holder.read(Some(by("3", "a")), now, now);
-    let draft = Draft { version: "3".into(), acquired: Some(at(1)), transitions: 1 };
-    assert_eq!(holder.next(now), Step::Write(draft));
+    let draft = LeaseUpdate { version: "3".into(), acquired: Some(at(1)), transitions: 1 };
+    assert_eq!(holder.next(now), LeaseStep::Write(draft));
     assert_eq!(holder.claim_end(), Some(start + seconds(12)), "a look renews nothing");
 }
 
 #[test]
-fn a_lease_that_another_took_or_emptied_is_lost_but_only_if_a_read_says_so() {
+fn a_lease_that_another_took_or_released_is_lost_only_after_a_read() {
     let start = Instant::now();
-    let other_of_our_name = Record { acquired: Some(at(2)), ..by("5", "a") };
+    let other_of_our_name = LeaseRecord { acquired: Some(at(2)), ..by("5", "a") };
     for (seen, loss) in [
         (by("5", "b"), LeaseLost::Taken("b".into())),
         (other_of_our_name, LeaseLost::Taken("a".into())),
-        (record("5", Holder::Nobody), LeaseLost::GivenBack),
+        (record("5", Holder::Released), LeaseLost::Released),
     ] {
         let mut holder = leader(start);
-        // The watch may show what was before we took it.
+        // The watch may show the lease before we took it.
         holder.hint(Some(seen.clone()), start);
-        assert_eq!(holder.next(start), Step::Read);
+        assert_eq!(holder.next(start), LeaseStep::Read);
         let mut still = holder.clone();
         still.read(Some(by("2", "a")), start, start);
-        assert_eq!(still.next(start), Step::Sleep(Some(start + seconds(5))));
+        assert_eq!(still.next(start), LeaseStep::Wait(Some(start + seconds(5))));
         holder.read(Some(seen), start, start);
-        assert_eq!(holder.next(start), Step::Lost(loss));
+        assert_eq!(holder.next(start), LeaseStep::Lost(loss));
     }
 }
 
 #[test]
 fn a_dry_run_claims_only_while_the_lease_is_free_and_never_takes_it() {
     let start = Instant::now();
-    let mut dry = Election::watching("dry", TERMS, false, start);
-    dry.read(Some(record("1", Holder::Nobody)), start, start);
+    let mut dry = Election::watching("dry", TIMINGS, false, start);
+    dry.read(Some(record("1", Holder::Released)), start, start);
     assert!(dry.claim_end().is_none(), "it is not ready yet");
     dry.become_candidate();
-    assert_eq!(dry.next(start), Step::Read);
-    dry.read(Some(record("1", Holder::Nobody)), start, start);
+    assert_eq!(dry.next(start), LeaseStep::Read);
+    dry.read(Some(record("1", Holder::Released)), start, start);
     assert_eq!(dry.claim_end(), Some(start + seconds(12)));
-    assert_eq!(dry.next(start), Step::Sleep(Some(start + seconds(5))));
-    assert_eq!(dry.next(start + seconds(5)), Step::Read);
+    assert_eq!(dry.next(start), LeaseStep::Wait(Some(start + seconds(5))));
+    assert_eq!(dry.next(start + seconds(5)), LeaseStep::Read);
     dry.hint(Some(by("2", "a")), start + seconds(1));
-    assert_eq!(dry.next(start + seconds(1)), Step::Read);
+    assert_eq!(dry.next(start + seconds(1)), LeaseStep::Read);
     dry.read(Some(by("2", "a")), start + seconds(1), start + seconds(1));
-    assert_eq!(dry.next(start + seconds(1)), Step::Lost(LeaseLost::Taken("a".into())));
+    assert_eq!(dry.next(start + seconds(1)), LeaseStep::Lost(LeaseLost::Taken("a".into())));
     assert!(dry.ours().is_none());
 
-    let mut dry = Election::watching("dry", TERMS, false, start);
+    let mut dry = Election::watching("dry", TIMINGS, false, start);
     dry.read(Some(by("2", "a")), start, start);
     dry.become_candidate();
-    assert_eq!(dry.next(start), Step::Sleep(Some(start + seconds(15))));
+    assert_eq!(dry.next(start), LeaseStep::Wait(Some(start + seconds(15))));
 }
 
-/// What befalls three replicas and the one register that they share.
+/// An event of three replicas that share one lease.
 #[derive(Clone, Debug)]
 enum Act {
     /// Time passes.
     Wait(u64),
-    /// One decides, and sends what it decided.
+    /// One decides on a step, and sends its call.
     Send(usize),
-    /// What one sent arrives; the answer comes back or is lost.
+    /// A call arrives; the answer comes back or is lost.
     Arrive(usize, bool),
-    /// What one sent is lost.
+    /// A call is lost.
     Drop(usize),
-    /// The watch shows one how the lease stands, or how it stood a while ago.
+    /// The watch shows one the lease, or an older version of it.
     Hint(usize, bool),
-    /// Somebody deletes the lease.
+    /// The lease is deleted.
     Delete,
-    /// One gives its lease back, and starts anew.
+    /// One releases its lease, and starts again.
     Release(usize),
-    /// One is killed, and starts anew in its Pod.
+    /// One is killed, and starts again in its Pod.
     Kill(usize),
 }
 
@@ -243,9 +250,9 @@ struct World {
     now: Instant,
     clock: i64,
     version: u32,
-    lease: Option<Record>,
-    before: Option<Record>,
-    sides: Vec<(Election, Option<(Step, Instant)>)>,
+    lease: Option<LeaseRecord>,
+    before: Option<LeaseRecord>,
+    sides: Vec<(Election, Option<(LeaseStep, Instant)>)>,
 }
 
 impl World {
@@ -256,31 +263,31 @@ impl World {
     }
 
     fn side(i: usize, now: Instant) -> Election {
-        let mut election = Election::new(&i.to_string(), TERMS, true, now);
+        let mut election = Election::new(&i.to_string(), TIMINGS, true, now);
         election.become_candidate();
         election
     }
 
-    fn put(&mut self, lease: Option<Record>) {
+    fn put(&mut self, lease: Option<LeaseRecord>) {
         self.version += 1;
         let version: Box<str> = self.version.to_string().into();
-        self.before = std::mem::replace(&mut self.lease, lease.map(|lease| Record { version, ..lease }));
+        self.before = std::mem::replace(&mut self.lease, lease.map(|lease| LeaseRecord { version, ..lease }));
     }
 
-    /// What a call does, and what comes back.
-    fn serve(&mut self, i: usize, step: &Step) -> Option<Record> {
+    /// Executes a call, and returns its answer.
+    fn serve(&mut self, i: usize, step: &LeaseStep) -> Option<LeaseRecord> {
         match step {
-            Step::Make if self.lease.is_none() => self.put(Some(record("", Holder::Never))),
-            Step::Write(draft) => {
+            LeaseStep::Create if self.lease.is_none() => self.put(Some(record("", Holder::NeverHeld))),
+            LeaseStep::Write(draft) => {
                 if self.lease.as_ref().is_none_or(|lease| lease.version != draft.version) {
                     return None;
                 }
                 self.clock += 1;
-                self.put(Some(Record {
+                self.put(Some(LeaseRecord {
                     version: "".into(),
-                    holder: Holder::Is(i.to_string().into()),
+                    holder: Holder::HeldBy(i.to_string().into()),
                     acquired: Some(draft.acquired.unwrap_or(at(self.clock))),
-                    lease: Some(TERMS.lease),
+                    lease: Some(TIMINGS.lease),
                     transitions: draft.transitions,
                 }));
             }
@@ -296,8 +303,8 @@ impl World {
                 let (election, pending) = &mut self.sides[i];
                 match election.next(self.now) {
                     _ if pending.is_some() => {}
-                    Step::Sleep(_) => {}
-                    Step::Lost(_) => self.sides[i] = (Self::side(i, self.now), None),
+                    LeaseStep::Wait(_) => {}
+                    LeaseStep::Lost(_) => self.sides[i] = (Self::side(i, self.now), None),
                     step => *pending = Some((step, self.now)),
                 }
             }
@@ -308,8 +315,8 @@ impl World {
                 let election = &mut self.sides[i].0;
                 match (reply, step, answer) {
                     (false, ..) => election.failed(now),
-                    (_, Step::Write(_), Some(record)) => election.written(record, sent, now),
-                    (_, Step::Write(_), None) => election.outrun(),
+                    (_, LeaseStep::Write(_), Some(record)) => election.written(record, sent, now),
+                    (_, LeaseStep::Write(_), None) => election.lost_race(),
                     (_, _, answer) => election.read(answer, sent, now),
                 }
             }
@@ -328,7 +335,7 @@ impl World {
                 if let (Some(ours), Some(lease)) = (ours, self.lease.clone())
                     && ours.version == lease.version
                 {
-                    self.put(Some(Record { holder: Holder::Nobody, ..lease }));
+                    self.put(Some(LeaseRecord { holder: Holder::Released, ..lease }));
                 }
                 self.sides[i] = (Self::side(i, self.now), None);
             }
@@ -344,9 +351,9 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Whatever is lost, late, deleted, given back or killed.
+    /// Calls and leases may be lost, late, deleted, released or killed.
     #[test]
-    fn never_two_may_write(acts in acts()) {
+    fn two_replicas_never_may_write(acts in acts()) {
         let mut world = World::new();
         for act in &acts {
             world.act(act);
@@ -356,11 +363,11 @@ proptest! {
 }
 
 #[test]
-fn a_lease_is_taken_up_again_whatever_happened_before() {
+fn a_free_lease_is_taken_after_any_history() {
     let mut world = World::new();
     let mut led = [false; 3];
     for round in 0..600 {
-        // Each is killed for good in its turn, and the next takes over.
+        // Each in turn is killed for good, and the next takes over.
         for i in (0..3).filter(|i| round < 200 * (i + 1)) {
             world.act(&Act::Send(i));
             world.act(&Act::Arrive(i, round % 7 != 0));

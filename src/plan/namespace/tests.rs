@@ -2,27 +2,37 @@
 
 use serde_json::json;
 
-use super::namespace;
+use super::observe;
 use crate::api::Reason;
 use crate::plan::fixture::{
-    account, bound_with, foreign, held, holding, opened, outdated, resolved, snapshot,
-    snapshot_beside_unreadable, told, view,
+    account, at, bound_with, foreign, held, holding, in_words, opened, outdated, record, refuse_create,
+    resolved, snapshot, snapshot_beside_unreadable,
 };
+use crate::plan::record::WriteResult;
 use crate::plan::secret::MAX_BYTES;
 use crate::plan::view::SecretView;
-use crate::plan::{
-    Change, Failure, NamespaceView, Phase, Plan, RegistryCredential, ResolvedBinding, Snapshot,
-};
+use crate::plan::{Change, NamespaceRecord, Phase, Plan, RegistryCredential, ResolvedBinding, Snapshot};
 
 mod model;
 mod withdraw;
 
-/// The namespace with our Secret as these bindings want it.
-fn settled(snapshot: &Snapshot, accounts: &[(&str, &str)]) -> NamespaceView {
+/// Returns the namespace with our Secret as these bindings want it.
+fn settled(snapshot: &Snapshot, accounts: &[(&str, &str)]) -> NamespaceRecord {
     let all: Vec<usize> = (0..snapshot.bindings().len()).collect();
-    let mut view = view(accounts);
-    view.secret = Some(holding(&snapshot.content(&all)));
-    view
+    let mut record = record(accounts);
+    record.view.secret = Some(holding(&snapshot.content(&all)));
+    record
+}
+
+fn namespace(record: &NamespaceRecord, snapshot: &Snapshot) -> Plan {
+    super::namespace(record, snapshot, &[], at(0))
+}
+
+/// Returns whether entries of our name are ours once the namespace was observed.
+fn served(record: &NamespaceRecord, snapshot: &Snapshot) -> bool {
+    let mut record = record.clone();
+    observe(&mut record, snapshot, &[], at(0));
+    record.served
 }
 
 fn reasons(plan: &Plan) -> Vec<(&str, Option<Reason>)> {
@@ -39,106 +49,118 @@ fn contents(plan: &Plan) -> Vec<serde_json::Value> {
 
 #[test]
 fn a_fresh_namespace_gets_its_secret_and_its_entries_side_by_side() {
-    let plan = namespace(&view(&[("default", "x"), ("other", "")]), &snapshot([resolved("a")]));
-    assert_eq!(told(&plan.changes), ["create", "default at 7: x ours"]);
+    let (record, snapshot) = (record(&[("default", "x"), ("other", "")]), snapshot([resolved("a")]));
+    let plan = namespace(&record, &snapshot);
+    assert_eq!(in_words(&plan.changes), ["create", "default at 7: x ours"]);
     assert_eq!(contents(&plan)[0]["auths"]["a.example.com"]["username"], "cr_temp_user");
     assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing))]);
-    assert_eq!(plan.served, Some(true));
+    assert!(served(&record, &snapshot));
 }
 
 #[test]
 fn a_settled_namespace_is_left_alone() {
     let snapshot = snapshot([resolved("a")]);
     let plan = namespace(&settled(&snapshot, &[("default", "x ours"), ("other", "y")]), &snapshot);
-    assert_eq!(told(&plan.changes), [] as [&str; 0]);
+    assert_eq!(in_words(&plan.changes), [] as [&str; 0]);
     assert_eq!(reasons(&plan), [("a", None)]);
     let result = &plan.results[0];
     assert_eq!((result.matched, result.bound, result.domain_conflicts.len()), (1, 1, 0));
 }
 
 #[test]
-fn only_a_secret_that_is_not_as_it_was_written_last_was_changed_by_somebody() {
+fn only_a_secret_that_differs_from_the_last_write_was_changed_by_another_writer() {
     let (snapshot, two) = (snapshot([resolved("a")]), snapshot([resolved("a"), resolved("b")]));
-    let undoes = |result: &SecretView, written: Option<&SecretView>| {
-        let secret = Some(result.clone());
-        let view = NamespaceView { secret, written: written.map(|s| s.fingerprint), ..view(&[]) };
-        let changes = namespace(&view, &snapshot).changes;
-        assert_eq!(told(&changes), ["update at 3"]);
+    let reverts = |result: &SecretView, written: Option<&SecretView>| {
+        let mut record = record(&[]);
+        if written.is_some() {
+            let create = Change::CreateSecret { content: crate::plan::fixture::snapshot([]).content(&[]) };
+            record.record_write(&create, WriteResult::Done, false, at(0));
+        }
+        record.view.secret = Some(result.clone());
+        let changes = namespace(&record, &snapshot).changes;
+        assert_eq!(in_words(&changes), ["update at 3"]);
         changes[0].may_repair()
     };
     let (earlier, other) = (outdated(), holding(&two.content(&[0, 1])));
-    assert!(!undoes(&earlier, Some(&earlier)), "a renewal");
-    assert!(!undoes(&earlier, None), "by an earlier process, or by somebody: nobody knows");
-    assert!(undoes(&other, Some(&earlier)), "somebody wrote since");
+    assert!(!reverts(&earlier, Some(&earlier)), "a renewal");
+    assert!(!reverts(&earlier, None), "by an earlier process, or by another writer: it is unknown");
+    assert!(reverts(&other, Some(&earlier)), "another writer wrote since");
 }
 
 #[test]
 fn a_binding_that_suddenly_covers_no_account_keeps_the_entries_and_serves_on() {
     let typo = || bound_with("a", json!({"serviceAccounts": {"names": ["ap"]}}));
     let all = [("app", "mine ours"), ("skipped", "ours")];
-    let mut view = view(&all);
-    view.secret = Some(outdated());
-    view.service_accounts[1].skip = true;
-    let plan = namespace(&view, &snapshot([typo().with(|b| b.keeps_entries = true)]));
-    assert_eq!(told(&plan.changes), ["update at 3", "skipped at 7: "], "who opts out says so himself");
-    view.secret = Some(holding(&snapshot([typo()]).content(&[0])));
-    let plan = namespace(&view, &snapshot([typo().with(|b| b.keeps_entries = true)]));
+    let mut record = record(&all);
+    record.view.secret = Some(outdated());
+    record.view.service_accounts[1].skip = true;
+    let plan = namespace(&record, &snapshot([typo().with(|b| b.keeps_entries = true)]));
+    assert_eq!(
+        in_words(&plan.changes),
+        ["update at 3", "skipped at 7: "],
+        "an account that opts out is not kept"
+    );
+    record.view.secret = Some(holding(&snapshot([typo()]).content(&[0])));
+    let plan = namespace(&record, &snapshot([typo().with(|b| b.keeps_entries = true)]));
     assert_eq!(reasons(&plan), [("a", Some(Reason::CoverageLost))]);
-    let plan = namespace(&view, &snapshot([typo()]));
-    assert_eq!(told(&plan.changes), ["app at 7: mine", "skipped at 7: "]);
+    let plan = namespace(&record, &snapshot([typo()]));
+    assert_eq!(in_words(&plan.changes), ["app at 7: mine", "skipped at 7: "]);
 }
 
-/// A Pod copies the list once: a missing Secret heals at the kubelet's next try, a missing entry never does.
+/// A Pod copies the list once: the kubelet retries until the Secret exists, but a missing entry is never added.
 #[test]
 fn an_entry_is_attached_while_the_secret_waits_for_its_first_credential() {
-    let plan = namespace(&view(&[("default", "")]), &snapshot([resolved("a").pending()]));
-    assert_eq!(told(&plan.changes), ["default at 7: ours"]);
+    let plan = namespace(&record(&[("default", "")]), &snapshot([resolved("a").pending()]));
+    assert_eq!(in_words(&plan.changes), ["default at 7: ours"]);
     assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing))]);
 }
 
 #[test]
-fn a_registry_that_failed_holds_up_nobody() {
+fn a_registry_that_failed_delays_no_other() {
     let two = json!({"registries": [{"instanceId": "cri-1", "domains": ["1.example.com"]}, {"instanceId": "cri-2"}]});
     let failed = bound_with("a", two).with(|b| b.registries[1] = RegistryCredential::Missing);
-    let plan = namespace(&view(&[]), &snapshot([failed]));
-    assert_eq!(told(&plan.changes), ["create"]);
+    let plan = namespace(&record(&[]), &snapshot([failed]));
+    assert_eq!(in_words(&plan.changes), ["create"]);
     assert_eq!(contents(&plan)[0]["auths"].as_object().unwrap().len(), 1);
 }
 
 /// For a suspended binding nothing is minted: what it waits for would never come.
 #[test]
-fn a_suspended_binding_that_never_had_a_credential_holds_up_nobody() {
+fn a_suspended_binding_that_never_had_a_credential_delays_no_other() {
     let never = resolved("b").phased(Phase::Suspended).pending();
-    let plan = namespace(&view(&[]), &snapshot([resolved("a"), never]));
-    assert_eq!(told(&plan.changes), ["create"]);
+    let plan = namespace(&record(&[]), &snapshot([resolved("a"), never]));
+    assert_eq!(in_words(&plan.changes), ["create"]);
 }
 
-/// After a restart without its cache, and when a Secret is taken over, all is pending for a moment: what stands
-/// is good, and nothing would replace it.
+/// After a restart without its cache, and when a Secret is taken over, all is pending for a moment: the existing
+/// content is good, and nothing would replace it.
 #[test]
-fn a_standing_secret_is_not_emptied_while_first_credentials_are_asked_for() {
-    let mut view = view(&[("default", "ours")]);
+fn an_existing_secret_is_not_emptied_while_first_credentials_are_requested() {
+    let mut record = record(&[("default", "ours")]);
     let good = holding(&snapshot([resolved("lost")]).content(&[0]));
     let others = crate::plan::SecretView { ours: false, ..good.clone() };
     for (secret, binding) in [(good, resolved("a")), (others, resolved("a").adopting())] {
-        view.secret = Some(secret);
-        let plan = namespace(&view, &snapshot([binding.clone().pending()]));
-        assert_eq!(told(&plan.changes), [] as [&str; 0]);
+        record.view.secret = Some(secret);
+        let plan = namespace(&record, &snapshot([binding.clone().pending()]));
+        assert_eq!(in_words(&plan.changes), [] as [&str; 0]);
         assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing))]);
-        assert_eq!(told(&namespace(&view, &snapshot([binding])).changes), ["update at 3"]);
+        assert_eq!(in_words(&namespace(&record, &snapshot([binding])).changes), ["update at 3"]);
     }
 }
 
 #[test]
 fn a_secret_that_differs_is_updated_at_the_version_that_was_seen() {
     let snapshot = snapshot([resolved("a")]);
-    let mut view = settled(&snapshot, &[("default", "ours")]);
-    view.secret = Some(outdated());
-    let plan = namespace(&view, &snapshot);
-    assert_eq!(told(&plan.changes), ["update at 3"]);
+    let mut record = settled(&snapshot, &[("default", "ours")]);
+    record.view.secret = Some(outdated());
+    let plan = namespace(&record, &snapshot);
+    assert_eq!(in_words(&plan.changes), ["update at 3"]);
     assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing))]);
-    view.secret.as_mut().unwrap().extra_keys = ["config.json".into(), "x".into()].into();
-    assert_eq!(told(&namespace(&view, &snapshot).changes), ["update at 3 without config.json without x"]);
+    record.view.secret.as_mut().unwrap().extra_keys = ["config.json".into(), "x".into()].into();
+    assert_eq!(
+        in_words(&namespace(&record, &snapshot).changes),
+        ["update at 3 without config.json without x"]
+    );
 }
 
 #[test]
@@ -146,11 +168,11 @@ fn a_fresh_token_is_an_update() {
     let before = snapshot([resolved("a")]);
     let after = snapshot([resolved("a").with(|b| b.registries[0] = held("new", &["a.example.com".into()]))]);
     let plan = namespace(&settled(&before, &[("default", "ours")]), &after);
-    assert_eq!(told(&plan.changes), ["update at 3"]);
+    assert_eq!(in_words(&plan.changes), ["update at 3"]);
     assert_eq!(contents(&plan)[0]["auths"]["a.example.com"]["auth"], "cr_temp_user:new");
 }
 
-/// Its type cannot be changed, whoever made it; and without a request nothing that others made is taken over.
+/// The type of a Secret cannot be changed, and without a request no Secret of others is taken over.
 #[test]
 fn a_foreign_secret_and_the_entries_beside_it_are_left_alone() {
     let of_type = |mut secret: crate::plan::SecretView| {
@@ -165,11 +187,11 @@ fn a_foreign_secret_and_the_entries_beside_it_are_left_alone() {
         (of_type(foreign()), vec![resolved("a").adopting()], "type Opaque"),
         (of_type(outdated()), vec![resolved("a")], "type Opaque"),
     ] {
-        let mut view = view(&[("default", "x"), ("other", "ours y"), ("skipped", "ours")]);
-        view.service_accounts[2].skip = true;
-        view.secret = Some(secret);
-        let plan = namespace(&view, &snapshot(bindings));
-        assert_eq!(told(&plan.changes), [] as [&str; 0], "{cure}");
+        let mut record = record(&[("default", "x"), ("other", "ours y"), ("skipped", "ours")]);
+        record.view.service_accounts[2].skip = true;
+        record.view.secret = Some(secret);
+        let plan = namespace(&record, &snapshot(bindings));
+        assert_eq!(in_words(&plan.changes), [] as [&str; 0], "{cure}");
         let failure = plan.results[0].secret.clone().unwrap_err();
         assert_eq!(failure.reason, Reason::SecretConflict);
         assert!(failure.message.contains(cure) && failure.message.contains("n/ours"), "{}", failure.message);
@@ -178,19 +200,19 @@ fn a_foreign_secret_and_the_entries_beside_it_are_left_alone() {
 
 #[test]
 fn a_foreign_secret_is_taken_over_in_place_on_request() {
-    let mut view = view(&[("default", "ours")]);
-    view.secret = Some(foreign());
-    let plan = namespace(&view, &snapshot([resolved("a"), resolved("b").adopting()]));
-    assert_eq!(told(&plan.changes), ["update at 3"]);
+    let mut record = record(&[("default", "ours")]);
+    record.view.secret = Some(foreign());
+    let plan = namespace(&record, &snapshot([resolved("a"), resolved("b").adopting()]));
+    assert_eq!(in_words(&plan.changes), ["update at 3"]);
 }
 
 #[test]
 fn a_skipped_service_account_loses_our_entry_and_no_other() {
     let snapshot = snapshot([resolved("a")]);
-    let mut view = settled(&snapshot, &[("default", "x ours y"), ("other", "x")]);
-    view.service_accounts.iter_mut().for_each(|a| a.skip = true);
-    let plan = namespace(&view, &snapshot);
-    assert_eq!(told(&plan.changes), ["default at 7: x y"]);
+    let mut record = settled(&snapshot, &[("default", "x ours y"), ("other", "x")]);
+    record.view.service_accounts.iter_mut().for_each(|a| a.skip = true);
+    let plan = namespace(&record, &snapshot);
+    assert_eq!(in_words(&plan.changes), ["default at 7: x y"]);
     assert_eq!(plan.results[0].matched, 0);
 }
 
@@ -200,21 +222,24 @@ fn a_service_account_is_wanted_by_any_binding_and_has_the_entry_once() {
     let snapshot = snapshot([resolved("a"), web]);
     let accounts = [("default", "ours x ours"), ("other", "ours"), ("web-1", "ours"), ("web-2", "")];
     let plan = namespace(&settled(&snapshot, &accounts), &snapshot);
-    assert_eq!(told(&plan.changes), ["default at 7: ours x", "other at 7: ", "web-2 at 7: ours"]);
+    assert_eq!(in_words(&plan.changes), ["default at 7: ours x", "other at 7: ", "web-2 at 7: ours"]);
     let counts: Vec<_> = plan.results.iter().map(|s| (s.matched, s.bound)).collect();
     assert_eq!(counts, [(1, 1), (2, 1)]);
 }
 
 #[test]
 fn a_refused_create_is_tried_again_and_attaches_nothing_new() {
-    let mut view = view(&[("default", ""), ("skipped", "ours")]);
-    view.service_accounts[1].skip = true;
-    view.refused = Some(Failure::new(Reason::QuotaExceeded, "no room"));
-    let plan = namespace(&view, &snapshot([resolved("a")]));
-    assert_eq!(told(&plan.changes), ["create", "skipped at 7: "]);
+    let mut record = record(&[("default", ""), ("skipped", "ours")]);
+    record.view.service_accounts[1].skip = true;
+    refuse_create(&mut record, at(-600));
+    let plan = namespace(&record, &snapshot([resolved("a")]));
+    assert_eq!(in_words(&plan.changes), ["create", "skipped at 7: "]);
     assert_eq!(reasons(&plan), [("a", Some(Reason::QuotaExceeded))]);
-    view.service_accounts[0] = account("default", "ours");
-    assert_eq!(told(&namespace(&view, &snapshot([resolved("a")])).changes), ["create", "skipped at 7: "]);
+    record.view.service_accounts[0] = account("default", "ours");
+    assert_eq!(
+        in_words(&namespace(&record, &snapshot([resolved("a")])).changes),
+        ["create", "skipped at 7: "]
+    );
 }
 
 fn oversize() -> ResolvedBinding {
@@ -224,20 +249,20 @@ fn oversize() -> ResolvedBinding {
 #[test]
 fn a_secret_too_large_for_kubernetes_is_not_written_and_the_old_one_stays() {
     for secret in [None, Some(outdated())] {
-        let mut view = view(&[("default", "ours")]);
-        view.secret = secret;
-        let plan = namespace(&view, &snapshot([oversize()]));
-        assert_eq!(told(&plan.changes), [] as [&str; 0]);
+        let mut record = record(&[("default", "ours")]);
+        record.view.secret = secret;
+        let plan = namespace(&record, &snapshot([oversize()]));
+        assert_eq!(in_words(&plan.changes), [] as [&str; 0]);
         assert_eq!(reasons(&plan), [("a", Some(Reason::SecretTooLarge))]);
     }
 }
 
 #[test]
 fn beside_a_foreign_secret_it_does_not_matter_how_large_ours_would_be() {
-    let mut view = view(&[("default", ""), ("other", "ours")]);
-    view.secret = Some(foreign());
-    let plan = namespace(&view, &snapshot([oversize()]));
-    assert_eq!(told(&plan.changes), [] as [&str; 0]);
+    let mut record = record(&[("default", ""), ("other", "ours")]);
+    record.view.secret = Some(foreign());
+    let plan = namespace(&record, &snapshot([oversize()]));
+    assert_eq!(in_words(&plan.changes), [] as [&str; 0]);
     assert_eq!(reasons(&plan), [("a", Some(Reason::SecretConflict))]);
 }
 
@@ -248,19 +273,19 @@ fn of_bindings_that_are_too_much_together_the_older_is_served_and_one_that_rests
             .aged(60)
             .with(|b| b.registries[0] = held(&"t".repeat(MAX_BYTES), &["huge.example.com".to_owned()]))
     };
-    let mut view = view(&[]);
-    view.secret = Some(outdated());
-    let plan = namespace(&view, &snapshot([resolved("a"), huge("b")]));
-    assert_eq!(told(&plan.changes), ["update at 3"]);
+    let mut record = record(&[]);
+    record.view.secret = Some(outdated());
+    let plan = namespace(&record, &snapshot([resolved("a"), huge("b")]));
+    assert_eq!(in_words(&plan.changes), ["update at 3"]);
     assert_eq!(contents(&plan)[0], opened(&snapshot([resolved("a")]).content(&[0])));
     assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing)), ("b", Some(Reason::SecretTooLarge))]);
-    let plan = namespace(&view, &snapshot([resolved("a"), huge("b").phased(Phase::Suspended)]));
-    assert_eq!(told(&plan.changes), [] as [&str; 0]);
+    let plan = namespace(&record, &snapshot([resolved("a"), huge("b").phased(Phase::Suspended)]));
+    assert_eq!(in_words(&plan.changes), [] as [&str; 0]);
     assert_eq!(reasons(&plan), [("a", Some(Reason::SecretTooLarge)), ("b", Some(Reason::Suspended))]);
 }
 
 #[test]
-fn who_loses_a_domain_learns_it_from_what_stands() {
+fn a_binding_that_loses_a_domain_learns_it_from_the_results() {
     let domain =
         |name: &str| json!({"registries": [{"instanceId": format!("cri-{name}"), "domains": ["d"]}]});
     let snapshot = snapshot([bound_with("old", domain("1")), bound_with("young", domain("2")).aged(60)]);
@@ -276,31 +301,31 @@ fn a_suspended_binding_beside_an_active_one_keeps_its_credentials_and_its_entrie
     let web = bound_with("b", json!({"serviceAccounts": {"names": ["web-*"]}})).phased(Phase::Suspended);
     let snapshot = snapshot([resolved("a"), web]);
     let accounts = [("default", ""), ("other", "ours"), ("web-1", "ours"), ("web-2", "")];
-    let mut view = settled(&snapshot, &accounts);
-    view.secret = Some(outdated());
-    let plan = namespace(&view, &snapshot);
-    assert_eq!(told(&plan.changes), ["update at 3", "default at 7: ours", "other at 7: "]);
+    let mut record = settled(&snapshot, &accounts);
+    record.view.secret = Some(outdated());
+    let plan = namespace(&record, &snapshot);
+    assert_eq!(in_words(&plan.changes), ["update at 3", "default at 7: ours", "other at 7: "]);
     assert!(contents(&plan)[0]["auths"]["b.example.com"].is_object());
     assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing)), ("b", Some(Reason::Suspended))]);
 }
 
-/// Who cannot be read may cover any of them. What opts out is wanted by nobody.
+/// An unreadable binding may cover any of them. An account that opts out is not wanted.
 #[test]
 fn beside_an_unreadable_binding_all_is_served_and_no_entry_is_withdrawn() {
     let snapshot = snapshot_beside_unreadable([resolved("a")]);
-    let mut view = settled(&snapshot, &[("default", ""), ("other", "ours"), ("skipped", "ours")]);
-    view.service_accounts[2].skip = true;
-    view.secret = Some(outdated());
-    let plan = namespace(&view, &snapshot);
-    assert_eq!(told(&plan.changes), ["update at 3", "default at 7: ours", "skipped at 7: "]);
+    let mut record = settled(&snapshot, &[("default", ""), ("other", "ours"), ("skipped", "ours")]);
+    record.view.service_accounts[2].skip = true;
+    record.view.secret = Some(outdated());
+    let plan = namespace(&record, &snapshot);
+    assert_eq!(in_words(&plan.changes), ["update at 3", "default at 7: ours", "skipped at 7: "]);
 }
 
-/// The cache is lost and the cloud refuses: what stands is all that pulls have.
+/// The cache is lost and the cloud refuses: the existing content is all that pulls have.
 #[test]
-fn a_secret_that_stands_is_not_emptied_while_nothing_is_held() {
-    let view = settled(&snapshot([resolved("a")]), &[("default", "ours")]);
+fn an_existing_secret_is_not_emptied_while_no_credential_is_cached() {
+    let record = settled(&snapshot([resolved("a")]), &[("default", "ours")]);
     let refused = resolved("a").with(|b| b.registries.fill(RegistryCredential::Missing));
-    let plan = namespace(&view, &snapshot([refused]));
-    assert_eq!(told(&plan.changes), [] as [&str; 0]);
+    let plan = namespace(&record, &snapshot([refused]));
+    assert_eq!(in_words(&plan.changes), [] as [&str; 0]);
     assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing))]);
 }

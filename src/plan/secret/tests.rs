@@ -9,7 +9,7 @@ use crate::api::names;
 use crate::plan::fixture::{MANAGED, at, bound_with, held, listed, opened, resolved, snapshot, template};
 use crate::plan::{RegistryCredential, ResolvedBinding};
 
-/// A binding whose registries are `(instance, domains)`. Each instance has a token of its own.
+/// Returns a binding whose registries are `(instance, domains)`. Each instance has a token of its own.
 fn claiming(name: &str, registries: &[(&str, &[&str])]) -> ResolvedBinding {
     let entry =
         |(id, domains): &(&str, &[&str])| json!({"instanceId": format!("cri-{id}"), "domains": domains});
@@ -45,7 +45,7 @@ fn each_domain_has_its_token_as_docker_writes_it() {
     assert_eq!(content.size, serde_json::to_vec(&opened_raw(&content)).unwrap().len());
 }
 
-/// The JSON as it stands.
+/// Returns the JSON as written.
 fn opened_raw(content: &SecretContent) -> serde_json::Value {
     let mut config = opened(content);
     for (_, auth) in config["auths"].as_object_mut().unwrap() {
@@ -144,8 +144,8 @@ fn a_secret_as_written_has_the_fingerprint_of_its_content() {
     let mut labels = template.all_labels();
     let mut annotations = template.annotations.clone();
     annotations.insert(names::ANNOTATION_REGISTRIES.into(), content.registries.clone());
-    labels.insert("somebody".into(), "else".into());
-    annotations.insert("somebody".into(), "else".into());
+    labels.insert("others".into(), "else".into());
+    annotations.insert("others".into(), "else".into());
     assert_eq!(template.fingerprint(&data, &labels, &annotations), content.fingerprint);
     let forgotten =
         |key: &str, of: &BTreeMap<String, String>| of.clone().into_iter().filter(|(k, _)| k != key).collect();
@@ -161,26 +161,26 @@ fn a_secret_as_written_has_the_fingerprint_of_its_content() {
 
 #[test]
 fn a_flags_label_cannot_take_the_place_of_ours() {
-    let labels = BTreeMap::from([(MANAGED.0.to_owned(), "somebody".to_owned())]);
+    let labels = BTreeMap::from([(MANAGED.0.to_owned(), "others".to_owned())]);
     let template = Template { name: "s".into(), labels, annotations: BTreeMap::new() };
     assert_eq!(template.all_labels()[MANAGED.0], MANAGED.1);
 }
 
-/// One registry with that many domains and a token of that many bytes.
+/// Returns one registry with that many domains and a token of that many bytes.
 fn sized(domains: usize, token: usize) -> std::sync::Arc<SecretContent> {
     let domains: Vec<String> =
         (0..domains).map(|n| format!("{}-{n:04}.example.com", "d".repeat(200))).collect();
     content([resolved("a").with(|b| b.registries[0] = held(&"t".repeat(token), &domains))])
 }
 
-/// The number of domains that fit, as the message says it.
+/// Returns the number of domains that fit, from the message.
 fn fitting(content: &SecretContent) -> Option<usize> {
     let message = &content.too_large.as_ref()?.why;
     message.split(" of its ").next()?.rsplit(' ').next()?.parse().ok()
 }
 
 #[test]
-fn what_does_not_fit_is_told_with_the_domains_that_do() {
+fn a_content_that_does_not_fit_is_reported_with_the_domains_that_do() {
     // The data is too large first, or with short tokens the annotation.
     for (token, what) in [(4096, "the Secret would hold"), (1, "annotations would take")] {
         let all = sized(2048, token);

@@ -1,11 +1,13 @@
-//! The status of a binding: one good scene, mutated.
+//! Tests of the status of a binding: one good scene, mutated.
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Facts, MAX_PAIRS, RegistryFacts, status};
+use super::{BindingFacts, MAX_PAIRS, RegistryFacts, status};
 use crate::api::status::{AcrCredentialBindingStatus, NamespaceCounts, PairStatus, ServiceAccountCounts};
 use crate::api::{ConditionType, Reason};
+use crate::plan::condition::BindingCondition;
 use crate::plan::fixture::at;
+use crate::plan::refresh::Life;
 use crate::plan::rollup::Rollups;
 use crate::plan::secret::DomainConflict;
 use crate::plan::{Failure, NamespaceResult};
@@ -16,12 +18,12 @@ struct Scene {
     standstill: Option<Failure>,
     registries: Vec<RegistryFacts>,
     results: Vec<(String, NamespaceResult)>,
-    /// Namespaces that were not looked at since the spec changed.
+    /// Namespaces that were not reconciled since the spec changed.
     awaited: Vec<&'static str>,
-    /// Namespaces that were not looked at since the credentials changed.
+    /// Namespaces that were not reconciled since the credentials changed.
     refreshing: Vec<&'static str>,
     held: Option<(Timestamp, Failure)>,
-    others: Vec<(ConditionType, bool, Failure)>,
+    others: Vec<BindingCondition>,
 }
 
 fn registry(name: &str) -> RegistryFacts {
@@ -32,18 +34,30 @@ fn registry(name: &str) -> RegistryFacts {
         identity: "worker-role".into(),
         endpoint: Some("cr-vpc.cn-hangzhou.aliyuncs.com".into()),
         remark: None,
-        held: Some((at(0), at(3600))),
+        life: Some(Life { minted_at: at(0), expires_at: at(3600) }),
         next_refresh_at: Some(at(2700)),
         failure: None,
     }
 }
 
 fn result() -> NamespaceResult {
-    NamespaceResult { binding: "a".into(), secret: Ok(()), domain_conflicts: [].into(), matched: 2, bound: 2 }
+    NamespaceResult {
+        binding: "a".into(),
+        secret: Ok(()),
+        domain_conflicts: [].into(),
+        matched: 2,
+        bound: 2,
+        contention: None,
+    }
 }
 
 fn failure(reason: Reason) -> Failure {
     Failure::new(reason, format!("why {reason}"))
+}
+
+fn policies_missing() -> BindingCondition {
+    let kind = ConditionType::PoliciesEnforced;
+    BindingCondition { kind, holds: false, why: failure(Reason::PoliciesMissing) }
 }
 
 fn good() -> Scene {
@@ -69,9 +83,10 @@ impl Scene {
         self.results[namespace].1.secret = Err(failure(reason));
     }
 
-    /// The registry holds nothing, or what it holds ends so many seconds after the first.
+    /// Sets when the credential of a registry expires, if it has one, and why its last attempt failed.
     fn hold(&mut self, registry: usize, end: Option<i64>, failed: Option<Reason>) {
-        self.registries[registry].held = end.map(|end| (at(end - 3600), at(end)));
+        let life = |end| Life { minted_at: at(end - 3600), expires_at: at(end) };
+        self.registries[registry].life = end.map(life);
         self.registries[registry].failure = failed.map(failure);
     }
 
@@ -89,7 +104,7 @@ impl Scene {
         if !self.awaited.is_empty() {
             rollups.expect(&"a".into(), names(&self.awaited), true);
         }
-        let facts = Facts {
+        let facts = BindingFacts {
             name: "a",
             generation: self.generation,
             standstill: self.standstill.clone(),
@@ -103,8 +118,8 @@ impl Scene {
     }
 }
 
-/// `type=status reason` of each condition.
-fn said(status: &AcrCredentialBindingStatus) -> Vec<String> {
+/// Returns `type=status reason` of each condition.
+fn conditions_of(status: &AcrCredentialBindingStatus) -> Vec<String> {
     status.conditions.iter().map(|c| format!("{}={} {}", c.type_, c.status, c.reason)).collect()
 }
 
@@ -119,10 +134,10 @@ fn pair(pair: &PairStatus) -> (&str, &str, &str) {
 type Mutation = fn(&mut Scene);
 
 #[test]
-fn each_path_has_its_conditions() {
+fn each_state_has_its_conditions() {
     let cases: &[(&str, Mutation, &[&str])] = &[
-        ("all stands", |_| {}, &["Ready=True Succeeded"]),
-        ("nothing is covered", |s| s.results.clear(), &["Ready=True NothingCovered"]),
+        ("all is ready", |_| {}, &["Ready=True Succeeded"]),
+        ("nothing is selected", |s| s.results.clear(), &["Ready=True NothingCovered"]),
         (
             "a refresh fails",
             |s| s.hold(0, Some(3600), Some(Reason::Throttled)),
@@ -134,17 +149,17 @@ fn each_path_has_its_conditions() {
             &["Ready=True RefreshFailing", "Stalled=True AccessDenied"],
         ),
         (
-            "the first credential is asked for",
+            "the first credential is requested",
             |s| s.hold(0, None, None),
             &["Ready=False Progressing", "Reconciling=True Progressing"],
         ),
         (
-            "it cannot be had for now",
+            "it cannot be minted for now",
             |s| s.hold(1, None, Some(Reason::Unreachable)),
             &["Ready=False Unreachable"],
         ),
         (
-            "it cannot be had",
+            "it cannot be minted",
             |s| s.hold(1, None, Some(Reason::TrustPolicyDenies)),
             &["Ready=False TrustPolicyDenies", "Stalled=True TrustPolicyDenies"],
         ),
@@ -155,7 +170,7 @@ fn each_path_has_its_conditions() {
             &["Ready=False Progressing", "Reconciling=True Progressing"],
         ),
         (
-            "it ends this second",
+            "it expires this second",
             |s| s.hold(0, Some(100), Some(Reason::CloudFailing)),
             &["Ready=False CloudFailing"],
         ),
@@ -236,7 +251,7 @@ fn each_path_has_its_conditions() {
         ),
         (
             "a note",
-            |s| s.others = vec![(ConditionType::PoliciesEnforced, false, failure(Reason::PoliciesMissing))],
+            |s| s.others = vec![policies_missing()],
             &["Ready=True Succeeded", "PoliciesEnforced=False PoliciesMissing"],
         ),
         (
@@ -265,18 +280,21 @@ fn each_path_has_its_conditions() {
         ),
     ];
     for (path, mutate, expected) in cases {
-        assert_eq!(said(&good().with(mutate).status(None, at(100))), *expected, "{path}");
+        assert_eq!(conditions_of(&good().with(mutate).status(None, at(100))), *expected, "{path}");
     }
 }
 
 #[test]
-fn one_failing_registry_hides_no_good_ones() {
+fn one_failing_registry_does_not_hide_the_others() {
     let mut scene = good();
     scene.registries = (0..10).map(|i| registry(&format!("cri-{i}"))).collect();
     scene.hold(4, None, Some(Reason::InstanceNotFound));
     let status = scene.status(None, at(100));
     assert_eq!(status.summary.as_ref().unwrap().registries, "9/10");
-    assert_eq!(message(&status), "9 of 10 registries issued; cri-4 in cn-hangzhou: why InstanceNotFound");
+    assert_eq!(
+        message(&status),
+        "Credentials are issued for 9 of 10 registries; cri-4 in cn-hangzhou: why InstanceNotFound"
+    );
     let issued: Vec<_> = status.registries.iter().map(|r| r.conditions[0].status == "True").collect();
     assert_eq!(issued, (0..10).map(|i| i != 4).collect::<Vec<_>>());
     assert_eq!(status.pairs.len(), 20);
@@ -288,7 +306,7 @@ fn one_failing_registry_hides_no_good_ones() {
 }
 
 #[test]
-fn a_registry_says_whether_a_live_credential_is_held_and_what_became_of_its_renewal() {
+fn a_registry_reports_its_credential_and_its_last_refresh() {
     for (end, failed, expected) in [
         (Some(3600), None, "True Issued"),
         (Some(3600), Some(Reason::Throttled), "True RefreshFailing"),
@@ -306,14 +324,14 @@ fn a_registry_says_whether_a_live_credential_is_held_and_what_became_of_its_rene
 }
 
 #[test]
-fn a_refresh_that_fails_says_what_the_cloud_said() {
+fn a_failing_refresh_quotes_the_cloud() {
     let status = good().with(|s| s.hold(1, Some(3600), Some(Reason::Throttled))).status(None, at(100));
     assert!(message(&status).contains("cri-2 in cn-hangzhou"), "{}", message(&status));
     assert!(message(&status).contains("Throttled: why Throttled"), "{}", message(&status));
 }
 
 #[test]
-fn the_figures_are_those_of_the_cluster() {
+fn the_counts_are_those_of_the_cluster() {
     let scene = good().with(|s| {
         s.results[0].1.bound = 1;
         s.fail_secret(1, Reason::QuotaExceeded);

@@ -1,6 +1,6 @@
-//! Which Pods are replaced, and which never are.
+//! Pods that are replaced, and Pods that never are.
 
-use super::{Owner, StuckPod, Verdict, is_for, is_refusal, verdict};
+use super::{Circumstances, Owner, PodDecision, StuckPod, decide, is_for, is_refusal};
 use crate::plan::fixture::{OURS, at, bound_with, foreign, holding, outdated, resolved, snapshot, view};
 use crate::plan::guard::Retained;
 use crate::plan::{NamespaceView, Phase, ResolvedBinding, Snapshot};
@@ -13,7 +13,7 @@ fn owner(kind: &str) -> Option<Owner> {
     Some(Owner { api_version: "apps/v1".into(), kind: kind.into(), name: "o".into(), uid: "o".into() })
 }
 
-/// A Pod of a ReplicaSet that was created before `default` in the namespace `n` was served.
+/// Returns a Pod of a ReplicaSet that was created before `default` in the namespace `n` was served.
 fn pod() -> StuckPod {
     StuckPod {
         namespace: "n".into(),
@@ -28,7 +28,7 @@ fn pod() -> StuckPod {
     }
 }
 
-/// The namespace with our Secret, as the snapshot wants it.
+/// Returns the namespace with our Secret, as the snapshot wants it.
 fn served(accounts: &[(&str, &str)], snapshot: &Snapshot) -> NamespaceView {
     let mut view = view(accounts);
     let all: Vec<usize> = (0..snapshot.bindings().len()).collect();
@@ -36,37 +36,46 @@ fn served(accounts: &[(&str, &str)], snapshot: &Snapshot) -> NamespaceView {
     view
 }
 
-fn judged(pod: &StuckPod, list: &str, resolved_bindings: Vec<ResolvedBinding>) -> Verdict {
+fn judged(pod: &StuckPod, list: &str, resolved_bindings: Vec<ResolvedBinding>) -> PodDecision {
     let snapshot = snapshot(resolved_bindings);
-    verdict(pod, &served(&[("default", list)], &snapshot), (&snapshot, &[]), (None, at(60)))
+    decide(
+        pod,
+        Circumstances {
+            view: &served(&[("default", list)], &snapshot),
+            snapshot: &snapshot,
+            retained: &[],
+            replaced_at: None,
+            now: at(60),
+        },
+    )
 }
 
-fn is_left(verdict: &Verdict, why: &str) -> bool {
-    matches!(verdict, Verdict::Leave(words) if words.contains(why))
+fn is_left(decide: &PodDecision, why: &str) -> bool {
+    matches!(decide, PodDecision::Leave(words) if words.contains(why))
 }
 
-fn waits(verdict: &Verdict, why: &str) -> bool {
-    matches!(verdict, Verdict::Wait(words) if words.contains(why))
+fn waits(decide: &PodDecision, why: &str) -> bool {
+    matches!(decide, PodDecision::Wait(words) if words.contains(why))
 }
 
 #[test]
 fn a_pod_that_copied_the_list_too_early_is_replaced() {
-    assert_eq!(judged(&pod(), OURS, vec![resolved("a")]), Verdict::Replace);
+    assert_eq!(judged(&pod(), OURS, vec![resolved("a")]), PodDecision::Replace);
     let copied = StuckPod { pull_secrets: ["theirs".into()].into(), ..pod() };
-    assert_eq!(judged(&copied, "theirs ours", vec![resolved("a")]), Verdict::Replace);
-    assert_eq!(judged(&pod(), "theirs ours", vec![resolved("a")]), Verdict::Replace);
+    assert_eq!(judged(&copied, "theirs ours", vec![resolved("a")]), PodDecision::Replace);
+    assert_eq!(judged(&pod(), "theirs ours", vec![resolved("a")]), PodDecision::Replace);
     let suspended = vec![resolved("a").phased(Phase::Suspended)];
-    assert_eq!(judged(&pod(), OURS, suspended), Verdict::Replace, "what is held still pulls");
+    assert_eq!(judged(&pod(), OURS, suspended), PodDecision::Replace, "what is held still pulls");
 }
 
 #[test]
-fn what_nobody_makes_anew_is_left() {
+fn a_pod_that_no_owner_creates_again_is_left() {
     for (kind, why) in [("Node", "static"), ("Job", "failure")] {
         let of = StuckPod { owner: owner(kind), ..pod() };
         assert!(is_left(&judged(&of, OURS, vec![resolved("a")]), why), "{kind}");
     }
     let bare = StuckPod { owner: None, ..pod() };
-    assert!(is_left(&judged(&bare, OURS, vec![resolved("a")]), "nobody"));
+    assert!(is_left(&judged(&bare, OURS, vec![resolved("a")]), "no owner"));
 }
 
 #[test]
@@ -78,37 +87,53 @@ fn a_list_of_its_own_is_left() {
 }
 
 #[test]
-fn it_waits_until_all_that_a_new_pod_needs_stands() {
+fn it_waits_until_everything_that_a_new_pod_needs_exists() {
     assert!(waits(&judged(&pod(), "", vec![resolved("a")]), "does not carry our entry"));
     assert!(waits(&judged(&pod(), "theirs", vec![resolved("a")]), "does not carry our entry"));
     let snapshot = snapshot([resolved("a")]);
-    let judge = |view: &NamespaceView| verdict(&pod(), view, (&snapshot, &[]), (None, at(60)));
-    assert!(waits(&judge(&served(&[("other", OURS)], &snapshot)), "is not there"));
+    let judge = |view: &NamespaceView| {
+        decide(
+            &pod(),
+            Circumstances { view: view, snapshot: &snapshot, retained: &[], replaced_at: None, now: at(60) },
+        )
+    };
+    assert!(waits(&judge(&served(&[("other", OURS)], &snapshot)), "does not exist"));
     for secret in [None, Some(outdated()), Some(foreign())] {
         let mut view = served(&[("default", OURS)], &snapshot);
         view.secret = secret;
-        assert!(waits(&judge(&view), "Secret does not stand"));
+        assert!(waits(&judge(&view), "Secret is not up to date"));
     }
     let mut going = served(&[("default", OURS)], &snapshot);
     going.facts.as_mut().unwrap().terminating = true;
-    assert!(waits(&judge(&going), "going"));
+    assert!(waits(&judge(&going), "being deleted"));
 }
 
 /// The Secret then holds more than what covers the namespace.
 #[test]
-fn a_part_that_is_held_there_keeps_nobody_waiting() {
+fn a_part_that_is_held_there_does_not_delay_it() {
     let elsewhere = json!({ "watchNamespaces": { "names": ["other"] } });
     let snapshot = snapshot([resolved("a"), bound_with("b", elsewhere)]);
     let view = served(&[("default", OURS)], &snapshot);
     let retained = |verified| [Retained { binding: "b".into(), held: true, verified }];
-    let judge = |retained: &[Retained]| verdict(&pod(), &view, (&snapshot, retained), (None, at(60)));
-    assert_eq!(judge(&retained(true)), Verdict::Replace);
-    assert!(waits(&judge(&[]), "Secret does not stand"), "it is being taken back");
-    assert!(waits(&judge(&retained(false)), "Secret does not stand"), "it may be another's");
+    let judge = |retained: &[Retained]| {
+        decide(
+            &pod(),
+            Circumstances {
+                view: &view,
+                snapshot: &snapshot,
+                retained: retained,
+                replaced_at: None,
+                now: at(60),
+            },
+        )
+    };
+    assert_eq!(judge(&retained(true)), PodDecision::Replace);
+    assert!(waits(&judge(&[]), "Secret is not up to date"), "it is being withdrawn");
+    assert!(waits(&judge(&retained(false)), "Secret is not up to date"), "it may be another's");
 }
 
 #[test]
-fn an_image_that_no_live_credential_is_for_is_left() {
+fn an_image_without_a_valid_credential_is_left() {
     let why = "no credential of ours";
     for images in [&["docker.io/library/nginx:1"][..], &[IMAGE, "quay.io/x/y:1"], &[]] {
         let pod = StuckPod { images: images.iter().map(|i| (*i).into()).collect(), ..pod() };
@@ -116,9 +141,24 @@ fn an_image_that_no_live_credential_is_for_is_left() {
     }
     let snapshot = snapshot([resolved("a")]);
     let view = served(&[("default", OURS)], &snapshot);
-    assert!(is_left(&verdict(&pod(), &view, (&snapshot, &[]), (None, at(3600))), why), "it has expired");
+    assert!(
+        is_left(
+            &decide(
+                &pod(),
+                Circumstances {
+                    view: &view,
+                    snapshot: &snapshot,
+                    retained: &[],
+                    replaced_at: None,
+                    now: at(3600)
+                }
+            ),
+            why
+        ),
+        "it has expired"
+    );
     let elsewhere = bound_with("a", json!({ "watchNamespaces": { "names": ["other"] } }));
-    assert_ne!(judged(&pod(), OURS, vec![elsewhere]), Verdict::Replace);
+    assert_ne!(judged(&pod(), OURS, vec![elsewhere]), PodDecision::Replace);
 }
 
 /// A template that states a list of its own gives each new Pod the same list: replacing them would never end.
@@ -126,11 +166,22 @@ fn an_image_that_no_live_credential_is_for_is_left() {
 fn an_owner_whose_next_pod_lacks_the_entry_again_is_left() {
     let snapshot = snapshot([resolved("a")]);
     let view = served(&[("default", OURS)], &snapshot);
-    let judge = |replaced_at| verdict(&pod(), &view, (&snapshot, &[]), (Some(replaced_at), at(60)));
+    let judge = |replaced_at| {
+        decide(
+            &pod(),
+            Circumstances {
+                view: &view,
+                snapshot: &snapshot,
+                retained: &[],
+                replaced_at: Some(replaced_at),
+                now: at(60),
+            },
+        )
+    };
     for at in [at(9), at(10), at(10) + SignedDuration::from_millis(700)] {
         assert!(is_left(&judge(at), "lacks our entry again"), "{at}");
     }
-    assert_eq!(judge(at(20)), Verdict::Replace, "a sibling of the same time is not the next one");
+    assert_eq!(judge(at(20)), PodDecision::Replace, "a sibling of the same time is not the next one");
 }
 
 #[test]
@@ -159,7 +210,7 @@ fn keys_match_images_as_the_kubelet_matches_them() {
 
 /// Words of real runtimes, with our image's name in them.
 #[test]
-fn a_refusal_is_told_by_the_words_of_each_runtime() {
+fn a_refusal_is_recognised_by_the_words_of_each_runtime() {
     let image = "img.example.com/team/app:1";
     for message in [
         // containerd
@@ -191,7 +242,7 @@ fn a_refusal_is_told_by_the_words_of_each_runtime() {
 }
 
 #[test]
-fn what_an_image_is_called_is_no_refusal() {
+fn the_name_of_an_image_is_not_a_refusal() {
     for image in
         ["img.example.com/insufficient_scope/x@sha256:403", "img.example.com/team/insufficient_scope:1"]
     {

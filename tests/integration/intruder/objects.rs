@@ -1,8 +1,8 @@
-//! What a thief would do with ServiceAccounts, bindings, webhooks and the controller's own objects.
+//! Attacks on ServiceAccounts, bindings, webhooks and the controller's own objects.
 
 use serde_json::{Value, json};
 
-use super::{ACCOUNTS, Attack, BINDINGS, EVENTS, Fence, OBJECTS, WEBHOOK, attack, merge, rbac};
+use super::{ACCOUNTS, Attack, BINDINGS, Barrier, EVENTS, OBJECTS, WEBHOOK, attack, merge, rbac};
 use crate::caller::Body;
 use crate::harness::{CONTROLLER, NAMESPACE, SECRET, spec};
 
@@ -11,7 +11,7 @@ pub fn accounts() -> Vec<Attack> {
     const LIST: &str = "its own entry of imagePullSecrets only";
     const METADATA: &str = "not change the metadata of ServiceAccounts";
     const REST: &str = "not change the secrets and the token mounting of ServiceAccounts";
-    let deny = |what, words, body| attack(what, Fence::Policy(ACCOUNTS, words), "PATCH", RICH, body);
+    let deny = |what, words, body| attack(what, Barrier::Policy(ACCOUNTS, words), "PATCH", RICH, body);
     let list = |names: &[&str]| {
         let list: Vec<Value> = names.iter().map(|name| json!({ "name": name })).collect();
         Body::Merge(json!({ "imagePullSecrets": list }))
@@ -84,7 +84,7 @@ pub fn accounts() -> Vec<Attack> {
     ]
 }
 
-/// Aiming the cloud identity, or keeping things from going.
+/// Returns attacks that redirect the cloud identity, or keep bindings from being deleted.
 pub fn bindings() -> Vec<Attack> {
     const ALL: &str = "/apis/acrcredential.dev/v1alpha1/acrcredentialbindings";
     const SPEC: &str = "changes only the spec of the binding";
@@ -92,7 +92,7 @@ pub fn bindings() -> Vec<Attack> {
     const HOLD: &str = "its own finalizer";
     let victim = format!("{ALL}/victim");
     let deny = |what, words, name: &str, body| {
-        attack(what, Fence::Policy(BINDINGS, words), "PATCH", &format!("{ALL}/{name}"), body)
+        attack(what, Barrier::Policy(BINDINGS, words), "PATCH", &format!("{ALL}/{name}"), body)
     };
     let binding = |name: &str, metadata: Value| {
         let mut object = json!({ "apiVersion": "acrcredential.dev/v1alpha1", "kind": "AcrCredentialBinding",
@@ -138,7 +138,7 @@ pub fn bindings() -> Vec<Attack> {
         ),
         attack(
             "delete a user's own binding of the converted one's name",
-            Fence::Policy(BINDINGS, "creates and deletes only the binding acr-configuration"),
+            Barrier::Policy(BINDINGS, "creates and deletes only the binding acr-configuration"),
             "DELETE",
             &format!("{ALL}/acr-configuration"),
             Body::None,
@@ -186,7 +186,7 @@ pub fn bindings() -> Vec<Attack> {
     ]
 }
 
-/// What else may be written by name.
+/// Returns attacks on the other objects that may be written by name.
 pub fn others() -> Vec<Attack> {
     let event = |change: Value| {
         let mut object = json!({ "apiVersion": "events.k8s.io/v1", "kind": "Event",
@@ -207,7 +207,7 @@ pub fn others() -> Vec<Attack> {
     };
     let maps = "/api/v1/namespaces/acr-credential-system/configmaps";
     let deny = |what, policy, words, method, path: &str, body| {
-        attack(what, Fence::Policy(policy, words), method, path, body)
+        attack(what, Barrier::Policy(policy, words), method, path, body)
     };
     vec![
         rbac("delete the traces in Events", "DELETE", events, Body::None),
@@ -255,7 +255,7 @@ pub fn others() -> Vec<Attack> {
     ]
 }
 
-/// Returns the right to write one webhook configuration, used for more.
+/// Returns attacks that abuse the right to write one webhook configuration.
 pub fn webhooks() -> Vec<Attack> {
     const RULES: &str = "creation and update of ServiceAccounts only";
     const SERVICE: &str = "served by its Service";
@@ -277,7 +277,13 @@ pub fn webhooks() -> Vec<Attack> {
         Body::Apply(object)
     };
     let deny = |what, words, body| {
-        attack(what, Fence::Policy(WEBHOOK, words), "PATCH", &format!("{base}/acr-credential-webhook"), body)
+        attack(
+            what,
+            Barrier::Policy(WEBHOOK, words),
+            "PATCH",
+            &format!("{base}/acr-credential-webhook"),
+            body,
+        )
     };
     let with = |change: Value| whole("acr-credential-webhook", json!({}), vec![hook(change)]);
     let rules = |group: &str, resource: &str, operation: &str| {
@@ -325,14 +331,14 @@ pub fn webhooks() -> Vec<Attack> {
         ),
         attack(
             "make another configuration where RBAC lets it",
-            Fence::Policy(WEBHOOK, "MutatingWebhookConfiguration acr-credential-webhook only"),
+            Barrier::Policy(WEBHOOK, "MutatingWebhookConfiguration acr-credential-webhook only"),
             "PATCH",
             &format!("{base}/evil"),
             whole("evil", json!({}), vec![hook(json!({}))]),
         ),
         attack(
             "delete another's configuration where RBAC lets it",
-            Fence::Policy(WEBHOOK, "MutatingWebhookConfiguration acr-credential-webhook only"),
+            Barrier::Policy(WEBHOOK, "MutatingWebhookConfiguration acr-credential-webhook only"),
             "DELETE",
             &format!("{base}/theirs"),
             Body::None,

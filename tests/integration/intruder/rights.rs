@@ -1,12 +1,12 @@
-//! What a thief would read, become, be allowed or run.
+//! Attacks that read, impersonate, escalate or run workloads.
 
 use serde_json::{Value, json};
 
-use super::{ACCOUNTS, Attack, Fence, SECRETS, attack, merge, pod, rbac};
+use super::{ACCOUNTS, Attack, Barrier, SECRETS, attack, merge, pod, rbac};
 use crate::caller::Body;
 use crate::harness::{CONTROLLER, NAMESPACE, SECRET};
 
-/// Reading other Secrets, by every way that a list or a name allows.
+/// Returns attacks that read other Secrets, by every verb that lists or names them.
 pub fn reads() -> Vec<Attack> {
     let get = |what, path: &str| rbac(what, "GET", path, Body::None);
     vec![
@@ -26,7 +26,7 @@ pub fn reads() -> Vec<Attack> {
         get("list Secrets of another name", "/api/v1/secrets?fieldSelector=metadata.name%3Dother"),
         get("read a tenant's Secret", "/api/v1/namespaces/victim/secrets/other"),
         get("read a Secret of kube-system", "/api/v1/namespaces/kube-system/secrets/bound"),
-        get("read a key pair that nobody listed", "/api/v1/namespaces/acr-credential-system/secrets/other"),
+        get("read a key pair that is not listed", "/api/v1/namespaces/acr-credential-system/secrets/other"),
         get("read another ConfigMap", "/api/v1/namespaces/kube-system/configmaps/kube-root-ca.crt"),
         get("list the Pods and their environment", "/api/v1/pods"),
         get("reach a node by proxy", "/api/v1/nodes/n/proxy/pods"),
@@ -34,7 +34,7 @@ pub fn reads() -> Vec<Attack> {
     ]
 }
 
-/// Becoming somebody else.
+/// Returns attacks that impersonate other identities.
 pub fn identities() -> Vec<Attack> {
     let token = |what, account: &str| {
         let body = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
@@ -117,10 +117,10 @@ pub fn identities() -> Vec<Attack> {
     ]
 }
 
-/// A request for the user `evil`, made once with openssl.
+/// A request for the user `evil`, created once with openssl.
 const CERTIFICATE_REQUEST: &str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlJQ1pqQ0NBVTRDQVFBd0lURVFNQTRHQTFVRUNnd0haWGhoYlhCc1pURU5NQXNHQTFVRUF3d0VaWFpwYkRDQwpBU0l3RFFZSktvWklodmNOQVFFQkJRQURnZ0VQQURDQ0FRb0NnZ0VCQU04ZzRqdXptRVZNbVlac3dHcGxGQThZCjBTak9HZ3hLb0Z5SkdobkR3elhFZ0hldUlsWjc3SWxWNmgrR3pGSUp1ck9VYmNtZU1JemxNL0NyZXgvZkJreTMKVisyNS9QblRQbWF1b0hEMEI1bkppOGEvV3AyYkV0L1R1UUwrYktJUVBQSDdJRmZUTlYySjVpeXYrYTl1ZEFLegpiVVZubmZEK0hvdXRnRlR5T1dUOVZGSGdnMWhlaDRwN29vdXJBUUZhQXRyaWZVUkdRdDZiaWNvUUNTNTAyZ1l0ClFUUUR1ay9NaGd2cU1ubWgrL3FuM3NtY3pFQ0IyYlUxVWVJclo5V0V5dUx2Rlc2K0NtcU03TmYzanJRcFdodHoKTjFyS2U3ZlJLZGxBWGJzalVCVjA5UmhBUmMzSEc3SVNjYzFXZ2xQdExCN3o5TG02dHM0NUZMcjM3VmxMNStrQwpBd0VBQWFBQU1BMEdDU3FHU0liM0RRRUJDd1VBQTRJQkFRQlpGY3hFSDU1dVlLMEYxbU92bm1VeFg3L282STZJCndvU2dHNmNkKzlXalZKSDVSejFvaWNWR2VrRGovQkg4OXFuM1ZzajR1bWZsT3gvQW9LRTNIV3d3MGxJZWp1UnYKNmNjb3BVbkhyZkhuYlV2SXJOZWFJWVdVY0RTcWNQc09KM2tLakxPYWI1M2JybXBSL0tQTEdZSUpRT1NmbEtuSgp6UitYQ2RKNFhQR1FzcTFueXNCZTgxclplYWJNRlVxQ0ZtNmhZb3AvN3UwZ0IvZjdMSjMyT2R4dCtCb2thSTBoCjFDQ3lIbGxhNTZpek5nL1FoNWFkaFBHbG1rSWpnRUZ2NU53OHNlaWZUS1RtS2pJWElhV1hBR2Z5cVNlc252MlcKWFVuNHBOMWJ5RWZPdmhRcHByc21zTmE3VzBPSVRWa1kvbVBtTUdZMldIenkxT3BMeE9lcGN0bzAKLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0tLS0tCg==";
 
-/// Taking down what fences it, or putting itself where every object passes.
+/// Returns attacks that remove the barriers, or insert the intruder where every object passes.
 pub fn control() -> Vec<Attack> {
     let base = "/apis/admissionregistration.k8s.io/v1";
     let hook = json!({ "name": "a.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
@@ -198,14 +198,14 @@ pub fn control() -> Vec<Attack> {
     ]
 }
 
-/// Tokens of the one account for which RBAC grants them.
+/// Returns attacks with tokens of the one account for which RBAC grants them.
 pub fn tokens() -> Vec<Attack> {
     const PATH: &str = "/api/v1/namespaces/kube-system/serviceaccounts/aliyun-acr-credential-helper/token";
     let ask = |what, spec: Value| {
         let body = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec });
         attack(
             what,
-            Fence::Policy(ACCOUNTS, "for the audience sts.aliyuncs.com only"),
+            Barrier::Policy(ACCOUNTS, "for the audience sts.aliyuncs.com only"),
             "POST",
             PATH,
             Body::Json(body),

@@ -1,12 +1,12 @@
-//! What a thief would do with Secrets.
+//! Attacks on Secrets.
 
 use serde_json::json;
 
-use super::{Attack, Fence, SECRETS, attack, ours, rbac, secret};
+use super::{Attack, Barrier, SECRETS, attack, ours, rbac, secret};
 use crate::caller::Body;
 use crate::harness::SECRET;
 
-/// Writing Secrets that RBAC does not name.
+/// Returns attacks that write Secrets that RBAC does not name.
 pub fn other_secrets() -> Vec<Attack> {
     let all = "/api/v1/namespaces/victim/secrets";
     let by_name = format!("{all}?fieldSelector=metadata.name%3D{SECRET}");
@@ -36,7 +36,7 @@ pub fn other_secrets() -> Vec<Attack> {
         rbac("delete all Secrets of a namespace", "DELETE", all, Body::None),
         rbac("delete all Secrets of our name", "DELETE", &by_name, Body::None),
         rbac(
-            "delete the token cache, to make it anew with another type",
+            "delete the token cache, to recreate it with another type",
             "DELETE",
             "/api/v1/namespaces/acr-credential-system/secrets/acr-credential-cache",
             Body::None,
@@ -56,11 +56,11 @@ pub fn other_secrets() -> Vec<Attack> {
     ]
 }
 
-/// Making a Secret of our name that is none of ours.
+/// Returns attacks that create a Secret of our name that is not ours.
 pub fn made_secrets() -> Vec<Attack> {
     let make = |what, words, change| {
-        let fence = Fence::Policy(SECRETS, words);
-        attack(what, fence, "PATCH", &ours("elsewhere"), Body::Apply(secret(SECRET, change)))
+        let barrier = Barrier::Policy(SECRETS, words);
+        attack(what, barrier, "PATCH", &ours("elsewhere"), Body::Apply(secret(SECRET, change)))
     };
     let owner = |blocks: bool| {
         json!({ "metadata": { "ownerReferences": [{ "apiVersion": "v1", "kind": "ConfigMap", "name": "x",
@@ -114,11 +114,11 @@ pub fn made_secrets() -> Vec<Attack> {
             json!({ "metadata": { "labels": { "argocd.argoproj.io/secret-type": "repository" } } }),
         ),
     ];
-    let fence = Fence::Policy(SECRETS, "have the type");
+    let barrier = Barrier::Policy(SECRETS, "have the type");
     let key_pair = "/api/v1/namespaces/acr-credential-system/secrets/acr-configuration-7";
     made.push(attack(
         "have the cluster fill a key pair with a token",
-        fence,
+        barrier,
         "PATCH",
         key_pair,
         Body::Apply(secret("acr-configuration-7", token)),
@@ -126,13 +126,13 @@ pub fn made_secrets() -> Vec<Attack> {
     made
 }
 
-/// Changing Secrets that stand.
-pub fn standing_secrets() -> Vec<Attack> {
+/// Returns attacks that change existing Secrets.
+pub fn existing_secrets() -> Vec<Attack> {
     let patch =
-        |what, words, body| attack(what, Fence::Policy(SECRETS, words), "PATCH", &ours("victim"), body);
+        |what, words, body| attack(what, Barrier::Policy(SECRETS, words), "PATCH", &ours("victim"), body);
     let home = |what, words, name: &str, body| {
         let path = format!("/api/v1/namespaces/acr-credential-system/secrets/{name}");
-        attack(what, Fence::Policy(SECRETS, words), "PATCH", &path, body)
+        attack(what, Barrier::Policy(SECRETS, words), "PATCH", &path, body)
     };
     let blocked = || json!({ "metadata": { "finalizers": ["a.example.com/b"] } });
     vec![
@@ -169,7 +169,7 @@ pub fn standing_secrets() -> Vec<Attack> {
         ),
         attack(
             "delete a user's own Secret of our name",
-            Fence::Policy(SECRETS, "only the Secret that it created"),
+            Barrier::Policy(SECRETS, "only the Secret that it created"),
             "DELETE",
             &ours("owner"),
             Body::None,
@@ -195,11 +195,12 @@ pub fn standing_secrets() -> Vec<Attack> {
     ]
 }
 
-/// What more RBAC than ours would open, if somebody gave it: all Secrets of one namespace.
+/// Returns attacks that more RBAC than ours would open, if an administrator granted it: all Secrets of one
+/// namespace.
 pub fn if_rbac_were_wide() -> Vec<Attack> {
     let all = "/api/v1/namespaces/wide/secrets";
     let deny = |what, words, method, path: &str, body| {
-        attack(what, Fence::Policy(SECRETS, words), method, path, body)
+        attack(what, Barrier::Policy(SECRETS, words), method, path, body)
     };
     vec![
         deny(

@@ -1,4 +1,4 @@
-//! Its certificates, own ones and those of cert-manager.
+//! The webhook's certificates: its own, and those of cert-manager.
 
 use std::path::Path;
 
@@ -17,10 +17,11 @@ use super::{
 };
 use crate::harness::{Lab, NAMESPACE, SECRET};
 
-/// Returns the authorities in the configuration, and the serial part of our Secret's certificate.
+/// Returns the number of authorities in the configuration.
 async fn trusted(lab: &Lab) -> usize {
-    let stands = configuration(lab).await.and_then(|c| c.webhooks).unwrap_or_default();
-    let bundle = stands.first().and_then(|w| w.client_config.ca_bundle.clone()).unwrap_or(ByteString(vec![]));
+    let configured = configuration(lab).await.and_then(|c| c.webhooks).unwrap_or_default();
+    let bundle =
+        configured.first().and_then(|w| w.client_config.ca_bundle.clone()).unwrap_or(ByteString(vec![]));
     String::from_utf8(bundle.0).unwrap().matches("BEGIN CERTIFICATE").count()
 }
 
@@ -31,7 +32,7 @@ async fn certificates(lab: &Lab) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_and_their_authority_change_without_a_refusal() {
-    let lab = start(|options| options.arg("--webhook-lives=30s,9s,3s")).await;
+    let lab = start(|options| options.arg("--webhook-lifetimes=30s,9s,3s")).await;
     lab.create_namespace("rotating").await;
     lab.bind("rotating", asking(&["rotating"], "Fail", 15)).await;
     until_served_by_webhook(&lab, "rotating").await;
@@ -56,9 +57,9 @@ async fn certificates_and_their_authority_change_without_a_refusal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_cannot_be_used_is_told_and_the_last_good_certificate_stays() {
-    // Nobody waits for a certificate to be due by its own time: with these lives it is after 24 s.
-    let lab = start(|options| options.arg("--webhook-lives=3600s,36s,2s")).await;
+async fn an_unusable_secret_is_reported_and_the_last_valid_certificate_stays() {
+    // No certificate is due by its own time: with these lifetimes that is after 24 s.
+    let lab = start(|options| options.arg("--webhook-lifetimes=3600s,36s,2s")).await;
     lab.create_namespace("broken").await;
     lab.bind("broken", asking(&["broken"], "Fail", 15)).await;
     until_asked(&lab, "broken").await;
@@ -72,12 +73,12 @@ async fn a_secret_that_cannot_be_used_is_told_and_the_last_good_certificate_stay
     .await;
     assert!(!lab.controller.log().contains("canary"));
     assert_eq!(created(&lab.client, "broken", "still").await.unwrap(), [SECRET]);
-    let stands = configuration(&lab).await.unwrap().webhooks;
-    // It cannot be renewed, and for as long as it is good everything else goes on.
+    let configured = configuration(&lab).await.unwrap().webhooks;
+    // It cannot be renewed, and while it is valid everything else works.
     lab.until("the certificate is due", async || lab.controller.log().contains("cannot be renewed")).await;
     configurations(&lab).delete(NAME, &DeleteParams::default()).await.unwrap();
     lab.until("the configuration is back", async || {
-        configuration(&lab).await.is_some_and(|now| now.webhooks == stands)
+        configuration(&lab).await.is_some_and(|now| now.webhooks == configured)
     })
     .await;
     until_asked(&lab, "broken").await;
@@ -89,10 +90,14 @@ async fn a_secret_that_cannot_be_used_is_told_and_the_last_good_certificate_stay
     })
     .await;
     assert_eq!(created(&lab.client, "broken", "after").await.unwrap(), [SECRET]);
-    assert_eq!(configuration(&lab).await.unwrap().webhooks, stands, "nobody's trust changed");
+    assert_eq!(
+        configuration(&lab).await.unwrap().webhooks,
+        configured,
+        "the trusted authorities did not change"
+    );
 }
 
-/// Does as the kubelet does: a new folder, and a link that is replaced at once.
+/// Swaps files as the kubelet does: a new folder, and a link that is replaced at once.
 fn project(mount: &Path, authority: &Authority, number: usize) {
     let version = mount.join(format!("..version-{number}"));
     std::fs::create_dir(&version).unwrap();
@@ -109,7 +114,7 @@ fn project(mount: &Path, authority: &Authority, number: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_of_cert_manager_are_taken_as_the_kubelet_swaps_them() {
+async fn files_of_cert_manager_are_read_as_the_kubelet_swaps_them() {
     let plane = plane().await;
     grant(&plane).await;
     let mount = plane.dir().join("certificates");
@@ -131,27 +136,28 @@ async fn files_of_cert_manager_are_taken_as_the_kubelet_swaps_them() {
     assert_eq!(bundle().await, authority.pem());
 
     let stream = Stream::start(&lab, "files");
-    assert!(lab.controller.log().contains("the webhook's certificate is taken from files"));
+    assert!(lab.controller.log().contains("webhook certificate loaded"));
     project(&mount, &authority, 2);
     lab.until("the renewed certificate is taken", async || {
-        lab.controller.log().contains("renewed certificate is taken from files")
+        lab.controller.log().contains("webhook certificate renewed")
     })
     .await;
-    // Half a swap, and a key that is not the certificate's: told once, and the last good one stays.
+    // Half a swap, and a key that does not belong to the certificate: reported once, and the last valid one
+    // stays.
     let broken = mount.join("..version-3");
     std::fs::create_dir(&broken).unwrap();
     authority.write_server(&broken, &["127.0.0.1"]).unwrap();
     std::fs::copy(mount.join("..version-1/tls.key"), broken.join("tls.key")).unwrap();
     std::os::unix::fs::symlink("..version-3", mount.join("..data_tmp")).unwrap();
     std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
-    lab.until("the mismatch is told", async || {
-        lab.controller.log().contains("a private key that is not the certificate's")
+    lab.until("the mismatch is reported", async || {
+        lab.controller.log().contains("a private key that does not match the certificate")
     })
     .await;
     stream.end_without_a_refusal().await;
 }
 
-/// cert-manager makes a new authority, and each replica's kubelet brings it when it comes to that.
+/// cert-manager creates a new authority, and each replica's kubelet delivers it at its own time.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_changes_for_one_replica_after_the_other_without_a_refusal() {
     let mounts = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
@@ -159,8 +165,8 @@ async fn an_authority_changes_for_one_replica_after_the_other_without_a_refusal(
     mounts.iter().for_each(|mount| project(mount.path(), &authorities[0], 0));
     let replicas = Replicas::start(|number, options| {
         let flag = format!("--webhook-cert-dir={}", mounts[number].path().display());
-        // A certificate of another authority is shown after 6 s, and the one before believed for 12 s more.
-        options.arg(flag).arg("--webhook-lives=3600s,360s,3s")
+        // A certificate of another authority is served after 6 s, and the previous one trusted for 12 s more.
+        options.arg(flag).arg("--webhook-lifetimes=3600s,360s,3s")
     })
     .await;
     let Replicas { lab, second, servers, .. } = &replicas;
@@ -174,11 +180,11 @@ async fn an_authority_changes_for_one_replica_after_the_other_without_a_refusal(
     };
     let stream = Stream::start(lab, "files");
     let watch = tokio::spawn(watch_trust(configurations(lab), *servers));
-    // First the one that does not hold the lease, then the one that does.
+    // First the replica that does not hold the lease, then the one that does.
     for (version, order) in [(1, [1, 0]), (2, [0, 1])] {
         let (before, authority) = (&authorities[version - 1], &authorities[version]);
         let of = |number: usize| [&lab.controller, second][number];
-        let noticed = |number: usize| of(number).log().matches("files hold another authority").count();
+        let noticed = |number: usize| of(number).log().matches("webhook authority changed").count();
         for number in order {
             project(mounts[number].path(), authority, version);
             lab.until("the files are noticed", async || noticed(number) == version).await;
@@ -187,20 +193,20 @@ async fn an_authority_changes_for_one_replica_after_the_other_without_a_refusal(
             lab.until("a while", async || lab.plane.audit().since(begun).unwrap().len() > 150).await;
         }
         let both = before.pem().to_owned() + authority.pem();
-        lab.until("both are believed", async || bundle().await == both).await;
+        lab.until("both are trusted", async || bundle().await == both).await;
         for number in [0, 1] {
-            let shown = || of(number).log().matches("of another authority is shown").count();
+            let shown = || of(number).log().matches("of the new authority in use").count();
             lab.until("its certificate is shown", async || shown() == version).await;
         }
-        lab.until("the one before is believed no more", async || bundle().await == authority.pem()).await;
+        lab.until("the previous one is no longer trusted", async || bundle().await == authority.pem()).await;
     }
     stream.end_without_a_refusal().await;
     assert!(!watch.is_finished(), "{:?}", watch.await);
     watch.abort();
 }
 
-/// Returns an API server that keeps its connections sees no certificate again for long. This one begins anew
-/// each time, and ends with the first replica that is not believed.
+/// Watches an API server that reconnects for each request: one that keeps its connections would not check a
+/// certificate for long. It ends with the first replica that is not trusted.
 async fn watch_trust(
     configurations: Api<MutatingWebhookConfiguration>,
     servers: [std::net::SocketAddr; 2],

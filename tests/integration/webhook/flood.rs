@@ -5,9 +5,9 @@ use acr_lab::plane::free_port;
 use super::{Stream, asking, grant, plane, until_asked, until_served_by_webhook};
 use crate::harness::Lab;
 
-/// Whoever reaches the port can send what he likes; the Deployment grants 128 MiB.
+/// A client that reaches the port can send anything; the Deployment grants 128 MiB.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_review_takes_the_memory_of_the_process() {
+async fn no_review_exhausts_the_memory_of_the_process() {
     let port = free_port().unwrap();
     let plane = plane().await;
     grant(&plane).await;
@@ -42,7 +42,7 @@ async fn no_review_takes_the_memory_of_the_process() {
         request.send().await.map(|answer| answer.status().as_u16())
     };
     let stream = Stream::start(&lab, "flooded");
-    // All at once; those that wait for too long are sent away.
+    // All at once; requests that wait too long are refused.
     futures::future::join_all(bodies.iter().cycle().take(30).map(|body| send(body))).await;
     for body in &bodies {
         lab.until("it is read", async || matches!(send(body).await, Ok(200 | 400))).await;

@@ -1,4 +1,4 @@
-//! Several replicas, one of which goes.
+//! Several replicas, one of which ends.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::{PATIENCE, Stream, asking, grant, plane, until_asked, until_served_by_webhook};
 use crate::harness::{CONTROLLER, Lab, NAMESPACE, cloud_of, options};
 
-/// Two replicas behind one address, as a Deployment and its Service are.
+/// Two replicas behind one address, like a Deployment behind its Service.
 pub(super) struct Replicas {
     pub(super) lab: Lab,
     pub(super) second: Controller,
@@ -49,21 +49,21 @@ impl Replicas {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_replicas_one_may_go_without_a_refusal() {
+async fn one_of_two_replicas_may_end_without_a_refusal() {
     let Replicas { lab, second, servers, balancer } = Replicas::start(|_, options| options).await;
     lab.create_namespace("replicas").await;
     lab.bind("replicas", asking(&["replicas"], "Fail", 15)).await;
     until_asked(&lab, "replicas").await;
     until_served_by_webhook(&lab, "replicas").await;
 
-    // The second one ends, the way that a Pod does, and comes again; then the first.
+    // The second one ends as a Pod does, and comes back; then the first.
     for (number, controller) in [(1, &second), (0, &lab.controller)] {
         let stream = Stream::start(&lab, "replicas");
         until_flowing(&lab).await;
         controller.signal(Signal::TERM).unwrap();
         lab.until("it is about to end", async || controller.log().contains("stopping")).await;
         until_leader(&lab, [&lab.controller, &second][1 - number]).await;
-        // The Service leads to it still, since who removes it there learns of it by a watch.
+        // The Service still leads to it, since its endpoints are removed with a delay.
         until_flowing(&lab).await;
         TcpStream::connect(servers[number]).await.expect("it answers on");
         balancer.leave(servers[number]);
@@ -74,7 +74,8 @@ async fn of_two_replicas_one_may_go_without_a_refusal() {
         balancer.join(servers[number]);
         stream.end_without_a_refusal().await;
     }
-    // One that dies takes what it was just asked with it, and what the Service leads to it, and nothing after that.
+    // A killed replica loses its current requests and those that the Service still sends to it, and none
+    // after that.
     lab.controller.kill();
     balancer.leave(servers[0]);
     until_asked(&lab, "replicas").await;
@@ -83,7 +84,7 @@ async fn of_two_replicas_one_may_go_without_a_refusal() {
     stream.end_without_a_refusal().await;
 }
 
-/// Waits until the API server has answered some more.
+/// Waits until the API server has answered some more requests.
 async fn until_flowing(lab: &Lab) {
     let begun = lab.mark();
     lab.until("the stream flows", async || lab.plane.audit().since(begun).unwrap().len() > 20).await;

@@ -1,4 +1,4 @@
-//! What it may do, and what it says where it may not.
+//! The webhook's rights, and the report when they are missing.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::harness::{CONTROLLER, NAMESPACE, root};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a_grant_is_noticed() {
-    let short = |_, options: ControllerOptions| options.arg("--webhook-lives=10h,5h,12s");
+    let short = |_, options: ControllerOptions| options.arg("--webhook-lifetimes=10h,5h,12s");
     let Replicas { lab, .. } = &Replicas::start_on(plane().await, short).await;
     lab.create_namespace("waits").await;
     let mark = lab.mark();
@@ -29,7 +29,7 @@ async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a
     assert!(configuration(lab).await.is_none());
     created(&lab.client, "waits", "new").await.unwrap();
     lab.until_attached("waits", "new").await;
-    // Each replica asks for the certificate ever more seldom; none is asked before it has it.
+    // Each replica requests the certificate at growing intervals; the API server calls none before it has it.
     lab.until("each was refused some times", async || {
         let refused = lab.requests(mark).of("secrets").filter(|e| e.code == 403 && e.namespace == NAMESPACE);
         refused.len() >= 8
@@ -38,7 +38,7 @@ async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a
     grant(&lab.plane).await;
     lab.until("the others are waited for", async || {
         let said = lab.condition("waits", "AdmissionConfigured").await;
-        said.is_some_and(|(.., message)| message.contains("every replica takes it first"))
+        said.is_some_and(|(.., message)| message.contains("every replica reads the certificate first"))
     })
     .await;
     assert!(configuration(lab).await.is_none());
@@ -92,10 +92,10 @@ async fn the_webhooks_rights_allow_no_other_webhook() {
         rule(json!(["serviceaccounts"]), json!(["DELETE"])),
         json!({ "namespaceSelector": {} }),
     ];
-    // The policies take a moment to be in force.
+    // The policies take a moment to be enforced.
     let end = Instant::now() + PATIENCE;
     while apply(webhook(evil[0].clone())).await.is_ok() {
-        assert!(Instant::now() < end, "the policy never came into force");
+        assert!(Instant::now() < end, "the policy was never enforced");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     apply(webhook(json!({}))).await.unwrap();

@@ -343,7 +343,7 @@ impl Bench {
         let request = hyper::Request::delete(secret).body(Vec::new())?;
         let _: Value = self.client().request(request).await?;
         let life = changing.seconds / 2;
-        let lives = format!("--webhook-lives={life}s,{}s,2s", (life / 3).max(3));
+        let lives = format!("--webhook-lifetimes={life}s,{}s,2s", (life / 3).max(3));
         self.start_replicas(&[lives]).await?;
         self.until_served(Mode::Webhook).await?;
         let outcome = self.phase("asked", changing, async |_| Ok(())).await?;

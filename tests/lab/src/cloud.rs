@@ -84,7 +84,7 @@ impl CloudConfig {
     /// `KubernetesWorkerRole-demo`, `acr-rrsa` and its own user `partner-hopper` (`sts:AssumeRole` only); the
     /// user `partner-puller` has the documented rights.
     ///
-    /// Either account has a Personal registry in `cn-hangzhou`. AccessKeys' secrets are drawn anew at each
+    /// Either account has a Personal registry in `cn-hangzhou`. AccessKeys' secrets are drawn again at each
     /// call.
     pub fn demo() -> Self {
         Self { world: demo::world(), port: 0 }
@@ -237,7 +237,9 @@ impl Cloud {
         let (now, state) = (self.now(), self.shared.state());
         let facts = state.vault.registry_token(token, now).filter(|facts| facts.user == user);
         facts.is_some_and(|facts| {
-            facts.opens == *registry && personal::stands(registry, &state.world) && judge(facts, &state.world)
+            facts.opens == *registry
+                && personal::accepts_tokens(registry, &state.world)
+                && judge(facts, &state.world)
         })
     }
 }

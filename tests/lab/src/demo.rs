@@ -16,7 +16,7 @@ use acr_lab::{
 };
 use anyhow::{Context, bail};
 
-use crate::{print_access, until_told};
+use crate::{print_access, until_interrupted};
 
 /// The namespace and the ServiceAccount that the controller runs in and as.
 const NAMESPACE: &str = "acr-credential-system";
@@ -62,7 +62,7 @@ pub(crate) async fn run(once: bool) -> anyhow::Result<()> {
     println!();
     print_access(&demo.plane);
     println!("  tail -f {}", demo.controller.options().log.display());
-    until_told().await
+    until_interrupted().await
 }
 
 struct Demo {

@@ -6,6 +6,7 @@
 pub mod certificates;
 pub mod cloud;
 pub mod controller;
+pub mod docs;
 pub mod front;
 mod listen;
 pub mod plane;

@@ -43,7 +43,7 @@ impl Lab {
     }
 }
 
-/// Returns all that stands in the chain of an error's causes.
+/// Returns the whole chain of an error's causes.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -55,7 +55,7 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 #[tokio::test]
-async fn who_trusts_the_authority_reaches_the_cloud_under_each_host_name_and_the_proxy_knows_which() {
+async fn a_client_that_trusts_the_authority_reaches_the_cloud_under_each_host_name() {
     let lab = Lab::start().await;
     for host in [CR, STS, CR] {
         let response = lab.get(host).await.unwrap();
@@ -68,7 +68,7 @@ async fn who_trusts_the_authority_reaches_the_cloud_under_each_host_name_and_the
 }
 
 #[tokio::test]
-async fn who_trusts_another_authority_says_nothing_to_the_cloud() {
+async fn a_client_that_trusts_another_authority_sends_nothing_to_the_cloud() {
     let lab = Lab::start().await;
     let stranger = lab.client(&Authority::new().unwrap());
     let error = stranger.get(format!("https://{CR}/")).send().await.unwrap_err();
@@ -78,7 +78,7 @@ async fn who_trusts_another_authority_says_nothing_to_the_cloud() {
 }
 
 #[tokio::test]
-async fn a_host_declared_unresolvable_is_refused_until_it_is_not() {
+async fn an_unresolvable_host_is_refused_until_it_is_resolvable() {
     let lab = Lab::start().await;
     lab.proxy.unresolvable(CR);
     lab.get(CR).await.unwrap_err();
@@ -89,7 +89,7 @@ async fn a_host_declared_unresolvable_is_refused_until_it_is_not() {
 }
 
 #[tokio::test]
-async fn the_proxy_leads_to_no_other_port_and_carries_no_plain_http_but_tells_of_it() {
+async fn the_proxy_refuses_other_ports_and_plain_http_and_records_them() {
     let lab = Lab::start().await;
     let client = lab.client(&lab.authority);
     client.get(format!("https://{CR}:8443/")).send().await.unwrap_err();
@@ -102,7 +102,7 @@ async fn the_proxy_leads_to_no_other_port_and_carries_no_plain_http_but_tells_of
 }
 
 #[tokio::test]
-async fn a_redirect_is_answered_in_the_clouds_place_for_the_action_or_path_it_was_asked_for() {
+async fn a_redirect_replaces_the_clouds_answer_for_its_action_or_path() {
     let lab = Lab::start().await;
     lab.front.redirect("GetCallerIdentity", "https://elsewhere.example.com/");
     let response = lab.get(STS).await.unwrap();

@@ -1,4 +1,4 @@
-//! The simulated cloud believes a real API server's tokens, by the keys that it publishes.
+//! The simulated cloud accepts a real API server's tokens, by the keys that it publishes.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
@@ -19,7 +19,7 @@ async fn token(accounts: &Api<ServiceAccount>, name: &str, audience: &str) -> St
     answer.status.unwrap().token.unwrap()
 }
 
-/// Returns the status and, if it is no success, the code.
+/// Sends a token, and returns the status and, unless it is a success, the code.
 async fn show(cloud: &Cloud, token: &str) -> (u16, Option<String>) {
     let form = [
         ("Action", "AssumeRoleWithOIDC"),
@@ -38,7 +38,7 @@ async fn show(cloud: &Cloud, token: &str) -> (u16, Option<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_of_the_right_service_account_and_audience_opens_a_session_and_no_other_does() {
+async fn only_a_token_of_the_right_service_account_and_audience_opens_a_session() {
     let plane = Plane::start(Options::default()).await.unwrap();
     let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
     plane.enable_rrsa(&cloud).await.unwrap();

@@ -1,4 +1,4 @@
-//! The control plane, by what its users count on.
+//! The control plane, by what its users rely on.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
@@ -63,7 +63,7 @@ async fn a_plane_serves_kubectl_and_counts_each_users_requests_and_comes_back_fr
     let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
     for count in 1..=50 {
         maps.list(&ListParams::default()).await.unwrap();
-        // At once: nobody shall have to wait for the log.
+        // At once: a reader must not have to wait for the log.
         assert_eq!(plane.audit().since(mark).unwrap().by_service_account("default", "default").len(), count);
     }
     let denied = maps.create(&PostParams::default(), &config_map("a")).await.unwrap_err();
@@ -109,7 +109,7 @@ async fn a_plane_serves_kubectl_and_counts_each_users_requests_and_comes_back_fr
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_proxy_numbers_writes_streams_watches_and_makes_the_faults_it_is_told() {
+async fn the_proxy_numbers_writes_streams_watches_and_injects_faults() {
     let plane = Plane::start(Options::default()).await.unwrap();
     plane.kubectl_ok(&["create", "serviceaccount", "writer"]).await.unwrap();
     plane
@@ -167,7 +167,7 @@ async fn the_proxy_numbers_writes_streams_watches_and_makes_the_faults_it_is_tol
     drop(held);
     getting.await.unwrap().unwrap();
 
-    // After write n of a crash nothing else comes through, whatever was under way.
+    // After write n of a crash no other write comes through, even one that was in progress.
     proxy.forget_writes();
     let crash = proxy.crash_after_write(2, || {});
     let names = ["e", "f", "g", "h", "i", "j"];
@@ -175,7 +175,7 @@ async fn the_proxy_numbers_writes_streams_watches_and_makes_the_faults_it_is_tol
     assert_eq!(crash.wait().await.unwrap().number, 2);
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 2);
     assert_eq!(proxy.writes().len(), 2);
-    proxy.lift_fence();
+    proxy.unblock_writes();
     maps.delete("a", &DeleteParams::default()).await.unwrap();
 
     // Cut connections end a watch and hinder no new one.

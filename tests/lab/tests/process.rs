@@ -1,4 +1,4 @@
-//! Nothing that the lab starts outlives it.
+//! The lab leaves no process and no directory behind.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
@@ -16,7 +16,8 @@ fn sleeper(dir: &Path) -> Child {
     Program::new("/bin/sh", dir.join("sleeper.log")).args(["-c", "sleep 600; true"]).start().unwrap()
 }
 
-/// Gone, or dead and not yet reaped: in a container nobody may reap an orphan.
+/// Returns whether a process is gone, or dead and not yet reaped: in a container an orphan may never be
+/// reaped.
 fn is_gone(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .map_or(true, |stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
@@ -30,7 +31,7 @@ fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// What the test below does in the process of its own that it starts and kills.
+/// Runs in the process that the test below starts and kills.
 fn be_killed(dir: &Path) {
     let scratch = Scratch::new("acr-lab-helper-").unwrap();
     let child = sleeper(dir);
@@ -82,7 +83,7 @@ async fn a_dropped_child_is_dead_with_its_group_when_drop_returns() {
 }
 
 #[tokio::test]
-async fn an_ended_child_says_how_it_ended_and_takes_no_signal() {
+async fn an_ended_child_reports_its_status_and_takes_no_signal() {
     let dir = Scratch::new("acr-lab-test-").unwrap();
     let child =
         Program::new("/bin/sh", dir.path().join("log")).args(["-c", "echo said; exit 3"]).start().unwrap();

@@ -1,4 +1,4 @@
-//! The real registry, by what a pull from it tells.
+//! The real registry, by the outcome of pulls.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic, in its helpers too")]
 
@@ -21,10 +21,10 @@ const REPOSITORY: &str = "team/app";
 /// How long a condition may take on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often a condition that nothing announces is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How often to poll a condition.
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
-/// Returns a registry that knows three users, all by the password `right:one`.
+/// Starts a registry that knows three users, all by the password `right:one`.
 async fn registry() -> Registry {
     let judge = |user: &str, password: &str| match (user, password) {
         ("puller", "right:one") => Verdict::MayPull,
@@ -50,7 +50,7 @@ fn failed(result: Result<Pulled, PullError>) -> String {
     }
 }
 
-/// Returns the token service's answer: its status, and what its token opens.
+/// Requests a token: returns the service's status, and what its token opens.
 async fn ask(registry: &Registry, login: Option<(&str, &str)>, query: &str) -> (u16, Value) {
     let client = Client::builder()
         .no_proxy()
@@ -71,7 +71,7 @@ async fn ask(registry: &Registry, login: Option<(&str, &str)>, query: &str) -> (
 }
 
 #[tokio::test]
-async fn what_was_pushed_is_pulled_with_a_good_password_and_not_without() {
+async fn a_pushed_image_is_pulled_with_a_valid_password_only() {
     if !usable().unwrap() {
         return;
     }
@@ -86,11 +86,11 @@ async fn what_was_pushed_is_pulled_with_a_good_password_and_not_without() {
 
     refused(registry.pull(r#"{"auths":{}}"#, REPOSITORY).await);
     refused(registry.pull(registry.docker_config("puller", "wrong"), REPOSITORY).await);
-    refused(registry.pull(registry.docker_config("nobody", "right:one"), REPOSITORY).await);
-    // One whom the service knows is told another thing than one whom it does not.
+    refused(registry.pull(registry.docker_config("unknown", "right:one"), REPOSITORY).await);
+    // A known user gets another message than an unknown one.
     let said = refused(registry.pull(registry.docker_config("stranger", "right:one"), REPOSITORY).await);
     assert!(said.contains("denied: ") && !said.contains("invalid username/password"), "{said}");
-    // A login for another registry is none for this one.
+    // A login for another registry does not count for this one.
     let elsewhere = login.replace(&registry.domain(), "127.0.0.1:1");
     refused(registry.pull(elsewhere, REPOSITORY).await);
 }
@@ -115,7 +115,7 @@ async fn a_password_is_judged_at_each_pull() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_otherwise_is_no_refusal() {
+async fn another_failure_is_not_a_refusal() {
     if !usable().unwrap() {
         return;
     }
@@ -131,7 +131,7 @@ async fn what_is_wrong_otherwise_is_no_refusal() {
 }
 
 #[tokio::test]
-async fn the_password_comes_to_the_judge_as_it_stands_in_the_auth_file() {
+async fn the_judge_gets_the_password_exactly_as_in_the_auth_file() {
     if !usable().unwrap() {
         return;
     }
@@ -145,7 +145,7 @@ async fn the_password_comes_to_the_judge_as_it_stands_in_the_auth_file() {
     };
     let registry = Registry::judged(SERVICE, Arc::new(judge)).await.unwrap();
     registry.push(REPOSITORY).await.unwrap();
-    assert!(seen.lock().unwrap().is_empty(), "the lab's own login is judged by nobody");
+    assert!(seen.lock().unwrap().is_empty(), "the lab's own login is never judged");
     registry.pull(registry.docker_config("cr_temp_user", "eyJ0+/==:1a:2b"), REPOSITORY).await.unwrap();
     let seen = seen.lock().unwrap();
     assert!(!seen.is_empty());
@@ -153,7 +153,7 @@ async fn the_password_comes_to_the_judge_as_it_stands_in_the_auth_file() {
 }
 
 #[tokio::test]
-async fn a_token_opens_what_was_asked_for_as_far_as_the_verdict_goes_and_never_a_push() {
+async fn a_token_opens_what_the_verdict_allows_and_never_a_push() {
     if !usable().unwrap() {
         return;
     }
@@ -188,11 +188,12 @@ async fn nothing_of_a_registry_is_left_when_it_is_dropped() {
     drop(registry);
     assert!(!fs::exists(log.parent().unwrap()).unwrap());
     assert!(!fs::exists(format!("/proc/{pid}")).unwrap());
-    // The task that listens ends at its next turn. A child that another test is starting just then holds a copy of the
-    // socket until its program runs, so the port may still take a connection that nobody answers.
+    // The task that listens ends at its next turn. A child that another test is starting just then holds a
+    // copy of the socket until its program runs. So the port may still accept a connection that is never
+    // answered.
     let gone = async {
         while tokio::net::TcpStream::connect(&realm).await.is_ok() {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     };
     tokio::time::timeout(PATIENCE, gone).await.unwrap();

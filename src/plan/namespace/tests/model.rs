@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::jiff::Timestamp;
 use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use super::namespace;
 use crate::api::{Reason, names};
-use crate::plan::fixture::{MANAGED, account, bound_with, held, template, view};
+use crate::plan::fixture::{MANAGED, account, at, bound_with, held, record, refuse_create, template};
+use crate::plan::record::WriteResult;
 use crate::plan::secret::{Listing, ValueDigest};
 use crate::plan::{
-    Change, Failure, NamespaceView, Phase, RegistryCredential, ResolvedBinding, SecretContent, SecretView,
-    Snapshot,
+    Change, Failure, NamespaceRecord, NamespaceView, Phase, Plan, RegistryCredential, ResolvedBinding,
+    Retained, SecretContent, SecretView, Snapshot, namespace, observe,
 };
 
 type Map = BTreeMap<String, String>;
@@ -63,14 +64,19 @@ impl Secret {
 /// A namespace as the cluster holds it, and what this process knows of it.
 #[derive(Clone, Debug)]
 struct World {
-    view: NamespaceView,
+    record: NamespaceRecord,
     secret: Option<Secret>,
     version: u64,
+    /// The API server refuses a Secret here.
+    refuses: bool,
 }
 
 impl World {
-    fn view(&self) -> NamespaceView {
-        NamespaceView { secret: self.secret.as_ref().map(Secret::view), ..self.view.clone() }
+    /// Plans it as it is now, `retained` being the bindings whose part stays.
+    fn plan(&mut self, snapshot: &Snapshot, retained: &[Retained], now: Timestamp) -> Plan {
+        self.record.view.secret = self.secret.as_ref().map(Secret::view);
+        observe(&mut self.record, snapshot, retained, now);
+        namespace(&self.record, snapshot, retained, now)
     }
 
     /// Does what `cluster::apply` would, and what the API server would say to a wrong precondition.
@@ -79,9 +85,10 @@ impl World {
         let version = self.version;
         match change {
             Change::CreateSecret { content } => {
-                assert!(self.secret.is_none(), "a create where one stands");
-                if self.view.refused.is_some() {
-                    return;
+                assert!(self.secret.is_none(), "a create where one exists");
+                if self.refuses {
+                    let refused = WriteResult::Refused(Failure::new(Reason::QuotaExceeded, "no room"));
+                    return self.record.record_write(change, refused, false, at(0));
                 }
                 let (labels, annotations, data) = (Map::new(), Map::new(), Map::new());
                 let mut made =
@@ -105,8 +112,13 @@ impl World {
                 self.secret = None;
             }
             Change::SetPullSecrets { service_account, resource_version, pull_secrets } => {
-                let account =
-                    self.view.service_accounts.iter_mut().find(|a| a.name == *service_account).unwrap();
+                let account = self
+                    .record
+                    .view
+                    .service_accounts
+                    .iter_mut()
+                    .find(|a| a.name == *service_account)
+                    .unwrap();
                 assert_eq!(account.resource_version, *resource_version);
                 account.pull_secrets = pull_secrets.as_slice().into();
                 account.resource_version = version.to_string().into();
@@ -121,7 +133,7 @@ impl World {
     }
 
     fn others(&self) -> Vec<Vec<Box<str>>> {
-        let accounts = self.view.service_accounts.iter();
+        let accounts = self.record.view.service_accounts.iter();
         accounts.map(|a| a.pull_secrets.iter().filter(|n| &***n != "ours").cloned().collect()).collect()
     }
 }
@@ -182,43 +194,48 @@ prop_compose! {
         refused in prop::bool::weighted(0.1),
         served: bool,
     ) -> World {
-        let mut view = view(&[]);
+        let mut record = record(&[]);
         let accounts = ["a", "b", "cc"].into_iter().zip(&lists).map(|(name, list)| account(name, &list.join(" ")));
-        view.service_accounts = accounts.collect();
-        view.service_accounts.iter_mut().zip(&skips).for_each(|(account, skip)| account.skip = *skip);
-        view.served = served;
+        record.view.service_accounts = accounts.collect();
+        record.view.service_accounts.iter_mut().zip(&skips).for_each(|(account, skip)| account.skip = *skip);
+        record.served = served;
         // What was refused is forgotten as soon as a Secret is seen.
-        view.refused = (refused && secret.is_none()).then(|| Failure::new(Reason::QuotaExceeded, "no room"));
-        if let Some(facts) = view.facts.as_mut() {
+        let refuses = refused && secret.is_none();
+        if refuses {
+            refuse_create(&mut record, at(-600));
+        }
+        if let Some(facts) = record.view.facts.as_mut() {
             (facts.skip, facts.terminating) = (skips[3], terminating);
         }
-        World { view, secret, version: 7 }
+        World { record, secret, version: 7, refuses }
     }
 }
 
-/// What of the bindings matters in this namespace.
+/// Returns the bindings that cover this namespace.
 fn covering<'a>(world: &World, snapshot: &'a Snapshot) -> Vec<&'a ResolvedBinding> {
-    let facts = world.view.facts.as_ref().unwrap();
+    let facts = world.record.view.facts.as_ref().unwrap();
     snapshot.covering("n", facts).into_iter().map(|i| snapshot.resolved(i)).collect()
 }
 
-/// Where the namespace is served and nothing stands in the way, all that was asked for stands.
+/// Asserts that everything wanted exists, where the namespace is served and nothing prevents it.
 fn assert_served(world: &World, snapshot: &Snapshot) {
     let covering = covering(world, snapshot);
     let active = |b: &&&ResolvedBinding| b.phase == Phase::Active;
-    let view = world.view();
-    let waits = world.view.refused.is_some()
+    let view = NamespaceView { secret: world.secret.as_ref().map(Secret::view), ..world.record.view.clone() };
+    let waits = world.refuses
         || covering.iter().filter(active).any(|b| b.is_pending())
         || view.secret.as_ref().is_none_or(|secret| secret.foreign_type.is_some() || !secret.ours);
-    if waits || world.view.facts.as_ref().unwrap().terminating || covering.iter().filter(active).count() == 0
+    if waits
+        || world.record.view.facts.as_ref().unwrap().terminating
+        || covering.iter().filter(active).count() == 0
     {
         return;
     }
     let retained = |i: &usize| matches!(snapshot.resolved(*i).phase, Phase::Active | Phase::Suspended);
-    let facts = world.view.facts.as_ref().unwrap();
+    let facts = world.record.view.facts.as_ref().unwrap();
     let set: Vec<usize> = snapshot.covering("n", facts).into_iter().filter(retained).collect();
     let content = snapshot.content(&set);
-    // With nothing held, what stood there stays.
+    // Without a credential, the existing content stays.
     if !content.is_empty {
         assert_eq!(view.secret.as_ref().map(|s| s.fingerprint), Some(content.fingerprint));
     }
@@ -244,24 +261,24 @@ proptest! {
         let mut world = start.clone();
         let mut rest = false;
         for _ in 0..=3 {
-            let plan = namespace(&world.view(), &snapshot);
+            let plan = world.plan(&snapshot, &[], at(0));
             let deletes = plan.changes.iter().any(|change| matches!(change, Change::DeleteSecret { .. }));
             prop_assert!(!deletes || plan.changes.len() == 1, "beside a delete: {:?}", plan.changes);
             // A create that is refused is all that may be tried again and again.
-            let futile = |change: &Change| matches!(change, Change::CreateSecret { .. }) && world.view.refused.is_some();
+            let futile = |change: &Change| matches!(change, Change::CreateSecret { .. }) && world.refuses;
             rest = plan.changes.iter().all(futile);
             if rest {
                 break;
             }
-            world.view.served = plan.served.unwrap_or(world.view.served);
             plan.changes.iter().for_each(|change| world.apply(change));
         }
-        prop_assert!(rest, "still changing after three rounds: {:?}", namespace(&world.view(), &snapshot).changes);
+        let left = world.plan(&snapshot, &[], at(0)).changes;
+        prop_assert!(rest, "still changing after three rounds: {:?}", left);
         prop_assert_eq!(world.others(), start.others());
 
         let covering = covering(&start, &snapshot);
         let adopted = covering.iter().any(|b| b.phase == Phase::Active && b.binding.adopt);
-        let lists = |world: &World| world.view.service_accounts.clone();
+        let lists = |world: &World| world.record.view.service_accounts.clone();
         if let Some(secret) = &start.secret {
             let touchable = secret.type_ == names::SECRET_TYPE && (secret.view().ours || adopted);
             if !touchable {
@@ -270,10 +287,10 @@ proptest! {
             }
         }
         let ours = start.secret.as_ref().is_some_and(|secret| secret.view().ours && !secret.view().retained);
-        let nothing_of_ours = covering.is_empty() && !ours && !(start.view.served && start.secret.is_none());
-        let nobody_acts = !covering.iter().any(|b| b.phase == Phase::Active)
+        let nothing_of_ours = covering.is_empty() && !ours && !(start.record.served && start.secret.is_none());
+        let none_acts = !covering.iter().any(|b| b.phase == Phase::Active)
             && (unknown || covering.iter().any(|b| b.phase == Phase::Suspended));
-        if nothing_of_ours || nobody_acts || start.view.facts.as_ref().unwrap().terminating {
+        if nothing_of_ours || none_acts || start.record.view.facts.as_ref().unwrap().terminating {
             prop_assert_eq!(&world.secret, &start.secret);
             prop_assert_eq!(lists(&world), lists(&start));
         }
@@ -281,7 +298,7 @@ proptest! {
     }
 
     #[test]
-    fn equal_bindings_give_equal_secrets_in_whatever_order_they_come(
+    fn equal_bindings_give_equal_secrets_in_any_order(
         bindings in prop::collection::vec(any_binding(), 0..4)
     ) {
         let mut names = std::collections::HashSet::new();
@@ -296,11 +313,11 @@ proptest! {
 /// The model itself: a token that changed is a change.
 #[test]
 fn the_model_sees_a_fresh_token() {
-    let mut world = World { view: view(&[("a", "")]), secret: None, version: 0 };
+    let mut world = World { record: record(&[("a", "")]), secret: None, version: 0, refuses: false };
     let spec = json!({"serviceAccounts": {"names": ["a"]}});
     for (token, expected) in [("one", 2), ("one", 0), ("two", 1)] {
         let resolved = bound_with("b", spec.clone()).with(|b| b.registries[0] = held(token, &["d".into()]));
-        let plan = namespace(&world.view(), &Snapshot::new(template(), vec![resolved], false));
+        let plan = world.plan(&Snapshot::new(template(), vec![resolved], false), &[], at(0));
         assert_eq!(plan.changes.len(), expected, "{token}");
         plan.changes.iter().for_each(|change| world.apply(change));
     }

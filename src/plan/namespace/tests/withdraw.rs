@@ -1,25 +1,31 @@
-//! A namespace that is served no more, or not for now.
+//! A namespace that is no longer served, or not for now.
 
 use crate::api::Reason;
 use crate::plan::fixture::{
-    account, at, bound_with, foreign, held, opened, outdated, resolved, snapshot, snapshot_beside_unreadable,
-    told, view,
+    account, at, bound_with, foreign, held, in_words, opened, outdated, record, resolved, snapshot,
+    snapshot_beside_unreadable,
 };
 use crate::plan::secret::MAX_BYTES;
 use crate::plan::{
-    Change, NamespaceView, Phase, RegistryCredential, ResolvedBinding, Retained, SecretView, Snapshot,
-    namespace_keeping,
+    self, Change, NamespaceRecord, Phase, Plan, RegistryCredential, ResolvedBinding, Retained, SecretView,
+    Snapshot,
 };
 use serde_json::json;
 
-use super::{namespace, reasons, settled};
+use super::{namespace, reasons, served, settled};
 
 const NOTHING: [&str; 0] = [];
 
-type Mutation = fn(&mut NamespaceView);
+type Mutation = fn(&mut NamespaceRecord);
 
-fn with_secret(secret: Option<SecretView>, accounts: &[(&str, &str)]) -> NamespaceView {
-    NamespaceView { secret, ..view(accounts) }
+fn with_secret(secret: Option<SecretView>, accounts: &[(&str, &str)]) -> NamespaceRecord {
+    let mut record = record(accounts);
+    record.view.secret = secret;
+    record
+}
+
+fn keeping(record: &NamespaceRecord, snapshot: &Snapshot, retained: &[Retained]) -> Plan {
+    plan::namespace(record, snapshot, retained, at(0))
 }
 
 fn elsewhere() -> ResolvedBinding {
@@ -30,34 +36,35 @@ fn retained_secret() -> SecretView {
     SecretView { retained: true, ..outdated() }
 }
 
-/// Marked like ours, but never made by us.
+/// Returns a Secret that is marked like ours, but was never created by us.
 fn of_another_type() -> SecretView {
     SecretView { foreign_type: Some("Opaque".into()), ..outdated() }
 }
 
-/// Every way to be served no more while our Secret stands; the second one is also what a crash leaves behind.
+/// Returns every way to lose service while our Secret exists. A crash may leave the second one behind.
 fn ends() -> [(&'static str, Snapshot, Mutation); 4] {
     [
         ("the binding is being deleted", snapshot([resolved("a").phased(Phase::Withdrawing)]), |_| {}),
         ("no binding is left", snapshot([]), |_| {}),
         ("another namespace is covered", snapshot([elsewhere()]), |_| {}),
-        ("the namespace opts out", snapshot([resolved("a")]), |v| v.facts.as_mut().unwrap().skip = true),
+        ("the namespace opts out", snapshot([resolved("a")]), |r| r.view.facts.as_mut().unwrap().skip = true),
     ]
 }
 
 #[test]
 fn nothing_goes_while_the_api_server_may_add_it_again_and_no_binding_is_let_go() {
     for (end, snapshot, mutate) in ends() {
-        let mut view = with_secret(Some(outdated()), &[("default", "x ours"), ("other", "x")]);
-        mutate(&mut view);
-        let plan = namespace(&view, &snapshot.awaiting_admission(true));
-        assert_eq!(told(&plan.changes), NOTHING, "{end}");
+        let mut record = with_secret(Some(outdated()), &[("default", "x ours"), ("other", "x")]);
+        mutate(&mut record);
+        let plan = namespace(&record, &snapshot.awaiting_admission(true));
+        assert_eq!(in_words(&plan.changes), NOTHING, "{end}");
         assert!(plan.results.iter().all(|result| result.secret.is_err()), "{end}");
     }
-    // What is wanted is attached meanwhile, and what opts out is added by nobody.
-    let mut view = with_secret(Some(outdated()), &[("default", ""), ("other", "ours"), ("skipped", "ours")]);
-    view.service_accounts[2].skip = true;
-    let changes = told(&namespace(&view, &snapshot([resolved("a")]).awaiting_admission(true)).changes);
+    // Meanwhile wanted entries are attached, and accounts that opt out lose theirs.
+    let mut record =
+        with_secret(Some(outdated()), &[("default", ""), ("other", "ours"), ("skipped", "ours")]);
+    record.view.service_accounts[2].skip = true;
+    let changes = in_words(&namespace(&record, &snapshot([resolved("a")]).awaiting_admission(true)).changes);
     let accounts: Vec<&String> = changes.iter().filter(|change| change.contains(" at 7")).collect();
     assert_eq!(accounts, ["default at 7: ours", "skipped at 7: "]);
 }
@@ -65,20 +72,20 @@ fn nothing_goes_while_the_api_server_may_add_it_again_and_no_binding_is_let_go()
 #[test]
 fn entries_go_before_the_secret_goes() {
     for (end, snapshot, mutate) in ends() {
-        let mut view =
+        let mut record =
             with_secret(Some(outdated()), &[("default", "x ours y"), ("other", "x"), ("skipped", "ours")]);
-        view.service_accounts[2].skip = true;
-        mutate(&mut view);
-        let plan = namespace(&view, &snapshot);
-        assert_eq!(told(&plan.changes), ["default at 7: x y", "skipped at 7: "], "{end}");
-        assert_ne!(plan.served, Some(true), "{end}");
-        view.service_accounts =
+        record.view.service_accounts[2].skip = true;
+        mutate(&mut record);
+        let plan = namespace(&record, &snapshot);
+        assert_eq!(in_words(&plan.changes), ["default at 7: x y", "skipped at 7: "], "{end}");
+        assert!(!served(&record, &snapshot), "{end}");
+        record.view.service_accounts =
             vec![account("default", "x y"), account("other", "x"), account("skipped", "ours")];
-        assert_eq!(told(&namespace(&view, &snapshot).changes), ["skipped at 7: "], "{end}");
-        view.service_accounts[2] = account("skipped", "");
-        assert_eq!(told(&namespace(&view, &snapshot).changes), ["delete u at 3"], "{end}");
-        view.secret = None;
-        assert_eq!(told(&namespace(&view, &snapshot).changes), NOTHING, "{end}");
+        assert_eq!(in_words(&namespace(&record, &snapshot).changes), ["skipped at 7: "], "{end}");
+        record.view.service_accounts[2] = account("skipped", "");
+        assert_eq!(in_words(&namespace(&record, &snapshot).changes), ["delete u at 3"], "{end}");
+        record.view.secret = None;
+        assert_eq!(in_words(&namespace(&record, &snapshot).changes), NOTHING, "{end}");
     }
 }
 
@@ -102,14 +109,14 @@ fn a_binding_is_withdrawn_only_when_nothing_of_it_is_left() {
 fn beside_another_binding_only_the_leaving_ones_part_goes() {
     let web = bound_with("b", json!({"serviceAccounts": {"names": ["web"]}}));
     let before = snapshot([resolved("a"), web.clone()]);
-    let mut view = settled(&before, &[("default", "ours"), ("web", "ours")]);
+    let mut record = settled(&before, &[("default", "ours"), ("web", "ours")]);
     let after = snapshot([resolved("a"), web.phased(Phase::Withdrawing)]);
-    let plan = namespace(&view, &after);
-    assert_eq!(told(&plan.changes), ["update at 3", "web at 7: "]);
+    let plan = namespace(&record, &after);
+    assert_eq!(in_words(&plan.changes), ["update at 3", "web at 7: "]);
     assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing)), ("b", Some(Reason::Withdrawing))]);
-    view = settled(&snapshot([resolved("a")]), &[("default", "ours"), ("web", "")]);
-    let plan = namespace(&view, &after);
-    assert_eq!(told(&plan.changes), NOTHING);
+    record = settled(&snapshot([resolved("a")]), &[("default", "ours"), ("web", "")]);
+    let plan = namespace(&record, &after);
+    assert_eq!(in_words(&plan.changes), NOTHING);
     assert_eq!(reasons(&plan), [("a", None), ("b", None)]);
 }
 
@@ -117,7 +124,7 @@ fn beside_another_binding_only_the_leaving_ones_part_goes() {
 #[test]
 fn what_is_not_ours_is_not_withdrawn() {
     let unserved: Mutation = |_| {};
-    let served: Mutation = |v| v.served = true;
+    let served: Mutation = |r| r.served = true;
     let leaving = || snapshot([resolved("a").phased(Phase::Withdrawing)]);
     for (what, secret, snapshot, mutate, expected) in [
         ("an entry in a namespace that was never ours", None, snapshot([elsewhere()]), unserved, vec![]),
@@ -132,9 +139,9 @@ fn what_is_not_ours_is_not_withdrawn() {
         ("the same where we served", Some(retained_secret()), snapshot([]), served, vec![]),
         ("the same of a binding being deleted", Some(retained_secret()), leaving(), unserved, vec![]),
     ] {
-        let mut view = with_secret(secret, &[("default", "x ours")]);
-        mutate(&mut view);
-        assert_eq!(told(&namespace(&view, &snapshot).changes), expected, "{what}");
+        let mut record = with_secret(secret, &[("default", "x ours")]);
+        mutate(&mut record);
+        assert_eq!(in_words(&namespace(&record, &snapshot).changes), expected, "{what}");
     }
 }
 
@@ -143,13 +150,13 @@ fn a_retaining_binding_marks_its_secret_once_and_leaves_all_behind() {
     let leaving = resolved("a").phased(Phase::Retaining);
     let beside = resolved("b").phased(Phase::Withdrawing);
     for snapshot in [snapshot([leaving.clone()]), snapshot([leaving, beside])] {
-        let mut view = with_secret(Some(outdated()), &[("default", "ours")]);
-        let plan = namespace(&view, &snapshot);
-        assert_eq!(told(&plan.changes), ["retain at 3"]);
+        let mut record = with_secret(Some(outdated()), &[("default", "ours")]);
+        let plan = namespace(&record, &snapshot);
+        assert_eq!(in_words(&plan.changes), ["retain at 3"]);
         assert!(reasons(&plan).contains(&("a", Some(Reason::Withdrawing))));
-        view.secret = Some(retained_secret());
-        let plan = namespace(&view, &snapshot);
-        assert_eq!(told(&plan.changes), NOTHING);
+        record.view.secret = Some(retained_secret());
+        let plan = namespace(&record, &snapshot);
+        assert_eq!(in_words(&plan.changes), NOTHING);
         assert!(reasons(&plan).contains(&("a", None)));
     }
 }
@@ -157,21 +164,21 @@ fn a_retaining_binding_marks_its_secret_once_and_leaves_all_behind() {
 #[test]
 fn a_retaining_binding_marks_nothing_that_others_made() {
     for secret in [None, Some(foreign()), Some(of_another_type())] {
-        let view = with_secret(secret, &[("default", "ours")]);
-        let plan = namespace(&view, &snapshot([resolved("a").phased(Phase::Retaining)]));
-        assert_eq!(told(&plan.changes), NOTHING);
+        let record = with_secret(secret, &[("default", "ours")]);
+        let plan = namespace(&record, &snapshot([resolved("a").phased(Phase::Retaining)]));
+        assert_eq!(in_words(&plan.changes), NOTHING);
     }
 }
 
 #[test]
 fn a_retained_secret_that_is_covered_again_is_brought_up_to_date() {
-    let view = with_secret(Some(retained_secret()), &[("default", "ours")]);
-    assert_eq!(told(&namespace(&view, &snapshot([resolved("a")])).changes), ["update at 3"]);
+    let record = with_secret(Some(retained_secret()), &[("default", "ours")]);
+    assert_eq!(in_words(&namespace(&record, &snapshot([resolved("a")])).changes), ["update at 3"]);
 }
 
-/// Nothing is minted, written or withdrawn: what stands may be missing, outdated, foreign or retained.
+/// Nothing is minted, written or withdrawn: the Secret may be missing, outdated, foreign or retained.
 #[test]
-fn a_suspended_binding_changes_nothing_whatever_stands() {
+fn a_suspended_binding_changes_nothing() {
     let suspended = || resolved("a").phased(Phase::Suspended);
     for others in
         [vec![], vec![resolved("b").phased(Phase::Withdrawing)], vec![resolved("b").phased(Phase::Retaining)]]
@@ -179,19 +186,19 @@ fn a_suspended_binding_changes_nothing_whatever_stands() {
         let snapshot = snapshot([suspended()].into_iter().chain(others));
         for secret in [None, Some(outdated()), Some(foreign()), Some(retained_secret())] {
             for list in ["", "ours", "x ours ours"] {
-                let mut view = with_secret(secret.clone(), &[("default", list), ("other", "ours")]);
-                view.served = true;
-                let plan = namespace(&view, &snapshot);
-                assert_eq!(told(&plan.changes), NOTHING);
+                let mut record = with_secret(secret.clone(), &[("default", list), ("other", "ours")]);
+                record.served = true;
+                let plan = namespace(&record, &snapshot);
+                assert_eq!(in_words(&plan.changes), NOTHING);
                 assert_eq!(reasons(&plan)[0], ("a", Some(Reason::Suspended)));
             }
         }
     }
 }
 
-/// An empty list of bindings is not an empty wish: some could not be read, or the caches are not full.
+/// An empty list of bindings does not mean that nothing is wanted: some could not be read, or the caches are not full.
 #[test]
-fn nothing_is_withdrawn_while_nobody_can_say_what_is_wanted() {
+fn nothing_is_withdrawn_while_coverage_is_unknown() {
     for bindings in [
         vec![],
         vec![elsewhere()],
@@ -200,25 +207,25 @@ fn nothing_is_withdrawn_while_nobody_can_say_what_is_wanted() {
         vec![resolved("a").phased(Phase::Suspended)],
     ] {
         for secret in [None, Some(outdated())] {
-            let mut view = with_secret(secret, &[("default", "ours")]);
-            view.served = true;
-            let plan = namespace(&view, &snapshot_beside_unreadable(bindings.clone()));
-            assert_eq!(told(&plan.changes), NOTHING, "{bindings:?}");
+            let mut record = with_secret(secret, &[("default", "ours")]);
+            record.served = true;
+            let plan = namespace(&record, &snapshot_beside_unreadable(bindings.clone()));
+            assert_eq!(in_words(&plan.changes), NOTHING, "{bindings:?}");
         }
     }
 }
 
 #[test]
-fn a_namespace_that_is_going_or_unknown_is_left_alone() {
-    let going: Mutation = |v| v.facts.as_mut().unwrap().terminating = true;
-    let unknown: Mutation = |v| v.facts = None;
+fn a_namespace_that_is_being_deleted_or_unknown_is_left_alone() {
+    let going: Mutation = |r| r.view.facts.as_mut().unwrap().terminating = true;
+    let unknown: Mutation = |r| r.view.facts = None;
     for mutate in [going, unknown] {
         for bindings in [vec![resolved("a")], vec![], vec![resolved("a").phased(Phase::Withdrawing)]] {
             for secret in [None, Some(outdated())] {
-                let mut view = with_secret(secret, &[("default", "ours ours")]);
-                mutate(&mut view);
-                let plan = namespace(&view, &snapshot(bindings.clone()));
-                assert_eq!((told(&plan.changes).len(), plan.results.len()), (0, 0));
+                let mut record = with_secret(secret, &[("default", "ours ours")]);
+                mutate(&mut record);
+                let plan = namespace(&record, &snapshot(bindings.clone()));
+                assert_eq!((in_words(&plan.changes).len(), plan.results.len()), (0, 0));
             }
         }
     }
@@ -226,35 +233,35 @@ fn a_namespace_that_is_going_or_unknown_is_left_alone() {
 
 /// A handle on what is ours must not outlive its withdrawal: what others make there afterwards is theirs.
 #[test]
-fn a_namespace_that_was_left_is_not_ours_any_more() {
-    let mut view = view(&[("default", "")]);
-    view.served = true;
-    view.secret = None;
-    for account in &mut view.service_accounts {
+fn a_namespace_that_was_withdrawn_is_no_longer_ours() {
+    let mut record = record(&[("default", "")]);
+    record.served = true;
+    record.view.secret = None;
+    for account in &mut record.view.service_accounts {
         account.pull_secrets = Box::from([]);
     }
-    assert_eq!(namespace(&view, &snapshot(Vec::new())).served, Some(false));
+    assert!(!served(&record, &snapshot(Vec::new())));
 }
 
 fn retained(held: bool) -> [Retained; 1] {
     [Retained { binding: "b".into(), held, verified: true }]
 }
 
-/// What stands there may be missing, outdated or doubled: it stays, only its credentials are renewed, and only a hold
-/// is told.
+/// Secret and entries may be missing, outdated or doubled: they stay, only credentials are renewed, and only a hold is
+/// reported.
 #[test]
-fn nothing_is_taken_back_or_mended_where_a_withdrawal_is_held_but_pulls_go_on() {
-    for (held, told_of) in [(true, vec![("b", Some(Reason::CoverageLost))]), (false, vec![])] {
+fn nothing_is_withdrawn_or_repaired_while_a_withdrawal_is_held_but_pulls_go_on() {
+    for (held, reported) in [(true, vec![("b", Some(Reason::CoverageLost))]), (false, vec![])] {
         for secret in [None, Some(outdated())] {
             for list in ["", "ours", "x ours ours"] {
-                let mut view = with_secret(secret.clone(), &[("default", list)]);
-                view.served = true;
-                let plan = namespace_keeping(&view, &snapshot([elsewhere()]), &retained(held));
+                let mut record = with_secret(secret.clone(), &[("default", list)]);
+                record.served = true;
+                let plan = keeping(&record, &snapshot([elsewhere()]), &retained(held));
                 let renewed = secret.iter().map(|_| "update at 3");
-                assert!(told(&plan.changes).into_iter().eq(renewed), "{:?}", plan.changes);
-                assert_eq!(reasons(&plan), told_of);
+                assert!(in_words(&plan.changes).into_iter().eq(renewed), "{:?}", plan.changes);
+                assert_eq!(reasons(&plan), reported);
                 let idle = list.is_empty() && secret.is_none();
-                assert_eq!(namespace(&view, &snapshot([elsewhere()])).changes.is_empty(), idle);
+                assert_eq!(namespace(&record, &snapshot([elsewhere()])).changes.is_empty(), idle);
             }
         }
     }
@@ -263,20 +270,20 @@ fn nothing_is_taken_back_or_mended_where_a_withdrawal_is_held_but_pulls_go_on() 
 #[test]
 fn beside_another_binding_the_held_ones_part_stays_in_the_secret_and_in_the_lists() {
     let both = [resolved("a"), bound_with("b", json!({"serviceAccounts": {"names": ["web"]}}))];
-    let view = settled(&snapshot(both), &[("default", "ours"), ("web", "ours")]);
+    let record = settled(&snapshot(both), &[("default", "ours"), ("web", "ours")]);
     let spec = json!({"watchNamespaces": {"names": ["elsewhere"]}, "serviceAccounts": {"names": ["web"]}});
     let now = snapshot([resolved("a"), bound_with("b", spec)]);
     for held in [true, false] {
-        assert_eq!(told(&namespace_keeping(&view, &now, &retained(held)).changes), NOTHING);
+        assert_eq!(in_words(&keeping(&record, &now, &retained(held)).changes), NOTHING);
     }
-    assert_eq!(told(&namespace(&view, &now).changes), ["update at 3", "web at 7: "]);
+    assert_eq!(in_words(&namespace(&record, &now).changes), ["update at 3", "web at 7: "]);
 }
 
 #[test]
 fn a_held_secret_is_not_renewed_where_that_would_empty_it_nor_where_it_is_not_ours_to_write() {
     let with = |secret: SecretView| with_secret(Some(secret), &[("default", "ours")]);
     let look = |secret: SecretView, binding: ResolvedBinding| {
-        namespace_keeping(&with(secret), &snapshot([binding]), &retained(true)).changes
+        keeping(&with(secret), &snapshot([binding]), &retained(true)).changes
     };
     let of =
         |credential: RegistryCredential| elsewhere().with(|resolved| resolved.registries[0] = credential);
@@ -285,41 +292,41 @@ fn a_held_secret_is_not_renewed_where_that_would_empty_it_nor_where_it_is_not_ou
         of(RegistryCredential::Missing),
         elsewhere().phased(Phase::Suspended),
     ] {
-        assert_eq!(told(&look(outdated(), binding)), NOTHING);
+        assert_eq!(in_words(&look(outdated(), binding)), NOTHING);
     }
     let large = of(held(&"t".repeat(MAX_BYTES), &["b.example.com".into()]));
-    assert_eq!(told(&look(outdated(), large)), NOTHING);
+    assert_eq!(in_words(&look(outdated(), large)), NOTHING);
     for not_ours in [
         SecretView { ours: false, ..outdated() },
         SecretView { retained: true, ..outdated() },
         SecretView { foreign_type: Some("Opaque".into()), ..outdated() },
     ] {
-        assert_eq!(told(&look(not_ours, elsewhere())), NOTHING);
+        assert_eq!(in_words(&look(not_ours, elsewhere())), NOTHING);
     }
-    assert_eq!(told(&look(outdated(), elsewhere())), ["update at 3"]);
+    assert_eq!(in_words(&look(outdated(), elsewhere())), ["update at 3"]);
 }
 
-/// A Secret that nobody covers, found at the start, may be of any binding that lost its coverage meanwhile.
+/// An unclaimed Secret, found at the start, may belong to any binding that lost its coverage meanwhile.
 #[test]
-fn a_guess_keeps_what_stands_and_brings_no_credential_into_a_namespace() {
+fn a_guess_keeps_the_secret_and_brings_no_credential_into_a_namespace() {
     let guess = |verified: bool| [Retained { verified, ..retained(true)[0].clone() }];
-    let view = with_secret(Some(outdated()), &[("default", "ours")]);
-    assert_eq!(told(&namespace_keeping(&view, &snapshot([elsewhere()]), &guess(false)).changes), NOTHING);
+    let record = with_secret(Some(outdated()), &[("default", "ours")]);
+    assert_eq!(in_words(&keeping(&record, &snapshot([elsewhere()]), &guess(false)).changes), NOTHING);
 
     // Beside one that is known, renewing would take the other's part away.
     let a = || bound_with("a", json!({"watchNamespaces": {"names": ["elsewhere"]}}));
     let known = Retained { binding: "a".into(), ..retained(true)[0].clone() };
     for (verified, changes) in [(false, vec![]), (true, vec!["update at 3"])] {
         let retained = [known.clone(), guess(verified)[0].clone()];
-        let plan = namespace_keeping(&view, &snapshot([a(), elsewhere()]), &retained);
-        assert_eq!(told(&plan.changes), changes);
+        let plan = keeping(&record, &snapshot([a(), elsewhere()]), &retained);
+        assert_eq!(in_words(&plan.changes), changes);
     }
 
     let both = snapshot([resolved("a"), elsewhere()]);
     for (verified, domains) in
         [(true, vec!["a.example.com", "b.example.com"]), (false, vec!["a.example.com"])]
     {
-        let changes = namespace_keeping(&view, &both, &guess(verified)).changes;
+        let changes = keeping(&record, &both, &guess(verified)).changes;
         let content = changes.iter().find_map(Change::content).unwrap();
         let config = opened(content);
         assert!(config["auths"].as_object().unwrap().keys().eq(domains), "{config}");
@@ -327,82 +334,92 @@ fn a_guess_keeps_what_stands_and_brings_no_credential_into_a_namespace() {
 }
 
 #[test]
-fn what_was_held_goes_with_its_binding_by_its_policy_and_where_the_namespace_opts_out() {
-    let view = with_secret(Some(outdated()), &[("default", "")]);
+fn a_held_part_goes_with_its_binding_by_its_policy_and_where_the_namespace_opts_out() {
+    let record = with_secret(Some(outdated()), &[("default", "")]);
     for (phase, expected) in [
         (Phase::Withdrawing, &["delete u at 3"][..]),
         (Phase::Retaining, &["retain at 3"]),
         (Phase::Suspended, &[]),
         (Phase::Abandoning, &[]),
     ] {
-        let plan = namespace_keeping(&view, &snapshot([elsewhere().phased(phase)]), &retained(true));
-        assert_eq!(told(&plan.changes), expected, "{phase:?}");
+        let plan = keeping(&record, &snapshot([elsewhere().phased(phase)]), &retained(true));
+        assert_eq!(in_words(&plan.changes), expected, "{phase:?}");
     }
-    let mut out = view;
-    out.facts.as_mut().unwrap().skip = true;
+    let mut out = record;
+    out.view.facts.as_mut().unwrap().skip = true;
     assert_eq!(
-        told(&namespace_keeping(&out, &snapshot([elsewhere()]), &retained(true)).changes),
+        in_words(&keeping(&out, &snapshot([elsewhere()]), &retained(true)).changes),
         ["delete u at 3"]
     );
 }
 
-/// The definition goes, and every binding with it: nothing of it was wished.
+/// The CustomResourceDefinition is deleted, and every binding with it: no withdrawal was intended.
 #[test]
 fn an_abandoning_binding_writes_nothing_may_go_at_once_and_leaves_nothing_of_this_process_behind() {
     let leaving = || resolved("a").phased(Phase::Abandoning);
     for beside in
         [vec![], vec![resolved("b").phased(Phase::Withdrawing)], vec![resolved("b").phased(Phase::Retaining)]]
     {
-        let view = with_secret(Some(outdated()), &[("default", "ours")]);
-        let plan = namespace(&view, &snapshot([leaving()].into_iter().chain(beside)));
-        assert_eq!((told(&plan.changes), plan.served), (vec![], Some(false)));
+        let record = with_secret(Some(outdated()), &[("default", "ours")]);
+        let (mut record, snapshot) = (record, snapshot([leaving()].into_iter().chain(beside)));
+        record.served = true;
+        let plan = namespace(&record, &snapshot);
+        assert_eq!((in_words(&plan.changes), served(&record, &snapshot)), (vec![], false));
         assert!(reasons(&plan).contains(&("a", None)));
     }
     // One that is not known to be deleted yet must not lose it its part.
     let both = [resolved("a"), resolved("b")];
-    let view = settled(&snapshot(both), &[("default", "ours")]);
-    assert_eq!(told(&namespace(&view, &snapshot([leaving(), resolved("b")])).changes), NOTHING);
+    let record = settled(&snapshot(both), &[("default", "ours")]);
+    assert_eq!(in_words(&namespace(&record, &snapshot([leaving(), resolved("b")])).changes), NOTHING);
 }
 
 #[test]
-fn what_nobody_covers_and_this_process_never_served_is_left_alone_while_bindings_may_come_back() {
-    let keeping = || snapshot([elsewhere()]).keeping_unclaimed_until(Some(at(0)));
-    let mut view = with_secret(Some(outdated()), &[("default", "")]);
-    assert_eq!(told(&namespace(&view, &keeping()).changes), NOTHING);
-    view.served = true;
-    assert_eq!(told(&namespace(&view, &keeping()).changes), ["delete u at 3"], "a label was taken off here");
-    view.served = false;
-    view.facts.as_mut().unwrap().skip = true;
-    assert_eq!(told(&namespace(&view, &keeping()).changes), ["delete u at 3"], "it says so itself");
-    view.facts.as_mut().unwrap().skip = false;
-    let leaving = snapshot([resolved("a").phased(Phase::Withdrawing)]).keeping_unclaimed_until(Some(at(0)));
-    assert_eq!(told(&namespace(&view, &leaving).changes), ["delete u at 3"], "a binding is deleted");
+fn an_unclaimed_namespace_that_was_never_served_is_left_alone_while_bindings_may_come_back() {
+    let keeping = || snapshot([elsewhere()]).protecting_unclaimed_until(Some(at(9000)));
+    let mut record = with_secret(Some(outdated()), &[("default", "")]);
+    assert_eq!(in_words(&namespace(&record, &keeping()).changes), NOTHING);
+    record.served = true;
+    assert_eq!(
+        in_words(&namespace(&record, &keeping()).changes),
+        ["delete u at 3"],
+        "a label was taken off here"
+    );
+    record.served = false;
+    record.view.facts.as_mut().unwrap().skip = true;
+    assert_eq!(in_words(&namespace(&record, &keeping()).changes), ["delete u at 3"], "it says so itself");
+    record.view.facts.as_mut().unwrap().skip = false;
+    let leaving =
+        snapshot([resolved("a").phased(Phase::Withdrawing)]).protecting_unclaimed_until(Some(at(9000)));
+    assert_eq!(in_words(&namespace(&record, &leaving).changes), ["delete u at 3"], "a binding is deleted");
 }
 
 #[test]
 fn a_secret_that_holds_more_is_not_narrowed_while_bindings_may_come_back() {
     let both = snapshot([resolved("a"), resolved("b")]);
-    let mut view = settled(&both, &[("default", "ours")]);
+    let mut record = settled(&both, &[("default", "ours")]);
     let keeping = |resolved_bindings: Vec<ResolvedBinding>| {
-        snapshot(resolved_bindings).keeping_unclaimed_until(Some(at(0)))
+        snapshot(resolved_bindings).protecting_unclaimed_until(Some(at(9000)))
     };
     let first = || keeping(vec![resolved("a")]);
-    let plan = namespace(&view, &first());
-    assert_eq!((told(&plan.changes), plan.served), (vec![], None));
+    let plan = namespace(&record, &first());
+    assert_eq!((in_words(&plan.changes), served(&record, &first())), (vec![], false));
     assert_eq!(reasons(&plan), [("a", Some(Reason::Progressing))]);
-    // A new token of what stands, and a domain more, take nothing away.
+    // A new token and another domain take nothing away.
     let newer = resolved("b").with(|b| b.registries = vec![held("newer", &["b.example.com".to_owned()])]);
-    let plan = namespace(&view, &keeping(vec![resolved("a"), newer, resolved("c")]));
-    assert_eq!((told(&plan.changes), plan.served), (vec!["update at 3".to_owned()], Some(true)));
+    let more = keeping(vec![resolved("a"), newer, resolved("c")]);
+    let plan = namespace(&record, &more);
+    assert_eq!((in_words(&plan.changes), served(&record, &more)), (vec!["update at 3".to_owned()], true));
     // All is as it was, and what is given up from then on is taken out.
-    let plan = namespace(&view, &keeping(vec![resolved("a"), resolved("b")]));
-    assert_eq!((told(&plan.changes), plan.served), (vec![], Some(true)));
-    view.served = true;
-    assert_eq!(told(&namespace(&view, &first()).changes), ["update at 3"]);
-    // So is it once the definition is no longer young, and where what stands has expired while nobody renewed it.
-    view.served = false;
-    let late = |seconds| snapshot([resolved("a")]).keeping_unclaimed_until(Some(at(seconds)));
-    assert_eq!(told(&namespace(&view, &late(3599)).changes), [] as [&str; 0]);
-    assert_eq!(told(&namespace(&view, &late(3600)).changes), ["update at 3"]);
-    assert_eq!(told(&namespace(&view, &snapshot([resolved("a")])).changes), ["update at 3"]);
+    let same = keeping(vec![resolved("a"), resolved("b")]);
+    assert_eq!((in_words(&namespace(&record, &same).changes), served(&record, &same)), (vec![], true));
+    record.served = true;
+    assert_eq!(in_words(&namespace(&record, &first()).changes), ["update at 3"]);
+    // The same once the definition is no longer young, and once the existing credentials have expired.
+    record.served = false;
+    let late = |seconds| plan::namespace(&record, &first(), &[], at(seconds)).changes;
+    assert_eq!(in_words(&late(3599)), [] as [&str; 0]);
+    assert_eq!(in_words(&late(3600)), ["update at 3"]);
+    let young = snapshot([resolved("a")]).protecting_unclaimed_until(Some(at(0)));
+    assert_eq!(in_words(&namespace(&record, &young).changes), ["update at 3"]);
+    assert_eq!(in_words(&namespace(&record, &snapshot([resolved("a")])).changes), ["update at 3"]);
 }

@@ -1,4 +1,4 @@
-//! What a status keeps from one look to the next, and what it leaves out.
+//! Tests of what a status keeps from the one before, and what it leaves out.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn moved_at(conditions: &[Condition], kind: &str) -> Option<Timestamp> {
     conditions.iter().find(|c| c.type_ == kind).map(|c| c.last_transition_time.0)
 }
 
-/// Nothing is written at rest, whatever state that is.
+/// Nothing is written at rest, in every state.
 #[test]
 fn equal_facts_at_a_later_time_give_an_equal_status() {
     let cases: &[Mutation] = &[
@@ -21,7 +21,7 @@ fn equal_facts_at_a_later_time_give_an_equal_status() {
         |s| s.results[0].1.bound = 0,
         |s| s.standstill = Some(failure(Reason::Suspended)),
         |s| s.standstill = Some(failure(Reason::InvalidSpec)),
-        |s| s.others = vec![(ConditionType::PoliciesEnforced, false, failure(Reason::PoliciesMissing))],
+        |s| s.others = vec![policies_missing()],
         |s| s.held = Some((at(50), failure(Reason::CoverageLost))),
         |s| s.results = (0..300).map(|i| (format!("n{i:03}"), result())).collect(),
     ];
@@ -36,7 +36,7 @@ fn equal_facts_at_a_later_time_give_an_equal_status() {
 
 /// One instance by two identities, or the Personal Edition of two regions: their pairs have one name.
 #[test]
-fn two_entries_of_one_name_do_not_take_each_others_time() {
+fn two_entries_of_one_name_keep_their_own_times() {
     for failing in [0, 1] {
         let scene = good().with(|s| {
             s.registries[1].registry = "cri-1".into();
@@ -44,24 +44,29 @@ fn two_entries_of_one_name_do_not_take_each_others_time() {
         });
         let first = scene.status(None, at(100));
         assert_eq!(scene.status(Some(&first), at(200)), first);
-        let mended = good().with(|s| s.registries[1].registry = "cri-1".into()).status(Some(&first), at(300));
-        let times: Vec<_> = mended.pairs.iter().map(|p| moved_at(&p.conditions, "Ready").unwrap()).collect();
+        let resolved =
+            good().with(|s| s.registries[1].registry = "cri-1".into()).status(Some(&first), at(300));
+        let times: Vec<_> =
+            resolved.pairs.iter().map(|p| moved_at(&p.conditions, "Ready").unwrap()).collect();
         assert_eq!(times.iter().filter(|t| **t == at(100)).count(), 2, "{times:?}");
         assert_eq!(times.iter().filter(|t| **t == at(300)).count(), 2, "{times:?}");
     }
 }
 
 #[test]
-fn a_transition_time_moves_with_the_status_and_with_nothing_else() {
+fn a_transition_time_moves_only_with_the_status() {
     let ready = |s: &AcrCredentialBindingStatus| moved_at(&s.conditions, "Ready").unwrap();
     let first = good().status(None, at(100));
     assert_eq!(ready(&first), at(100));
     let failing =
         good().with(|s| s.hold(0, Some(3600), Some(Reason::Throttled))).status(Some(&first), at(200));
-    assert_eq!((said(&failing)[0].as_str(), ready(&failing)), ("Ready=True RefreshFailing", at(100)));
+    assert_eq!(
+        (conditions_of(&failing)[0].as_str(), ready(&failing)),
+        ("Ready=True RefreshFailing", at(100))
+    );
     let expired =
         good().with(|s| s.hold(0, Some(150), Some(Reason::Throttled))).status(Some(&failing), at(300));
-    assert_eq!((said(&expired)[0].as_str(), ready(&expired)), ("Ready=False Throttled", at(300)));
+    assert_eq!((conditions_of(&expired)[0].as_str(), ready(&expired)), ("Ready=False Throttled", at(300)));
     let refused =
         good().with(|s| s.hold(0, Some(150), Some(Reason::KeyInvalid))).status(Some(&expired), at(400));
     assert_eq!((ready(&refused), moved_at(&refused.conditions, "Stalled")), (at(300), Some(at(400))));
@@ -71,7 +76,7 @@ fn a_transition_time_moves_with_the_status_and_with_nothing_else() {
 }
 
 #[test]
-fn registries_and_pairs_have_transition_times_of_their_own() {
+fn registries_and_pairs_have_their_own_transition_times() {
     let first = good().status(None, at(100));
     let second = good()
         .with(|s| {
@@ -94,7 +99,9 @@ fn registries_and_pairs_have_transition_times_of_their_own() {
 #[test]
 fn times_are_what_the_api_server_gives_back() {
     let fine = at(0) + k8s_openapi::jiff::SignedDuration::from_millis(1500);
-    let status = good().with(|s| s.registries[0].held = Some((fine, at(3600)))).status(None, fine);
+    let status = good()
+        .with(|s| s.registries[0].life = Some(Life { minted_at: fine, expires_at: at(3600) }))
+        .status(None, fine);
     let back: AcrCredentialBindingStatus =
         serde_json::from_value(serde_json::to_value(&status).unwrap()).unwrap();
     assert_eq!(back, status);
@@ -109,7 +116,7 @@ fn a_message_is_cut_before_the_api_server_refuses_it() {
 }
 
 #[test]
-fn a_pair_says_first_what_keeps_the_namespace_then_the_registry_then_the_domain() {
+fn a_pair_reports_the_namespace_first_then_the_registry_then_the_domain() {
     let scene = good().with(|s| {
         s.hold(0, None, Some(Reason::KeyInvalid));
         s.fail_secret(0, Reason::SecretConflict);
@@ -169,16 +176,16 @@ fn a_held_withdrawal_has_the_time_at_which_it_began() {
     let first = scene.status(None, at(60));
     let expected =
         ["Ready=False CoverageLost", "Stalled=True CoverageLost", "WithdrawalHeld=True CoverageLost"];
-    assert_eq!(said(&first), expected);
+    assert_eq!(conditions_of(&first), expected);
     assert_eq!(moved_at(&first.conditions, "WithdrawalHeld"), Some(at(50)));
-    // Lost again, before anybody wrote that it had come back.
+    // Lost again, before its return was reported.
     let again = scene.with(|s| s.held = Some((at(500), failure(Reason::CoverageLost))));
     assert_eq!(moved_at(&again.status(Some(&first), at(501)).conditions, "WithdrawalHeld"), Some(at(500)));
     assert_eq!(moved_at(&good().status(Some(&first), at(502)).conditions, "WithdrawalHeld"), None);
 }
 
 #[test]
-fn a_withdrawal_says_how_far_it_is_and_what_keeps_it() {
+fn a_withdrawal_reports_its_progress_and_what_blocks_it() {
     let leaving = |reason: Reason| {
         good().with(|s| {
             s.standstill = Some(failure(Reason::Withdrawing));
@@ -186,12 +193,41 @@ fn a_withdrawal_says_how_far_it_is_and_what_keeps_it() {
         })
     };
     let quiet = leaving(Reason::Withdrawing).status(None, at(0));
-    assert_eq!(message(&quiet), "why Withdrawing; 1 of 2 namespaces are done");
+    assert_eq!(message(&quiet), "why Withdrawing: 1 of 2 namespaces cleaned up");
     let refused = leaving(Reason::Forbidden).status(None, at(0));
     assert_eq!(
-        said(&refused),
+        conditions_of(&refused),
         ["Ready=False Withdrawing", "Reconciling=True Withdrawing", "Stalled=True Forbidden"]
     );
-    let expected = "why Withdrawing; 1 of 2 namespaces are done; Forbidden: 1 of 2 namespaces not ready; n1: why Forbidden";
+    let expected = "why Withdrawing: 1 of 2 namespaces cleaned up; Forbidden: 1 of 2 namespaces is not ready; n1: why Forbidden";
     assert_eq!(message(&refused), expected);
+}
+
+/// Versions before this one wrote them. The write that drops them is the one that any difference causes.
+#[test]
+fn a_condition_of_a_type_that_was_renamed_leaves_the_status() {
+    let current = good().with(|s| s.others = vec![policies_missing()]).status(None, at(100));
+    let mut stored = current.clone();
+    for kind in ["ServedAtCreation", "OfAnotherVersion"] {
+        stored.conditions.push(Condition { type_: kind.to_owned(), ..current.conditions[0].clone() });
+    }
+    let next = good().with(|s| s.others = vec![policies_missing()]).status(Some(&stored), at(200));
+    assert_eq!(next, current);
+    assert_ne!(next, stored);
+}
+
+#[test]
+fn counts_agree_with_their_nouns() {
+    let one = good().with(|s| {
+        s.registries.truncate(1);
+        s.results.truncate(1);
+        s.results[0].1.matched = 1;
+        s.results[0].1.bound = 1;
+    });
+    assert_eq!(message(&one.status(None, at(0))), "1 registry serves 1 namespace and 1 ServiceAccount.");
+    let two = good().status(None, at(0));
+    assert_eq!(message(&two), "2 registries serve 2 namespaces and 4 ServiceAccounts.");
+    let converging = good().with(|s| s.awaited = vec!["n3"]).status(None, at(0));
+    let expected = "Ready so far: 2 of 3 namespaces, 4 of 4 ServiceAccounts, 2 of 2 registries";
+    assert_eq!(message(&converging), expected);
 }

@@ -30,9 +30,9 @@ impl Bench {
     pub(super) async fn restart(&mut self) -> anyhow::Result<()> {
         println!("\nStop the controller by SIGTERM and start it again");
         let start = self.begin()?;
-        let told = Instant::now();
+        let stopped_at = Instant::now();
         self.controller.terminate(PATIENCE).await?;
-        let ended = told.elapsed();
+        let ended = stopped_at.elapsed();
         self.cpu = Duration::ZERO;
         let started = Instant::now();
         self.controller.restart()?;

@@ -1,7 +1,7 @@
 //! ACS3-HMAC-SHA256, the signature of Alibaba's V3 requests, written from its public description alone.
 //!
-//! Only what the client signed goes in, so that the published vectors can be fed to the same code that judges
-//! live requests. Whether the client signed *enough* is [`Authorization::verify`]'s question.
+//! The canonical request holds only what the client signed, so that the same code checks the published
+//! vectors and live requests. [`Authorization::verify`] decides whether the client signed *enough*.
 
 use axum::http::HeaderName;
 use hmac::digest::InvalidLength;
@@ -13,7 +13,7 @@ use super::request::{Pairs, Request, canonical_query, hex};
 /// The algorithm's name, the scheme of the `Authorization` header.
 pub(super) const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
-/// The documented message of a signature that is another than the cloud's own.
+/// The documented message of a signature that differs from the cloud's own.
 pub(super) const NO_MATCH: &str = "Specified signature is not matched with our calculation.";
 
 /// The header that carries a session's token.
@@ -23,7 +23,7 @@ pub(super) const SECURITY_TOKEN: &str = "x-acs-security-token";
 pub(super) const REQUIRED: [&str; 6] =
     ["host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce", "x-acs-content-sha256"];
 
-/// Everything that a signature covers.
+/// The input of a signature.
 #[derive(Debug)]
 pub(super) struct Canonical<'a> {
     /// `GET` or `POST`.
@@ -34,7 +34,7 @@ pub(super) struct Canonical<'a> {
     pub(super) query: &'a Pairs,
     /// The signed headers: lower-case names, sorted.
     pub(super) headers: &'a Pairs,
-    /// What `x-acs-content-sha256` says.
+    /// The value of `x-acs-content-sha256`.
     pub(super) payload_hash: &'a str,
 }
 
@@ -47,7 +47,8 @@ impl Canonical<'_> {
         format!("{}\n{path}\n{query}\n{block}\n{names}\n{}", self.method, self.payload_hash)
     }
 
-    /// Lower-case hexadecimal HMAC-SHA256; the key is the raw AccessKeySecret, with no derivation.
+    /// Returns the lower-case hexadecimal HMAC-SHA256; the key is the raw AccessKeySecret, with no
+    /// derivation.
     pub(super) fn signature(&self, secret: &str) -> Result<String, InvalidLength> {
         let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
         mac.update(format!("{ALGORITHM}\n{}", sha256(self.text().as_bytes())).as_bytes());
@@ -60,12 +61,12 @@ pub(super) fn signed_names(headers: &Pairs) -> String {
     headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";")
 }
 
-/// Lower-case hexadecimal SHA-256.
+/// Returns the lower-case hexadecimal SHA-256.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// The `Authorization` header, taken apart.
+/// The parsed `Authorization` header.
 #[derive(Debug)]
 pub(super) struct Authorization {
     /// The AccessKeyId.
@@ -87,10 +88,10 @@ impl Authorization {
         parts.next().is_none().then_some(Self { credential, signed_headers, signature })
     }
 
-    /// Holds the signature against the one that this secret makes of the request.
+    /// Compares the signature with the one that this secret makes of the request.
     ///
     /// # Errors
-    /// What is wrong with it, in words for the refusal's message.
+    /// The fault in words for the refusal's message.
     pub(super) fn verify(&self, request: &Request, secret: &str) -> Result<(), String> {
         if let Some(name) = self.uncovered(request) {
             return Err(format!("The header {name} has to be among SignedHeaders."));

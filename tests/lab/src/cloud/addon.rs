@@ -1,5 +1,5 @@
-//! The token that ACK leaves in the cluster for a managed component: a session whose keys are encrypted with a
-//! key that lies beside them.
+//! The token that ACK stores in the cluster for a managed component: a session whose keys are encrypted with
+//! a key beside them.
 
 use std::array;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use super::identity::Identity;
 /// AES's block, and the length of the key that ACK uses.
 const BLOCK: usize = 16;
 
-/// What ACK writes under the key `addon.token.config`: a new session of the role of its credential helper, or why
-/// it could open none.
+/// Returns the value of the key `addon.token.config` as ACK writes it: a new session of the role of its
+/// credential helper, or the reason why there is none.
 pub(super) fn token(life: Duration, state: &mut State, now: Millis) -> Value {
     let account = state.world.cluster_account.clone();
     if state.world.role(&account, MANAGED_ROLE).is_none() {
@@ -35,7 +35,7 @@ pub(super) fn token(life: Duration, state: &mut State, now: Millis) -> Value {
     let keyring_bytes = keyring.map(|letter| letter as u8);
     let mut sealed = |plain: &str| {
         let written = encrypt(plain, &keyring_bytes, &array::from_fn(|_| fastrand::u8(..)));
-        // One who has the keyring can read it, so it is as secret as what is in it.
+        // The keyring decrypts it, so it is as secret as its content.
         state.vault.remember(&written);
         written
     };
@@ -48,7 +48,7 @@ pub(super) fn token(life: Duration, state: &mut State, now: Millis) -> Value {
     })
 }
 
-/// Base64 of the IV and of AES-CBC under the keyring's raw bytes, padded by PKCS#7.
+/// Returns the base64 of the IV and of AES-CBC under the keyring's raw bytes, padded by PKCS#7.
 fn encrypt(plain: &str, keyring: &[u8; BLOCK], iv: &[u8; BLOCK]) -> String {
     let cipher = Encryptor::<Aes128>::new(keyring.into(), iv.into());
     STANDARD.encode([&iv[..], &cipher.encrypt_padded_vec::<Pkcs7>(plain.as_bytes())].concat())

@@ -1,4 +1,4 @@
-//! Proof of who calls: the key, the clock, the nonce, the signature and the session's token.
+//! Authentication of a request: the key, the clock, the nonce, the signature and the session's token.
 
 use std::collections::HashMap;
 
@@ -11,28 +11,28 @@ use super::request::Request;
 use super::rpc_sha1;
 use super::world::KeyStatus;
 
-/// How far apart the two clocks may be.
+/// The largest difference between the two clocks.
 const CLOCK_TOLERANCE: Millis = 15 * 60 * 1000;
 
-/// Above this many remembered nonces the stale ones are dropped.
+/// Above this many remembered nonces the expired ones are dropped.
 const NONCES_BEFORE_PRUNING: usize = 10_000;
 
-/// One whose request proved who it is.
+/// The authenticated caller of a request.
 #[derive(Debug)]
 pub(super) struct Caller {
-    /// Who it is.
+    /// The caller's identity.
     pub(super) identity: Identity,
-    /// When its session ends; `None` for a long-lived key.
+    /// When its session expires; `None` for a long-lived key.
     pub(super) expires: Option<Millis>,
 }
 
-/// The nonces used of late, by key.
+/// The recently used nonces, by key.
 #[derive(Debug, Default)]
 pub(super) struct Nonces(HashMap<(String, String), Millis>);
 
 impl Nonces {
-    /// Uses a nonce up; false if it was used before. A stale one may be forgotten, since the clock check refuses
-    /// a replay by then.
+    /// Uses a nonce up; false if it was used before. An expired one may be forgotten, since the clock check
+    /// refuses a replay by then.
     fn spend(&mut self, access_key_id: &str, nonce: &str, now: Millis) -> bool {
         if self.0.len() > NONCES_BEFORE_PRUNING {
             self.0.retain(|_, spent| (now - *spent).abs() <= 2 * CLOCK_TOLERANCE);
@@ -41,7 +41,7 @@ impl Nonces {
     }
 }
 
-/// What a request says about itself, whichever way it is signed.
+/// The claims of a request, in either style of signing.
 struct Claim {
     access_key_id: String,
     date: String,
@@ -141,7 +141,7 @@ impl Signed {
     }
 }
 
-/// Returns the secret of a key, and the one that it speaks for.
+/// Returns the secret of a key, and its caller.
 fn find_key(access_key_id: &str, state: &State) -> Result<(String, Caller), Refusal> {
     if let Some(session) = state.vault.session(access_key_id) {
         let caller = Caller { identity: session.identity.clone(), expires: Some(session.expires) };

@@ -1,4 +1,4 @@
-//! The record of what was asked, so that tests can count instead of guess.
+//! The record of requests, so that tests can count instead of guess.
 
 use super::clock::Millis;
 use super::fault::FaultKind;
@@ -6,7 +6,7 @@ use super::gateway::Answer;
 use super::identity::Identity;
 use super::request::Request;
 
-/// One request that reached the cloud, whatever came of it.
+/// One request that reached the cloud, with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// When it arrived, by the cloud's clock.
@@ -19,8 +19,8 @@ pub struct Call {
     /// shares its name with Enterprise's; `IMDS:token`, `IMDS:role`, `IMDS:credentials`, `IMDS:region-id`,
     /// `IMDS:owner-account-id` or `IMDS:other` for the metadata service.
     pub action: String,
-    /// `user/<name>`, `role/<name>` or `root`; empty if the request did not prove one. Of an AssumeRoleWithOIDC
-    /// the role that was assumed.
+    /// `user/<name>`, `role/<name>` or `root`; empty if the request did not prove one. For
+    /// AssumeRoleWithOIDC, the role that was assumed.
     pub identity: String,
     /// The identity's account; empty likewise.
     pub account: String,
@@ -32,7 +32,7 @@ pub struct Call {
     pub status: u16,
     /// The `Code` that the cloud decided on, `success` if it refused nothing.
     pub code: String,
-    /// The name of the fault that befell it.
+    /// The name of the fault that was applied.
     pub fault: Option<&'static str>,
 }
 

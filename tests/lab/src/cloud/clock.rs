@@ -1,7 +1,7 @@
-//! The cloud's clock, and the spellings of time that its APIs use.
+//! The cloud's clock, and the formats of time that its APIs use.
 //!
-//! A client and the cloud each have a clock of their own; tests set this one apart from the machine's to see
-//! what a client does about it. Inside the simulator an instant is an `i64`: milliseconds since the Unix epoch.
+//! A client and the cloud each have a clock of their own. Tests set this one apart from the machine's to see
+//! how a client reacts. Inside the simulator an instant is an `i64`: milliseconds since the Unix epoch.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,11 +18,8 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Returns the cloud's present.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the simulated cloud is a party of its own with its own clock"
-    )]
+    /// Returns the cloud's time.
+    #[expect(clippy::disallowed_methods, reason = "the simulated cloud has a clock of its own")]
     pub(super) fn now(&self) -> Millis {
         let machine = SystemTime::now().duration_since(UNIX_EPOCH).map(millis).unwrap_or_default();
         machine.saturating_add(self.skew_seconds.load(Ordering::Relaxed).saturating_mul(1000))

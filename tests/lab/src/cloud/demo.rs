@@ -10,7 +10,7 @@ use super::world::{
     World,
 };
 
-/// The rights that the product's documentation tells users to grant.
+/// The rights that the product's documentation asks users to grant.
 const DOCUMENTED_RIGHTS: [&str; 3] =
     ["cr:GetAuthorizationToken", "cr:ListInstanceEndpoint", "cr:PullRepository"];
 
@@ -22,9 +22,9 @@ const RRSA_PROVIDER: &str = "ack-rrsa-demo";
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Account 1 owns the cluster, two instances and the roles of its node, of ACK's helper and of the cluster's
-/// ServiceAccounts; account 2 has the partner's instance, a role that trusts what account 1 comes with, and two
-/// users. Either has a Personal registry in the cluster's region.
+/// Builds the accounts. Account 1 owns the cluster, two instances, and the roles of its node, of ACK's helper
+/// and of the cluster's ServiceAccounts. Account 2 has the partner's instance, a role that trusts account 1's
+/// roles, and two users. Both have a Personal registry in the cluster's region.
 pub(super) fn world() -> World {
     World {
         cluster_region: "cn-hangzhou".to_owned(),
@@ -106,8 +106,8 @@ fn role(rights: &[&str], trusted: &[&str]) -> Role {
     }
 }
 
-/// What the product's documentation tells users to write, but for the issuer, which is known when a cluster runs
-/// and its provider is registered.
+/// Returns the trust that the product's documentation describes, but for the issuer, which is known when a
+/// cluster runs and its provider is registered.
 fn rrsa_trust() -> OidcTrust {
     let subject = "system:serviceaccount:kube-system:aliyun-acr-credential-helper";
     let wanted = [("oidc:aud", "sts.aliyuncs.com"), ("oidc:sub", subject)];
@@ -118,7 +118,7 @@ fn rrsa_trust() -> OidcTrust {
 }
 
 fn user(key: &str, status: KeyStatus, rights: &[&str]) -> User {
-    // The secret is drawn at each start, so that none stands in the sources for a scanner to find.
+    // The secret is drawn at each start, so that scanners find none in the sources.
     let key = AccessKey { id: key.to_owned(), secret: random(30), status };
     User { policy: Policy::allowing(rights), keys: vec![key] }
 }

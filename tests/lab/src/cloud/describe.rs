@@ -1,15 +1,15 @@
-//! The world in words, for one who points another client at it.
+//! A description of the world for readers who point another client at it.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use super::world::{HttpTokens, KeyStatus, Role, World};
 
-const NONE: &str = "nobody and nothing";
+const NONE: &str = "none";
 
 /// Endpoints, identities with their keys, instances and domains, a line each.
 pub(super) struct Description<'a> {
-    /// What is described.
+    /// The world to describe.
     pub(super) world: &'a World,
     /// `http://127.0.0.1:<port>`.
     pub(super) address: &'a str,
@@ -100,7 +100,7 @@ fn metadata_mode(world: &World) -> &'static str {
     }
 }
 
-/// Principals by their ARNs; a provider's tokens with what they have to say.
+/// Lists the principals by their ARNs, and a provider's tokens with their required claims.
 fn trusted(role: &Role) -> String {
     let oidc = role.oidc_trust.iter().map(|trust| {
         let wanted = trust.string_equals.iter().map(|(key, values)| format!("{key} {}", list(values)));

@@ -38,7 +38,8 @@ pub(super) fn get_authorization_token(asked: &Asked<'_>, state: &mut State) -> R
     }))
 }
 
-/// Returns an hour with a long-lived key, else until the session that asks ends. The rule of both editions.
+/// Returns when a token expires: after an hour with a long-lived key, else with the caller's session. Both
+/// editions have this rule.
 pub(super) fn token_expiry(asked: &Asked<'_>, world: &World) -> Millis {
     let lifetimes = &world.lifetimes;
     let natural = asked.caller.expires.unwrap_or(asked.now + millis(lifetimes.registry_token));
@@ -46,7 +47,7 @@ pub(super) fn token_expiry(asked: &Asked<'_>, world: &World) -> Millis {
     cap.map_or(natural, |cap| natural.min(cap))
 }
 
-/// Lists the ways into an instance, disabled ones among them.
+/// Lists the endpoints of an instance, disabled ones among them.
 pub(super) fn list_instance_endpoint(asked: &Asked<'_>, state: &State) -> Result<Value, Refusal> {
     let instance = asked.request.required("InstanceId")?;
     let instance = find(asked, &state.world, "cr:ListInstanceEndpoint", instance)?;
@@ -89,8 +90,8 @@ fn written(endpoint: &Endpoint, summary: bool) -> Value {
     item
 }
 
-/// Returns the instance, if the caller has the right and it stands in this region under the caller's account.
-/// Rights come first: one without any learns nothing about which instances exist.
+/// Returns the instance, if the caller has the right and it exists in this region under the caller's account.
+/// Rights come first: a caller without any learns nothing about which instances exist.
 fn find<'w>(asked: &Asked<'_>, world: &'w World, action: &str, id: &str) -> Result<&'w Instance, Refusal> {
     let identity = &asked.caller.identity;
     if !identity.may(action, world) {
@@ -111,7 +112,7 @@ fn find<'w>(asked: &Asked<'_>, world: &'w World, action: &str, id: &str) -> Resu
     }
 }
 
-/// 403, with whose right is missing.
+/// Returns 403 with the missing right.
 pub(super) fn no_privilege(asked: &Asked<'_>, action: &str) -> Refusal {
     Refusal::new(403, "NoPrivilege", "Access denied for this user.")
         .with_detail(asked.denied(action, "AccountLevelIdentityBasedPolicy"))

@@ -1,4 +1,4 @@
-//! What can be made to go wrong, by action.
+//! Faults to inject, by action.
 
 use std::time::Duration;
 
@@ -7,26 +7,26 @@ use serde_json::{Value, json};
 use super::clock::{Millis, iso8601};
 use super::reply::{JSON, Refusal, Reply};
 
-/// How long ago something spoiled by [`FaultKind::ExpireTimePast`] says it expired.
+/// How long ago [`FaultKind::ExpireTimePast`] claims the expiry was.
 const PAST: Millis = 60_000;
 
-/// What [`FaultKind::MissingFields`] leaves.
+/// The fields that [`FaultKind::MissingFields`] keeps.
 const ENVELOPE: [&str; 4] = ["RequestId", "requestId", "Code", "IsSuccess"];
 
-/// A fault that befalls well-signed requests.
+/// A fault for well-signed requests.
 #[derive(Clone, Debug)]
 pub struct Fault {
     /// The action's name as in [`Call::action`](super::Call::action); `*` for all.
     pub action: String,
     /// Only requests for this `InstanceId`; `None` for all.
     pub instance: Option<String>,
-    /// What goes wrong.
+    /// The kind of the fault.
     pub kind: FaultKind,
-    /// How many requests it befalls; `None` until it is cleared.
+    /// How many requests it applies to; `None` until it is cleared.
     pub times: Option<u32>,
 }
 
-/// What goes wrong.
+/// The kinds of faults.
 #[derive(Clone, Debug)]
 pub enum FaultKind {
     /// 400 `Throttling.User`.
@@ -64,7 +64,7 @@ pub enum FaultKind {
     ExpireTimeString,
     /// `ExpireTime`, `expireDate` and `Expiration` a minute ago.
     ExpireTimePast,
-    /// 200 and nothing but the envelope.
+    /// 200 with the envelope only.
     MissingFields,
 }
 
@@ -87,7 +87,7 @@ impl FaultKind {
         }
     }
 
-    /// Returns the refusal that takes the place of the work.
+    /// Returns the refusal that replaces the work.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Throttle { retry_after_ms } => Some(Refusal::throttled(*retry_after_ms)),
@@ -97,7 +97,7 @@ impl FaultKind {
         }
     }
 
-    /// Spoils the reply of work that was done. What happens on the wire is the server's part.
+    /// Alters the reply of work that was done. The server applies faults of the connection.
     pub(super) fn edit(&self, reply: &mut Reply, now: Millis) {
         match self {
             Self::MalformedJson => reply.body.truncate(reply.body.len() / 2),
@@ -136,11 +136,11 @@ impl FaultKind {
     }
 }
 
-/// Names a fault, to clear it by.
+/// The handle of a fault, to clear it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultId(u64);
 
-/// The faults in force; the oldest that fits a request befalls it.
+/// The active faults; the oldest that matches a request applies.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     standing: Vec<(FaultId, Fault)>,
@@ -163,7 +163,7 @@ impl Faults {
         self.standing.clear();
     }
 
-    /// Returns the fault that befalls this request, counted down.
+    /// Returns the fault for this request, and counts it down.
     pub(super) fn take(&mut self, action: &str, instance: Option<&str>) -> Option<FaultKind> {
         let (_, fault) = self.standing.iter_mut().find(|(_, fault)| {
             let meant = fault.action == "*" || fault.action == action;

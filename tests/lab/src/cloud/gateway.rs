@@ -1,4 +1,4 @@
-//! The way of one request through the cloud: host, action, proof, fault, rights, work, record.
+//! The path of one request through the cloud: host, action, authentication, fault, rights, work, record.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use super::vault::{Vault, random_hex};
 use super::world::World;
 use super::{enterprise, metadata, oidc, personal, sts};
 
-/// All that the cloud holds and remembers, behind one lock.
+/// The cloud's whole state, behind one lock.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) world: World,
@@ -22,11 +22,11 @@ pub(super) struct State {
     pub(super) nonces: Nonces,
     pub(super) faults: Faults,
     pub(super) calls: Vec<Call>,
-    /// The node's present credentials: the role's name and the session's AccessKeyId.
+    /// The node's current credentials: the role's name and the session's AccessKeyId.
     pub(super) node_session: Option<(String, String)>,
 }
 
-/// A proven request to an action, as the products see it.
+/// An authenticated request to an action, as the products see it.
 pub(super) struct Asked<'a> {
     pub(super) caller: &'a Caller,
     pub(super) request: &'a Request,
@@ -37,7 +37,7 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Returns `AccessDeniedDetail`, by which a client can say whose permission is missing.
+    /// Returns `AccessDeniedDetail`, which names the identity without permission.
     pub(super) fn denied(&self, action: &str, policy_type: &str) -> Value {
         let (principal_type, display_name) = self.caller.identity.principal();
         json!({
@@ -51,7 +51,7 @@ impl Asked<'_> {
     }
 }
 
-/// A reply, and what is to go wrong in its delivery.
+/// A reply, and the fault in its delivery.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) reply: Reply,
@@ -92,8 +92,11 @@ fn open_api(request: &Request, state: &mut State, call: &mut Call) -> Answer {
     Answer { reply: spoiled(reply, fault.as_ref(), call.at), fault }
 }
 
+/// Authenticates the request and runs its action.
+///
 /// # Guarantees
-/// A fault befalls only requests that are well signed, or show a genuine OIDC token: a client's own mistake is never hidden by one.
+/// A fault applies only to requests that are well signed, or show a genuine OIDC token: it never hides a
+/// client's own mistake.
 fn work(
     request: &Request,
     state: &mut State,
@@ -109,14 +112,14 @@ fn work(
         Entry::Signed(action) => {
             let caller = authenticate(request, state, call.at)?;
             call.by(&caller.identity);
-            befall(fault, state, call)?;
+            apply_fault(fault, state, call)?;
             let (region, request_id, now) = (place.region.as_str(), call.request_id.as_str(), call.at);
             act(action, &Asked { caller: &caller, request, region, request_id, now }, state)?
         }
         Entry::OidcToken => {
             let bearer = oidc::prove(request, state, call.at)?;
-            befall(fault, state, call)?;
-            // Its bearer has no name of its own in the cloud, so the record names the role that it became.
+            apply_fault(fault, state, call)?;
+            // Its bearer has no name of its own in the cloud, so the record names the role that it assumed.
             let (identity, body) = oidc::assume(&bearer, state, &call.request_id, call.at)?;
             call.by(&identity);
             body
@@ -125,8 +128,8 @@ fn work(
     Ok(Reply::json(&body))
 }
 
-/// Takes the fault that is set for this call, and refuses if that is what it does.
-fn befall(fault: &mut Option<FaultKind>, state: &mut State, call: &Call) -> Result<(), Refusal> {
+/// Takes the fault for this call, and refuses if the fault is a refusal.
+fn apply_fault(fault: &mut Option<FaultKind>, state: &mut State, call: &Call) -> Result<(), Refusal> {
     *fault = state.faults.take(&call.action, call.instance.as_deref());
     fault.as_ref().and_then(FaultKind::refusal).map_or(Ok(()), Err)
 }
@@ -147,7 +150,7 @@ fn spoiled(mut reply: Reply, fault: Option<&FaultKind>, now: Millis) -> Reply {
     reply
 }
 
-/// In the cloud's form: an upper-case UUID.
+/// Returns a request ID in the cloud's form: an upper-case UUID.
 fn request_id() -> String {
     let groups = [8, 4, 4, 4, 12].map(random_hex);
     groups.join("-").to_ascii_uppercase()

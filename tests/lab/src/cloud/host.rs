@@ -1,4 +1,4 @@
-//! Which product in which region a host name means.
+//! The product and the region that a host name means.
 
 use super::reply::Refusal;
 use super::world::World;
@@ -22,7 +22,7 @@ impl Product {
     }
 }
 
-/// Where a request arrived.
+/// The product and the region that a request arrived at.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Place {
     /// `None` for the loopback address by number: any product, for SDKs with an endpoint override.
@@ -32,8 +32,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Reads a `Host` header. VPC hosts serve the cluster's own region only: elsewhere their names resolve to
-    /// addresses that nothing routes to, which a 404 stands for here.
+    /// Reads a `Host` header. VPC hosts serve the cluster's own region only. In production the names of other
+    /// regions resolve to addresses without a route; here they give 404.
     pub(super) fn find(host: &str, world: &World) -> Result<Self, Refusal> {
         let name = without_port(host).to_ascii_lowercase();
         if matches!(name.as_str(), "127.0.0.1" | "localhost" | "[::1]") {
@@ -42,7 +42,7 @@ impl Place {
         let labels = name.strip_suffix(".aliyuncs.com").ok_or_else(Refusal::no_product)?;
         let (service, region) = match labels.split_once('.') {
             Some((service, region)) => (service, region.to_owned()),
-            // STS alone has a central host; sessions are good everywhere, so any region may answer for it.
+            // STS alone has a central host; sessions are valid everywhere, so any region may answer for it.
             None if labels == "sts" => ("sts", world.cluster_region.clone()),
             None => return Err(Refusal::no_product()),
         };

@@ -1,10 +1,10 @@
-//! Who somebody is, and what that lets them do.
+//! Identities, and what they may do.
 
 use std::fmt;
 
 use super::world::{Policy, World};
 
-/// One who can call an API.
+/// An identity that can call an API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     /// The account that it belongs to.
@@ -41,8 +41,8 @@ impl Identity {
         self.kind == Kind::Root
     }
 
-    /// Returns whether a policy lets it do this now. A session asks its role's present policy, so a right
-    /// that is taken away is gone at once, and a deleted role can do nothing.
+    /// Returns whether a policy allows this action now. A session asks its role's current policy, so that a
+    /// removed right is gone at once. A deleted role may do nothing.
     pub(super) fn may(&self, action: &str, world: &World) -> bool {
         let account = world.accounts.get(&self.account);
         let policy = match &self.kind {
@@ -87,12 +87,12 @@ fn allows(policy: &Policy, action: &str) -> bool {
     })
 }
 
-/// Takes `acs:ram::<account>:role/<name>` apart.
+/// Splits `acs:ram::<account>:role/<name>`.
 pub(super) fn parse_role_arn(arn: &str) -> Option<(&str, &str)> {
     parse_arn(arn, ":role/")
 }
 
-/// Takes `acs:ram::<account>:oidc-provider/<name>` apart.
+/// Splits `acs:ram::<account>:oidc-provider/<name>`.
 pub(super) fn parse_oidc_provider_arn(arn: &str) -> Option<(&str, &str)> {
     parse_arn(arn, ":oidc-provider/")
 }

@@ -1,4 +1,4 @@
-//! An OIDC issuer without a cluster around it, for tests of what the cloud makes of its tokens.
+//! An OIDC issuer without a cluster, for tests of how the cloud treats its tokens.
 
 use std::fmt;
 
@@ -25,9 +25,9 @@ impl OidcIssuer {
         Ok(Self { key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?, kid: random(16) })
     }
 
-    /// Returns the key set that tokens are checked with.
+    /// Returns the key set that verifies its tokens.
     pub fn jwks(&self) -> Value {
-        // An uncompressed point: one byte that says so, then both coordinates, of 32 bytes each.
+        // An uncompressed point: one marker byte, then both coordinates, of 32 bytes each.
         let (x, y) = self.key.public_key().as_ref()[1..].split_at(32);
         let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
         let key = json!({
@@ -36,7 +36,7 @@ impl OidcIssuer {
         json!({ "keys": [key] })
     }
 
-    /// Returns a token that says this, be it right or wrong.
+    /// Returns a token with these claims, valid or not.
     ///
     /// # Errors
     /// If the machine has no randomness to give.

@@ -1,4 +1,4 @@
-//! JSON Web Tokens as Kubernetes signs them: taken apart, and checked against a provider's published keys.
+//! JSON Web Tokens as Kubernetes signs them: parsed, and verified with a provider's published keys.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
@@ -8,11 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A token in its compact form, decoded and not yet believed.
+/// A token in its compact form, decoded but not yet verified.
 #[derive(Debug)]
 pub(super) struct Jwt<'a> {
     header: Header,
-    /// What it says.
+    /// The token's claims.
     pub(super) claims: Claims,
     /// The first two parts as sent, which the signature covers.
     signed: &'a str,
@@ -25,7 +25,7 @@ struct Header {
     kid: Option<String>,
 }
 
-/// The claims that STS looks at, all of which OpenID Connect requires but `nbf`.
+/// The claims that STS reads; OpenID Connect requires all but `nbf`.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Claims {
     /// The issuer.
@@ -35,11 +35,11 @@ pub(super) struct Claims {
     /// The audience.
     #[serde(deserialize_with = "one_or_more")]
     pub(super) aud: Vec<String>,
-    /// The end, in seconds.
+    /// The expiry, in seconds.
     pub(super) exp: i64,
     /// When it was issued.
     pub(super) iat: i64,
-    /// Not good before this.
+    /// Not valid before this.
     pub(super) nbf: Option<i64>,
 }
 
@@ -57,7 +57,7 @@ fn one_or_more<'de, D: serde::Deserializer<'de>>(written: D) -> Result<Vec<Strin
 }
 
 impl<'a> Jwt<'a> {
-    /// Takes a token apart; `None` if it is not of that form or lacks a claim.
+    /// Parses a token; `None` if it is malformed or lacks a claim.
     pub(super) fn parse(token: &'a str) -> Option<Self> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
@@ -69,7 +69,7 @@ impl<'a> Jwt<'a> {
         })
     }
 
-    /// Returns whether one of these keys signed it. A token that names its key is held against no other.
+    /// Returns whether one of these keys signed it. A token that names its key is verified with no other.
     pub(super) fn is_signed_by(&self, jwks: &Value) -> bool {
         let keys = jwks["keys"].as_array().map(Vec::as_slice).unwrap_or_default();
         let mut meant = keys.iter().filter(|key| match &self.header.kid {
@@ -79,8 +79,8 @@ impl<'a> Jwt<'a> {
         meant.any(|key| self.is_signed_with(key).unwrap_or(false))
     }
 
-    /// Returns `None` if the key is of another kind than the token's algorithm asks for. `none` and the
-    /// symmetric algorithms are among those that no key fits.
+    /// Returns whether this key signed it, or `None` if the key's kind does not fit the token's algorithm.
+    /// `none` and the symmetric algorithms fit no key.
     fn is_signed_with(&self, key: &Value) -> Option<bool> {
         let field = |name: &str| key[name].as_str();
         let number = |name: &str| decoded(field(name)?);
@@ -114,7 +114,7 @@ mod tests {
 
     use super::{Claims, Header, Jwt, decoded};
 
-    /// What both examples of RFC 7515 sign; they lack claims that a login needs.
+    /// The payload that both examples of RFC 7515 sign; it lacks claims that a login needs.
     const PAYLOAD: &str =
         "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 
@@ -184,7 +184,7 @@ mod tests {
         assert!(named("a").is_signed_by(&jwks) && !named("b").is_signed_by(&jwks));
         assert!(!named("a").is_signed_by(&json!({ "keys": [ec_key()] })));
         jwks["keys"][0]["alg"] = json!("RS256");
-        assert!(!named("a").is_signed_by(&jwks), "a key is good for its own algorithm only");
+        assert!(!named("a").is_signed_by(&jwks), "a key fits its own algorithm only");
     }
 
     #[test]

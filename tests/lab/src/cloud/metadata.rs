@@ -16,7 +16,7 @@ const ROLE: &str = "/latest/meta-data/ram/security-credentials/";
 const REGION: &str = "/latest/meta-data/region-id";
 const ACCOUNT: &str = "/latest/meta-data/owner-account-id";
 
-/// The longest life of a metadata token, in seconds.
+/// The longest lifetime of a metadata token, in seconds.
 const LONGEST_TOKEN_LIFE: i64 = 21_600;
 
 /// Returns the name under which a path is recorded and faults are set.
@@ -33,7 +33,7 @@ pub(super) fn action(path: &str) -> &'static str {
     }
 }
 
-/// What follows the credentials' folder; the folder itself may be asked for without its last slash.
+/// Returns what follows the credentials' folder. The folder itself may be requested without its last slash.
 fn role_path(path: &str) -> Option<&str> {
     path.strip_prefix(ROLE).or_else(|| (path == ROLE.trim_end_matches('/')).then_some(""))
 }
@@ -64,7 +64,7 @@ pub(super) fn answer(request: &Request, state: &mut State, now: Millis) -> Reply
     }
 }
 
-/// Hands out a token to one that asks from the node itself: a forwarded request may come from anyone.
+/// Issues a token to a client on the node itself: a forwarded request may come from anyone.
 fn token(request: &Request, state: &mut State, now: Millis) -> Reply {
     if request.method != "PUT" {
         return plain(StatusCode::METHOD_NOT_ALLOWED);
@@ -96,8 +96,7 @@ fn credentials(role: &str, state: &mut State, now: Millis) -> Reply {
     }))
 }
 
-/// Returns the session that the node holds, renewed when it is near its end; `None` if the role does not
-/// exist.
+/// Returns the node's session, renewed near its expiry, or `None` if the role does not exist.
 fn node_session(role: &str, state: &mut State, now: Millis) -> Option<Session> {
     let world = &state.world;
     let life = millis(world.node.credentials_life);

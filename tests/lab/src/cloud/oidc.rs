@@ -1,4 +1,5 @@
-//! AssumeRoleWithOIDC of STS, version 2015-04-01: a session for one who shows an OIDC token, with no key at all.
+//! AssumeRoleWithOIDC of STS, version 2015-04-01: a session for the bearer of an OIDC token, with no key at
+//! all.
 //!
 //! ```text
 //! [prove]: form -> provider -> signature -> issuer, audience, times
@@ -16,7 +17,7 @@ use super::request::Request;
 use super::sts::Wanted;
 use super::world::{OidcProvider, Role, World};
 
-/// One whose token is genuine, meant for this provider, and valid now.
+/// The bearer of a genuine token that is meant for this provider and valid now.
 #[derive(Debug)]
 pub(super) struct Bearer<'a> {
     wanted: Wanted<'a>,
@@ -24,11 +25,11 @@ pub(super) struct Bearer<'a> {
     claims: Claims,
 }
 
-/// Verifies the token. What its bearer may have for it is [`assume`]'s part.
+/// Verifies the token. [`assume`] decides what its bearer gets.
 ///
 /// # Caveats
-/// A signature that comes along is not looked at. Issuers are known by the keys that the world holds for them:
-/// the simulator fetches nothing, so it never says `.IssuerConfigurationBroken` or `.HttpsUrlInvalid`.
+/// A request signature is ignored. The world holds the issuers' keys: the simulator fetches nothing, so it
+/// never answers `.IssuerConfigurationBroken` or `.HttpsUrlInvalid`.
 pub(super) fn prove<'a>(request: &'a Request, state: &mut State, now: Millis) -> Result<Bearer<'a>, Refusal> {
     let provider_arn = request.required("OIDCProviderArn")?;
     let token = request.required("OIDCToken")?;
@@ -36,7 +37,7 @@ pub(super) fn prove<'a>(request: &'a Request, state: &mut State, now: Millis) ->
     let invalid = || bad_token("Invalid", "The OIDC token is invalid.");
     let jwt = Some(token).filter(|token| (4..=20_000).contains(&token.len())).and_then(Jwt::parse);
     if jwt.is_some() {
-        // A refused token is as much of a secret as an accepted one: it may be good elsewhere.
+        // A refused token is as secret as an accepted one: it may be valid elsewhere.
         state.vault.remember(token);
     }
     let provider = find_provider(provider_arn, &state.world)
@@ -52,7 +53,7 @@ pub(super) fn prove<'a>(request: &'a Request, state: &mut State, now: Millis) ->
     if !claims.aud.iter().any(|meant| provider.client_ids.contains(meant)) {
         return Err(bad_token(
             "AudienceNotMatch",
-            "The audience of the OIDC token is no client of the provider.",
+            "The audience of the OIDC token is not a client of the provider.",
         ));
     }
     if now >= claims.exp.saturating_mul(1000) {
@@ -95,7 +96,8 @@ fn find_provider<'w>(arn: &str, world: &'w World) -> Option<&'w OidcProvider> {
     world.accounts.get(account)?.oidc_providers.get(name)
 }
 
-/// Returns a condition on a key that OIDC tokens have no value for holds for none of them.
+/// Returns whether the role trusts the bearer. A condition on a key that OIDC tokens have no value for fails
+/// for all of them.
 fn is_trusted(bearer: &Bearer<'_>, role: &Role) -> bool {
     let claims = &bearer.claims;
     let values = |key: &str| match key {

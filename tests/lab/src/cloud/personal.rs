@@ -12,15 +12,16 @@ use super::world::{MissingPersonal, World};
 
 const ACTION: &str = "cr:GetAuthorizationToken";
 
-/// Mints a token for the caller's account in the region that was called. It lives as one of Enterprise does.
+/// Mints a token for the caller's account in the region that was called. It expires by the same rule as
+/// Enterprise's.
 pub(super) fn get_authorization_token(asked: &Asked<'_>, state: &mut State) -> Result<Value, Refusal> {
     let identity = asked.caller.identity.clone();
     if !identity.may(ACTION, &state.world) {
         return Err(no_privilege(asked, ACTION));
     }
-    let stands = has_registry(&state.world, &identity.account, asked.region);
+    let exists = has_registry(&state.world, &identity.account, asked.region);
     if let (false, MissingPersonal::Refusal { status, code }) =
-        (stands, &state.world.unconfirmed.missing_personal)
+        (exists, &state.world.unconfirmed.missing_personal)
     {
         return Err(Refusal::new(*status, code, "Access denied for this user."));
     }
@@ -36,8 +37,8 @@ pub(super) fn get_authorization_token(asked: &Asked<'_>, state: &mut State) -> R
     }))
 }
 
-/// Returns whether a registry, if it is one of this edition, stands and takes tokens at all.
-pub(super) fn stands(registry: &Registry, world: &World) -> bool {
+/// Returns whether a Personal registry exists and accepts tokens. Always true for another edition.
+pub(super) fn accepts_tokens(registry: &Registry, world: &World) -> bool {
     match registry {
         Registry::Instance(_) => true,
         Registry::Personal { account, region } => has_registry(world, account, region),

@@ -1,4 +1,4 @@
-//! What the cloud says: success envelopes, error bodies and the documented codes.
+//! The cloud's replies: success envelopes, error bodies and the documented codes.
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ pub(super) const JSON: &str = "application/json;charset=utf-8";
 pub(super) struct Reply {
     /// HTTP status.
     pub(super) status: u16,
-    /// The `Code`, `success` if all went well.
+    /// The `Code`, or `success`.
     pub(super) code: String,
     /// Headers beside the content type and the date.
     pub(super) headers: Vec<(&'static str, String)>,
@@ -22,7 +22,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// 200 with a JSON body.
+    /// Returns 200 with a JSON body.
     pub(super) fn json(body: &Value) -> Self {
         Self {
             status: 200,
@@ -33,7 +33,7 @@ impl Reply {
         }
     }
 
-    /// Plain text, as the metadata service answers.
+    /// Returns plain text, as the metadata service answers.
     pub(super) fn text(status: StatusCode, body: impl Into<String>) -> Self {
         let code = if status.is_success() { SUCCESS.to_owned() } else { status.as_str().to_owned() };
         let (status, body) = (status.as_u16(), body.into());
@@ -41,7 +41,7 @@ impl Reply {
     }
 }
 
-/// The `Code` of a reply that is no error.
+/// The `Code` of a successful reply.
 pub(super) const SUCCESS: &str = "success";
 
 /// How an API spells the names in its error bodies.
@@ -54,7 +54,7 @@ pub(super) enum Style {
 }
 
 impl Style {
-    /// Returns the names within `AccessDeniedDetail` are the same in both.
+    /// Spells the names of an error body. The names within `AccessDeniedDetail` are the same in both styles.
     fn spell(self, body: Map<String, Value>) -> Value {
         match self {
             Self::Rpc => Value::Object(body),
@@ -68,7 +68,7 @@ fn lower_first(name: &str) -> String {
     rest.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(rest).collect()
 }
 
-/// How a refusal is put.
+/// The form of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// An HTTP error with the gateway's error body.
@@ -96,27 +96,27 @@ impl Refusal {
         Self { status, code, message, detail: None, retry_after_ms: None, form: Form::HttpError }
     }
 
-    /// Returns a refusal under a status of success, which clients of ACR have to expect.
+    /// Returns a refusal under a status of success, which clients of ACR must expect.
     pub(super) fn not_success(code: impl Into<String>) -> Self {
         Self { form: Form::NotSuccess, ..Self::new(200, code, "") }
     }
 
-    /// 400 `Missing<Name>`.
+    /// Returns 400 `Missing<Name>`.
     pub(super) fn missing(parameter: &str) -> Self {
         Self::new(400, format!("Missing{parameter}"), format!("{parameter} is mandatory for this action."))
     }
 
-    /// 404 for a host name that no product has.
+    /// Returns 404 for a host name without a product.
     pub(super) fn no_product() -> Self {
         Self::new(404, "InvalidProduct.NotFound", "Cannot find product according to your specified domain.")
     }
 
-    /// 404 for an action or version that the product does not have.
+    /// Returns 404 for an action or version that the product does not have.
     pub(super) fn no_api() -> Self {
         Self::new(404, "InvalidApi.NotFound", "Specified api is not found, please check your url and method.")
     }
 
-    /// 400 `Throttling.User`, with `x-acs-retry-after` in milliseconds if given.
+    /// Returns 400 `Throttling.User`, with `x-acs-retry-after` in milliseconds if given.
     pub(super) fn throttled(retry_after_ms: Option<u64>) -> Self {
         let refusal = Self::new(400, "Throttling.User", "Request was denied due to user flow control.");
         Self { retry_after_ms, ..refusal }
@@ -151,8 +151,7 @@ impl Refusal {
         Reply { status: self.status, code: self.code, headers, content_type: JSON, body: body.to_string() }
     }
 
-    /// Returns the reply of the metadata service, which speaks plain text but for the credentials' own
-    /// `Code`.
+    /// Returns the reply of the metadata service, which is plain text but for the credentials' own `Code`.
     pub(super) fn into_metadata_reply(self) -> Reply {
         let body = match self.form {
             Form::NotSuccess => json!({ "Code": self.code }).to_string(),

@@ -8,10 +8,11 @@ use super::reply::Refusal;
 /// Names and values, decoded, in the order in which they were sent.
 pub(super) type Pairs = Vec<(String, String)>;
 
-/// Far above any documented request (an OIDC token has at most 20,000 characters), far below a memory problem.
+/// Far above any documented request (an OIDC token has at most 20,000 characters), and far below a memory
+/// problem.
 const LONGEST_BODY: usize = 1 << 20;
 
-/// One HTTP request, read whole.
+/// A completely read HTTP request.
 #[derive(Debug)]
 pub(super) struct Request {
     /// Upper case, as sent.
@@ -37,7 +38,7 @@ impl Request {
         Some(Self::new(head, to_bytes(body, LONGEST_BODY).await.ok()?))
     }
 
-    /// From what HTTP leaves of it.
+    /// Builds a request from the parts of an HTTP request.
     pub(super) fn new(head: request::Parts, body: Bytes) -> Self {
         // A client that uses the simulator as its HTTP proxy sends the absolute form; both spellings name a host.
         let host = joined(&head.headers, header::HOST.as_str())
@@ -141,7 +142,7 @@ pub(super) fn canonical_query<'a>(pairs: impl IntoIterator<Item = &'a (String, S
     parts.join("&")
 }
 
-/// Lower-case hexadecimal.
+/// Returns lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

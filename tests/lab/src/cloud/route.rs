@@ -1,4 +1,4 @@
-//! What the gateway can be asked for, and how.
+//! The actions of the gateway, and the form of their requests.
 
 use super::host::{Place, Product};
 use super::reply::Refusal;
@@ -13,7 +13,7 @@ pub(super) enum Action {
     AssumeRole,
 }
 
-/// How a caller proves that it may ask.
+/// How a caller proves its rights.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Entry {
     /// By a key's signature.
@@ -25,7 +25,7 @@ pub(super) enum Entry {
 /// One action of one version of a product.
 #[derive(Debug)]
 pub(super) struct Route {
-    /// Whose it is.
+    /// The product that has it.
     pub(super) product: Product,
     version: &'static str,
     /// `Action` or `x-acs-action`.
@@ -33,10 +33,10 @@ pub(super) struct Route {
     /// RPC has all its actions at `/`, ROA a path for each.
     path: &'static str,
     methods: &'static [&'static str],
-    /// The name in the record and for faults. The two editions call different things by one name, so that of
-    /// Personal is told apart here.
+    /// The name in the record and for faults. Both editions have an action of this name, so Personal's is
+    /// prefixed here.
     pub(super) recorded: &'static str,
-    /// What it takes, and what it does.
+    /// Its authentication and its work.
     pub(super) entry: Entry,
 }
 

@@ -19,7 +19,7 @@ use super::gateway::{self, Answer, State};
 use super::reply::Reply;
 use super::request::Request;
 
-/// How much of a huge body goes out at a time.
+/// Size of one chunk of a huge body.
 const CHUNK: usize = 64 * 1024;
 
 /// What the connections share with the [`Cloud`](super::Cloud).
@@ -27,7 +27,7 @@ const CHUNK: usize = 64 * 1024;
 pub(super) struct Shared {
     pub(super) clock: Clock,
     state: Mutex<State>,
-    /// Ends when the last `Cloud` is gone.
+    /// Closes when the last `Cloud` is dropped.
     closing: watch::Receiver<()>,
 }
 
@@ -36,8 +36,8 @@ impl Shared {
         Self { clock: Clock::default(), state: Mutex::new(state), closing }
     }
 
-    /// Returns the state, even after a test's closure panicked while it held the lock: it is data, and the
-    /// next test of the same cloud should not fail for that.
+    /// Locks the state, even after a test's closure panicked while it held the lock. It is plain data, and
+    /// the next test of the same cloud must not fail for that.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -48,14 +48,14 @@ impl Shared {
     }
 }
 
-/// Serves until the last `Cloud` is gone.
+/// Serves until the last `Cloud` is dropped.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let router = Router::new().fallback(handle).with_state(Arc::clone(&shared));
-    // Nagle's algorithm would add delays that the real cloud does not have. A socket that will not take the
+    // Nagle's algorithm would add delays that the real cloud does not have. A socket that does not take the
     // option is only slower.
     let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
     let served = axum::serve(listener, router).with_graceful_shutdown(async move { shared.closed().await });
-    // axum's server has no error to give: it goes on after a failed accept.
+    // axum's server returns no error: it continues after a failed accept.
     drop(served.await);
 }
 
@@ -114,9 +114,9 @@ fn truncated(mut reply: Reply) -> Response {
     let body = std::mem::take(&mut reply.body);
     let half = Bytes::copy_from_slice(&body.as_bytes()[..body.len() / 2]);
     let broken = stream::once(async {
-        // The pause lets hyper send what it holds; an error at once would take the head along.
+        // The pause lets hyper send what it holds; an immediate error would drop the head too.
         tokio::task::yield_now().await;
-        Err(std::io::Error::other("a fault that was asked for"))
+        Err(std::io::Error::other("an injected fault"))
     });
     let stream = stream::iter([Ok(half)]).chain(broken);
     let mut response = with_body(&reply, Body::from_stream(stream));

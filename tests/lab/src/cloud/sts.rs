@@ -16,13 +16,13 @@ use super::world::{Role, World};
 /// The shortest session, in seconds.
 const SHORTEST: u32 = 900;
 
-/// `DurationSeconds` if none is given.
+/// `DurationSeconds` if it is absent.
 const USUAL: u32 = 3600;
 
 /// Lengths that the documentation gives for optional parameters. `Policy` is not among them: see [`Wanted::read`].
 const OPTIONAL_LENGTHS: [(&str, usize, usize); 2] = [("ExternalId", 2, 1224), ("SourceIdentity", 2, 64)];
 
-/// The session that is asked for, by a key or by an OIDC token.
+/// The session that is requested, by a key or by an OIDC token.
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
     role_arn: &'a str,
@@ -37,8 +37,8 @@ impl<'a> Wanted<'a> {
     /// Reads the parameters that both actions have, and checks their forms.
     ///
     /// # Caveats
-    /// A session policy (`Policy`) is refused rather than ignored: a simulator that took one without narrowing
-    /// the session's rights by it would call a wrong client right.
+    /// A session policy (`Policy`) is refused rather than ignored: a simulator that accepts one without
+    /// narrowing the session's rights would accept a wrong client.
     pub(super) fn read(request: &'a Request) -> Result<Self, Refusal> {
         let role_arn = request.required("RoleArn")?;
         let session_name = request.required("RoleSessionName")?;
@@ -67,7 +67,7 @@ impl<'a> Wanted<'a> {
         Err(bad_duration(role.max_session_duration))
     }
 
-    /// Opens the session. Whether its caller may have it was decided before.
+    /// Opens the session. Its caller's right was checked before.
     pub(super) fn open(&self, state: &mut State, now: Millis) -> Session {
         let asked_for = Duration::from_secs(self.duration.into());
         let lives = state.world.lifetimes.session_cap.map_or(asked_for, |cap| asked_for.min(cap));
@@ -75,7 +75,7 @@ impl<'a> Wanted<'a> {
         state.vault.open_session(identity, now, now + millis(lives))
     }
 
-    /// What both actions reply.
+    /// Returns the reply of both actions.
     pub(super) fn reply(&self, session: &Session, request_id: &str) -> Value {
         json!({
             "RequestId": request_id,
@@ -88,7 +88,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Opens a session of a role for one whom its trust policy names.
+/// Opens a session of a role for an identity that its trust policy names.
 pub(super) fn assume_role(asked: &Asked<'_>, state: &mut State) -> Result<Value, Refusal> {
     let wanted = Wanted::read(asked.request)?;
     check_optional(asked.request)?;
@@ -115,7 +115,7 @@ fn credentials(session: &Session) -> Value {
     })
 }
 
-/// Returns a number's absence is the usual hour; what is no number is refused as one out of range is.
+/// Reads the duration: an hour if it is absent. Refuses what is not a number as it refuses one out of range.
 fn read_duration(request: &Request) -> Result<u32, Refusal> {
     match request.parameter("DurationSeconds") {
         None | Some("") => Ok(USUAL),
@@ -141,7 +141,7 @@ fn check_optional(request: &Request) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Returns an account's own key may not assume roles, whatever it may do otherwise.
+/// Checks the caller's right. An account's own key may not assume roles, whichever rights it has otherwise.
 fn check_rights(asked: &Asked<'_>, world: &World) -> Result<(), Refusal> {
     let identity = &asked.caller.identity;
     if identity.is_root() {
@@ -158,8 +158,8 @@ fn no_permission(asked: &Asked<'_>, policy_type: &str) -> Refusal {
     Refusal::new(403, "NoPermission", message).with_detail(asked.denied("sts:AssumeRole", policy_type))
 }
 
-/// Returns the documented message names the maximum as `1hr`; other whole hours are taken to read alike, and
-/// a maximum that is none in minutes, as the minimum does.
+/// Refuses a duration. The documented message writes the maximum as `1hr`; this assumes that other whole
+/// hours read alike, and that any other maximum is in minutes, as the minimum is.
 fn bad_duration(max: u32) -> Refusal {
     let max = if max.is_multiple_of(3600) { format!("{}hr", max / 3600) } else { format!("{}min", max / 60) };
     invalid("DurationSeconds", format!("The Min/Max value of DurationSeconds is 15min/{max}."))
@@ -169,7 +169,7 @@ fn invalid(ending: &str, message: impl Into<String>) -> Refusal {
     Refusal::new(400, format!("InvalidParameter.{ending}"), message)
 }
 
-/// RAM's numeric id of a role: any number will do that is always the same for the same role.
+/// Derives RAM's numeric ID of a role: the same number for the same role at all times.
 fn role_id(arn: &str) -> String {
     let digits =
         sha256(arn.as_bytes()).bytes().map(|byte| char::from(b'0' + byte % 10)).take(17).collect::<String>();

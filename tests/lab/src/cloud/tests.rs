@@ -1,5 +1,5 @@
-//! The cloud over real HTTP, asked by a signer that is built on its own canonicalisation; the published vectors
-//! beside `acs3` and `rpc_sha1` vouch for that.
+//! The cloud over real HTTP, with requests of a signer of its own. The published vectors beside `acs3` and
+//! `rpc_sha1` verify that signer.
 
 mod addon;
 mod enterprise;
@@ -56,7 +56,7 @@ impl Key {
         Self { id: key.id, secret: key.secret, token: None }
     }
 
-    /// From a reply's credentials.
+    /// Reads a reply's credentials.
     fn read(reply: &Value) -> Self {
         let text = |name: &str| reply[name].as_str().unwrap().to_owned();
         Self { id: text("AccessKeyId"), secret: text("AccessKeySecret"), token: Some(text("SecurityToken")) }
@@ -209,8 +209,7 @@ impl Ask {
     }
 }
 
-/// Returns a client that heeds neither the machine's proxy settings nor its certificates, which take long to
-/// read.
+/// Returns a client that ignores the machine's proxy settings and certificates, which take long to read.
 fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap()
 }

@@ -1,16 +1,17 @@
-//! What the cloud has handed out: sessions, registry tokens, metadata tokens, and every secret string ever.
+//! Everything that the cloud has issued: sessions, registry tokens, metadata tokens, and every secret string
+//! ever.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::clock::Millis;
 use super::identity::Identity;
 
-/// Letters and digits drawn at random; good enough for secrets that guard nothing.
+/// Draws letters and digits at random; sufficient for secrets that protect nothing.
 pub(super) fn random(length: usize) -> String {
     std::iter::repeat_with(fastrand::alphanumeric).take(length).collect()
 }
 
-/// Lower-case hexadecimal digits drawn at random.
+/// Draws lower-case hexadecimal digits at random.
 pub(super) fn random_hex(length: usize) -> String {
     std::iter::repeat_with(|| fastrand::digit(16)).take(length).collect()
 }
@@ -22,22 +23,22 @@ pub(super) struct Session {
     pub(super) access_key_id: String,
     /// Signs requests.
     pub(super) access_key_secret: String,
-    /// Goes along with every request.
+    /// Accompanies every request.
     pub(super) security_token: String,
-    /// A session of a role.
+    /// The role and the session.
     pub(super) identity: Identity,
     /// When it began.
     pub(super) began: Millis,
-    /// From when on it is refused.
+    /// When it expires.
     pub(super) expires: Millis,
 }
 
-/// What a registry token opens.
+/// The registries that a token opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Registry {
     /// An Enterprise instance, by its id.
     Instance(String),
-    /// All that an account has in a region under the Personal Edition.
+    /// Everything of an account in a region under the Personal Edition.
     Personal {
         /// The owner.
         account: String,
@@ -49,23 +50,23 @@ pub(super) enum Registry {
 /// A password that a registry would accept.
 #[derive(Clone, Debug)]
 pub(super) struct RegistryToken {
-    /// The user name that goes with it.
+    /// The user name of the password.
     pub(super) user: String,
-    /// What it is good for.
+    /// The registries that it opens.
     pub(super) opens: Registry,
-    /// Who asked for it; a pull needs this identity's right to pull.
+    /// The identity that requested it; a pull needs this identity's right to pull.
     pub(super) identity: Identity,
-    /// From when on it is refused.
+    /// When it expires.
     pub(super) expires: Millis,
 }
 
-/// Everything handed out. Nothing is forgotten, so that what is expired can be told from what never was.
+/// Everything issued. Nothing is forgotten, so that an expired token differs from one that never existed.
 #[derive(Debug, Default)]
 pub(super) struct Vault {
     /// By AccessKeyId.
     sessions: HashMap<String, Session>,
     registry_tokens: HashMap<String, RegistryToken>,
-    /// Metadata tokens with their ends.
+    /// Metadata tokens with their expiry.
     metadata_tokens: HashMap<String, Millis>,
     secrets: BTreeSet<String>,
 }
@@ -76,7 +77,8 @@ impl Vault {
         let session = Session {
             access_key_id: format!("STS.{}", random(24)),
             access_key_secret: random(44),
-            // Real ones are long and have all of base64's characters, which show a client's encoding mistakes.
+            // Real ones are long and have all of base64's characters, which show a client's encoding
+            // mistakes.
             security_token: format!("CAIS+{}/{}==", random(300), random(300)),
             identity,
             began,
@@ -93,12 +95,12 @@ impl Vault {
         self.sessions.get(access_key_id)
     }
 
-    /// Returns whether this security token was ever handed out.
+    /// Returns whether this security token was ever issued.
     pub(super) fn knows_security_token(&self, token: &str) -> bool {
         self.sessions.values().any(|session| session.security_token == token)
     }
 
-    /// Keeps a registry token.
+    /// Stores a registry token.
     pub(super) fn keep_registry_token(&mut self, token: &str, facts: RegistryToken) {
         self.remember(token);
         // A client that writes `auth: base64(user:token)` leaks as much as one that writes the token itself.
@@ -106,12 +108,12 @@ impl Vault {
         self.registry_tokens.insert(token.to_owned(), facts);
     }
 
-    /// What a registry token is good for, if it is not expired.
+    /// Returns what a registry token opens, if it has not expired.
     pub(super) fn registry_token(&self, token: &str, now: Millis) -> Option<&RegistryToken> {
         self.registry_tokens.get(token).filter(|facts| now < facts.expires)
     }
 
-    /// Hands out a metadata token.
+    /// Issues a metadata token.
     pub(super) fn open_metadata_token(&mut self, expires: Millis) -> String {
         let token = random(56);
         self.remember(&token);
@@ -129,7 +131,7 @@ impl Vault {
         self.secrets.insert(secret.to_owned());
     }
 
-    /// Returns every secret string ever handed out or configured.
+    /// Returns every secret string ever issued or configured.
     pub(super) fn secrets(&self) -> Vec<String> {
         self.secrets.iter().cloned().collect()
     }

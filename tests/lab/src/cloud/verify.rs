@@ -1,5 +1,5 @@
-//! The simulator's own judgement of a signature, without a server: for tests that feed a signer more odd input
-//! than one would send over HTTP.
+//! The simulator's own check of a signature, without a server: for tests that give a signer more unusual
+//! input than HTTP allows.
 
 use axum::http;
 
@@ -21,17 +21,16 @@ pub struct Sent<'a> {
     pub body: &'a [u8],
 }
 
-/// Judges an ACS3 signature as the cloud's gateway does.
+/// Checks an ACS3 signature as the cloud's gateway does.
 ///
 /// # Errors
-/// Why the gateway would refuse it, or that it is no HTTP request at all.
+/// The gateway's reason to refuse it, or that it is not an HTTP request.
 ///
 /// # Caveats
-/// Neither the key's name, the date nor the nonce is looked at, but the headers for them have to be there and
-/// signed.
+/// The key's name, the date and the nonce are not checked, but their headers must be present and signed.
 pub fn acs3(sent: &Sent<'_>, secret: &str) -> Result<(), String> {
     let request = read(sent).map_err(|error| error.to_string())?;
-    let written = request.header("authorization").ok_or("there is no Authorization header")?;
+    let written = request.header("authorization").ok_or("the Authorization header is missing")?;
     let authorization =
         Authorization::parse(&written).ok_or("the Authorization header is not of the documented form")?;
     authorization.verify(&request, secret)

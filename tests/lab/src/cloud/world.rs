@@ -1,16 +1,16 @@
-//! What exists in the simulated cloud, as plain data that a test changes while it runs.
+//! The content of the simulated cloud, as plain data that a test changes while it runs.
 //!
-//! Nothing here decides anything: `identity` judges rights and trust, `enterprise`, `sts` and `metadata` answer
-//! from it. A change counts from the next request on, as a change in a RAM console does.
+//! Nothing here decides anything: `identity` checks rights and trust; `enterprise`, `sts` and `metadata`
+//! answer from it. A change counts from the next request on, as a change in a RAM console does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Everything that the cloud knows.
+/// The cloud's whole content.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// The region of the cluster, whose VPC hosts can be reached; also the region of a request that comes to
-    /// the loopback address by number.
+    /// The region of the cluster, whose VPC hosts can be reached. It is also the region of requests to the
+    /// numeric loopback address.
     pub cluster_region: String,
     /// The account that owns the cluster's nodes.
     pub cluster_account: String,
@@ -22,7 +22,7 @@ pub struct World {
     pub instances: BTreeMap<String, Instance>,
     /// The node that the ECS metadata service describes.
     pub node: Node,
-    /// How long credentials live.
+    /// Lifetimes of credentials.
     pub lifetimes: Lifetimes,
     /// Replies without a source: `docs/contributing/cloud-api.md`, "Undocumented behaviour".
     pub unconfirmed: Unconfirmed,
@@ -55,7 +55,7 @@ pub struct Account {
 /// A RAM user.
 #[derive(Clone, Debug, Default)]
 pub struct User {
-    /// What it may do.
+    /// What the user may do.
     pub policy: Policy,
     /// Its AccessKeys; RAM allows two, so that one can replace the other.
     pub keys: Vec<AccessKey>,
@@ -64,7 +64,7 @@ pub struct User {
 /// A long-lived AccessKey pair.
 #[derive(Clone, Debug)]
 pub struct AccessKey {
-    /// The AccessKeyId, which is no secret.
+    /// The AccessKeyId, which is not secret.
     pub id: String,
     /// The AccessKeySecret.
     pub secret: String,
@@ -84,23 +84,23 @@ pub enum KeyStatus {
 /// A RAM role.
 #[derive(Clone, Debug)]
 pub struct Role {
-    /// What a session of it may do.
+    /// What a session of the role may do.
     pub policy: Policy,
-    /// ARNs of who may assume it: `acs:ram::<account>:root` (anyone of that account), `…:user/<name>` or
-    /// `…:role/<name>`.
+    /// ARNs of the identities that may assume it: `acs:ram::<account>:root` (anyone of that account),
+    /// `…:user/<name>` or `…:role/<name>`.
     pub trust: BTreeSet<String>,
-    /// Which OIDC tokens open a session of it.
+    /// The OIDC tokens that open a session of it.
     pub oidc_trust: Vec<OidcTrust>,
     /// `MaxSessionDuration` in seconds; RAM allows 3600 to 43200.
     pub max_session_duration: u32,
 }
 
-/// An OIDC identity provider, which RAM believes when it says who somebody is.
+/// An OIDC identity provider that RAM trusts.
 #[derive(Clone, Debug)]
 pub struct OidcProvider {
-    /// `IssuerUrl`: what a token's `iss` has to be.
+    /// `IssuerUrl`: the required `iss` of a token.
     pub issuer: String,
-    /// `ClientIds`: a token's `aud` has to have one of them.
+    /// `ClientIds`: a token's `aud` must have one of them.
     pub client_ids: BTreeSet<String>,
     /// The JSON Web Key Set that the issuer publishes. RAM fetches it; here the world holds it.
     pub jwks: serde_json::Value,
@@ -111,8 +111,8 @@ pub struct OidcProvider {
 pub struct OidcTrust {
     /// `Principal.Federated`: the provider's ARN.
     pub federated: String,
-    /// `Condition.StringEquals`: for each key (`oidc:iss`, `oidc:aud`, `oidc:sub`) the values of which the token
-    /// has to have one. A key that is left out demands nothing.
+    /// `Condition.StringEquals`: for each key (`oidc:iss`, `oidc:aud`, `oidc:sub`) the values of which the
+    /// token must have one. A key that is absent demands nothing.
     pub string_equals: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -139,16 +139,16 @@ pub struct Instance {
     pub account: String,
     /// `InstanceName`, the beginning of its system domains.
     pub name: String,
-    /// What `ListInstanceEndpoint` lists for the module `Registry`.
+    /// The endpoints that `ListInstanceEndpoint` lists for the module `Registry`.
     pub endpoints: Vec<Endpoint>,
 }
 
-/// One way into an instance.
+/// One endpoint of an instance.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// `EndpointType`: `internet` or `vpc`.
     pub endpoint_type: String,
-    /// `Enable`; a disabled one is listed all the same.
+    /// `Enable`; a disabled endpoint is listed too.
     pub enable: bool,
     /// `AclEnable`.
     pub acl_enable: bool,
@@ -167,16 +167,16 @@ pub struct Endpoint {
 pub struct Domain {
     /// The host name, without scheme or port.
     pub domain: String,
-    /// Who chose it.
+    /// Origin of the host name.
     pub kind: DomainKind,
 }
 
 /// `Domains[].Type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DomainKind {
-    /// Given by the cloud.
+    /// Assigned by the cloud.
     System,
-    /// A customer's own name.
+    /// Chosen by the customer.
     User,
 }
 
@@ -185,11 +185,11 @@ pub enum DomainKind {
 pub struct Node {
     /// The RAM role bound to it, of the cluster's account; `None` makes the role path answer 404.
     pub role: Option<String>,
-    /// Whether the metadata service insists on a token.
+    /// Whether the metadata service requires a token.
     pub http_tokens: HttpTokens,
-    /// How long the role's credentials live; six hours in the documentation's sample.
+    /// Lifetime of the role's credentials; six hours in the documentation's sample.
     pub credentials_life: Duration,
-    /// How long before their end new credentials are shown, but at most half their life.
+    /// How long before the expiry new credentials are served, but at most half their lifetime.
     pub renew_before: Duration,
 }
 
@@ -202,26 +202,26 @@ pub enum HttpTokens {
     Required,
 }
 
-/// How long credentials live. The caps are the lab's own: they let a test see an expiry within seconds, where
+/// Lifetimes of credentials. The caps are the lab's own: they let a test see an expiry within seconds, where
 /// the cloud's shortest session is 15 minutes.
 #[derive(Clone, Debug)]
 pub struct Lifetimes {
-    /// A registry token asked for with an AccessKey of a user; one hour.
+    /// A registry token requested with a user's AccessKey; one hour.
     pub registry_token: Duration,
-    /// No registry token lives longer than this, whatever it was asked for with.
+    /// The longest lifetime of any registry token.
     pub registry_token_cap: Option<Duration>,
-    /// No STS session lives longer than this, whatever `DurationSeconds` said.
+    /// The longest lifetime of any STS session, regardless of `DurationSeconds`.
     pub session_cap: Option<Duration>,
 }
 
-/// How the cloud refuses where its documentation is silent. A client must cope with every setting.
+/// The cloud's answers where its documentation is silent. A client must cope with every setting.
 #[derive(Clone, Debug)]
 pub struct Unconfirmed {
     /// `INSTANCE_NOT_EXIST` as an HTTP error with this status, or as 200 with `IsSuccess` false.
     pub missing_instance: MissingInstance,
-    /// What a caller hears about an instance that exists in its region, but under another account.
+    /// The answer about an instance that exists in its region, but under another account.
     pub foreign_instance: ForeignInstance,
-    /// What an account hears that asks for a Personal token where it has no registry that takes one.
+    /// The answer to an account that requests a Personal token without a registry that takes one.
     pub missing_personal: MissingPersonal,
     /// The status of `InvalidSecurityToken.*`: 400 by one page, 403 by those of DTS.
     pub security_token_status: u16,
@@ -246,7 +246,7 @@ pub enum MissingPersonal {
         /// `code`.
         code: String,
     },
-    /// A token as any other, which no registry lets in.
+    /// A token as any other, which no registry accepts.
     UselessToken,
 }
 
@@ -275,7 +275,7 @@ impl World {
         self.accounts.get_mut(account)?.users.get_mut(name)
     }
 
-    /// See [`Cloud::register_oidc_provider`](super::Cloud::register_oidc_provider).
+    /// Registers a provider: see [`Cloud::register_oidc_provider`](super::Cloud::register_oidc_provider).
     pub(super) fn register_oidc_provider(
         &mut self,
         account: &str,
@@ -293,7 +293,7 @@ impl World {
         arn
     }
 
-    /// Returns every AccessKey with the identity that it speaks for.
+    /// Returns every AccessKey with its identity.
     pub(super) fn keys(&self) -> impl Iterator<Item = (super::identity::Identity, &AccessKey)> {
         use super::identity::Identity;
         self.accounts.iter().flat_map(|(account, held)| {

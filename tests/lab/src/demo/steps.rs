@@ -39,7 +39,7 @@ impl Demo {
         }
         self.bindings_are_ready().await?;
 
-        self.script.step("One pull Secret a namespace, with a token that the registry takes");
+        self.script.step("One pull Secret a namespace, with a token that the registry accepts");
         for namespace in ["team-a-web", "team-a-api", "default"] {
             self.secret_is_good(namespace).await?;
         }
@@ -50,7 +50,7 @@ impl Demo {
         self.script.step("Only the selected ServiceAccounts pull with it");
         self.service_accounts_are_bound().await?;
 
-        self.script.step("Every documented way to a credential, side by side");
+        self.script.step("Every documented source of credentials, side by side");
         self.every_way().await?;
 
         self.script.step("A new ServiceAccount is served before a Pod can miss it");
@@ -59,7 +59,7 @@ impl Demo {
         self.script.step("Refresh the tokens now: the Secret changes in place");
         self.refresh_changes_the_secret_in_place().await?;
 
-        self.script.step("What it took");
+        self.script.step("The cost: cloud calls and writes");
         self.sum_up()
     }
 
@@ -190,7 +190,7 @@ impl Demo {
         for call in self.cloud.calls() {
             *calls.entry(call.action).or_default() += 1;
         }
-        println!("   Calls of the cloud:    {}", counts(&calls));
+        println!("   Calls to the cloud:    {}", counts(&calls));
         let audit = self.plane.audit().since(Default::default())?;
         let writes = audit.by_service_account(NAMESPACE, SERVICE_ACCOUNT).writes().counts();
         println!("   Writes to the cluster: {}", counts(&writes));
@@ -202,7 +202,7 @@ impl Demo {
         let log = self.controller.log();
         let leaked = self.cloud.secrets().iter().filter(|secret| log.contains(secret.as_str())).count();
         ensure!(leaked == 0, "the controller's log holds secrets: {leaked}");
-        println!("   None of the keys and tokens is in its log.");
+        println!("   None of the keys and tokens is in the controller's log.");
         Ok(())
     }
 }

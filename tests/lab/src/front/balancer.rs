@@ -14,15 +14,15 @@ use crate::{listen::Listening, process::lock};
 
 /// Leads each connection to the next server; it ends, with its connections, when dropped.
 ///
-/// As kube-proxy does, it knows nothing of how a server is: a connection that falls to one that does not take it is lost,
-/// for as long as that server belongs here.
+/// Like kube-proxy it does not know a server's health: a connection to a server that does not accept it is
+/// lost, for as long as that server is listed.
 pub struct Balancer {
     listening: Listening,
     servers: Arc<Mutex<Vec<SocketAddr>>>,
 }
 
 impl Balancer {
-    /// Starts one on a port of its own, before servers that need not run yet.
+    /// Starts a balancer on a port of its own; the servers need not run yet.
     pub async fn start(servers: Vec<SocketAddr>) -> anyhow::Result<Balancer> {
         let turn = Arc::new(AtomicUsize::new(0));
         let servers = Arc::new(Mutex::new(servers));
@@ -46,17 +46,17 @@ impl Balancer {
         Ok(Balancer { listening, servers })
     }
 
-    /// Where it listens.
+    /// Returns the address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.listening.address()
     }
 
-    /// Leads no new connection to this server any more; those that stand stay.
+    /// Sends no new connection to this server; open ones stay.
     pub fn leave(&self, server: SocketAddr) {
         lock(&self.servers).retain(|known| *known != server);
     }
 
-    /// Leads new connections to this server, too.
+    /// Sends new connections to this server, too.
     pub fn join(&self, server: SocketAddr) {
         lock(&self.servers).push(server);
     }

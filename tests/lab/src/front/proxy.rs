@@ -13,7 +13,8 @@ use tokio::{
 
 use crate::{listen::Listening, process::lock};
 
-/// What `HTTPS_PROXY` is set to, so that real host names lead to the lab; it ends, with its tunnels, when dropped.
+/// The target of `HTTPS_PROXY`, so that real host names lead to the lab; it ends, with its tunnels, when
+/// dropped.
 pub struct ConnectProxy {
     shared: Arc<Shared>,
     listening: Listening,
@@ -43,24 +44,23 @@ impl ConnectProxy {
         Ok(ConnectProxy { shared, listening })
     }
 
-    /// What `HTTPS_PROXY` is to be: `http://127.0.0.1:<port>`.
+    /// Returns the value for `HTTPS_PROXY`: `http://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         format!("http://{}", self.listening.address())
     }
 
-    /// Returns the hosts that were asked for so far, in order, one entry a connection; refused ones among
-    /// them. A request that should not have come to a proxy for HTTPS at all stands here as its whole first
-    /// line.
+    /// Returns the hosts requested so far, in order, one entry a connection, refused ones included. A request
+    /// that does not belong on an HTTPS proxy is recorded as its whole first line.
     pub fn hosts(&self) -> Vec<String> {
         lock(&self.shared.hosts).clone()
     }
 
-    /// Refuses this host with 502 from now on, as a proxy does for a name that nobody knows.
+    /// Refuses this host with 502 from now on, as a proxy does for an unknown name.
     pub fn unresolvable(&self, host: &str) {
         lock(&self.shared.unresolvable).insert(host.to_owned());
     }
 
-    /// Has the host lead to the target again.
+    /// Leads the host to the target again.
     pub fn resolvable(&self, host: &str) {
         lock(&self.shared.unresolvable).remove(host);
     }
@@ -68,7 +68,7 @@ impl ConnectProxy {
 
 impl Shared {
     async fn serve(&self, stream: TcpStream) -> std::io::Result<()> {
-        // The buffer stays in front of the socket, so that nothing is lost of what follows the head.
+        // The buffer stays in front of the socket, so that the bytes after the head are not lost.
         let mut client = BufReader::new(stream);
         let mut first = String::new();
         if client.read_line(&mut first).await? == 0 {

@@ -23,7 +23,7 @@ use tower::{BoxError, Layer, ServiceBuilder};
 
 use crate::certificates::{Identity, write_private};
 
-/// How a user shows who it is.
+/// A user's proof of identity.
 pub(super) enum Credential<'a> {
     /// By a client certificate.
     Certificate(&'a Identity),
@@ -31,7 +31,7 @@ pub(super) enum Credential<'a> {
     Token(&'a str),
 }
 
-/// Where the API server, or a proxy before it, is reached.
+/// The address of the API server, or of a proxy before it.
 pub(super) struct Server<'a> {
     /// Its address, with the scheme.
     pub(super) url: &'a str,
@@ -97,8 +97,8 @@ fn transport(
 
 /// Returns a client over HTTP/2, which a measured control plane serves with the least latency.
 ///
-/// Caveats: it retries nothing and has no timeouts, so that a test sees each failure; and it belongs to the
-/// runtime that it is made in.
+/// Caveats: it retries nothing and has no timeouts, so that a test sees each failure. It belongs to the
+/// runtime that creates it.
 pub(super) fn client(config: &Config) -> anyhow::Result<Client> {
     let service = ServiceBuilder::new()
         .option_layer(config.auth_layer()?)
@@ -107,7 +107,7 @@ pub(super) fn client(config: &Config) -> anyhow::Result<Client> {
     Ok(Client::new(service, config.default_namespace.clone()))
 }
 
-/// A user with a client certificate, whose clients cannot fail to be made.
+/// A user with a client certificate; creating its clients cannot fail.
 #[derive(Clone)]
 pub(super) struct Admin {
     connector: HttpsConnector<HttpConnector>,
@@ -124,7 +124,7 @@ impl Admin {
         Client::new(transport(self.connector.clone(), &self.config), self.config.default_namespace.clone())
     }
 
-    /// Returns the way to the same server for one who brings no certificate.
+    /// Returns the configuration for the same server without a certificate.
     pub(super) fn anonymous(&self) -> Config {
         let mut config = self.config.clone();
         config.auth_info = AuthInfo::default();
@@ -132,7 +132,7 @@ impl Admin {
     }
 }
 
-/// Returns a token of a ServiceAccount, good for a day.
+/// Returns a token of a ServiceAccount, valid for a day.
 pub(super) async fn token(admin: Client, namespace: &str, name: &str) -> anyhow::Result<String> {
     let request = TokenRequest {
         spec: Some(TokenRequestSpec {

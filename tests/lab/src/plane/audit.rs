@@ -1,4 +1,4 @@
-//! The API server's audit log, as a test reads it: who asked for what, and what came of it.
+//! The API server's audit log, as a test reads it: each request, its user and its outcome.
 
 use std::{
     collections::BTreeMap,
@@ -12,9 +12,8 @@ use anyhow::Context;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
-/// What the API server writes: a line for each request, when it is answered. A watch is one request, and is
-/// answered when it ends; so its stage `ResponseStarted` is left out with the others. Health checks are not
-/// written: our own at the start are no one's business.
+/// The audit policy: one line for each request, when it is answered. A watch is one request, and is answered
+/// when it ends, so its stage `ResponseStarted` is omitted with the others. Health checks are omitted.
 pub(super) const POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -25,13 +24,13 @@ rules:
 - level: Metadata
 ";
 
-/// Bytes that are looked through at a time for the end of the last line.
+/// Bytes that are searched at a time for the end of the last line.
 const TAIL: usize = 8192;
 
 /// Reads the audit log from any point on.
 ///
-/// Guarantee: a request whose reply was read is in the log; the API server writes the line first. A watch is there
-/// once it ended.
+/// Guarantee: a request whose reply was read is in the log; the API server writes the line first. A watch is
+/// in the log once it ended.
 #[derive(Debug, Clone)]
 pub struct Audit {
     path: PathBuf,
@@ -44,17 +43,17 @@ pub struct Mark(u64);
 /// One answered request.
 #[derive(Debug, Clone)]
 pub struct AuditEvent {
-    /// Who asked, as authenticated: `system:serviceaccount:NAMESPACE:NAME`, or `admin` for the plane's own client.
+    /// The authenticated user: `system:serviceaccount:NAMESPACE:NAME`, or `admin` for the plane's own client.
     pub user: String,
     /// The Kubernetes verb: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: String,
     /// The API group; empty for the core one.
     pub api_group: String,
-    /// The resource's plural; empty for a path that is no resource, such as `/readyz`.
+    /// The resource's plural; empty for a path that is not a resource, such as `/readyz`.
     pub resource: String,
     /// The subresource, such as `status` or `token`; mostly empty.
     pub subresource: String,
-    /// The object's namespace; empty across all of them and for what has none.
+    /// The object's namespace; empty across all of them and for cluster-scoped objects.
     pub namespace: String,
     /// The object's name; empty for a list, a watch of a list, and a create by POST.
     pub name: String,
@@ -64,9 +63,9 @@ pub struct AuditEvent {
     pub stage: String,
     /// The path and query as sent.
     pub request_uri: String,
-    /// The client's own name for itself.
+    /// The client's user agent.
     pub user_agent: String,
-    /// When the request came in.
+    /// When the request arrived.
     pub timestamp: Timestamp,
     /// When it was answered.
     pub completed: Timestamp,
@@ -76,8 +75,7 @@ pub struct AuditEvent {
 
 impl AuditEvent {
     /// Returns whether the request would change what the cluster holds. Dry runs, reviews and token requests
-    /// do not: they are questions asked by POST. Leases are left out: they are renewed by the clock, at rest
-    /// too.
+    /// do not: they are questions by POST. Leases are excluded: they are renewed at rest too.
     pub fn is_write(&self) -> bool {
         matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
             && !self.request_uri.contains("dryRun=")
@@ -101,37 +99,37 @@ impl AuditEvent {
 pub struct AuditEvents(pub Vec<AuditEvent>);
 
 impl AuditEvents {
-    /// Those of one user, by its full name.
+    /// Returns the events of one user, by its full name.
     pub fn by_user(&self, user: &str) -> AuditEvents {
         self.filter(|event| event.user == user)
     }
 
-    /// Those of one ServiceAccount.
+    /// Returns the events of one ServiceAccount.
     pub fn by_service_account(&self, namespace: &str, name: &str) -> AuditEvents {
         self.by_user(&format!("system:serviceaccount:{namespace}:{name}"))
     }
 
-    /// Those that would change something.
+    /// Returns the events that would change something.
     pub fn writes(&self) -> AuditEvents {
         self.filter(AuditEvent::is_write)
     }
 
-    /// Those of one resource, or of a subresource if written with a slash.
+    /// Returns the events of one resource, or of a subresource if written with a slash.
     pub fn of(&self, target: &str) -> AuditEvents {
         self.filter(|event| event.target() == target)
     }
 
-    /// Those of all resources but one: the Lease of a controller is renewed at rest too.
+    /// Returns the events of all resources but one: the Lease of a controller is renewed at rest too.
     pub fn without(&self, target: &str) -> AuditEvents {
         self.filter(|event| event.target() != target)
     }
 
-    /// Those that a test picks.
+    /// Returns the events that a test picks.
     pub fn filter(&self, keep: impl Fn(&AuditEvent) -> bool) -> AuditEvents {
         AuditEvents(self.0.iter().filter(|event| keep(event)).cloned().collect())
     }
 
-    /// How many there are by verb and resource: `patch secrets` → 12.
+    /// Counts the events by verb and resource: `patch secrets` → 12.
     pub fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for event in &self.0 {
@@ -163,8 +161,7 @@ impl Audit {
         Audit { path }
     }
 
-    /// Returns the point that the log has come to: the end of its last whole line, since one may be under
-    /// way.
+    /// Returns the current end of the log: the end of its last complete line, since one may be in progress.
     pub fn mark(&self) -> anyhow::Result<Mark> {
         let mut file = File::open(&self.path).context("no audit log")?;
         let mut end = file.seek(SeekFrom::End(0))?;
@@ -182,12 +179,12 @@ impl Audit {
         Ok(Mark(0))
     }
 
-    /// What was answered after a point. The log is not held: ask again with the same mark and get more.
+    /// Returns the events after a point. The log goes on: ask again with the same mark and get more.
     pub fn since(&self, mark: Mark) -> anyhow::Result<AuditEvents> {
         Ok(self.read(mark)?.0)
     }
 
-    /// What was answered after a point, and the next point: for one who reads a long log piece by piece.
+    /// Returns the events after a point, and the next point, for readers of a long log in pieces.
     pub fn read(&self, mark: Mark) -> anyhow::Result<(AuditEvents, Mark)> {
         let mut file = File::open(&self.path).context("no audit log")?;
         file.seek(SeekFrom::Start(mark.0))?;
@@ -202,7 +199,7 @@ impl Audit {
             }
             next += read as u64;
             let wire: Wire =
-                serde_json::from_str(&line).with_context(|| format!("no audit event: {line}"))?;
+                serde_json::from_str(&line).with_context(|| format!("not an audit event: {line}"))?;
             events.push(wire.into());
         }
     }
@@ -285,7 +282,7 @@ mod tests {
 
     /// The API server writes a line in pieces.
     #[test]
-    fn a_mark_stands_before_the_line_that_is_under_way() {
+    fn a_mark_is_before_an_unfinished_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.log");
         let mut file = File::create(&path).unwrap();

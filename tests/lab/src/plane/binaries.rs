@@ -19,19 +19,20 @@ use crate::process::{Program, keep_at_end, remove_at_end};
 
 const NAMES: [&str; 4] = ["etcd", "kubectl", "kube-controller-manager", "kube-apiserver"];
 
-/// How often a long build says that it is still there.
+/// How often a long build reports progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
-/// Where the four programs are.
+/// The directory of the four programs.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     dir: PathBuf,
 }
 
 impl Binaries {
-    /// Those of `KUBEBUILDER_ASSETS` if it is set, else those built from `tests/lab/kubernetes`, now if need be.
+    /// Returns the programs of `KUBEBUILDER_ASSETS` if it is set, else those built from
+    /// `tests/lab/kubernetes`, now if need be.
     ///
-    /// Blocks for minutes when it builds, and says on standard error what it is at.
+    /// Blocks for minutes when it builds, and reports progress on standard error.
     pub fn find() -> anyhow::Result<Binaries> {
         match env::var_os("KUBEBUILDER_ASSETS") {
             Some(dir) if !dir.is_empty() => assets(PathBuf::from(dir)),
@@ -55,7 +56,7 @@ fn assets(dir: PathBuf) -> anyhow::Result<Binaries> {
     if missing.is_empty() {
         return Ok(binaries);
     }
-    // envtest's archives have an API server, etcd and kubectl, which is what its own users need.
+    // envtest's archives have an API server, etcd and kubectl only.
     let why = if missing.contains(&"kube-controller-manager") {
         "; the envtest archives carry no kube-controller-manager, which this lab needs for ServiceAccounts, \
          namespaces and garbage collection"
@@ -103,8 +104,8 @@ impl Source {
         format!("kubernetes-{}-{}-{}-{}", self.version, self.digest, env::consts::OS, env::consts::ARCH)
     }
 
-    /// Returns the release, as the programs report it. Without it kubectl cannot read the server's version,
-    /// and the API server does not know which release's features it shall have.
+    /// Returns the linker flags with the release, as the programs report it. Without it kubectl cannot read
+    /// the server's version, and the API server does not know which release's features it has.
     fn link_flags(&self) -> String {
         let mut parts = self.version.split('.');
         let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -120,7 +121,7 @@ impl Source {
 fn cache_root() -> anyhow::Result<PathBuf> {
     let set = |name| env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
     let root = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache"))).context(
-        "neither XDG_CACHE_HOME nor HOME is set: there is no place to keep the control plane's binaries",
+        "neither XDG_CACHE_HOME nor HOME is set: the control plane's binaries cannot be kept anywhere",
     )?;
     Ok(root.join("acr-credential-binding"))
 }
@@ -137,7 +138,7 @@ fn built(source: &Source) -> anyhow::Result<Binaries> {
         say("Waiting for another process that builds the control plane.");
         lock.lock()?;
     }
-    // Whoever held the lock may have built them.
+    // Another process may have built them while it held the lock.
     if !binaries.missing().is_empty() {
         let building = tempfile::Builder::new().prefix(".building-").tempdir_in(&root)?;
         remove_at_end(building.path())?;
@@ -167,8 +168,8 @@ fn build(source: &Source, into: &Path) -> anyhow::Result<()> {
     ));
     let started = Instant::now();
     let log = into.join("build.log");
-    // All four at once: while one is linked, which takes one core, the next is compiled. Nobody debugs them, and what
-    // a debugger would need costs a fifth of the time.
+    // All four at once: while one is linked, which takes one core, the next is compiled. The binaries omit
+    // debug information, which costs a fifth of the time.
     let child = Program::new(&go, &log)
         .args(["build", "-trimpath", "-mod=readonly", "-gcflags=all=-dwarf=false", "-ldflags"])
         .arg(source.link_flags())
@@ -200,7 +201,7 @@ fn find_in_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
 }
 
-#[allow(clippy::print_stderr, reason = "a build of minutes that says nothing looks like a hang")]
+#[allow(clippy::print_stderr, reason = "a silent build of minutes looks like a hang")]
 fn say(line: &str) {
     eprintln!("{line}");
 }

@@ -6,7 +6,7 @@ use rcgen::KeyPair;
 
 use crate::certificates::{Authority, write_private};
 
-/// Returns the authority's certificate and the API server's serving certificate.
+/// Writes the authority's certificate and the API server's serving certificate.
 pub(super) fn serving(dir: &Path, authority: &Authority) -> anyhow::Result<()> {
     let names = ["127.0.0.1", "10.0.0.1", "localhost", "kubernetes", "kubernetes.default.svc"];
     let identity = authority.server(&names)?;
@@ -15,7 +15,7 @@ pub(super) fn serving(dir: &Path, authority: &Authority) -> anyhow::Result<()> {
     write_private(&dir.join("server.key"), &identity.key)
 }
 
-/// Returns the pair that signs and checks ServiceAccount tokens (ES256).
+/// Writes the key pair that signs and verifies ServiceAccount tokens (ES256).
 pub(super) fn service_accounts(dir: &Path) -> anyhow::Result<()> {
     let key = KeyPair::generate()?;
     write_private(&dir.join("service-account.key"), &key.serialize_pem())?;

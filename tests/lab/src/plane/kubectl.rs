@@ -1,4 +1,4 @@
-//! kubectl of the plane's own release: what a user would type.
+//! kubectl of the plane's own release, as a user would run it.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,24 +9,24 @@ use anyhow::{Context, bail};
 
 use super::Plane;
 
-/// What a command printed, and how it ended.
+/// The output of a command, and its exit status.
 #[derive(Debug, Clone)]
 pub struct Output {
     /// Its standard output.
     pub stdout: String,
     /// Its standard error.
     pub stderr: String,
-    /// How it ended.
+    /// Its exit status.
     pub status: std::process::ExitStatus,
 }
 
 impl Plane {
-    /// Returns the kubectl that is used, for one who types commands of their own.
+    /// Returns the path of kubectl, for readers who type commands of their own.
     pub fn kubectl_path(&self) -> PathBuf {
         self.binaries.path("kubectl")
     }
 
-    /// Runs kubectl as cluster administrator, whatever comes of it.
+    /// Runs kubectl as cluster administrator, and returns its output even if it fails.
     pub async fn kubectl(&self, args: &[&str]) -> anyhow::Result<Output> {
         self.kubectl_as(self.kubeconfig(), args).await
     }
@@ -36,7 +36,7 @@ impl Plane {
         let output = tokio::process::Command::new(self.kubectl_path())
             .args(args)
             .env("KUBECONFIG", kubeconfig)
-            // Neither the user's own kubectl settings nor its cache are ours to read or fill.
+            // kubectl must neither read nor fill the user's own settings and cache.
             .env("HOME", self.dir())
             .env("KUBECACHEDIR", self.dir().join("kubectl-cache"))
             .stdin(Stdio::null())
@@ -51,7 +51,7 @@ impl Plane {
         })
     }
 
-    /// Runs kubectl as cluster administrator and gives its standard output; what it complained of is the error.
+    /// Runs kubectl as cluster administrator and returns its standard output; fails with its standard error.
     pub async fn kubectl_ok(&self, args: &[&str]) -> anyhow::Result<String> {
         let output = self.kubectl(args).await?;
         if !output.status.success() {
@@ -62,7 +62,7 @@ impl Plane {
 
     /// Applies a file, or every file of a directory, as a server-side apply.
     pub async fn apply_file(&self, path: impl AsRef<Path>) -> anyhow::Result<String> {
-        let path = path.as_ref().to_str().context("a path that is no UTF-8")?;
+        let path = path.as_ref().to_str().context("the path is not UTF-8")?;
         self.kubectl_ok(&["apply", "--server-side", "-f", path]).await
     }
 

@@ -1,4 +1,4 @@
-//! How each program of the control plane is started.
+//! The command lines of the control plane's programs.
 
 use std::{net::TcpListener, path::Path, time::Duration};
 
@@ -11,12 +11,12 @@ use crate::process::{Child, Program};
 /// Long enough for a machine that compiles at the same time.
 pub(super) const START_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How often to look whether a program is up: there is nothing to await while nobody listens.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often to check whether a program is up: nothing can be awaited before it listens.
+const POLL_EVERY: Duration = Duration::from_millis(20);
 
-/// What of kube-controller-manager runs: what makes and removes the objects that the product reads or writes.
-/// The token controller is one of them, since it is what would fill a Secret of type service-account-token, which
-/// the product's fence must not allow.
+/// The controllers of kube-controller-manager that run: those that create and remove the objects that the
+/// product reads or writes. The token controller is one of them. It would fill a Secret of type
+/// service-account-token, which the product's policies must not allow.
 const CONTROLLERS: [&str; 8] = [
     "clusterrole-aggregation-controller",
     "garbage-collector-controller",
@@ -35,14 +35,14 @@ pub(super) struct Setup<'a> {
     pub(super) options: &'a Options,
 }
 
-/// Returns a loopback port that nobody listens on now. Another may take it before its user does: start again
+/// Returns a loopback port that is free now. Another process may take it before its user does: start again
 /// then.
 ///
-/// It lies below the ports that a kernel gives to outgoing connections by default. Among those, a client that
-/// retries while a server is down could be given the server's own port, and keep it from coming back.
+/// It is below the ports that a kernel gives to outgoing connections by default. Otherwise a client that
+/// retries while a server is down could get the server's own port, and keep it from coming back.
 pub fn free_port() -> anyhow::Result<u16> {
     for _ in 0..100 {
-        // The kernel's choice serves as the draw.
+        // The kernel's choice serves as the random draw.
         let drawn = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let port = 20_000 + drawn % 12_000;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
@@ -53,7 +53,7 @@ pub fn free_port() -> anyhow::Result<u16> {
 }
 
 impl Setup<'_> {
-    /// etcd without fsync: what it stores need not outlive the machine's next crash.
+    /// Starts etcd without fsync: its data need not outlive the machine's next crash.
     pub(super) async fn etcd(&self, port: u16) -> anyhow::Result<Child> {
         let url = format!("http://127.0.0.1:{port}");
         let child = Program::new(self.binaries.path("etcd"), self.dir.join("etcd.log"))
@@ -65,21 +65,21 @@ impl Setup<'_> {
             .arg("--quota-backend-bytes=4294967296")
             .arg("--log-level=warn")
             .start()?;
-        // The API server, when it finds no etcd at its first look, looks again only a second later.
+        // An API server that finds no etcd at first retries only a second later.
         until(&child, || async move { TcpStream::connect(("127.0.0.1", port)).await.is_ok() }).await?;
         Ok(child)
     }
 
-    /// kube-apiserver with RBAC and an audit log; ready is for the caller to await.
+    /// Starts kube-apiserver with RBAC and an audit log, without waiting for it to be ready.
     pub(super) fn api_server(&self, port: u16, etcd_port: u16) -> anyhow::Result<Child> {
         let file = |name: &str| self.dir.join(name).display().to_string();
         let issuer = &self.options.service_account_issuer;
         let mut program =
             Program::new(self.binaries.path("kube-apiserver"), self.dir.join("kube-apiserver.log"))
-                // A fifth of what its start costs is garbage collection of a heap that only grows then.
+                // A fifth of its start's cost is garbage collection of a heap that only grows then.
                 .env("GOGC", "400")
                 .arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}"))
-                // Without the second it looks for an interface that leads out, and fails where there is none.
+                // Without the second flag it needs an interface with a route to the outside.
                 .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
                 .arg(format!("--secure-port={port}"))
                 // A loopback address is refused for the endpoints of the Service `kubernetes`.
@@ -95,8 +95,8 @@ impl Setup<'_> {
                 .arg("--authorization-mode=RBAC")
                 .arg(format!("--audit-policy-file={}", file("audit-policy.yaml")))
                 .arg(format!("--audit-log-path={}", file("audit.log")))
-                // Written before the reply goes out, so that a test need not wait for it; never rotated, so that a
-                // mark stays good.
+                // Written before the reply is sent, so that a test need not wait for it; never rotated, so
+                // that a mark stays valid.
                 .args(["--audit-log-mode=blocking", "--audit-log-maxsize=100000"])
                 // Fair queuing would make one client's speed depend on the others'.
                 .arg("--enable-priority-and-fairness=false")
@@ -109,7 +109,7 @@ impl Setup<'_> {
         program.args(&self.options.extra_api_server_args).start()
     }
 
-    /// kube-controller-manager, alone and in a hurry.
+    /// Starts kube-controller-manager without leader election and with short intervals.
     pub(super) fn controller_manager(&self) -> anyhow::Result<Child> {
         let file = |name: &str| self.dir.join(name).display().to_string();
         let log = self.dir.join("kube-controller-manager.log");
@@ -128,7 +128,7 @@ impl Setup<'_> {
     }
 }
 
-/// Waits until `ready` answers yes; ends early, with the log, when the program does.
+/// Waits until `ready` returns true; fails early, with the log, when the program ends.
 pub(crate) async fn until<F: Future<Output = bool>>(
     child: &Child,
     ready: impl Fn() -> F,
@@ -141,7 +141,7 @@ pub(crate) async fn until<F: Future<Output = bool>>(
             if ready().await {
                 return Ok(());
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     };
     match tokio::time::timeout(START_TIMEOUT, wait).await {

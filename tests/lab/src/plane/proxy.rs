@@ -1,7 +1,7 @@
-//! A proxy before the API server, for faults that a test wants at one certain request.
+//! A proxy before the API server, for faults at exactly one request.
 //!
-//! It takes plain HTTP/1.1, so that a kubeconfig needs no certificate, and passes the bearer token on: the API
-//! server sees the same user as without it. Watches stream through.
+//! It takes plain HTTP/1.1, so that a kubeconfig needs no certificate, and passes the bearer token on: the
+//! API server sees the same user as without it. Watches stream through.
 
 use std::{
     net::SocketAddr,
@@ -55,51 +55,51 @@ pub struct FaultProxy {
 /// A write that the API server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
-    /// Its place in the order of answers, from 1.
+    /// Its number in the order of answers, from 1.
     pub number: usize,
-    /// What it asked for.
+    /// The request.
     pub request: Request,
     /// The API server's answer.
     pub status: u16,
 }
 
-/// What befalls a request.
+/// The fault of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It never reaches the API server, and is answered with this status.
+    /// The request never reaches the API server, and is answered with this status.
     Answer(u16),
-    /// It is carried out, but the connection closes instead of the answer.
+    /// The request is executed, but the connection closes instead of the answer.
     DropReply,
 }
 
-/// Resolves when the write it was armed for was answered.
+/// Resolves when the armed write was answered.
 pub struct Fired(oneshot::Receiver<Write>);
 
 impl Fired {
-    /// Waits for it. Put a deadline around: the write may never come.
+    /// Waits for the write. Needs a deadline: the write may never come.
     pub async fn wait(self) -> anyhow::Result<Write> {
-        self.0.await.context("the proxy is gone, or was told to forget")
+        self.0.await.context("the proxy is gone, or was disarmed")
     }
 
-    /// What was written, if it came to it by now.
+    /// Returns the write, if it was answered by now.
     pub fn now(&mut self) -> Option<Write> {
         self.0.try_recv().ok()
     }
 }
 
-/// Requests that are held as long as this lives, and go on to the API server after.
+/// Requests that are held until this is dropped, and then go on to the API server.
 pub struct Held {
     _release: watch::Sender<()>,
     waiting: watch::Receiver<usize>,
 }
 
 impl Held {
-    /// How many requests were caught.
+    /// Returns how many requests are held.
     pub fn caught(&self) -> usize {
         *self.waiting.borrow()
     }
 
-    /// Waits until so many requests were caught.
+    /// Waits until this many requests are held.
     pub async fn until_caught(&mut self, count: usize) -> anyhow::Result<()> {
         self.waiting.wait_for(|caught| *caught >= count).await.context("the proxy is gone")?;
         Ok(())
@@ -110,9 +110,9 @@ struct Shared {
     upstream: HttpClient<HttpsConnector<HttpConnector>, Incoming>,
     server: Authority,
     state: Mutex<State>,
-    /// Held for the length of a write while one is armed, so that after write n no other has come through.
+    /// Locked for the length of a write while one is armed, so that no other follows write n.
     one_write: tokio::sync::Mutex<()>,
-    fenced: AtomicBool,
+    writes_blocked: AtomicBool,
     cut: watch::Sender<()>,
 }
 
@@ -127,7 +127,7 @@ struct State {
 struct Armed {
     number: usize,
     callback: Callback,
-    fences: bool,
+    blocks_writes: bool,
     fired: oneshot::Sender<Write>,
 }
 
@@ -151,7 +151,7 @@ impl FaultProxy {
             server,
             state: Mutex::default(),
             one_write: tokio::sync::Mutex::default(),
-            fenced: AtomicBool::new(false),
+            writes_blocked: AtomicBool::new(false),
             cut: watch::Sender::default(),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -182,36 +182,36 @@ impl FaultProxy {
         lock(&self.shared.state).writes.clear();
     }
 
-    /// Runs a callback when the n-th write was answered, before its answer is passed on: the place for somebody
-    /// else's change. Writes go one by one until then.
+    /// Runs a callback when the n-th write was answered, before its answer is passed on: the moment for
+    /// another writer's change. Writes are serialized until then.
     pub fn after_write(&self, number: usize, callback: impl FnOnce() + Send + 'static) -> Fired {
         self.arm(number, Box::new(callback), false)
     }
 
-    /// As [`FaultProxy::after_write`], and no later write comes through until [`FaultProxy::lift_fence`]: with a
-    /// callback that kills the client, exactly n of its writes took effect. To be armed before the client starts,
-    /// or while it rests.
+    /// Works as [`FaultProxy::after_write`], and blocks later writes until [`FaultProxy::unblock_writes`].
+    /// With a callback that kills the client, exactly n of its writes took effect. Arm it before the client
+    /// starts, or while it rests.
     pub fn crash_after_write(&self, number: usize, kill: impl FnOnce() + Send + 'static) -> Fired {
         self.arm(number, Box::new(kill), true)
     }
 
-    fn arm(&self, number: usize, callback: Callback, fences: bool) -> Fired {
+    fn arm(&self, number: usize, callback: Callback, blocks_writes: bool) -> Fired {
         let (fired, waits) = oneshot::channel();
-        lock(&self.shared.state).armed = Some(Armed { number, callback, fences, fired });
+        lock(&self.shared.state).armed = Some(Armed { number, callback, blocks_writes, fired });
         Fired(waits)
     }
 
     /// Lets writes through again after a crash.
-    pub fn lift_fence(&self) {
-        self.shared.fenced.store(false, Ordering::SeqCst);
+    pub fn unblock_writes(&self) {
+        self.shared.writes_blocked.store(false, Ordering::SeqCst);
     }
 
-    /// Has the next so many requests that match meet a fault. The first fault that matches counts.
+    /// Injects a fault into the next requests that match. The first fault that matches counts.
     pub fn inject(&self, target: Target, fault: Fault, times: usize) {
         lock(&self.shared.state).faults.push((target, fault, times));
     }
 
-    /// How many requests are still to meet a fault.
+    /// Counts the faults that are still pending.
     pub fn pending(&self) -> usize {
         lock(&self.shared.state).faults.iter().map(|(_, _, left)| *left).sum()
     }
@@ -224,25 +224,25 @@ impl FaultProxy {
         Held { _release: release, waiting }
     }
 
-    /// Closes all connections, watches among them. New ones are taken.
+    /// Closes all connections, watches included. New ones are accepted.
     pub fn cut(&self) {
         self.shared.cut.send_replace(());
     }
 
-    /// Forgets what is armed, once no write is under way. Returns whether there was any: if not, the write came, and
+    /// Disarms once no write is in progress. Returns whether something was armed: if not, the write came, and
     /// its callback has run or has ended the client.
     pub async fn disarm(&self) -> bool {
         let _none_under_way = self.shared.one_write.lock().await;
         lock(&self.shared.state).armed.take().is_some()
     }
 
-    /// Forgets faults and what is armed, and lifts the fence. A hold ends with its guard.
+    /// Removes faults and armed writes, and unblocks writes. A hold ends with its guard.
     pub fn clear(&self) {
         let mut state = lock(&self.shared.state);
         state.faults.clear();
         state.armed = None;
         drop(state);
-        self.lift_fence();
+        self.unblock_writes();
     }
 }
 
@@ -255,7 +255,7 @@ impl Drop for FaultProxy {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
-        // An accept that fails says that the machine has no file descriptor left; the client tries again.
+        // A failed accept means that the machine has run out of file descriptors; the client tries again.
         if let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(serve(stream, Arc::clone(&shared)));
         }
@@ -264,19 +264,19 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let mut cut = shared.cut.subscribe();
-    // Without it the delay of Nagle's algorithm would stand in each measurement through the proxy.
+    // Nagle's algorithm would add its delay to each measurement through the proxy.
     let _ = stream.set_nodelay(true);
     let answer = service_fn(move |request| Arc::clone(&shared).answer(request));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
     tokio::select! {
-        // An error is a fault that was asked for, or a client that left.
+        // An error is an injected fault, or a client that left.
         _ = connection => {}
         _ = cut.changed() => {}
     }
 }
 
 impl Shared {
-    /// Returns an error closes the connection without an answer.
+    /// Answers a request. An error closes the connection without an answer.
     async fn answer(self: Arc<Self>, request: hyper::Request<Incoming>) -> anyhow::Result<Reply> {
         let asked = Request::parse(request.method(), request.uri());
         let hold = lock(&self.state).holds.iter().find(|hold| hold.catches(&asked)).cloned();
@@ -291,16 +291,16 @@ impl Shared {
         }
         let response =
             if asked.is_write() { self.write(asked, request).await? } else { self.forward(request).await? };
-        anyhow::ensure!(fault != Some(Fault::DropReply), "this reply was to be dropped");
+        anyhow::ensure!(fault != Some(Fault::DropReply), "this reply is dropped");
         Ok(response)
     }
 
     async fn write(&self, asked: Request, request: hyper::Request<Incoming>) -> anyhow::Result<Reply> {
         let armed = lock(&self.state).armed.is_some();
         let one_by_one = if armed { Some(self.one_write.lock().await) } else { None };
-        anyhow::ensure!(!self.fenced.load(Ordering::SeqCst), "the client is taken for dead");
+        anyhow::ensure!(!self.writes_blocked.load(Ordering::SeqCst), "the client counts as dead");
         let (parts, body) = self.forward(request).await?.into_parts();
-        // Answered is answered in full.
+        // An answered request is answered completely.
         let body = body.collect().await.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
         let fires = {
             let mut state = lock(&self.state);
@@ -308,8 +308,8 @@ impl Shared {
             let write = Write { number, request: asked, status: parts.status.as_u16() };
             state.writes.push(write.clone());
             let fires = state.armed.take_if(|armed| armed.number <= number);
-            if fires.as_ref().is_some_and(|armed| armed.fences) {
-                self.fenced.store(true, Ordering::SeqCst);
+            if fires.as_ref().is_some_and(|armed| armed.blocks_writes) {
+                self.writes_blocked.store(true, Ordering::SeqCst);
             }
             fires.map(|armed| (armed, write))
         };
@@ -328,7 +328,7 @@ impl Shared {
         uri.scheme = Some(Scheme::HTTPS);
         uri.authority = Some(self.server.clone());
         parts.uri = Uri::from_parts(uri)?;
-        // These speak of this connection, not of the one to the API server.
+        // These headers belong to this connection, not to the one to the API server.
         for header in [HOST, CONNECTION, TRANSFER_ENCODING] {
             parts.headers.remove(header);
         }

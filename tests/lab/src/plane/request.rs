@@ -1,4 +1,4 @@
-//! What a request to the API server asks for, read off its method and path.
+//! The meaning of a request to the API server, from its method and path.
 
 use hyper::{Method, Uri};
 
@@ -7,15 +7,15 @@ use hyper::{Method, Uri};
 pub struct Request {
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: &'static str,
-    /// The resource's plural; empty for a path that is no resource.
+    /// The resource's plural; empty for a path that is not a resource.
     pub resource: String,
     /// The subresource; mostly empty.
     pub subresource: String,
-    /// The namespace; empty across all of them and for what has none.
+    /// The namespace; empty across all of them and for cluster-scoped objects.
     pub namespace: String,
     /// The object's name; empty for a list, a watch of a list, and a create by POST.
     pub name: String,
-    /// Whether the request only asks what would happen.
+    /// Whether the request is a dry run.
     pub dry_run: bool,
 }
 
@@ -23,14 +23,14 @@ impl Request {
     /// Reads a request as the API server's own request-info resolver does.
     pub fn parse(method: &Method, uri: &Uri) -> Request {
         let mut parts: Vec<&str> = uri.path().split('/').filter(|part| !part.is_empty()).collect();
-        // /api/VERSION or /apis/GROUP/VERSION stands before the resource.
+        // /api/VERSION or /apis/GROUP/VERSION precedes the resource.
         let prefix = match parts.first() {
             Some(&"api") => 2,
             Some(&"apis") => 3,
             _ => parts.len(),
         };
         parts.drain(..prefix.min(parts.len()));
-        // A namespace's own subresources are no resources in it.
+        // A namespace's own subresources are not resources in it.
         let own = matches!(parts.get(2), None | Some(&"status" | &"finalize"));
         let mut namespace = "";
         if let (Some(&"namespaces"), Some(name)) = (parts.first(), parts.get(1)) {
@@ -63,8 +63,8 @@ impl Request {
         }
     }
 
-    /// Returns whether the request would change what the cluster holds. Leases and events are left out: they
-    /// come by the clock. So are reviews and tokens, which are questions asked by POST, and dry runs.
+    /// Returns whether the request would change what the cluster holds. Leases and Events are excluded: they
+    /// come by the clock. So are reviews, tokens and dry runs, which are questions by POST.
     pub fn is_write(&self) -> bool {
         !self.dry_run
             && matches!(self.verb, "create" | "update" | "patch" | "delete" | "deletecollection")
@@ -74,7 +74,7 @@ impl Request {
     }
 }
 
-/// Which requests are meant; what is left empty matches every one.
+/// The requests to match; an empty field matches every request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Target {
     verb: Option<String>,
@@ -83,28 +83,28 @@ pub struct Target {
 }
 
 impl Target {
-    /// Returns every request.
+    /// Matches every request.
     pub fn any() -> Target {
         Target::default()
     }
 
-    /// Those of one verb on one resource; a subresource is not meant, unless written with a slash.
+    /// Matches one verb on one resource; a subresource only if written with a slash.
     pub fn new(verb: &str, resource: &str) -> Target {
         Target { verb: Some(verb.to_owned()), resource: Some(resource.to_owned()), namespace: None }
     }
 
-    /// Those of every verb on one resource.
+    /// Matches every verb on one resource.
     pub fn resource(resource: &str) -> Target {
         Target { resource: Some(resource.to_owned()), ..Target::default() }
     }
 
-    /// Those in one namespace only.
+    /// Limits the match to one namespace.
     pub fn in_namespace(mut self, namespace: &str) -> Target {
         self.namespace = Some(namespace.to_owned());
         self
     }
 
-    /// Returns whether a request is meant.
+    /// Returns whether a request matches.
     pub fn matches(&self, request: &Request) -> bool {
         let target = if request.subresource.is_empty() {
             request.resource.clone()
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_an_event_and_a_review_are_no_writes() {
+    fn a_lease_an_event_and_a_review_are_not_writes() {
         for (path, is_write) in [
             ("/api/v1/namespaces/a/secrets", true),
             ("/apis/coordination.k8s.io/v1/namespaces/a/leases", false),

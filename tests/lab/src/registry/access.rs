@@ -1,27 +1,27 @@
-//! Whose password a registry accepts, and for what.
+//! Decisions about a user's password at a registry.
 
 use std::sync::Arc;
 
 use crate::cloud::Cloud;
 
-/// What a registry makes of a user and a password.
+/// A registry's decision about a user and a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nobody it knows, or no longer.
+    /// The user is unknown, or the password has expired.
     Rejected,
-    /// Somebody it knows, who may not pull.
+    /// The user is known, but may not pull.
     Authenticated,
-    /// Somebody it knows, who may pull.
+    /// The user is known, and may pull.
     MayPull,
 }
 
-/// Judges a user and a password at the moment at which they are shown.
+/// Decides about a user and a password at the moment they are shown.
 pub type Judge = Arc<dyn Fn(&str, &str) -> Verdict + Send + Sync>;
 
-/// Which of the cloud's registries one stands for.
+/// The registry of the cloud that one represents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// That of an Enterprise instance, such as `cri-demo0001`.
+    /// The registry of an Enterprise instance, such as `cri-demo0001`.
     Enterprise {
         /// The instance's id.
         instance: String,
@@ -54,7 +54,7 @@ impl Access {
         }
     }
 
-    /// Returns the cloud's own judgement.
+    /// Returns the cloud's own decision.
     pub(super) fn judge(self, cloud: &Cloud) -> Judge {
         let cloud = cloud.clone();
         Arc::new(move |user, token| {

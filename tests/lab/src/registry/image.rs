@@ -1,15 +1,15 @@
-//! A small image, written by hand in OCI's layout: one layer with one file.
+//! A small image in OCI's layout: one layer with one file.
 
 use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// How tar cuts an archive.
+/// The block size of a tar archive.
 const BLOCK: usize = 512;
 
-/// Writes an image into a directory, tagged `latest`, and returns its configuration's digest. No two are alike, so
-/// that no cache can stand in for a transfer.
+/// Writes an image into a directory, tagged `latest`, and returns its configuration's digest. No two images
+/// are alike, so that no cache replaces a transfer.
 pub(super) fn write(dir: &Path) -> anyhow::Result<String> {
     fs::create_dir_all(dir.join("blobs/sha256"))?;
     let contents = format!("image {:032x}\n", fastrand::u128(..));
@@ -59,7 +59,7 @@ impl Blob {
 fn tar(name: &str, contents: &[u8]) -> Vec<u8> {
     let size = format!("{:011o}", contents.len());
     let mut header = vec![0; BLOCK];
-    // The sum over the header counts its own field as blanks.
+    // The sum over the header counts its own field as spaces.
     let fields: [(usize, &str); 8] = [
         (0, name),
         (100, "0000644"),

@@ -1,4 +1,4 @@
-//! Whether this machine has what a registry takes.
+//! The packages that a registry needs on this machine.
 
 use std::{
     env,
@@ -11,17 +11,17 @@ use anyhow::bail;
 /// Debian's packages; each has a program of its own name.
 const PACKAGES: [&str; 2] = ["docker-registry", "skopeo"];
 
-/// What is missing and how to install it, if anything is.
+/// Returns the missing packages and how to install them, if any is missing.
 pub fn missing() -> Option<String> {
     env::var_os("PATH").map_or_else(|| missing_in(OsStr::new("")), |path| missing_in(&path))
 }
 
-/// Returns whether a test that needs a registry can run. Where something is missing, a developer's machine
-/// skips the test and says so; a CI machine (`CI` is set) fails it, since there a skipped test would pass for
-/// a held one.
+/// Returns whether a test that needs a registry can run. If something is missing, a developer's machine skips
+/// the test and reports it. A CI machine (`CI` is set) fails it, since a skipped test would pass for a
+/// successful one there.
 pub fn usable() -> anyhow::Result<bool> {
     let in_ci = env::var_os("CI").is_some_and(|value| !value.is_empty());
-    // Not by a macro: a test's output is captured, and this is for whoever runs the tests.
+    // Not by a macro: a test's output is captured, and this is for the user who runs the tests.
     judge(missing(), in_ci, &mut stderr().lock())
 }
 
@@ -32,12 +32,12 @@ fn missing_in(path: &OsStr) -> Option<String> {
         .then(|| format!("not installed: {}; apt-get install -y {}", missing.join(", "), PACKAGES.join(" ")))
 }
 
-fn judge(missing: Option<String>, in_ci: bool, told: &mut impl Write) -> anyhow::Result<bool> {
+fn judge(missing: Option<String>, in_ci: bool, output: &mut impl Write) -> anyhow::Result<bool> {
     match missing {
         None => Ok(true),
         Some(missing) if in_ci => bail!("{missing}"),
         Some(missing) => {
-            let _ = writeln!(told, "skipped: {missing}");
+            let _ = writeln!(output, "skipped: {missing}");
             Ok(false)
         }
     }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_in_no_directory_of_the_path_is_missing_and_comes_with_the_line_that_installs_it() {
+    fn a_program_that_is_not_in_the_path_is_missing_and_comes_with_its_install_command() {
         let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let path = env::join_paths(dirs.iter().map(|dir| dir.path())).unwrap();
         let missing = missing_in(&path).unwrap();
@@ -68,13 +68,13 @@ mod tests {
 
     #[test]
     fn a_missing_package_fails_a_test_in_ci_and_skips_it_elsewhere() {
-        let mut told = Vec::new();
+        let mut output = Vec::new();
         let missing = || Some("not installed: skopeo".to_owned());
-        let error = judge(missing(), true, &mut told).unwrap_err();
+        let error = judge(missing(), true, &mut output).unwrap_err();
         assert_eq!(error.to_string(), "not installed: skopeo");
-        assert!(judge(None, true, &mut told).unwrap() && judge(None, false, &mut told).unwrap());
-        assert!(told.is_empty());
-        assert!(!judge(missing(), false, &mut told).unwrap());
-        assert_eq!(told, b"skipped: not installed: skopeo\n");
+        assert!(judge(None, true, &mut output).unwrap() && judge(None, false, &mut output).unwrap());
+        assert!(output.is_empty());
+        assert!(!judge(missing(), false, &mut output).unwrap());
+        assert_eq!(output, b"skipped: not installed: skopeo\n");
     }
 }

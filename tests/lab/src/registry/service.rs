@@ -1,7 +1,7 @@
 //! The token service: where a registry sends its clients for a token.
 //!
-//! Guarantees: a password that is judged bad gets 401 and no token; nobody but the lab itself gets more than the
-//! action `pull`; who may not pull, or shows no password, gets a token that opens nothing, as ACR gives one.
+//! Guarantees: a wrong password gets 401 and no token. Only the lab itself gets more than the action `pull`.
+//! A user who may not pull, or shows no password, gets a token that opens nothing, as ACR gives one.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{certificates::Authority, listen::Listening, tls};
 
-/// Where clients are sent on this service.
+/// The path on this service.
 pub(super) const PATH: &str = "/auth";
 
 /// A user and a password.
@@ -34,13 +34,13 @@ pub(super) struct Login {
     pub(super) password: String,
 }
 
-/// What the service goes by.
+/// The rules of the service.
 pub(super) struct Rules {
-    /// The only service that it gives tokens for.
+    /// The only service that it issues tokens for.
     pub(super) service: String,
-    /// The lab itself, which has to push what others pull.
+    /// The lab itself, which pushes what others pull.
     pub(super) admin: Login,
-    /// Judges everybody else.
+    /// Decides about all other users.
     pub(super) judge: Judge,
     pub(super) signer: Signer,
 }
@@ -76,7 +76,7 @@ impl TokenService {
 impl Rules {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if request.method() != Method::GET || request.uri().path() != PATH {
-            return refused(StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing but tokens here");
+            return refused(StatusCode::NOT_FOUND, "NOT_FOUND", "only tokens are served here");
         }
         let asked = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
         let asked = asked.map(|Query(pairs)| pairs).unwrap_or_default();
@@ -99,7 +99,7 @@ impl Rules {
         }
     }
 
-    /// Who asks and which actions they may have; `None` for whom the service does not let in.
+    /// Returns the user and the allowed actions, or `None` if the service refuses the user.
     fn allowed(&self, headers: &HeaderMap) -> Option<(String, &'static [&'static str])> {
         let Some(shown) = headers.get(AUTHORIZATION) else {
             return Some((String::new(), &[]));
@@ -125,7 +125,7 @@ impl Login {
     }
 }
 
-/// What of a scope such as `repository:team/app:pull,push` is granted, if anything.
+/// Returns the granted part of a scope such as `repository:team/app:pull,push`, if any.
 fn granted(scope: &str, allowed: &[&str]) -> Option<Value> {
     let (kind, rest) = scope.split_once(':')?;
     let (name, actions) = rest.rsplit_once(':')?;

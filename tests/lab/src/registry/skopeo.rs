@@ -14,13 +14,13 @@ use crate::{
     process::{Program, Scratch},
 };
 
-/// Ample for a few small blobs on loopback.
+/// More than enough for a few small blobs on loopback.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How skopeo hands on the codes by which a registry or its token service says that it does not let a client.
+/// The beginnings of skopeo's messages when a registry or its token service refuses a client.
 const REFUSALS: [&str; 2] = ["unauthorized: ", "denied: "];
 
-/// An image that came out of a registry whole: its manifest, and each blob that the manifest names.
+/// A completely pulled image: its manifest, and each blob that the manifest names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulled {
     /// The digest of the image's configuration.
@@ -29,12 +29,12 @@ pub struct Pulled {
     pub layers: Vec<String>,
 }
 
-/// Why no image came.
+/// The reason of a failed pull.
 #[derive(Debug)]
 pub enum PullError {
-    /// The registry, or the token service before it, did not let the client; skopeo's own words.
+    /// The registry, or its token service, refused the client; the message is skopeo's.
     Refused(String),
-    /// Anything else, such as an image that is not there.
+    /// Any other failure, such as an image that does not exist.
     Failed(anyhow::Error),
 }
 
@@ -55,21 +55,22 @@ impl From<anyhow::Error> for PullError {
     }
 }
 
-/// One use of skopeo, in a directory of its own: neither what a machine has under `$HOME` or `/run` for a
-/// registry's users, nor what it has cached, comes into it, and nothing of it stays.
+/// One use of skopeo, in a directory of its own. It reads neither the machine's registry logins under `$HOME`
+/// or `/run` nor any cache, and leaves nothing behind.
 pub(super) struct Skopeo<'a> {
     dir: Scratch,
     certificates: &'a Path,
 }
 
-/// How a transfer that did not fail for the lab's own reasons ended.
+/// The outcome of a transfer that did not fail for the lab's own reasons.
 enum Ended {
     Done,
     Not(String),
 }
 
 impl Skopeo<'_> {
-    /// Returns `certificates` is a directory that holds the trusted authority's certificate as `ca.crt`.
+    /// Prepares a use. `certificates` is a directory that holds the trusted authority's certificate as
+    /// `ca.crt`.
     pub(super) fn new(certificates: &Path) -> anyhow::Result<Skopeo<'_>> {
         Ok(Skopeo { dir: Scratch::new("acr-lab-skopeo-")?, certificates })
     }
@@ -79,7 +80,7 @@ impl Skopeo<'_> {
         self.dir.path().join("image")
     }
 
-    /// Puts the OCI layout of the image directory where `image` says (`host:port/repository:tag`).
+    /// Pushes the OCI layout of the image directory to `image` (`host:port/repository:tag`).
     pub(super) async fn push(&self, auth_file: &str, image: &str) -> anyhow::Result<()> {
         let from = format!("oci:{}:latest", self.image_dir().display());
         match self.copy("dest", auth_file.as_bytes(), &from, &format!("docker://{image}")).await? {
@@ -88,7 +89,7 @@ impl Skopeo<'_> {
         }
     }
 
-    /// Gets an image by what stands in an auth file, and by nothing else.
+    /// Pulls an image with the content of an auth file, and nothing else.
     pub(super) async fn pull(&self, auth_file: &[u8], image: &str) -> Result<Pulled, PullError> {
         let to = format!("dir:{}", self.image_dir().display());
         match self.copy("src", auth_file, &format!("docker://{image}"), &to).await? {
@@ -112,10 +113,10 @@ impl Skopeo<'_> {
             program = program.env(variable, dir);
         }
         let child = program
-            // What keeps root's cache under `$HOME` too.
+            // This setting keeps root's cache under `$HOME` too.
             .env("_CONTAINERS_ROOTLESS_UID", "1")
             .env_remove("REGISTRY_AUTH_FILE")
-            // The machine's policy may be absent, or may ask for signatures.
+            // The machine's policy may be absent, or may demand signatures.
             .args(["--insecure-policy", "copy"])
             .arg(format!("--{side}-cert-dir={}", self.certificates.display()))
             .arg(format!("--{side}-authfile={}", auth_path.display()))
@@ -126,14 +127,14 @@ impl Skopeo<'_> {
     }
 }
 
-/// What a `dir:` holds.
+/// Reads a `dir:` layout.
 fn pulled(dir: &Path) -> anyhow::Result<Pulled> {
-    let manifest = std::fs::read(dir.join("manifest.json")).context("no manifest came")?;
+    let manifest = std::fs::read(dir.join("manifest.json")).context("the manifest is missing")?;
     let manifest: Value = serde_json::from_slice(&manifest)?;
     let digest = |blob: &Value| -> anyhow::Result<String> {
         let digest = blob["digest"].as_str().context("the manifest names no digest")?;
         let file = dir.join(digest.trim_start_matches("sha256:"));
-        anyhow::ensure!(file.is_file(), "{digest} did not come");
+        anyhow::ensure!(file.is_file(), "{digest} is missing");
         Ok(digest.to_owned())
     };
     let layers = manifest["layers"].as_array().context("the manifest names no layers")?;

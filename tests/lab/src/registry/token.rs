@@ -1,4 +1,4 @@
-//! The signed tokens that a registry takes for a bearer's rights.
+//! The signed tokens that carry a bearer's rights to a registry.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,10 +9,10 @@ use base64::{
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_RSA_SHA256, SigningKey};
 use serde_json::{Value, json};
 
-/// Long enough for one pull, and far shorter than any password's life: the password is what is tested.
+/// Long enough for one pull, and far shorter than any password's lifetime: the password is under test.
 const LIFE: Duration = Duration::from_secs(60);
 
-/// Who signs, as the tokens and the registry's configuration name it.
+/// The issuer, as the tokens and the registry's configuration name it.
 pub(super) const ISSUER: &str = "acr-lab";
 
 /// Signs tokens with a key of its own.
@@ -23,8 +23,8 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// Returns a new key. It is RSA, whose signatures stand in a token as they are made; those of ECDSA would
-    /// have to be recoded first.
+    /// Creates a new key. It is RSA, whose signatures are already in a token's form; those of ECDSA would
+    /// need another encoding.
     pub(super) fn new() -> anyhow::Result<Signer> {
         let key = KeyPair::generate_for(&PKCS_RSA_SHA256)?;
         let mut params = CertificateParams::new(Vec::new())?;
@@ -35,12 +35,12 @@ impl Signer {
         Ok(Signer { key, header, certificate: certificate.pem() })
     }
 
-    /// Returns the certificate that a registry is to trust for these tokens.
+    /// Returns the certificate with which a registry verifies these tokens.
     pub(super) fn certificate(&self) -> &str {
         &self.certificate
     }
 
-    /// Returns a token that opens a service for somebody, as far as `access` goes.
+    /// Returns a token for a subject at a service, with the rights of `access`.
     pub(super) fn sign(&self, service: &str, subject: &str, access: &Value) -> anyhow::Result<Signed> {
         let now = now().as_secs();
         let claims = encoded(&json!({
@@ -59,7 +59,7 @@ impl Signer {
     }
 }
 
-/// A token and the seconds that it is good for.
+/// A token and its lifetime in seconds.
 pub(super) struct Signed {
     pub(super) token: String,
     pub(super) expires_in: u64,
@@ -69,10 +69,7 @@ fn encoded(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the registry, a process of its own, goes by the machine's clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "the registry, a process of its own, uses the machine's clock")]
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! Any sequence of edits, labels, opt-outs, restarts and waits under one guarded binding: what was lost at once stays for
-//! its grace, and nothing is left behind after it.
+//! Any sequence of edits, labels, opt-outs, restarts and waits under one guarded binding: what was lost at once stays
+//! for its grace, and nothing is left behind after it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::World;
-use crate::plan::fixture::{at, bound_with, template, view};
-use crate::plan::guard::{STRAY, WithdrawalGuard, WithdrawalIntent};
-use crate::plan::{Phase, ResolvedBinding, Snapshot, namespace_keeping};
+use crate::plan::fixture::{at, bound_with, record, template};
+use crate::plan::guard::{RELABEL_WINDOW, WithdrawalGuard, WithdrawalIntent};
+use crate::plan::ownership::Parts;
+use crate::plan::{Phase, ResolvedBinding, Snapshot};
 
 const GRACE: SignedDuration = SignedDuration::from_mins(10);
 const ALL: [&str; 3] = ["x", "y", "z"];
@@ -47,16 +48,16 @@ struct Cluster {
     right: bool,
     confirmed: bool,
     suspended: bool,
-    /// What was lost at once, when, and how it stood then: found out here, by no code of the guard.
+    /// Namespaces that were lost at once, when, and their state then: computed here, without the guard.
     lost: BTreeMap<Arc<str>, (Timestamp, World)>,
 }
 
 impl Cluster {
     fn new() -> Self {
         let world = |name: &str| {
-            let mut view = view(&[("default", "mine")]);
-            view.name = name.into();
-            let mut world = World { view, secret: None, version: 7 };
+            let mut record = record(&[("default", "mine")]);
+            record.view.name = name.into();
+            let mut world = World { record, secret: None, version: 7, refuses: false };
             label(&mut world, true);
             (Arc::from(name), world)
         };
@@ -75,8 +76,8 @@ impl Cluster {
     fn covered(&self) -> HashSet<Arc<str>> {
         let resolved = self.resolved();
         let covers = |world: &World| {
-            let facts = world.view.facts.as_ref().unwrap();
-            !facts.skip && resolved.binding.namespaces.covers(&world.view.name, &facts.labels)
+            let facts = world.record.view.facts.as_ref().unwrap();
+            !facts.skip && resolved.binding.namespaces.covers(&world.record.view.name, &facts.labels)
         };
         self.namespaces.iter().filter(|(_, world)| covers(world)).map(|(name, _)| name.clone()).collect()
     }
@@ -88,44 +89,60 @@ impl Cluster {
             (false, false) => WithdrawalIntent::Guarded,
         };
         let covered = self.covered();
-        self.guard.cover(&"b".into(), covered, intent, self.now);
+        self.guard.observe_coverage(&"b".into(), covered, intent, self.now);
     }
 
-    /// Every namespace is looked at until nothing is left to do there.
-    fn look(&mut self) {
-        let snapshot = Snapshot::new(template(), vec![self.resolved()], false);
+    fn snapshot(&self) -> Snapshot {
+        Snapshot::new(template(), vec![self.resolved()], false)
+    }
+
+    /// Observes a namespace that changed, as the watch does. Nothing else observes it.
+    fn observe(&mut self, name: &str) {
+        let (name, snapshot) = (Arc::from(name), self.snapshot());
+        let facts = self.namespaces[&name].record.view.facts.clone();
+        self.guard.observe(&name, facts.as_ref(), &snapshot, self.now);
+    }
+
+    /// Plans every namespace until nothing is left to do there.
+    fn reconcile(&mut self) {
+        let snapshot = self.snapshot();
         for _ in 0..4 {
             for (name, world) in &mut self.namespaces {
-                let facts = world.view.facts.clone();
-                let retained = self.guard.look(name, facts.as_ref(), &snapshot, self.now).retained;
-                let plan = namespace_keeping(&world.view(), &snapshot, &retained);
-                world.view.served = plan.served.unwrap_or(world.view.served);
+                let facts = world.record.view.facts.clone();
+                let retained = self.guard.retained(name, facts.as_ref(), &snapshot, self.now);
+                let plan = world.plan(&snapshot, &retained, self.now);
                 plan.changes.iter().for_each(|change| world.apply(change));
             }
         }
     }
 
     fn restart(&mut self) {
-        let since = self.guard.told("b", 1).map(|(since, _)| since);
-        let stands = |world: &World| world.secret.is_some() && !world.view.facts.as_ref().unwrap().skip;
-        let told = self.namespaces.iter().filter(|(_, world)| stands(world)).map(|(name, _)| name.clone());
-        let told = told.collect();
+        let since = self.guard.report("b", 1).map(|(since, _)| since);
+        let exists =
+            |world: &World| world.secret.is_some() && !world.record.view.facts.as_ref().unwrap().skip;
+        let reported =
+            self.namespaces.iter().filter(|(_, world)| exists(world)).map(|(name, _)| name.clone());
+        let reported = reported.collect();
         self.guard = WithdrawalGuard::new(GRACE);
-        self.guard.remember(&"b".into(), told, HashSet::new(), since);
-        self.namespaces.values_mut().for_each(|world| world.view.served = false);
+        self.guard.remember(&"b".into(), Parts { verified: reported, unverified: HashSet::new() }, since);
+        self.namespaces.values_mut().for_each(|world| world.record.served = false);
     }
 
     fn step(&mut self, event: &Event) {
         let before = self.covered();
-        let mut spec = false;
+        let (mut spec, mut changed) = (false, None);
         match event {
             Event::Select(right) => (self.right, spec) = (*right, true),
             Event::Confirm(on) => (self.confirmed, spec) = (*on, true),
             Event::Suspend(on) => (self.suspended, spec) = (*on, true),
-            Event::Label(index, on) => label(self.namespaces.get_mut(ALL[*index]).unwrap(), *on),
+            Event::Label(index, on) => {
+                label(self.namespaces.get_mut(ALL[*index]).unwrap(), *on);
+                changed = Some(ALL[*index]);
+            }
             Event::Skip(index, on) => {
                 let world = self.namespaces.get_mut(ALL[*index]).unwrap();
-                world.view.facts.as_mut().unwrap().skip = *on;
+                world.record.view.facts.as_mut().unwrap().skip = *on;
+                changed = Some(ALL[*index]);
             }
             Event::Wait(seconds) => self.now += SignedDuration::from_secs(*seconds),
             Event::Restart => {
@@ -140,7 +157,7 @@ impl Cluster {
             }
         }
         let over = |name: &Arc<str>, since: &Timestamp| {
-            let skip = self.namespaces[name].view.facts.as_ref().unwrap().skip;
+            let skip = self.namespaces[name].record.view.facts.as_ref().unwrap().skip;
             self.confirmed || skip || after.contains(name) || self.now.duration_since(*since) >= GRACE
         };
         let gone: BTreeSet<Arc<str>> =
@@ -149,15 +166,16 @@ impl Cluster {
         if spec {
             self.publish();
         }
+        changed.into_iter().for_each(|name| self.observe(name));
         self.guard.release_due("b", self.now);
-        self.look();
+        self.reconcile();
     }
 }
 
 fn label(world: &mut World, on: bool) {
     let tier = if on { "app" } else { "other" };
     let labels = BTreeMap::from([("tier".to_owned(), tier.to_owned())]);
-    world.view.facts.as_mut().unwrap().labels = labels.into();
+    world.record.view.facts.as_mut().unwrap().labels = labels.into();
 }
 
 proptest! {
@@ -169,24 +187,24 @@ proptest! {
     ) {
         let mut cluster = Cluster::new();
         cluster.publish();
-        cluster.look();
+        cluster.reconcile();
         for (number, event) in events.iter().enumerate() {
             cluster.step(event);
-            for (name, (_, stood)) in &cluster.lost {
+            for (name, (_, before)) in &cluster.lost {
                 let now = &cluster.namespaces[name];
-                prop_assert_eq!(&now.secret, &stood.secret, "{} after event {}", name, number);
-                prop_assert_eq!(&now.view.service_accounts, &stood.view.service_accounts, "{}", name);
+                prop_assert_eq!(&now.secret, &before.secret, "{} after event {}", name, number);
+                prop_assert_eq!(&now.record.view.service_accounts, &before.record.view.service_accounts, "{}", name);
             }
         }
-        // Whatever happened, once nobody suspends it and every grace is over, all is as the binding says.
+        // Once it is not suspended and every grace period is over, everything is as the binding says.
         cluster.step(&Event::Suspend(false));
-        cluster.now += GRACE + STRAY;
+        cluster.now += GRACE + RELABEL_WINDOW;
         cluster.step(&Event::Wait(1));
-        cluster.now += STRAY;
+        cluster.now += RELABEL_WINDOW;
         cluster.step(&Event::Wait(1));
         let covered = cluster.covered();
         for (name, world) in &cluster.namespaces {
-            let list = &world.view.service_accounts[0].pull_secrets;
+            let list = &world.record.view.service_accounts[0].pull_secrets;
             prop_assert_eq!(world.secret.is_some(), covered.contains(name), "the Secret of {}", name);
             let ours = list.iter().any(|entry| &**entry == "ours");
             prop_assert_eq!(ours, covered.contains(name), "the entry of {}: {:?}", name, list);

@@ -68,7 +68,7 @@ async fn each_is_a_session_of_its_own_under_a_keyring_of_its_own() {
 }
 
 #[tokio::test]
-async fn without_the_role_it_says_why_there_is_none() {
+async fn without_the_role_it_holds_the_reason() {
     let cloud = demo().await;
     cloud.world(|world| world.accounts.get_mut("1").unwrap().roles.clear());
     let token: Value = serde_json::from_str(&cloud.addon_token(Duration::from_secs(900))).unwrap();

@@ -69,7 +69,7 @@ async fn a_token_has_the_documented_form_is_new_each_time_and_opens_its_instance
 }
 
 #[tokio::test]
-async fn one_without_the_right_is_told_so_before_it_learns_which_instances_exist() {
+async fn a_caller_without_the_right_does_not_learn_which_instances_exist() {
     let cloud = demo().await;
     let stranger = Key::of_user(&cloud, "stranger");
     for instance in ["cri-demo0001", "cri-nowhere"] {

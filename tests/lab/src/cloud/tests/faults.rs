@@ -20,7 +20,7 @@ async fn raw(cloud: &Cloud) -> reqwest::Response {
 }
 
 #[tokio::test]
-async fn throttling_tells_how_long_to_wait_in_milliseconds() {
+async fn throttling_names_the_delay_in_milliseconds() {
     let cloud = demo().await;
     let fault = on_tokens(&cloud, FaultKind::Throttle { retry_after_ms: Some(1500) });
     let heard = ask(&cloud).await;
@@ -47,7 +47,7 @@ async fn errors_of_any_kind_can_be_made_up_in_both_forms() {
 }
 
 #[tokio::test]
-async fn bodies_can_be_no_json_or_a_page_or_break_off() {
+async fn bodies_can_be_malformed_a_page_or_truncated() {
     let cloud = demo().await;
     on_tokens(&cloud, FaultKind::MalformedJson);
     let response = raw(&cloud).await;
@@ -90,7 +90,7 @@ async fn fields_can_be_of_another_type_in_the_past_or_missing() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_right_but_late_and_a_hang_is_none() {
+async fn a_slow_answer_is_right_but_late_and_a_hang_never_answers() {
     let cloud = demo().await;
     let fault = on_tokens(&cloud, FaultKind::Slow(Duration::from_millis(300)));
     let began = Instant::now();

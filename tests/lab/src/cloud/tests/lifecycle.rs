@@ -1,4 +1,4 @@
-//! What a test sees from outside the API: counts, secrets, the description, the end.
+//! Behavior outside the API: counts, secrets, the description, the end.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ async fn the_inventory_holds_every_secret_even_one_that_was_replaced() {
     for secret in wanted.into_iter().chain(["rotated".to_owned()]) {
         assert!(secrets.contains(&secret), "{secret}");
     }
-    assert!(!secrets.contains(&node.id), "an AccessKeyId is no secret");
+    assert!(!secrets.contains(&node.id), "an AccessKeyId is not secret");
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ async fn a_token_is_given_for_one_second_to_six_hours_and_not_to_a_forwarded_req
 }
 
 #[tokio::test]
-async fn hardened_mode_insists_on_a_live_token_and_plain_mode_does_not() {
+async fn hardened_mode_requires_a_valid_token_and_plain_mode_does_not() {
     let cloud = demo().await;
     let held = token(&cloud, "60").await;
     let status = async |headers: &[(&str, &str)]| ask(&cloud, Method::GET, ROLE, headers).await.status;

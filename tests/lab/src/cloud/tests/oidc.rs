@@ -1,4 +1,5 @@
-//! AssumeRoleWithOIDC: what a token has to be, what the role has to trust, and the way on to another account.
+//! AssumeRoleWithOIDC: the requirements for a token and for the role's trust, and the chain to another
+//! account.
 
 use serde_json::{Value, json};
 
@@ -29,7 +30,7 @@ impl Rrsa {
         Self { cloud, issuer }
     }
 
-    /// What a good token says, valid for an hour.
+    /// Returns the claims of a good token, valid for an hour.
     fn claims(&self) -> Value {
         let now = self.cloud.now() / 1000;
         json!({ "iss": ISSUER, "sub": SUBJECT, "aud": [AUDIENCE], "iat": now, "nbf": now, "exp": now + 3600 })
@@ -69,7 +70,7 @@ fn form(token: &str) -> Pairs {
     ])
 }
 
-/// As credentials-go sends it: the common parameters in the query, the rest in a form.
+/// Sends it as credentials-go does: the common parameters in the query, the rest in a form.
 async fn send(cloud: &Cloud, form: Pairs) -> Heard {
     send_split(cloud, Pairs::new(), form).await
 }
@@ -187,7 +188,7 @@ async fn a_provider_counts_under_its_own_arn_and_with_its_present_keys() {
 }
 
 #[tokio::test]
-async fn the_demos_provider_is_there_once_it_is_registered() {
+async fn the_demos_provider_exists_once_it_is_registered() {
     let (cloud, issuer) = (demo().await, OidcIssuer::new().unwrap());
     let token = issuer.token(&json!({ "iss": "", "sub": "", "aud": "", "exp": 9, "iat": 0 })).unwrap();
     no_permission(&send(&cloud, form(&token)).await, "No such OIDC Provider registered.");
@@ -199,7 +200,7 @@ async fn the_roles_trust_policy_names_the_provider_and_what_the_token_has_to_say
     let token = rrsa.token();
     let conditions =
         rrsa.cloud.world(|world| world.role("1", "acr-rrsa").unwrap().oidc_trust[0].string_equals.clone());
-    assert!(conditions["oidc:iss"].contains(ISSUER), "registration tells roles that trust the provider");
+    assert!(conditions["oidc:iss"].contains(ISSUER), "registration updates roles that trust the provider");
     for (key, right) in [("oidc:iss", ISSUER), ("oidc:aud", AUDIENCE), ("oidc:sub", SUBJECT)] {
         rrsa.demand(key, &["other"]);
         no_permission(&rrsa.show(&token).await, "There is no permission");
@@ -231,7 +232,7 @@ async fn the_role_has_to_exist_and_to_grant_the_duration() {
         set(&mut form, name, value);
         send(&rrsa.cloud, form).await
     };
-    with("RoleArn", "acs:ram::1:role/nobody").await.refused(404, "EntityNotExist.Role");
+    with("RoleArn", "acs:ram::1:role/unknown").await.refused(404, "EntityNotExist.Role");
     for duration in ["899", "3601", "soon"] {
         let heard = with("DurationSeconds", duration).await;
         heard.refused(400, "InvalidParameter.DurationSeconds");
@@ -268,7 +269,7 @@ async fn a_token_that_was_shown_is_a_secret_even_if_it_was_refused() {
     rrsa.show("nothing").await.refused(401, "AuthenticationFail.OIDCToken.Invalid");
     let secrets = rrsa.cloud.secrets();
     assert!(secrets.contains(&good) && secrets.contains(&refused));
-    assert!(!secrets.contains(&"nothing".to_owned()), "a word that is no token would be found everywhere");
+    assert!(!secrets.contains(&"nothing".to_owned()), "a word that is not a token would be found everywhere");
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn a_token_opens_the_callers_account_in_the_region_that_was_called_and_not
 }
 
 #[tokio::test]
-async fn a_token_ends_with_the_session_that_asked_for_it() {
+async fn a_token_expires_with_the_session_that_requested_it() {
     let cloud = demo().await;
     let node = Key::of_node(&cloud).await;
     let session = Ask::assume(&cloud, &node, &[("DurationSeconds", "900")]).send(&cloud).await.ok();
@@ -113,7 +113,7 @@ async fn the_path_is_signed_and_only_a_get_of_it_is_this_action() {
 }
 
 #[tokio::test]
-async fn an_account_without_a_registry_that_takes_tokens_is_refused_as_configured_or_fooled() {
+async fn an_account_without_a_registry_gets_the_configured_answer() {
     let cloud = demo().await;
     let key = Key::of_user(&cloud, "puller");
     let north = "cr.cn-beijing.aliyuncs.com";
@@ -127,7 +127,7 @@ async fn an_account_without_a_registry_that_takes_tokens_is_refused_as_configure
     let reply = ask(&cloud, &key, north).send(&cloud).await.ok();
     let (user, password, _) = token(&reply);
     assert!(!cloud.personal_token_valid(user, password, "1", "cn-beijing"));
-    assert!(cloud.secrets().contains(&password.to_owned()), "useless, but still no one's to print");
+    assert!(cloud.secrets().contains(&password.to_owned()), "useless, but still a secret");
 
     cloud.world(|world| {
         world.accounts.get_mut("1").unwrap().personal.insert("cn-beijing".to_owned());
@@ -138,7 +138,7 @@ async fn an_account_without_a_registry_that_takes_tokens_is_refused_as_configure
 }
 
 #[tokio::test]
-async fn its_calls_and_faults_are_told_apart_from_enterprises() {
+async fn its_calls_and_faults_are_separate_from_enterprises() {
     let cloud = demo().await;
     let key = Key::of_user(&cloud, "puller");
     spoil(&cloud, "GetAuthorizationToken", FaultKind::Throttle { retry_after_ms: None });

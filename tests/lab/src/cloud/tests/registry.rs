@@ -1,4 +1,4 @@
-//! What the cloud hands out, shown to a real registry.
+//! The cloud's tokens, shown to a real registry.
 
 use super::{Ask, Key, demo};
 use crate::registry::{Access, PullError, Registry, usable};
@@ -29,7 +29,7 @@ async fn a_token_pulls_from_its_own_instance_until_it_expires_if_its_owner_may_p
     let login = own.docker_config(user, token);
     assert_eq!(own.pull(&login, REPOSITORY).await.unwrap().config, image);
 
-    // Who is not known is told so before the image comes up; who is known is denied the image.
+    // An unknown user is refused before the image is read; a known one is denied the image.
     let elsewhere = other.docker_config(user, token);
     refused(&other, &elsewhere, "invalid username/password").await;
 

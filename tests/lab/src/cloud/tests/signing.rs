@@ -1,4 +1,4 @@
-//! Proof of identity: what passes, and each way in which it does not.
+//! Authentication: the accepted requests, and each kind of refusal.
 
 use super::{Ask, CR, Heard, Key, STS, client, demo, pairs, set};
 use crate::cloud::Cloud;
@@ -103,7 +103,7 @@ async fn a_wrong_secret_an_unknown_key_and_an_inactive_one_have_each_their_code(
     let key = Key::of_user(&cloud, "puller");
     let wrong = Key { secret: "guessed".to_owned(), ..key.clone() };
     Ask::token(&cloud, &wrong).send(&cloud).await.refused(400, "SignatureDoesNotMatch");
-    let unknown = Key { id: "LTAI-nobody".to_owned(), ..key.clone() };
+    let unknown = Key { id: "LTAI-unknown".to_owned(), ..key.clone() };
     Ask::token(&cloud, &unknown).send(&cloud).await.refused(404, "InvalidAccessKeyId.NotFound");
     let retired = Key::of_user(&cloud, "retired");
     Ask::token(&cloud, &retired).send(&cloud).await.refused(400, "InvalidAccessKeyId.Inactive");
@@ -113,7 +113,7 @@ async fn a_wrong_secret_an_unknown_key_and_an_inactive_one_have_each_their_code(
 }
 
 #[tokio::test]
-async fn a_clock_up_to_fifteen_minutes_apart_is_forgiven_and_one_farther_is_not() {
+async fn a_clock_up_to_fifteen_minutes_apart_is_accepted_and_one_farther_is_not() {
     let cloud = demo().await;
     let key = Key::of_user(&cloud, "puller");
     for (apart, forgiven) in [(-14, true), (14, true), (-16, false), (16, false)] {
@@ -130,7 +130,7 @@ async fn a_clock_up_to_fifteen_minutes_apart_is_forgiven_and_one_farther_is_not(
     heard.refused(400, "InvalidTimeStamp.Expired");
     let date = heard.headers["date"].to_str().unwrap();
     let ahead = httpdate(date) - ask.date;
-    assert!((1199 * 1000..1260 * 1000).contains(&ahead), "`Date` tells the cloud's own time: {date}");
+    assert!((1199 * 1000..1260 * 1000).contains(&ahead), "`Date` is the cloud's own time: {date}");
 }
 
 fn httpdate(written: &str) -> i64 {
@@ -168,7 +168,7 @@ async fn a_nonce_serves_once_a_key_and_is_not_spent_by_a_refused_request() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_named() {
+async fn a_missing_parameter_is_named() {
     let cloud = demo().await;
     let ask = Ask::token(&cloud, &Key::of_user(&cloud, "puller"));
     for name in ["x-acs-date", "x-acs-signature-nonce", "x-acs-content-sha256"] {
@@ -265,7 +265,7 @@ async fn the_old_rpc_signature_is_verified_too() {
     let cases: [(&str, &str, &str); 5] = [
         ("RoleSessionName", "other", "SignatureDoesNotMatch"),
         ("SecurityToken", "CAISinvented", "SignatureDoesNotMatch"),
-        ("AccessKeyId", "LTAI-nobody", "InvalidAccessKeyId.NotFound"),
+        ("AccessKeyId", "LTAI-unknown", "InvalidAccessKeyId.NotFound"),
         ("SignatureMethod", "HMAC-MD5", "InvalidSignatureMethod"),
         ("Timestamp", "2020-01-01T00:00:00Z", "InvalidTimeStamp.Expired"),
     ];

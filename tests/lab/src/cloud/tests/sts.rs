@@ -21,7 +21,7 @@ async fn assume_with(cloud: &Cloud, name: &str, value: Option<&str>) -> super::H
     ask.send(cloud).await
 }
 
-fn lives(cloud: &Cloud, reply: &Value) -> i64 {
+fn lasts(cloud: &Cloud, reply: &Value) -> i64 {
     let end = parse_iso8601(reply["Credentials"]["Expiration"].as_str().unwrap()).unwrap();
     (end - cloud.now() + 999) / 1000
 }
@@ -63,10 +63,10 @@ async fn a_user_that_may_only_assume_gets_to_the_instance_through_the_role() {
 }
 
 #[tokio::test]
-async fn a_session_lives_as_long_as_asked_within_the_roles_maximum() {
+async fn a_session_lasts_as_long_as_requested_within_the_roles_maximum() {
     let cloud = demo().await;
-    assert!((3599..=3600).contains(&lives(&cloud, &assume(&cloud, &[]).await.ok())));
-    assert!((899..=900).contains(&lives(&cloud, &assume(&cloud, &[("DurationSeconds", "900")]).await.ok())));
+    assert!((3599..=3600).contains(&lasts(&cloud, &assume(&cloud, &[]).await.ok())));
+    assert!((899..=900).contains(&lasts(&cloud, &assume(&cloud, &[("DurationSeconds", "900")]).await.ok())));
     for duration in ["899", "3601", "0", "-1", "an hour"] {
         let heard = assume(&cloud, &[("DurationSeconds", duration)]).await;
         heard.refused(400, "InvalidParameter.DurationSeconds");
@@ -77,7 +77,7 @@ async fn a_session_lives_as_long_as_asked_within_the_roles_maximum() {
     let heard = assume(&cloud, &[("DurationSeconds", "43201")]).await;
     assert_eq!(heard.body["Message"], "The Min/Max value of DurationSeconds is 15min/12hr.");
     cloud.world(|world| world.lifetimes.session_cap = Some(std::time::Duration::from_secs(5)));
-    assert!(lives(&cloud, &assume(&cloud, &[]).await.ok()) <= 5);
+    assert!(lasts(&cloud, &assume(&cloud, &[]).await.ok()) <= 5);
 }
 
 #[tokio::test]
@@ -102,9 +102,9 @@ async fn parameters_are_checked_against_their_documented_forms() {
 }
 
 #[tokio::test]
-async fn a_role_that_does_not_exist_is_said_not_to() {
+async fn a_missing_role_is_reported() {
     let cloud = demo().await;
-    for arn in ["acs:ram::2:role/nobody", "acs:ram::9:role/acr-pull"] {
+    for arn in ["acs:ram::2:role/unknown", "acs:ram::9:role/acr-pull"] {
         assume_with(&cloud, "RoleArn", Some(arn)).await.refused(404, "EntityNotExist.Role");
     }
 }

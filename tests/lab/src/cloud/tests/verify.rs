@@ -1,4 +1,4 @@
-//! The judgement of signatures without a server.
+//! The check of signatures without a server.
 
 use super::{Ask, Key, pairs};
 use crate::cloud::request::{Pairs, canonical_query};
@@ -48,7 +48,7 @@ fn odd_queries_pass_as_they_are_written() {
 }
 
 #[test]
-fn what_the_gateway_would_refuse_is_refused_with_its_reason() {
+fn a_request_that_the_gateway_refuses_is_refused_with_its_reason() {
     let ask = ask(pairs(&[("a", "1")]));
     assert_eq!(judge(&ask, |sent| sent.path = ""), Ok(()));
     let no_match = Err("Specified signature is not matched with our calculation.".to_owned());
@@ -62,7 +62,7 @@ fn what_the_gateway_would_refuse_is_refused_with_its_reason() {
     assert!(none.contains("Authorization"), "{none}");
     let wrong = Ask { key: Key { secret: "guessed".to_owned(), ..ask.key.clone() }, ..ask.clone() };
     assert_eq!(judge(&wrong, |_| {}), no_match);
-    assert!(judge(&ask, |sent| sent.query = "a b").is_err(), "that is no URL");
+    assert!(judge(&ask, |sent| sent.query = "a b").is_err(), "this is not a URL");
 }
 
 #[test]

@@ -1,0 +1,356 @@
+//! The credential of each registry, and the decision which registries to ask the cloud for, and when.
+//!
+//! # Guarantees
+//! - The last good credential stays until it expires; a failed attempt removes nothing.
+//! - One attempt a registry at a time.
+//! - Registries that are due soon are refreshed together with those that are due now: one write a namespace.
+
+mod attempt;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use self::attempt::FailedAttempt;
+pub use self::attempt::{MintFailure, RetryAdvice};
+use super::failure::Failure;
+use super::refresh::Life;
+use super::resolved_binding::RegistryCredential;
+use crate::api::Reason;
+use crate::model::identity::CredentialSource;
+use crate::model::{Credential, Registry, RegistryKey};
+
+/// Requirements of all active bindings on one registry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// The longest of their thresholds.
+    pub threshold: Duration,
+    /// Whether the instance's own domains are needed.
+    pub list_domains: bool,
+}
+
+/// A registry that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MintRequest {
+    /// The registry.
+    pub key: RegistryKey,
+    /// Whether the instance's own domains are needed.
+    pub list_domains: bool,
+    /// Domains that are known already: here the instance's own, as they were listed last.
+    pub domains: Vec<String>,
+    /// The cached credential is still good: only the domains are needed.
+    pub is_good: bool,
+}
+
+/// Result of an attempt.
+#[derive(Debug)]
+pub struct MintResult {
+    /// The credential. `None`: none was requested, since the cached one is good.
+    pub credential: Option<Result<Credential, MintFailure>>,
+    /// The instance's domains, where they were requested.
+    pub domains: Option<Result<Vec<String>, MintFailure>>,
+}
+
+/// Part of a registry's state that survives a restart.
+#[derive(Clone, Debug, Default)]
+pub struct SavedCredential {
+    /// Its credential.
+    pub credential: Option<Arc<Credential>>,
+    /// The domains that the cloud listed.
+    pub domains: Option<Arc<[String]>>,
+}
+
+/// Saved credentials by the registry key's id.
+pub type SavedCredentials = BTreeMap<String, SavedCredential>;
+
+/// State of one registry.
+#[derive(Clone, Debug, Default)]
+pub struct CachedCredential {
+    credential: Option<Arc<Credential>>,
+    domains: Option<Arc<[String]>>,
+    failed: Option<FailedAttempt>,
+    in_flight: bool,
+    /// The first attempt takes long: nothing waits for it any more.
+    slow: bool,
+    /// A fresh credential was requested.
+    forced: bool,
+    /// The attempt under way answers that request.
+    answering: bool,
+    /// The AccessKey of the identity's source, since it changed.
+    source_key_id: Option<Box<str>>,
+}
+
+/// All registries.
+#[derive(Debug, Default)]
+pub struct CredentialCache {
+    cached: HashMap<RegistryKey, CachedCredential>,
+    /// Credentials of an earlier process, until a binding first demands them.
+    saved: SavedCredentials,
+}
+
+impl CredentialCache {
+    /// Returns a cache that starts with the credentials of an earlier process.
+    pub fn new(saved: SavedCredentials) -> Self {
+        Self { cached: HashMap::new(), saved }
+    }
+
+    /// Adds the registries that are in demand. Others stay until their credential expires: a binding that a GitOps
+    /// tool deletes and makes again mints nothing.
+    pub fn track(&mut self, demands: &HashMap<RegistryKey, Demand>) {
+        for key in demands.keys() {
+            let saved = &mut self.saved;
+            self.cached.entry(key.clone()).or_insert_with(|| {
+                let SavedCredential { credential, domains } = saved.remove(&key.id()).unwrap_or_default();
+                CachedCredential { credential, domains, ..CachedCredential::default() }
+            });
+        }
+    }
+
+    /// Requests fresh credentials at once.
+    pub fn force(&mut self, keys: impl IntoIterator<Item = RegistryKey>) {
+        for key in keys {
+            if let Some(cached) = self.cached.get_mut(&key) {
+                cached.forced = true;
+            }
+        }
+    }
+
+    /// Records that the source of some identities changed. Failed attempts are repeated at once, and credentials of
+    /// another AccessKey are replaced. `key_id`: the AccessKey that the source holds now, if it is one.
+    pub fn source_changed(&mut self, is_source: impl Fn(&CredentialSource) -> bool, key_id: Option<&str>) {
+        for (_, cached) in self.cached.iter_mut().filter(|(key, _)| is_source(&key.identity.source)) {
+            let minted_by = cached.credential.as_ref().map(|credential| credential.origin.key_id.as_deref());
+            let replaced = key_id.is_some() && minted_by.is_some_and(|minted_by| minted_by != key_id);
+            cached.forced |= replaced || cached.failed.is_some();
+            // An attempt under way may have read the source before.
+            cached.source_key_id = key_id.map(Into::into);
+        }
+    }
+
+    /// Returns whether a fresh credential was requested and no attempt has ended since.
+    pub fn is_forced(&self, key: &RegistryKey) -> bool {
+        self.cached.get(key).is_some_and(|cached| cached.forced || cached.answering)
+    }
+
+    /// Starts attempts for the registries that are due, and for those that are due soon. Returns them, and the time
+    /// at which the next registry is due.
+    pub fn start_due(
+        &mut self,
+        demands: &HashMap<RegistryKey, Demand>,
+        now: Timestamp,
+    ) -> (Vec<MintRequest>, Option<Timestamp>) {
+        let valid = |cached: &CachedCredential| cached.life().is_some_and(|life| !life.is_over(now));
+        self.cached.retain(|key, cached| demands.contains_key(key) || cached.in_flight || valid(cached));
+        self.cached
+            .values_mut()
+            .filter_map(|cached| cached.failed.as_mut())
+            .for_each(|failed| failed.follow_clock(now));
+        let due: Vec<RegistryKey> = demands
+            .iter()
+            .filter(|(key, demand)| self.due_at(key, demand).is_some_and(|at| at <= now))
+            .map(|(key, _)| key.clone())
+            .collect();
+        let round = self.round(&due, demands);
+        let joining = |(key, demand): &(&RegistryKey, &Demand)| self.joins(key, demand, now, round);
+        let together: Vec<RegistryKey> = match due.is_empty() {
+            true => Vec::new(),
+            false => demands
+                .iter()
+                .filter(joining)
+                .map(|(key, _)| key.clone())
+                .filter(|key| !due.contains(key))
+                .collect(),
+        };
+        let mut started = Vec::new();
+        for (key, joins) in
+            due.into_iter().map(|key| (key, false)).chain(together.into_iter().map(|key| (key, true)))
+        {
+            let (Some(cached), Some(demand)) = (self.cached.get_mut(&key), demands.get(&key)) else {
+                continue;
+            };
+            let is_good = !joins && cached.needs_domains_only(&key, demand, now);
+            (cached.in_flight, cached.answering, cached.forced) = (true, cached.forced, false);
+            let domains = cached.domains.iter().flat_map(|domains| domains.to_vec()).collect();
+            started.push(MintRequest { key, list_domains: demand.list_domains, domains, is_good });
+        }
+        let next = demands.iter().filter_map(|(key, demand)| self.due_at(key, demand)).min();
+        (started, next)
+    }
+
+    /// Returns when a registry is due: at once, at a retry, or before its credential expires. `None` while an attempt
+    /// is under way.
+    fn due_at(&self, key: &RegistryKey, demand: &Demand) -> Option<Timestamp> {
+        let cached = self.cached.get(key)?;
+        if cached.in_flight {
+            return None;
+        }
+        match &cached.failed {
+            Some(failed) if !cached.forced || failed.asked_to_wait => return Some(failed.next_try),
+            _ if cached.forced => return Some(Timestamp::MIN),
+            _ => {}
+        }
+        if demand.list_domains && cached.domains.is_none() {
+            return Some(Timestamp::MIN);
+        }
+        Some(cached.life().map_or(Timestamp::MIN, |life| life.due_at(demand.threshold, &key.id())))
+    }
+
+    /// Returns how long it will be until the registries that are due now are due again. `None` if none of them is due
+    /// by its expiry: a new binding does not refresh everything else.
+    fn round(&self, due: &[RegistryKey], demands: &HashMap<RegistryKey, Demand>) -> Option<Duration> {
+        let length = |key: &RegistryKey| {
+            let cached = self.cached.get(key).filter(|cached| cached.failed.is_none() && !cached.forced)?;
+            Some(cached.life()?.use_length(demands.get(key)?.threshold))
+        };
+        due.iter().filter_map(length).min()
+    }
+
+    fn joins(&self, key: &RegistryKey, demand: &Demand, now: Timestamp, round: Option<Duration>) -> bool {
+        let idle = self.cached.get(key).filter(|cached| !cached.in_flight && cached.failed.is_none());
+        let life = idle.and_then(CachedCredential::life);
+        life.is_some_and(|life| {
+            let round = round.unwrap_or_else(|| life.short_round());
+            life.joins((demand.threshold, &key.id()), now, round)
+        })
+    }
+
+    /// Records the result of an attempt. A failed one leaves the cached credential as it is.
+    pub fn record(&mut self, key: &RegistryKey, minted: MintResult, now: Timestamp) {
+        let Some(cached) = self.cached.get_mut(key) else { return };
+        let answering = std::mem::take(&mut cached.answering);
+        cached.in_flight = false;
+        let mut failure = None;
+        match minted.credential {
+            Some(Ok(credential)) if !answering && cached.gains_nothing(&credential, now) => {
+                failure = Some(source_not_renewed(&credential));
+            }
+            Some(Ok(credential)) => {
+                let key_id = credential.origin.key_id.as_deref();
+                cached.forced |= key_id.is_some()
+                    && cached.source_key_id.is_some()
+                    && key_id != cached.source_key_id.as_deref();
+                cached.credential = Some(Arc::new(credential));
+            }
+            Some(Err(error)) => failure = Some(error),
+            None => {}
+        }
+        let mut only_domains = false;
+        match minted.domains {
+            Some(Ok(domains)) => cached.domains = Some(domains.into()),
+            // A list that cannot be read keeps the last one; without one there is nowhere to write the token.
+            Some(Err(error)) if cached.domains.is_none() && failure.is_none() => {
+                (failure, only_domains) = (Some(error), true);
+            }
+            _ => {}
+        }
+        let left = cached.life().map(|life| life.expires_at.duration_since(now));
+        cached.failed = failure.map(|error| {
+            FailedAttempt::after(cached.failed.as_ref(), error, &key.id(), now)
+                .within(left)
+                .of_domains_only(only_domains)
+        });
+    }
+
+    /// Marks first attempts that are still under way as slow.
+    pub fn give_up_waiting(&mut self) {
+        for cached in self.cached.values_mut().filter(|cached| cached.in_flight) {
+            cached.slow = true;
+        }
+    }
+
+    /// Returns what there is to write for a registry.
+    pub fn credential(&self, registry: &Registry) -> RegistryCredential {
+        let Some(cached) = self.cached.get(&registry.key) else { return RegistryCredential::Pending };
+        let given = (!registry.domains.is_empty()).then(|| Arc::from(registry.domains.as_slice()));
+        match (&cached.credential, given.or_else(|| cached.domains.clone())) {
+            (Some(credential), Some(domains)) => {
+                RegistryCredential::Held { credential: credential.clone(), domains }
+            }
+            _ if cached.slow || cached.failed.is_some() => RegistryCredential::Missing,
+            _ => RegistryCredential::Pending,
+        }
+    }
+
+    /// Returns why the last attempt failed. A list of domains that failed does not matter where they are given.
+    pub fn failure(&self, registry: &Registry) -> Option<Failure> {
+        let failed = self.cached.get(&registry.key)?.failed.as_ref()?;
+        (!failed.only_domains || registry.domains.is_empty()).then(|| failed.failure.clone())
+    }
+
+    /// Returns when the next attempt is made.
+    pub fn next_refresh_at(&self, key: &RegistryKey, demand: &Demand) -> Option<Timestamp> {
+        self.due_at(key, demand).filter(|at| *at != Timestamp::MIN)
+    }
+
+    /// Returns everything worth keeping across a restart.
+    pub fn to_save(&self) -> SavedCredentials {
+        let save = |cached: &CachedCredential| SavedCredential {
+            credential: cached.credential.clone(),
+            domains: cached.domains.clone(),
+        };
+        let cached = self.cached.iter().filter(|(_, cached)| cached.credential.is_some());
+        cached.map(|(key, cached)| (key.id(), save(cached))).collect()
+    }
+
+    /// Returns the cached credential of a registry.
+    pub fn current(&self, key: &RegistryKey) -> Option<Arc<Credential>> {
+        self.cached.get(key)?.credential.clone()
+    }
+
+    /// Returns when credentials expire, by registry and identity. The Personal Editions of two accounts have one name:
+    /// the first to expire counts.
+    pub fn expirations(&self) -> BTreeMap<(String, String), Timestamp> {
+        let mut expirations = BTreeMap::new();
+        for (key, cached) in &self.cached {
+            let Some(credential) = &cached.credential else { continue };
+            let name = (key.to_string(), credential.origin.identity.to_string());
+            let end = credential.expires_at;
+            expirations
+                .entry(name)
+                .and_modify(|first: &mut Timestamp| *first = end.min(*first))
+                .or_insert(end);
+        }
+        expirations
+    }
+}
+
+impl CachedCredential {
+    fn life(&self) -> Option<Life> {
+        self.credential.as_ref().map(|c| Life { minted_at: c.minted_at, expires_at: c.expires_at })
+    }
+
+    /// Returns whether only the domains are due.
+    fn needs_domains_only(&self, key: &RegistryKey, demand: &Demand, now: Timestamp) -> bool {
+        let lacks_domains = match &self.failed {
+            Some(failed) => failed.only_domains,
+            None => demand.list_domains && self.domains.is_none(),
+        };
+        let good = || self.life().is_some_and(|life| life.due_at(demand.threshold, &key.id()) > now);
+        lacks_domains && !self.forced && good()
+    }
+
+    /// Returns whether a new credential expires with the cached one: the key that minted it expires then, and was not
+    /// renewed. Each such token would be valid for half as long as the one before, and cost every namespace a write.
+    fn gains_nothing(&self, new: &Credential, now: Timestamp) -> bool {
+        self.credential.as_ref().is_some_and(|cached| {
+            let left = cached.expires_at.duration_since(now);
+            let gain = new.expires_at.duration_since(cached.expires_at);
+            new.origin.key_id == cached.origin.key_id && left.is_positive() && gain.saturating_mul(10) < left
+        })
+    }
+}
+
+/// Describes a token whose session expires with the cached token.
+fn source_not_renewed(new: &Credential) -> MintFailure {
+    let message = format!(
+        "a new token would expire at {}, no later than the current one: the session that mints it expires then and \
+         was not renewed at its source, which is ACK's addon token or the node's metadata service",
+        new.expires_at
+    );
+    MintFailure::new(Reason::CloudFailing, RetryAdvice::Soon, message)
+}
+
+#[cfg(test)]
+mod tests;

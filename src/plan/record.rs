@@ -1,0 +1,288 @@
+//! The record of one namespace: what is observed in it, and what this process tried there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::change::{Change, ObjectKey, WriteKey};
+use super::failure::Failure;
+use super::refresh::backoff;
+use super::secret::Fingerprint;
+use super::view::NamespaceView;
+use super::write_history::{FORGOTTEN, LONGEST, WriteHistory, is_ahead};
+
+/// Bounds of the back-off after a refusal that only a human can remove.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+/// Bounds of the back-off after any other failure.
+const FAILED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// Bounds of the back-off of a namespace that changes faster than it is written.
+const UNSETTLED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// One namespace.
+#[derive(Clone, Debug)]
+pub struct NamespaceRecord {
+    /// The objects in it.
+    pub view: NamespaceView,
+    /// Whether this process serves it. An entry of our name is ours then, even without a Secret.
+    pub served: bool,
+    /// Whether it was planned while the API server could still add entries that are not wanted.
+    pub awaits_admission: bool,
+    /// The content of the Secret as this process last wrote it.
+    written: Option<Fingerprint>,
+    /// Times in a row that it kept changing while it was written.
+    unsettled: u32,
+    /// The writes of each object that has any to remember.
+    writes: BTreeMap<ObjectKey, ObjectRecord>,
+}
+
+/// The writes of one object.
+#[derive(Clone, Debug, Default)]
+struct ObjectRecord {
+    failed: Option<FailedWrite>,
+    history: WriteHistory,
+    left_alone: Option<LeftAlone>,
+    /// The report on a writer that reverts each of our writes.
+    reverted: Option<Failure>,
+}
+
+/// The report on an object that is left alone.
+#[derive(Clone, Debug)]
+struct LeftAlone {
+    /// It names the writer as of this wait: after it, another may have followed.
+    until: Timestamp,
+    failure: Failure,
+}
+
+/// The last write, which failed.
+#[derive(Clone, Debug)]
+struct FailedWrite {
+    write: WriteKey,
+    /// Failures in a row.
+    attempts: u32,
+    retry_at: Timestamp,
+    failure: Option<Failure>,
+    /// Whether only a human can remove the cause.
+    refused: bool,
+}
+
+/// The result of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteResult {
+    /// The object is as wanted.
+    Done,
+    /// The object was changed by another writer first.
+    Stale,
+    /// The namespace is being deleted, or the object is gone: there is nothing to report.
+    Gone,
+    /// Only a human can remove the cause.
+    Refused(Failure),
+    /// A retry may succeed.
+    Failed {
+        /// The reason.
+        failure: Failure,
+        /// The shortest wait that the API server asks for.
+        at_least: Option<Duration>,
+    },
+}
+
+/// A write that is wanted, and rests for now.
+#[derive(Clone, Debug)]
+pub enum Rest<'a> {
+    /// It failed.
+    Failed {
+        /// The time of the next attempt.
+        until: Timestamp,
+        /// The reason, unless there is nothing to report.
+        failure: Option<&'a Failure>,
+    },
+    /// Another writer keeps reverting it.
+    Contended {
+        /// The time of the next attempt.
+        until: Timestamp,
+        /// The report on that writer, once it is identified.
+        failure: Option<&'a Failure>,
+    },
+}
+
+impl Rest<'_> {
+    /// Returns the time of the next attempt.
+    pub fn until(&self) -> Timestamp {
+        match self {
+            Self::Failed { until, .. } | Self::Contended { until, .. } => *until,
+        }
+    }
+}
+
+impl NamespaceRecord {
+    /// Returns the record of a namespace in which nothing was tried.
+    pub fn new(view: NamespaceView) -> Self {
+        Self {
+            view,
+            served: false,
+            awaits_admission: false,
+            written: None,
+            unsettled: 0,
+            writes: BTreeMap::new(),
+        }
+    }
+
+    /// Returns whether the Secret with this fingerprint was changed since this process wrote it.
+    pub fn is_reverted(&self, found: Fingerprint) -> bool {
+        self.written.is_some_and(|written| written != found)
+    }
+
+    /// Returns why the API server refuses a Secret here, if it does.
+    pub fn refusal(&self) -> Option<&Failure> {
+        let failed = self.writes.get(&ObjectKey::Secret)?.failed.as_ref()?;
+        failed.failure.as_ref().filter(|_| failed.refuses_create())
+    }
+
+    /// Returns why and until when a change rests, if it does.
+    pub fn rest(&self, change: &Change, now: Timestamp) -> Option<Rest<'_>> {
+        let record = self.writes.get(&change.object())?;
+        let contended = !matches!(change, Change::RetainSecret { .. } | Change::DeleteSecret { .. });
+        if let Some(until) = record.history.quiet_until(now).filter(|_| contended) {
+            let known = record.left_alone.as_ref().filter(|report| report.until == until);
+            return Some(Rest::Contended { until, failure: known.map(|report| &report.failure) });
+        }
+        let failed = record.failed.as_ref().filter(|failed| is_ahead(failed.retry_at, now))?;
+        // A full quota stays full, whichever content is tried.
+        let same = failed.write == change.key()
+            || (failed.refuses_create() && matches!(change, Change::CreateSecret { .. }));
+        same.then(|| Rest::Failed { until: failed.retry_at, failure: failed.failure.as_ref() })
+    }
+
+    /// Returns when the writes of an object began, if the next one is the first to report and it is not reported yet.
+    pub fn unreported_since(&self, object: &ObjectKey, now: Timestamp) -> Option<Timestamp> {
+        let record = self.writes.get(object).filter(|record| record.reverted.is_none())?;
+        record.history.reports_from(now)
+    }
+
+    /// Returns the report on a writer that reverts our writes, and when it is over.
+    pub fn contention(&self, now: Timestamp) -> Option<(&Failure, Timestamp)> {
+        self.writes.values().find_map(|record| {
+            let over_at = record.history.over_at().filter(|_| !record.history.is_over(now))?;
+            Some((record.reverted.as_ref()?, over_at))
+        })
+    }
+
+    /// Records the result of a write. `event`: it answers to an event, rather than to a round over many namespaces.
+    pub fn record_write(&mut self, change: &Change, result: WriteResult, event: bool, now: Timestamp) {
+        let name = self.view.name.clone();
+        let object = change.object();
+        // Reverted writes come back as events. A fill or a refresh of thousands is not remembered for it.
+        if event && change.may_repair() && matches!(result, WriteResult::Done | WriteResult::Stale) {
+            let record = self.writes.entry(object.clone()).or_default();
+            if record.history.is_over(now) {
+                record.reverted = None;
+            }
+            record.history.wrote(now, &name);
+        }
+        let (failure, refused, at_least) = match result {
+            WriteResult::Done => {
+                if let Some(content) = change.content() {
+                    self.written = Some(content.fingerprint);
+                }
+                self.writes.get_mut(&object).into_iter().for_each(|record| record.failed = None);
+                return;
+            }
+            WriteResult::Stale => return,
+            WriteResult::Gone => (None, false, None),
+            WriteResult::Refused(failure) => (Some(failure), true, None),
+            WriteResult::Failed { failure, at_least } => (Some(failure), false, at_least),
+        };
+        let record = self.writes.entry(object).or_default();
+        let attempts = record.failed.as_ref().map_or(0, |failed| failed.attempts).saturating_add(1);
+        let (first, most) = if refused { REFUSED } else { FAILED };
+        let wait = backoff(attempts, first, most, &name).max(at_least.unwrap_or_default());
+        let retry_at = after(now, wait);
+        record.failed = Some(FailedWrite { write: change.key(), attempts, retry_at, failure, refused });
+    }
+
+    /// Records the report on an object that is left alone until then.
+    pub fn report_left_alone(&mut self, object: ObjectKey, until: Timestamp, failure: Failure) {
+        self.writes.entry(object).or_default().left_alone = Some(LeftAlone { until, failure });
+    }
+
+    /// Records the report on a writer that reverts each of our writes.
+    pub fn report_reverted(&mut self, object: ObjectKey, failure: Failure) {
+        self.writes.entry(object).or_default().reverted = Some(failure);
+    }
+
+    /// Forgets the writes of an object that is gone or was created again.
+    pub fn forget(&mut self, object: &ObjectKey) {
+        self.writes.remove(object);
+    }
+
+    /// Forgets the writes of ServiceAccounts that are gone.
+    pub fn forget_missing(&mut self) {
+        let accounts = &self.view.service_accounts;
+        self.writes.retain(|object, _| {
+            let name = object.service_account();
+            name.is_none_or(|name| accounts.iter().any(|account| *account.name == *name))
+        });
+    }
+
+    /// Forgets everything that was tried: a namespace of the same name is another one.
+    pub fn reset(&mut self) {
+        (self.served, self.awaits_admission, self.written, self.unsettled) = (false, false, None, 0);
+        self.writes.clear();
+    }
+
+    /// Forgets a refused create: a Secret exists now.
+    pub fn forget_refusal(&mut self) {
+        if let Some(record) = self.writes.get_mut(&ObjectKey::Secret) {
+            record.failed = record.failed.take().filter(|failed| !failed.is_create());
+        }
+    }
+
+    /// Forgets failures: nothing is left to write.
+    pub fn settle(&mut self) {
+        self.unsettled = 0;
+        self.writes.values_mut().for_each(|record| record.failed = None);
+    }
+
+    /// Forgets writes that are over, so that their memory does not grow.
+    pub fn sweep(&mut self, now: Timestamp) {
+        self.writes.retain(|_, record| {
+            let failing = record.failed.as_ref().is_some_and(|f| now.duration_since(f.retry_at) <= FORGOTTEN);
+            failing || !record.history.is_over(now)
+        });
+    }
+
+    /// Records that it changed faster than it was written. Returns when to continue.
+    pub fn record_unsettled(&mut self, now: Timestamp) -> Timestamp {
+        self.unsettled = self.unsettled.saturating_add(1);
+        let (first, most) = UNSETTLED;
+        after(now, backoff(self.unsettled, first, most, &self.view.name))
+    }
+
+    /// Returns the name of the namespace.
+    pub fn name(&self) -> &Arc<str> {
+        &self.view.name
+    }
+}
+
+impl FailedWrite {
+    fn refuses_create(&self) -> bool {
+        let needs_human = self.failure.as_ref().is_some_and(|failure| failure.reason.needs_human());
+        self.refused && self.is_create() && needs_human
+    }
+
+    fn is_create(&self) -> bool {
+        matches!(self.write, WriteKey::Create(_))
+    }
+}
+
+/// Returns the time after a wait, which is cut at the longest that [`is_ahead`] believes.
+fn after(now: Timestamp, wait: Duration) -> Timestamp {
+    let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST).min(LONGEST);
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! What rests, for how long, and that it rests alone.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::{LONGEST, NamespaceRecord, WriteResult};
+use crate::api::Reason;
+use crate::plan::fixture::{account, at, holding, in_words, record, resolved, snapshot};
+use crate::plan::{Change, Failure, Plan, Snapshot, namespace};
+use serde_json::json;
+
+fn all_accounts() -> Snapshot {
+    let spec = json!({ "serviceAccounts": { "names": ["*"] } });
+    snapshot([crate::plan::fixture::bound_with("a", spec)])
+}
+
+/// Returns a namespace with our Secret, in which these accounts lack their entry.
+fn lacking(names: &[&str], snapshot: &Snapshot) -> NamespaceRecord {
+    let mut record = record(&[]);
+    record.view.secret = Some(holding(&snapshot.content(&[0])));
+    record.view.service_accounts = names.iter().map(|name| account(name, "")).collect();
+    record
+}
+
+fn plan(record: &NamespaceRecord, snapshot: &Snapshot, now: Timestamp) -> Plan {
+    namespace(record, snapshot, &[], now)
+}
+
+fn refused() -> WriteResult {
+    WriteResult::Refused(Failure::new(Reason::Forbidden, "denied"))
+}
+
+fn failed(at_least: Option<Duration>) -> WriteResult {
+    WriteResult::Failed { failure: Failure::new(Reason::WriteFailing, "busy"), at_least }
+}
+
+/// One account is refused at each attempt, and the others are changed by another writer once, just before our first
+/// write.
+#[test]
+fn an_account_that_is_refused_for_good_delays_no_other() {
+    let snapshot = all_accounts();
+    let mut record = lacking(&["refused"], &snapshot);
+    let mut now = at(0);
+    // The refusal has lasted for a while, so that its back-off is long.
+    for _ in 0..12 {
+        let change = plan(&record, &snapshot, now).changes.remove(0);
+        record.record_write(&change, refused(), true, now);
+        now = plan(&record, &snapshot, now).retry_at.expect("a time to retry");
+    }
+    let last = plan(&record, &snapshot, now).changes.remove(0);
+    record.record_write(&last, refused(), true, now);
+    let names: Vec<String> = (0..50).map(|number| format!("new-{number:02}")).collect();
+    record.view.service_accounts = names.iter().map(|name| account(name, "")).collect();
+    record.view.service_accounts.push(account("refused", ""));
+    let first = plan(&record, &snapshot, now).changes;
+    assert_eq!(first.len(), 50, "the refused account rests alone");
+    for change in &first {
+        record.record_write(change, WriteResult::Stale, true, now);
+    }
+    record.view.service_accounts.iter_mut().for_each(|account| {
+        if &*account.name != "refused" {
+            account.resource_version = "8".into();
+        }
+    });
+    let second = plan(&record, &snapshot, now);
+    assert_eq!(second.changes.len(), 50, "stale writes are planned again at once");
+    for change in &second.changes {
+        record.record_write(change, WriteResult::Done, true, now);
+        let Change::SetPullSecrets { service_account, pull_secrets, .. } = change else {
+            panic!("{change:?}")
+        };
+        let mut accounts = record.view.service_accounts.iter_mut();
+        accounts.find(|account| account.name == *service_account).unwrap().pull_secrets =
+            pull_secrets.as_slice().into();
+    }
+    let rest = plan(&record, &snapshot, now);
+    assert!(rest.changes.is_empty() && rest.is_resting && !rest.is_settled());
+    let failure = rest.results[0].secret.clone().unwrap_err();
+    assert_eq!((failure.reason, &*failure.message), (Reason::Forbidden, "denied"));
+    assert_eq!((rest.results[0].matched, rest.results[0].bound), (51, 50));
+    assert!(rest.retry_at.unwrap() > now + SignedDuration::from_secs(200), "its own back-off is long by now");
+}
+
+#[test]
+fn a_failed_write_rests_until_its_back_off_is_over_or_another_write_is_wanted() {
+    let snapshot = all_accounts();
+    for result in [refused(), failed(None), WriteResult::Gone] {
+        let mut record = lacking(&["app"], &snapshot);
+        let change = plan(&record, &snapshot, at(0)).changes.remove(0);
+        record.record_write(&change, result.clone(), true, at(0));
+        let resting = plan(&record, &snapshot, at(0));
+        assert!(resting.changes.is_empty() && resting.is_resting, "{result:?}");
+        let retry_at = resting.retry_at.unwrap();
+        assert_eq!(plan(&record, &snapshot, retry_at).changes.len(), 1, "{result:?}");
+        let reported = resting.results[0].secret.as_ref().err().map(|failure| failure.reason);
+        let expected = match &result {
+            WriteResult::Refused(failure) | WriteResult::Failed { failure, .. } => Some(failure.reason),
+            _ => None,
+        };
+        assert_eq!(reported, expected, "{result:?}");
+        // Another writer changed the object: what it refused may be possible now.
+        record.view.service_accounts[0].resource_version = "8".into();
+        assert_eq!(plan(&record, &snapshot, at(0)).changes.len(), 1, "{result:?}");
+    }
+}
+
+#[test]
+fn a_back_off_grows_with_each_failure_and_begins_again_after_a_success() {
+    let snapshot = all_accounts();
+    let mut record = lacking(&["app"], &snapshot);
+    let change = plan(&record, &snapshot, at(0)).changes.remove(0);
+    let wait = |record: &mut NamespaceRecord, result: WriteResult| {
+        record.record_write(&change, result, true, at(0));
+        plan(record, &snapshot, at(0)).retry_at.unwrap().duration_since(at(0)).as_secs_f64()
+    };
+    let first = wait(&mut record, failed(None));
+    assert!((0.3..=0.5).contains(&first), "{first}");
+    assert!(wait(&mut record, failed(None)) > first);
+    let asked = wait(&mut record, failed(Some(Duration::from_secs(7))));
+    assert!((7.0..8.0).contains(&asked), "the API server asks for a longer wait: {asked}");
+    let endless = wait(&mut record, failed(Some(Duration::from_secs(1_000_000))));
+    assert!(endless <= LONGEST.as_secs_f64(), "{endless}");
+    record.record_write(&change, WriteResult::Done, true, at(0));
+    assert!(wait(&mut record, refused()) <= 5.0);
+    for _ in 0..40 {
+        wait(&mut record, refused());
+    }
+    assert!((225.0..=300.0).contains(&wait(&mut record, refused())));
+}
+
+#[test]
+fn a_refused_secret_rests_whichever_content_is_wanted_and_a_failed_one_does_not() {
+    let snapshots = [snapshot([resolved("a")]), snapshot([resolved("a"), resolved("b")])];
+    for (result, resting) in [
+        (WriteResult::Refused(Failure::new(Reason::QuotaExceeded, "full")), true),
+        (WriteResult::Refused(Failure::new(Reason::WriteFailing, "invalid")), false),
+        (failed(None), false),
+    ] {
+        let mut record = record(&[]);
+        let change = plan(&record, &snapshots[0], at(0)).changes.remove(0);
+        record.record_write(&change, result, true, at(0));
+        assert!(plan(&record, &snapshots[0], at(0)).changes.is_empty());
+        assert_eq!(plan(&record, &snapshots[1], at(0)).changes.is_empty(), resting);
+        record.settle();
+        assert_eq!(
+            plan(&record, &snapshots[0], at(0)).changes.len(),
+            1,
+            "nothing was left to write in between"
+        );
+    }
+}
+
+#[test]
+fn writes_of_objects_that_are_gone_or_rested_for_long_are_forgotten() {
+    let snapshot = all_accounts();
+    let mut record = lacking(&["app", "gone"], &snapshot);
+    for change in plan(&record, &snapshot, at(0)).changes {
+        record.record_write(&change, WriteResult::Done, true, at(0));
+        record.record_write(&change, refused(), true, at(0));
+    }
+    assert_eq!(record.writes.len(), 2);
+    record.view.service_accounts.pop();
+    record.forget_missing();
+    assert_eq!(record.writes.len(), 1);
+    record.sweep(at(60));
+    assert_eq!(record.writes.len(), 1);
+    record.sweep(at(3600));
+    assert_eq!(record.writes.len(), 0);
+}
+
+#[test]
+fn a_fill_or_a_refresh_of_thousands_is_not_remembered() {
+    let snapshot = all_accounts();
+    let mut record = lacking(&["app"], &snapshot);
+    let change = plan(&record, &snapshot, at(0)).changes.remove(0);
+    record.record_write(&change, WriteResult::Done, false, at(0));
+    assert_eq!(record.writes.len(), 0);
+}
+
+/// Another writer reverts each write at once: it is named, and the object is left alone.
+#[test]
+fn a_contended_object_is_left_alone_and_its_writer_is_identified_first() {
+    let snapshot = all_accounts();
+    let mut record = lacking(&["app", "calm"], &snapshot);
+    record.view.service_accounts[1] = account("calm", "ours");
+    let mut writes = 0;
+    let conflict = loop {
+        let plan = plan(&record, &snapshot, at(1));
+        let Some(change) = plan.changes.first() else { break plan.conflicts[0].clone() };
+        assert!(writes < 20, "{plan:?}");
+        for conflict in &plan.conflicts {
+            let failure = Failure::new(Reason::Contended, "reverted by flux");
+            record.report_reverted(conflict.object.clone(), failure);
+        }
+        record.record_write(change, WriteResult::Done, true, at(1));
+        writes += 1;
+    };
+    let until = plan(&record, &snapshot, at(1)).retry_at.unwrap();
+    record.report_left_alone(conflict.object, until, Failure::new(Reason::Contended, "left alone"));
+    let resting = plan(&record, &snapshot, at(1));
+    assert!(resting.conflicts.is_empty() && resting.changes.is_empty());
+    assert_eq!(&*resting.results[0].secret.clone().unwrap_err().message, "left alone");
+    assert_eq!(&*resting.results[0].contention.clone().unwrap().message, "reverted by flux");
+    // The rest of the namespace goes on.
+    record.view.service_accounts[1] = account("calm", "");
+    assert_eq!(in_words(&plan(&record, &snapshot, at(1)).changes), ["calm at 7: ours"]);
+    // After the wait it is tried again.
+    let again = plan(&record, &snapshot, until);
+    assert_eq!(again.changes.len(), 2);
+}
+
+#[test]
+fn a_namespace_that_keeps_changing_waits_longer_each_time() {
+    let mut record = record(&[]);
+    let mut wait = || record.record_unsettled(at(0)).duration_since(at(0)).as_secs_f64();
+    let (first, second) = (wait(), wait());
+    assert!(first <= 1.0 && second > first && (0..20).map(|_| wait()).all(|wait| wait <= 60.0));
+}

@@ -1,0 +1,217 @@
+//! The writes that bring one namespace to the wanted state, whether or not they rest for now.
+
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::change::Change;
+use super::duty::NamespaceCoverage;
+use super::failure::Failure;
+use super::record::NamespaceRecord;
+use super::secret::SecretContent;
+use super::service_account::{Want, pull_secrets};
+use super::snapshot::Snapshot;
+use super::view::{NamespaceView, SecretView, ServiceAccountView};
+use crate::api::{Reason, names};
+
+/// The writes of a served namespace.
+#[derive(Debug)]
+pub struct Served {
+    /// Writes that may go side by side.
+    pub changes: Vec<Change>,
+    /// Whether the Secret holds everything that is wanted; if not, why.
+    pub secret: Result<(), Failure>,
+}
+
+/// A namespace, and the content that its bindings want in its Secret.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// The namespace.
+    pub record: &'a NamespaceRecord,
+    /// All bindings.
+    pub snapshot: &'a Snapshot,
+    /// Those that matter here.
+    pub coverage: &'a NamespaceCoverage<'a>,
+    /// The wanted content.
+    pub content: &'a Arc<SecretContent>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl Site<'_> {
+    /// Plans a served namespace. Credentials of a suspended or retained binding stay in the Secret: it must not lose
+    /// them by another's refresh.
+    pub fn serve(&self) -> Served {
+        let (secret, write) = match self.fill() {
+            Filled::Done => (Ok(()), None),
+            Filled::Not(why) => (Err(why), None),
+            Filled::Soon(why, write) => (Err(why), Some(write)),
+        };
+        let conflict = secret.as_ref().err().is_some_and(|f| f.reason == Reason::SecretConflict);
+        let changes = write.into_iter().chain(self.entries(conflict)).collect();
+        Served { changes, secret }
+    }
+
+    /// Returns whether the Secret may belong in part to bindings that went with the CustomResourceDefinition and may come back.
+    pub fn may_be_unclaimed(&self) -> bool {
+        let Self { record, snapshot, content, now, .. } = self;
+        let found = record.view.secret.as_ref().filter(|secret| !record.served && may_go(secret));
+        found.is_some_and(|secret| {
+            snapshot.protects_unclaimed(*now) && secret.listing.would_lose_by(&content.listing, *now)
+        })
+    }
+
+    fn fill(&self) -> Filled {
+        let Self { record, snapshot, coverage, content, .. } = self;
+        let active = &coverage.active;
+        let adopt = active.iter().any(|&i| snapshot.resolved(i).binding.adopt);
+        // Nothing is minted for a suspended binding: it would be waited for without end.
+        let pending = active.iter().any(|&i| snapshot.resolved(i).is_pending());
+        let progressing = |message| Failure::new(Reason::Progressing, message);
+        let waiting = || Filled::Not(progressing("waiting for the first credential"));
+        let found = record.view.secret.as_ref();
+        if let Some(failure) = found.and_then(|secret| conflict(&record.view, secret, adopt, snapshot)) {
+            return Filled::Not(failure);
+        }
+        // A binding that is left out loses its credentials. It must be reported, and one that rests reports nothing.
+        let is_active =
+            |binding: &Arc<str>| active.iter().any(|&i| snapshot.resolved(i).binding.name == *binding);
+        let others_go_on = |left_out: &[Arc<str>]| left_out.iter().all(is_active);
+        if let Some(large) = &content.too_large
+            && !large.left_out.as_deref().is_some_and(others_go_on)
+        {
+            return Filled::Not(Failure::new(Reason::SecretTooLarge, large.why.as_str()));
+        }
+        match found {
+            None if pending => waiting(),
+            None => Filled::Soon(
+                record.refusal().cloned().unwrap_or_else(|| progressing("the Secret is being created")),
+                Change::CreateSecret { content: Arc::clone(content) },
+            ),
+            Some(secret) if secret.fingerprint == content.fingerprint => Filled::Done,
+            Some(_) if self.may_be_unclaimed() => Filled::Not(progressing(
+                "the Secret holds credentials that no binding asks for, and the CustomResourceDefinition is new: \
+                 waiting for the bindings that asked for them",
+            )),
+            // The existing content may be all that pulls have, and nothing is there to replace it.
+            Some(_) if pending || content.is_empty => waiting(),
+            Some(secret) => Filled::Soon(progressing("the Secret is being updated"), self.update(secret)),
+        }
+    }
+
+    /// Plans the lists of `imagePullSecrets` that are not as wanted.
+    fn entries(&self, conflict: bool) -> impl Iterator<Item = Change> {
+        let Self { record, snapshot, coverage, .. } = self;
+        // A pull retries until the Secret exists, but a missing entry is never added to a Pod.
+        // An entry makes no sense only where the Secret cannot come.
+        let attach = !conflict && record.refusal().is_none();
+        let entries_stay = coverage.active.iter().any(|&i| snapshot.resolved(i).keeps_entries);
+        let kept = coverage.kept();
+        record.view.service_accounts.iter().filter_map(move |account| {
+            let covers = |i: &usize| {
+                snapshot.resolved(*i).binding.service_accounts.covers(&account.name, &account.labels)
+            };
+            let wanted = coverage.active.iter().any(covers) && !account.skip;
+            let want = match (wanted, kept.iter().any(covers)) {
+                _ if conflict => Want::AsIs,
+                (true, _) if attach => Want::Attached,
+                (true, _) | (_, true) => Want::AsIs,
+                _ if entries_stay && !account.skip => Want::AsIs,
+                // An unreadable binding may cover it, unless it opts out.
+                _ if snapshot.keeps_all() && !account.skip => Want::AsIs,
+                (false, false) => Want::Detached,
+            };
+            set_pull_secrets(account, snapshot, want)
+        })
+    }
+
+    /// Plans a namespace in which only credentials are renewed: pulls go on, and nothing else is repaired.
+    pub fn renew(&self) -> Option<Change> {
+        let Self { record, snapshot, coverage, content, .. } = self;
+        let secret = record.view.secret.as_ref().filter(|secret| may_go(secret))?;
+        let pending = coverage.retained.iter().any(|(i, _)| snapshot.resolved(*i).is_pending());
+        let stale = secret.fingerprint != content.fingerprint;
+        let usable = !pending && !content.is_empty && content.too_large.is_none();
+        (stale && usable).then(|| self.update(secret))
+    }
+
+    fn update(&self, secret: &SecretView) -> Change {
+        Change::UpdateSecret {
+            content: Arc::clone(self.content),
+            resource_version: secret.resource_version.clone(),
+            extra_keys: secret.extra_keys.clone(),
+            reverts: self.record.is_reverted(secret.fingerprint),
+        }
+    }
+}
+
+/// The state of our Secret.
+enum Filled {
+    Done,
+    Not(Failure),
+    Soon(Failure, Change),
+}
+
+/// Plans the withdrawal: entries go first, then the Secret.
+pub fn withdraw(
+    record: &NamespaceRecord,
+    snapshot: &Snapshot,
+    coverage: &NamespaceCoverage<'_>,
+) -> Vec<Change> {
+    let view = &record.view;
+    let ours = view.secret.as_ref().filter(|secret| may_go(secret));
+    let was_covered = !coverage.leaving().is_empty();
+    // Beside a Secret that is not ours, an entry of that name is not ours either.
+    let entries_are_ours = ours.is_some() || ((was_covered || record.served) && view.secret.is_none());
+    if !entries_are_ours {
+        return Vec::new();
+    }
+    let accounts = view.service_accounts.iter();
+    let detached = accounts.filter_map(|account| set_pull_secrets(account, snapshot, Want::Detached));
+    let mut changes: Vec<Change> = detached.collect();
+    if let (true, Some(secret)) = (changes.is_empty(), ours) {
+        changes.push(Change::DeleteSecret {
+            uid: secret.uid.clone(),
+            resource_version: secret.resource_version.clone(),
+        });
+    }
+    changes
+}
+
+/// Plans the mark on a Secret that is left behind on purpose.
+pub fn retain(view: &NamespaceView) -> Option<Change> {
+    let secret = view.secret.as_ref().filter(|secret| may_go(secret))?;
+    Some(Change::RetainSecret {
+        resource_version: secret.resource_version.clone(),
+        extra_keys: secret.extra_keys.clone(),
+    })
+}
+
+fn set_pull_secrets(account: &ServiceAccountView, snapshot: &Snapshot, want: Want) -> Option<Change> {
+    let pull_secrets = pull_secrets(&account.pull_secrets, snapshot.secret_name(), want)?;
+    Some(Change::SetPullSecrets {
+        service_account: account.name.clone(),
+        resource_version: account.resource_version.clone(),
+        pull_secrets,
+    })
+}
+
+/// Returns why the existing Secret must not be touched, if it must not.
+fn conflict(view: &NamespaceView, secret: &SecretView, adopt: bool, snapshot: &Snapshot) -> Option<Failure> {
+    let found = format!("Secret {}/{}", view.name, snapshot.secret_name());
+    let message = match &secret.foreign_type {
+        Some(other) => format!("{found} has the type {other}, which cannot be changed: delete or rename it"),
+        None if secret.ours || adopt => return None,
+        None => format!(
+            "{found} exists and was not created by this controller: delete or rename it, or annotate the binding with \
+             {}: \"true\" to take it over",
+            names::ANNOTATION_ADOPT
+        ),
+    };
+    Some(Failure::new(Reason::SecretConflict, message))
+}
+
+/// Returns whether a Secret is ours and was not left behind on purpose. One of another type was never created by us.
+fn may_go(secret: &SecretView) -> bool {
+    secret.ours && !secret.retained && secret.foreign_type.is_none()
+}

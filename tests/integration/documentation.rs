@@ -1,0 +1,176 @@
+//! The command blocks of the documentation, run as they are written.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use acr_lab::docs::{block, commands};
+use acr_lab::plane::{Options, Plane};
+use serde_json::json;
+
+use crate::harness::{Lab, root, spec};
+
+/// Runs a line as a shell does that finds `kubectl` and the plugin.
+pub fn shell(plane: &Plane, line: &str) -> Result<String, String> {
+    shell_in(plane, root(), &[], line)
+}
+
+fn shell_in(plane: &Plane, folder: &Path, programs: &[&Path], line: &str) -> Result<String, String> {
+    let own = [plane.kubectl_path(), PathBuf::from(env!("CARGO_BIN_EXE_kubectl-acr"))];
+    let folders = programs.iter().copied().chain(own.iter().filter_map(|program| program.parent()));
+    let system = ["/usr/bin", "/bin"].map(Path::new);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", line]).current_dir(folder);
+    command.env("KUBECONFIG", plane.kubeconfig()).env("HOME", plane.dir());
+    command.env_remove("KUBERNETES_SERVICE_HOST");
+    command.env("PATH", std::env::join_paths(folders.chain(system)).unwrap());
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+/// Runs the commands of a page under a heading, each of which must succeed, and returns what they print.
+fn run(plane: &Plane, commands: &[String]) -> Vec<String> {
+    let run = |line: &String| shell(plane, line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    commands.iter().map(run).collect()
+}
+
+/// Installs a `docker` that checks its arguments: the lab has no container runtime.
+fn docker(folder: &Path) {
+    let manifest = std::fs::read_to_string(root().join("deploy/controller.yaml")).unwrap();
+    let image = manifest.lines().find_map(|line| line.trim().strip_prefix("image: ")).unwrap();
+    let script = format!(
+        "#!/bin/sh\n[ $# = 6 ] && [ \"$1 $2 $4 $6\" = 'build -f -t .' ] && [ -f \"$3\" ] && [ \"${{5##*/}}\" = '{image}' ]\n"
+    );
+    let path = folder.join("docker");
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme_installs_the_controller_and_its_binding_is_served() {
+    let plane = Plane::start(Options::default()).await.unwrap();
+    let programs = tempfile::tempdir().unwrap();
+    docker(programs.path());
+    let install = commands("README.md", "Install").unwrap();
+    for line in &install {
+        shell_in(&plane, root(), &[programs.path()], line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+    assert_eq!(install, commands("docs/install.md", "Install the controller").unwrap());
+    let wrong = install[0].replace("deploy/Dockerfile", "Dockerfile");
+    assert!(shell_in(&plane, root(), &[programs.path()], &wrong).is_err());
+
+    // No node runs it in the lab: the process is started as the Deployment would.
+    let lab = Lab::start_on_installed(plane).await;
+    let binding = block("README.md", "The smallest binding", "yaml").unwrap();
+    assert_eq!(binding, block("docs/install.md", "Create a binding", "yaml").unwrap());
+    for namespace in ["team-a-dev", "team-a-prod"] {
+        lab.create_namespace(namespace).await;
+    }
+    lab.create_account("team-a-dev", "builder", &[]).await;
+    lab.plane.apply(&binding).await.unwrap();
+    lab.until_ready_is("team-a", "True", "Succeeded").await;
+    let words = |text: &str, line: usize| -> Vec<String> {
+        text.lines().nth(line).unwrap().split_whitespace().map(str::to_owned).collect()
+    };
+    let documented = block("README.md", "The smallest binding", "console").unwrap();
+    let command = documented.lines().next().unwrap().strip_prefix("$ ").unwrap();
+    lab.until("the printed figures are those of the README", async || {
+        let printed = shell(&lab.plane, command).unwrap();
+        assert_eq!(words(&printed, 0), words(&documented, 1), "{printed}");
+        words(&printed, 1)[..5] == words(&documented, 2)[..5]
+    })
+    .await;
+}
+
+/// What each command does is tested elsewhere: here it is accepted, and does what the page says it is for.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_operations_page_work() {
+    let lab = Lab::start().await;
+    for namespace in ["team-a-prod", "team-a-legacy"] {
+        lab.create_namespace(namespace).await;
+    }
+    lab.bind("team-a", spec(&["team-a-*"])).await;
+    lab.until_ready_is("team-a", "True", "Succeeded").await;
+    let plane = &lab.plane;
+    plane.apply_file(root().join("deploy/controller.yaml")).await.unwrap();
+
+    let shown = run(plane, &commands("docs/operations.md", "See what a binding does").unwrap());
+    assert!(shown.iter().all(|text| text.contains("team-a")), "{shown:?}");
+    let shown = run(plane, &commands("docs/troubleshooting.md", "Troubleshooting").unwrap());
+    assert!(shown[0].contains("team-a"), "{shown:?}");
+    let shown = run(plane, &commands("docs/operations.md", "Run two replicas").unwrap());
+    assert!(shown[0].contains("acr-credential-controller"), "{shown:?}");
+
+    run(plane, &commands("docs/operations.md", "Refresh now").unwrap());
+    lab.until("the refresh is handled", async || {
+        let binding = lab.bindings().get("team-a").await.unwrap();
+        let asked =
+            binding.metadata.annotations.as_ref().map(|all| all["acrcredential.dev/refresh-at"].clone());
+        asked.is_some() && binding.status.and_then(|status| status.last_handled_refresh_at) == asked
+    })
+    .await;
+
+    run(plane, &commands("docs/operations.md", "Opt out a namespace or a ServiceAccount").unwrap());
+    lab.until("the namespace is left", async || lab.secret("team-a-legacy").await.is_none()).await;
+
+    let confirm = commands("docs/operations.md", "Confirm or undo a sudden loss of coverage").unwrap();
+    let before = lab.bindings().get("team-a").await.unwrap().metadata.generation.unwrap();
+    run(plane, &confirm);
+    let confirmed = lab.bindings().get("team-a").await.unwrap().metadata.annotations.unwrap();
+    assert_eq!(confirmed["acrcredential.dev/confirm-withdrawal"], before.to_string());
+
+    run(plane, &commands("docs/operations.md", "Replace Pods that were created too early").unwrap());
+    let deployment =
+        plane.kubectl_ok(&["-n", "acr-credential-system", "get", "deployment", "-o", "yaml"]).await;
+    assert!(deployment.unwrap().contains("ACR_REPLACE_STUCK_PODS"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_admission_page_work() {
+    let lab = Lab::start().await;
+    let plane = &lab.plane;
+    run(plane, &commands("docs/admission.md", "Enable the policy").unwrap());
+    run(plane, &commands("docs/admission.md", "Enable the webhook").unwrap());
+    let configuration = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": { "name": "acr-credential-webhook" },
+    });
+    plane.apply(&configuration.to_string()).await.unwrap();
+    let deleted = run(plane, &commands("docs/admission.md", "What failurePolicy: Fail means").unwrap());
+    assert!(deleted[0].contains("deleted"), "{deleted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_plugins_page_work() {
+    let lab = Lab::start().await;
+    let data = json!({
+        "acr-registry-info": "- instanceId: cri-demo0001\n  regionId: cn-hangzhou\n",
+        "watch-namespace": "default",
+        "service-account": "default",
+    });
+    lab.put_config_map(data.clone()).await;
+    lab.until_ready_is("acr-configuration", "True", "Succeeded").await;
+    let folder = tempfile::tempdir().unwrap();
+    let map = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": { "name": "acr-configuration", "namespace": "kube-system" },
+        "data": data,
+    });
+    std::fs::write(folder.path().join("acr-configuration.yaml"), map.to_string()).unwrap();
+    let mut printed = Vec::new();
+    for line in commands("docs/kubectl-acr.md", "Commands").unwrap() {
+        let text = shell_in(&lab.plane, folder.path(), &[], &line);
+        let text = text.unwrap_or_else(|error| panic!("{line}: {error}"));
+        if line.contains("convert acr-configuration.yaml") {
+            std::fs::write(folder.path().join("binding.yaml"), &text).unwrap();
+        }
+        printed.push(text);
+    }
+    assert!(printed[1].contains("sarif"), "{}", printed[1]);
+    assert!(printed[2].contains("kind: AcrCredentialBinding"), "{}", printed[2]);
+    assert!(printed[3].contains("kind: ConfigMap"), "{}", printed[3]);
+    assert!(printed[4].contains("nothing was written"), "{}", printed[4]);
+}
