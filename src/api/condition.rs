@@ -44,7 +44,7 @@ condition_types! {
         "The controller holds a valid credential for the registry.";
     LegacyConfigValid "the binding made from the ConfigMap; always"
         "The ConfigMap is valid. `False` while it has errors or is missing.";
-    PoliciesEnforced "the binding, once the policies have been probed"
+    PoliciesEnforced "the binding; only while `False`"
         "The API server enforces the controller's admission policies. `False` while one of them is missing.";
     WithdrawalHeld "the binding; only while `True`"
         "The binding no longer selects anything. What it wrote is kept and refreshed for a grace period.";
@@ -221,9 +221,6 @@ reasons! {
     LegacyConfigMissing Controller "The ConfigMap is missing. Its binding is deleted after `--config-map-grace`."
         "Restore the ConfigMap within this time, or let its binding go."
         "ConfigMap 已被删除:请在 `--config-map-grace` 之内恢复,否则其绑定随之删除。";
-    PoliciesEnforced Controller "The API server enforces the controller's admission policies."
-        "Nothing to do."
-        "一切正常。";
     PoliciesMissing Controller "An admission policy is missing, or this API server does not support admission policies."
         "Apply `deploy/policies.yaml` or `deploy/webhook.yaml`, as the message says. Before Kubernetes 1.30, only an upgrade helps: protect the controller's token."
         "应用 `deploy/policies.yaml` 或 `deploy/webhook.yaml`,消息会写明缺少什么。Kubernetes 1.30 之前只能升级:请妥善保管控制器的令牌。";

@@ -65,7 +65,7 @@ fn in_chinese(kind: ConditionType) -> (&'static str, &'static str) {
             ("ConfigMap 有效。有错误或缺失时为 `False`。", "由 ConfigMap 生成的绑定;始终存在")
         }
         ConditionType::PoliciesEnforced => {
-            ("API Server 执行控制器的准入策略。缺少任何一条时为 `False`。", "绑定;策略被尝试之后")
+            ("API Server 执行控制器的准入策略。缺少任何一条时为 `False`。", "绑定;仅在为 `False` 时")
         }
         ConditionType::WithdrawalHeld => {
             ("绑定不再选中任何对象。已写入的内容在宽限期内保留并刷新。", "绑定;仅在成立时")

@@ -1,4 +1,4 @@
-//! Writes everything that follows from the code: the CustomResourceDefinition in `crds/` and the pages beneath
+//! Writes everything that follows from the code: the CustomResourceDefinition in `crds/` and the pages below
 //! `docs/**/reference/`.
 //!
 //! ```text

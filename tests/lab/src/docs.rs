@@ -60,7 +60,8 @@ pub struct Page {
 
 /// Returns the root of the repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    folder.ancestors().nth(2).unwrap_or(folder).to_path_buf()
 }
 
 /// Returns every page: the Markdown files of the root and those below `docs/`.
