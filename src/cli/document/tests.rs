@@ -188,8 +188,8 @@ fn found(file: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_slip_is_told_where_it_is_and_mended() {
-    for (file, findings, mended) in [
+fn each_mistake_is_reported_at_its_place_and_repaired() {
+    for (file, findings, repaired) in [
         ("data:\n  notify-email:\"a\"\n", vec!["ACR404 notify-email 2:15"], "data:\n  notify-email: \"a\"\n"),
         (
             "data:\n  acr-registry-info:|\n    - instanceId:\"\"\n",
@@ -270,9 +270,9 @@ fn each_slip_is_told_where_it_is_and_mended() {
         ),
     ] {
         assert_eq!(found(file), findings, "{file}");
-        assert_eq!(apply(file), mended);
-        if mended != file {
-            assert_eq!(found(mended), [""; 0], "{mended}");
+        assert_eq!(apply(file), repaired);
+        if repaired != file {
+            assert_eq!(found(repaired), [""; 0], "{repaired}");
         }
     }
 }
@@ -290,7 +290,7 @@ fn what_is_right_is_left_alone() {
 }
 
 #[test]
-fn what_cannot_be_mended_says_why() {
+fn an_irreparable_value_says_why() {
     assert_eq!(found("data:\n  service-account: [a\n"), ["ACR401 data 2:20"]);
     assert_eq!(found("kind: Secret\ndata:\n  a: b\n"), ["ACR702 data 1:1"]);
     assert_eq!(found(""), ["ACR702 data 1:1"]);
@@ -330,7 +330,7 @@ fn a_plain_text_is_quoted_when_it_would_be_something_else() {
 }
 
 #[test]
-fn an_empty_value_is_written_anew_and_no_text_stands_beside_it() {
+fn an_empty_value_is_rewritten_without_a_second_text() {
     let changed = |file: &str| {
         let edit = Edit { span: 0..0, text: "default".to_owned() };
         let document = read("file", file);
@@ -365,7 +365,7 @@ fn a_template_is_not_looked_into_but_named() {
 }
 
 #[test]
-fn what_is_told_of_the_outer_document_is_bounded() {
+fn findings_of_the_outer_document_are_bounded() {
     let document = read("file", &format!("data:\n{}", "\twatch-namespace：x\n".repeat(5_000)));
     assert!(document.diagnostics.len() <= 202, "{}", document.diagnostics.len());
     assert!(document.diagnostics.iter().any(|d| d.code.as_str() == "ACR907"));

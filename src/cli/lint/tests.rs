@@ -105,8 +105,8 @@ fn a_finding_within_terraforms_quotes_is_where_the_user_edits() {
         let diagnostic = &report.diagnostics[0];
         let at = file.find("CN-Beijing").unwrap();
         assert_eq!(diagnostic.span, Some(at - 2..at + "CN-Beijing".len() + 2), "{file}");
-        let (mended, report) = healed(&file).unwrap();
-        assert_eq!(mended, file.replace("CN-Beijing", "cn-beijing"));
+        let (repaired, report) = repaired(&file).unwrap();
+        assert_eq!(repaired, file.replace("CN-Beijing", "cn-beijing"));
         assert!(report.diagnostics.is_empty() && report.conversion.unwrap().spec.is_some());
     }
     // What only Terraform can work out is not guessed.
@@ -138,7 +138,7 @@ fn a_live_object_is_named_by_its_key() {
 }
 
 #[test]
-fn a_key_of_data_is_renamed_where_it_stands() {
+fn a_key_of_data_is_renamed_in_place() {
     for (written, renamed) in
         [("Watch-Namespace", "watch-namespace"), ("'WATCH-NAMESPACE'", "'watch-namespace'")]
     {
@@ -206,7 +206,7 @@ fn what_could_not_be_read_leaves_no_binding() {
 }
 
 /// The file once there is nothing left to edit. One edit may stand in another's way, so that it takes a few rounds.
-fn healed(file: &str) -> Result<(String, LintReport), String> {
+fn repaired(file: &str) -> Result<(String, LintReport), String> {
     let mut text = file.to_owned();
     for _ in 0..12 {
         let report = check(&read("a", &text));
@@ -222,7 +222,7 @@ fn healed(file: &str) -> Result<(String, LintReport), String> {
 
 /// What YAML drops where it folds lines cannot be put in there.
 #[test]
-fn a_text_of_several_lines_in_quotes_is_written_anew_where_its_lines_begin() {
+fn a_quoted_text_of_several_lines_is_rewritten_from_its_first_line() {
     for (written, expected) in [
         (
             "\"- instanceId: cri-a\n\n    regionId: cn-beijing\"",
@@ -238,7 +238,7 @@ fn a_text_of_several_lines_in_quotes_is_written_anew_where_its_lines_begin() {
             "- instanceId: cri-a\n  regionId: cn-beijing",
         ),
     ] {
-        let (text, report) = healed(&format!("data:\n  acr-registry-info: {written}\n")).unwrap();
+        let (text, report) = repaired(&format!("data:\n  acr-registry-info: {written}\n")).unwrap();
         assert_eq!(report.diagnostics, [], "{text}");
         assert_eq!(read("a", &text).data()["acr-registry-info"], expected, "{text}");
     }
@@ -289,7 +289,7 @@ proptest! {
         let document = read("a", &file);
         prop_assert_eq!(&document.diagnostics, &[], "{}", file);
         let before = check(&document);
-        let (text, after) = healed(&file).map_err(|text| TestCaseError::fail(format!("{file} never rests: {text}")))?;
+        let (text, after) = repaired(&file).map_err(|text| TestCaseError::fail(format!("{file} never rests: {text}")))?;
         if before.count(Severity::Error) == 0 {
             prop_assert_eq!(&after.conversion.unwrap().spec, &before.conversion.unwrap().spec, "{} became {}", file, text);
         }
@@ -336,7 +336,7 @@ fn a_control_character_of_the_file_does_not_reach_the_terminal() {
 
 proptest! {
     #[test]
-    fn whatever_the_file_holds_it_is_drawn(
+    fn every_file_can_be_drawn(
         parts in prop::collection::vec(prop::sample::select(vec![
             "data:", "\n", "\n  ", "\n    ", "\r\n", "\t", "acr-registry-info", "service-account", "rrsa", ":", ": ", "：", "|", "\"", "'",
             "- instanceId", "regionId", "cri-a", "CN-A", " // ", " # ", "*", "[", "]", "{", "}", ",", "中", "🙂", "\u{feff}", "\u{1b}", "\0",

@@ -1,6 +1,6 @@
 //! Each key, its default, and the spellings found in the wild.
 
-use super::{codes, convert, data, enterprise, info, marks, of, only, spec, told};
+use super::{codes, convert, data, enterprise, info, marks, of, only, reported, spec};
 use crate::api::binding::{FailurePolicy, RegistryEntry, Webhook};
 
 #[test]
@@ -51,9 +51,9 @@ fn service_accounts_are_read_as_people_write_them() {
     for (value, names, expected) in cases {
         let conversion = of("service-account", value);
         assert_eq!(spec(&conversion).service_accounts.names, *names, "{value}");
-        assert_eq!(marks(&conversion), *expected, "{value}: {}", told(&conversion));
+        assert_eq!(marks(&conversion), *expected, "{value}: {}", reported(&conversion));
     }
-    assert!(told(&of("service-account", "Default，b")).contains("write \"default,b\""));
+    assert!(reported(&of("service-account", "Default，b")).contains("write \"default,b\""));
 }
 
 #[test]
@@ -74,9 +74,9 @@ fn namespaces_are_exact_names_or_all() {
         let conversion = of("watch-namespace", value);
         assert_eq!(spec(&conversion).watch_namespaces.names, *names, "{value}");
         assert_eq!(spec(&conversion).watch_namespaces.exclude, [""; 0], "{value}");
-        assert_eq!(marks(&conversion), *expected, "{value}: {}", told(&conversion));
+        assert_eq!(marks(&conversion), *expected, "{value}: {}", reported(&conversion));
     }
-    assert!(told(&of("watch-namespace", "team-*")).contains("does not support globs"));
+    assert!(reported(&of("watch-namespace", "team-*")).contains("does not support globs"));
 }
 
 /// An empty list of names would mean `default`, which nobody wrote.
@@ -90,7 +90,7 @@ fn names_that_are_none_do_not_turn_into_the_default() {
 }
 
 #[test]
-fn more_names_than_the_schema_allows_are_told() {
+fn more_names_than_the_schema_allows_are_reported() {
     let names: Vec<String> = (0..300).map(|i| format!("ns-{i}")).collect();
     let conversion = of("watch-namespace", &names.join(","));
     assert_eq!(spec(&conversion).watch_namespaces.names, names[..256]);
@@ -123,9 +123,9 @@ fn the_threshold_becomes_a_go_duration() {
     for (value, threshold, expected) in cases {
         let conversion = of("expiring-threshold", value);
         assert_eq!(spec(&conversion).expiring_threshold, *threshold, "{value}");
-        assert_eq!(marks(&conversion), *expected, "{value}: {}", told(&conversion));
+        assert_eq!(marks(&conversion), *expected, "{value}: {}", reported(&conversion));
     }
-    assert!(told(&of("expiring-threshold", "20min")).contains("write 20m"));
+    assert!(reported(&of("expiring-threshold", "20min")).contains("write 20m"));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn the_webhook_is_mapped_and_a_wrong_field_costs_only_itself() {
     for (value, expected, found) in cases {
         let conversion = of(at, value);
         assert_eq!(&spec(&conversion).webhook, expected, "{value}");
-        assert_eq!(&marks(&conversion), found, "{value}: {}", told(&conversion));
+        assert_eq!(&marks(&conversion), found, "{value}: {}", reported(&conversion));
     }
     for value in ["true", "- enable: true", "enable: : true"] {
         assert_eq!(of(at, value).spec, None, "{value}");
@@ -203,16 +203,16 @@ fn rrsa_fields_count_only_where_rrsa_is_on() {
     }
     assert_eq!(only(&info(RRSA_ENTRY)), &enterprise("cri-a"));
     assert!(only(&with("true")).rrsa_role_arn.is_some());
-    // Which identity is meant cannot be told, and the wrong one would be refused: the last good binding stays.
+    // Which identity is meant cannot be reported, and the wrong one would be refused: the last good binding stays.
     for unreadable in ["enable: perhaps", "- enable: true", "enable: : true", "perhaps"] {
         let conversion = with(unreadable);
         assert_eq!(conversion.spec, None, "{unreadable}");
-        assert_eq!(conversion.findings.len(), 1, "{unreadable}: {}", told(&conversion));
+        assert_eq!(conversion.findings.len(), 1, "{unreadable}: {}", reported(&conversion));
     }
 }
 
 #[test]
-fn keys_without_a_meaning_are_told_and_never_in_the_way() {
+fn unknown_keys_are_reported_and_ignored() {
     let conversion =
         convert(&data(&[("acr-api-version", "2018-12-01"), ("foo", "bar"), ("Watch-Namespace", "prod")]));
     assert_eq!(spec(&conversion).watch_namespaces.names, ["prod"]);
@@ -230,24 +230,24 @@ fn the_spelling_of_2019_has_its_own_finding() {
     let alone = of("acr-registry", hosts);
     assert_eq!(marks(&alone), ["E acr-registry"]);
     assert!(
-        told(&alone).contains("write in acr-registry-info")
-            && told(&alone).contains("domains: \"yyy-registry.cn-hangzhou.cr.aliyuncs.com\"")
+        reported(&alone).contains("write in acr-registry-info")
+            && reported(&alone).contains("domains: \"yyy-registry.cn-hangzhou.cr.aliyuncs.com\"")
     );
     let beside = convert(&data(&[("acr-registry", hosts), ("acr-registry-info", "- instanceId: cri-a")]));
     assert_eq!(marks(&beside), ["W acr-registry"]);
 }
 
 #[test]
-fn of_two_spellings_of_one_key_the_second_is_told_to_be_ignored() {
+fn the_second_of_two_spellings_of_one_key_is_reported_as_ignored() {
     let conversion = convert(&data(&[("WATCH-NAMESPACE", "b"), ("Watch-Namespace", "a")]));
-    let told = codes(&conversion);
-    assert_eq!((told[0], told[1]), ("ACR312", "ACR313"), "{told:?}");
+    let reported = codes(&conversion);
+    assert_eq!((reported[0], reported[1]), ("ACR312", "ACR313"), "{reported:?}");
     assert_eq!(conversion.findings[1].key, "Watch-Namespace");
     assert_eq!(spec(&conversion).watch_namespaces.names, ["b"]);
 }
 
 #[test]
-fn a_key_beneath_the_list_that_is_there_already_is_told_to_be_ignored() {
+fn a_key_below_the_list_that_is_given_already_is_reported_as_ignored() {
     let list = "- instanceId: cri-a\nwatch-namespace: b\n";
     let conversion = convert(&data(&[("watch-namespace", "a"), ("acr-registry-info", list)]));
     assert!(codes(&conversion).contains(&"ACR313"), "{:?}", codes(&conversion));
@@ -258,7 +258,7 @@ fn a_key_beneath_the_list_that_is_there_already_is_told_to_be_ignored() {
 }
 
 #[test]
-fn a_map_beneath_the_list_may_stand_in_one_line() {
+fn a_map_below_the_list_may_be_on_one_line() {
     let list = "- instanceId: cri-a\n  rrsaRoleARN: acs:ram::1:role/a\n  rrsaOIDCProviderRoleARN: acs:ram::1:oidc-provider/x\n";
     for (rrsa, webhook) in [
         ("{enable: true}", "{enable: true}"),
@@ -266,10 +266,10 @@ fn a_map_beneath_the_list_may_stand_in_one_line() {
         ("|\n  enable: true", "\n  enable: true"),
     ] {
         let conversion = info(&format!("{list}rrsa: {rrsa}\nwebhook-configuration: {webhook}\n"));
-        assert!(!codes(&conversion).contains(&"ACR127"), "{rrsa}: {}", told(&conversion));
-        assert!(only(&conversion).rrsa_role_arn.is_some(), "{rrsa}: {}", told(&conversion));
-        assert!(spec(&conversion).webhook.enable, "{webhook}: {}", told(&conversion));
+        assert!(!codes(&conversion).contains(&"ACR127"), "{rrsa}: {}", reported(&conversion));
+        assert!(only(&conversion).rrsa_role_arn.is_some(), "{rrsa}: {}", reported(&conversion));
+        assert!(spec(&conversion).webhook.enable, "{webhook}: {}", reported(&conversion));
     }
     let short = info(&format!("{list}rrsa: true\n"));
-    assert!(only(&short).rrsa_role_arn.is_some(), "{}", told(&short));
+    assert!(only(&short).rrsa_role_arn.is_some(), "{}", reported(&short));
 }
