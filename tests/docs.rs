@@ -41,6 +41,10 @@ fn fault(pages: &BTreeMap<String, Page>, page: &Page, target: &str) -> Option<St
     if page.path.starts_with("docs/") && path.ends_with(".md") && !path.starts_with("docs/") {
         return Some(format!("{path} is not a page of the book"));
     }
+    let of_book = page.path.starts_with("docs/") && page.path != "docs/SUMMARY.md";
+    if of_book && path.ends_with("README.md") {
+        return Some(format!("{path} becomes the index.html of its folder: link the folder"));
+    }
     let anchor = anchor?;
     let Some(other) = pages.get(&path) else { return Some(format!("{path} has no anchors")) };
     (!anchors(other).iter().any(|found| found == anchor)).then(|| format!("{path} has no heading #{anchor}"))
@@ -65,9 +69,14 @@ fn every_relative_link_and_every_anchor_exists() {
 fn a_wrong_link_and_a_wrong_anchor_are_found() {
     let pages = all();
     let page = &pages["docs/install.md"];
-    for target in
-        ["missing.md", "migrate.md#nowhere", "../README.md", "#nowhere", "../deploy/rbac.yaml#rules"]
-    {
+    for target in [
+        "missing.md",
+        "migrate.md#nowhere",
+        "../README.md",
+        "README.md",
+        "#nowhere",
+        "../deploy/rbac.yaml#rules",
+    ] {
         assert!(fault(&pages, page, target).is_some(), "{target}");
     }
     for target in ["migrate.md", "../deploy/rbac.yaml", "https://example.com"] {

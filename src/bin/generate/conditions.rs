@@ -2,7 +2,7 @@
 
 use acr_credential_binding::api::{ConditionType, Reason};
 
-use super::Language;
+use crate::language::Language;
 
 /// Returns the page.
 pub fn page(language: Language) -> String {

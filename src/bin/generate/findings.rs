@@ -5,7 +5,7 @@ use std::path::Path;
 use acr_credential_binding::model::legacy::{Code, Severity};
 use anyhow::Context;
 
-use super::Language;
+use crate::language::Language;
 
 const MARKS: (&str, &str) = ("<!-- samples:begin -->\n", "<!-- samples:end -->");
 
