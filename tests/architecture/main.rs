@@ -80,8 +80,7 @@ const MAX_LINES: usize = 400;
 const MAX_TEST_LINES: usize = 140;
 
 /// Types of one name that are one concept in sibling modules: the name, the modules, the reason.
-const SAME_NAME: [(&str, &[&str], &str); 1] =
-    [("Error", &["cli::convert", "cli::reverse"], "the error of each conversion of kubectl-acr")];
+const SAME_NAME: [(&str, &[&str], &str); 0] = [];
 
 fn is_room(name: &str) -> bool {
     ARROWS.iter().any(|(room, _)| *room == name)
