@@ -34,6 +34,16 @@ pub const KEYS: [&str; 9] = [
     ACR_REGISTRY,
 ];
 
+/// Returns a key of `data` as documented.
+pub fn data_key(name: &str) -> Option<&'static str> {
+    documented(&KEYS, name)
+}
+
+/// Returns one of some keys as documented, for a name in any case.
+pub fn documented(keys: &[&'static str], name: &str) -> Option<&'static str> {
+    keys.iter().copied().find(|key| key.eq_ignore_ascii_case(name))
+}
+
 pub mod addon;
 mod yaml;
 

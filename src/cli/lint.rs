@@ -2,41 +2,17 @@
 
 mod draw;
 mod machine;
+mod report;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 
-use super::diagnostic::{Diagnostic, Lines, Position};
+use super::diagnostic::{Diagnostic, Lines};
 use super::document::{Document, Source};
 use super::redact::{is_public, masked};
-use crate::model::legacy::{
-    Code, Conversion, Edit, Finding, Severity, convert, data_key, from_addon_config, separate_edits,
-};
-
-/// The format of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Drawn for people, with colours or without.
-    Human {
-        /// Whether the terminal shows colours.
-        colour: bool,
-    },
-    /// One JSON object.
-    Json,
-    /// SARIF 2.1.0, as code hosts read it.
-    Sarif,
-}
-
-/// The findings of a document.
-pub struct LintReport {
-    /// By their place in the document.
-    pub diagnostics: Vec<Diagnostic>,
-    /// The conversion of the configuration. None: the document has none.
-    pub conversion: Option<Conversion>,
-    /// The sources with masked keys, and their lines.
-    sources: Vec<(Source, Lines)>,
-}
+use crate::model::legacy::{Code, Edit, Finding, convert, data_key, from_addon_config, separate_edits};
+pub use report::{Format, LintReport};
 
 /// Checks a document.
 pub fn check(document: &Document) -> LintReport {
@@ -112,25 +88,6 @@ fn key_as_documented(document: &Document, finding: &Finding) -> Option<Edit> {
 }
 
 impl LintReport {
-    /// Counts the findings of a severity.
-    pub fn count(&self, severity: Severity) -> usize {
-        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
-    }
-
-    fn position(&self, source: usize, at: usize) -> Position {
-        let place = self.sources.get(source).map(|(source, lines)| lines.position(&source.text, at));
-        place.unwrap_or(Position { line: 1, column: 1 })
-    }
-
-    /// Returns 0 without findings, 1 for warnings if they count, and 2 for errors.
-    pub fn exit_code(&self, strict: bool) -> u8 {
-        match (self.count(Severity::Error), self.count(Severity::Warning)) {
-            (0, 0) => 0,
-            (0, _) => u8::from(strict),
-            _ => 2,
-        }
-    }
-
     /// Writes all of it.
     ///
     /// # Errors

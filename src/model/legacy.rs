@@ -9,10 +9,13 @@
 
 mod addon;
 mod code;
+mod conversion;
+mod edit;
 mod entries;
 mod entry;
 mod fields;
 mod finding;
+mod key_pair;
 pub(crate) mod line;
 pub(crate) mod mistakes;
 mod names;
@@ -21,77 +24,29 @@ mod reverse;
 mod rewrite;
 mod settings;
 mod source;
+mod source_value;
+mod spec;
 mod text;
+mod validate;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::Range;
-
-use secrecy::SecretString;
 
 pub use addon::from_addon_config;
 pub use code::{Code, Severity};
+pub use conversion::Conversion;
+pub use edit::Edit;
 pub(crate) use finding::separate_edits;
-pub use finding::{Edit, Finding, apply_edits, summarize};
+pub use finding::{Finding, apply_edits, summarize};
+pub use key_pair::{KeyPair, MAX_KEY_PAIRS, key_secret_name};
 pub use reverse::to_data;
+pub(crate) use validate::ANY_REGION;
 
-use crate::api::binding::{
-    AcrCredentialBinding, AcrCredentialBindingSpec, DeletionPolicy, ServiceAccounts, WatchNamespaces, Webhook,
-};
-use crate::api::{legacy, names as api_names};
-use crate::model::{Binding, InvalidField};
-use entries::KeptRegistries;
+use crate::api::binding::AcrCredentialBindingSpec;
+use crate::api::legacy;
+pub use crate::api::legacy::data_key;
 use finding::Findings;
-
-/// The most bytes that a key's value may have: Kubernetes allows no larger ConfigMap.
-const MAX_VALUE_BYTES: usize = 1 << 20;
-
-/// How many AccessKey pairs a ConfigMap may hold: RBAC and the admission policies name each Secret that they are moved
-/// to.
-pub const MAX_KEY_PAIRS: usize = 8;
-
-/// Name of the Secret that the pair with this ordinal is moved to.
-pub fn key_secret_name(ordinal: usize) -> String {
-    format!("{}-{ordinal}", api_names::LEGACY_NAME)
-}
-
-/// A region to validate entries with that name none: which one the cluster has, the converter need not know.
-pub(crate) const ANY_REGION: &str = "cn-hangzhou";
-
-/// The result of a conversion.
-#[derive(Clone, Debug)]
-pub struct Conversion {
-    /// The binding's spec, known to be valid. `None`: keep the last good one.
-    pub spec: Option<AcrCredentialBindingSpec>,
-    /// Every fault and every guess.
-    pub findings: Vec<Finding>,
-    /// The key pairs that entries of the spec refer to. Empty without a spec.
-    pub key_pairs: Vec<KeyPair>,
-}
-
-impl Conversion {
-    /// Whether a part of the configuration is not served.
-    pub fn has_errors(&self) -> bool {
-        self.findings.iter().any(|f| f.severity == Severity::Error)
-    }
-}
-
-/// An AccessKey pair from the ConfigMap.
-#[derive(Clone)]
-pub struct KeyPair {
-    /// The Secret that `accessKeySecretRef` of the entry names.
-    pub secret_name: String,
-    /// Its key `accessKeyId`.
-    pub access_key_id: SecretString,
-    /// Its key `accessKeySecret`.
-    pub access_key_secret: SecretString,
-}
-
-impl fmt::Debug for KeyPair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyPair").field("secret_name", &self.secret_name).finish_non_exhaustive()
-    }
-}
+use source_value::SourceValue;
+use spec::SpecParts;
 
 /// Turns the `data` of the ConfigMap `acr-configuration` into the spec of a binding.
 ///
@@ -139,75 +94,6 @@ fn read(
     parts.spec(findings).filter(|_| keys.readable)
 }
 
-/// The parts that a ConfigMap and an add-on's configuration have in common.
-struct SpecParts<'a> {
-    service_accounts: Option<SourceValue<'a>>,
-    namespaces: Option<SourceValue<'a>>,
-    threshold: Option<SourceValue<'a>>,
-    email: Option<SourceValue<'a>>,
-    webhook: Option<Webhook>,
-    entries: Option<KeptRegistries>,
-}
-
-impl SpecParts<'_> {
-    fn spec(self, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
-        // Each part is read before the first missing one returns, so that all findings are there.
-        let service_accounts = names::service_accounts(self.service_accounts.as_ref(), findings);
-        let namespaces = names::namespaces(self.namespaces.as_ref(), findings);
-        let expiring_threshold = settings::threshold(self.threshold.as_ref(), findings);
-        let notify_email = settings::notify_email(self.email.as_ref(), findings);
-        let (entries, webhook) = (self.entries?, self.webhook?);
-        let spec = AcrCredentialBindingSpec {
-            registries: entries.registries,
-            watch_namespaces: WatchNamespaces { names: namespaces?, selector: None, exclude: Vec::new() },
-            service_accounts: ServiceAccounts { names: service_accounts?, selector: None },
-            expiring_threshold,
-            webhook,
-            deletion_policy: DeletionPolicy::Retain,
-            suspend: false,
-            notify_email,
-        };
-        let invalid = validate(&spec);
-        for InvalidField { path, message } in &invalid {
-            findings.add(Code::SpecInvalid, path, None, message);
-        }
-        invalid.is_empty().then_some((spec, entries.key_pairs))
-    }
-}
-
-/// Validates a spec as the controller does.
-fn validate(spec: &AcrCredentialBindingSpec) -> Vec<InvalidField> {
-    let object = AcrCredentialBinding::new(api_names::LEGACY_NAME, spec.clone());
-    Binding::parse(&object, ANY_REGION).err().unwrap_or_default()
-}
-
-/// A value and its source.
-#[derive(Clone)]
-struct SourceValue<'a> {
-    /// The key as written.
-    key: &'a str,
-    /// The value.
-    value: &'a str,
-    /// The node of the value within an add-on's JSON.
-    node: Option<&'a legacy::Node>,
-}
-
-impl SourceValue<'_> {
-    /// The bytes of all of it.
-    fn all(&self) -> finding::Span {
-        self.node.map_or(Some(0..self.value.len()), legacy::Node::mark)
-    }
-
-    /// The bytes in the source for bytes of the value.
-    fn span(&self, range: &Range<usize>) -> finding::Span {
-        let Some(node) = self.node else { return Some(range.clone()) };
-        match node.text_start() {
-            Some(start) => Some(start + range.start..start + range.end),
-            None => node.mark(),
-        }
-    }
-}
-
 /// The values of the keys that have a meaning.
 struct KnownKeys<'a> {
     values: BTreeMap<&'static str, SourceValue<'a>>,
@@ -219,11 +105,6 @@ impl<'a> KnownKeys<'a> {
     fn get(&self, key: &str) -> Option<&SourceValue<'a>> {
         self.values.get(key)
     }
-}
-
-/// Returns a key of `data` as documented.
-pub fn data_key(name: &str) -> Option<&'static str> {
-    legacy::KEYS.into_iter().find(|known| known.eq_ignore_ascii_case(name))
 }
 
 fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -> KnownKeys<'a> {
@@ -253,7 +134,7 @@ fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -
                 format!("the key is read as {key}: write {key}"),
             );
         }
-        if value.len() > MAX_VALUE_BYTES {
+        if value.len() > conversion::MAX_VALUE_BYTES {
             let message = format!("the value has {} bytes, more than 1 MiB: write less", value.len());
             findings.add(Code::ValueTooLarge, written, None, message);
             keys.readable = false;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Patch, Renderer, Snippet};
 
-use super::LintReport;
+use super::report::LintReport;
 use crate::cli::diagnostic::{Diagnostic, Lines};
 use crate::cli::document::Source;
 use crate::model::legacy::Severity;

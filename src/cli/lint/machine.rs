@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 
-use super::LintReport;
+use super::report::LintReport;
 use crate::cli::diagnostic::Diagnostic;
 use crate::model::legacy::{Code, Severity};
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cli::document::read;
+use crate::model::legacy::Severity;
 use crate::model::legacy::patch::PatchedText;
 
 const FILE: &str = "data:\n  watch-namespace: all\n  acr-registry-info: |\n    - instanceId: cri-a\n      regionId: CN-HANGZHOU\n";

@@ -5,9 +5,13 @@
 //! ```
 
 use super::code::Code;
+use super::conversion::{Conversion, MAX_VALUE_BYTES};
+use super::entries;
 use super::fields::{MapFields, MapSchema, Rejected};
 use super::finding::Findings;
-use super::{Conversion, KeyPair, MAX_VALUE_BYTES, SourceValue, SpecParts, entries};
+use super::key_pair::KeyPair;
+use super::source_value::SourceValue;
+use super::spec::SpecParts;
 use crate::api::binding::{AcrCredentialBindingSpec, Webhook};
 use crate::api::legacy::{Node, Value, addon, parse_yaml};
 

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::code::Code;
 use super::fields::{MapFields, MapSchema, Rejected};
 use super::finding::{Findings, Span};
+use super::key_pair::KeyPair;
 use super::rewrite;
 use super::text::{placeholder, quoted, unquote};
-use super::{KeyPair, validate};
+use super::validate::validate;
 use crate::api::binding::{AccessKeySecretRef, AcrCredentialBindingSpec, RegistryEntry};
 use crate::api::legacy::entry::{
     ASSUME_ROLE_ARN, CUSTOM_ACCESS_KEY, CUSTOM_ACCESS_KEY_SECRET, DOMAINS, EXPIRE_DURATION, INSTANCE_ID,

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::code::Code;
-use super::finding::{Edit, Findings, Span};
+use super::edit::Edit;
+use super::finding::{Findings, Span};
 use super::rewrite;
 use super::text::{
     CommaList, ListItem, Unquoted, boolean, can_show, joined, list, placeholder, quoted, quoted_key, spelled,

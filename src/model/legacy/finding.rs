@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::code::{Code, Severity};
+use super::edit::Edit;
 use super::patch::PatchedText;
 use crate::api::legacy::webhook;
 
@@ -45,15 +46,6 @@ pub struct Finding {
     /// The text to write instead, if it is known exactly: all of them or none. The edits of one value do not
     /// overlap: apply them from the last to the first.
     pub edits: Vec<Edit>,
-}
-
-/// A change to the value that a finding is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit {
-    /// The bytes to replace; empty to insert.
-    pub span: Range<usize>,
-    /// The text to write there.
-    pub text: String,
 }
 
 impl Finding {

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::SourceValue;
 use super::code::Code;
-use super::finding::{Edit, Findings};
+use super::finding::Findings;
+use super::source_value::SourceValue;
 use super::text::{CommaList, joined, list, quoted_list, spelled};
 
 /// The most names that the schema allows.
@@ -129,17 +129,6 @@ impl NameRule {
         let message =
             format!("not valid as {} names and left out: {}; {cure}", self.what, quoted_list(&invalid));
         findings.add(code, value.key, value.span(&first.range), message);
-    }
-}
-
-impl SourceValue<'_> {
-    /// Returns the edit that gives the whole key another value.
-    pub(super) fn instead(&self, text: &str) -> Option<Edit> {
-        match self.node {
-            // Within an add-on's JSON.
-            Some(node) => super::fields::scalar(node, text),
-            None => Some(Edit { span: 0..self.value.len(), text: text.to_owned() }),
-        }
     }
 }
 

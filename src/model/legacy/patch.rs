@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::finding::Edit;
+use super::edit::Edit;
 
 /// A text with changes made.
 pub(crate) struct PatchedText {

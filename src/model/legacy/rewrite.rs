@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::finding::Edit;
+use super::edit::Edit;
 use super::text::can_show;
 use crate::api::legacy::entry::{CUSTOM_ACCESS_KEY, CUSTOM_ACCESS_KEY_SECRET, DOMAINS, INSTANCE_ID, KEYS};
 use crate::api::legacy::{Node, Pair, Style, Value};

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::code::Code;
+use super::edit::Edit;
 use super::fields::{MapFields, MapSchema, scalar};
-use super::finding::{Edit, Findings};
+use super::finding::Findings;
 use super::mistakes::{Schema, Shape};
 use super::source::parse;
+use super::source_value::SourceValue;
 use super::text::{boolean, list, quoted, unquote};
-use super::{SourceValue, validate};
+use super::validate::validate;
 use crate::api::binding::{AcrCredentialBindingSpec, FailurePolicy, RegistryEntry, Webhook};
 use crate::api::legacy::{ACR_REGISTRY_INFO, Value, webhook};
 use crate::model::duration;

@@ -1,11 +1,11 @@
 //! From the text of a key to its nodes, with its mistakes repaired where that is needed.
 
-use super::SourceValue;
 use super::code::Code;
 use super::finding::{Findings, Span};
 use super::line::is_space;
 use super::mistakes::{Mistake, Scanned, Schema, Shape, scan};
 use super::patch::PatchedText;
+use super::source_value::SourceValue;
 use super::text::can_show;
 use crate::api::legacy::{Fault, FaultKind, Node, Style, Value, parse_entry, parse_yaml};
 

@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 
-use super::{MAX_MISTAKES, Scanned, Schema, Shape};
-use crate::api::legacy::{self, entry, webhook};
+use super::scanned::{MAX_MISTAKES, Scanned, Schema, Shape};
+use crate::api::legacy::{self, data_key, entry, webhook};
 use crate::model::legacy::code::Code;
-use crate::model::legacy::data_key;
-use crate::model::legacy::finding::Edit;
+use crate::model::legacy::edit::Edit;
 use crate::model::legacy::line::{Field, Line, closing, comment_at, is_block_header, is_yaml_space};
 
 /// The keys whose text is YAML of its own, so that a list or a map below them lacks its `|`.

@@ -1,11 +1,10 @@
 //! The lines of a list of maps, or of one map.
 
-use super::{Mistake, Scanned, Schema, Shape, width};
+use super::scanned::{Mistake, Scanned, Schema, Shape, cure, width};
 use crate::api::legacy::entry::{CUSTOM_ACCESS_KEY, CUSTOM_ACCESS_KEY_SECRET};
-use crate::api::legacy::{ACR_REGISTRY_INFO, RRSA, WEBHOOK_CONFIGURATION};
+use crate::api::legacy::{ACR_REGISTRY_INFO, RRSA, WEBHOOK_CONFIGURATION, data_key};
 use crate::model::legacy::code::Code;
-use crate::model::legacy::data_key;
-use crate::model::legacy::finding::Edit;
+use crate::model::legacy::edit::Edit;
 use crate::model::legacy::line::{Field, Line, closing, is_space};
 use crate::model::legacy::text::{can_show, is_quote, unquote};
 
@@ -222,7 +221,7 @@ impl NestedScan<'_> {
 
     fn comment_out(&mut self, at: usize) {
         let edits = vec![Edit { span: at..at, text: "# ".to_owned() }];
-        let (code, message) = (Code::KeysBeneath, super::cure(Code::KeysBeneath));
+        let (code, message) = (Code::KeysBeneath, cure(Code::KeysBeneath));
         let key = String::new();
         self.scanned.mistakes.push(Mistake { code, key, span: at..at, message, edits, proposed: false });
     }

@@ -7,9 +7,8 @@ use proptest::prelude::*;
 use super::samples::{SAMPLES, cured, read};
 use super::{convert, data, info, marks, of, reported};
 use crate::api::legacy::KEYS;
-use crate::model::legacy::{
-    Code, Conversion, Finding, apply_edits, from_addon_config, summarize, to_data, validate,
-};
+use crate::model::legacy::validate::validate;
+use crate::model::legacy::{Code, Conversion, Finding, apply_edits, from_addon_config, summarize, to_data};
 
 const ID: &str = "LTAI5tQnKxyzAAAA";
 const SECRET: &str = "8fJq2mUvS3cR3tWx";

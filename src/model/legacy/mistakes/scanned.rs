@@ -1,0 +1,150 @@
+//! The mistakes of a text, as both scanners collect them.
+
+use std::ops::Range;
+
+use crate::api::legacy::documented;
+use crate::model::legacy::code::Code;
+use crate::model::legacy::edit::Edit;
+use crate::model::legacy::line::{Field, columns, is_space};
+
+/// The most mistakes that are reported.
+pub(super) const MAX_MISTAKES: usize = 1_000;
+
+/// A mistake, its place, and the changes that repair it.
+pub(crate) struct Mistake {
+    pub(crate) code: Code,
+    /// The key of a manifest that it is about.
+    pub(crate) key: String,
+    pub(crate) span: Range<usize>,
+    pub(crate) message: &'static str,
+    pub(crate) edits: Vec<Edit>,
+    /// Whether the changes may be proposed. Those that only take a key out of the way may not.
+    pub(crate) proposed: bool,
+}
+
+/// The kind of text, and the keys that have a meaning in it.
+pub(crate) struct Schema {
+    pub(crate) shape: Shape,
+    pub(crate) keys: &'static [&'static [&'static str]],
+}
+
+/// The kinds of text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// A manifest with `data`, or the bare content of `data`.
+    Manifest,
+    /// A list of maps.
+    List,
+    /// One map.
+    Map,
+}
+
+impl Schema {
+    /// Returns a key as documented.
+    pub(in crate::model::legacy) fn known(&self, name: &str) -> Option<&'static str> {
+        self.keys.iter().find_map(|keys| documented(keys, name))
+    }
+}
+
+/// The mistakes of a text.
+#[derive(Default)]
+pub(crate) struct Scanned {
+    /// By the lines that they are in.
+    pub(crate) mistakes: Vec<Mistake>,
+    /// Keys of `data` below a list, with their values.
+    pub(in crate::model::legacy) below: Vec<(&'static str, String)>,
+}
+
+impl Scanned {
+    pub(super) fn add(&mut self, code: Code, key: &str, span: Range<usize>, edits: Vec<Edit>) {
+        self.report(code, key, span, cure(code), edits);
+    }
+
+    pub(super) fn report(
+        &mut self,
+        code: Code,
+        key: &str,
+        span: Range<usize>,
+        message: &'static str,
+        edits: Vec<Edit>,
+    ) {
+        self.mistakes.push(Mistake { code, key: key.to_owned(), span, message, edits, proposed: true });
+    }
+
+    /// Adds a mistake that another text in its place repairs.
+    pub(super) fn replace(&mut self, code: Code, key: &str, span: Range<usize>, text: &str) {
+        self.add(code, key, span.clone(), vec![Edit { span, text: text.to_owned() }]);
+    }
+
+    /// Puts plain spaces in the place of tabs and wide ones.
+    pub(super) fn spaces(&mut self, key: &str, at: usize, spaces: &str, width: usize) {
+        let code = if spaces.contains('\t') { Code::Tab } else { Code::FullWidth };
+        if code == Code::Tab || !spaces.is_ascii() {
+            self.replace(code, key, at..at + spaces.len(), &" ".repeat(width));
+        }
+    }
+
+    /// Checks the colon after a key. A missing space is reported at a place.
+    pub(super) fn colon(&mut self, field: &Field<'_>, missing: Range<usize>) {
+        if field.wide {
+            let text = if field.is_joined() { ": " } else { ":" };
+            self.replace(Code::FullWidth, field.key, field.colon.clone(), text);
+        } else if field.is_joined() {
+            let edit = Edit { span: field.colon.end..field.colon.end, text: " ".to_owned() };
+            self.add(Code::SpaceAfterColon, field.key, missing, vec![edit]);
+        }
+    }
+
+    /// Checks the sign of a comment at a byte of a field's value.
+    pub(super) fn comment(&mut self, field: &Field<'_>, comment: usize) {
+        let at = field.value_at() + comment;
+        let before = if comment > 0 { &field.value[..comment] } else { field.gap };
+        let apart = before.ends_with(is_space);
+        if field.value[comment..].starts_with("//") {
+            self.replace(Code::NoComment, field.key, at..at + 2, if apart { "#" } else { " #" });
+        } else if !apart && comment > 0 {
+            self.replace(Code::NoComment, field.key, at..at, " ");
+        }
+    }
+
+    /// Checks a line that is a comment of another language.
+    pub(super) fn comment_line(&mut self, key: &str, at: usize, body: &str) -> bool {
+        let slashes = body.starts_with("//");
+        if slashes {
+            self.replace(Code::NoComment, key, at..at + 2, "#");
+        }
+        slashes
+    }
+}
+
+/// Returns what is wrong, and what to write instead.
+pub(super) fn cure(code: Code) -> &'static str {
+    match code {
+        Code::SpaceAfterColon => "the space after the colon is missing: write it",
+        Code::SpaceAfterDash => "the space after the leading - is missing: write it",
+        Code::NoComment => "a YAML comment begins with a space and #: write # instead of //",
+        Code::Tab => "a tab is used as space: write spaces",
+        Code::FullWidth => {
+            "a full-width sign or space is read as the plain one: write the plain one, and a space after a colon"
+        }
+        Code::Indentation => "the key is read as one of the entry before it: align it with instanceId",
+        Code::ValuesInARow => {
+            "several quoted values in a row are read as one list: put one pair of quotes around the whole comma list"
+        }
+        Code::TextSpelling => "the comma at the end has nothing after it and is left out: delete it",
+        Code::QuotesMissing => "the value begins with a sign that YAML keeps for itself: put it in quotes",
+        Code::SeveralDocuments => "several YAML documents are read as one: delete the line ---",
+        Code::MapForList => {
+            "one map is read as an entry of the list: write \"- \" before its first key and indent the others by two spaces"
+        }
+        Code::KeysBeneath => {
+            "other keys of data are indented as if they belonged to this one: move them out, to the level of this key"
+        }
+        _ => "the text is read as it was probably meant: write it so",
+    }
+}
+
+/// Returns the width of some spaces, at least one.
+pub(super) fn width(spaces: &str) -> usize {
+    columns(spaces).max(1)
+}
