@@ -44,7 +44,7 @@ use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 pub use self::clients::Clients;
-pub use self::config::Config;
+pub use self::config::ControllerConfig;
 use self::context::LoopContext;
 use self::definition::DefinitionLoop;
 pub use self::error::ControllerError;
@@ -53,7 +53,7 @@ use self::sources::ClusterSources;
 pub use self::sources::SourceLocations;
 use self::state::SharedState;
 use self::tasks::{Tasks, name_of, spawn};
-use self::webhook::{ServerContext, Webhook};
+use self::webhook::{ServerContext, WebhookReplica};
 use crate::cloud::{Alibaba, IdentitySources, SetupError};
 use crate::cluster::client;
 use crate::cluster::error::CallError;
@@ -83,13 +83,13 @@ struct StartSignals {
 /// # Errors
 /// [`ControllerError`].
 pub async fn run(
-    config: Config,
+    config: ControllerConfig,
     clients: Clients,
     cloud: impl FnOnce(Arc<dyn IdentitySources>) -> Result<Alibaba, SetupError>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ControllerError> {
     let metrics = Arc::new(Metrics::default());
-    let webhook = Webhook::new(config.webhook.clone());
+    let webhook = WebhookReplica::new(config.webhook.clone());
     let steps = StartupStep::ALWAYS.into_iter().chain(webhook.is_on().then_some(StartupStep::Webhook));
     let readiness = Readiness::awaiting(steps);
     let (mut tasks, mut work) = (Tasks::new(), Tasks::new());
@@ -144,7 +144,12 @@ pub async fn run(
 }
 
 /// Starts what every replica runs beside the watches.
-fn spawn_for_every_replica(tasks: &mut Tasks, config: &Config, clients: &Clients, context: &LoopContext) {
+fn spawn_for_every_replica(
+    tasks: &mut Tasks,
+    config: &ControllerConfig,
+    clients: &Clients,
+    context: &LoopContext,
+) {
     let policy_probe = PolicyProbeLoop {
         client: clients.write.clone(),
         shared: context.shared.clone(),
@@ -172,7 +177,7 @@ fn spawn_for_every_replica(tasks: &mut Tasks, config: &Config, clients: &Clients
 }
 
 fn holder(
-    config: &Config,
+    config: &ControllerConfig,
     clients: &Clients,
     watched: &LeaseWatch,
     worked_before: bool,
@@ -194,7 +199,7 @@ fn holder(
 async fn supervise(
     tasks: &mut Tasks,
     work: &mut Tasks,
-    config: &Config,
+    config: &ControllerConfig,
     clients: &Clients,
     context: LoopContext,
     signals: &StartSignals,
@@ -242,7 +247,7 @@ async fn load(store: &Store, namespace: &str) -> Result<SavedCredentials, Contro
 
 fn serve_admin(
     tasks: &mut Tasks,
-    config: &Config,
+    config: &ControllerConfig,
     readiness: &Arc<Readiness>,
     metrics: &Arc<Metrics>,
     shared: &Arc<SharedState>,

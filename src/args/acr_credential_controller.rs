@@ -13,7 +13,7 @@ use super::identity::IdentityArgs;
 use super::webhook::WebhookArgs;
 use crate::api::names;
 use crate::cloud::{Certificate, CloudSettings, IdentitySources, NetworkConfig, SimulatedCloud, Verify};
-use crate::controller::Config;
+use crate::controller::ControllerConfig;
 use crate::model::duration;
 use crate::plan::Template;
 
@@ -212,9 +212,9 @@ impl ControllerArgs {
     }
 
     /// Returns the configuration of the controller.
-    pub fn controller_config(&self, region: &str, replica: &str) -> Config {
+    pub fn controller_config(&self, region: &str, replica: &str) -> ControllerConfig {
         let map = |pairs: &[(String, String)]| pairs.iter().cloned().collect::<BTreeMap<_, _>>();
-        Config {
+        ControllerConfig {
             region: region.into(),
             namespace: self.namespace.as_str().into(),
             template: Template {

@@ -81,7 +81,7 @@ impl WebhookArgs {
             address,
             certificates: self.webhook_cert_dir.clone(),
             on_update: self.webhook_on_update,
-            lives: self.webhook_lifetimes.unwrap_or_default(),
+            lifetimes: self.webhook_lifetimes.unwrap_or_default(),
             shutdown_delay: self.webhook_shutdown_delay,
         }
     }

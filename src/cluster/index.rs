@@ -246,7 +246,7 @@ fn find(accounts: &[ServiceAccountView], name: &str) -> Result<usize, usize> {
     accounts.binary_search_by(|account| account.name.as_ref().cmp(name))
 }
 
-/// Whether a resource version is older than the known one, where both are numbers.
+/// Returns whether a resource version is older than the known one, where both are numbers.
 ///
 /// The answer to our own write is often ahead of the watch, whose next event must not take the view back. Kubernetes
 /// guarantees the order from 1.35 on, and etcd has always kept it.

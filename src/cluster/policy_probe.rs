@@ -85,43 +85,45 @@ fn probes(namespace: &str, secret_name: &str) -> [Probe; 6] {
     ]
 }
 
-/// What a probe showed.
+/// Result of one probe.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shown {
-    Refused,
-    LetThrough,
-    /// RBAC refuses it already: there is nothing to fence.
-    NoRight,
-    Nothing,
+enum ProbeResult {
+    Denied,
+    Admitted,
+    /// RBAC denies the write already, so the policy has nothing to confine.
+    NotAuthorized,
+    NoAnswer,
 }
 
 /// Probes each policy by one dry run that it must deny.
 pub async fn probe(client: &Client, namespace: &str, secret_name: &str) -> PolicyProbe {
-    let mut shown = Vec::new();
+    let mut results = Vec::new();
     for probe in probes(namespace, secret_name) {
-        shown.push((probe.policy, probe.ask(client).await));
+        results.push((probe.policy, probe.ask(client).await));
     }
-    let refused = shown.iter().any(|(_, shown)| *shown == Shown::Refused);
-    match conclude(&shown) {
-        PolicyProbe::Missing(_) if !refused && !served(client).await => PolicyProbe::Unserved,
+    let denied = results.iter().any(|(_, result)| *result == ProbeResult::Denied);
+    match conclude(&results) {
+        PolicyProbe::Missing(_) if !denied && !served(client).await => PolicyProbe::Unserved,
         policy_probe => policy_probe,
     }
 }
 
 /// Concludes from all probes, on an API server that supports policies.
-fn conclude(shown: &[(&'static str, Shown)]) -> PolicyProbe {
-    let that = |what: Shown| shown.iter().filter(move |(_, shown)| *shown == what).map(|(policy, _)| *policy);
-    let missing: Vec<_> = that(Shown::LetThrough).collect();
+fn conclude(results: &[(&'static str, ProbeResult)]) -> PolicyProbe {
+    let with = |wanted: ProbeResult| {
+        results.iter().filter(move |(_, result)| *result == wanted).map(|(policy, _)| *policy)
+    };
+    let missing: Vec<_> = with(ProbeResult::Admitted).collect();
     if !missing.is_empty() {
         return PolicyProbe::Missing(missing);
     }
-    // Where RBAC alone refuses, or an answer is missing, no policy has shown that it stands.
-    let told = that(Shown::Nothing).next().is_none() && that(Shown::Refused).next().is_some();
-    if told { PolicyProbe::Enforced } else { PolicyProbe::Unknown }
+    // Without a denial by a policy, or with an answer missing, enforcement is not proven.
+    let proven = with(ProbeResult::NoAnswer).next().is_none() && with(ProbeResult::Denied).next().is_some();
+    if proven { PolicyProbe::Enforced } else { PolicyProbe::Unknown }
 }
 
 impl Probe {
-    async fn ask(self, client: &Client) -> Shown {
+    async fn ask(self, client: &Client) -> ProbeResult {
         let resource = ApiResource::from_gvk(&self.kind);
         let api: Api<DynamicObject> = match &self.namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
@@ -133,14 +135,16 @@ impl Probe {
         object["metadata"]["name"] = json!(self.name);
         let params = PatchParams { dry_run: true, ..PatchParams::apply(names::MANAGER).force() };
         match call(api.patch(&self.name, &params, &Patch::Apply(&object))).await {
-            Ok(_) => Shown::LetThrough,
+            Ok(_) => ProbeResult::Admitted,
             Err(CallError::Forbidden(message) | CallError::Invalid(message))
                 if message.contains(&format!("ValidatingAdmissionPolicy '{}'", self.policy)) =>
             {
-                Shown::Refused
+                ProbeResult::Denied
             }
-            Err(CallError::Forbidden(message)) if !message.contains("AdmissionPolicy") => Shown::NoRight,
-            Err(_) => Shown::Nothing,
+            Err(CallError::Forbidden(message)) if !message.contains("AdmissionPolicy") => {
+                ProbeResult::NotAuthorized
+            }
+            Err(_) => ProbeResult::NoAnswer,
         }
     }
 }
@@ -187,21 +191,21 @@ async fn rules(client: &Client, namespace: &str) -> Result<Vec<ResourceRule>, Ca
 
 #[cfg(test)]
 mod tests {
-    use super::{PolicyProbe, Shown, conclude};
+    use super::{PolicyProbe, ProbeResult, conclude};
 
     #[test]
-    fn a_fence_stands_where_a_policy_refused_and_nobody_let_through_or_said_nothing() {
-        use Shown::{LetThrough, NoRight, Nothing, Refused};
-        for (shown, policy_probe) in [
-            ([Refused, Refused, Refused], PolicyProbe::Enforced),
-            ([Refused, NoRight, NoRight], PolicyProbe::Enforced),
-            ([NoRight, NoRight, NoRight], PolicyProbe::Unknown),
-            ([Refused, Nothing, Refused], PolicyProbe::Unknown),
-            ([Nothing, LetThrough, Refused], PolicyProbe::Missing(vec!["b"])),
-            ([LetThrough, LetThrough, LetThrough], PolicyProbe::Missing(vec!["a", "b", "c"])),
+    fn policies_are_enforced_if_one_denied_and_none_admitted_or_failed_to_answer() {
+        use ProbeResult::{Admitted, Denied, NoAnswer, NotAuthorized};
+        for (results, expected) in [
+            ([Denied, Denied, Denied], PolicyProbe::Enforced),
+            ([Denied, NotAuthorized, NotAuthorized], PolicyProbe::Enforced),
+            ([NotAuthorized, NotAuthorized, NotAuthorized], PolicyProbe::Unknown),
+            ([Denied, NoAnswer, Denied], PolicyProbe::Unknown),
+            ([NoAnswer, Admitted, Denied], PolicyProbe::Missing(vec!["b"])),
+            ([Admitted, Admitted, Admitted], PolicyProbe::Missing(vec!["a", "b", "c"])),
         ] {
-            let probes: Vec<_> = ["a", "b", "c"].into_iter().zip(shown).collect();
-            assert_eq!(conclude(&probes), policy_probe);
+            let probes: Vec<_> = ["a", "b", "c"].into_iter().zip(results).collect();
+            assert_eq!(conclude(&probes), expected);
         }
     }
 }

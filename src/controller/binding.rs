@@ -102,13 +102,13 @@ impl BindingLoop {
         }
     }
 
-    /// Publishes an Event where the withdrawal is held that was not before.
+    /// Publishes an Event when a withdrawal begins to be held.
     async fn report_held_withdrawal(&self, before: &AcrCredentialBinding, now: &AcrCredentialBinding) {
-        let held = |object: &AcrCredentialBinding| {
+        let held_condition = |object: &AcrCredentialBinding| {
             let conditions = object.status.iter().flat_map(|status| status.conditions.clone());
             conditions.into_iter().find(|c| c.type_ == ConditionType::WithdrawalHeld.as_str())
         };
-        if let (None, Some(condition)) = (held(before), held(now)) {
+        if let (None, Some(condition)) = (held_condition(before), held_condition(now)) {
             warn!(binding = %now.name_any(), message = %condition.message, "withdrawal held");
             let (about, reason) = (now.object_ref(&()), condition.type_.as_str());
             self.writer.event(&about, true, reason, condition.message).await;

@@ -9,7 +9,7 @@ use crate::plan::Template;
 
 /// Everything that flags decide.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct ControllerConfig {
     /// The cluster's region.
     pub region: Box<str>,
     /// The namespace that the controller runs in.

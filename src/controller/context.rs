@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::sources::ClusterSources;
 use super::state::SharedState;
-use super::webhook::Webhook;
+use super::webhook::WebhookReplica;
 use crate::cloud::Alibaba;
 use crate::cluster::parameters::ParametersState;
 use crate::cluster::store::Store;
@@ -30,5 +30,5 @@ pub struct LoopContext {
     /// The ConfigMap of the admission policy, as its watch last saw it.
     pub seen: Arc<watch::Sender<Option<ParametersState>>>,
     /// The webhook.
-    pub webhook: Webhook,
+    pub webhook: WebhookReplica,
 }

@@ -8,7 +8,7 @@ use kube::Api;
 use super::admission_policy::PolicyLoop;
 use super::binding::BindingLoop;
 use super::clients::Clients;
-use super::config::Config;
+use super::config::ControllerConfig;
 use super::config_map::{ConfigMapLoop, ConfigMapSink};
 use super::context::LoopContext;
 use super::credential::CredentialLoop;
@@ -25,7 +25,7 @@ use crate::cluster::report::BindingWriter;
 use crate::cluster::watch::{self, watch};
 
 /// Starts the loops.
-pub fn spawn_all(tasks: &mut Tasks, config: &Config, clients: &Clients, context: LoopContext) {
+pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients, context: LoopContext) {
     let LoopContext { shared, metrics, store, cloud, sources, seen, webhook, .. } = context;
     let applier = Applier::new(clients.write.clone(), shared.index.clone(), shared.template().clone());
     let worker =

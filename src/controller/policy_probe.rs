@@ -51,7 +51,7 @@ impl PolicyProbeLoop {
             } else {
                 // A policy that was applied a moment ago is not in force yet.
                 attempt += 1;
-                backoff(attempt, Duration::from_secs(2), Duration::from_secs(60), "fence")
+                backoff(attempt, Duration::from_secs(2), Duration::from_secs(60), "policies")
             };
             tokio::time::sleep(wait).await;
         }

@@ -69,7 +69,7 @@ pub struct State {
 }
 
 impl State {
-    /// Whether a converted binding's status must wait for the first reconciliation of the ConfigMap.
+    /// Returns whether a converted binding's status must wait for the first reconciliation of the ConfigMap.
     pub fn awaits_config_map(&self, name: &str) -> bool {
         let good = self.bindings.get(name).and_then(|entry| entry.good.as_ref());
         self.config_map && good.is_some_and(|good| good.converted) && !self.notes.contains_key(name)

@@ -10,7 +10,7 @@ use tokio::sync::watch as channel;
 use tracing::error;
 
 use super::clients::Clients;
-use super::config::Config;
+use super::config::ControllerConfig;
 use super::state::SharedState;
 use super::tasks::{Tasks, spawn};
 use crate::api::{AcrCredentialBinding, names};
@@ -24,7 +24,7 @@ use crate::server::admin::{Readiness, StartupStep};
 /// policy reads. Returns where that one is kept.
 pub fn spawn_all(
     tasks: &mut Tasks,
-    config: &Config,
+    config: &ControllerConfig,
     clients: &Clients,
     readiness: &Arc<Readiness>,
     shared: &Arc<SharedState>,

@@ -11,6 +11,6 @@ mod server;
 mod settings;
 
 pub use self::configuration::WebhookLoop;
-pub use self::replica::Webhook;
+pub use self::replica::WebhookReplica;
 pub use self::server::ServerContext;
 pub use self::settings::WebhookSettings;

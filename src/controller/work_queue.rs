@@ -216,7 +216,7 @@ impl<K: Eq + Hash + Clone> Queues<K> {
 }
 
 impl<K: Eq + Hash + Clone> WorkItem<K> {
-    /// Whether it answers to an event, rather than to a round over many keys.
+    /// Returns whether it answers to an event, rather than to a round over many keys.
     pub fn answers_event(&self) -> bool {
         self.priority == Priority::High
     }

@@ -17,10 +17,10 @@ const TRUSTED_AFTER: u32 = 4;
 
 /// A certificate that can be presented.
 pub trait Presentable {
-    /// The authorities to trust for it, in PEM.
+    /// Returns the authorities to trust for it, in PEM.
     fn authorities(&self) -> &[u8];
 
-    /// Whether both are the same files.
+    /// Returns whether both are the same files.
     fn is_same(&self, other: &Self) -> bool;
 }
 

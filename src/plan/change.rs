@@ -122,7 +122,7 @@ impl Change {
         }
     }
 
-    /// Whether another writer may have made it necessary by reverting an earlier write.
+    /// Returns whether another writer may have made it necessary by reverting an earlier write.
     pub fn may_repair(&self) -> bool {
         match self {
             Self::UpdateSecret { reverts, .. } => *reverts,

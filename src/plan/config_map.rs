@@ -72,7 +72,8 @@ impl<'a> ConfigMapObservation<'a> {
         ConfigMapStep::Convert
     }
 
-    /// A GitOps tool may delete the ConfigMap and make it again within seconds, so its binding stays for a while.
+    /// Returns the next step while the ConfigMap is missing. A GitOps tool may delete it and make it again within seconds,
+    /// so its binding stays for a while.
     fn step_without_config_map(&self, now: Instant) -> ConfigMapStep {
         let Some(binding) = self.converted() else { return ConfigMapStep::DeleteUnusedKeys };
         if binding.metadata.deletion_timestamp.is_some() {

@@ -89,7 +89,7 @@ impl Conflict {
         Self { object: change.object(), part: RevertedPart::of(change, secret), kind }
     }
 
-    /// Whether the conflict is none, since the ServiceAccount was created after our first write: a new object reverts
+    /// Returns whether the conflict is none, since the ServiceAccount was created after our first write: a new object reverts
     /// nothing.
     pub fn is_new_object(&self, created_at: Option<Timestamp>) -> bool {
         match (&self.object, self.kind) {

@@ -198,7 +198,7 @@ impl CredentialCache {
     }
 
     /// Returns how long it will be until the registries that are due now are due again. `None` if none of them is due
-    /// by its expiry: a new binding is no reason to refresh everything else.
+    /// by its expiry: a new binding does not refresh everything else.
     fn round(&self, due: &[RegistryKey], demands: &HashMap<RegistryKey, Demand>) -> Option<Duration> {
         let length = |key: &RegistryKey| {
             let cached = self.cached.get(key).filter(|cached| cached.failed.is_none() && !cached.forced)?;

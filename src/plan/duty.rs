@@ -9,7 +9,7 @@ use super::view::{NamespaceFacts, NamespaceView};
 
 /// The bindings that matter in one namespace, as indices into the snapshot in the order of precedence.
 #[derive(Debug)]
-pub struct Coverage<'a> {
+pub struct NamespaceCoverage<'a> {
     /// The Namespace object.
     pub facts: &'a NamespaceFacts,
     /// Bindings to serve.
@@ -30,7 +30,7 @@ pub struct Coverage<'a> {
     unverified: bool,
 }
 
-impl<'a> Coverage<'a> {
+impl<'a> NamespaceCoverage<'a> {
     /// Returns the bindings that matter in a namespace; `None` where it does not exist or is being deleted.
     pub fn of(view: &'a NamespaceView, snapshot: &Snapshot, retained: &'a [Retained]) -> Option<Self> {
         let facts = view.facts.as_ref().filter(|facts| !facts.terminating)?;
@@ -94,7 +94,7 @@ pub enum Duty {
 
 impl Duty {
     /// Returns the duty in a namespace that this process has `served`, or has not.
-    pub fn of(coverage: &Coverage<'_>, snapshot: &Snapshot, served: bool, now: Timestamp) -> Self {
+    pub fn of(coverage: &NamespaceCoverage<'_>, snapshot: &Snapshot, served: bool, now: Timestamp) -> Self {
         let keeps_more_than_abandoned = !coverage.suspended.is_empty() || !coverage.retained.is_empty();
         if !coverage.active.is_empty() {
             Self::Serve
@@ -121,7 +121,7 @@ impl Duty {
 /// Returns the bindings whose credentials our Secret holds; `None` where the namespace does not exist or is being
 /// deleted.
 pub fn filled_by(view: &NamespaceView, snapshot: &Snapshot, retained: &[Retained]) -> Option<Vec<usize>> {
-    Some(Coverage::of(view, snapshot, retained)?.filling)
+    Some(NamespaceCoverage::of(view, snapshot, retained)?.filling)
 }
 
 #[cfg(test)]

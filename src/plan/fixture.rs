@@ -17,7 +17,7 @@ use crate::model::{Binding, Credential, Labels};
 /// Name of the Secret in these tests.
 pub(crate) const OURS: &str = "ours";
 
-/// A moment, in seconds after the hour at which all tests begin.
+/// Returns a time, in seconds after the hour at which all tests begin.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
 }
@@ -26,12 +26,12 @@ pub(crate) fn template() -> Arc<Template> {
     Arc::new(Template { name: OURS.into(), labels: [].into(), annotations: [].into() })
 }
 
-/// What is served: every namespace, its ServiceAccount `default`, and one registry named after the binding.
+/// Returns an active binding of every namespace, its ServiceAccount `default`, and one registry named after it.
 pub(crate) fn resolved(name: &str) -> ResolvedBinding {
     bound_with(name, json!({}))
 }
 
-/// The same with some keys of the spec replaced. A credential is held for each registry.
+/// Returns the same with some keys of the spec replaced. Each registry has a credential.
 pub(crate) fn bound_with(name: &str, spec: Value) -> ResolvedBinding {
     let mut object = json!({
         "apiVersion": "acrcredential.dev/v1alpha1",
@@ -52,7 +52,7 @@ pub(crate) fn bound_with(name: &str, spec: Value) -> ResolvedBinding {
     ResolvedBinding { binding: Arc::new(binding), phase: Phase::Active, registries, keeps_entries: false }
 }
 
-/// An hour's credential with this token.
+/// Returns an hour's credential with this token.
 pub(crate) fn credential(token: &str) -> Credential {
     Credential {
         username: "cr_temp_user".into(),
@@ -68,28 +68,28 @@ pub(crate) fn held(token: &str, domains: &[String]) -> RegistryCredential {
 }
 
 impl ResolvedBinding {
-    /// The same, mutated.
+    /// Returns the same, mutated.
     pub(crate) fn with(mut self, mutate: impl FnOnce(&mut Self)) -> Self {
         mutate(&mut self);
         self
     }
 
-    /// The same with another phase.
+    /// Returns the same with another phase.
     pub(crate) fn phased(self, phase: Phase) -> Self {
         self.with(|b| b.phase = phase)
     }
 
-    /// The same, waiting for its first credential.
+    /// Returns the same, waiting for its first credential.
     pub(crate) fn pending(self) -> Self {
         self.with(|b| b.registries.fill(RegistryCredential::Pending))
     }
 
-    /// The same, taking over what others made.
+    /// Returns the same, which adopts Secrets of others.
     pub(crate) fn adopting(self) -> Self {
         self.with(|b| Arc::make_mut(&mut b.binding).adopt = true)
     }
 
-    /// The same, made later.
+    /// Returns the same, created later.
     pub(crate) fn aged(self, seconds: i64) -> Self {
         self.with(|b| Arc::make_mut(&mut b.binding).created_at = at(seconds))
     }
@@ -99,12 +99,12 @@ pub(crate) fn snapshot(bindings: impl IntoIterator<Item = ResolvedBinding>) -> S
     Snapshot::new(template(), bindings.into_iter().collect(), false)
 }
 
-/// The same bindings beside one that is unreadable.
+/// Returns the same bindings beside one that is unreadable.
 pub(crate) fn snapshot_beside_unreadable(bindings: impl IntoIterator<Item = ResolvedBinding>) -> Snapshot {
     Snapshot::new(template(), bindings.into_iter().collect(), true)
 }
 
-/// The namespace `n` with these ServiceAccounts and their pull secrets, `x ours` for two of them.
+/// Returns the namespace `n` with these ServiceAccounts and their pull secrets, `x ours` for two of them.
 pub(crate) fn view(accounts: &[(&str, &str)]) -> NamespaceView {
     let mut view = NamespaceView::new("n".into());
     view.facts = Some(NamespaceFacts::default());
@@ -112,12 +112,12 @@ pub(crate) fn view(accounts: &[(&str, &str)]) -> NamespaceView {
     view
 }
 
-/// The same namespace, in which nothing was tried.
+/// Returns the same namespace, in which nothing was tried.
 pub(crate) fn record(accounts: &[(&str, &str)]) -> NamespaceRecord {
     NamespaceRecord::new(view(accounts))
 }
 
-/// The API server refuses a Secret in the namespace, for want of room.
+/// Records that the API server refuses a Secret in the namespace, since a quota is full.
 pub(crate) fn refuse_create(record: &mut NamespaceRecord, now: Timestamp) {
     let create = Change::CreateSecret { content: snapshot([]).content(&[]) };
     let refused = WriteResult::Refused(Failure::new(Reason::QuotaExceeded, "no room"));
@@ -134,7 +134,7 @@ pub(crate) fn account(name: &str, list: &str) -> ServiceAccountView {
     }
 }
 
-/// Our Secret with this content.
+/// Returns our Secret with this content.
 pub(crate) fn holding(content: &SecretContent) -> SecretView {
     SecretView {
         uid: "u".into(),
@@ -148,17 +148,17 @@ pub(crate) fn holding(content: &SecretContent) -> SecretView {
     }
 }
 
-/// Our Secret with a content that is no longer wanted.
+/// Returns our Secret with a content that is no longer wanted.
 pub(crate) fn outdated() -> SecretView {
     holding(&snapshot([]).content(&[]))
 }
 
-/// A Secret of our name and type that another user created.
+/// Returns a Secret of our name and type that another user created.
 pub(crate) fn foreign() -> SecretView {
     SecretView { ours: false, ..outdated() }
 }
 
-/// The plan's changes in words, in their order.
+/// Returns the plan's changes in words, in their order.
 pub(crate) fn in_words(changes: &[Change]) -> Vec<String> {
     let tell = |change: &Change| match change {
         Change::CreateSecret { .. } => "create".to_owned(),
@@ -177,7 +177,7 @@ pub(crate) fn in_words(changes: &[Change]) -> Vec<String> {
     changes.iter().map(tell).collect()
 }
 
-/// What `.dockerconfigjson` says, with the base64 of each `auth` opened.
+/// Returns the content of `.dockerconfigjson`, with the base64 of each `auth` decoded.
 pub(crate) fn opened(content: &SecretContent) -> Value {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
@@ -191,7 +191,7 @@ pub(crate) fn opened(content: &SecretContent) -> Value {
     config
 }
 
-/// The annotation, parsed.
+/// Returns the annotation, parsed.
 pub(crate) fn listed(content: &SecretContent) -> Value {
     serde_json::from_str(&content.registries).unwrap()
 }

@@ -65,7 +65,7 @@ impl WithdrawalGuard {
         Self { grace, known: HashMap::new(), entries: Entries::default(), defined_at: None }
     }
 
-    /// Whether the binding was ever observed.
+    /// Returns whether the binding was ever observed.
     pub fn knows(&self, binding: &str) -> bool {
         self.known.contains_key(binding)
     }
@@ -161,7 +161,7 @@ impl WithdrawalGuard {
         }
     }
 
-    /// Whether entries stay that a binding no longer covers.
+    /// Returns whether entries stay that a binding no longer covers.
     pub fn keeps_entries(&self, binding: &str) -> bool {
         self.entries.since(binding).is_some()
     }
@@ -298,7 +298,7 @@ impl WithdrawalGuard {
         }
     }
 
-    /// Whether the CustomResourceDefinition does not exist, is being deleted, or was not read yet.
+    /// Returns whether the CustomResourceDefinition does not exist, is being deleted, or was not read yet.
     pub fn is_undefined(&self) -> bool {
         self.defined_at.is_none()
     }

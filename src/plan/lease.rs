@@ -184,7 +184,7 @@ impl Election {
         Self { only_watches: true, ..Self::new(name, timings, worked_before, now) }
     }
 
-    /// From here on the lease is taken when it is free.
+    /// Makes this replica a candidate: from here on it takes the lease when that is free.
     pub fn become_candidate(&mut self) {
         self.is_candidate = true;
     }

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::change::Change;
 use super::conflict::{Conflict, ConflictKind};
-use super::duty::{Coverage, Duty};
+use super::duty::{Duty, NamespaceCoverage};
 use super::failure::Failure;
 use super::guard::{RELABEL_WINDOW, Retained};
 use super::record::{NamespaceRecord, Rest};
@@ -34,7 +34,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether nothing is left to write, now or later.
+    /// Returns whether nothing is left to write, now or later.
     pub fn is_settled(&self) -> bool {
         self.changes.is_empty() && !self.is_resting
     }
@@ -70,7 +70,9 @@ pub fn namespace(
     retained: &[Retained],
     now: Timestamp,
 ) -> Plan {
-    let Some(coverage) = Coverage::of(&record.view, snapshot, retained) else { return Plan::default() };
+    let Some(coverage) = NamespaceCoverage::of(&record.view, snapshot, retained) else {
+        return Plan::default();
+    };
     let duty = Duty::of(&coverage, snapshot, record.served, now);
     let content = snapshot.content(&coverage.filling);
     let site = Site { record, snapshot, coverage: &coverage, content: &content, now };
@@ -111,7 +113,7 @@ pub fn namespace(
 /// server.
 pub fn observe(record: &mut NamespaceRecord, snapshot: &Snapshot, retained: &[Retained], now: Timestamp) {
     record.awaits_admission = snapshot.awaits_admission();
-    let Some(coverage) = Coverage::of(&record.view, snapshot, retained) else { return };
+    let Some(coverage) = NamespaceCoverage::of(&record.view, snapshot, retained) else { return };
     let served = match Duty::of(&coverage, snapshot, record.served, now) {
         Duty::Serve => {
             let content = snapshot.content(&coverage.filling);

@@ -127,7 +127,7 @@ impl<'a> AccountLoss<'a> {
         !self.covers_none
     }
 
-    /// Whether it covers no ServiceAccount, while entries exist that it alone can have given.
+    /// Returns whether it covers no ServiceAccount, while entries exist that it alone can have given.
     pub fn is_lost(&self) -> bool {
         self.covers_none && self.left_entries
     }

@@ -120,8 +120,8 @@ pub const DRY_RUN: &str = "nothing is added to any ServiceAccount while the cont
 pub fn contended(namespace: &str) -> Box<str> {
     let name = names::ADMISSION_NAME;
     format!(
-        "another writer changes or deletes the ConfigMap {namespace}/{name} again and again; it is left alone for a \
-         while: stop that writer"
+        "the ConfigMap {namespace}/{name} is changed or deleted again and again by another writer; it is left alone \
+         for a while: stop that writer"
     )
     .into()
 }

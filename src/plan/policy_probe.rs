@@ -4,7 +4,7 @@ use super::condition::BindingCondition;
 use super::failure::Failure;
 use crate::api::{ConditionType, Reason, names};
 
-/// Whether admission policies stand between this controller and every Secret of the cluster.
+/// Result of the probe: whether admission policies restrict this controller to its own Secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyProbe {
     /// Each policy refused a dry run that it must refuse.

@@ -130,7 +130,7 @@ impl NamespaceRecord {
         }
     }
 
-    /// Whether the Secret with this fingerprint was changed since this process wrote it.
+    /// Returns whether the Secret with this fingerprint was changed since this process wrote it.
     pub fn is_reverted(&self, found: Fingerprint) -> bool {
         self.written.is_some_and(|written| written != found)
     }

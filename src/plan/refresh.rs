@@ -49,7 +49,7 @@ impl Life {
         self.length().mul_f64(JITTER_SHARE)
     }
 
-    /// Whether it is renewed together with others that are renewed now, and again after `round`. It would be due before
+    /// Returns whether it is renewed together with others that are renewed now, and again after `round`. It would be due before
     /// that, and a round of its own would cost each namespace another write. One that was minted a moment ago waits for
     /// the next round.
     pub fn joins(&self, (threshold, seed): (Duration, &str), now: Timestamp, round: Duration) -> bool {
@@ -58,7 +58,7 @@ impl Life {
         ripe && back(self.due_at(threshold, seed), round) <= now
     }
 
-    /// Whether it has expired.
+    /// Returns whether it has expired.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires_at <= now
     }

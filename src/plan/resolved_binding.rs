@@ -49,7 +49,7 @@ pub struct ResolvedBinding {
 }
 
 impl ResolvedBinding {
-    /// Whether a first attempt is still in progress.
+    /// Returns whether a first attempt is still in progress.
     pub fn is_pending(&self) -> bool {
         self.registries.iter().any(|credential| matches!(credential, RegistryCredential::Pending))
     }

@@ -1,4 +1,4 @@
-//! Rights that a controller like this one must not have, since each is a way to more.
+//! Rights that this controller must not have, since each leads to more.
 
 use k8s_openapi::api::authorization::v1::ResourceRule;
 
@@ -9,7 +9,7 @@ const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["create", "update", "patch", "delete", "deletecollection"];
 const RUN: &[&str] = &["create", "update", "patch"];
 
-/// What no rule may give without naming objects. A rule with `resourceNames` names them, and so is not meant.
+/// Rights that no rule may give for objects of any name. A rule with `resourceNames` is not dangerous.
 const DANGEROUS: [Right; 39] = [
     (READ, "", "secrets"),
     (WRITE, "", "secrets"),
@@ -52,14 +52,14 @@ const DANGEROUS: [Right; 39] = [
     (&["create", "update", "delete", "deletecollection"], "acrcredential.dev", "acrcredentialbindings"),
 ];
 
-/// The dangerous rights, as sentences: those that the rules of every namespace give, and what the rules of the
-/// controller's own namespace give beyond.
-pub fn excess(everywhere: &[ResourceRule], at_home: &[ResourceRule]) -> Vec<String> {
+/// Returns the dangerous rights, in words: those in every namespace, and those in the controller's own namespace alone.
+pub fn excess(in_every_namespace: &[ResourceRule], in_own_namespace: &[ResourceRule]) -> Vec<String> {
     let mut found = Vec::new();
     for (verbs, group, resource) in DANGEROUS {
-        let wide = |verb: &&str| gives(everywhere, verb, group, resource);
+        let wide = |verb: &&str| gives(in_every_namespace, verb, group, resource);
         let (wide, narrow): (Vec<&str>, Vec<&str>) = verbs.iter().copied().partition(wide);
-        let narrow = narrow.into_iter().filter(|verb| gives(at_home, verb, group, resource)).collect();
+        let narrow =
+            narrow.into_iter().filter(|verb| gives(in_own_namespace, verb, group, resource)).collect();
         for (verbs, place) in [(wide, "in every namespace"), (narrow, "in the controller's own namespace")] {
             if !verbs.is_empty() {
                 let dot = if group.is_empty() { "" } else { "." };
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_on_named_objects_is_no_excess() {
+    fn a_right_on_named_objects_is_not_reported() {
         let named = rules(json!([
             { "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["ours"], "verbs": ["get", "create"] },
             { "apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get", "list", "watch", "patch"] },
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn each_dangerous_right_is_told_with_its_verbs_and_place() {
+    fn each_dangerous_right_is_reported_with_its_verbs_and_place() {
         for (verbs, group, resource) in DANGEROUS {
             let verb = verbs[0];
             let wide = json!([{ "apiGroups": [group], "resources": [resource], "verbs": [verb] }]);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_gives_everything() {
+    fn a_wildcard_gives_every_dangerous_right() {
         let star = rules(json!([{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }]));
         assert_eq!(excess(&star, &star).len(), DANGEROUS.len());
         let exec = rules(json!([{ "apiGroups": [""], "resources": ["*/exec"], "verbs": ["create"] }]));

@@ -56,12 +56,12 @@ impl Rollup {
         (self.matched, self.bound)
     }
 
-    /// Whether every namespace was reconciled since the binding last changed.
+    /// Returns whether every namespace was reconciled since the binding last changed.
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// Whether the binding asks something new, and not every namespace was reconciled since.
+    /// Returns whether the binding asks something new, and not every namespace was reconciled since.
     pub fn is_converging(&self) -> bool {
         self.converging && !self.pending.is_empty()
     }

@@ -80,7 +80,7 @@ impl Listing {
         Self { domains, expires: expiries.min().unwrap_or_default() }
     }
 
-    /// Whether pulls would lose a domain by the other list, and nothing by waiting, since all credentials are still
+    /// Returns whether pulls would lose a domain by the other list, and nothing by waiting, since all credentials are still
     /// valid.
     pub fn would_lose_by(&self, other: &Self, now: Timestamp) -> bool {
         self.expires > now && self.domains.iter().any(|domain| other.domains.binary_search(domain).is_err())
@@ -167,7 +167,7 @@ pub struct TooLarge {
 }
 
 impl TooLarge {
-    /// Whether a binding is left out, and others are written.
+    /// Returns whether a binding is left out, and others are written.
     pub fn leaves_out(&self, binding: &str) -> bool {
         self.left_out.iter().flatten().any(|left_out| **left_out == *binding)
     }

@@ -61,7 +61,7 @@ impl Snapshot {
         self.unclaimed_until
     }
 
-    /// Whether Secrets are left alone now that no binding asks for and this process never served.
+    /// Returns whether Secrets are left alone now that no binding asks for and this process never served.
     pub fn protects_unclaimed(&self, now: Timestamp) -> bool {
         self.unclaimed_until.is_some_and(|until| now < until)
     }
@@ -78,7 +78,7 @@ impl Snapshot {
         Self { awaits_admission: awaiting, ..self }
     }
 
-    /// Whether the API server may still add entries that are no longer wanted.
+    /// Returns whether the API server may still add entries that are no longer wanted.
     pub fn awaits_admission(&self) -> bool {
         self.awaits_admission
     }
@@ -88,7 +88,7 @@ impl Snapshot {
         self.parameters.get_or_init(|| parameters(&self.bindings))
     }
 
-    /// Whether nothing may be withdrawn now.
+    /// Returns whether nothing may be withdrawn now.
     pub fn keeps_all(&self) -> bool {
         self.coverage_unknown || self.awaits_admission
     }
@@ -98,7 +98,7 @@ impl Snapshot {
         &self.template.name
     }
 
-    /// Whether it is unknown what is not wanted.
+    /// Returns whether it is unknown what is not wanted.
     pub fn coverage_unknown(&self) -> bool {
         self.coverage_unknown
     }

@@ -129,7 +129,7 @@ pub fn decide(pod: &StuckPod, circumstances: Circumstances<'_>) -> PodDecision {
     }
 }
 
-/// Whether a key of `auths` is used for an image, as the kubelet matches them: the same port, as many labels in the
+/// Returns whether a key of `auths` is used for an image, as the kubelet matches them: the same port, as many labels in the
 /// host, each by its glob, and a path that begins with the key's.
 pub fn is_for(key: &str, image: &str) -> bool {
     fn parts(text: &str) -> (&str, &str, &str) {
@@ -171,8 +171,8 @@ const REFUSALS: [&str; 11] = [
     "no basic auth credentials",
 ];
 
-/// Whether a message says that a registry refused an image without a valid credential. The name of the image does not
-/// count.
+/// Returns whether a message says that a registry refused an image without a valid credential. The name of the image
+/// does not count.
 pub fn is_refusal(message: &str, image: &str) -> bool {
     let mut words = message.replace(image, "");
     // Addresses name it without its tag. A path of one word could be a part of what a registry says.

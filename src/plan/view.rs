@@ -24,7 +24,7 @@ impl NamespaceView {
         Self { name, facts: None, secret: None, service_accounts: Vec::new() }
     }
 
-    /// Whether no object of it exists.
+    /// Returns whether no object of it exists.
     pub fn is_empty(&self) -> bool {
         self.facts.is_none() && self.secret.is_none() && self.service_accounts.is_empty()
     }
@@ -42,7 +42,7 @@ pub struct NamespaceFacts {
 }
 
 impl NamespaceFacts {
-    /// Whether it may be covered: it neither opts out nor is being deleted.
+    /// Returns whether it may be covered: it neither opts out nor is being deleted.
     pub fn is_open(&self) -> bool {
         !self.skip && !self.terminating
     }

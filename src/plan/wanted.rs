@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 
 use super::change::Change;
-use super::duty::Coverage;
+use super::duty::NamespaceCoverage;
 use super::failure::Failure;
 use super::record::NamespaceRecord;
 use super::secret::SecretContent;
@@ -31,7 +31,7 @@ pub struct Site<'a> {
     /// All bindings.
     pub snapshot: &'a Snapshot,
     /// Those that matter here.
-    pub coverage: &'a Coverage<'a>,
+    pub coverage: &'a NamespaceCoverage<'a>,
     /// The wanted content.
     pub content: &'a Arc<SecretContent>,
     /// The time.
@@ -52,7 +52,7 @@ impl Site<'_> {
         Served { changes, secret }
     }
 
-    /// Whether the Secret may belong in part to bindings that went with the CustomResourceDefinition and may come back.
+    /// Returns whether the Secret may belong in part to bindings that went with the CustomResourceDefinition and may come back.
     pub fn may_be_unclaimed(&self) -> bool {
         let Self { record, snapshot, content, now, .. } = self;
         let found = record.view.secret.as_ref().filter(|secret| !record.served && may_go(secret));
@@ -153,7 +153,11 @@ enum Filled {
 }
 
 /// Plans the withdrawal: entries go first, then the Secret.
-pub fn withdraw(record: &NamespaceRecord, snapshot: &Snapshot, coverage: &Coverage<'_>) -> Vec<Change> {
+pub fn withdraw(
+    record: &NamespaceRecord,
+    snapshot: &Snapshot,
+    coverage: &NamespaceCoverage<'_>,
+) -> Vec<Change> {
     let view = &record.view;
     let ours = view.secret.as_ref().filter(|secret| may_go(secret));
     let was_covered = !coverage.leaving().is_empty();
@@ -207,7 +211,7 @@ fn conflict(view: &NamespaceView, secret: &SecretView, adopt: bool, snapshot: &S
     Some(Failure::new(Reason::SecretConflict, message))
 }
 
-/// Whether a Secret is ours and was not left behind on purpose. One of another type was never created by us.
+/// Returns whether a Secret is ours and was not left behind on purpose. One of another type was never created by us.
 fn may_go(secret: &SecretView) -> bool {
     secret.ours && !secret.retained && secret.foreign_type.is_none()
 }

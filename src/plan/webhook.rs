@@ -16,34 +16,34 @@ use crate::model::binding::AdmissionSettings;
 use crate::model::coverage::WebhookFilter;
 use crate::model::labels::Selector;
 
-/// Bytes of expressions in one webhook at most. The API server bounds what their evaluation may cost, and refuses
-/// the ServiceAccount under `Fail` where it costs more; this is a tenth of it.
+/// Bytes of expressions in one webhook at most, a tenth of what the API server evaluates. Under `Fail` it refuses a
+/// ServiceAccount whose evaluation costs more.
 const MAX_EXPRESSIONS: usize = 64 * 1024;
 
-/// Where the API server asks.
+/// Address that the API server calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// A Service in the controller's own namespace, at port 443.
     Service(Box<str>),
-    /// An address: for a lab, whose API server reaches no Service.
+    /// A URL: for a lab, whose API server does not reach Services.
     Url(Box<str>),
 }
 
-/// Who answers.
+/// The webhook that answers.
 #[derive(Clone, Debug)]
 pub struct Target<'a> {
-    /// The controller's own namespace, about which it is never asked.
+    /// The controller's own namespace, for which it is never called.
     pub namespace: &'a str,
-    /// Where.
+    /// Its address.
     pub address: &'a Address,
-    /// PEM certificates of the authorities to believe.
+    /// PEM certificates of the authorities to trust.
     pub ca_bundle: &'a [u8],
-    /// Whether it is asked about updates too.
+    /// Whether it is called for updates too.
     pub on_update: bool,
 }
 
 /// One webhook in the making: filters that differ in their conditions only.
-struct Group<'a> {
+struct WebhookGroup<'a> {
     admission: AdmissionSettings,
     namespaces: Option<&'a Selector>,
     accounts: Option<&'a Selector>,
@@ -56,7 +56,7 @@ pub fn webhooks<'a>(
     enabling: impl IntoIterator<Item = &'a Binding>,
     target: &Target<'_>,
 ) -> Vec<MutatingWebhook> {
-    let mut groups: Vec<Group<'a>> = Vec::new();
+    let mut groups: Vec<WebhookGroup<'a>> = Vec::new();
     for binding in enabling {
         let Some(admission) = binding.admission else { continue };
         for filter in binding.coverage().webhook_filters() {
@@ -66,10 +66,10 @@ pub fn webhooks<'a>(
     groups.iter().enumerate().map(|(number, group)| webhook(number, group, target)).collect()
 }
 
-fn add<'a>(groups: &mut Vec<Group<'a>>, admission: AdmissionSettings, filter: WebhookFilter<'a>) {
+fn add<'a>(groups: &mut Vec<WebhookGroup<'a>>, admission: AdmissionSettings, filter: WebhookFilter<'a>) {
     let WebhookFilter { namespace_selector: namespaces, object_selector: accounts, condition } = filter;
     let length = |condition: &Option<String>| condition.as_ref().map_or(0, String::len);
-    let has_room = |group: &&mut Group<'a>| {
+    let has_room = |group: &&mut WebhookGroup<'a>| {
         let bytes: usize = group.conditions.iter().map(length).sum();
         (group.admission, group.namespaces, group.accounts) == (admission, namespaces, accounts)
             && (group.conditions.contains(&condition) || bytes + length(&condition) <= MAX_EXPRESSIONS)
@@ -77,11 +77,11 @@ fn add<'a>(groups: &mut Vec<Group<'a>>, admission: AdmissionSettings, filter: We
     match groups.iter_mut().find(has_room) {
         Some(group) if group.conditions.contains(&condition) => {}
         Some(group) => group.conditions.push(condition),
-        None => groups.push(Group { admission, namespaces, accounts, conditions: vec![condition] }),
+        None => groups.push(WebhookGroup { admission, namespaces, accounts, conditions: vec![condition] }),
     }
 }
 
-fn webhook(number: usize, group: &Group<'_>, target: &Target<'_>) -> MutatingWebhook {
+fn webhook(number: usize, group: &WebhookGroup<'_>, target: &Target<'_>) -> MutatingWebhook {
     let policy = match group.admission.failure_policy {
         FailurePolicy::Ignore => "Ignore",
         FailurePolicy::Fail => "Fail",
@@ -148,7 +148,7 @@ fn namespace_selector(selector: Option<&Selector>, own: &str) -> LabelSelector {
     LabelSelector { match_expressions: Some(expressions), match_labels: None }
 }
 
-fn conditions(group: &Group<'_>, own_namespace: &str) -> Vec<MatchCondition> {
+fn conditions(group: &WebhookGroup<'_>, own_namespace: &str) -> Vec<MatchCondition> {
     let ourselves =
         format!("request.userInfo.username != 'system:serviceaccount:{own_namespace}:{}'", names::MANAGER);
     let skip = names::ANNOTATION_SKIP;

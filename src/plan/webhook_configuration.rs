@@ -95,10 +95,13 @@ impl ConfigurationObservation {
 /// Describes another writer that reverts the configuration. `writer`: who wrote it; `None`: it was deleted.
 pub fn contended(name: &str, writer: Option<&str>) -> Box<str> {
     let reverted = match writer {
-        Some(writer) => format!("{writer} rewrites the MutatingWebhookConfiguration {name} again and again"),
-        None => format!("the MutatingWebhookConfiguration {name} is deleted again and again"),
+        Some(writer) => format!("rewritten again and again by {writer}"),
+        None => "deleted again and again".to_owned(),
     };
-    format!("{reverted}; it is left alone for a while: stop that writer").into()
+    format!(
+        "the MutatingWebhookConfiguration {name} is {reverted}; it is left alone for a while: stop that writer"
+    )
+    .into()
 }
 
 /// Returns the part of a wait that is left. `None`: it is over.

@@ -73,7 +73,7 @@ impl WriteHistory {
         Some(last.checked_add(FORGOTTEN).unwrap_or(Timestamp::MAX))
     }
 
-    /// Whether there is nothing to remember.
+    /// Returns whether there is nothing to remember.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.over_at().is_none_or(|over_at| now > over_at)
     }
@@ -106,7 +106,7 @@ impl<T: PartialEq> Enforced<T> {
     }
 }
 
-/// Whether a wait is not over yet. None is longer than [`LONGEST`].
+/// Returns whether a wait is not over yet. None is longer than [`LONGEST`].
 pub fn is_ahead(until: Timestamp, now: Timestamp) -> bool {
     now < until && until.duration_since(now) <= LONGEST
 }
@@ -121,7 +121,7 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    /// A history after `count` writes, one each `step` seconds, and the time of the last one.
+    /// Returns a history after `count` writes, one each `step` seconds, and the time of the last one.
     fn after(count: usize, step: i64) -> (WriteHistory, i64) {
         let mut write_history = WriteHistory::default();
         let mut now = 0;

@@ -1,4 +1,4 @@
-//! ServiceAccounts served at creation, by our MutatingAdmissionPolicy.
+//! ServiceAccounts that get their entry during admission, by our MutatingAdmissionPolicy.
 
 mod parameters;
 
@@ -17,12 +17,12 @@ const MAP: &str = "acr-credential-admission";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Returns a spec whose new ServiceAccounts are to be served during their creation.
-fn asking(mut spec: Value) -> Value {
+fn enabled(mut spec: Value) -> Value {
     spec["webhook"] = json!({ "enable": true });
     spec
 }
 
-/// Everything, with our policy.
+/// Starts everything, with our policy.
 async fn lab() -> Lab {
     let lab = Lab::start().await;
     lab.plane.apply_file(root().join(POLICY)).await.unwrap();
@@ -30,8 +30,8 @@ async fn lab() -> Lab {
 }
 
 impl Lab {
-    async fn until_served_at_creation_is(&self, binding: &str, status: &str, words: &str) {
-        self.until(&format!("{binding} says AdmissionConfigured={status} {words:?}"), async || {
+    async fn until_admission_is(&self, binding: &str, status: &str, words: &str) {
+        self.until(&format!("{binding} has AdmissionConfigured={status} {words:?}"), async || {
             let said = self.condition(binding, "AdmissionConfigured").await;
             said.is_some_and(|(s, _, message)| s == status && message.contains(words))
         })
@@ -39,8 +39,8 @@ impl Lab {
     }
 
     async fn bind_and_serve(&self, binding: &str, spec: Value) {
-        self.bind(binding, asking(spec)).await;
-        self.until_served_at_creation_is(binding, "True", "MutatingAdmissionPolicy").await;
+        self.bind(binding, enabled(spec)).await;
+        self.until_admission_is(binding, "True", "MutatingAdmissionPolicy").await;
     }
 
     /// Creates a ServiceAccount, and returns the entries that the API server's answer has.
@@ -61,11 +61,11 @@ impl Lab {
         entries(&self.namespaced(namespace).create(params, &object).await.unwrap())
     }
 
-    async fn told(&self) -> Option<ConfigMap> {
+    async fn parameters(&self) -> Option<ConfigMap> {
         self.namespaced::<ConfigMap>(NAMESPACE).get_opt(MAP).await.unwrap()
     }
 
-    async fn tell(&self, data: Value) {
+    async fn set_parameters(&self, data: Value) {
         let maps = self.namespaced::<ConfigMap>(NAMESPACE);
         maps.patch(MAP, &PatchParams::default(), &Patch::Merge(&json!({ "data": data }))).await.unwrap();
     }
@@ -117,24 +117,24 @@ async fn a_covered_account_has_the_entry_in_the_answer_to_its_creation_and_no_ot
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tool_that_states_the_list_without_our_entry_changes_nothing() {
+async fn a_tool_that_declares_the_list_without_our_entry_changes_nothing() {
     let lab = lab().await;
     lab.create_namespace("gitops").await;
     lab.bind_and_serve("gitops", spec(&["gitops"])).await;
     lab.until_attached("gitops", "default").await;
     let accounts = lab.namespaced::<ServiceAccount>("gitops");
-    let stated = json!({
+    let declared = json!({
         "apiVersion": "v1",
         "kind": "ServiceAccount",
         "metadata": { "name": "deployer" },
         "imagePullSecrets": [{ "name": "mine" }],
     });
     let apply = PatchParams::apply("gitops-tool").force();
-    let first = accounts.patch("deployer", &apply, &Patch::Apply(&stated)).await.unwrap();
+    let first = accounts.patch("deployer", &apply, &Patch::Apply(&declared)).await.unwrap();
     assert_eq!(entries(&first), ["mine", SECRET]);
     let mark = lab.mark();
     for _ in 0..5 {
-        let again = accounts.patch("deployer", &apply, &Patch::Apply(&stated)).await.unwrap();
+        let again = accounts.patch("deployer", &apply, &Patch::Apply(&declared)).await.unwrap();
         assert_eq!(again.metadata.resource_version, first.metadata.resource_version);
         assert_eq!(again.metadata.managed_fields, first.metadata.managed_fields);
         assert_eq!(entries(&again), ["mine", SECRET]);
@@ -155,7 +155,7 @@ async fn a_tool_that_states_the_list_without_our_entry_changes_nothing() {
     assert_eq!(entries(&known), ["mine", SECRET]);
     let again = replace(known.clone()).await;
     assert_eq!(again.metadata.resource_version, known.metadata.resource_version);
-    // What it does change is taken, with our entry beside it.
+    // Another change of the list takes effect, with our entry added.
     let merge = json!({ "imagePullSecrets": [{ "name": "new" }] });
     let changed = accounts.patch("deployer", &PatchParams::default(), &Patch::Merge(&merge)).await.unwrap();
     assert_eq!(entries(&changed), ["new", SECRET]);
@@ -164,7 +164,7 @@ async fn a_tool_that_states_the_list_without_our_entry_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn coverage_is_that_of_the_bindings_each_by_itself_and_labels_count() {
+async fn each_binding_covers_by_itself_and_labels_count() {
     let lab = lab().await;
     for (name, labels) in [
         ("pair-a", json!({})),
@@ -193,11 +193,11 @@ async fn coverage_is_that_of_the_bindings_each_by_itself_and_labels_count() {
     };
     labelled["watchNamespaces"] = json!({ "selector": { "matchExpressions": expressions("off") } });
     labelled["serviceAccounts"] = json!({ "names": ["by-name"], "selector": { "matchLabels": { "tier": "web" }, "matchExpressions": expressions("no/no") } });
-    lab.bind("a", asking(pair("pair-a", "of-a"))).await;
-    lab.bind("b", asking(pair("pair-b", "of-b"))).await;
+    lab.bind("a", enabled(pair("pair-a", "of-a"))).await;
+    lab.bind("b", enabled(pair("pair-b", "of-b"))).await;
     lab.bind_and_serve("labelled", labelled).await;
     for binding in ["a", "b"] {
-        lab.until_served_at_creation_is(binding, "True", "").await;
+        lab.until_admission_is(binding, "True", "").await;
     }
     let served = async |namespace: &str, metadata: Value| {
         lab.created_with(namespace, metadata, &[], &PostParams { dry_run: true, ..PostParams::default() })
@@ -236,7 +236,7 @@ async fn coverage_is_that_of_the_bindings_each_by_itself_and_labels_count() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_wanted_any_more_is_added_by_nobody_before_it_is_taken_back() {
+async fn the_policy_stops_adding_an_entry_before_the_controller_removes_it() {
     let lab = lab().await;
     for name in ["narrow-a", "narrow-b"] {
         lab.create_namespace(name).await;
@@ -247,9 +247,9 @@ async fn what_is_not_wanted_any_more_is_added_by_nobody_before_it_is_taken_back(
     lab.bind_and_serve("narrow", spec(&["narrow-*"])).await;
     lab.until_ready_is("narrow", "True", "Succeeded").await;
     lab.until_settled().await;
-    // Somebody writes the accounts all the time, as a tool that reconciles would.
+    // Another client writes the accounts all the time, like a tool that reconciles.
     let client = lab.client.clone();
-    let rival = tokio::spawn(async move {
+    let writer = tokio::spawn(async move {
         for round in 0_u64.. {
             for namespace in ["narrow-a", "narrow-b"] {
                 let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
@@ -272,7 +272,7 @@ async fn what_is_not_wanted_any_more_is_added_by_nobody_before_it_is_taken_back(
     for (namespace, what) in [("narrow-a", "narrowed"), ("narrow-b", "deleted")] {
         let mark = lab.mark();
         match what {
-            "narrowed" => drop(lab.bind("narrow", asking(spec(&["narrow-b"]))).await),
+            "narrowed" => drop(lab.bind("narrow", enabled(spec(&["narrow-b"]))).await),
             _ => drop(lab.bindings().delete("narrow", &DeleteParams::default()).await.unwrap()),
         }
         lab.until(&format!("{namespace} is clean after the binding was {what}"), async || {
@@ -280,12 +280,12 @@ async fn what_is_not_wanted_any_more_is_added_by_nobody_before_it_is_taken_back(
         })
         .await;
         let writes = lab.requests(mark).writes();
-        let told =
-            writes.of("configmaps").iter().map(|e| e.completed).next().expect("the API server is told");
+        let stopped = writes.of("configmaps").iter().map(|e| e.completed).next();
+        let stopped = stopped.expect("the parameters are updated");
         let detached = writes.filter(|e| e.namespace == namespace).of("serviceaccounts");
         assert!(
-            detached.len() >= 4 && detached.iter().all(|e| e.timestamp >= told),
-            "{what}: told at {told}, {detached:?}"
+            detached.len() >= 4 && detached.iter().all(|e| e.timestamp >= stopped),
+            "{what}: updated at {stopped}, {detached:?}"
         );
         // Every account was detached once: none came back.
         let succeeded = detached.filter(|e| e.code == 200);
@@ -293,17 +293,17 @@ async fn what_is_not_wanted_any_more_is_added_by_nobody_before_it_is_taken_back(
     }
     lab.until("the binding is gone", async || lab.bindings().get_opt("narrow").await.unwrap().is_none())
         .await;
-    rival.abort();
+    writer.abort();
     assert!(clean("narrow-a").await && clean("narrow-b").await, "and none comes back");
     assert_eq!(
-        lab.told().await.unwrap().data.unwrap_or_default(),
+        lab.parameters().await.unwrap().data.unwrap_or_default(),
         Default::default(),
-        "nobody asks any more"
+        "no binding enables it any more"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_controller_detaches_is_detached_and_what_others_detach_comes_back() {
+async fn the_controller_can_remove_its_entry_and_others_cannot() {
     let lab = lab().await;
     lab.create_namespace("exempt").await;
     lab.bind_and_serve("exempt", spec(&["exempt"])).await;
@@ -321,12 +321,12 @@ async fn what_the_controller_detaches_is_detached_and_what_others_detach_comes_b
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_suspended_binding_is_served_by_nobody_and_its_entries_stay() {
+async fn a_suspended_binding_gets_no_new_entries_and_keeps_its_old_ones() {
     let lab = lab().await;
     lab.create_namespace("rests").await;
     lab.bind_and_serve("rests", spec(&["rests"])).await;
     lab.until_attached("rests", "default").await;
-    let mut suspended = asking(spec(&["rests"]));
+    let mut suspended = enabled(spec(&["rests"]));
     suspended["suspend"] = json!(true);
     lab.bind("rests", suspended).await;
     lab.until_ready_is("rests", "False", "Suspended").await;
@@ -341,15 +341,15 @@ async fn a_suspended_binding_is_served_by_nobody_and_its_entries_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_policy_that_comes_or_goes_is_told_without_a_restart() {
+async fn a_policy_that_is_applied_or_deleted_is_reported_without_a_restart() {
     let lab = Lab::start().await;
     lab.create_namespace("comes").await;
-    lab.bind("comes", asking(spec(&["comes"]))).await;
-    lab.until_served_at_creation_is("comes", "False", "apply deploy/admission.yaml").await;
+    lab.bind("comes", enabled(spec(&["comes"]))).await;
+    lab.until_admission_is("comes", "False", "apply deploy/admission.yaml").await;
     lab.create_account("comes", "late", &[]).await;
     lab.until_attached("comes", "late").await;
     lab.plane.apply_file(root().join(POLICY)).await.unwrap();
-    lab.until_served_at_creation_is("comes", "True", "MutatingAdmissionPolicy").await;
+    lab.until_admission_is("comes", "True", "MutatingAdmissionPolicy").await;
     assert_eq!(lab.created("comes", named("early"), &[]).await, [SECRET]);
     lab.plane.kubectl_ok(&["delete", "mutatingadmissionpolicybindings", MAP]).await.unwrap();
     let dry = PostParams { dry_run: true, ..PostParams::default() };
@@ -357,17 +357,17 @@ async fn a_policy_that_comes_or_goes_is_told_without_a_restart() {
         lab.created_with("comes", named("dry"), &[], &dry).await.is_empty()
     })
     .await;
-    // The controller looks at the latest in a minute, and at once when it has something new to tell.
-    lab.bind("comes", asking(spec(&["comes", "other"]))).await;
-    lab.until_served_at_creation_is("comes", "False", "is not in force").await;
+    // The controller checks within a minute, and at once when it writes new parameters.
+    lab.bind("comes", enabled(spec(&["comes", "other"]))).await;
+    lab.until_admission_is("comes", "False", "is not in force").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_server_that_knows_no_such_policy_is_told_of_and_the_loop_serves() {
+async fn without_the_policys_api_the_condition_reports_it_and_the_loop_attaches() {
     let lab = Lab::start_without(&[], Options::default().without_mutating_policies()).await;
     lab.create_namespace("older").await;
-    lab.bind("older", asking(spec(&["older"]))).await;
-    lab.until_served_at_creation_is("older", "False", "deploy/webhook.yaml").await;
+    lab.bind("older", enabled(spec(&["older"]))).await;
+    lab.until_admission_is("older", "False", "deploy/webhook.yaml").await;
     lab.until_ready_is("older", "True", "Succeeded").await;
     lab.create_account("older", "late", &[]).await;
     lab.until_attached("older", "late").await;
@@ -377,7 +377,7 @@ async fn an_api_server_that_knows_no_such_policy_is_told_of_and_the_loop_serves(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_validating_policies_new_accounts_are_served_all_the_same() {
+async fn without_validating_policies_new_accounts_get_their_entry() {
     let off = "--disable-admission-plugins=ValidatingAdmissionPolicy".to_owned();
     let options = Options { extra_api_server_args: vec![off], ..Options::default() };
     let lab = Lab::start_without(&[], options).await;

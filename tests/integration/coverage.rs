@@ -242,3 +242,74 @@ async fn controller_policy_and_webhook_cover_the_same_service_accounts() {
     }
     assert!(covered > all / 10 && covered < all * 9 / 10, "{covered} of {all} are covered");
 }
+
+/// Bindings of one kind, up to a total cost by our estimate.
+fn parameters_of(limit: usize, spec: impl Fn(usize) -> Value) -> BTreeMap<String, String> {
+    let mut cost = 0;
+    let parameters = (0..).map(|i| (format!("b{i}"), binding("any", &spec(i)).coverage().parameter()));
+    let within = parameters.take_while(|(_, parameter)| {
+        cost += parameter.cost;
+        cost <= limit
+    });
+    within.map(|(name, parameter)| (name, parameter.text)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_estimated_cost_of_parameters_is_an_upper_bound() {
+    // The API server gives up at 1,000,000 by its own measure.
+    let limit = 950_000;
+    let spec = |namespaces: Value, accounts: Value| {
+        json!({
+            "registries": [{ "instanceId": "cri-a" }],
+            "watchNamespaces": namespaces,
+            "serviceAccounts": accounts,
+            "webhook": { "enable": true },
+        })
+    };
+    let small = parameters_of(limit, |i| spec(json!({ "names": [format!("n{i}")] }), json!({})));
+    let labelled = parameters_of(limit, |i| {
+        let expression =
+            |operator: &str| json!({ "key": "k", "operator": operator, "values": [format!("v{i}"), "w"] });
+        let expressions: Vec<Value> = ["NotIn"; 9].iter().chain(&["In"]).map(|o| expression(o)).collect();
+        let selector = json!({ "matchExpressions": expressions });
+        spec(json!({ "names": ["x"], "selector": selector }), json!({ "names": ["x"], "selector": selector }))
+    });
+    let long = parameters_of(limit, |i| {
+        let names: Vec<String> = (0..100).map(|j| format!("account-{i}-{j}-*-of-many")).collect();
+        spec(json!({ "names": ["*"] }), json!({ "names": names }))
+    });
+    let plane = Plane::start(Options::default()).await.unwrap();
+    plane.apply_file(root().join("deploy/namespace.yaml")).await.unwrap();
+    let shipped = std::fs::read_to_string(root().join("deploy/admission.yaml")).unwrap();
+    plane.apply(&shipped.replace("failurePolicy: Ignore", "failurePolicy: Fail")).await.unwrap();
+    let namespace = "n".repeat(63);
+    let labels = json!({ "k": "v".repeat(63) });
+    let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace, "labels": labels } });
+    plane.apply(&object.to_string()).await.unwrap();
+    let accounts: Api<ServiceAccount> = Api::namespaced(plane.client(), &namespace);
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let created = async |name: &str| {
+        let account = json!({ "metadata": { "name": name, "labels": labels } });
+        let created = accounts.create(&dry, &serde_json::from_value(account).unwrap()).await?;
+        Ok::<_, kube::Error>(created.image_pull_secrets.into_iter().flatten().count())
+    };
+    for (kind, mut data) in [("small", small), ("labelled", labelled), ("long", long)] {
+        let last = binding("any", &spec(json!({ "names": ["*"] }), json!({ "names": [kind] })));
+        data.insert("z-last".to_owned(), last.coverage().parameter().text);
+        let count = data.len();
+        let map = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": { "name": "acr-credential-admission", "namespace": NAMESPACE },
+            "data": data,
+        });
+        plane.apply(&map.to_string()).await.unwrap();
+        let end = Instant::now() + Duration::from_secs(30);
+        while !created(kind).await.is_ok_and(|entries| entries == 1) {
+            assert!(Instant::now() < end, "{kind}: {count} bindings: {:?}", created(kind).await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // No name matches, so everything is evaluated, for the longest names.
+        assert_eq!(created(&"a".repeat(253)).await.unwrap(), 0, "{kind}: {count} bindings");
+    }
+}

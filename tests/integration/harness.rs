@@ -331,7 +331,7 @@ impl Lab {
 
     /// Waits until the admission policies are enforced, for which the API server takes a moment.
     pub async fn until_policies_enforced(&self) {
-        self.until("the policies stand", async || {
+        self.until("the policies are enforced", async || {
             self.controller.metrics().await.unwrap().contains("acr_admission_policies_enforced 1")
         })
         .await;

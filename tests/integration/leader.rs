@@ -37,7 +37,8 @@ async fn standby(lab: &Lab) -> Controller {
 async fn standby_with(lab: &Lab, mut options: ControllerOptions) -> Controller {
     options.kubeconfig = lab.plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap();
     let second = Controller::start_ready(options, PATIENCE).await.unwrap();
-    lab.until("the second stands by", async || second.log().contains("lease held by another replica")).await;
+    lab.until("the second is a standby", async || second.log().contains("lease held by another replica"))
+        .await;
     second
 }
 

@@ -67,7 +67,7 @@ async fn a_tool_that_sometimes_applies_the_list_is_reported_and_reverted_each_ti
     }
     // It is restored each time, so the served namespaces are healthy.
     let ready = lab.until_ready_is("flux", "True", "Succeeded").await;
-    assert!(ready.contains("1 ServiceAccounts"), "{ready}");
+    assert!(ready.contains("1 ServiceAccount."), "{ready}");
     assert_eq!(lab.condition("calm", "Contended").await, None);
     // The message is computed once, and no status is written for each repair.
     lab.until_settled().await;
@@ -368,7 +368,7 @@ async fn five_thousand_service_accounts_in_one_namespace_are_served() {
     }
     println!("{COUNT} made in {made:.1?}, served in {:.1?}", begun.elapsed());
     let message = lab.until_ready_says("crowd", "True", "Succeeded", "5001 ServiceAccounts").await;
-    assert!(message.contains("1 namespaces"), "{message}");
+    assert!(message.contains("1 namespace "), "{message}");
     let writes = lab.requests(mark).of("serviceaccounts").writes();
     assert_eq!(writes.len(), COUNT + 1, "one write each: {:?}", writes.counts());
     assert_eq!(lab.requests(Mark::default()).filter(|e| e.code >= 500 || e.code == 429).len(), 0);

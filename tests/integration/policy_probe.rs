@@ -141,10 +141,10 @@ async fn an_api_server_without_policies_is_recognized_and_namespaces_are_served(
     lab.until_attached("old", "default").await;
     lab.until("the condition reports that none can exist", async || {
         missing(&lab, "old").await.is_some_and(|message| {
-            message.contains("this API server serves none") && message.contains("Kubernetes 1.30")
+            message.contains("serves no ValidatingAdmissionPolicy") && message.contains("Kubernetes 1.30")
         })
     })
     .await;
     assert!(!enforced(&lab).await);
-    assert!(lab.controller.log().contains("this API server serves none"));
+    assert!(lab.controller.log().contains("serves no ValidatingAdmissionPolicy"));
 }

@@ -54,7 +54,7 @@ const ALLOWED: [(&str, &str); 7] = [
         "(?:is|are|was|were) no (?:longer|more than|less than|later than|older than)",
         "the verb is negated already",
     ),
-    ("code fences?", "Markdown's own word"),
+    ("code fences?|fenced (?:code )?blocks?|codeblockkind::fenced", "Markdown's own words"),
     ("(?:condition|flag|file) `[^`]+`(?: of `[^`]+`)? is now", "an old name in the changelog"),
     ("(?:long|short)[- ]lived", "the field's word"),
     ("stand[- ]?alone", "the field's word"),

@@ -84,11 +84,11 @@ pub(in crate::cloud) struct ControllerIdentity {
     mode: TokenMode,
     environment: Environment,
     worker_role: WorkerRole,
-    selection: Mutex<Selection>,
+    selection: Mutex<KindSelection>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Selection {
+struct KindSelection {
     /// Kind to try first.
     preferred: Option<IdentityKind>,
     /// Kind that the last key came from.
@@ -116,7 +116,7 @@ impl ControllerIdentity {
         self.selection().preferred = None;
     }
 
-    fn selection(&self) -> MutexGuard<'_, Selection> {
+    fn selection(&self) -> MutexGuard<'_, KindSelection> {
         self.selection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use super::replica::{CertificateState, Webhook};
+use super::replica::{CertificateState, WebhookReplica};
 use crate::api::names;
 use crate::cluster::certificates::{CertificateStore, StoredCertificates};
 use crate::cluster::error::CallError;
@@ -42,7 +42,7 @@ const UNREADABLE_WAIT: Duration = Duration::from_secs(60);
 /// Maintains the configuration while some binding requests it and no MutatingAdmissionPolicy works.
 pub struct WebhookLoop {
     /// The webhook.
-    pub webhook: Webhook,
+    pub webhook: WebhookReplica,
     /// The shared state.
     pub shared: Arc<SharedState>,
     /// For writes.
@@ -278,7 +278,7 @@ impl WebhookLoop {
     ) -> CertificateStep {
         let (now, settings) = (clock::now(), &self.webhook.settings);
         let trust = state.trust(stored, existing);
-        next(&stored.without_keys(), &[settings.host(&self.namespace)], trust, &settings.lives, now)
+        next(&stored.without_keys(), &[settings.host(&self.namespace)], trust, &settings.lifetimes, now)
     }
 
     /// Renews certificates until nothing is due, and writes them where that changed anything.
@@ -298,7 +298,9 @@ impl WebhookLoop {
             }
             info!(?step, "webhook certificates renewed");
             let names = [settings.host(&self.namespace)];
-            stored.execute(step, &names, &settings.lives, clock::now()).map_err(|error| error.to_string())?;
+            stored
+                .execute(step, &names, &settings.lifetimes, clock::now())
+                .map_err(|error| error.to_string())?;
             changed = true;
         }
         if !changed {

@@ -7,7 +7,7 @@ use rustls::sign::CertifiedKey;
 use secrecy::{ExposeSecret, SecretString};
 use tracing::{error, info};
 
-use super::replica::Webhook;
+use super::replica::WebhookReplica;
 use crate::cluster::certified_key::{InvalidCertificate, parse_certified_key};
 use crate::plan::certificate_rotation::{CertificateRotation, FilesChange, Presentable};
 use crate::server::tls::is_trusted;
@@ -17,7 +17,7 @@ use crate::server::tls::is_trusted;
 const READS: u32 = 12;
 
 /// Reads the files again and again, and presents what the rotation decides.
-pub async fn follow_files(webhook: &Webhook, folder: &Path, namespace: &str) {
+pub async fn follow_files(webhook: &WebhookReplica, folder: &Path, namespace: &str) {
     let settle = webhook.settings.settle();
     let host = webhook.settings.host(namespace);
     let mut rotation: Option<CertificateRotation<CertificateFiles>> = None;
@@ -70,14 +70,14 @@ fn observe(
 }
 
 /// Logs and records why the files cannot be used, once.
-fn report_fault(webhook: &Webhook, why: String) {
+fn report_fault(webhook: &WebhookReplica, why: String) {
     if webhook.certificate.borrow().fault.as_deref() != Some(why.as_str()) {
         error!(error = %why, "webhook certificate invalid; the last valid one stays in use");
         webhook.certificate.send_modify(|state| state.fault = Some(why.into()));
     }
 }
 
-fn clear_fault(webhook: &Webhook) {
+fn clear_fault(webhook: &WebhookReplica) {
     webhook.certificate.send_if_modified(|state| state.fault.take().is_some());
 }
 

@@ -6,20 +6,20 @@ use std::time::Instant;
 use kube::Client;
 use tracing::{error, info};
 
-use super::replica::Webhook;
+use super::replica::WebhookReplica;
 use crate::api::names;
 use crate::cluster::certificates::read;
 use crate::cluster::certified_key::parse_certified_key;
 use crate::cluster::named_secret::{NamedSecret, SecretState};
 
 /// Starts the watch on our own Secret.
-pub fn watch_own_secret(webhook: &Webhook, client: Client, namespace: &str) -> NamedSecret {
+pub fn watch_own_secret(webhook: &WebhookReplica, client: Client, namespace: &str) -> NamedSecret {
     let webhook = webhook.clone();
     NamedSecret::watch(client, namespace, names::WEBHOOK_NAME, move |secret| observe(&webhook, secret))
 }
 
 /// Records our own Secret, and presents its certificate.
-fn observe(webhook: &Webhook, secret: &SecretState) {
+fn observe(webhook: &WebhookReplica, secret: &SecretState) {
     let now = Instant::now();
     let data = match secret {
         SecretState::Present(data) => data,

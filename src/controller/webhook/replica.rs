@@ -44,7 +44,7 @@ impl CertificateState {
 
 /// The webhook in one replica.
 #[derive(Clone)]
-pub struct Webhook {
+pub struct WebhookReplica {
     /// Its settings.
     pub settings: WebhookSettings,
     /// The certificate that the server presents.
@@ -57,7 +57,7 @@ pub struct Webhook {
     pub server: TaskTracker,
 }
 
-impl Webhook {
+impl WebhookReplica {
     /// Returns a webhook that serves nothing yet.
     pub fn new(settings: WebhookSettings) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Webhook {
         self.settings.listen.is_some()
     }
 
-    /// Still answers for a while, where a binding uses it. The Service lags some seconds behind, and the API server
+    /// Waits for a while, where a binding uses it, so that it still answers. The Service lags some seconds behind, and the API server
     /// calls only once.
     pub async fn linger(&self, shared: &SharedState) {
         if self.is_on() && is_requested(shared) {

@@ -8,7 +8,7 @@ use tracing::{error, info};
 
 use super::files::follow_files;
 use super::own_certificate::watch_own_secret;
-use super::replica::{CertificateState, Webhook, is_requested};
+use super::replica::{CertificateState, WebhookReplica, is_requested};
 use crate::controller::state::SharedState;
 use crate::server::admin::{Readiness, StartupStep};
 use crate::server::admission::{AdmissionHandler, router};
@@ -28,7 +28,7 @@ pub struct ServerContext {
     pub readiness: Arc<Readiness>,
 }
 
-impl Webhook {
+impl WebhookReplica {
     /// Serves from the moment at which the caches are full, until it is stopped. The API server calls a replica that is
     /// ready: it must have its certificate by then, or ServiceAccounts would be refused under `Fail`.
     pub async fn serve(self, context: ServerContext) {
@@ -70,7 +70,7 @@ impl Webhook {
 }
 
 /// Follows the certificate: its files from the start, our own Secret once some binding requests the webhook.
-async fn follow_certificate(webhook: &Webhook, context: &ServerContext) {
+async fn follow_certificate(webhook: &WebhookReplica, context: &ServerContext) {
     if let Some(folder) = &webhook.settings.certificates {
         return follow_files(webhook, folder, &context.namespace).await;
     }

@@ -19,7 +19,7 @@ pub struct WebhookSettings {
     /// Whether the API server calls it for updates too.
     pub on_update: bool,
     /// Lifetimes of its own certificates.
-    pub lives: Lifetimes,
+    pub lifetimes: Lifetimes,
     /// For how long it still answers when this process is to end.
     pub shutdown_delay: Duration,
 }
@@ -38,7 +38,7 @@ impl WebhookSettings {
 
     /// Returns the time for all replicas and API servers to learn of a change.
     pub fn settle(&self) -> Duration {
-        Duration::try_from(self.lives.settle).unwrap_or_default()
+        Duration::try_from(self.lifetimes.settle).unwrap_or_default()
     }
 }
 
@@ -55,7 +55,7 @@ mod tests {
                 address,
                 certificates: None,
                 on_update: false,
-                lives: Default::default(),
+                lifetimes: Default::default(),
                 shutdown_delay: Default::default(),
             };
             settings.host("own")

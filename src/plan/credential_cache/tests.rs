@@ -33,12 +33,12 @@ fn demands(keys: &[&RegistryKey], list_domains: bool) -> HashMap<RegistryKey, De
     keys.iter().map(|key| ((*key).clone(), demand.clone())).collect()
 }
 
-/// The request for a registry of which nothing is known yet.
+/// Returns the request for a registry of which nothing is known yet.
 fn due(key: &RegistryKey) -> MintRequest {
     MintRequest { key: key.clone(), list_domains: true, domains: Vec::new(), is_good: false }
 }
 
-/// A credential for an hour from `seconds` on.
+/// Returns a credential for an hour from `seconds` on.
 fn credential(token: &str, seconds: i64) -> Credential {
     let expires_at = at(seconds) + SignedDuration::from_hours(1);
     Credential {
@@ -63,13 +63,13 @@ fn failed(retry: RetryAdvice) -> MintResult {
     MintResult { credential: Some(Err(refused("no", retry, "r"))), domains: None }
 }
 
-/// The time at which a credential that was minted then is due.
+/// Returns the time at which a credential that was minted then is due.
 fn due_at(key: &RegistryKey, seconds: i64) -> Timestamp {
     let life = Life { minted_at: at(seconds), expires_at: at(seconds + 3600) };
     life.due_at(Duration::from_secs(900), &key.id())
 }
 
-/// A cache with a credential for each key, minted at the given second.
+/// Returns a cache with a credential for each key, minted at the given second.
 fn holding(held: &[(&RegistryKey, i64)]) -> (CredentialCache, HashMap<RegistryKey, Demand>) {
     let keys: Vec<_> = held.iter().map(|(key, _)| *key).collect();
     let demands = demands(&keys, false);
@@ -132,7 +132,7 @@ fn a_credential_due_before_the_next_round_is_refreshed_with_those_that_are_due()
     assert_eq!(started(&mut cache, &demands, due), [first, second]);
 }
 
-/// A new binding, a retry and somebody's request are no reason to renew what is not due for long.
+/// A new binding, a retry or a request does not refresh what is not due for long.
 #[test]
 fn a_refresh_out_of_turn_takes_along_only_what_is_due_within_minutes() {
     let (first, half, almost, new) = (key("cri-1"), key("cri-2"), key("cri-3"), key("cri-4"));

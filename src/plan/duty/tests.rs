@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Coverage, Duty};
+use super::{Duty, NamespaceCoverage};
 use crate::plan::fixture::{at, bound_with, resolved, snapshot, snapshot_beside_unreadable, view};
 use crate::plan::{Phase, ResolvedBinding, Retained, Snapshot};
 
@@ -38,7 +38,7 @@ fn each_state_of_the_bindings_gives_one_duty() {
         ("none, young, served", young(snapshot([])), none(), true, Duty::Withdraw),
     ] {
         let view = view(&[]);
-        let coverage = Coverage::of(&view, &snapshot, &retained).unwrap();
+        let coverage = NamespaceCoverage::of(&view, &snapshot, &retained).unwrap();
         assert_eq!(Duty::of(&coverage, &snapshot, served, at(0)), expected, "{what}");
     }
 }
@@ -50,8 +50,8 @@ fn a_namespace_that_is_being_deleted_has_no_duty_and_one_that_opts_out_is_left()
     let snapshot =
         snapshot([resolved("a"), elsewhere(Phase::Active)]).protecting_unclaimed_until(Some(at(60)));
     let retained = retained(true);
-    let coverage = Coverage::of(&view, &snapshot, &retained).unwrap();
+    let coverage = NamespaceCoverage::of(&view, &snapshot, &retained).unwrap();
     assert_eq!(Duty::of(&coverage, &snapshot, false, at(0)), Duty::Withdraw);
     view.facts.as_mut().unwrap().terminating = true;
-    assert!(Coverage::of(&view, &snapshot, &retained).is_none());
+    assert!(NamespaceCoverage::of(&view, &snapshot, &retained).is_none());
 }

@@ -60,7 +60,7 @@ impl BindingCoverage {
         self.last_lost = Some(now);
     }
 
-    /// Whether a namespace was lost a moment ago. While others are still being lost, the moment lasts, for the grace
+    /// Returns whether a namespace was lost a moment ago. While others are still being lost, the moment lasts, for the grace
     /// period at most.
     pub(super) fn lost_recently(&self, namespace: &str, grace: SignedDuration, now: Timestamp) -> bool {
         self.recently_lost.get(namespace).is_some_and(|since| !self.is_expired(*since, grace, now))

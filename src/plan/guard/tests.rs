@@ -26,14 +26,14 @@ fn names(list: &[&str]) -> HashSet<Arc<str>> {
     list.iter().map(|name| (*name).into()).collect()
 }
 
-/// The namespaces that are held or were lost recently, in order.
+/// Returns the namespaces that are held or were lost recently, in order.
 fn retained(guard: &WithdrawalGuard) -> Vec<String> {
     let mut all: Vec<String> = guard.namespaces("b").map(ToString::to_string).collect();
     all.sort();
     all
 }
 
-/// The binding `b`, which covers what is labelled `tier: app`.
+/// Returns the binding `b`, which covers what is labelled `tier: app`.
 fn selecting() -> Snapshot {
     snapshot([bound_with("b", json!({"watchNamespaces": {"selector": {"matchLabels": {"tier": "app"}}}}))])
 }
@@ -64,7 +64,7 @@ fn observe(
     Observed { retained, changed }
 }
 
-/// A guard of a binding that covers these.
+/// Returns a guard of a binding that covers these.
 fn covering(list: &[&str]) -> WithdrawalGuard {
     let mut guard = guard();
     guard.observe_coverage(&binding(), names(list), WithdrawalIntent::Guarded, at(0));
@@ -379,7 +379,7 @@ fn an_unclaimed_namespace_is_left_alone_until_the_definition_is_older_than_the_g
     assert_eq!(guard.unclaimed_until(), Timestamp::MAX);
 }
 
-/// A binding of `b` that names an instance and selects a tier.
+/// Returns a binding of `b` that names an instance and selects a tier.
 fn asking(instance: &str, tier: &str) -> Arc<crate::model::Binding> {
     let namespaces = json!({"selector": {"matchLabels": {"tier": tier}}});
     bound_with("b", json!({"registries": [{"instanceId": instance}], "watchNamespaces": namespaces})).binding

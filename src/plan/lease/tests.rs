@@ -30,7 +30,7 @@ fn by(version: &str, name: &str) -> LeaseRecord {
     record(version, Holder::HeldBy(name.into()))
 }
 
-/// A candidate that has read the lease once.
+/// Returns a candidate that has read the lease once.
 fn candidate(record: Option<LeaseRecord>, worked_before: bool, now: Instant) -> Election {
     let mut election = Election::new("a", TIMINGS, worked_before, now);
     assert_eq!(election.next(now), LeaseStep::Read);
@@ -61,7 +61,7 @@ fn a_lease_that_another_holds_is_taken_after_its_length_without_a_change() {
     let start = Instant::now();
     let mut election = candidate(Some(by("1", "b")), true, start);
     assert_eq!(election.next(start), LeaseStep::Wait(Some(start + seconds(15))));
-    // A renewal counts from when it was seen, whatever its holder's clock said.
+    // A renewal counts from when it was seen, not by its holder's clock.
     election.hint(Some(by("2", "b")), start + seconds(10));
     assert_eq!(election.next(start + seconds(24)), LeaseStep::Wait(Some(start + seconds(25))));
     let draft = LeaseUpdate { version: "2".into(), acquired: None, transitions: 2 };
@@ -71,7 +71,7 @@ fn a_lease_that_another_holds_is_taken_after_its_length_without_a_change() {
     assert!(matches!(election.next(start + seconds(25)), LeaseStep::Write(_)));
 }
 
-/// The holder's own word counts while versions with different flags run side by side.
+/// Versions with different flags may run side by side.
 #[test]
 fn the_length_that_the_holder_wrote_counts() {
     let start = Instant::now();
@@ -106,7 +106,7 @@ fn a_missing_lease_is_taken_at_once_only_in_a_first_installation() {
     );
 
     let mut later = candidate(None, true, start);
-    assert_eq!(later.next(start), LeaseStep::Create, "an empty one gives it to nobody");
+    assert_eq!(later.next(start), LeaseStep::Create, "an empty one has no holder");
     later.read(Some(record("1", Holder::NeverHeld)), start, start + seconds(1));
     assert_eq!(later.next(start + seconds(1)), LeaseStep::Wait(Some(start + seconds(16))));
     assert!(matches!(later.next(start + seconds(16)), LeaseStep::Write(_)));
@@ -175,7 +175,7 @@ fn a_lease_that_another_took_or_released_is_lost_only_after_a_read() {
         (record("5", Holder::Released), LeaseLost::Released),
     ] {
         let mut holder = leader(start);
-        // The watch may show what was before we took it.
+        // The watch may show the lease before we took it.
         holder.hint(Some(seen.clone()), start);
         assert_eq!(holder.next(start), LeaseStep::Read);
         let mut still = holder.clone();
@@ -210,24 +210,24 @@ fn a_dry_run_claims_only_while_the_lease_is_free_and_never_takes_it() {
     assert_eq!(dry.next(start), LeaseStep::Wait(Some(start + seconds(15))));
 }
 
-/// What befalls three replicas and the one register that they share.
+/// An event of three replicas that share one lease.
 #[derive(Clone, Debug)]
 enum Act {
     /// Time passes.
     Wait(u64),
-    /// One decides, and sends what it decided.
+    /// One decides on a step, and sends its call.
     Send(usize),
-    /// What one sent arrives; the answer comes back or is lost.
+    /// A call arrives; the answer comes back or is lost.
     Arrive(usize, bool),
-    /// What one sent is lost.
+    /// A call is lost.
     Drop(usize),
-    /// The watch shows one how the lease stands, or how it stood a while ago.
+    /// The watch shows one the lease, or an older version of it.
     Hint(usize, bool),
-    /// Somebody deletes the lease.
+    /// The lease is deleted.
     Delete,
-    /// One gives its lease back, and starts anew.
+    /// One releases its lease, and starts again.
     Release(usize),
-    /// One is killed, and starts anew in its Pod.
+    /// One is killed, and starts again in its Pod.
     Kill(usize),
 }
 
@@ -274,7 +274,7 @@ impl World {
         self.before = std::mem::replace(&mut self.lease, lease.map(|lease| LeaseRecord { version, ..lease }));
     }
 
-    /// What a call does, and what comes back.
+    /// Executes a call, and returns its answer.
     fn serve(&mut self, i: usize, step: &LeaseStep) -> Option<LeaseRecord> {
         match step {
             LeaseStep::Create if self.lease.is_none() => self.put(Some(record("", Holder::NeverHeld))),
@@ -351,7 +351,7 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Whatever is lost, late, deleted, given back or killed.
+    /// Calls and leases may be lost, late, deleted, released or killed.
     #[test]
     fn two_replicas_never_may_write(acts in acts()) {
         let mut world = World::new();
@@ -367,7 +367,7 @@ fn a_free_lease_is_taken_after_any_history() {
     let mut world = World::new();
     let mut led = [false; 3];
     for round in 0..600 {
-        // Each is killed for good in its turn, and the next takes over.
+        // Each in turn is killed for good, and the next takes over.
         for i in (0..3).filter(|i| round < 200 * (i + 1)) {
             world.act(&Act::Send(i));
             world.act(&Act::Arrive(i, round % 7 != 0));

@@ -16,7 +16,7 @@ use crate::plan::{Change, NamespaceRecord, Phase, Plan, RegistryCredential, Reso
 mod model;
 mod withdraw;
 
-/// The namespace with our Secret as these bindings want it.
+/// Returns the namespace with our Secret as these bindings want it.
 fn settled(snapshot: &Snapshot, accounts: &[(&str, &str)]) -> NamespaceRecord {
     let all: Vec<usize> = (0..snapshot.bindings().len()).collect();
     let mut record = record(accounts);
@@ -28,7 +28,7 @@ fn namespace(record: &NamespaceRecord, snapshot: &Snapshot) -> Plan {
     super::namespace(record, snapshot, &[], at(0))
 }
 
-/// Whether entries of our name are ours once the namespace was observed.
+/// Returns whether entries of our name are ours once the namespace was observed.
 fn served(record: &NamespaceRecord, snapshot: &Snapshot) -> bool {
     let mut record = record.clone();
     observe(&mut record, snapshot, &[], at(0));

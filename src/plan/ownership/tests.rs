@@ -22,7 +22,7 @@ fn with_secret(secret: SecretView) -> NamespaceView {
     NamespaceView { secret: Some(secret), ..view(&[]) }
 }
 
-/// The part of a binding in the namespace `n`: verified, unverified, or none.
+/// Returns the part of a binding in the namespace `n`: verified, unverified, or none.
 fn part(snapshot: &Snapshot, claimants: &[Claimant], view: &NamespaceView, binding: &str) -> Option<bool> {
     let mut recovery = Recovery::of(snapshot, claimants);
     recovery.observe(view);

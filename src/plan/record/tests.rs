@@ -15,7 +15,7 @@ fn all_accounts() -> Snapshot {
     snapshot([crate::plan::fixture::bound_with("a", spec)])
 }
 
-/// A namespace with our Secret, in which these accounts lack their entry.
+/// Returns a namespace with our Secret, in which these accounts lack their entry.
 fn lacking(names: &[&str], snapshot: &Snapshot) -> NamespaceRecord {
     let mut record = record(&[]);
     record.view.secret = Some(holding(&snapshot.content(&[0])));

@@ -9,7 +9,7 @@ use crate::api::names;
 use crate::plan::fixture::{MANAGED, at, bound_with, held, listed, opened, resolved, snapshot, template};
 use crate::plan::{RegistryCredential, ResolvedBinding};
 
-/// A binding whose registries are `(instance, domains)`. Each instance has a token of its own.
+/// Returns a binding whose registries are `(instance, domains)`. Each instance has a token of its own.
 fn claiming(name: &str, registries: &[(&str, &[&str])]) -> ResolvedBinding {
     let entry =
         |(id, domains): &(&str, &[&str])| json!({"instanceId": format!("cri-{id}"), "domains": domains});
@@ -45,7 +45,7 @@ fn each_domain_has_its_token_as_docker_writes_it() {
     assert_eq!(content.size, serde_json::to_vec(&opened_raw(&content)).unwrap().len());
 }
 
-/// The JSON as written.
+/// Returns the JSON as written.
 fn opened_raw(content: &SecretContent) -> serde_json::Value {
     let mut config = opened(content);
     for (_, auth) in config["auths"].as_object_mut().unwrap() {
@@ -166,14 +166,14 @@ fn a_flags_label_cannot_take_the_place_of_ours() {
     assert_eq!(template.all_labels()[MANAGED.0], MANAGED.1);
 }
 
-/// One registry with that many domains and a token of that many bytes.
+/// Returns one registry with that many domains and a token of that many bytes.
 fn sized(domains: usize, token: usize) -> std::sync::Arc<SecretContent> {
     let domains: Vec<String> =
         (0..domains).map(|n| format!("{}-{n:04}.example.com", "d".repeat(200))).collect();
     content([resolved("a").with(|b| b.registries[0] = held(&"t".repeat(token), &domains))])
 }
 
-/// The number of domains that fit, as the message says it.
+/// Returns the number of domains that fit, from the message.
 fn fitting(content: &SecretContent) -> Option<usize> {
     let message = &content.too_large.as_ref()?.why;
     message.split(" of its ").next()?.rsplit(' ').next()?.parse().ok()

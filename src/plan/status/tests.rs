@@ -118,7 +118,7 @@ impl Scene {
     }
 }
 
-/// `type=status reason` of each condition.
+/// Returns `type=status reason` of each condition.
 fn conditions_of(status: &AcrCredentialBindingStatus) -> Vec<String> {
     status.conditions.iter().map(|c| format!("{}={} {}", c.type_, c.status, c.reason)).collect()
 }
@@ -134,7 +134,7 @@ fn pair(pair: &PairStatus) -> (&str, &str, &str) {
 type Mutation = fn(&mut Scene);
 
 #[test]
-fn each_path_has_its_conditions() {
+fn each_state_has_its_conditions() {
     let cases: &[(&str, Mutation, &[&str])] = &[
         ("all is ready", |_| {}, &["Ready=True Succeeded"]),
         ("nothing is selected", |s| s.results.clear(), &["Ready=True NothingCovered"]),
@@ -170,7 +170,7 @@ fn each_path_has_its_conditions() {
             &["Ready=False Progressing", "Reconciling=True Progressing"],
         ),
         (
-            "it ends this second",
+            "it expires this second",
             |s| s.hold(0, Some(100), Some(Reason::CloudFailing)),
             &["Ready=False CloudFailing"],
         ),

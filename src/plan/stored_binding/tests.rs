@@ -53,7 +53,7 @@ fn object(marks: &[&str], spec: Value) -> AcrCredentialBinding {
     serde_json::from_value(object).unwrap()
 }
 
-/// A binding that is seen for the first time.
+/// Returns a binding that is seen for the first time.
 pub(crate) fn stored(marks: &[&str]) -> StoredBinding {
     StoredBinding::observe(object(marks, json!({})), None, "cn-hangzhou")
 }
@@ -92,7 +92,7 @@ fn a_refresh_request_is_reported_once() {
     assert!(next.change_since(Some(&first)).refresh);
 }
 
-/// The binding after its registry's role was edited, and whether it still selects the same namespaces.
+/// Returns a binding after its registry's role was edited, and whether it still selects the same namespaces.
 fn edited(namespaces: &str) -> StoredBinding {
     let registry = json!([{ "instanceId": "cri-1", "domains": ["d"], "assumeRoleARN": "acs:ram::1:role/a" }]);
     let before = json!({ "registries": [{ "instanceId": "cri-1", "domains": ["d"] }] });

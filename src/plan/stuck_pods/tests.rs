@@ -13,7 +13,7 @@ fn owner(kind: &str) -> Option<Owner> {
     Some(Owner { api_version: "apps/v1".into(), kind: kind.into(), name: "o".into(), uid: "o".into() })
 }
 
-/// A Pod of a ReplicaSet that was created before `default` in the namespace `n` was served.
+/// Returns a Pod of a ReplicaSet that was created before `default` in the namespace `n` was served.
 fn pod() -> StuckPod {
     StuckPod {
         namespace: "n".into(),
@@ -28,7 +28,7 @@ fn pod() -> StuckPod {
     }
 }
 
-/// The namespace with our Secret, as the snapshot wants it.
+/// Returns the namespace with our Secret, as the snapshot wants it.
 fn served(accounts: &[(&str, &str)], snapshot: &Snapshot) -> NamespaceView {
     let mut view = view(accounts);
     let all: Vec<usize> = (0..snapshot.bindings().len()).collect();

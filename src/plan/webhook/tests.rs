@@ -54,7 +54,7 @@ fn one_binding_by_names_is_one_webhook_with_one_regular_expression() {
 }
 
 #[test]
-fn where_everything_is_covered_no_name_is_asked_about() {
+fn full_coverage_has_no_name_condition() {
     let spec = json!({ "watchNamespaces": { "names": ["*"], "exclude": [] }, "serviceAccounts": { "names": ["*", "a"] } });
     let rendered = rendered(&[asks("a", spec)]);
     assert_eq!(condition(&rendered[0], "covered"), None);
@@ -62,7 +62,7 @@ fn where_everything_is_covered_no_name_is_asked_about() {
 }
 
 #[test]
-fn who_excludes_everything_asks_about_nothing() {
+fn a_binding_that_excludes_everything_matches_nothing() {
     let spec = json!({ "watchNamespaces": { "names": ["*"], "exclude": ["*"] }, "serviceAccounts": { "names": ["*"] } });
     assert_eq!(condition(&rendered(&[asks("a", spec)])[0], "covered").as_deref(), Some("(false)"));
 }
@@ -132,7 +132,7 @@ fn expressions_that_would_cost_too_much_are_spread() {
 }
 
 #[test]
-fn a_lab_gives_an_address_and_updates_are_asked_about_where_that_is_wanted() {
+fn a_url_and_updates_are_configured_where_they_are_set() {
     let address = Address::Url("https://127.0.0.1:1/mutate".into());
     let target = Target { namespace: "kube-system", address: &address, ca_bundle: b"pem", on_update: true };
     let resolved = asks("a", json!({}));

@@ -1,4 +1,4 @@
-//! What our MutatingAdmissionPolicy goes by.
+//! The parameters of our MutatingAdmissionPolicy.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
-use super::{MAP, PATIENCE, POLICY, asking, lab, named};
+use super::{MAP, PATIENCE, POLICY, enabled, lab, named};
 use crate::harness::{Lab, NAMESPACE, SECRET, root, spec};
 
 const NONE: &str = "excludedNamespaces: ^$\nnamespaceLabels: none";
 const EVERY_ACCOUNT: &str = "serviceAccounts: ^.*$\nserviceAccountLabels: none";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parameters_that_are_missing_empty_or_senseless_refuse_nobody() {
+async fn missing_empty_or_invalid_parameters_refuse_no_request() {
     let lab = lab().await;
     lab.create_namespace("strict").await;
     lab.create_namespace("bystander").await;
-    let mut strict = asking(spec(&["strict"]));
+    let mut strict = enabled(spec(&["strict"]));
     strict["webhook"]["failurePolicy"] = json!("Fail");
     lab.bind("strict", strict).await;
-    lab.until_served_at_creation_is("strict", "True", "failurePolicy Fail changes nothing").await;
+    lab.until_admission_is("strict", "True", "failurePolicy Fail changes nothing").await;
     lab.until_settled().await;
     lab.controller.terminate(PATIENCE).await.unwrap();
     let any = async |namespace: &str| lab.created(namespace, json!({ "generateName": "a-" }), &["x"]).await;
@@ -33,7 +33,7 @@ async fn parameters_that_are_missing_empty_or_senseless_refuse_nobody() {
         }
     };
     seen("the API server goes on alone while the controller is down", true).await;
-    let senseless = json!({ "a": "(\n[\n)\n*\n+", "b": "",
+    let invalid = json!({ "a": "(\n[\n)\n*\n+", "b": "",
         "c": format!("format: 2\nnamespaces: ^.*$\n{NONE}\nserviceAccounts: (\nserviceAccountLabels: none"),
         "d": "\n\n: \n: : \n", "e": "((((",
         "no-format": format!("namespaces: ^.*$\n{NONE}\n{EVERY_ACCOUNT}"),
@@ -42,10 +42,10 @@ async fn parameters_that_are_missing_empty_or_senseless_refuse_nobody() {
         // An earlier version wrote five lines without names.
         "positional": "^.*$\n^$\n==in\n^.*$\n==in",
     });
-    lab.tell(senseless).await;
-    seen("a key that makes no sense hides no other", true).await;
-    lab.tell(json!({ "strict": null })).await;
-    seen("nothing but keys without sense", false).await;
+    lab.set_parameters(invalid).await;
+    seen("an invalid key does not affect others", true).await;
+    lab.set_parameters(json!({ "strict": null })).await;
+    seen("only invalid keys", false).await;
     let maps = lab.namespaced::<ConfigMap>(NAMESPACE);
     maps.patch(MAP, &PatchParams::default(), &Patch::Merge(&json!({ "data": null }))).await.unwrap();
     seen("an empty ConfigMap", false).await;
@@ -57,21 +57,21 @@ async fn parameters_that_are_missing_empty_or_senseless_refuse_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_parameters_are_kept_and_written_only_when_they_change() {
+async fn the_parameters_are_restored_and_written_only_when_they_change() {
     let lab = lab().await;
     lab.create_namespace("kept").await;
-    assert!(lab.told().await.is_none(), "nobody asks");
+    assert!(lab.parameters().await.is_none(), "no binding enables it");
     lab.bind_and_serve("kept", spec(&["kept"])).await;
     lab.until_ready_is("kept", "True", "Succeeded").await;
     lab.until_settled().await;
-    let told = lab.told().await.unwrap();
-    let kept = told.data.clone().unwrap();
+    let parameters = lab.parameters().await.unwrap();
+    let kept = parameters.data.clone().unwrap();
     assert_eq!(
         kept["kept"],
         "format: 2\nnamespaces: ^kept$\nexcludedNamespaces: ^kube\\-.*$\nnamespaceLabels: none\n\
          serviceAccounts: ^.*$\nserviceAccountLabels: none"
     );
-    let is_kept = async || lab.told().await.is_some_and(|map| map.data.as_ref() == Some(&kept));
+    let is_kept = async || lab.parameters().await.is_some_and(|map| map.data.as_ref() == Some(&kept));
 
     let mark = lab.mark();
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -80,48 +80,50 @@ async fn the_parameters_are_kept_and_written_only_when_they_change() {
     lab.controller.until_ready(PATIENCE).await.unwrap();
     lab.until_settled().await;
     assert_eq!(lab.requests(mark).writes().counts(), Default::default(), "at rest and across a restart");
-    assert_eq!(lab.told().await.unwrap().resource_version(), told.resource_version());
+    assert_eq!(lab.parameters().await.unwrap().resource_version(), parameters.resource_version());
 
     let everything = format!("format: 2\nnamespaces: ^.*$\n{NONE}\n{EVERY_ACCOUNT}");
-    lab.tell(json!({ "kept": everything, "more": "x" })).await;
+    lab.set_parameters(json!({ "kept": everything, "more": "x" })).await;
     lab.until("a hand edit is repaired", is_kept).await;
     lab.namespaced::<ConfigMap>(NAMESPACE).delete(MAP, &DeleteParams::default()).await.unwrap();
     lab.until("a deletion is repaired", is_kept).await;
     lab.bind("kept", spec(&["kept"])).await;
-    lab.until("nobody asks any more", async || {
-        lab.told().await.is_some_and(|map| map.data.unwrap_or_default().is_empty())
+    lab.until("no binding enables it any more", async || {
+        lab.parameters().await.is_some_and(|map| map.data.unwrap_or_default().is_empty())
     })
     .await;
-    lab.until("nothing is said of it", async || lab.condition("kept", "AdmissionConfigured").await.is_none())
-        .await;
+    lab.until("the condition is removed", async || {
+        lab.condition("kept", "AdmissionConfigured").await.is_none()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_most_that_is_told_is_within_what_the_api_server_evaluates() {
+async fn the_largest_parameters_are_within_the_cost_limit_of_the_api_server() {
     let lab = Lab::start().await;
-    // As shipped, an expression that costs too much is passed over. Here it would refuse.
+    // As shipped, an expression that exceeds the cost limit is ignored. Here it refuses the request.
     let strict = std::fs::read_to_string(root().join(POLICY)).unwrap();
     lab.plane.apply(&strict.replace("failurePolicy: Ignore", "failurePolicy: Fail")).await.unwrap();
     let namespace = "n".repeat(63);
     lab.create_namespace(&namespace).await;
     for i in 0..24 {
         let accounts: Vec<String> = (0..256).map(|j| format!("account-{i:02}-{j:03}-*-of-many")).collect();
-        let mut big = asking(spec(&["*"]));
+        let mut big = enabled(spec(&["*"]));
         big["serviceAccounts"] = json!({ "names": accounts });
         lab.bind(&format!("big-{i:02}"), big).await;
     }
-    lab.until_served_at_creation_is("big-23", "False", "more than the API server evaluates").await;
-    lab.until_served_at_creation_is("big-00", "True", "").await;
-    lab.until("all are told", async || {
-        let told = lab.told().await.and_then(|map| map.data).unwrap_or_default();
-        told.len() > 5 && told.len() < 24 && told.contains_key("big-00")
+    lab.until_admission_is("big-23", "False", "exceed what the API server evaluates").await;
+    lab.until_admission_is("big-00", "True", "").await;
+    lab.until("the parameters are written", async || {
+        let parameters = lab.parameters().await.and_then(|map| map.data).unwrap_or_default();
+        parameters.len() > 5 && parameters.len() < 24 && parameters.contains_key("big-00")
     })
     .await;
     lab.until_settled().await;
     // Nothing matches, so all of it is evaluated, for the longest names.
     assert_eq!(lab.created(&namespace, named(&"a".repeat(253)), &["x"]).await, ["x"]);
-    let told = lab.told().await.unwrap().data.unwrap();
-    let last = told.keys().last().unwrap().trim_start_matches("big-").to_owned();
+    let parameters = lab.parameters().await.unwrap().data.unwrap();
+    let last = parameters.keys().last().unwrap().trim_start_matches("big-").to_owned();
     assert_eq!(
         lab.created(&namespace, named(&format!("account-{last}-255-is-of-many")), &[]).await,
         [SECRET]
@@ -132,26 +134,27 @@ async fn the_most_that_is_told_is_within_what_the_api_server_evaluates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_undoes_the_parameters_again_and_again_is_told_and_not_fought() {
+async fn another_writer_that_reverts_the_parameters_is_reported_and_left_alone() {
     let lab = lab().await;
     lab.create_namespace("fought").await;
     lab.bind_and_serve("fought", spec(&["fought"])).await;
     lab.until_settled().await;
     let mark = lab.mark();
-    let says = async || lab.told().await.is_some_and(|map| map.data.is_some_and(|data| !data.is_empty()));
-    lab.until("the rival is told of", async || {
-        if says().await {
-            lab.tell(json!({ "fought": null })).await;
+    let has_data =
+        async || lab.parameters().await.is_some_and(|map| map.data.is_some_and(|data| !data.is_empty()));
+    lab.until("the other writer is reported", async || {
+        if has_data().await {
+            lab.set_parameters(json!({ "fought": null })).await;
         }
         let said = lab.condition("fought", "AdmissionConfigured").await;
         said.is_some_and(|(status, _, message)| status == "False" && message.contains("again and again"))
     })
     .await;
     let writes = async || lab.requests(mark).of("configmaps").writes().len();
-    // Ten are no fight yet, then there are two in each try.
+    // Ten repairs are allowed, then there are two in each try.
     assert!((10..=16).contains(&writes().await), "{}", writes().await);
-    // It rests now.
-    lab.until_served_at_creation_is("fought", "True", "MutatingAdmissionPolicy").await;
+    // The other writer stops now.
+    lab.until_admission_is("fought", "True", "MutatingAdmissionPolicy").await;
     assert_eq!(lab.created("fought", named("new"), &[]).await, [SECRET]);
     assert!(writes().await <= 20, "{}", writes().await);
 }

@@ -136,10 +136,10 @@ async fn files_of_cert_manager_are_read_as_the_kubelet_swaps_them() {
     assert_eq!(bundle().await, authority.pem());
 
     let stream = Stream::start(&lab, "files");
-    assert!(lab.controller.log().contains("the webhook's certificate is taken from files"));
+    assert!(lab.controller.log().contains("webhook certificate loaded"));
     project(&mount, &authority, 2);
     lab.until("the renewed certificate is taken", async || {
-        lab.controller.log().contains("renewed certificate is taken from files")
+        lab.controller.log().contains("webhook certificate renewed")
     })
     .await;
     // Half a swap, and a key that does not belong to the certificate: reported once, and the last valid one
@@ -151,7 +151,7 @@ async fn files_of_cert_manager_are_read_as_the_kubelet_swaps_them() {
     std::os::unix::fs::symlink("..version-3", mount.join("..data_tmp")).unwrap();
     std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
     lab.until("the mismatch is reported", async || {
-        lab.controller.log().contains("a private key that is not the certificate's")
+        lab.controller.log().contains("a private key that does not match the certificate")
     })
     .await;
     stream.end_without_a_refusal().await;
@@ -184,7 +184,7 @@ async fn an_authority_changes_for_one_replica_after_the_other_without_a_refusal(
     for (version, order) in [(1, [1, 0]), (2, [0, 1])] {
         let (before, authority) = (&authorities[version - 1], &authorities[version]);
         let of = |number: usize| [&lab.controller, second][number];
-        let noticed = |number: usize| of(number).log().matches("files hold another authority").count();
+        let noticed = |number: usize| of(number).log().matches("webhook authority changed").count();
         for number in order {
             project(mounts[number].path(), authority, version);
             lab.until("the files are noticed", async || noticed(number) == version).await;
@@ -195,7 +195,7 @@ async fn an_authority_changes_for_one_replica_after_the_other_without_a_refusal(
         let both = before.pem().to_owned() + authority.pem();
         lab.until("both are trusted", async || bundle().await == both).await;
         for number in [0, 1] {
-            let shown = || of(number).log().matches("of another authority is shown").count();
+            let shown = || of(number).log().matches("of the new authority in use").count();
             lab.until("its certificate is shown", async || shown() == version).await;
         }
         lab.until("the previous one is no longer trusted", async || bundle().await == authority.pem()).await;

@@ -38,7 +38,7 @@ async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a
     grant(&lab.plane).await;
     lab.until("the others are waited for", async || {
         let said = lab.condition("waits", "AdmissionConfigured").await;
-        said.is_some_and(|(.., message)| message.contains("every replica takes it first"))
+        said.is_some_and(|(.., message)| message.contains("every replica reads the certificate first"))
     })
     .await;
     assert!(configuration(lab).await.is_none());

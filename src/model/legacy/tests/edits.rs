@@ -129,7 +129,7 @@ fn what_only_the_user_knows_is_said() {
         assert!(found.edits.is_empty() && found.message.contains(why), "{found}");
     }
     let hosts = of("acr-registry", "registry.cn-hangzhou.aliyuncs.com");
-    assert!(told(&hosts).contains("whose id only you know"), "{}", told(&hosts));
+    assert!(told(&hosts).contains("whose ID only you know"), "{}", told(&hosts));
 }
 
 /// Nothing that stands between is lost.

@@ -219,7 +219,7 @@ fn a_message_says_what_is_there() {
     assert!(told(&shared).contains("DomainContested"), "{}", told(&shared));
     let json = r#"{"AcrInstanceInfo": [{"customAccessKey": "LTAI", "customAccessKeySecret": "abc"}]}"#;
     let addon = told(&crate::model::legacy::from_addon_config(json));
-    assert!(addon.contains("in the clear") && !addon.contains("ConfigMap"), "{addon}");
+    assert!(addon.contains("in clear text") && !addon.contains("ConfigMap"), "{addon}");
 }
 
 /// Each of these stands between two good entries.
@@ -312,7 +312,7 @@ fn more_registries_than_the_schema_allows_are_told() {
 #[test]
 fn what_is_no_list_gives_no_spec_and_a_cure() {
     for (value, line, cure) in [
-        ("cri-a", 1, "is no list"),
+        ("cri-a", 1, "is not a list"),
         ("- instanceId: \"cri-a", 1, "begin each entry with"),
         ("- instanceId: {\n  regionId: cn-beijing\n", 1, "begin each entry with"),
         ("- instanceId: [cri-a\n", 1, "begin each entry with"),

@@ -313,10 +313,10 @@ fn finding(code: Code, message: &str) -> Finding {
 
 #[test]
 fn a_finding_is_one_line() {
-    let mut one = finding(Code::RegionInvalid, "\"x\" is no region");
-    assert_eq!(one.to_string(), "ACR117 acr-registry-info[1].regionId line 4: \"x\" is no region");
+    let mut one = finding(Code::RegionInvalid, "\"x\" is not a valid region");
+    assert_eq!(one.to_string(), "ACR117 acr-registry-info[1].regionId line 4: \"x\" is not a valid region");
     one.line = None;
-    assert_eq!(one.to_string(), "ACR117 acr-registry-info[1].regionId: \"x\" is no region");
+    assert_eq!(one.to_string(), "ACR117 acr-registry-info[1].regionId: \"x\" is not a valid region");
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn namespaces_are_exact_names_or_all() {
         assert_eq!(spec(&conversion).watch_namespaces.exclude, [""; 0], "{value}");
         assert_eq!(marks(&conversion), *expected, "{value}: {}", told(&conversion));
     }
-    assert!(told(&of("watch-namespace", "team-*")).contains("knows no globs"));
+    assert!(told(&of("watch-namespace", "team-*")).contains("does not support globs"));
 }
 
 /// An empty list of names would mean `default`, which nobody wrote.

@@ -156,7 +156,7 @@ fn key_pair() {
 
     let conversion = convert(&cured(KEY_PAIR));
     assert_eq!(marks(&conversion), ["W acr-registry-info[0].customAccessKey:2"]);
-    assert!(told(&conversion).contains("in the clear"));
+    assert!(told(&conversion).contains("in clear text"));
     let reference = AccessKeySecretRef { name: "acr-configuration-0".to_owned() };
     let expected = RegistryEntry { access_key_secret_ref: Some(reference), ..RegistryEntry::default() };
     assert_eq!(only(&conversion), &expected);

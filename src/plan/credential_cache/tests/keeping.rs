@@ -173,7 +173,11 @@ fn a_rotated_key_pair_replaces_its_credentials_and_ends_a_back_off() {
     assert_eq!(due(&mut cache, 1), std::slice::from_ref(&failing), "a retry, and no replacement");
     cache.record(&failing, failed(RetryAdvice::Rarely), at(1));
     cache.source_changed(of_ak, Some("LTAI-old"));
-    assert_eq!(due(&mut cache, 2), std::slice::from_ref(&failing), "the same pair gave what is held");
+    assert_eq!(
+        due(&mut cache, 2),
+        std::slice::from_ref(&failing),
+        "the same key pair minted the current one"
+    );
     cache.record(&failing, with("LTAI-old"), at(2));
     cache.source_changed(of_ak, Some("LTAI-new"));
     assert_eq!(due(&mut cache, 3), [held, failing]);
@@ -208,8 +212,8 @@ fn saved_credentials_are_in_use_after_a_restart_and_nothing_is_due() {
 #[test]
 fn a_saved_credential_that_has_expired_is_due_at_once() {
     let key = key("cri-1");
-    let kept = SavedCredential { credential: Some(Arc::new(credential("old", -7200))), domains: None };
-    let mut cache = CredentialCache::new([(key.id(), kept)].into());
+    let saved = SavedCredential { credential: Some(Arc::new(credential("old", -7200))), domains: None };
+    let mut cache = CredentialCache::new([(key.id(), saved)].into());
     let demands = demands(&[&key], false);
     cache.track(&demands);
     assert_eq!(started(&mut cache, &demands, at(0)), [key]);
@@ -220,13 +224,13 @@ fn a_saved_credential_that_has_expired_is_due_at_once() {
 fn a_credential_without_demand_stays_until_it_expires() {
     let key = key("cri-1");
     let (mut cache, demands) = holding(&[(&key, 0)]);
-    let nobody = HashMap::new();
-    cache.track(&nobody);
-    assert_eq!(cache.start_due(&nobody, at(60)).0, []);
+    let no_demand = HashMap::new();
+    cache.track(&no_demand);
+    assert_eq!(cache.start_due(&no_demand, at(60)).0, []);
     cache.track(&demands);
     assert_eq!(cache.start_due(&demands, at(60)).0, []);
     assert_eq!(token(&cache, &registry(&key, &["d"])), "first");
-    cache.start_due(&nobody, at(4000));
+    cache.start_due(&no_demand, at(4000));
     assert_eq!((cache.expirations().len(), cache.to_save().len()), (0, 0));
 }
 
@@ -248,8 +252,8 @@ fn ending(token: &str, from: i64, until: i64) -> MintResult {
     MintResult { credential: Some(Ok(credential)), domains: None }
 }
 
-/// A session that is not renewed at its source gives tokens that end with it: each would live half as long as the one
-/// before.
+/// A session that is not renewed at its source mints tokens that expire with it. Each would be valid for half as long as
+/// the one before.
 #[test]
 fn a_token_that_expires_with_the_current_one_is_reported_and_costs_no_write() {
     let key = key("cri-1");
@@ -264,7 +268,7 @@ fn a_token_that_expires_with_the_current_one_is_reported_and_costs_no_write() {
         failure.message.contains("2027-01-15T09:00:01Z") && failure.message.contains("not renewed"),
         "{failure:?}"
     );
-    // It is tried again in time, and taken as soon as it lives longer.
+    // It is tried again in time, and taken as soon as it is valid for longer.
     for second in [2710, 2760, 3000, 3500, 3550, 3590] {
         assert_eq!(started(&mut cache, &demands, at(second)), std::slice::from_ref(&key), "at {second}");
         cache.record(&key, ending("same end", second, 3600), at(second));
@@ -300,7 +304,7 @@ fn a_clock_that_is_set_back_shifts_the_retry() {
     }
 }
 
-/// An attempt that began before is no answer.
+/// An attempt that began before does not answer it.
 #[test]
 fn a_refresh_requested_during_an_attempt_follows_it() {
     let key = key("cri-1");

@@ -211,13 +211,13 @@ prop_compose! {
     }
 }
 
-/// What of the bindings matters in this namespace.
+/// Returns the bindings that cover this namespace.
 fn covering<'a>(world: &World, snapshot: &'a Snapshot) -> Vec<&'a ResolvedBinding> {
     let facts = world.record.view.facts.as_ref().unwrap();
     snapshot.covering("n", facts).into_iter().map(|i| snapshot.resolved(i)).collect()
 }
 
-/// Where the namespace is served and nothing prevents it, everything that is wanted exists.
+/// Asserts that everything wanted exists, where the namespace is served and nothing prevents it.
 fn assert_served(world: &World, snapshot: &Snapshot) {
     let covering = covering(world, snapshot);
     let active = |b: &&&ResolvedBinding| b.phase == Phase::Active;

@@ -36,12 +36,12 @@ fn retained_secret() -> SecretView {
     SecretView { retained: true, ..outdated() }
 }
 
-/// Marked like ours, but never made by us.
+/// Returns a Secret that is marked like ours, but was never created by us.
 fn of_another_type() -> SecretView {
     SecretView { foreign_type: Some("Opaque".into()), ..outdated() }
 }
 
-/// Every way to lose service while our Secret exists. A crash may leave the second one behind.
+/// Returns every way to lose service while our Secret exists. A crash may leave the second one behind.
 fn ends() -> [(&'static str, Snapshot, Mutation); 4] {
     [
         ("the binding is being deleted", snapshot([resolved("a").phased(Phase::Withdrawing)]), |_| {}),

@@ -8,7 +8,7 @@ fn moved_at(conditions: &[Condition], kind: &str) -> Option<Timestamp> {
     conditions.iter().find(|c| c.type_ == kind).map(|c| c.last_transition_time.0)
 }
 
-/// Nothing is written at rest, whatever state that is.
+/// Nothing is written at rest, in every state.
 #[test]
 fn equal_facts_at_a_later_time_give_an_equal_status() {
     let cases: &[Mutation] = &[
@@ -44,15 +44,17 @@ fn two_entries_of_one_name_keep_their_own_times() {
         });
         let first = scene.status(None, at(100));
         assert_eq!(scene.status(Some(&first), at(200)), first);
-        let mended = good().with(|s| s.registries[1].registry = "cri-1".into()).status(Some(&first), at(300));
-        let times: Vec<_> = mended.pairs.iter().map(|p| moved_at(&p.conditions, "Ready").unwrap()).collect();
+        let resolved =
+            good().with(|s| s.registries[1].registry = "cri-1".into()).status(Some(&first), at(300));
+        let times: Vec<_> =
+            resolved.pairs.iter().map(|p| moved_at(&p.conditions, "Ready").unwrap()).collect();
         assert_eq!(times.iter().filter(|t| **t == at(100)).count(), 2, "{times:?}");
         assert_eq!(times.iter().filter(|t| **t == at(300)).count(), 2, "{times:?}");
     }
 }
 
 #[test]
-fn a_transition_time_moves_with_the_status_and_with_nothing_else() {
+fn a_transition_time_moves_only_with_the_status() {
     let ready = |s: &AcrCredentialBindingStatus| moved_at(&s.conditions, "Ready").unwrap();
     let first = good().status(None, at(100));
     assert_eq!(ready(&first), at(100));
@@ -74,7 +76,7 @@ fn a_transition_time_moves_with_the_status_and_with_nothing_else() {
 }
 
 #[test]
-fn registries_and_pairs_have_transition_times_of_their_own() {
+fn registries_and_pairs_have_their_own_transition_times() {
     let first = good().status(None, at(100));
     let second = good()
         .with(|s| {
@@ -176,7 +178,7 @@ fn a_held_withdrawal_has_the_time_at_which_it_began() {
         ["Ready=False CoverageLost", "Stalled=True CoverageLost", "WithdrawalHeld=True CoverageLost"];
     assert_eq!(conditions_of(&first), expected);
     assert_eq!(moved_at(&first.conditions, "WithdrawalHeld"), Some(at(50)));
-    // Lost again, before anybody wrote that it had come back.
+    // Lost again, before its return was reported.
     let again = scene.with(|s| s.held = Some((at(500), failure(Reason::CoverageLost))));
     assert_eq!(moved_at(&again.status(Some(&first), at(501)).conditions, "WithdrawalHeld"), Some(at(500)));
     assert_eq!(moved_at(&good().status(Some(&first), at(502)).conditions, "WithdrawalHeld"), None);
@@ -206,7 +208,7 @@ fn a_withdrawal_reports_its_progress_and_what_blocks_it() {
 fn a_condition_of_a_type_that_was_renamed_leaves_the_status() {
     let current = good().with(|s| s.others = vec![policies_missing()]).status(None, at(100));
     let mut stored = current.clone();
-    for kind in ["Fenced", "ServedAtCreation"] {
+    for kind in ["ServedAtCreation", "OfAnotherVersion"] {
         stored.conditions.push(Condition { type_: kind.to_owned(), ..current.conditions[0].clone() });
     }
     let next = good().with(|s| s.others = vec![policies_missing()]).status(Some(&stored), at(200));

@@ -24,7 +24,7 @@ pub struct World {
     pub node: Node,
     /// Lifetimes of credentials.
     pub lifetimes: Lifetimes,
-    /// Answers without a documented source.
+    /// Replies without a source: `docs/contributing/cloud-api.md`, "Undocumented behaviour".
     pub unconfirmed: Unconfirmed,
 }
 

@@ -96,14 +96,14 @@ impl Cluster {
         Snapshot::new(template(), vec![self.resolved()], false)
     }
 
-    /// The watch brings a namespace that changed. Nothing else observes it.
+    /// Observes a namespace that changed, as the watch does. Nothing else observes it.
     fn observe(&mut self, name: &str) {
         let (name, snapshot) = (Arc::from(name), self.snapshot());
         let facts = self.namespaces[&name].record.view.facts.clone();
         self.guard.observe(&name, facts.as_ref(), &snapshot, self.now);
     }
 
-    /// Every namespace is planned until nothing is left to do there.
+    /// Plans every namespace until nothing is left to do there.
     fn reconcile(&mut self) {
         let snapshot = self.snapshot();
         for _ in 0..4 {
