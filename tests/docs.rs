@@ -27,7 +27,7 @@ fn resolved(page: &str, target: &str) -> String {
     path.display().to_string()
 }
 
-/// The fault of a link, if it has one.
+/// Returns the fault of a link, if it has one.
 fn fault(pages: &BTreeMap<String, Page>, page: &Page, target: &str) -> Option<String> {
     if target.starts_with("http://") || target.starts_with("https://") {
         return None;
@@ -115,7 +115,7 @@ fn every_example_is_linked_in_both_languages() {
     }
 }
 
-/// Rust sources of the tests.
+/// Returns the Rust sources of the tests.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let path = entry.path();
@@ -127,7 +127,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The blocks that tests run: page and heading, with the files that read them by these literal names.
+/// Returns the blocks that tests run: page and heading, with the files that read them by these literal names.
 fn claims() -> BTreeMap<(String, String), BTreeSet<String>> {
     let pair = Regex::new(r#"\b(?:commands|steps)\(\s*"([^"]+\.md)",\s*"([^"]+)""#).unwrap();
     let mut files = Vec::new();
@@ -144,7 +144,7 @@ fn claims() -> BTreeMap<(String, String), BTreeSet<String>> {
     claims
 }
 
-/// The English page that a Chinese one translates.
+/// Returns the English page that a Chinese one translates.
 fn original(path: &str) -> Option<String> {
     let name = path.strip_prefix("docs/zh-CN/").map(|name| format!("docs/{name}"));
     name.or_else(|| (path == "README.zh-CN.md").then(|| "README.md".to_owned()))
@@ -193,7 +193,7 @@ fn a_code_exists_once_and_in_its_order() {
     assert!(codes.iter().all(|code| code.len() == 6 && code.starts_with("ACR")));
 }
 
-/// The text of all Rust files of a folder, of those whose path fits.
+/// Returns the text of all Rust files of a folder, of those whose path fits.
 fn text(folder: &str, fits: impl Fn(&str) -> bool) -> String {
     let mut files = Vec::new();
     sources(&root().join(folder), &mut files);

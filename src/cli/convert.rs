@@ -19,7 +19,7 @@ use crate::model::legacy::{Conversion, KeyPair};
 /// An error of a manifest that cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("the manifest cannot be written as YAML")]
-pub struct Error(#[source] Box<dyn std::error::Error + Send + Sync>);
+pub struct ManifestError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 /// The manifests. They may hold a key pair, hence no `Debug`.
 pub struct Manifests {
@@ -32,12 +32,12 @@ pub struct Manifests {
 /// Writes the manifests. `None`: the conversion has no spec.
 ///
 /// # Errors
-/// [`Error`]
-pub fn manifests(conversion: &Conversion) -> Result<Option<Manifests>, Error> {
+/// [`ManifestError`]
+pub fn manifests(conversion: &Conversion) -> Result<Option<Manifests>, ManifestError> {
     let Some(spec) = &conversion.spec else { return Ok(None) };
-    let binding = binding(spec.clone()).map_err(Error)?;
+    let binding = binding(spec.clone()).map_err(ManifestError)?;
     let secrets = conversion.key_pairs.iter().map(|pair| Ok((pair.secret_name.clone(), secret(pair)?)));
-    let secrets = secrets.collect::<Result<_, _>>().map_err(Error)?;
+    let secrets = secrets.collect::<Result<_, _>>().map_err(ManifestError)?;
     Ok(Some(Manifests { binding, secrets }))
 }
 

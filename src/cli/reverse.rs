@@ -14,7 +14,7 @@ use crate::model::legacy::{ANY_REGION, to_data};
 
 /// An error of a binding without an equivalent ConfigMap.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ReverseError {
     /// The text is not YAML, or not a binding. The parser's words hold nothing of the text.
     #[error("the file is not a valid AcrCredentialBinding: {0}")]
     Unreadable(String),
@@ -35,28 +35,28 @@ pub enum Error {
 /// Writes the ConfigMap's manifest.
 ///
 /// # Errors
-/// [`Error`], with every field that the ConfigMap does not support.
-pub fn config_map(text: &str) -> Result<String, Error> {
-    let invalid = |error: serde_json::Error| Error::Unreadable(error.to_string());
+/// [`ReverseError`], with every field that the ConfigMap does not support.
+pub fn config_map(text: &str) -> Result<String, ReverseError> {
+    let invalid = |error: serde_json::Error| ReverseError::Unreadable(error.to_string());
     let (documents, fault) = parse_manifest(text);
     if let Some(fault) = fault {
-        return Err(Error::Unreadable(format!("line {}: {}", fault.line, fault.why)));
+        return Err(ReverseError::Unreadable(format!("line {}: {}", fault.line, fault.why)));
     }
     let is_binding = |node: &&Node| node.get("kind").and_then(Node::text) == Some("AcrCredentialBinding");
     let bindings: Vec<&Node> = documents.iter().flat_map(objects).filter(is_binding).collect();
-    let [node] = bindings[..] else { return Err(Error::Count(bindings.len())) };
+    let [node] = bindings[..] else { return Err(ReverseError::Count(bindings.len())) };
     let schema = schema().map_err(invalid)?;
     let mut unknown = Vec::new();
     node.get("spec").into_iter().for_each(|spec| unknown_fields(spec, &schema, "spec", &mut unknown));
     if !unknown.is_empty() {
-        return Err(Error::Unknown(unknown));
+        return Err(ReverseError::Unknown(unknown));
     }
     let object = serde_json::to_value(node).map_err(invalid)?;
     let object: AcrCredentialBinding = serde_json::from_value(object).map_err(invalid)?;
     Binding::parse(&object, ANY_REGION)
-        .map_err(|faults| Error::Invalid(faults.iter().map(ToString::to_string).collect()))?;
-    let data = to_data(&object.spec).map_err(Error::Unsupported)?;
-    written(data).map_err(|error| Error::Unreadable(error.to_string()))
+        .map_err(|faults| ReverseError::Invalid(faults.iter().map(ToString::to_string).collect()))?;
+    let data = to_data(&object.spec).map_err(ReverseError::Unsupported)?;
+    written(data).map_err(|error| ReverseError::Unreadable(error.to_string()))
 }
 
 /// Returns a document, or the items of a List, which `kubectl get -o yaml` prints.
@@ -126,7 +126,9 @@ mod tests {
         let text = binding(
             "{registries: [{instanceId: cri-a1b2c3}], suspend: true, watchNamespaces: {names: [\"a-*\"], exclude: []}}",
         );
-        let Err(Error::Unsupported(fields)) = config_map(&text) else { panic!("{:?}", config_map(&text)) };
+        let Err(ReverseError::Unsupported(fields)) = config_map(&text) else {
+            panic!("{:?}", config_map(&text))
+        };
         let message = fields.join("\n");
         assert!(message.contains("suspend") && message.contains("watchNamespaces"), "{message}");
     }
@@ -150,10 +152,10 @@ mod tests {
 
     #[test]
     fn a_file_without_one_binding_is_refused() {
-        assert!(matches!(config_map("kind: ConfigMap\n"), Err(Error::Count(0))));
+        assert!(matches!(config_map("kind: ConfigMap\n"), Err(ReverseError::Count(0))));
         let two = format!("{}---\n{}", binding("{registries: [{}]}"), binding("{registries: [{}]}"));
-        assert!(matches!(config_map(&two), Err(Error::Count(2))));
-        assert!(matches!(config_map(&binding("{registries: 3}")), Err(Error::Unreadable(_))));
-        assert!(matches!(config_map("a: [\n"), Err(Error::Unreadable(_))));
+        assert!(matches!(config_map(&two), Err(ReverseError::Count(2))));
+        assert!(matches!(config_map(&binding("{registries: 3}")), Err(ReverseError::Unreadable(_))));
+        assert!(matches!(config_map("a: [\n"), Err(ReverseError::Unreadable(_))));
     }
 }

@@ -57,11 +57,11 @@ impl Index {
     pub fn read_until<'a>(
         &self,
         names: impl IntoIterator<Item = &'a Arc<str>>,
-        mut read: impl FnMut(&NamespaceView) -> bool,
+        read: impl FnMut(&NamespaceView) -> bool,
     ) {
         let records = self.lock();
         let records = names.into_iter().filter_map(|name| records.namespaces.get(name));
-        records.map(|record| &record.view).any(|view| read(view));
+        records.map(|record| &record.view).any(read);
     }
 
     /// Returns the names of the namespaces that satisfy a test. It walks the cluster: only a changed binding asks.
@@ -223,8 +223,9 @@ impl Index {
         self.sweep(|record| {
             let before = record.view.service_accounts.len();
             let namespace: Box<str> = Box::from(&*record.view.name);
-            let listed = |name: &Box<str>| seen.contains(&(namespace.clone(), name.clone()));
-            record.view.service_accounts.retain(|account| listed(&account.name));
+            let listed =
+                |account: &ServiceAccountView| seen.contains(&(namespace.clone(), account.name.clone()));
+            record.view.service_accounts.retain(listed);
             let changed = record.view.service_accounts.len() != before;
             if changed {
                 record.forget_missing();

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::coverage::{Coverage, Selection};
+use super::coverage::{BindingCoverage, ObjectSelection};
 use super::domain;
 use super::identity::{CredentialSource, Identity};
 use super::labels::Selector;
@@ -35,9 +35,9 @@ pub struct Binding {
     /// The registries, in the order of the spec.
     pub registries: Vec<Registry>,
     /// The selected namespaces.
-    pub namespaces: Selection,
+    pub namespaces: ObjectSelection,
     /// The selected ServiceAccounts in these namespaces.
-    pub service_accounts: Selection,
+    pub service_accounts: ObjectSelection,
     /// A credential is refreshed when less than this is left.
     pub threshold: Duration,
     /// Settings for ServiceAccounts during admission; `None` where the spec does not enable it.
@@ -127,8 +127,8 @@ impl Binding {
     }
 
     /// Returns the namespaces and ServiceAccounts that the binding covers.
-    pub fn coverage(&self) -> Coverage<'_> {
-        Coverage { namespaces: &self.namespaces, service_accounts: &self.service_accounts }
+    pub fn coverage(&self) -> BindingCoverage<'_> {
+        BindingCoverage { namespaces: &self.namespaces, service_accounts: &self.service_accounts }
     }
 }
 
@@ -246,7 +246,7 @@ fn identity(entry: &RegistryEntry, invalid: &mut FieldsBelow<'_>) -> Option<Iden
     Some(Identity { source: base?, assume, session_seconds: session_seconds? })
 }
 
-fn namespace_selection(spec: &WatchNamespaces, invalid: &mut InvalidFields) -> Selection {
+fn namespace_selection(spec: &WatchNamespaces, invalid: &mut InvalidFields) -> ObjectSelection {
     let mut invalid = invalid.below("spec.watchNamespaces".to_owned());
     let (names, selector) = selection(
         patterns("names", &spec.names, shape::namespace, &mut invalid),
@@ -254,14 +254,14 @@ fn namespace_selection(spec: &WatchNamespaces, invalid: &mut InvalidFields) -> S
         &mut invalid,
     );
     let exclude = patterns("exclude", &spec.exclude, shape::namespace, &mut invalid);
-    Selection { names, selector, exclude }
+    ObjectSelection { names, selector, exclude }
 }
 
-fn service_account_selection(spec: &ServiceAccounts, invalid: &mut InvalidFields) -> Selection {
+fn service_account_selection(spec: &ServiceAccounts, invalid: &mut InvalidFields) -> ObjectSelection {
     let mut invalid = invalid.below("spec.serviceAccounts".to_owned());
     let names = patterns("names", &spec.names, shape::service_account, &mut invalid);
     let (names, selector) = selection(names, spec.selector.as_ref(), &mut invalid);
-    Selection { names, selector, exclude: Vec::new() }
+    ObjectSelection { names, selector, exclude: Vec::new() }
 }
 
 fn patterns(

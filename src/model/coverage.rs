@@ -1,9 +1,9 @@
 //! Coverage: the namespaces and ServiceAccounts that a binding selects.
 //!
-//! A [`Selection`] covers an object whose name matches any of its names, or whose labels match its selector, and whose
-//! name matches none of its excluded names. Three readers decide by it: this process ([`Coverage::covers`]), the API
-//! server in our `MutatingAdmissionPolicy` ([`Coverage::parameter`]), and the API server before it calls our webhook
-//! ([`Coverage::webhook_filters`]). `tests/integration/coverage.rs` holds the three equal on a real API server.
+//! A [`ObjectSelection`] covers an object whose name matches any of its names, or whose labels match its selector, and whose
+//! name matches none of its excluded names. Three readers decide by it: this process ([`BindingCoverage::covers`]), the API
+//! server in our `MutatingAdmissionPolicy` ([`BindingCoverage::parameter`]), and the API server before it calls our webhook
+//! ([`BindingCoverage::webhook_filters`]). `tests/integration/coverage.rs` holds the three equal on a real API server.
 
 mod expression;
 mod parameter;
@@ -17,7 +17,7 @@ use super::pattern::Pattern;
 
 /// The objects of one kind that a binding selects.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Selection {
+pub struct ObjectSelection {
     /// Names and globs; each match is enough.
     pub names: Vec<Pattern>,
     /// A label selector; its match is enough too.
@@ -26,7 +26,7 @@ pub struct Selection {
     pub exclude: Vec<Pattern>,
 }
 
-impl Selection {
+impl ObjectSelection {
     /// Returns whether an object is selected.
     pub fn covers(&self, name: &str, labels: &Labels) -> bool {
         let named = self.names.iter().any(|pattern| pattern.matches(name));
@@ -46,11 +46,11 @@ impl Selection {
 
 /// The ServiceAccounts that a binding covers: those that it selects, in namespaces that it selects.
 #[derive(Clone, Copy, Debug)]
-pub struct Coverage<'a> {
+pub struct BindingCoverage<'a> {
     /// The selected namespaces.
-    pub namespaces: &'a Selection,
+    pub namespaces: &'a ObjectSelection,
     /// The selected ServiceAccounts.
-    pub service_accounts: &'a Selection,
+    pub service_accounts: &'a ObjectSelection,
 }
 
 /// An object as a selection sees it.
@@ -62,7 +62,7 @@ pub struct NamedLabels<'a> {
     pub labels: &'a Labels,
 }
 
-impl Coverage<'_> {
+impl BindingCoverage<'_> {
     /// Returns whether a ServiceAccount in a namespace is covered.
     pub fn covers(&self, namespace: NamedLabels<'_>, service_account: NamedLabels<'_>) -> bool {
         self.namespaces.covers(namespace.name, namespace.labels)

@@ -153,7 +153,7 @@ impl NamespaceRecord {
         // A full quota stays full, whichever content is tried.
         let same = failed.write == change.key()
             || (failed.refuses_create() && matches!(change, Change::CreateSecret { .. }));
-        same.then(|| Rest::Failed { until: failed.retry_at, failure: failed.failure.as_ref() })
+        same.then_some(Rest::Failed { until: failed.retry_at, failure: failed.failure.as_ref() })
     }
 
     /// Returns when the writes of an object began, if the next one is the first to report and it is not reported yet.

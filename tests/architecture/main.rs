@@ -87,7 +87,7 @@ fn is_room(name: &str) -> bool {
     ARROWS.iter().any(|(room, _)| *room == name)
 }
 
-/// Whether a file holds nothing but tests.
+/// Returns whether a file holds nothing but tests.
 fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/") || path.ends_with("/fixture.rs")
 }

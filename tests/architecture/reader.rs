@@ -18,7 +18,7 @@ pub struct Import {
     pub line: usize,
 }
 
-/// Whether an item is compiled for tests only.
+/// Returns whether an item is compiled for tests only.
 pub fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let is_test = |meta: &Meta| meta.path().is_ident("test");

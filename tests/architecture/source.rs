@@ -38,7 +38,7 @@ pub struct Token {
     pub line: usize,
 }
 
-/// Returns the tokens of some code, without comments. A string is the token `""`, whatever it holds.
+/// Returns the tokens of some code, without comments. A string is the token `""`, regardless of its content.
 pub fn tokens(code: &TokenStream) -> Vec<Token> {
     let mut tokens = Vec::new();
     flatten(code, &mut tokens);

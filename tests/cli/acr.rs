@@ -23,7 +23,7 @@ pub fn sample(name: &str) -> String {
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-acr"));
     command.args(args).current_dir(root().join("tests/cli/samples")).env_remove("NO_COLOR");
-    // Neither a kubeconfig of the machine nor a cluster that the test runs in is asked by chance.
+    // The program must reach neither a kubeconfig of the machine nor a cluster that the test runs in.
     command.env("KUBECONFIG", PathBuf::from("/nonexistent")).env_remove("KUBERNETES_SERVICE_HOST");
     command
 }
@@ -38,7 +38,7 @@ pub fn run(mut command: Command, input: &str) -> Done {
     Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// With some text as its standard input.
+/// Runs the binary with a text as its standard input.
 pub fn acr(args: &[&str], input: &str) -> Done {
     run(command(args), input)
 }
@@ -55,7 +55,7 @@ pub fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap()
 }
 
-/// The byte of a line and a character, both from 1.
+/// Returns the byte of a line and a character, both from 1.
 fn byte(text: &str, line: &Value, column: &Value) -> usize {
     let (line, column) = (line.as_u64().unwrap() as usize, column.as_u64().unwrap() as usize);
     let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
@@ -63,8 +63,8 @@ fn byte(text: &str, line: &Value, column: &Value) -> usize {
     start + inside
 }
 
-/// The text with every change made that lint prints.
-pub fn mended(input: &str) -> String {
+/// Returns the text with every change that lint prints.
+pub fn fixed(input: &str) -> String {
     let mut edits: Vec<(usize, usize, String)> = Vec::new();
     for finding in findings(input) {
         for edit in finding["edits"].as_array().unwrap() {
@@ -74,9 +74,9 @@ pub fn mended(input: &str) -> String {
         }
     }
     edits.sort();
-    let mut mended = input.to_owned();
+    let mut fixed = input.to_owned();
     for (start, end, text) in edits.into_iter().rev() {
-        mended.replace_range(start..end, &text);
+        fixed.replace_range(start..end, &text);
     }
-    mended
+    fixed
 }

@@ -1,4 +1,4 @@
-//! Against a real API server.
+//! The plugin and a real API server.
 
 use acr_lab::plane::{Options, Plane};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -27,7 +27,7 @@ fn on(plane: &Plane, args: &[&str]) -> Done {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_live_object_is_looked_at_by_its_keys() {
+async fn the_live_object_is_checked_by_its_keys() {
     let plane = plane().await;
     let none = on(plane, &["lint", "--live"]);
     assert_eq!(none.code, Some(2));
@@ -52,7 +52,7 @@ async fn the_live_object_is_looked_at_by_its_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_server_takes_all_that_is_printed_for_the_samples() {
+async fn the_api_server_accepts_all_output_for_the_samples() {
     let plane = plane().await;
     for name in SAMPLES {
         for (kind, text) in [("cured", cured(name)), ("printed", sample(name))] {
@@ -84,14 +84,14 @@ async fn kubectl_finds_it_as_its_plugin() {
     assert!(done.out.contains("ACR404"), "{}", done.out);
 }
 
-/// A folder's file with this text.
+/// Writes a text to a file in a folder.
 fn written(plane: &Plane, name: &str, text: &str) -> String {
     let path = plane.dir().join(name);
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
-/// Has the API server look at manifests, and gives how many it takes.
+/// Applies manifests by a dry run, and returns how many the API server accepts.
 async fn taken(plane: &Plane, name: &str, manifests: &str) -> usize {
     let path = written(plane, name, manifests);
     let args = ["apply", "--server-side", "--dry-run=server", "-f", &path];
@@ -99,7 +99,7 @@ async fn taken(plane: &Plane, name: &str, manifests: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_server_takes_the_config_maps_that_bindings_come_back_to() {
+async fn the_api_server_accepts_the_config_maps_of_converted_bindings() {
     let plane = plane().await;
     for name in SAMPLES.into_iter().filter(|name| *name != "key-pair") {
         let binding = written(plane, &format!("{name}-back.yaml"), &acr(&["convert", "-"], &cured(name)).out);
@@ -109,9 +109,9 @@ async fn the_api_server_takes_the_config_maps_that_bindings_come_back_to() {
     }
 }
 
-/// Whatever the keys say together.
+/// For any combination of keys.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_server_takes_what_any_configuration_comes_to() {
+async fn the_api_server_accepts_the_conversion_of_any_configuration() {
     let plane = plane().await;
     let infos = [
         "[]",
@@ -129,7 +129,7 @@ async fn the_api_server_takes_what_any_configuration_comes_to() {
     for (number, info) in infos.iter().enumerate() {
         for namespaces in namespaces {
             for accounts in accounts {
-                // Each with each would be more of the same.
+                // Pairs of combinations would only repeat this.
                 let webhook = webhooks[count % webhooks.len()];
                 let data = json!({
                     "acr-registry-info": info,
@@ -152,7 +152,7 @@ async fn the_api_server_takes_what_any_configuration_comes_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_tells_what_would_be_written_and_writes_nothing() {
+async fn a_plan_lists_its_changes_and_writes_nothing() {
     let plane = Plane::start(Options::default()).await.unwrap();
     let client = plane.client();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "default");
@@ -195,10 +195,10 @@ async fn a_plan_tells_what_would_be_written_and_writes_nothing() {
         "Secrets of the documented component that are no longer updated (--remove-leftovers deletes them): \
          default/aliyun-acr-credential-a, default/aliyun-acr-credential-b",
     ] {
-        assert!(planned.out.lines().any(|told| told == line), "{line} in {}", planned.out);
+        assert!(planned.out.lines().any(|printed| printed == line), "{line} in {}", planned.out);
     }
     assert!(!planned.out.contains("by-hand"), "what stays may be named: {}", planned.out);
-    // The managed add-on's configuration that says the same comes to the same plan, also as Terraform carries it.
+    // The managed add-on's equivalent configuration results in the same plan, also inside Terraform.
     let terraform = format!(
         "resource \"alicloud_cs_kubernetes_addon\" \"acr\" {{\n  name   = \"managed-aliyun-acr-credential-helper\"\n  config = {addon:?}\n}}\n"
     );

@@ -12,7 +12,7 @@ use crate::samples::{SAMPLES, cured};
 const WARNING: &str = "acr-registry-info: |\n  - instanceId: cri-a1b2c3\n    regionId: CN-HANGZHOU\n";
 
 #[test]
-fn a_number_says_how_it_went() {
+fn the_exit_code_reports_the_result() {
     let code = |args: &[&str], input: &str| acr(args, input).code;
     assert_eq!(code(&["lint", "-"], &WARNING.replace("CN-HANGZHOU", "cn-hangzhou")), Some(0));
     assert_eq!(code(&["lint", "-"], WARNING), Some(0));
@@ -28,7 +28,7 @@ fn a_number_says_how_it_went() {
     assert_eq!(code(&["lint", "--live", "-"], ""), Some(2));
     assert_eq!(code(&["convert", "-"], WARNING), Some(0));
     assert_eq!(code(&["convert", "-"], "acr-registry-info: nonsense\n"), Some(2));
-    // Without a binding no cluster is asked.
+    // Without a binding the cluster is not contacted.
     let planned = acr(&["plan", "-"], "acr-registry-info: nonsense\n");
     assert_eq!((planned.code, planned.out.as_str()), (Some(2), ""));
     assert!(planned.err.ends_with("no binding: fix the errors above first\n"), "{}", planned.err);
@@ -40,17 +40,17 @@ fn a_number_says_how_it_went() {
 #[test]
 fn programs_can_read_it() {
     for name in SAMPLES {
-        let told = json(&sample(name));
+        let report = json(&sample(name));
         let count = |severity: &str| {
-            told["findings"].as_array().unwrap().iter().filter(|f| f["severity"] == severity).count()
+            report["findings"].as_array().unwrap().iter().filter(|f| f["severity"] == severity).count()
         };
-        assert_eq!(told["errors"], count("error"));
-        assert_eq!(told["warnings"], count("warning"));
-        assert_eq!(told["notes"], count("note"));
+        assert_eq!(report["errors"], count("error"));
+        assert_eq!(report["warnings"], count("warning"));
+        assert_eq!(report["notes"], count("note"));
         let sarif = acr(&["lint", "-o", "sarif", &format!("{name}.yaml")], "");
         let sarif: serde_json::Value = serde_json::from_str(&sarif.out).unwrap();
         let results = sarif["runs"][0]["results"].as_array().unwrap();
-        let findings = told["findings"].as_array().unwrap();
+        let findings = report["findings"].as_array().unwrap();
         assert_eq!(results.len(), findings.len());
         for (result, finding) in results.iter().zip(findings) {
             let place = &result["locations"][0]["physicalLocation"];
@@ -71,7 +71,7 @@ fn programs_can_read_it() {
 }
 
 #[test]
-fn a_pipe_gets_no_colours_and_neither_does_one_who_declines_them() {
+fn a_pipe_gets_no_colours_nor_does_a_terminal_that_declines_them() {
     for value in ["", "1"] {
         let mut command = command(&["lint", "same-account.yaml"]);
         command.env("NO_COLOR", value).env("CLICOLOR_FORCE", "1").env("TERM", "xterm-256color");
@@ -80,7 +80,7 @@ fn a_pipe_gets_no_colours_and_neither_does_one_who_declines_them() {
     }
 }
 
-/// With a terminal as its output. Of both outputs one text comes.
+/// Runs the binary with a terminal as its output. Both outputs come as one text.
 fn on_a_terminal(args: &[&str], no_color: Option<&str>) -> Done {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
     let screen = openpt(flags).unwrap();
@@ -93,7 +93,7 @@ fn on_a_terminal(args: &[&str], no_color: Option<&str>) -> Done {
         output(&mut command, Stdio::from(ioctl_tiocgptpeer(&screen, flags).unwrap()));
     }
     let mut child = command.spawn().unwrap();
-    // Nobody else may hold the terminal: its end is when the program has ended, and is read as an error.
+    // No other process may hold the terminal: it ends when the program has ended, which is read as an error.
     drop(command);
     let mut shown = Vec::new();
     let _ = File::from(screen).read_to_end(&mut shown);
@@ -112,7 +112,7 @@ fn a_terminal_gets_colours_unless_they_are_declined() {
 }
 
 #[test]
-fn a_terminal_is_shown_no_key_pair_unless_it_is_asked_for() {
+fn a_terminal_shows_no_key_pair_unless_it_is_requested() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, cured("key-pair").replace("\"SampleSecret\"", "aVerySecretSecret")).unwrap();
     let file = file.path().to_str().unwrap();
@@ -122,15 +122,15 @@ fn a_terminal_is_shown_no_key_pair_unless_it_is_asked_for() {
     for secret in ["kind: Secret", "LTAI5tSample", "aVerySecretSecret"] {
         assert!(!hidden.out.contains(secret), "{secret} in {}", hidden.out);
     }
-    let told = "not shown on a terminal: the Secret acr-credential-system/acr-configuration-0";
-    assert!(hidden.out.contains(told), "{}", hidden.out);
+    let note = "not shown on a terminal: the Secret acr-credential-system/acr-configuration-0";
+    assert!(hidden.out.contains(note), "{}", hidden.out);
     let shown = on_a_terminal(&["convert", "--show-secrets", file], Some("1")).out;
     assert!(shown.contains("kind: Secret") && shown.contains("aVerySecretSecret"), "{shown}");
     assert!(!shown.contains("not shown"), "{shown}");
 }
 
 #[test]
-fn a_pipe_that_is_closed_early_is_no_error() {
+fn a_pipe_that_is_closed_early_is_not_an_error() {
     let mut command = command(&["lint", "-o", "json", "rrsa.yaml"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -168,7 +168,7 @@ fn a_key_pair_is_in_no_output_but_the_secret() {
 }
 
 #[test]
-fn a_binding_is_said_as_a_config_map_or_what_cannot_be_said_is_named() {
+fn a_binding_becomes_a_config_map_or_its_unsupported_parts_are_named() {
     for name in SAMPLES.into_iter().filter(|name| *name != "key-pair") {
         let binding = acr(&["convert", "-"], &cured(name)).out;
         let back = acr(&["convert", "--reverse", "-"], &binding);
@@ -199,15 +199,15 @@ fn the_managed_add_on_is_read_too_also_as_terraform_carries_it() {
     }
     let escaped = format!("{config:?}");
     assert_eq!(acr(&["convert", "-"], &escaped).out, converted.out);
-    let told = json(&escaped)["findings"][0]["region"].clone();
+    let report = json(&escaped)["findings"][0]["region"].clone();
     assert_eq!(
-        escaped.get(told["startColumn"].as_u64().unwrap() as usize - 1..).unwrap().find("CN-BEIJING"),
+        escaped.get(report["startColumn"].as_u64().unwrap() as usize - 1..).unwrap().find("CN-BEIJING"),
         Some(2)
     );
 }
 
 #[test]
-fn what_is_no_configuration_is_told_in_a_line_with_its_cure() {
+fn a_file_without_a_configuration_is_reported_in_a_line_with_its_cure() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
@@ -247,7 +247,7 @@ fn the_configuration_is_found_in_lists_and_among_documents_of_any_line_end() {
     }
 }
 
-/// What SARIF 2.1.0 requires of each object that is written.
+/// The properties that SARIF 2.1.0 requires of each written object.
 #[test]
 fn sarif_has_all_that_its_schema_requires() {
     for input in SAMPLES.map(sample).into_iter().chain([String::new(), "data: [".to_owned()]) {

@@ -1,11 +1,11 @@
-//! What the fuzz targets hold the readers to, held to on what they begin with.
+//! The properties of the fuzz targets, checked on their seed files.
 
 #[path = "../fuzz/promises.rs"]
 mod held;
 
 use crate::acr::root;
 
-/// The texts of a folder. What fuzzing adds has a hash for its name, and is not kept.
+/// Returns the texts of a folder. Files added by fuzzing are named by a hash, and are not kept.
 fn texts(folder: &str) -> Vec<String> {
     let files = std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
     let named = files.filter(|path| path.file_name().unwrap().len() < 40);
@@ -13,7 +13,7 @@ fn texts(folder: &str) -> Vec<String> {
 }
 
 #[test]
-fn texts_and_their_beginnings_keep_what_is_promised_of_any() {
+fn seed_texts_and_their_prefixes_hold_the_properties() {
     for (folder, hold) in [
         ("tests/fuzz/corpus/convert", held::convert as fn(&str)),
         ("tests/fuzz/corpus/addon", held::addon),

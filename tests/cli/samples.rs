@@ -1,13 +1,13 @@
-//! The documented samples, as printed: the first thing that a user pastes.
+//! The documented samples, as printed: the first text that a user pastes.
 
-use crate::acr::{acr, findings, mended, root, sample, text};
+use crate::acr::{acr, findings, fixed, root, sample, text};
 
 pub const SAMPLES: [&str; 7] =
     ["same-account", "two-regions", "rrsa", "role-assumption", "key-pair", "personal", "webhook"];
 
-/// The sample with its printed cures applied, and then with its placeholders replaced.
+/// Returns the sample with its printed fixes applied, and then with its placeholders replaced.
 pub fn cured(name: &str) -> String {
-    mended(&sample(name))
+    fixed(&sample(name))
         .replacen("cri-instanceId", "cri-a1b2c3", 1)
         .replace("cri-instanceId", "cri-d4e5f6")
         .replace("\"xxxxx\"", "\"LTAI5tSample\"")
@@ -20,7 +20,7 @@ pub fn cured(name: &str) -> String {
         .replace("acs:ram::.*:role", "acs:ram::2:role")
 }
 
-/// Compares with what is kept; `UPDATE_GOLDEN=1` keeps it.
+/// Compares with the golden file; `UPDATE_GOLDEN=1` rewrites it.
 fn golden(name: &str, actual: &str) {
     let path = root().join("tests/cli/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -35,7 +35,7 @@ fn marks(input: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_sample_has_exactly_the_faults_that_it_is_printed_with() {
+fn each_sample_has_exactly_its_known_faults() {
     for name in SAMPLES {
         let linted = acr(&["lint", &format!("{name}.yaml")], "");
         golden(&format!("{name}.txt"), &linted.out);
@@ -45,7 +45,7 @@ fn each_sample_has_exactly_the_faults_that_it_is_printed_with() {
 }
 
 #[test]
-fn with_the_printed_cures_only_placeholders_are_left() {
+fn with_the_printed_fixes_only_placeholders_are_left() {
     for (name, left) in [
         ("same-account", vec!["ACR124 acr-registry-info[0].instanceId"]),
         (
@@ -62,7 +62,7 @@ fn with_the_printed_cures_only_placeholders_are_left() {
             ],
         ),
         ("role-assumption", vec!["ACR124 acr-registry-info[0].assumeRoleARN"]),
-        // No cure moves a key out of the ConfigMap.
+        // No fix moves a key out of the ConfigMap.
         (
             "key-pair",
             vec![
@@ -74,14 +74,14 @@ fn with_the_printed_cures_only_placeholders_are_left() {
         ("personal", vec!["ACR133 acr-registry-info[0].regionId"]),
         ("webhook", vec!["ACR101 acr-registry-info"]),
     ] {
-        let once = mended(&sample(name));
-        assert_eq!(mended(&once), once, "{name}: the cures are all told at once");
+        let once = fixed(&sample(name));
+        assert_eq!(fixed(&once), once, "{name}: all fixes are printed at once");
         assert_eq!(marks(&once), left, "{name}");
     }
 }
 
 #[test]
-fn with_its_placeholders_replaced_each_sample_is_clean_and_comes_to_a_binding() {
+fn with_its_placeholders_replaced_each_sample_is_clean_and_becomes_a_binding() {
     for name in SAMPLES {
         let file = cured(name);
         let linted = acr(&["lint", "--strict", "-"], &file);
@@ -95,7 +95,7 @@ fn with_its_placeholders_replaced_each_sample_is_clean_and_comes_to_a_binding() 
 }
 
 #[test]
-fn a_sample_as_printed_comes_to_a_binding_or_says_why_not() {
+fn a_sample_as_printed_becomes_a_binding_or_reports_why_not() {
     for name in SAMPLES {
         let converted = acr(&["convert", "-"], &sample(name));
         let expected = if converted.out.is_empty() { 2 } else { 0 };
@@ -104,10 +104,10 @@ fn a_sample_as_printed_comes_to_a_binding_or_says_why_not() {
     }
 }
 
-/// Shapes of older pages and of users' files. What is printed for programs mends each, in a few rounds where one
-/// change stands in another's way.
+/// Shapes of older pages and of users' files. The printed changes fix each, in a few rounds where changes
+/// overlap.
 #[test]
-fn older_shapes_are_clean_once_what_is_printed_is_applied() {
+fn older_shapes_are_clean_once_the_printed_changes_are_applied() {
     let head = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: acr-configuration\n  namespace: kube-system\ndata:\n";
     for (shape, expected) in [
         (
@@ -141,7 +141,7 @@ fn older_shapes_are_clean_once_what_is_printed_is_applied() {
     ] {
         let mut file = format!("{head}{shape}");
         for _ in 0..4 {
-            file = mended(&file);
+            file = fixed(&file);
         }
         assert_eq!(file, format!("{head}{expected}"), "{shape}");
         assert_eq!(acr(&["lint", "--strict", "-"], &file).code, Some(0), "{file}");

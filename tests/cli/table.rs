@@ -1,4 +1,4 @@
-//! The table of samples in the documentation is what the samples give.
+//! The documentation's table of samples matches their results.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ fn fields(object: &Value) -> String {
     names.join(" ")
 }
 
-/// The registries of the binding, by the fields that they have, and what else was asked for.
+/// Returns the registries of the binding by their fields, and the other settings.
 fn becomes(name: &str) -> String {
     let converted = acr(&["convert", "-"], &cured(name)).out;
     let documents: Vec<Value> = serde_saphyr::from_multiple(&converted).unwrap();
@@ -33,10 +33,10 @@ fn becomes(name: &str) -> String {
     cell
 }
 
-/// Rows of the table on a page so many folders below the root.
+/// Returns the rows of the table on a page so many folders below the root.
 fn rows(up: &str) -> String {
     let row = |name: &&str| {
-        let told: Vec<String> = findings(&sample(name))
+        let codes: Vec<String> = findings(&sample(name))
             .iter()
             .map(|f| {
                 let region = &f["region"];
@@ -46,7 +46,7 @@ fn rows(up: &str) -> String {
             .collect();
         format!(
             "| [{name}]({up}tests/cli/samples/{name}.yaml) | {} | {} |\n",
-            told.join("<br>"),
+            codes.join("<br>"),
             becomes(name)
         )
     };
@@ -54,7 +54,7 @@ fn rows(up: &str) -> String {
 }
 
 #[test]
-fn the_documentation_shows_what_the_samples_give() {
+fn the_documentation_shows_the_samples_results() {
     let pages = [("docs/reference/findings.md", "../../"), ("docs/zh-CN/reference/findings.md", "../../../")];
     for (file, up) in pages {
         let path = root().join(file);

@@ -10,7 +10,7 @@ use acr_credential_binding::model::legacy::{self, apply_edits, from_addon_config
 /// The keys of `data` whose values have more to them than a text.
 const FIRST: [&str; 3] = ["acr-registry-info", "rrsa", "webhook-configuration"];
 
-/// The parts of the input, between bytes of zero, are the values of the keys of `data`.
+/// Checks a ConfigMap: the parts of the input, between zero bytes, are the values of the keys of `data`.
 pub fn convert(input: &str) {
     let rest = KEYS.iter().filter(|key| !FIRST.contains(key));
     let keys = FIRST.iter().chain(rest).map(|key| (*key).to_owned());
@@ -18,25 +18,25 @@ pub fn convert(input: &str) {
     let conversion = legacy::convert(&data);
     assert!(conversion.spec.is_some() || conversion.has_errors());
     assert!(conversion.findings.len() <= 201 && summarize(&conversion.findings).len() <= 1024);
-    let mut healed = BTreeMap::new();
+    let mut repaired = BTreeMap::new();
     for (key, value) in &data {
         let of_key = conversion.findings.iter().filter(|finding| finding.data_key() == key);
         let mut spans: Vec<_> = of_key.flat_map(|f| &f.edits).map(|edit| edit.span.clone()).collect();
         spans.sort_by_key(|span| (span.start, span.end));
         assert!(spans.iter().all(|span| value.get(span.clone()).is_some()));
         assert!(spans.windows(2).all(|two| two[0].end <= two[1].start && two[0] != two[1]));
-        healed.insert(key.clone(), apply_edits(value, key, &conversion.findings));
+        repaired.insert(key.clone(), apply_edits(value, key, &conversion.findings));
     }
-    let again = legacy::convert(&healed);
+    let again = legacy::convert(&repaired);
     if let Some(spec) = &conversion.spec {
         // The edits write what was read.
-        assert!(conversion.has_errors() || again.spec.as_ref() == Some(spec), "{healed:?}");
+        assert!(conversion.has_errors() || again.spec.as_ref() == Some(spec), "{repaired:?}");
         let said = to_data(spec);
         assert!(said.is_err() || legacy::convert(&said.unwrap_or_default()).spec.as_ref() == Some(spec));
     }
 }
 
-/// The input is the managed add-on's configuration.
+/// Checks the input as the managed add-on's configuration.
 pub fn addon(input: &str) {
     let conversion = from_addon_config(input);
     assert!(conversion.spec.is_some() || conversion.has_errors());
@@ -48,7 +48,7 @@ pub fn addon(input: &str) {
     }
 }
 
-/// The input is a file that `kubectl acr lint` is given.
+/// Checks the input as a file for `kubectl acr lint`.
 pub fn lint(input: &str) {
     let report = check(&read("file", input));
     assert!(report.diagnostics.len() <= 402);

@@ -243,7 +243,7 @@ async fn controller_policy_and_webhook_cover_the_same_service_accounts() {
     assert!(covered > all / 10 && covered < all * 9 / 10, "{covered} of {all} are covered");
 }
 
-/// Bindings of one kind, up to a total cost by our estimate.
+/// Returns the parameters of bindings of one kind, up to a total cost by our estimate.
 fn parameters_of(limit: usize, spec: impl Fn(usize) -> Value) -> BTreeMap<String, String> {
     let mut cost = 0;
     let parameters = (0..).map(|i| (format!("b{i}"), binding("any", &spec(i)).coverage().parameter()));

@@ -220,7 +220,7 @@ impl Lab {
         self.auths(namespace).await?.remove(domain).map(|(_, token)| token)
     }
 
-    /// The bytes of our Secret as a kubelet would use them.
+    /// Returns the bytes of our Secret as a kubelet would use them.
     pub async fn docker_config(&self, namespace: &str) -> Vec<u8> {
         let data = self.secret(namespace).await.and_then(|secret| secret.data).unwrap();
         data[".dockerconfigjson"].0.clone()
@@ -249,7 +249,7 @@ impl Lab {
         });
     }
 
-    /// The AccessKeyId and AccessKeySecret of a user of the cloud.
+    /// Returns the AccessKeyId and AccessKeySecret of a user of the cloud.
     pub fn key_of(&self, account: &str, user: &str) -> (String, String) {
         self.cloud.world(|world| {
             let key = &world.user_mut(account, user).unwrap().keys[0];

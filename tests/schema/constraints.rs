@@ -1,4 +1,4 @@
-//! Every constraint of the generated schema, by name, so that none can go without a case in the table.
+//! Every constraint of the generated schema, by name, so that each has a case in the table.
 
 use acr_credential_binding::api;
 use serde_json::Value;
@@ -6,13 +6,13 @@ use serde_json::Value;
 /// Keywords that constrain nothing beyond an object's shape.
 const PLAIN: [&str; 5] = ["description", "default", "format", "nullable", "type"];
 
-/// The schema of `spec`, as generated.
+/// Returns the schema of `spec`, as generated.
 pub fn spec_schema() -> Value {
     let crd = serde_json::to_value(api::crd()).unwrap();
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
 }
 
-/// Every constraint of a schema: `registries[].regionId pattern`, or `registries[] cel <message>`.
+/// Returns every constraint of a schema: `registries[].regionId pattern`, or `registries[] cel <message>`.
 pub fn of(schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     walk("", schema, &mut found);

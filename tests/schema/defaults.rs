@@ -1,4 +1,4 @@
-//! What a short binding becomes, and how kubectl shows it.
+//! The stored form of a short binding, and its columns in kubectl.
 
 use acr_credential_binding::api::AcrCredentialBinding;
 use kube::api::{Api, Patch, PatchParams};
@@ -13,7 +13,7 @@ fn shortest() -> Value {
 }
 
 #[tokio::test]
-async fn the_server_writes_the_defaults_down() {
+async fn the_server_stores_the_defaults() {
     let stored = Server::get().await.dry_run(&shortest()).await.unwrap();
     let expected = json!({
         "registries": [{}],
@@ -29,7 +29,7 @@ async fn the_server_writes_the_defaults_down() {
 }
 
 #[tokio::test]
-async fn a_default_fills_only_what_is_not_said() {
+async fn a_default_fills_only_absent_fields() {
     let mut object = shortest();
     object["spec"]["watchNamespaces"] = json!({ "names": ["*"], "exclude": [] });
     object["spec"]["webhook"] = json!({ "enable": true });
@@ -88,7 +88,7 @@ async fn kubectl_shows_it_by_short_name_and_category_in_columns() {
 }
 
 #[tokio::test]
-async fn it_stands_beside_namespaces_not_in_them() {
+async fn it_is_cluster_scoped() {
     let args = ["api-resources", "--api-group=acrcredential.dev", "--no-headers"];
     let printed = plane().await.kubectl_ok(&args).await.unwrap();
     let expected =

@@ -1,4 +1,4 @@
-//! What `kubectl explain` says.
+//! The texts of `kubectl explain`.
 
 use acr_credential_binding::api::legacy;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::constraints::spec_schema;
 use crate::server::plane;
 
-/// Each field of a schema with its path and description, but for what is Kubernetes' own.
+/// Collects each field of a schema with its path and description, without Kubernetes' own.
 fn fields<'a>(path: &str, schema: &'a Value, found: &mut Vec<(String, &'a str)>) {
     if let Some(items) = schema.get("items") {
         return fields(path, items, found);

@@ -1,4 +1,4 @@
-//! Every text in every field, and every type: the API server and the validator judge alike.
+//! Every text and every type in every field: the API server and the validator agree.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::server::{Refusal, Server, parse, valid, valid_with};
 use crate::table::table;
 
-/// What nobody thought of in the table.
+/// Texts that the table does not have.
 const TEXTS: [&str; 40] = [
     " ",
     "-",
@@ -52,7 +52,7 @@ const TEXTS: [&str; 40] = [
     "9999999999999999999h",
 ];
 
-/// Asks both of each object, several at a time, and gives what `differ` finds.
+/// Sends each object to both, several at a time, and returns what `differ` finds.
 async fn differences(
     objects: Vec<Value>,
     differ: impl Fn(&Value, Result<Value, Refusal>) -> Option<String>,
@@ -62,7 +62,7 @@ async fn differences(
     futures::stream::iter(objects).map(ask).buffer_unordered(8).filter_map(std::future::ready).collect().await
 }
 
-/// A text in every field that holds one, so that one answer judges it in each.
+/// Returns a text in every field that holds one, so that one answer covers each.
 fn everywhere(text: &str) -> Value {
     let mut object = valid();
     object["spec"] = json!({
@@ -91,7 +91,7 @@ fn everywhere(text: &str) -> Value {
 async fn the_two_agree_on_every_text_in_every_field() {
     let table = table();
     let texts: BTreeSet<&str> = table.iter().flat_map(|case| case.texts()).chain(TEXTS).collect();
-    // The threshold stands alone: its CEL rule is not asked where another field is wrong.
+    // The threshold is tested alone: its CEL rule is not evaluated where another field is wrong.
     let threshold = |text: &&str| valid_with("/expiringThreshold", &json!(text));
     let objects = texts.iter().map(|text| everywhere(text)).chain(texts.iter().map(threshold)).collect();
     let found = differences(objects, |object, answer| {
@@ -135,8 +135,8 @@ const FIELDS: [&str; 18] = [
     "/notifyEmail",
 ];
 
-/// Fields that hold an object, or a list of them. There serde reads a list as the fields in their order, which
-/// the server never lets pass; so lists are left out.
+/// Fields that hold an object, or a list of them. There serde reads a list as the fields in their order,
+/// which the server never accepts; so lists are left out.
 const OBJECTS: [&str; 7] = [
     "/registries",
     "/registries/0",
@@ -166,7 +166,7 @@ async fn the_two_agree_on_every_type_in_every_field() {
         .flat_map(|at| plain.iter().chain(&lists).map(|value| valid_with(at, value)))
         .chain(OBJECTS.iter().flat_map(|at| plain.iter().map(|value| valid_with(at, value))))
         .collect();
-    // What the server accepts, the validator sees as stored: a `null` was taken for absent there.
+    // The validator sees an accepted object as stored: the server took a `null` for absent.
     let found = differences(objects, |object, answer| match answer {
         Ok(stored) => {
             parse(&stored).err().map(|e| format!("{}: only the validator refuses: {e:?}", object["spec"]))

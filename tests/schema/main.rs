@@ -1,5 +1,6 @@
-//! The custom resource's schema on a real API server: each rule passed once and broken once, and the product's
-//! validator beside it; and the policies' expressions on the same server. No controller runs.
+//! The custom resource's schema on a real API server. Each rule is passed once and broken once, and compared
+//! with the product's validator. The policies' expressions are checked on the same server. No controller
+//! runs.
 
 #[cfg(test)]
 mod constraints;

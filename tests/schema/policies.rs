@@ -1,4 +1,4 @@
-//! The expressions of the policies against the types of what they are about.
+//! The policies' expressions, type-checked against the resources that they match.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::server::{plane, root};
 
-/// Every ValidatingAdmissionPolicy that is shipped.
+/// Returns every shipped ValidatingAdmissionPolicy.
 fn policies() -> Vec<Value> {
     let files = std::fs::read_dir(root().join("deploy")).unwrap().map(|entry| entry.unwrap().path());
     let documents = files.flat_map(|path| {
@@ -17,8 +17,8 @@ fn policies() -> Vec<Value> {
     documents.filter(|document| document["kind"] == "ValidatingAdmissionPolicy").collect()
 }
 
-/// Has the API server check a policy's expressions; returns its warnings. A policy that is for every version of a
-/// resource is never checked, so a copy names the one there is. It is not bound, and refuses nobody.
+/// Makes the API server check a policy's expressions, and returns its warnings. A policy for every version of
+/// a resource is never checked, so a copy names the existing one. It is not bound, and refuses nothing.
 async fn warnings(plane: &Plane, mut policy: Value) -> Value {
     let name = format!("checked-{}", policy["metadata"]["name"].as_str().unwrap());
     policy["metadata"] = json!({ "name": &name });
@@ -52,11 +52,11 @@ async fn every_expression_of_a_policy_is_of_the_right_type() {
     for policy in policies {
         let name = policy["metadata"]["name"].clone();
         assert_eq!(warnings(plane, policy.clone()).await, json!({}), "{name}");
-        // So that nothing to warn of is not the same as nothing checked.
+        // A misspelt field proves that the absence of warnings means a completed check.
         let mut misspelt = policy;
         let validations = misspelt["spec"]["validations"].as_array_mut().unwrap();
         validations.push(json!({ "expression": "object.metadata.nome == ''", "message": "none" }));
-        let told = warnings(plane, misspelt).await.to_string();
-        assert!(told.contains("undefined field 'nome'"), "{name}: {told}");
+        let warning = warnings(plane, misspelt).await.to_string();
+        assert!(warning.contains("undefined field 'nome'"), "{name}: {warning}");
     }
 }

@@ -1,4 +1,4 @@
-//! One control plane with the CRD, and what it says of a binding by a dry run.
+//! A control plane with the CRD, and its answer to a binding by a dry run.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The plane that all tests share, with the CRD established.
+/// Returns the plane that all tests share, with the CRD established.
 pub async fn plane() -> &'static Plane {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     let plane = Plane::shared().await.unwrap();
@@ -26,7 +26,7 @@ pub async fn plane() -> &'static Plane {
             plane.apply_file(root().join(CRD)).await.unwrap();
             let crd = "crd/acrcredentialbindings.acrcredential.dev";
             plane.kubectl_ok(&["wait", "--for=condition=Established", crd, "--timeout=20s"]).await.unwrap();
-            // What kubectl looks kinds and fields up in follows a moment later.
+            // kubectl's discovery of kinds and fields follows a moment later.
             let end = Instant::now() + Duration::from_secs(20);
             while let Err(error) = plane.kubectl_ok(&["explain", "acb"]).await {
                 assert!(Instant::now() < end, "{error}");
@@ -37,15 +37,15 @@ pub async fn plane() -> &'static Plane {
     plane
 }
 
-/// Why the API server refuses an object.
+/// The API server's reason to refuse an object.
 #[derive(Debug)]
 pub struct Refusal {
     pub message: String,
-    /// The fields that it complains of.
+    /// The fields in its message.
     pub fields: BTreeSet<String>,
 }
 
-/// Objects as JSON, so that also what no typed client could write is sent.
+/// Objects as JSON, so that tests can send what no typed client could write.
 pub struct Server(Api<DynamicObject>);
 
 impl Server {
@@ -54,13 +54,13 @@ impl Server {
         Self(Api::all_with(plane().await.client(), &resource))
     }
 
-    /// What the API server would store, or why it refuses.
+    /// Returns what the API server would store, or its refusal.
     pub async fn dry_run(&self, object: &Value) -> Result<Value, Refusal> {
         let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
         let params = PostParams { dry_run: true, ..PostParams::default() };
         match self.0.create(&params, &object).await {
             Ok(stored) => Ok(serde_json::to_value(stored).unwrap()),
-            // Any other failure is none of the schema's.
+            // Any other failure does not come from the schema.
             Err(kube::Error::Api(status)) if status.code == 422 => {
                 let causes = status.details.iter().flat_map(|details| &details.causes);
                 let fields =
@@ -72,7 +72,7 @@ impl Server {
     }
 }
 
-/// What the product's validator makes of the same object. What is no such object at all is wrong as a whole.
+/// Returns the product's validation of the same object. An object that cannot be parsed is wrong as a whole.
 pub fn parse(object: &Value) -> Result<Binding, Vec<InvalidField>> {
     let no_object =
         |e: serde_json::Error| vec![InvalidField { path: "spec".to_owned(), message: e.to_string() }];
@@ -80,7 +80,7 @@ pub fn parse(object: &Value) -> Result<Binding, Vec<InvalidField>> {
     Binding::parse(&object, "cn-hangzhou")
 }
 
-/// A binding that nothing is wrong with; each field's parent stands, so that a field can be put by its pointer.
+/// Returns a valid binding. Each field's parent exists, so that a field can be set by its pointer.
 pub fn valid() -> Value {
     json!({
         "apiVersion": "acrcredential.dev/v1alpha1",
@@ -95,7 +95,8 @@ pub fn valid() -> Value {
     })
 }
 
-/// The valid binding with one value of its spec put in, by JSON pointer; the empty one is the spec itself.
+/// Returns the valid binding with one value of its spec set by JSON pointer; the empty one is the spec
+/// itself.
 pub fn valid_with(pointer: &str, value: &Value) -> Value {
     let mut object = valid();
     let Some((parent, field)) = pointer.rsplit_once('/') else {

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use crate::server::valid_with;
 
-/// What is expected of the API server.
+/// The expected answer of the API server.
 #[derive(Clone, Copy, Debug)]
 pub enum Verdict {
     Accepted,
-    /// With a message that holds this.
+    /// With a message that contains this text.
     Refused(&'static str),
 }
 
@@ -27,7 +27,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// Every text that is put somewhere, also within.
+    /// Returns every text of the case, nested ones included.
     pub fn texts(&self) -> Vec<&str> {
         fn within(value: &Value) -> Vec<&str> {
             match value {
@@ -90,7 +90,7 @@ pub fn table() -> Vec<Case> {
     .collect()
 }
 
-/// A text of some length.
+/// Returns a text of some length.
 fn long(head: &str, length: usize) -> Value {
     json!(format!("{head}{}", "a".repeat(length - head.len())))
 }
@@ -99,7 +99,7 @@ fn texts<const N: usize>(texts: [&str; N]) -> [Value; N] {
     texts.map(Value::from)
 }
 
-/// A list of that many different names.
+/// Returns a list of that many different names.
 fn list(length: usize) -> Value {
     (0..length).map(|i| format!("n{i}")).collect()
 }

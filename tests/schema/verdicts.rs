@@ -1,4 +1,4 @@
-//! The table on the API server and on the validator.
+//! The table's cases on the API server and on the validator.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::constraints;
 use crate::server::{Refusal, Server, parse, plane, root, valid};
 use crate::table::{Case, Verdict, table};
 
-/// What the API server says of each case; asked once.
+/// Returns the API server's answer to each case, requested once.
 async fn answers() -> &'static [(Case, Result<Value, Refusal>)] {
     static ANSWERS: OnceCell<Vec<(Case, Result<Value, Refusal>)>> = OnceCell::const_new();
     ANSWERS
@@ -51,7 +51,7 @@ async fn the_validator_agrees_with_the_api_server_on_each_case() {
     let mut wrong = Vec::new();
     for (case, answer) in answers().await {
         match (answer, parse(&case.object())) {
-            // As read back with all defaults, it means the same.
+            // Its stored form with all defaults means the same.
             (Ok(stored), Ok(binding)) => {
                 let again = parse(stored).map(|again| Binding { created_at: Timestamp::UNIX_EPOCH, ..again });
                 assert_eq!(again, Ok(binding), "{case:?}");
@@ -72,7 +72,7 @@ fn each_constraint_of_the_schema_has_a_case_that_passes_it_and_one_that_breaks_i
     let mut untested: BTreeSet<(&str, bool)> =
         constraints.iter().flat_map(|c| [(c.as_str(), true), (c.as_str(), false)]).collect();
     for case in table() {
-        // A CEL rule goes by the beginning of its message.
+        // A CEL rule is named by the beginning of its message.
         let named: Vec<&String> = constraints
             .iter()
             .filter(|c| *c == case.rule || c.contains(" cel ") && c.starts_with(case.rule))

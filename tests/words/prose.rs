@@ -31,6 +31,9 @@ pub fn files(path: &str, endings: &[&str]) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut open = vec![root.join(path)];
     while let Some(next) = open.pop() {
+        if next.ends_with("target") {
+            continue;
+        }
         if next.is_dir() {
             let entries = fs::read_dir(&next).unwrap_or_else(|error| panic!("{}: {error}", next.display()));
             open.extend(entries.map(|entry| entry.expect("an entry").path()));

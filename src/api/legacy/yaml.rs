@@ -225,23 +225,20 @@ fn parse(text: &str, limits: Limits) -> (Vec<Node>, Option<Fault>) {
     options.set_emit_comments(false);
     let mut builder = Builder { text, limits, roots: Vec::new(), open: Vec::new(), anchors: HashMap::new() };
     for event in Parser::new_from_str_with_options(text, options) {
-        let (at, fault) = match event {
+        let (marker, kind, why) = match event {
             Ok((event, span)) => match builder.add(event, span.byte_range().unwrap_or_default()) {
                 Ok(()) => continue,
-                Err((kind, why)) => (span.start, (kind, why.to_owned())),
+                Err((kind, why)) => (span.start, kind, why.to_owned()),
             },
-            Err(error) => (*error.marker(), (FaultKind::Syntax, error.kind().to_string())),
+            Err(error) => (*error.marker(), FaultKind::Syntax, error.kind().to_string()),
         };
-        let (kind, why) = fault;
-        let offset = at.byte_offset().unwrap_or(text.len()).min(text.len());
-        return (builder.roots, Some(Fault { kind, at: offset, line: at.line(), why }));
+        let at = marker.byte_offset().unwrap_or(text.len()).min(text.len());
+        return (builder.roots, Some(Fault { kind, at, line: marker.line(), why }));
     }
     (builder.roots, None)
 }
 
 type Refused = (FaultKind, &'static str);
-
-const TOO_LARGE: Refused = (FaultKind::Excessive, "it is larger than configuration can be");
 
 struct Builder<'a> {
     text: &'a str,
@@ -359,7 +356,8 @@ impl Builder<'_> {
     }
 
     fn spend(&mut self, nodes: usize, bytes: usize) -> Result<(), Refused> {
-        let left = |limit: usize, spent: usize| limit.checked_sub(spent).ok_or(TOO_LARGE);
+        let too_large = (FaultKind::Excessive, "it is larger than configuration can be");
+        let left = |limit: usize, spent: usize| limit.checked_sub(spent).ok_or(too_large);
         self.limits.nodes = left(self.limits.nodes, nodes)?;
         self.limits.bytes = left(self.limits.bytes, bytes)?;
         Ok(())

@@ -134,7 +134,7 @@ fn run_reverse(args: &ConvertArgs) -> anyhow::Result<u8> {
         input::text(args.input.file.as_deref().context("--reverse needs a FILE, or - for standard input")?)?;
     match reverse::config_map(&text) {
         Ok(manifest) => io::stdout().lock().write_all(manifest.as_bytes())?,
-        Err(reverse::Error::Unsupported(fields)) => {
+        Err(reverse::ReverseError::Unsupported(fields)) => {
             eprintln!("{name}: the ConfigMap has no key for");
             fields.iter().for_each(|field| eprintln!("  {field}"));
             return Ok(FAILED);

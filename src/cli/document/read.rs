@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::fault::blame;
 use super::locate::{Located, has_ours, kinds, locate};
-use super::terraform::{self, Config};
+use super::terraform::{self, TerraformConfig};
 use super::{DataValue, Document, Scalar, Source};
 use crate::api::legacy::{Fault, Node, Pair, Style, Value, parse_manifest};
 use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
@@ -38,11 +38,11 @@ pub fn read(name: &str, text: &str) -> Document {
     }
     let (roots, fault) = parse_manifest(text);
     match locate(&roots).is_none().then(|| terraform::config(text)).flatten() {
-        Some(Config::Escaped(span)) => {
+        Some(TerraformConfig::Escaped(span)) => {
             document.addon = Some(Scalar::escaped(text, span));
             return document;
         }
-        Some(Config::Expression(span)) => {
+        Some(TerraformConfig::Expression(span)) => {
             let message = "only Terraform can evaluate this expression: give the JSON that comes out, or the line config = \"{\\\"AcrInstanceInfo\\\": …}\"";
             document.diagnostics.push(in_data(Code::NoConfiguration, Some(span), message.to_owned()));
             return document;

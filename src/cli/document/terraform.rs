@@ -7,7 +7,7 @@ use crate::api::legacy::addon::CONFIG;
 use crate::model::legacy::line::closing;
 
 /// The value of `config`.
-pub(super) enum Config {
+pub(super) enum TerraformConfig {
     /// The JSON, escaped as within double quotes, with or without them.
     Escaped(Range<usize>),
     /// An expression that only Terraform can evaluate.
@@ -15,11 +15,11 @@ pub(super) enum Config {
 }
 
 /// Finds the configuration in a text that is not YAML: the one of the add-on by its name, or one without a name.
-pub(super) fn config(text: &str) -> Option<Config> {
+pub(super) fn config(text: &str) -> Option<TerraformConfig> {
     let bare = text.trim_start_matches('\u{feff}').trim_start();
     if bare.starts_with("{\\") {
         let start = text.len() - bare.len();
-        return Some(Config::Escaped(start..start + bare.trim_end().len()));
+        return Some(TerraformConfig::Escaped(start..start + bare.trim_end().len()));
     }
     let mut name = None;
     let mut found = None;
@@ -37,7 +37,9 @@ pub(super) fn config(text: &str) -> Option<Config> {
             found = value_at(text, start + value);
         }
         let behind = match &found {
-            Some(Config::Escaped(config)) if value.is_some() => text.get(config.end..at).unwrap_or_default(),
+            Some(TerraformConfig::Escaped(config)) if value.is_some() => {
+                text.get(config.end..at).unwrap_or_default()
+            }
             _ => "",
         };
         for part in [before, behind] {
@@ -75,12 +77,12 @@ fn assigned(line: &str, key: &str) -> Option<usize> {
     })
 }
 
-fn value_at(text: &str, at: usize) -> Option<Config> {
+fn value_at(text: &str, at: usize) -> Option<TerraformConfig> {
     let value = text.get(at..)?;
     if value.starts_with("\"{") {
-        return Some(Config::Escaped(at..at + closing(value, '"')?));
+        return Some(TerraformConfig::Escaped(at..at + closing(value, '"')?));
     }
     let expression = ["jsonencode", "<<"].into_iter().any(|sign| value.starts_with(sign));
     let length = value.find('\n').unwrap_or(value.len());
-    expression.then(|| Config::Expression(at..at + value[..length].trim_end().len()))
+    expression.then(|| TerraformConfig::Expression(at..at + value[..length].trim_end().len()))
 }

@@ -1,6 +1,6 @@
 //! Coverage as a text in the ConfigMap that our `MutatingAdmissionPolicy` reads. `deploy/admission.yaml` has its form.
 
-use super::{Coverage, Selection, expression};
+use super::{BindingCoverage, ObjectSelection, expression};
 use crate::model::labels::Operator;
 use crate::model::pattern::Pattern;
 
@@ -31,7 +31,7 @@ pub struct Parameter {
     pub cost: usize,
 }
 
-impl Coverage<'_> {
+impl BindingCoverage<'_> {
     /// Returns the coverage as our `MutatingAdmissionPolicy` reads it.
     pub fn parameter(&self) -> Parameter {
         let Self { namespaces, service_accounts } = self;
@@ -92,7 +92,7 @@ fn names(patterns: &[Pattern]) -> String {
 
 /// Returns the selector's requirements, all of which must hold: `KEY in EXPRESSION` or `KEY notin EXPRESSION`.
 /// [`Selector::parse`](crate::model::labels::Selector::parse) leaves only keys and values that labels can have, which hold no space and no comma.
-fn requirements(selection: &Selection) -> Vec<String> {
+fn requirements(selection: &ObjectSelection) -> Vec<String> {
     let Some(selector) = &selection.selector else { return vec![NO_LABELS.to_owned()] };
     let requirements: Vec<String> =
         selector.requirements().map(|(key, operator)| requirement(key, operator)).collect();

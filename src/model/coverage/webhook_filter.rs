@@ -3,7 +3,7 @@
 //! Names and globs of namespaces are conditions: a label selector has no globs, and a list of the matching names would
 //! change with every namespace.
 
-use super::{Coverage, Selection, expression};
+use super::{BindingCoverage, ObjectSelection, expression};
 use crate::model::labels::Selector;
 use crate::model::pattern::Pattern;
 
@@ -18,7 +18,7 @@ pub struct WebhookFilter<'a> {
     pub condition: Option<String>,
 }
 
-impl<'a> Coverage<'a> {
+impl<'a> BindingCoverage<'a> {
     /// Returns the filters of which any one lets a covered ServiceAccount through, and lets no other one through. One
     /// whose name is still to be generated passes as well: no condition can know it.
     pub fn webhook_filters(&self) -> Vec<WebhookFilter<'a>> {
@@ -52,7 +52,7 @@ struct Alternative<'a> {
     selector: Option<&'a Selector>,
 }
 
-fn alternatives(selection: &Selection) -> Vec<Alternative<'_>> {
+fn alternatives(selection: &ObjectSelection) -> Vec<Alternative<'_>> {
     let names = Some(selection.names.as_slice()).filter(|names| !names.is_empty());
     let by_names = names.map(|names| Alternative { names: Some(names), selector: None });
     let by_labels = selection.selector.as_ref();

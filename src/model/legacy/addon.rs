@@ -5,7 +5,7 @@
 //! ```
 
 use super::code::Code;
-use super::fields::{Fields, MapSchema, Rejected};
+use super::fields::{MapFields, MapSchema, Rejected};
 use super::finding::Findings;
 use super::{Conversion, KeyPair, MAX_VALUE_BYTES, SourceValue, SpecParts, entries};
 use crate::api::binding::{AcrCredentialBindingSpec, Webhook};
@@ -76,7 +76,7 @@ fn spec(
     findings: &mut Findings,
 ) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
     let sort = MapSchema { at: "", text, known: &addon::KEYS, unknown: Code::AddonKeyUnknown };
-    let fields = Fields::read(&sort, node, findings)?.consistent()?;
+    let fields = MapFields::read(&sort, node, findings)?.consistent()?;
     let rrsa = fields.boolean(addon::ENABLE_RRSA, false, findings).ok();
     if fields.node(addon::TOKEN_MODE).is_some() {
         let message = "the setting is the controller's flag --token-mode: set it there";
@@ -112,7 +112,7 @@ fn spec(
 
 /// Returns a field that the ConfigMap has as a key.
 fn written<'a>(
-    fields: &Fields<'a>,
+    fields: &MapFields<'a>,
     key: &'static str,
     findings: &mut Findings,
 ) -> Result<Option<SourceValue<'a>>, Rejected> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::code::Code;
-use super::fields::{Fields, MapSchema, Rejected};
+use super::fields::{MapFields, MapSchema, Rejected};
 use super::finding::{Findings, Span};
 use super::rewrite;
 use super::text::{placeholder, quoted, unquote};
@@ -61,7 +61,7 @@ pub(super) fn read(place: &EntryContext<'_>, node: &Node, findings: &mut Finding
         return None;
     }
     let sort = MapSchema { at: &at, text: place.text, known: &KEYS, unknown: Code::EntryKeyUnknown };
-    let fields = Fields::read(&sort, node, findings)?;
+    let fields = MapFields::read(&sort, node, findings)?;
     let entry = EntryReader { index: place.index, node, fields, rrsa: place.rrsa };
     let (ids, shared, pair, whole) = entry.parts(findings);
     let registries = entry.valid(ids, &shared, findings);
@@ -71,7 +71,7 @@ pub(super) fn read(place: &EntryContext<'_>, node: &Node, findings: &mut Finding
 struct EntryReader<'a> {
     index: usize,
     node: &'a Node,
-    fields: Fields<'a>,
+    fields: MapFields<'a>,
     rrsa: bool,
 }
 

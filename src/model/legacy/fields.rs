@@ -26,7 +26,7 @@ pub(super) struct MapSchema<'a> {
 }
 
 /// The fields of one map, by their documented names.
-pub(super) struct Fields<'a> {
+pub(super) struct MapFields<'a> {
     at: String,
     /// The text in which the nodes have their places.
     pub(super) text: &'a str,
@@ -36,7 +36,7 @@ pub(super) struct Fields<'a> {
     pub(super) contradictory: bool,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> MapFields<'a> {
     /// Sorts the pairs of a map. `None`: it is not a map. A key that is repeated with another value is reported, and
     /// keeps its first value.
     pub(super) fn read(sort: &MapSchema<'a>, node: &'a Node, findings: &mut Findings) -> Option<Self> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::code::Code;
-use super::fields::{Fields, MapSchema, scalar};
+use super::fields::{MapFields, MapSchema, scalar};
 use super::finding::{Edit, Findings};
 use super::mistakes::{Schema, Shape};
 use super::source::parse;
@@ -154,7 +154,10 @@ pub(super) fn rrsa(value: Option<&SourceValue<'_>>, findings: &mut Findings) -> 
         }
         Value::Map(_) => {
             let sort = settings_of(value, &[webhook::ENABLE]);
-            Fields::read(&sort, &node, findings)?.consistent()?.boolean(webhook::ENABLE, false, findings).ok()
+            MapFields::read(&sort, &node, findings)?
+                .consistent()?
+                .boolean(webhook::ENABLE, false, findings)
+                .ok()
         }
     }
 }
@@ -178,7 +181,7 @@ pub(super) fn webhook(value: Option<&SourceValue<'_>>, findings: &mut Findings) 
         }
         Value::Map(_) => {}
     }
-    let fields = Fields::read(&settings_of(value, &webhook::KEYS), &node, findings)?.consistent()?;
+    let fields = MapFields::read(&settings_of(value, &webhook::KEYS), &node, findings)?.consistent()?;
     result.enable = fields.boolean(webhook::ENABLE, false, findings).unwrap_or(false);
     if let Some(policy) = failure_policy(&fields, findings) {
         result.failure_policy = policy;
@@ -189,7 +192,7 @@ pub(super) fn webhook(value: Option<&SourceValue<'_>>, findings: &mut Findings) 
     Some(result)
 }
 
-fn failure_policy(fields: &Fields<'_>, findings: &mut Findings) -> Option<FailurePolicy> {
+fn failure_policy(fields: &MapFields<'_>, findings: &mut Findings) -> Option<FailurePolicy> {
     let written = fields.text(webhook::FAILURE_POLICY, findings).ok()??;
     let (path, span) = (fields.path(webhook::FAILURE_POLICY), fields.span(webhook::FAILURE_POLICY));
     let policy = match written.to_ascii_lowercase().as_str() {
@@ -210,7 +213,7 @@ fn failure_policy(fields: &Fields<'_>, findings: &mut Findings) -> Option<Failur
     Some(policy)
 }
 
-fn timeout(fields: &Fields<'_>, findings: &mut Findings) -> Option<i32> {
+fn timeout(fields: &MapFields<'_>, findings: &mut Findings) -> Option<i32> {
     let written = fields.text(webhook::TIMEOUT_SECONDS, findings).ok()??;
     let (path, span) = (fields.path(webhook::TIMEOUT_SECONDS), fields.span(webhook::TIMEOUT_SECONDS));
     let Ok(number @ 1..=30) = written.strip_suffix('s').unwrap_or(&written).parse::<i32>() else {

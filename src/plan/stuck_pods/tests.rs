@@ -94,7 +94,7 @@ fn it_waits_until_everything_that_a_new_pod_needs_exists() {
     let judge = |view: &NamespaceView| {
         decide(
             &pod(),
-            Circumstances { view: view, snapshot: &snapshot, retained: &[], replaced_at: None, now: at(60) },
+            Circumstances { view, snapshot: &snapshot, retained: &[], replaced_at: None, now: at(60) },
         )
     };
     assert!(waits(&judge(&served(&[("other", OURS)], &snapshot)), "does not exist"));
@@ -118,13 +118,7 @@ fn a_part_that_is_held_there_does_not_delay_it() {
     let judge = |retained: &[Retained]| {
         decide(
             &pod(),
-            Circumstances {
-                view: &view,
-                snapshot: &snapshot,
-                retained: retained,
-                replaced_at: None,
-                now: at(60),
-            },
+            Circumstances { view: &view, snapshot: &snapshot, retained, replaced_at: None, now: at(60) },
         )
     };
     assert_eq!(judge(&retained(true)), PodDecision::Replace);

@@ -122,7 +122,7 @@ fn empty_selectors() -> Vec<Value> {
     ]
 }
 
-/// Both selectors have the same rules.
+/// Returns the fields of selectors; both selectors have the same rules.
 pub fn expressions() -> Vec<Field> {
     const VALUES: &str = "operators In and NotIn need values, Exists and DoesNotExist take none";
     let one = |expression: Value| json!([expression]);

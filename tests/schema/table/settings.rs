@@ -1,4 +1,4 @@
-//! The rest of `spec`.
+//! The other fields of `spec`.
 
 use serde_json::json;
 

@@ -56,8 +56,8 @@ fn a_binding_is_said_as_the_page_prints_it() {
 /// Each change alone is what no key of the ConfigMap can say.
 #[test]
 fn what_cannot_be_said_is_named() {
-    type Change = fn(&mut AcrCredentialBindingSpec);
-    let cases: &[(&str, Change)] = &[
+    type SpecChange = fn(&mut AcrCredentialBindingSpec);
+    let cases: &[(&str, SpecChange)] = &[
         ("registries", |spec| spec.registries.clear()),
         ("registries[1]", |spec| spec.registries.push(spec.registries[0].clone())),
         ("registries[0].accessKeySecretRef", |spec| {
