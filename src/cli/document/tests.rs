@@ -38,7 +38,7 @@ enum Manner {
     Double,
 }
 
-/// The value of the only key, with every character of it compared with the file.
+/// Returns the value of the only key, with every character of it compared with the file.
 #[track_caller]
 fn mapped(file: &str, manner: Manner) -> String {
     let document = read("file", file);
@@ -93,7 +93,7 @@ fn double(value: &str, escape: bool) -> String {
     text + "\""
 }
 
-/// Words between which one blank may be a line break in the file, and a line break two.
+/// Returns words between which one space may be a line break in the file, and a line break two.
 fn folded(words: &[(String, u8)], indent: usize) -> (String, String) {
     let (mut value, mut file) = (String::new(), String::new());
     let lead = " ".repeat(indent + 3);
@@ -343,7 +343,7 @@ fn an_empty_value_is_rewritten_without_a_second_text() {
     }
     let json = changed("{\"data\":{\"notify-email\":\"\"}}").unwrap();
     assert_eq!(json, "{\"data\":{\"notify-email\":\"default\"}}");
-    // Nothing stands there that could be replaced.
+    // Nothing is there to replace.
     for file in ["notify-email:\n", "notify-email: |\nrrsa: ''\n", "notify-email: >-\n"] {
         assert_eq!(changed(file), None, "{file}");
     }

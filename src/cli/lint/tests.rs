@@ -68,7 +68,11 @@ fn what_ends_with_which_number() {
     assert_eq!((code(clean, false), code(clean, true)), (0, 0));
     assert_eq!((code(FILE, false), code(FILE, true)), (0, 1));
     assert_eq!((code("service-account: *\n", false), code("service-account: *\n", true)), (2, 2));
-    assert_eq!(code("webhook-configuration: |\n  enable: true\n", true), 0, "a note is no warning");
+    assert_eq!(
+        code("webhook-configuration: |\n  enable: true\n", true),
+        0,
+        "a note does not count as a warning"
+    );
 }
 
 /// Terraform has the add-on's JSON in quotes, among lines of its own.
@@ -159,7 +163,7 @@ fn no_two_changes_are_made_to_the_same_text() {
     let edits: Vec<&str> =
         report.diagnostics.iter().flat_map(|d| &d.edits).map(|edit| edit.text.as_str()).collect();
     assert_eq!(edits, ["'", "'"]);
-    // A text without quotes is written anew for one of its changes at a time.
+    // A text without quotes is rewritten for one of its changes at a time.
     let file = "service-account: Default，b\nacr-registry-info: '[{instanceId: cri-a, regionId: CN-A}]'\n";
     let report = check(&read("a", file));
     let edits: Vec<&str> =
@@ -167,7 +171,7 @@ fn no_two_changes_are_made_to_the_same_text() {
     assert_eq!(edits, ["default,b", "\"- instanceId: cri-a\\n  regionId: CN-A\""]);
 }
 
-/// A second change within what is put in quotes would stand beside them.
+/// A second change within a text that is put in quotes would miss its place.
 #[test]
 fn what_is_no_text_is_put_in_quotes_before_it_is_respelt() {
     for line in ["rrsa: true", "watch-namespace: Yes", "service-account: NO", "expiring-threshold: 15"] {
@@ -206,7 +210,8 @@ fn what_could_not_be_read_leaves_no_binding() {
     assert!(report.conversion.unwrap().spec.unwrap().registries[0].rrsa_role_arn.is_some());
 }
 
-/// The file once there is nothing left to edit. One edit may stand in another's way, so that it takes a few rounds.
+/// Returns the file once there is nothing left to edit. One edit may block another, so that it takes a few
+/// rounds.
 fn repaired(file: &str) -> Result<(String, LintReport), String> {
     let mut text = file.to_owned();
     for _ in 0..12 {
@@ -245,7 +250,7 @@ fn a_quoted_text_of_several_lines_is_rewritten_from_its_first_line() {
     }
 }
 
-/// A list of entries as people write them, some with slips.
+/// Returns a list of entries as people write them, some with slips.
 fn list() -> impl Strategy<Value = String> {
     let field = |of: &[&'static str]| prop::sample::select(of.to_vec());
     let entry = (
@@ -267,7 +272,7 @@ fn list() -> impl Strategy<Value = String> {
     })
 }
 
-/// A value in a manner of its own beneath its key.
+/// Returns a value in a manner of its own beneath its key.
 fn written_as(value: &str, manner: usize) -> String {
     let value = value.trim_end();
     let escaped = value.replace('"', "\\\"");

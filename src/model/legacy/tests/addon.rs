@@ -24,7 +24,7 @@ pub(super) const SAMPLE: &str = r#"{
   "notifyEmail": "a@example.com"
 }"#;
 
-/// The ConfigMap that says the same.
+/// Returns the ConfigMap that says the same.
 fn same() -> crate::model::legacy::Conversion {
     convert(&super::data(&[
         (
@@ -62,7 +62,7 @@ fn json_in_a_string_is_unwrapped() {
         let conversion = from_addon_config(&form);
         assert_eq!(conversion.spec, same().spec, "{form}: {}", reported(&conversion));
         assert_eq!(codes(&conversion), ["ACR115"], "{form}");
-        // Only what stands in no string has bytes of its own.
+        // Only text outside strings has bytes of its own.
         let placed = conversion.findings.iter().any(|f| f.span.is_some() || !f.edits.is_empty());
         assert_eq!(placed, form.contains('\t'), "{form}");
     }

@@ -5,8 +5,8 @@ use crate::model::legacy::{Conversion, apply_edits, convert, from_addon_config};
 
 const INFO: &str = "acr-registry-info";
 
-/// The text once there is nothing left to edit, and what it then comes to. One edit may stand in another's way, so
-/// that it takes a few rounds.
+/// Returns the text once there is nothing left to edit, and what it then comes to. One edit may be in another's
+/// way, so that it takes a few rounds.
 #[track_caller]
 fn repaired(text: &str) -> (String, Conversion) {
     let mut text = text.to_owned();
@@ -68,7 +68,7 @@ fn what_can_be_written_by_machine_is() {
             "- instanceId: cri-a\n  domains:\n    - a.com\n    - b.com # x\n  regionId: cn-beijing\n",
             "- instanceId: cri-a\n  domains: \"a.com,b.com\" # x\n  regionId: cn-beijing\n",
         ),
-        // An entry, and a key, that stand twice.
+        // A repeated entry and a repeated key.
         // Of an entry for several, only the instance that repeats.
         ("- instanceId: cri-a\n- instanceId: cri-a,cri-b\n", "- instanceId: cri-a\n- instanceId: cri-b\n"),
         (
@@ -132,7 +132,7 @@ fn what_only_the_user_knows_is_said() {
     assert!(reported(&hosts).contains("whose ID only you know"), "{}", reported(&hosts));
 }
 
-/// Nothing that stands between is lost.
+/// The text between is kept.
 #[test]
 fn a_comment_in_the_way_keeps_a_text_as_it_is() {
     for text in [
@@ -177,7 +177,7 @@ fn json_stays_json() {
     let before = from_addon_config(&text);
     for _ in 0..4 {
         let findings = from_addon_config(&text).findings;
-        // All are in the one text, whatever key they are about.
+        // All are in the one text, for every key.
         let mut edits: Vec<_> = findings.iter().flat_map(|finding| finding.edits.clone()).collect();
         edits.sort_by_key(|edit| std::cmp::Reverse((edit.span.start, edit.span.end)));
         edits.into_iter().for_each(|edit| text.replace_range(edit.span, &edit.text));
@@ -189,7 +189,7 @@ fn json_stays_json() {
     assert_eq!(after.spec, before.spec);
 }
 
-/// A thousand findings help nobody.
+/// A thousand findings do not help.
 #[test]
 fn findings_and_their_edits_are_bounded() {
     let many = (0..1_500).map(|i| format!("- instanceId: x{i}\n")).collect::<String>();

@@ -109,7 +109,7 @@ fn two_personal_editions_and_an_enterprise_one_stand_side_by_side() {
     assert_eq!(marks(&conversion), [""; 0]);
 }
 
-/// One look tells all that is to be repaired in an entry.
+/// One check reports everything to repair in an entry.
 #[test]
 fn a_field_that_is_refused_hides_none_of_the_others() {
     let wrong = "instanceId: foo\n  regionId: 1\n  domains: https://a.com\n  assumeRoleARN: bad\n";
@@ -168,7 +168,7 @@ fn the_address_within_a_domain_is_what_is_proposed() {
     assert!(reported(&info("- domains: https://a.com/\n")).contains("write only a.com;"));
 }
 
-/// What nobody sees is reported, since whoever compares the texts finds them different.
+/// An invisible character is reported, since the texts differ although they look alike.
 #[test]
 fn an_invisible_character_is_reported() {
     for (text, code) in [
@@ -222,7 +222,7 @@ fn a_message_says_what_is_there() {
     assert!(addon.contains("in clear text") && !addon.contains("ConfigMap"), "{addon}");
 }
 
-/// Each of these stands between two good entries.
+/// Each of these is between two good entries.
 #[test]
 fn one_bad_entry_is_left_out_and_never_voids_the_rest() {
     let cases = [

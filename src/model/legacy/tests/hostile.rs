@@ -1,4 +1,4 @@
-//! Whatever stands in the ConfigMap: no panic, no secret reported, nothing without bounds.
+//! With any content of the ConfigMap: no panic, no secret reported, nothing without bounds.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::model::legacy::{Code, Conversion, Finding, apply_edits, from_addon_co
 const ID: &str = "LTAI5tQnKxyzAAAA";
 const SECRET: &str = "8fJq2mUvS3cR3tWx";
 
-/// What must hold of every conversion.
+/// Checks the promises of every conversion.
 fn sound(conversion: &Conversion) {
     if let Some(spec) = &conversion.spec {
         assert_eq!(validate(spec), []);
@@ -27,7 +27,7 @@ fn sound(conversion: &Conversion) {
     assert!(summarize(&conversion.findings).len() <= 1024);
 }
 
-/// What must hold of the places and edits within the values.
+/// Checks the places and edits within the values.
 fn placed(data: &BTreeMap<String, String>, conversion: &Conversion) {
     for (key, value) in data {
         let of_key = conversion.findings.iter().filter(|f| f.data_key() == key);

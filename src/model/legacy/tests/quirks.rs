@@ -79,7 +79,7 @@ fn namespaces_are_exact_names_or_all() {
     assert!(reported(&of("watch-namespace", "team-*")).contains("does not support globs"));
 }
 
-/// An empty list of names would mean `default`, which nobody wrote.
+/// An empty list of names would mean `default`, which the user did not write.
 #[test]
 fn names_that_are_none_do_not_turn_into_the_default() {
     for key in ["service-account", "watch-namespace"] {

@@ -1,4 +1,4 @@
-//! Slips in the nested YAML: what is read all the same, what is reported, and that the edits heal it.
+//! Mistakes in the nested YAML: their reading, their findings, and their repair by the edits.
 
 use super::{codes, data, info, of, only, reported, spec};
 use crate::api::binding::RegistryEntry;
@@ -21,13 +21,13 @@ fn a_slip_is_read_as_meant_and_its_edit_heals_it() {
     let with = |domains: &[&str]| vec![entry("cri-a", "", domains)];
     let ab = || vec![entry("cri-a", "cn-beijing", &[]), entry("cri-b", "", &[])];
     let cases: Vec<(&str, Vec<RegistryEntry>, &[&str])> = vec![
-        // The blank after a colon.
+        // The space after a colon.
         ("- instanceId:\"cri-a\"\n  regionId:\"cn-beijing\"\n", a(), &["ACR404", "ACR404"]),
         ("- instanceId:cri-a\n  regionId: cn-beijing\n", a(), &["ACR404"]),
         ("- instanceId: cri-a\n  regionId:cn-beijing\n- instanceId: cri-b", ab(), &["ACR404"]),
-        // The blank after a dash.
+        // The space after a dash.
         ("-instanceId: cri-a\n  regionId: cn-beijing\n", a(), &["ACR405"]),
-        // Comments of other languages, and one without its blank.
+        // Comments of other languages, and one without its space.
         ("- instanceId: \"cri-a\" // id\n  regionId: cn-beijing // 地域\n", a(), &["ACR406", "ACR406"]),
         ("// the list\n- instanceId: cri-a\n  regionId: cn-beijing\n", a(), &["ACR406"]),
         ("- instanceId: \"cri-a\"# id\n  regionId: cn-beijing\n", a(), &["ACR406"]),
@@ -35,7 +35,7 @@ fn a_slip_is_read_as_meant_and_its_edit_heals_it() {
         // Tabs.
         ("- instanceId: cri-a\n\tregionId: cn-beijing\n", a(), &["ACR407"]),
         ("-\tinstanceId: cri-a\n\tregionId: cn-beijing\n", a(), &["ACR407", "ACR407"]),
-        // Full-width signs and blanks.
+        // Full-width signs and spaces.
         ("- instanceId：cri-a\n  regionId： cn-beijing\n", a(), &["ACR408", "ACR408"]),
         ("- instanceId: cri-a\n　regionId: cn-beijing\n", a(), &["ACR408"]),
         ("－ instanceId: cri-a\n  regionId: cn-beijing\n", a(), &["ACR408"]),
@@ -106,7 +106,7 @@ fn shapes_of_older_pages_and_users_files() {
         ),
         ("#- instanceId: \"\"", vec![personal()], &["ACR102", "ACR101"]),
         ("#- instanceId: \"\"\n", vec![personal()], &["ACR102", "ACR101"]),
-        // The `#` taken away, and its blank with it.
+        // The `#` taken away, and its space with it.
         ("-instanceId: \"\"\n  regionId: cn-beijing\n", vec![entry("", "cn-beijing", &[])], &["ACR405"]),
         // Only the other keys laid bare.
         (
@@ -162,7 +162,7 @@ fn keys_of_data_below_the_list_are_read_as_keys_of_data() {
     assert_eq!(conversion.findings[0].edits, []);
     assert_eq!(spec(&conversion).watch_namespaces.names, ["*"]);
     assert!(only(&conversion).rrsa_role_arn.is_some());
-    // What stands in its right place wins.
+    // The key in its right place wins.
     let beside = convert(&data(&[("acr-registry-info", text), ("watch-namespace", "prod")]));
     assert_eq!(spec(&beside).watch_namespaces.names, ["prod"]);
     let after = info("- instanceId: cri-a\nwatch-namespace: prod\n");
@@ -218,7 +218,7 @@ fn a_finding_knows_its_line_its_column_in_characters_and_its_bytes() {
     };
     let found = &of("watch-namespace", "好，prod,_x")[0];
     assert_eq!((found.line, found.column, found.span.clone()), (Some(1), Some(1), Some(0..3)));
-    // The quote around a whole list is no part of its first item.
+    // The quote around a whole list does not belong to its first item.
     assert_eq!(of("service-account", "“_x,ok”")[0].span, Some(3..5));
     // A byte order mark takes no column.
     let found = &info("\u{feff}- InstanceId: cri-a").findings[0];

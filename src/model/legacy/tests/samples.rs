@@ -23,7 +23,7 @@ pub(super) fn read(sample: &str) -> BTreeMap<String, String> {
         .unwrap()
 }
 
-/// The sample with its placeholders replaced.
+/// Returns the sample with its placeholders replaced.
 pub(super) fn cured(sample: &str) -> BTreeMap<String, String> {
     let text = sample
         .replacen("cri-instanceId", "cri-abc1", 1)
@@ -175,7 +175,7 @@ fn personal() {
     assert_eq!(only(&conversion), &expected);
 }
 
-/// The edits heal a sample but for what only its user knows: what stands for a placeholder, and where a key pair
+/// The edits repair a sample except for what only its user knows: the value of a placeholder, and where a key pair
 /// is to be moved.
 #[test]
 fn the_edits_of_a_sample_leave_only_what_its_user_must_say() {
@@ -218,7 +218,7 @@ fn the_edits_of_a_sample_leave_only_what_its_user_must_say() {
     }
 }
 
-/// The lists alone, as printed in the page, also the one that stands in its table of keys.
+/// The lists alone, as printed in the page, also the one in its table of keys.
 #[test]
 fn the_list_of_the_table_of_keys() {
     let conversion =
