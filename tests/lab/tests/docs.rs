@@ -1,6 +1,6 @@
 //! The `cargo` commands of the documentation are commands of this repository.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic, in its helpers too")]
 
 use std::process::Command;
 
