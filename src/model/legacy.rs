@@ -65,17 +65,17 @@ fn read(
     data: &BTreeMap<String, String>,
     findings: &mut Findings,
 ) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
-    let mut keys = known_keys(data, findings);
+    let (mut keys, readable) = known_keys(data, findings);
     let info = keys.get(legacy::ACR_REGISTRY_INFO).cloned();
     let list = entries::parse(info.as_ref(), findings);
     if let Some(list) = &list {
         for (key, value) in &list.parsed.below {
-            if keys.get(key).is_some() {
+            if keys.contains_key(key) {
                 let message =
                     format!("the {key} in it is ignored, because {key} is given already: delete one of them");
                 findings.add(Code::DataKeyShadowed, list.key, None, message);
             } else {
-                keys.values.insert(key, SourceValue { key, value, node: None });
+                keys.insert(key, SourceValue { key, value, node: None });
             }
         }
     }
@@ -91,24 +91,15 @@ fn read(
         webhook: settings::webhook(keys.get(legacy::WEBHOOK_CONFIGURATION), findings),
         entries: rrsa.and(entries),
     };
-    parts.spec(findings).filter(|_| keys.readable)
+    parts.spec(findings).filter(|_| readable)
 }
 
-/// The values of the keys that have a meaning.
-struct KnownKeys<'a> {
-    values: BTreeMap<&'static str, SourceValue<'a>>,
-    /// Whether each of them could be read.
-    readable: bool,
-}
+/// The values of the keys that have a meaning, by their documented names.
+type KnownKeys<'a> = BTreeMap<&'static str, SourceValue<'a>>;
 
-impl<'a> KnownKeys<'a> {
-    fn get(&self, key: &str) -> Option<&SourceValue<'a>> {
-        self.values.get(key)
-    }
-}
-
-fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -> KnownKeys<'a> {
-    let mut keys = KnownKeys { values: BTreeMap::new(), readable: true };
+/// Returns the known keys, and whether each of them could be read.
+fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -> (KnownKeys<'a>, bool) {
+    let (mut keys, mut readable) = (KnownKeys::new(), true);
     for (written, value) in data {
         let Some(key) = data_key(written.trim()) else {
             let message = "the key is unknown in acr-configuration and is ignored";
@@ -116,14 +107,10 @@ fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -
             continue;
         };
         if written != key {
-            if data.contains_key(key) {
-                let message = format!("the key is ignored, because {key} is given too: delete it");
-                findings.add(Code::DataKeyShadowed, written, None, message);
-                continue;
-            }
-            if let Some(earlier) = keys.get(key) {
-                let message =
-                    format!("the key is ignored, because {} is given too: delete one of them", earlier.key);
+            let documented = data.contains_key(key).then_some((key, "it"));
+            let other = documented.or_else(|| keys.get(key).map(|earlier| (earlier.key, "one of them")));
+            if let Some((other, which)) = other {
+                let message = format!("the key is ignored, because {other} is given too: delete {which}");
                 findings.add(Code::DataKeyShadowed, written, None, message);
                 continue;
             }
@@ -137,12 +124,12 @@ fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -
         if value.len() > conversion::MAX_VALUE_BYTES {
             let message = format!("the value has {} bytes, more than 1 MiB: write less", value.len());
             findings.add(Code::ValueTooLarge, written, None, message);
-            keys.readable = false;
+            readable = false;
             continue;
         }
-        keys.values.insert(key, SourceValue { key: written, value, node: None });
+        keys.insert(key, SourceValue { key: written, value, node: None });
     }
-    keys
+    (keys, readable)
 }
 
 #[cfg(test)]

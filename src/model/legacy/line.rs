@@ -58,6 +58,11 @@ impl<'a> Line<'a> {
         self.start + self.lead().len()
     }
 
+    /// The bytes of the body.
+    pub(crate) fn body_span(self) -> Range<usize> {
+        self.body_at()..self.body_at() + self.body().trim_end().len()
+    }
+
     pub(crate) fn depth(self) -> usize {
         columns(self.lead())
     }
