@@ -10,12 +10,10 @@
 mod addon;
 mod code;
 mod conversion;
-mod edit;
 mod entries;
 mod entry;
 mod fields;
 mod finding;
-mod key_pair;
 pub(crate) mod line;
 pub(crate) mod mistakes;
 mod names;
@@ -33,11 +31,10 @@ use std::collections::BTreeMap;
 
 pub use addon::from_addon_config;
 pub use code::{Code, Severity};
-pub use conversion::Conversion;
-pub use edit::Edit;
+pub use conversion::{Conversion, KeyPair, MAX_KEY_PAIRS, key_secret_name};
 pub(crate) use finding::separate_edits;
 pub use finding::{Finding, apply_edits, summarize};
-pub use key_pair::{KeyPair, MAX_KEY_PAIRS, key_secret_name};
+pub use patch::Edit;
 pub use reverse::to_data;
 pub(crate) use validate::ANY_REGION;
 

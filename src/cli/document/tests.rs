@@ -188,8 +188,8 @@ fn found(file: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_slip_is_told_where_it_is_and_mended() {
-    for (file, findings, mended) in [
+fn each_mistake_is_reported_in_its_place_and_fixed() {
+    for (file, findings, fixed) in [
         ("data:\n  notify-email:\"a\"\n", vec!["ACR404 notify-email 2:15"], "data:\n  notify-email: \"a\"\n"),
         (
             "data:\n  acr-registry-info:|\n    - instanceId:\"\"\n",
@@ -270,9 +270,9 @@ fn each_slip_is_told_where_it_is_and_mended() {
         ),
     ] {
         assert_eq!(found(file), findings, "{file}");
-        assert_eq!(apply(file), mended);
-        if mended != file {
-            assert_eq!(found(mended), [""; 0], "{mended}");
+        assert_eq!(apply(file), fixed);
+        if fixed != file {
+            assert_eq!(found(fixed), [""; 0], "{fixed}");
         }
     }
 }
@@ -365,7 +365,7 @@ fn a_template_is_not_looked_into_but_named() {
 }
 
 #[test]
-fn what_is_told_of_the_outer_document_is_bounded() {
+fn the_findings_of_the_outer_document_are_bounded() {
     let document = read("file", &format!("data:\n{}", "\twatch-namespace：x\n".repeat(5_000)));
     assert!(document.diagnostics.len() <= 202, "{}", document.diagnostics.len());
     assert!(document.diagnostics.iter().any(|d| d.code.as_str() == "ACR907"));

@@ -106,8 +106,8 @@ fn a_finding_within_terraforms_quotes_is_where_the_user_edits() {
         let diagnostic = &report.diagnostics[0];
         let at = file.find("CN-Beijing").unwrap();
         assert_eq!(diagnostic.span, Some(at - 2..at + "CN-Beijing".len() + 2), "{file}");
-        let (mended, report) = healed(&file).unwrap();
-        assert_eq!(mended, file.replace("CN-Beijing", "cn-beijing"));
+        let (fixed, report) = fixed(&file).unwrap();
+        assert_eq!(fixed, file.replace("CN-Beijing", "cn-beijing"));
         assert!(report.diagnostics.is_empty() && report.conversion.unwrap().spec.is_some());
     }
     // What only Terraform can work out is not guessed.
@@ -207,7 +207,7 @@ fn what_could_not_be_read_leaves_no_binding() {
 }
 
 /// The file once there is nothing left to edit. One edit may stand in another's way, so that it takes a few rounds.
-fn healed(file: &str) -> Result<(String, LintReport), String> {
+fn fixed(file: &str) -> Result<(String, LintReport), String> {
     let mut text = file.to_owned();
     for _ in 0..12 {
         let report = check(&read("a", &text));
@@ -239,7 +239,7 @@ fn a_text_of_several_lines_in_quotes_is_written_anew_where_its_lines_begin() {
             "- instanceId: cri-a\n  regionId: cn-beijing",
         ),
     ] {
-        let (text, report) = healed(&format!("data:\n  acr-registry-info: {written}\n")).unwrap();
+        let (text, report) = fixed(&format!("data:\n  acr-registry-info: {written}\n")).unwrap();
         assert_eq!(report.diagnostics, [], "{text}");
         assert_eq!(read("a", &text).data()["acr-registry-info"], expected, "{text}");
     }
@@ -290,7 +290,7 @@ proptest! {
         let document = read("a", &file);
         prop_assert_eq!(&document.diagnostics, &[], "{}", file);
         let before = check(&document);
-        let (text, after) = healed(&file).map_err(|text| TestCaseError::fail(format!("{file} never rests: {text}")))?;
+        let (text, after) = fixed(&file).map_err(|text| TestCaseError::fail(format!("{file} never rests: {text}")))?;
         if before.count(Severity::Error) == 0 {
             prop_assert_eq!(&after.conversion.unwrap().spec, &before.conversion.unwrap().spec, "{} became {}", file, text);
         }

@@ -5,11 +5,10 @@
 //! ```
 
 use super::code::Code;
-use super::conversion::{Conversion, MAX_VALUE_BYTES};
+use super::conversion::{Conversion, KeyPair, MAX_VALUE_BYTES};
 use super::entries::RegistryList;
 use super::fields::{MapFields, MapSchema, Rejected};
 use super::finding::Findings;
-use super::key_pair::KeyPair;
 use super::source::Parsed;
 use super::source_value::SourceValue;
 use super::spec::SpecParts;

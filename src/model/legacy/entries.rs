@@ -5,9 +5,9 @@ use std::ops::Range;
 use secrecy::ExposeSecret;
 
 use super::code::Code;
+use super::conversion::{KeyPair, MAX_KEY_PAIRS, key_secret_name};
 use super::entry;
 use super::finding::{Findings, Span};
-use super::key_pair::{KeyPair, MAX_KEY_PAIRS, key_secret_name};
 use super::line::{Field, Line, is_space};
 use super::mistakes::{Schema, Shape};
 use super::rewrite;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::code::Code;
-use super::edit::Edit;
 use super::finding::{Findings, Span};
+use super::patch::Edit;
 use super::rewrite;
 use super::text::{
     CommaList, ListItem, Unquoted, boolean, can_show, joined, list, placeholder, quoted, quoted_key, spelled,

@@ -22,6 +22,11 @@ pub(crate) fn columns(spaces: &str) -> usize {
     spaces.chars().map(width).sum()
 }
 
+/// Returns the text of a line before a place.
+pub(crate) fn line_before(text: &str, at: usize) -> Option<&str> {
+    text.get(..at)?.rsplit('\n').next()
+}
+
 /// A line without its end.
 #[derive(Clone, Copy)]
 pub(crate) struct Line<'a> {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::code::Code;
-use super::edit::Edit;
 use super::fields::{MapFields, MapSchema};
 use super::finding::Findings;
 use super::mistakes::{Schema, Shape};
+use super::patch::Edit;
 use super::source::parse;
 use super::source_value::SourceValue;
 use super::text::{boolean, list, quoted, unquote};

@@ -28,7 +28,7 @@ fn info(value: &str) -> Conversion {
 
 #[track_caller]
 fn spec(conversion: &Conversion) -> &AcrCredentialBindingSpec {
-    conversion.spec.as_ref().unwrap_or_else(|| panic!("no spec: {:?}", told(conversion)))
+    conversion.spec.as_ref().unwrap_or_else(|| panic!("no spec: {:?}", reported(conversion)))
 }
 
 #[track_caller]
@@ -60,7 +60,7 @@ fn codes(conversion: &Conversion) -> Vec<&'static str> {
     conversion.findings.iter().map(|f| f.code.as_str()).collect()
 }
 
-fn told(conversion: &Conversion) -> String {
+fn reported(conversion: &Conversion) -> String {
     conversion.findings.iter().map(|f| format!("{f}\n")).collect()
 }
 

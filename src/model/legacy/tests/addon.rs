@@ -1,6 +1,6 @@
 //! The managed add-on's JSON, plain and as Terraform has it.
 
-use super::{codes, marks, spec, told};
+use super::{codes, marks, reported, spec};
 use crate::api::binding::DeletionPolicy;
 use crate::model::legacy::{apply_edits, convert, from_addon_config};
 
@@ -42,7 +42,7 @@ fn same() -> crate::model::legacy::Conversion {
 #[test]
 fn the_add_ons_json_is_the_spec_that_the_configmap_would_be() {
     let conversion = from_addon_config(SAMPLE);
-    assert_eq!(codes(&conversion), ["ACR115"], "{}", told(&conversion));
+    assert_eq!(codes(&conversion), ["ACR115"], "{}", reported(&conversion));
     assert_eq!(conversion.spec, same().spec);
     assert_eq!(spec(&conversion).deletion_policy, DeletionPolicy::Retain);
     assert_eq!((conversion.findings[0].line, conversion.findings[0].column), (Some(4), Some(21)));
@@ -60,7 +60,7 @@ fn json_in_a_string_is_unwrapped() {
     ];
     for form in forms {
         let conversion = from_addon_config(&form);
-        assert_eq!(conversion.spec, same().spec, "{form}: {}", told(&conversion));
+        assert_eq!(conversion.spec, same().spec, "{form}: {}", reported(&conversion));
         assert_eq!(codes(&conversion), ["ACR115"], "{form}");
         // Only what stands in no string has bytes of its own.
         let placed = conversion.findings.iter().any(|f| f.span.is_some() || !f.edits.is_empty());
@@ -78,7 +78,7 @@ fn the_list_may_be_a_string_and_the_scalars_other_than_texts() {
 }
 
 #[test]
-fn slips_in_the_json_are_told_where_they_stand_and_healed() {
+fn mistakes_in_the_json_are_reported_in_their_places_and_fixed() {
     let json = r#"{"acrInstanceInfo": [{"InstanceId": "cri-a", "regionId": "CN-Beijing", "domains": "A.com，b.com"}],
  "enableRRSA": "yes", "watchNamespace": "ALL", "serviceAccount": "Default", "expiringThreshold": "15min", "x": 1}"#;
     let conversion = from_addon_config(json);
@@ -98,16 +98,16 @@ fn slips_in_the_json_are_told_where_they_stand_and_healed() {
             "W watchNamespace:2",
         ]
     );
-    let mut healed = json.to_owned();
+    let mut fixed = json.to_owned();
     let mut edits: Vec<_> = conversion.findings.iter().flat_map(|f| f.edits.clone()).collect();
     edits.sort_by_key(|edit| std::cmp::Reverse((edit.span.start, edit.span.end)));
     for edit in edits {
-        healed.replace_range(edit.span, &edit.text);
+        fixed.replace_range(edit.span, &edit.text);
     }
-    let again = from_addon_config(&healed);
-    assert_eq!(codes(&again), ["ACR603"], "{healed}: {}", told(&again));
+    let again = from_addon_config(&fixed);
+    assert_eq!(codes(&again), ["ACR603"], "{fixed}: {}", reported(&again));
     assert_eq!(again.spec, conversion.spec);
-    assert!(serde_json::from_str::<serde_json::Value>(&healed).is_ok(), "{healed}");
+    assert!(serde_json::from_str::<serde_json::Value>(&fixed).is_ok(), "{fixed}");
     assert_eq!(apply_edits("x", "none", &conversion.findings), "x");
 }
 

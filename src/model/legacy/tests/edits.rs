@@ -1,6 +1,6 @@
 //! Edits that reach beyond one scalar: they leave what was read as it was, and nothing to say.
 
-use super::{codes, data, of, spec, told};
+use super::{codes, data, of, reported, spec};
 use crate::model::legacy::{Conversion, apply_edits, convert, from_addon_config};
 
 const INFO: &str = "acr-registry-info";
@@ -8,7 +8,7 @@ const INFO: &str = "acr-registry-info";
 /// The text once there is nothing left to edit, and what it then comes to. One edit may stand in another's way, so
 /// that it takes a few rounds.
 #[track_caller]
-fn healed(text: &str) -> (String, Conversion) {
+fn fixed(text: &str) -> (String, Conversion) {
     let mut text = text.to_owned();
     for _ in 0..4 {
         let conversion = of(INFO, &text);
@@ -89,12 +89,12 @@ fn what_can_be_written_by_machine_is() {
         // Keys in another case, in brackets too.
         ("[{INSTANCEID: cri-a, 'RegionId': cn-beijing}]", "- instanceId: cri-a\n  \"regionId\": cn-beijing"),
     ] {
-        let (written, left) = healed(text);
+        let (written, left) = fixed(text);
         assert_eq!(written, expected, "{text}");
         assert_eq!(left.spec, of(INFO, text).spec, "{text} became {written}");
         // The third entry in braces on lines of its own has no comma to go with it.
         let expected: &[&str] = if text.starts_with("- {instanceId: cri-a}\n") { &["ACR109"] } else { &[] };
-        assert_eq!(codes(&left), expected, "{text} became {written}: {}", told(&left));
+        assert_eq!(codes(&left), expected, "{text} became {written}: {}", reported(&left));
     }
 }
 
@@ -103,8 +103,8 @@ fn what_can_be_written_by_machine_is() {
 fn what_has_a_break_in_it_keeps_its_brackets() {
     for text in ["[{\"instance\r\rId\": cri-a}]", "[{\"instance\n\n  Id\": cri-a}]"] {
         let before = of(INFO, text);
-        assert!(before.spec.is_some(), "{text:?}: {}", told(&before));
-        let (written, left) = healed(text);
+        assert!(before.spec.is_some(), "{text:?}: {}", reported(&before));
+        let (written, left) = fixed(text);
         assert!(written.starts_with('['), "{text:?} became {written:?}");
         assert_eq!(left.spec, before.spec, "{text:?} became {written:?}");
     }
@@ -129,7 +129,7 @@ fn what_only_the_user_knows_is_said() {
         assert!(found.edits.is_empty() && found.message.contains(why), "{found}");
     }
     let hosts = of("acr-registry", "registry.cn-hangzhou.aliyuncs.com");
-    assert!(told(&hosts).contains("whose ID only you know"), "{}", told(&hosts));
+    assert!(reported(&hosts).contains("whose ID only you know"), "{}", reported(&hosts));
 }
 
 /// Nothing that stands between is lost.
@@ -141,13 +141,13 @@ fn a_comment_in_the_way_keeps_a_text_as_it_is() {
         "- instanceId: cri-a\n  domains:\n    # mine\n    - a.com\n    - b.com\n",
         "- instanceId: cri-a\n  domains: [a.com, # mine\n   b.com]\n",
     ] {
-        let (written, left) = healed(text);
+        let (written, left) = fixed(text);
         assert_eq!(written, text);
         assert!(left.findings.iter().any(|finding| finding.edits.is_empty()));
     }
 }
 
-/// The quotes around a key pair are mended one by one, so that no edit holds it.
+/// The quotes around a key pair are fixed one by one, so that no edit holds it.
 #[test]
 fn the_quotes_of_a_key_pair_are_mended_around_it() {
     for (text, expected) in [
@@ -158,7 +158,7 @@ fn the_quotes_of_a_key_pair_are_mended_around_it() {
         ("“LT'AI”", "“LT'AI”"),
     ] {
         let text = format!("- customAccessKey: {text}\n  customAccessKeySecret: abc\n");
-        let (written, left) = healed(&text);
+        let (written, left) = fixed(&text);
         assert_eq!(written, format!("- customAccessKey: {expected}\n  customAccessKeySecret: abc\n"));
         let whole = expected.contains(['“', '”']);
         assert_eq!(codes(&left), if whole { &["ACR503", "ACR501"][..] } else { &["ACR501"] });
@@ -167,7 +167,7 @@ fn the_quotes_of_a_key_pair_are_mended_around_it() {
     }
     // Two repeated entries with a pair are one without a word of it.
     let pair = "- customAccessKey: LTAI\n  customAccessKeySecret: abc\n";
-    assert_eq!(healed(&pair.repeat(2)).0, pair);
+    assert_eq!(fixed(&pair.repeat(2)).0, pair);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn json_stays_json() {
     }
     let after = from_addon_config(&text);
     assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
-    assert_eq!(codes(&after), [""; 0], "{text}: {}", told(&after));
+    assert_eq!(codes(&after), [""; 0], "{text}: {}", reported(&after));
     assert_eq!(spec(&after).registries.len(), 3);
     assert_eq!(after.spec, before.spec);
 }

@@ -1,6 +1,6 @@
 //! The entries of `acr-registry-info` as people write them.
 
-use super::{Severity, codes, convert, data, enterprise, info, marks, of, only, spec, told};
+use super::{Severity, codes, convert, data, enterprise, info, marks, of, only, reported, spec};
 use crate::api::binding::RegistryEntry;
 use crate::model::legacy::{Code, apply_edits};
 use secrecy::ExposeSecret;
@@ -20,7 +20,7 @@ fn an_empty_list_is_the_personal_edition_of_the_clusters_region() {
     for (value, expected) in cases {
         let conversion = info(value);
         assert_eq!(only(&conversion), &RegistryEntry::default(), "{value}");
-        assert_eq!(marks(&conversion), *expected, "{value}: {}", told(&conversion));
+        assert_eq!(marks(&conversion), *expected, "{value}: {}", reported(&conversion));
     }
 }
 
@@ -76,7 +76,7 @@ fn an_entry_is_read_as_people_write_it() {
     for (value, expected, found) in cases {
         let conversion = info(value);
         assert_eq!(only(&conversion), &expected, "{value}");
-        assert_eq!(marks(&conversion), found, "{value}: {}", told(&conversion));
+        assert_eq!(marks(&conversion), found, "{value}: {}", reported(&conversion));
     }
 }
 
@@ -96,7 +96,7 @@ fn a_list_of_instances_is_an_entry_for_each() {
     let half = info("- instanceId: cri-a,abc\n  regionId: cn-beijing");
     assert_eq!(only(&half).instance_id.as_deref(), Some("cri-a"));
     assert!(half.has_errors());
-    // A fault that all share is told once.
+    // A fault that all share is reported once.
     let region = info("- instanceId: cri-a,cri-b\n  regionId: beijing");
     assert_eq!(marks(&region).iter().filter(|mark| mark.starts_with('E')).count(), 1);
 }
@@ -109,7 +109,7 @@ fn two_personal_editions_and_an_enterprise_one_stand_side_by_side() {
     assert_eq!(marks(&conversion), [""; 0]);
 }
 
-/// One look tells all that is to be mended in an entry.
+/// One look tells all that is to be fixed in an entry.
 #[test]
 fn a_field_that_is_refused_hides_none_of_the_others() {
     let wrong = "instanceId: foo\n  regionId: 1\n  domains: https://a.com\n  assumeRoleARN: bad\n";
@@ -127,7 +127,7 @@ fn a_field_that_is_refused_hides_none_of_the_others() {
         let mut expected = [&others[..], &codes_of_it].concat();
         found.sort_unstable();
         expected.sort_unstable();
-        assert_eq!(found, expected, "{more}: {}", told(&conversion));
+        assert_eq!(found, expected, "{more}: {}", reported(&conversion));
     }
     // What is refused is not said to be absent as well.
     let session = info("- assumeRoleARN: <ARN of the role>\n  expireDuration: 7200\n");
@@ -141,9 +141,9 @@ fn what_is_no_region_is_not_respelt() {
         [("$REGION", "ACR124"), ("CN_BEIJING", "ACR117"), ("Beijing", "ACR117"), ("CN-Beijing", "ACR118")]
     {
         let conversion = info(&format!("- instanceId: cri-a\n  regionId: {region}\n"));
-        assert_eq!(codes(&conversion), [expected], "{region}: {}", told(&conversion));
+        assert_eq!(codes(&conversion), [expected], "{region}: {}", reported(&conversion));
     }
-    assert!(told(&info("- regionId: CN_BEIJING\n")).contains("\"CN_BEIJING\""));
+    assert!(reported(&info("- regionId: CN_BEIJING\n")).contains("\"CN_BEIJING\""));
 }
 
 #[test]
@@ -161,14 +161,14 @@ fn the_address_within_a_domain_is_what_is_proposed() {
         let conversion = info(&text);
         let written = apply_edits(&text, "acr-registry-info", &conversion.findings);
         let wanted = text.replace(domains, expected.unwrap_or(domains));
-        assert_eq!(written, wanted, "{}", told(&conversion));
+        assert_eq!(written, wanted, "{}", reported(&conversion));
         let after = codes(&info(&written));
         assert_eq!(after.is_empty(), expected.is_some(), "{written}: {after:?}");
     }
-    assert!(told(&info("- domains: https://a.com/\n")).contains("write only a.com;"));
+    assert!(reported(&info("- domains: https://a.com/\n")).contains("write only a.com;"));
 }
 
-/// What nobody sees is told, since whoever compares the texts finds them different.
+/// An invisible sign is reported, since a comparison of the texts finds them different.
 #[test]
 fn a_sign_that_nobody_sees_is_told() {
     for (text, code) in [
@@ -179,7 +179,7 @@ fn a_sign_that_nobody_sees_is_told() {
         ("- regionId: \"cn-beijing\u{3000}\"\n", "ACR132"),
     ] {
         let conversion = info(text);
-        assert_eq!(codes(&conversion), [code], "{text:?}: {}", told(&conversion));
+        assert_eq!(codes(&conversion), [code], "{text:?}: {}", reported(&conversion));
         let written = apply_edits(text, "acr-registry-info", &conversion.findings);
         assert_eq!(codes(&info(&written)), [""; 0], "{written:?}");
         assert_eq!(info(&written).spec, conversion.spec);
@@ -212,13 +212,13 @@ fn a_key_pair_of_the_documentation_is_told() {
 fn a_message_says_what_is_there() {
     let comma = info("- instanceId: \"cri-a\",\n  regionId: cn-beijing\n");
     assert_eq!(codes(&comma), ["ACR132"]);
-    assert!(told(&comma).contains("comma"), "{}", told(&comma));
+    assert!(reported(&comma).contains("comma"), "{}", reported(&comma));
     // Every instance is given the domains; the controller then serves the first.
     let shared = info("- instanceId: cri-a,cri-b\n  domains: a.com\n");
     assert!(spec(&shared).registries.iter().all(|registry| registry.domains == ["a.com"]));
-    assert!(told(&shared).contains("DomainContested"), "{}", told(&shared));
+    assert!(reported(&shared).contains("DomainContested"), "{}", reported(&shared));
     let json = r#"{"AcrInstanceInfo": [{"customAccessKey": "LTAI", "customAccessKeySecret": "abc"}]}"#;
-    let addon = told(&crate::model::legacy::from_addon_config(json));
+    let addon = reported(&crate::model::legacy::from_addon_config(json));
     assert!(addon.contains("in clear text") && !addon.contains("ConfigMap"), "{addon}");
 }
 
@@ -253,7 +253,7 @@ fn one_bad_entry_is_left_out_and_never_voids_the_rest() {
         let conversion = convert(&data(&[("acr-registry-info", &text), ("rrsa", "enable: true")]));
         assert_eq!(spec(&conversion).registries, [enterprise("cri-a"), enterprise("cri-b")], "{bad}");
         let errors: Vec<_> = conversion.findings.iter().filter(|f| f.severity == Severity::Error).collect();
-        assert_eq!(errors[0].key, format!("acr-registry-info[1]{field}"), "{bad}: {}", told(&conversion));
+        assert_eq!(errors[0].key, format!("acr-registry-info[1]{field}"), "{bad}: {}", reported(&conversion));
         assert!(errors[0].line.is_some_and(|line| line >= 2), "{bad}: {errors:?}");
         assert!(conversion.key_pairs.is_empty());
 
@@ -306,7 +306,7 @@ fn more_registries_than_the_schema_allows_are_told() {
     let conversion = info(&text);
     assert_eq!(spec(&conversion).registries.len(), 64);
     assert_eq!(marks(&conversion), ["E acr-registry-info"]);
-    assert!(told(&conversion).contains("has 70 registries"));
+    assert!(reported(&conversion).contains("has 70 registries"));
 }
 
 #[test]
@@ -349,10 +349,12 @@ fn what_stands_before_the_first_entry_is_told_and_not_passed_over() {
     let conversion = info(text);
     let ids: Vec<_> = spec(&conversion).registries.iter().map(|entry| entry.instance_id.as_deref()).collect();
     assert_eq!(ids, [Some("cri-b"), Some("cri-c")]);
-    assert_eq!(marks(&conversion), ["E acr-registry-info[0]:1"], "{}", told(&conversion));
-    assert!(told(&conversion).contains("the lines before the first entry are left out: write \"- \" before"));
+    assert_eq!(marks(&conversion), ["E acr-registry-info[0]:1"], "{}", reported(&conversion));
+    assert!(
+        reported(&conversion).contains("the lines before the first entry are left out: write \"- \" before")
+    );
     let comment = text.replace("see:", "# see:");
     assert!(marks(&info(&comment)).is_empty(), "a comment is none");
     let alone = "- instanceId: cri-b\n  a: b: c\n- instanceId: cri-c\n";
-    assert!(told(&info(alone)).contains("the entry is not valid YAML and is left out: align its keys"));
+    assert!(reported(&info(alone)).contains("the entry is not valid YAML and is left out: align its keys"));
 }

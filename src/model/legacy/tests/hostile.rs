@@ -1,11 +1,11 @@
-//! Whatever stands in the ConfigMap: no panic, no secret told, nothing without bounds.
+//! Any content of the ConfigMap: no panic, no secret in a message, no output without bounds.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use super::samples::{SAMPLES, cured, read};
-use super::{convert, data, info, marks, of, told};
+use super::{convert, data, info, marks, of, reported};
 use crate::api::legacy::KEYS;
 use crate::model::legacy::validate::validate;
 use crate::model::legacy::{Code, Conversion, Finding, apply_edits, from_addon_config, summarize, to_data};
@@ -82,7 +82,7 @@ fn no_key_pair_shows_in_debug_or_in_a_finding() {
     for text in cases {
         let conversion = info(&text);
         sound(&conversion);
-        let shown = format!("{conversion:?} {:#?} {}", conversion.key_pairs, told(&conversion));
+        let shown = format!("{conversion:?} {:#?} {}", conversion.key_pairs, reported(&conversion));
         assert!(!shown.contains(SECRET) && !shown.contains(ID), "{text}\n{shown}");
     }
 }
@@ -184,7 +184,7 @@ fn every_truncation_of_an_add_ons_json_is_answered() {
     }
 }
 
-/// An edit is told like a message is.
+/// An edit is printed, as a message is.
 #[test]
 fn no_edit_holds_a_key_pair() {
     let pair = format!("customAccessKey: {ID}\n  customAccessKeySecret: {SECRET}\n");
@@ -207,7 +207,7 @@ fn no_edit_holds_a_key_pair() {
     ] {
         for conversion in [info(&text), from_addon_config(&format!("{{AcrInstanceInfo: {text}}}"))] {
             sound(&conversion);
-            let shown = format!("{conversion:?} {}", told(&conversion));
+            let shown = format!("{conversion:?} {}", reported(&conversion));
             assert!(!shown.contains(SECRET) && !shown.contains(ID), "{text}\n{shown}");
         }
     }
@@ -288,11 +288,11 @@ proptest! {
         info in "(- |  |\t|instanceId: ?|regionId：|domains: |cri-a|cri-b|cn-beijing|\"|“|,|，|//|#|\n|\r\n|é|\\{|\\}|, ){0,40}",
     ) {
         let before = convert(&data(&[("acr-registry-info", &info)]));
-        let healed = apply_edits(&info, "acr-registry-info", &before.findings);
-        let after = convert(&data(&[("acr-registry-info", &healed)]));
+        let fixed = apply_edits(&info, "acr-registry-info", &before.findings);
+        let after = convert(&data(&[("acr-registry-info", &fixed)]));
         sound(&after);
         if before.spec.is_some() && !before.has_errors() {
-            prop_assert_eq!(&after.spec, &before.spec, "{:?} became {:?}", info, healed);
+            prop_assert_eq!(&after.spec, &before.spec, "{:?} became {:?}", info, fixed);
         }
     }
 }
@@ -327,8 +327,8 @@ fn a_summary_tells_errors_first_and_counts_the_rest() {
     assert_eq!(summarize(&[finding(Code::EmptyList, "worth knowing")]), "");
     let many: Vec<_> = (0..100).map(|i| finding(Code::RegionInvalid, &format!("number {i}"))).collect();
     let summary = summarize(&many);
-    let told = summary.matches("number").count();
-    assert!(told > 5 && summary.ends_with(&format!("; and {} more", 100 - told)), "{summary}");
+    let listed = summary.matches("number").count();
+    assert!(listed > 5 && summary.ends_with(&format!("; and {} more", 100 - listed)), "{summary}");
     let wide = vec![finding(Code::RegionInvalid, &"字".repeat(400)); 5];
     let summary = summarize(&wide);
     assert!(summary.len() <= 1024 && summary.ends_with("; and 3 more"), "{summary}");

@@ -1,6 +1,6 @@
 //! Each key, its default, and the spellings found in the wild.
 
-use super::{codes, convert, data, enterprise, info, marks, of, only, spec, told};
+use super::{codes, convert, data, enterprise, info, marks, of, only, reported, spec};
 use crate::api::binding::{FailurePolicy, RegistryEntry, Webhook};
 
 #[test]
@@ -51,9 +51,9 @@ fn service_accounts_are_read_as_people_write_them() {
     for (value, names, expected) in cases {
         let conversion = of("service-account", value);
         assert_eq!(spec(&conversion).service_accounts.names, *names, "{value}");
-        assert_eq!(marks(&conversion), *expected, "{value}: {}", told(&conversion));
+        assert_eq!(marks(&conversion), *expected, "{value}: {}", reported(&conversion));
     }
-    assert!(told(&of("service-account", "Default，b")).contains("write \"default,b\""));
+    assert!(reported(&of("service-account", "Default，b")).contains("write \"default,b\""));
 }
 
 #[test]
@@ -74,9 +74,9 @@ fn namespaces_are_exact_names_or_all() {
         let conversion = of("watch-namespace", value);
         assert_eq!(spec(&conversion).watch_namespaces.names, *names, "{value}");
         assert_eq!(spec(&conversion).watch_namespaces.exclude, [""; 0], "{value}");
-        assert_eq!(marks(&conversion), *expected, "{value}: {}", told(&conversion));
+        assert_eq!(marks(&conversion), *expected, "{value}: {}", reported(&conversion));
     }
-    assert!(told(&of("watch-namespace", "team-*")).contains("does not support globs"));
+    assert!(reported(&of("watch-namespace", "team-*")).contains("does not support globs"));
 }
 
 /// An empty list of names would mean `default`, which nobody wrote.
@@ -123,9 +123,9 @@ fn the_threshold_becomes_a_go_duration() {
     for (value, threshold, expected) in cases {
         let conversion = of("expiring-threshold", value);
         assert_eq!(spec(&conversion).expiring_threshold, *threshold, "{value}");
-        assert_eq!(marks(&conversion), *expected, "{value}: {}", told(&conversion));
+        assert_eq!(marks(&conversion), *expected, "{value}: {}", reported(&conversion));
     }
-    assert!(told(&of("expiring-threshold", "20min")).contains("write 20m"));
+    assert!(reported(&of("expiring-threshold", "20min")).contains("write 20m"));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn the_webhook_is_mapped_and_a_wrong_field_costs_only_itself() {
     for (value, expected, found) in cases {
         let conversion = of(at, value);
         assert_eq!(&spec(&conversion).webhook, expected, "{value}");
-        assert_eq!(&marks(&conversion), found, "{value}: {}", told(&conversion));
+        assert_eq!(&marks(&conversion), found, "{value}: {}", reported(&conversion));
     }
     for value in ["true", "- enable: true", "enable: : true"] {
         assert_eq!(of(at, value).spec, None, "{value}");
@@ -203,11 +203,11 @@ fn rrsa_fields_count_only_where_rrsa_is_on() {
     }
     assert_eq!(only(&info(RRSA_ENTRY)), &enterprise("cri-a"));
     assert!(only(&with("true")).rrsa_role_arn.is_some());
-    // Which identity is meant cannot be told, and the wrong one would be refused: the last good binding stays.
+    // Which identity is meant cannot be known, and the wrong one would be refused: the last good binding stays.
     for unreadable in ["enable: perhaps", "- enable: true", "enable: : true", "perhaps"] {
         let conversion = with(unreadable);
         assert_eq!(conversion.spec, None, "{unreadable}");
-        assert_eq!(conversion.findings.len(), 1, "{unreadable}: {}", told(&conversion));
+        assert_eq!(conversion.findings.len(), 1, "{unreadable}: {}", reported(&conversion));
     }
 }
 
@@ -230,18 +230,18 @@ fn the_spelling_of_2019_has_its_own_finding() {
     let alone = of("acr-registry", hosts);
     assert_eq!(marks(&alone), ["E acr-registry"]);
     assert!(
-        told(&alone).contains("write in acr-registry-info")
-            && told(&alone).contains("domains: \"yyy-registry.cn-hangzhou.cr.aliyuncs.com\"")
+        reported(&alone).contains("write in acr-registry-info")
+            && reported(&alone).contains("domains: \"yyy-registry.cn-hangzhou.cr.aliyuncs.com\"")
     );
     let beside = convert(&data(&[("acr-registry", hosts), ("acr-registry-info", "- instanceId: cri-a")]));
     assert_eq!(marks(&beside), ["W acr-registry"]);
 }
 
 #[test]
-fn of_two_spellings_of_one_key_the_second_is_told_to_be_ignored() {
+fn of_two_spellings_of_one_key_the_second_is_reported_as_ignored() {
     let conversion = convert(&data(&[("WATCH-NAMESPACE", "b"), ("Watch-Namespace", "a")]));
-    let told = codes(&conversion);
-    assert_eq!((told[0], told[1]), ("ACR312", "ACR313"), "{told:?}");
+    let found = codes(&conversion);
+    assert_eq!((found[0], found[1]), ("ACR312", "ACR313"), "{found:?}");
     assert_eq!(conversion.findings[1].key, "Watch-Namespace");
     assert_eq!(spec(&conversion).watch_namespaces.names, ["b"]);
 }
@@ -266,10 +266,10 @@ fn a_map_beneath_the_list_may_stand_in_one_line() {
         ("|\n  enable: true", "\n  enable: true"),
     ] {
         let conversion = info(&format!("{list}rrsa: {rrsa}\nwebhook-configuration: {webhook}\n"));
-        assert!(!codes(&conversion).contains(&"ACR127"), "{rrsa}: {}", told(&conversion));
-        assert!(only(&conversion).rrsa_role_arn.is_some(), "{rrsa}: {}", told(&conversion));
-        assert!(spec(&conversion).webhook.enable, "{webhook}: {}", told(&conversion));
+        assert!(!codes(&conversion).contains(&"ACR127"), "{rrsa}: {}", reported(&conversion));
+        assert!(only(&conversion).rrsa_role_arn.is_some(), "{rrsa}: {}", reported(&conversion));
+        assert!(spec(&conversion).webhook.enable, "{webhook}: {}", reported(&conversion));
     }
     let short = info(&format!("{list}rrsa: true\n"));
-    assert!(only(&short).rrsa_role_arn.is_some(), "{}", told(&short));
+    assert!(only(&short).rrsa_role_arn.is_some(), "{}", reported(&short));
 }

@@ -1,6 +1,6 @@
-//! Slips in the nested YAML: what is read all the same, what is told, and that the edits heal it.
+//! Mistakes in the nested YAML: their reading, their findings, and the edits that fix them.
 
-use super::{codes, data, info, of, only, spec, told};
+use super::{codes, data, info, of, only, reported, spec};
 use crate::api::binding::RegistryEntry;
 use crate::model::legacy::{Severity, apply_edits, convert};
 
@@ -14,9 +14,9 @@ fn entry(id: &str, region: &str, domains: &[&str]) -> RegistryEntry {
     }
 }
 
-/// Each slip is read as it was meant, told by its code, and gone once the edits are applied.
+/// Each mistake is read as it was meant, reported by its code, and gone once the edits are applied.
 #[test]
-fn a_slip_is_read_as_meant_and_its_edit_heals_it() {
+fn a_mistake_is_read_as_meant_and_its_edit_fixes_it() {
     let a = || vec![entry("cri-a", "cn-beijing", &[])];
     let with = |domains: &[&str]| vec![entry("cri-a", "", domains)];
     let ab = || vec![entry("cri-a", "cn-beijing", &[]), entry("cri-b", "", &[])];
@@ -75,15 +75,15 @@ fn a_slip_is_read_as_meant_and_its_edit_heals_it() {
     ];
     for (value, expected, found) in cases {
         let conversion = info(value);
-        assert_eq!(spec(&conversion).registries, expected, "{value}: {}", told(&conversion));
+        assert_eq!(spec(&conversion).registries, expected, "{value}: {}", reported(&conversion));
         let mut kinds = codes(&conversion);
         kinds.sort_unstable();
-        assert_eq!(kinds, found, "{value}: {}", told(&conversion));
+        assert_eq!(kinds, found, "{value}: {}", reported(&conversion));
         assert!(conversion.findings.iter().all(|f| f.severity == Severity::Warning && !f.edits.is_empty()));
-        let healed = apply_edits(value, "acr-registry-info", &conversion.findings);
-        let again = info(&healed);
-        assert_eq!(codes(&again), [""; 0], "{value} became {healed}: {}", told(&again));
-        assert_eq!(again.spec, conversion.spec, "{value} became {healed}");
+        let fixed = apply_edits(value, "acr-registry-info", &conversion.findings);
+        let again = info(&fixed);
+        assert_eq!(codes(&again), [""; 0], "{value} became {fixed}: {}", reported(&again));
+        assert_eq!(again.spec, conversion.spec, "{value} became {fixed}");
     }
 }
 
@@ -148,17 +148,17 @@ fn shapes_of_older_pages_and_users_files() {
     ];
     for (value, expected, found) in cases {
         let conversion = info(value);
-        assert_eq!(spec(&conversion).registries, expected, "{value}: {}", told(&conversion));
-        assert_eq!(codes(&conversion), found, "{value}: {}", told(&conversion));
+        assert_eq!(spec(&conversion).registries, expected, "{value}: {}", reported(&conversion));
+        assert_eq!(codes(&conversion), found, "{value}: {}", reported(&conversion));
         assert!(!conversion.has_errors());
     }
 }
 
 #[test]
-fn keys_of_data_beneath_the_list_are_read_as_if_they_stood_beside_it() {
+fn keys_of_data_beneath_the_list_are_read_as_if_they_were_beside_it() {
     let text = "service-account: \"default\"\nwatch-namespace: \"all\" # every one\nrrsa:\n  enable: true\nacr-registry-info:\n  - instanceId: cri-a\n    rrsaRoleARN: acs:ram::1:role/a\n    rrsaOIDCProviderRoleARN: acs:ram::1:oidc-provider/p\n";
     let conversion = info(text);
-    assert_eq!(codes(&conversion), ["ACR114"], "{}", told(&conversion));
+    assert_eq!(codes(&conversion), ["ACR114"], "{}", reported(&conversion));
     assert_eq!(conversion.findings[0].edits, []);
     assert_eq!(spec(&conversion).watch_namespaces.names, ["*"]);
     assert!(only(&conversion).rrsa_role_arn.is_some());
@@ -171,7 +171,7 @@ fn keys_of_data_beneath_the_list_are_read_as_if_they_stood_beside_it() {
 }
 
 #[test]
-fn an_entry_that_is_no_yaml_is_left_out_and_the_others_are_served() {
+fn an_entry_that_is_not_yaml_is_left_out_and_the_others_are_served() {
     for bad in [
         "- instanceId: \"cri-x",
         "- instanceId: [cri-x",
@@ -187,7 +187,7 @@ fn an_entry_that_is_no_yaml_is_left_out_and_the_others_are_served() {
             spec(&conversion).registries,
             [entry("cri-a", "", &[]), entry("cri-b", "", &["e.com"])],
             "{text}: {}",
-            told(&conversion)
+            reported(&conversion)
         );
         let error = conversion.findings.iter().find(|f| f.severity == Severity::Error).unwrap();
         assert_eq!((error.code.as_str(), error.key.as_str()), ("ACR412", "acr-registry-info[1]"), "{bad}");
@@ -230,7 +230,7 @@ fn a_finding_knows_its_line_its_column_in_characters_and_its_bytes() {
 
 #[test]
 fn an_edit_keeps_the_way_a_text_was_written() {
-    for (value, healed) in [
+    for (value, fixed) in [
         (
             "- instanceId: cri-a\n  regionId: CN-Beijing # x\n",
             "- instanceId: cri-a\n  regionId: cn-beijing # x\n",
@@ -249,9 +249,9 @@ fn an_edit_keeps_the_way_a_text_was_written() {
         let conversion = info(value);
         assert_eq!(
             apply_edits(value, "acr-registry-info", &conversion.findings),
-            healed,
+            fixed,
             "{}",
-            told(&conversion)
+            reported(&conversion)
         );
     }
 }
@@ -264,8 +264,8 @@ fn a_repair_moves_no_other_finding() {
     let region = conversion.findings.iter().find(|f| f.code.as_str() == "ACR118").unwrap();
     assert_eq!(&text[region.span.clone().unwrap()], "CN-Beijing");
     assert_eq!((region.line, region.column), (Some(2), Some(12)));
-    let healed = apply_edits(text, "acr-registry-info", &conversion.findings);
-    assert_eq!(healed, "- instanceId: \"cri-a\"\n  regionId: cn-beijing # é\n");
+    let fixed = apply_edits(text, "acr-registry-info", &conversion.findings);
+    assert_eq!(fixed, "- instanceId: \"cri-a\"\n  regionId: cn-beijing # é\n");
 }
 
 #[test]
@@ -275,6 +275,6 @@ fn of_two_edits_of_the_same_bytes_one_is_kept() {
     assert_eq!(codes(&conversion), ["ACR131", "ACR120", "ACR120"]);
     let edits = conversion.findings.iter().filter(|f| !f.edits.is_empty()).count();
     assert_eq!(edits, 1, "{:?}", conversion.findings);
-    let healed = apply_edits(text, "acr-registry-info", &conversion.findings);
-    assert_eq!(healed, "- instanceId: cri-a\n  domains: \"a.com,b.com\"\n");
+    let fixed = apply_edits(text, "acr-registry-info", &conversion.findings);
+    assert_eq!(fixed, "- instanceId: cri-a\n  domains: \"a.com,b.com\"\n");
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::samples::{SAMPLES, cured};
-use super::{codes, convert, data, of, spec, told};
+use super::{codes, convert, data, of, reported, spec};
 use crate::api::binding::{
     AccessKeySecretRef, AcrCredentialBindingSpec, DeletionPolicy, RegistryEntry, ServiceAccounts,
     WatchNamespaces,
@@ -17,7 +17,7 @@ fn a_documented_sample_comes_back_the_same() {
         match to_data(spec(&conversion)) {
             Ok(said) => {
                 let again = convert(&said);
-                assert_eq!(codes(&again), [""; 0], "{said:?}: {}", told(&again));
+                assert_eq!(codes(&again), [""; 0], "{said:?}: {}", reported(&again));
                 assert_eq!(again.spec, conversion.spec, "{said:?}");
             }
             Err(unsaid) => assert_eq!(unsaid, ["spec.registries[0].accessKeySecretRef"]),
@@ -135,7 +135,7 @@ proptest! {
         if let Some(spec) = &conversion.spec {
             let said = to_data(spec).unwrap();
             let again = convert(&said);
-            prop_assert!(!again.has_errors(), "{}", told(&again));
+            prop_assert!(!again.has_errors(), "{}", reported(&again));
             prop_assert_eq!(again.spec, conversion.spec);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{info, marks, only, spec, told};
+use super::{info, marks, only, reported, spec};
 use crate::api::binding::{AccessKeySecretRef, DeletionPolicy, RegistryEntry};
 use crate::model::legacy::{Conversion, Severity, apply_edits, convert};
 use secrecy::ExposeSecret;
@@ -42,7 +42,7 @@ pub(super) fn cured(sample: &str) -> BTreeMap<String, String> {
 
 fn cleanly(sample: &str) -> Conversion {
     let conversion = convert(&cured(sample));
-    assert_eq!(marks(&conversion), [""; 0], "{}", told(&conversion));
+    assert_eq!(marks(&conversion), [""; 0], "{}", reported(&conversion));
     conversion
 }
 
@@ -54,7 +54,7 @@ fn two_domains() -> Vec<String> {
 fn same_account() {
     let printed = convert(&read(SAME_ACCOUNT));
     assert_eq!(marks(&printed), ["E acr-registry-info[0].instanceId:1"]);
-    assert!(told(&printed).contains("\"cri-instanceId\" is not an Enterprise instance ID: write cri-"));
+    assert!(reported(&printed).contains("\"cri-instanceId\" is not an Enterprise instance ID: write cri-"));
     assert_eq!(printed.spec, None);
 
     let conversion = cleanly(SAME_ACCOUNT);
@@ -125,7 +125,7 @@ fn rrsa() {
 fn role_assumption() {
     let printed = convert(&read(ROLE_ASSUMPTION));
     assert_eq!(marks(&printed), ["E acr-registry-info[0].assumeRoleARN:4"]);
-    assert!(told(&printed).contains("is not an ARN of the form acs:ram::<account>:role/<name>"));
+    assert!(reported(&printed).contains("is not an ARN of the form acs:ram::<account>:role/<name>"));
     assert_eq!(printed.spec, None);
 
     let conversion = cleanly(ROLE_ASSUMPTION);
@@ -150,13 +150,13 @@ fn key_pair() {
         "W acr-registry-info[0].customAccessKey:2",
     ];
     assert_eq!(marks(&printed), expected);
-    assert!(told(&printed).contains("write # instead of //"), "{}", told(&printed));
+    assert!(reported(&printed).contains("write # instead of //"), "{}", reported(&printed));
     assert_eq!(printed.spec, convert(&cured(KEY_PAIR)).spec);
     assert_eq!(printed.key_pairs[0].access_key_id.expose_secret(), "xxxxx");
 
     let conversion = convert(&cured(KEY_PAIR));
     assert_eq!(marks(&conversion), ["W acr-registry-info[0].customAccessKey:2"]);
-    assert!(told(&conversion).contains("in clear text"));
+    assert!(reported(&conversion).contains("in clear text"));
     let reference = AccessKeySecretRef { name: "acr-configuration-0".to_owned() };
     let expected = RegistryEntry { access_key_secret_ref: Some(reference), ..RegistryEntry::default() };
     assert_eq!(only(&conversion), &expected);
@@ -175,7 +175,7 @@ fn personal() {
     assert_eq!(only(&conversion), &expected);
 }
 
-/// The edits heal a sample but for what only its user knows: what stands for a placeholder, and where a key pair
+/// The edits fix a sample but for what only its user knows: the text for a placeholder, and where a key pair
 /// is to be moved.
 #[test]
 fn the_edits_of_a_sample_leave_only_what_its_user_must_say() {
@@ -199,11 +199,11 @@ fn the_edits_of_a_sample_leave_only_what_its_user_must_say() {
         let mut expected = convert(&data).spec;
         for printed in [data, worse] {
             let conversion = convert(&printed);
-            let healed: BTreeMap<String, String> = printed
+            let fixed: BTreeMap<String, String> = printed
                 .iter()
                 .map(|(key, value)| (key.clone(), apply_edits(value, key, &conversion.findings)))
                 .collect();
-            let again = convert(&healed);
+            let again = convert(&fixed);
             let mut left: Vec<_> = again
                 .findings
                 .iter()
@@ -211,8 +211,8 @@ fn the_edits_of_a_sample_leave_only_what_its_user_must_say() {
                 .map(|finding| finding.code.as_str())
                 .collect();
             left.sort_unstable();
-            assert_eq!(left, by_hand, "{healed:?}: {}", told(&again));
-            assert_eq!(again.spec, expected, "{healed:?}");
+            assert_eq!(left, by_hand, "{fixed:?}: {}", reported(&again));
+            assert_eq!(again.spec, expected, "{fixed:?}");
             expected = again.spec;
         }
     }
