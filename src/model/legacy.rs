@@ -10,12 +10,10 @@
 mod addon;
 mod code;
 mod conversion;
-mod edit;
 mod entries;
 mod entry;
 mod fields;
 mod finding;
-mod key_pair;
 pub(crate) mod line;
 pub(crate) mod mistakes;
 mod names;
@@ -33,11 +31,10 @@ use std::collections::BTreeMap;
 
 pub use addon::from_addon_config;
 pub use code::{Code, Severity};
-pub use conversion::Conversion;
-pub use edit::Edit;
+pub use conversion::{Conversion, KeyPair, MAX_KEY_PAIRS, key_secret_name};
 pub(crate) use finding::separate_edits;
 pub use finding::{Finding, apply_edits, summarize};
-pub use key_pair::{KeyPair, MAX_KEY_PAIRS, key_secret_name};
+pub use patch::Edit;
 pub use reverse::to_data;
 pub(crate) use validate::ANY_REGION;
 
@@ -65,17 +62,17 @@ fn read(
     data: &BTreeMap<String, String>,
     findings: &mut Findings,
 ) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
-    let mut keys = known_keys(data, findings);
+    let (mut keys, readable) = known_keys(data, findings);
     let info = keys.get(legacy::ACR_REGISTRY_INFO).cloned();
     let list = entries::parse(info.as_ref(), findings);
     if let Some(list) = &list {
         for (key, value) in &list.parsed.below {
-            if keys.get(key).is_some() {
+            if keys.contains_key(key) {
                 let message =
                     format!("the {key} in it is ignored, because {key} is given already: delete one of them");
                 findings.add(Code::DataKeyShadowed, list.key, None, message);
             } else {
-                keys.values.insert(key, SourceValue { key, value, node: None });
+                keys.insert(key, SourceValue { key, value, node: None });
             }
         }
     }
@@ -91,24 +88,15 @@ fn read(
         webhook: settings::webhook(keys.get(legacy::WEBHOOK_CONFIGURATION), findings),
         entries: rrsa.and(entries),
     };
-    parts.spec(findings).filter(|_| keys.readable)
+    parts.spec(findings).filter(|_| readable)
 }
 
-/// The values of the keys that have a meaning.
-struct KnownKeys<'a> {
-    values: BTreeMap<&'static str, SourceValue<'a>>,
-    /// Whether each of them could be read.
-    readable: bool,
-}
+/// The values of the keys that have a meaning, by their documented names.
+type KnownKeys<'a> = BTreeMap<&'static str, SourceValue<'a>>;
 
-impl<'a> KnownKeys<'a> {
-    fn get(&self, key: &str) -> Option<&SourceValue<'a>> {
-        self.values.get(key)
-    }
-}
-
-fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -> KnownKeys<'a> {
-    let mut keys = KnownKeys { values: BTreeMap::new(), readable: true };
+/// Returns the known keys, and whether each of them could be read.
+fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -> (KnownKeys<'a>, bool) {
+    let (mut keys, mut readable) = (KnownKeys::new(), true);
     for (written, value) in data {
         let Some(key) = data_key(written.trim()) else {
             let message = "the key is unknown in acr-configuration and is ignored";
@@ -116,14 +104,10 @@ fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -
             continue;
         };
         if written != key {
-            if data.contains_key(key) {
-                let message = format!("the key is ignored, because {key} is given too: delete it");
-                findings.add(Code::DataKeyShadowed, written, None, message);
-                continue;
-            }
-            if let Some(earlier) = keys.get(key) {
-                let message =
-                    format!("the key is ignored, because {} is given too: delete one of them", earlier.key);
+            let documented = data.contains_key(key).then_some((key, "it"));
+            let other = documented.or_else(|| keys.get(key).map(|earlier| (earlier.key, "one of them")));
+            if let Some((other, which)) = other {
+                let message = format!("the key is ignored, because {other} is given too: delete {which}");
                 findings.add(Code::DataKeyShadowed, written, None, message);
                 continue;
             }
@@ -137,12 +121,12 @@ fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -
         if value.len() > conversion::MAX_VALUE_BYTES {
             let message = format!("the value has {} bytes, more than 1 MiB: write less", value.len());
             findings.add(Code::ValueTooLarge, written, None, message);
-            keys.readable = false;
+            readable = false;
             continue;
         }
-        keys.values.insert(key, SourceValue { key: written, value, node: None });
+        keys.insert(key, SourceValue { key: written, value, node: None });
     }
-    keys
+    (keys, readable)
 }
 
 #[cfg(test)]

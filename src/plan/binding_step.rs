@@ -105,7 +105,9 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::{BindingObservation, BindingStep, SETTLE, StatusReport, lifecycle_step, status_step};
+    use super::{
+        BindingObservation, BindingStep, SETTLE, StatusReport, deletion_effect, lifecycle_step, status_step,
+    };
     use crate::api::AcrCredentialBindingStatus;
     use crate::api::binding::DeletionPolicy;
     use crate::plan::Phase;
@@ -196,6 +198,22 @@ mod tests {
             ("changed a moment ago", Some(&other), Some(seconds(1)), BindingStep::Wait(Some(seconds(2)))),
         ] {
             assert_eq!(status_step(current, report(since_write)), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_deletion_follows_its_policy_unless_the_definition_itself_is_deleted() {
+        for (policy, definition_exists, expected) in [
+            (DeletionPolicy::Delete, true, Phase::Withdrawing),
+            (DeletionPolicy::Retain, true, Phase::Retaining),
+            (DeletionPolicy::Delete, false, Phase::Abandoning),
+            (DeletionPolicy::Retain, false, Phase::Abandoning),
+        ] {
+            assert_eq!(
+                deletion_effect(policy, definition_exists),
+                expected,
+                "{policy:?} {definition_exists}"
+            );
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{DataValue, Document, Scalar, Source};
 use crate::api::legacy::{Fault, Node, Pair, Style, Value, parse_manifest};
 use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
 use crate::cli::diagnostic::Diagnostic;
+use crate::model::legacy::line::{Line, is_space, line_before};
 use crate::model::legacy::mistakes::{Mistake, NESTED_KEYS, scan_manifest};
 use crate::model::legacy::patch::PatchedText;
 use crate::model::legacy::{Code, Edit, Severity, data_key};
@@ -64,12 +65,12 @@ fn mistakes(text: &str, roots: &[Node], faulty: bool) -> Vec<Mistake> {
         return Vec::new();
     }
     let mut mistakes = scan_manifest(text);
-    let readable = match locate(roots) {
-        Some(Located::Map(map)) => map.without_keys().is_none(),
-        Some(Located::Addon(_)) => true,
-        None => false,
-    };
-    if readable && !faulty {
+    let located = locate(roots).filter(|_| !faulty);
+    let readable = located.is_some_and(|located| match located {
+        Located::Map(map) => map.without_keys().is_none(),
+        Located::Addon(_) => true,
+    });
+    if readable {
         // It is YAML, so that only what may have another meaning counts. A text of several lines has no keys.
         let mut texts = Vec::new();
         roots.iter().for_each(|root| long_texts(root, text, &mut texts));
@@ -320,7 +321,7 @@ impl DocumentReader<'_> {
         }
         // Its text is YAML, as this is. A block's first line is indented as the others are.
         let text = &self.patched.text;
-        let begins = text.get(..span.start).unwrap_or_default().rsplit('\n').next().unwrap_or_default();
+        let begins = line_before(text, span.start).unwrap_or_default();
         let lead = if begins.trim_start_matches([' ', '-']).is_empty() { begins.len() } else { 0 };
         let whole = span.start - lead..span.end;
         let source = text.get(whole.clone()).unwrap_or_default();
@@ -341,7 +342,7 @@ impl DocumentReader<'_> {
     /// Makes a block of a list or map in brackets whose other lines are indented deeper than its key.
     fn block_of(&self, key: &Range<usize>, node: &Range<usize>) -> Option<Edit> {
         let text = &self.patched.text;
-        let before = text.get(..key.start)?.rsplit('\n').next()?;
+        let before = line_before(text, key.start)?;
         let depth = before.len();
         let alone = before.trim_start_matches(' ').is_empty();
         let same_line = !text.get(key.end..node.start)?.contains('\n');
@@ -355,15 +356,10 @@ impl DocumentReader<'_> {
 
 /// Returns the place of a template's `{{`, which neither YAML nor JSON needs. One in a comment does no harm.
 fn template(text: &str) -> Option<usize> {
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let (found, comment) = (line.find("{{"), line.trim_start().starts_with('#'));
-        if let Some(found) = found.filter(|found| !comment && line[*found..].contains("}}")) {
-            return Some(at + found);
-        }
-        at += line.len();
-    }
-    None
+    Line::all(text, is_space).into_iter().filter(|line| !line.is_comment()).find_map(|line| {
+        let found = line.text.find("{{").filter(|found| line.text[*found..].contains("}}"))?;
+        Some(line.start + found)
+    })
 }
 
 /// Says what a file has instead of a configuration.

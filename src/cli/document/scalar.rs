@@ -254,11 +254,7 @@ fn escaped(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '"' => written.push_str("\\\""),
-            '\\' => written.push_str("\\\\"),
-            '\n' => written.push_str("\\n"),
-            '\t' => written.push_str("\\t"),
-            '\r' => written.push_str("\\r"),
+            '"' | '\\' | '\n' | '\t' | '\r' => written.extend(c.escape_default()),
             c if c.is_control() => written.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => written.push(c),
         }

@@ -68,7 +68,7 @@ impl Mapper<'_> {
         let empty = value.bytes().take_while(|b| *b == b'\n').count();
         let mut indent = self.at - line;
         if empty == value.len() {
-            indent = self.rest().bytes().take_while(|b| *b == b' ').count();
+            indent = self.spaces(usize::MAX);
         } else if self.line_break() == 0 {
             for _ in 0..empty {
                 line = self.text.get(..line.checked_sub(1)?)?.rfind('\n').map_or(0, |at| at + 1);
@@ -134,11 +134,8 @@ impl Mapper<'_> {
             if let Some(breaks) = self.fold() {
                 let (first, length) = *breaks.first()?;
                 if breaks.len() == 1 {
-                    if c != ' ' {
-                        return None;
-                    }
+                    rest = rest.strip_prefix(' ')?;
                     self.places.push((first, first + length));
-                    rest = &rest[1..];
                 } else {
                     for (at, length) in breaks.iter().skip(1) {
                         rest = rest.strip_prefix('\n')?;
@@ -172,8 +169,7 @@ impl Mapper<'_> {
         let start = self.at;
         let mut breaks = Vec::new();
         loop {
-            let spaces = self.rest().bytes().take_while(|b| matches!(b, b' ' | b'\t')).count();
-            self.at += spaces;
+            self.at += self.rest().bytes().take_while(|b| matches!(b, b' ' | b'\t')).count();
             let length = self.line_break();
             if length == 0 {
                 break;

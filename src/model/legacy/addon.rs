@@ -5,11 +5,11 @@
 //! ```
 
 use super::code::Code;
-use super::conversion::{Conversion, MAX_VALUE_BYTES};
-use super::entries;
+use super::conversion::{Conversion, KeyPair, MAX_VALUE_BYTES};
+use super::entries::RegistryList;
 use super::fields::{MapFields, MapSchema, Rejected};
 use super::finding::Findings;
-use super::key_pair::KeyPair;
+use super::source::Parsed;
 use super::source_value::SourceValue;
 use super::spec::SpecParts;
 use crate::api::binding::{AcrCredentialBindingSpec, Webhook};
@@ -38,12 +38,10 @@ fn read(json: &str, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec
     }
     let mut text = json.to_owned();
     for _ in 0..=MAX_WRAPS {
-        let Ok(mut node) = parse_yaml(&text) else { break };
+        let Ok(node) = parse_yaml(&text) else { break };
         match within(&node, &text) {
             None if matches!(node.value, Value::Map(_)) => {
-                if text != json {
-                    places_unknown(&mut node);
-                }
+                let node = if text == json { node } else { places_unknown(node) };
                 return spec(&node, &text, findings);
             }
             Some(inner) if inner != text => text = inner,
@@ -70,8 +68,9 @@ fn within(node: &Node, text: &str) -> Option<String> {
 }
 
 /// Removes the places of nodes in a string, which has no bytes of its own in the text around it.
-fn places_unknown(node: &mut Node) {
+fn places_unknown(mut node: Node) -> Node {
     node.relocate(&|_| None);
+    node
 }
 
 fn spec(
@@ -86,27 +85,21 @@ fn spec(
         let message = "the setting is the controller's flag --token-mode: set it there";
         findings.add(Code::AddonTokenMode, addon::TOKEN_MODE, fields.span(addon::TOKEN_MODE), message);
     }
-    let written_list = fields.node(addon::INSTANCES).unwrap_or(&Node::ABSENT);
+    let list = fields.node(addon::INSTANCES).unwrap_or(&Node::ABSENT);
     // The list may be in a string of its own.
-    let inner = match &written_list.value {
-        Value::Text(text) if text.trim_start().starts_with('[') => parse_yaml(text).ok().map(|mut node| {
-            places_unknown(&mut node);
-            node
-        }),
-        _ => None,
-    };
-    let list = inner.as_ref().unwrap_or(written_list);
-    let list = entries::RegistryList { key: addon::INSTANCES, text, node: list, unreadable: &[] };
+    let inner = list.text().filter(|text| text.trim_start().starts_with('['));
+    let inner = inner.and_then(|text| parse_yaml(text).ok()).map(places_unknown);
+    let parsed = Parsed::of(inner.unwrap_or_else(|| list.clone()));
+    let list = RegistryList { key: addon::INSTANCES, text, parsed };
     let entries = list.read(rrsa.unwrap_or(true), findings);
-    let service_accounts = written(&fields, addon::SERVICE_ACCOUNT, findings);
-    let namespaces = written(&fields, addon::WATCH_NAMESPACE, findings);
-    let threshold = written(&fields, addon::EXPIRING_THRESHOLD, findings);
-    let email = written(&fields, addon::NOTIFY_EMAIL, findings);
+    let mut written = |key| written(&fields, key, findings).ok();
+    let (service_accounts, namespaces) = (written(addon::SERVICE_ACCOUNT), written(addon::WATCH_NAMESPACE));
+    let (threshold, email) = (written(addon::EXPIRING_THRESHOLD), written(addon::NOTIFY_EMAIL));
     let parts = SpecParts {
-        service_accounts: service_accounts.ok()?,
-        namespaces: namespaces.ok()?,
-        threshold: threshold.ok()?,
-        email: email.ok()?,
+        service_accounts: service_accounts?,
+        namespaces: namespaces?,
+        threshold: threshold?,
+        email: email?,
         // The webhook is an add-on of its own.
         webhook: Some(Webhook::default()),
         entries: rrsa.and(entries),

@@ -1,9 +1,13 @@
 //! The result of a conversion.
 
+use std::fmt;
+
+use secrecy::SecretString;
+
 use super::code::Severity;
 use super::finding::Finding;
-use super::key_pair::KeyPair;
 use crate::api::binding::AcrCredentialBindingSpec;
+use crate::api::names::LEGACY_NAME;
 
 /// The most bytes that a key's value may have: Kubernetes allows no larger ConfigMap.
 pub(super) const MAX_VALUE_BYTES: usize = 1 << 20;
@@ -23,5 +27,31 @@ impl Conversion {
     /// Whether a part of the configuration is not served.
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|f| f.severity == Severity::Error)
+    }
+}
+
+/// How many AccessKey pairs a ConfigMap may hold: RBAC and the admission policies name each Secret that they are moved
+/// to.
+pub const MAX_KEY_PAIRS: usize = 8;
+
+/// Name of the Secret that the pair with this ordinal is moved to.
+pub fn key_secret_name(ordinal: usize) -> String {
+    format!("{}-{ordinal}", LEGACY_NAME)
+}
+
+/// An AccessKey pair from the ConfigMap.
+#[derive(Clone)]
+pub struct KeyPair {
+    /// The Secret that `accessKeySecretRef` of the entry names.
+    pub secret_name: String,
+    /// Its key `accessKeyId`.
+    pub access_key_id: SecretString,
+    /// Its key `accessKeySecret`.
+    pub access_key_secret: SecretString,
+}
+
+impl fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPair").field("secret_name", &self.secret_name).finish_non_exhaustive()
     }
 }

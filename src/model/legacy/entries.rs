@@ -5,10 +5,10 @@ use std::ops::Range;
 use secrecy::ExposeSecret;
 
 use super::code::Code;
+use super::conversion::{KeyPair, MAX_KEY_PAIRS, key_secret_name};
 use super::entry;
 use super::finding::{Findings, Span};
-use super::key_pair::{KeyPair, MAX_KEY_PAIRS, key_secret_name};
-use super::line::{Field, is_space};
+use super::line::{Field, Line, is_space};
 use super::mistakes::{Schema, Shape};
 use super::rewrite;
 use super::source::{self, Parsed};
@@ -29,30 +29,23 @@ pub(super) struct KeptRegistries {
     pub(super) key_pairs: Vec<KeyPair>,
 }
 
-/// The list of the ConfigMap.
-pub(super) struct ParsedList<'a> {
-    pub(super) key: &'a str,
-    text: &'a str,
-    pub(super) parsed: Parsed,
-}
-
-/// The entries of a list in YAML or JSON.
+/// A list of entries in YAML or JSON.
 pub(super) struct RegistryList<'a> {
     /// Its key.
     pub(super) key: &'a str,
     /// The text in which its nodes have their places.
     pub(super) text: &'a str,
-    /// All of it.
-    pub(super) node: &'a Node,
-    /// The numbers of the entries that could not be read.
-    pub(super) unreadable: &'a [usize],
+    pub(super) parsed: Parsed,
 }
 
 /// Reads the text of the list. `None`: it cannot be read, which is reported.
-pub(super) fn parse<'a>(value: Option<&SourceValue<'a>>, findings: &mut Findings) -> Option<ParsedList<'a>> {
+pub(super) fn parse<'a>(
+    value: Option<&SourceValue<'a>>,
+    findings: &mut Findings,
+) -> Option<RegistryList<'a>> {
     let Some(value) = value else {
         let parsed = Parsed::of(Node::ABSENT);
-        return Some(ParsedList { key: ACR_REGISTRY_INFO, text: "", parsed });
+        return Some(RegistryList { key: ACR_REGISTRY_INFO, text: "", parsed });
     };
     let parsed = source::parse(value, &SCHEMA, findings)?;
     comments(value, &parsed.node, findings);
@@ -64,107 +57,80 @@ pub(super) fn parse<'a>(value: Option<&SourceValue<'a>>, findings: &mut Findings
         let edits = rewrite::expand_flow_list(value.value, &parsed.node);
         findings.edit(Code::ListInBrackets, value.key, parsed.node.mark(), message, edits);
     }
-    Some(ParsedList { key: value.key, text: value.value, parsed })
-}
-
-impl ParsedList<'_> {
-    /// Reads the entries. `None`: it is not a list, or no entry can be kept, which is reported.
-    pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<KeptRegistries> {
-        let Parsed { node, unreadable, .. } = &self.parsed;
-        RegistryList { key: self.key, text: self.text, node, unreadable }.read(rrsa, findings)
-    }
+    Some(RegistryList { key: value.key, text: value.value, parsed })
 }
 
 impl RegistryList<'_> {
     /// Reads the entries. `None`: it is not a list, or no entry can be kept, which is reported.
     pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<KeptRegistries> {
-        read(self, rrsa, findings)
-    }
-}
-
-fn read(list: &RegistryList<'_>, rrsa: bool, findings: &mut Findings) -> Option<KeptRegistries> {
-    let RegistryList { key, text, node, unreadable } = *list;
-    let span = node.mark();
-    let items = match &node.value {
-        Value::Null => return Some(personal(key, span, findings)),
-        Value::Text(text) if text.trim().is_empty() => return Some(personal(key, span, findings)),
-        Value::List(items) if items.is_empty() => return Some(personal(key, span, findings)),
-        Value::List(items) => items,
-        Value::Text(_) => {
-            findings.add(
-                Code::NotAList,
-                key,
-                span,
-                "the value is not a list: begin each entry with \"- instanceId: …\"",
+        let Self { key, text, parsed: Parsed { node, unreadable, .. } } = self;
+        let refusal = match &node.value {
+            Value::Map(_) => {
+                "the value is one map and not a list: write \"- \" before its first key and indent the others by two spaces"
+            }
+            Value::Text(text) if !text.trim().is_empty() => {
+                "the value is not a list: begin each entry with \"- instanceId: …\""
+            }
+            _ if node.items().is_empty() => return Some(personal(key, node.mark(), findings)),
+            _ => "",
+        };
+        if !refusal.is_empty() {
+            findings.add(Code::NotAList, key, node.mark(), refusal);
+            return None;
+        }
+        let mut kept = RegistryCollector::default();
+        for (index, item) in node.items().iter().enumerate().filter(|(index, _)| !unreadable.contains(index))
+        {
+            let place = entry::EntryContext { list: key, text, index, rrsa };
+            if let Some(read) = entry::read(&place, item, findings) {
+                kept.add(read, (text, item), findings);
+            }
+        }
+        if kept.left_out > 0 {
+            let message = format!(
+                "the list has {} registries, and only the first {MAX_REGISTRIES} are served: move the others to an AcrCredentialBinding of your own",
+                MAX_REGISTRIES + kept.left_out
             );
-            return None;
+            findings.add(Code::RegistriesTooMany, key, None, message);
         }
-        Value::Map(_) => {
-            let message = "the value is one map and not a list: write \"- \" before its first key and indent the others by two spaces";
-            findings.add(Code::NotAList, key, span, message);
-            return None;
-        }
-    };
-    let mut kept = RegistryCollector::default();
-    for (index, item) in items.iter().enumerate().filter(|(index, _)| !unreadable.contains(index)) {
-        let place = entry::EntryContext { list: key, text, index, rrsa };
-        if let Some(read) = entry::read(&place, item, findings) {
-            kept.add(read, (text, item), findings);
-        }
+        // Without an error there is an entry: each one left out was reported as an error, but for repetitions.
+        (!kept.entries.registries.is_empty()).then_some(kept.entries)
     }
-    if kept.left_out > 0 {
-        let message = format!(
-            "the list has {} registries, and only the first {MAX_REGISTRIES} are served: move the others to an AcrCredentialBinding of your own",
-            MAX_REGISTRIES + kept.left_out
-        );
-        findings.add(Code::RegistriesTooMany, key, None, message);
-    }
-    // Without an error there is an entry: each one left out was reported as an error, but for repetitions.
-    (!kept.entries.registries.is_empty()).then_some(kept.entries)
 }
 
 /// Reports entries that are commented out, in whole or in part.
 fn comments(value: &SourceValue<'_>, node: &Node, findings: &mut Findings) {
-    let mut at = 0;
+    let is_value = matches!(node.value, Value::List(_) | Value::Map(_));
+    let mut report = |code: Code, span: Range<usize>| {
+        let message = match code {
+            Code::EntryHalfCommented => {
+                "the line is commented out, but the lines after it are not: delete its #, or comment them out too"
+            }
+            _ => "the entry is commented out: to serve it, delete the # before each of its lines",
+        };
+        findings.add(code, value.key, Some(span), message);
+    };
     let mut half: Option<Range<usize>> = None;
-    for line in value.value.split_inclusive('\n') {
-        let bare = line.trim_start_matches(is_space);
-        let span = at + (line.len() - bare.len())..at + line.trim_end().len().max(line.len() - bare.len());
-        at += line.len();
-        if let Some(comment) = bare.strip_prefix('#') {
+    for line in Line::all(value.value, is_space) {
+        let (body, span) = (line.body(), line.body_span());
+        if let Some(comment) = body.strip_prefix('#') {
             let inner = comment.trim_start_matches(['#', '-', ' ', '\t']);
             if Field::parse(inner, 0, 0, is_space).is_some_and(|field| field.is(&[INSTANCE_ID])) {
-                if matches!(node.value, Value::List(_) | Value::Map(_)) || half.is_some() {
+                if is_value || half.is_some() {
                     half = Some(span);
                 } else {
-                    let message =
-                        "the entry is commented out: to serve it, delete the # before each of its lines";
-                    findings.add(Code::EntryCommented, value.key, Some(span.clone()), message);
-                    half = None;
+                    report(Code::EntryCommented, span);
                 }
             }
-        } else if !bare.trim().is_empty() {
-            let Some(span) = half.take() else { continue };
-            let field = Field::parse(bare, 0, 0, is_space);
+        } else if !body.trim().is_empty()
+            && let Some(span) = half.take()
+        {
+            let field = Field::parse(body, 0, 0, is_space);
             let goes_on = field.is_some_and(|field| field.is(&KEYS) && !field.is(&[INSTANCE_ID]));
-            let (code, message) = if goes_on {
-                (
-                    Code::EntryHalfCommented,
-                    "the line is commented out, but the lines after it are not: delete its #, or comment them out too",
-                )
-            } else {
-                (
-                    Code::EntryCommented,
-                    "the entry is commented out: to serve it, delete the # before each of its lines",
-                )
-            };
-            findings.add(code, value.key, Some(span), message);
+            report(if goes_on { Code::EntryHalfCommented } else { Code::EntryCommented }, span);
         }
     }
-    if let Some(span) = half {
-        let message = "the entry is commented out: to serve it, delete the # before each of its lines";
-        findings.add(Code::EntryCommented, value.key, Some(span), message);
-    }
+    half.into_iter().for_each(|span| report(Code::EntryCommented, span));
 }
 
 /// Returns the Personal Edition of the cluster's own region.
@@ -218,18 +184,11 @@ impl RegistryCollector {
     fn repeats(&self, kept: &RegistryEntry, new: &RegistryEntry, pair: Option<&KeyPair>) -> bool {
         let without_key =
             |entry: &RegistryEntry| RegistryEntry { access_key_secret_ref: None, ..entry.clone() };
-        let pair_of = |entry: &RegistryEntry| {
+        let secrets = |entry: &RegistryEntry| {
             let name = &entry.access_key_secret_ref.as_ref()?.name;
-            self.entries.key_pairs.iter().chain(pair).find(|pair| pair.secret_name == *name)
+            let pair = self.entries.key_pairs.iter().chain(pair).find(|pair| pair.secret_name == *name)?;
+            Some((pair.access_key_id.expose_secret(), pair.access_key_secret.expose_secret()))
         };
-        let same_pair = match (pair_of(kept), pair_of(new)) {
-            (None, None) => true,
-            (Some(a), Some(b)) => {
-                a.access_key_id.expose_secret() == b.access_key_id.expose_secret()
-                    && a.access_key_secret.expose_secret() == b.access_key_secret.expose_secret()
-            }
-            _ => false,
-        };
-        same_pair && without_key(kept) == without_key(new)
+        secrets(kept) == secrets(new) && without_key(kept) == without_key(new)
     }
 }

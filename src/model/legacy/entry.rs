@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::code::Code;
+use super::conversion::KeyPair;
 use super::fields::{MapFields, MapSchema, Rejected};
 use super::finding::{Findings, Span};
-use super::key_pair::KeyPair;
 use super::rewrite;
 use super::text::{placeholder, quoted, unquote};
-use super::validate::validate;
-use crate::api::binding::{AccessKeySecretRef, AcrCredentialBindingSpec, RegistryEntry};
+use super::validate::validate_entry;
+use crate::api::binding::{AccessKeySecretRef, RegistryEntry};
 use crate::api::legacy::entry::{
     ASSUME_ROLE_ARN, CUSTOM_ACCESS_KEY, CUSTOM_ACCESS_KEY_SECRET, DOMAINS, EXPIRE_DURATION, INSTANCE_ID,
     KEYS, REGION_ID, RRSA_OIDC_PROVIDER_ROLE_ARN, RRSA_ROLE_ARN,
@@ -63,17 +63,16 @@ pub(super) fn read(place: &EntryContext<'_>, node: &Node, findings: &mut Finding
     }
     let sort = MapSchema { at: &at, text: place.text, known: &KEYS, unknown: Code::EntryKeyUnknown };
     let fields = MapFields::read(&sort, node, findings)?;
-    let entry = EntryReader { index: place.index, node, fields, rrsa: place.rrsa };
+    let entry = EntryReader { place, node, fields };
     let (ids, shared, pair, whole) = entry.parts(findings);
     let registries = entry.valid(ids, &shared, findings);
     (whole && !registries.is_empty()).then_some(ReadEntry { at, span: node.mark(), registries, pair })
 }
 
 struct EntryReader<'a> {
-    index: usize,
+    place: &'a EntryContext<'a>,
     node: &'a Node,
     fields: MapFields<'a>,
-    rrsa: bool,
 }
 
 impl EntryReader<'_> {
@@ -93,22 +92,24 @@ impl EntryReader<'_> {
         let mut provider = arn(RRSA_OIDC_PROVIDER_ROLE_ARN, "oidc-provider");
         let mut seconds = or(self.seconds(findings), None, &mut whole);
         let pair = or(self.pair(findings), None, &mut whole);
-        if !self.rrsa && (role.is_some() || provider.is_some()) {
+        if !self.place.rrsa && (role.is_some() || provider.is_some()) {
             let message = "the field is ignored, because RRSA is not enabled: write \"enable: true\" under rrsa, or delete the entry's rrsa fields";
             let field = if role.is_some() { RRSA_ROLE_ARN } else { RRSA_OIDC_PROVIDER_ROLE_ARN };
-            self.report(Code::RrsaUnused, field, message, findings);
+            self.fields.report(Code::RrsaUnused, field, message, findings);
             (role, provider) = (None, None);
         }
         if seconds.is_some() && assume_role_arn.is_none() && role.is_none() {
             let message =
                 "the field is ignored, because the entry assumes no role: delete it, or give assumeRoleARN";
-            self.report(Code::SessionUnused, EXPIRE_DURATION, message, findings);
+            self.fields.report(Code::SessionUnused, EXPIRE_DURATION, message, findings);
             seconds = None;
         }
         if ids.len() > 1 && !domains.is_empty() {
             let message = "only the first instance of the list serves the domains, and the others get the reason DomainContested: write one entry an instance, each with its own domains";
-            self.report(Code::DomainsShared, DOMAINS, message, findings);
+            self.fields.report(Code::DomainsShared, DOMAINS, message, findings);
         }
+        let reference = |pair: &KeyPair| AccessKeySecretRef { name: pair.secret_name.clone() };
+        let access_key_secret_ref = pair.as_ref().map(reference);
         let shared = RegistryEntry {
             instance_id: None,
             region_id,
@@ -117,9 +118,7 @@ impl EntryReader<'_> {
             expire_duration: seconds,
             rrsa_role_arn: role,
             rrsa_oidc_provider_role_arn: provider,
-            access_key_secret_ref: pair
-                .as_ref()
-                .map(|pair| AccessKeySecretRef { name: pair.secret_name.clone() }),
+            access_key_secret_ref,
         };
         (ids, shared, pair, whole)
     }
@@ -135,22 +134,18 @@ impl EntryReader<'_> {
         let mut registries = Vec::new();
         for instance_id in ids {
             let registry = RegistryEntry { instance_id, ..shared.clone() };
-            let invalid = validate(&alone(registry.clone()));
+            let invalid = validate_entry(registry.clone());
             if invalid.is_empty() {
                 registries.push(registry);
             }
             for found in invalid {
-                let field = found
-                    .path
-                    .strip_prefix("spec.registries[0]")
-                    .unwrap_or(&found.path)
-                    .trim_start_matches('.')
-                    .to_owned();
+                let field = found.path.strip_prefix("spec.registries[0]").unwrap_or(&found.path);
+                let field = field.trim_start_matches('.').to_owned();
                 // A fault that the instances of a list share is reported once.
                 if reported.insert((field.clone(), found.message.clone())) {
                     let message = found.message.replace("accessKeySecretRef", CUSTOM_ACCESS_KEY);
                     let code = self.code_of(&field);
-                    self.report(code, &field, format!("{message}; the entry is left out"), findings);
+                    self.fields.report(code, &field, format!("{message}; the entry is left out"), findings);
                 }
             }
         }
@@ -165,16 +160,14 @@ impl EntryReader<'_> {
                 "the entry lists {} instances, more than {MAX_INSTANCES}: write fewer; the entry is left out",
                 ids.len()
             );
-            self.report(Code::InstancesTooMany, INSTANCE_ID, message, findings);
-            return Err(Rejected);
+            return Err(self.fields.refuse(Code::InstancesTooMany, INSTANCE_ID, message, findings));
         }
         if ids.len() > 1 {
             let texts: Vec<&str> = ids.iter().map(|id| id.text.as_str()).collect();
             let edit = rewrite::split_entry(self.fields.text, self.node, &texts);
             let why = edit.as_ref().err().map(|why| format!(", {why}")).unwrap_or_default();
             let message = format!("the entry lists several instances: write one entry for each{why}");
-            let (path, span) = (self.fields.path(INSTANCE_ID), self.fields.span(INSTANCE_ID));
-            findings.edit(Code::SeveralInstances, &path, span, message, edit.ok());
+            self.fields.propose(Code::SeveralInstances, INSTANCE_ID, message, edit.ok(), findings);
         }
         for id in ids.iter().filter(|id| shape_of_a_placeholder(&id.text)) {
             self.report_placeholder(INSTANCE_ID, &id.text, findings);
@@ -187,14 +180,14 @@ impl EntryReader<'_> {
         let Some(written) = self.fields.text(REGION_ID, findings)? else { return Ok(None) };
         let region = written.to_ascii_lowercase();
         // A region that is not valid in lower case either is refused as written.
-        if !is_region(&region) {
+        let entry = RegistryEntry { region_id: Some(region.clone()), ..RegistryEntry::default() };
+        if !validate_entry(entry).is_empty() {
             return Ok(Some(written));
         }
         if region != written {
             let message = format!("the value is read as {0}: write {0}", quoted(&region));
             let edit = self.fields.instead(REGION_ID, &region);
-            let span = self.fields.span(REGION_ID);
-            findings.edit(Code::RegionSpelling, &self.fields.path(REGION_ID), span, message, edit);
+            self.fields.propose(Code::RegionSpelling, REGION_ID, message, edit, findings);
         }
         if shape_of_a_placeholder(&region) {
             self.report_placeholder(REGION_ID, &region, findings);
@@ -230,14 +223,13 @@ impl EntryReader<'_> {
                 let message = format!(
                     "the entry has more than {MAX_DOMAINS} domains, and only the first ones are served: write another entry for the others"
                 );
-                self.report(Code::DomainsTooMany, DOMAINS, message, findings);
+                self.fields.report(Code::DomainsTooMany, DOMAINS, message, findings);
                 break;
             }
         }
         if some && domains.is_empty() {
             let message = "none of the domains is valid; the entry is left out";
-            self.report(Code::NoDomainLeft, DOMAINS, message, findings);
-            return Err(Rejected);
+            return Err(self.fields.refuse(Code::NoDomainLeft, DOMAINS, message, findings));
         }
         Ok(domains)
     }
@@ -249,8 +241,7 @@ impl EntryReader<'_> {
                 "{} is not a number of seconds: write 3600 to 43200; the entry is left out",
                 quoted(&text)
             );
-            self.report(Code::SessionInvalid, EXPIRE_DURATION, message, findings);
-            Rejected
+            self.fields.refuse(Code::SessionInvalid, EXPIRE_DURATION, message, findings)
         })
     }
 
@@ -264,21 +255,20 @@ impl EntryReader<'_> {
                     if stands_for_a_key(text) {
                         let message =
                             "the key looks like a placeholder: write the value that the RAM console shows";
-                        self.report(Code::PlaceholderLikely, name, message, findings);
+                        self.fields.report(Code::PlaceholderLikely, name, message, findings);
                     }
                 }
                 let message = "the AccessKey pair is in clear text: move it to a Secret named by accessKeySecretRef of an AcrCredentialBinding, or use RRSA or assumeRoleARN";
-                self.report(Code::KeyPairInClear, CUSTOM_ACCESS_KEY, message, findings);
+                self.fields.report(Code::KeyPairInClear, CUSTOM_ACCESS_KEY, message, findings);
                 Ok(Some(KeyPair {
-                    secret_name: format!("{LEGACY_NAME}-{}", self.index),
+                    secret_name: format!("{LEGACY_NAME}-{}", self.place.index),
                     access_key_id: id.into(),
                     access_key_secret: secret.into(),
                 }))
             }
             _ => {
                 let message = "customAccessKey and customAccessKeySecret belong together: give both or neither; the entry is left out";
-                self.report(Code::KeyPairHalf, "", message, findings);
-                Err(Rejected)
+                Err(self.fields.refuse(Code::KeyPairHalf, "", message, findings))
             }
         }
     }
@@ -303,11 +293,7 @@ impl EntryReader<'_> {
     fn report_placeholder(&self, field: &str, text: &str, findings: &mut Findings) {
         let message =
             format!("{} looks like a placeholder: write the ID that the console shows", quoted(text));
-        self.report(Code::PlaceholderLikely, field, message, findings);
-    }
-
-    fn report(&self, code: Code, field: &str, message: impl AsRef<str>, findings: &mut Findings) {
-        findings.add(code, &self.fields.path(field), self.fields.span(field), message);
+        self.fields.report(Code::PlaceholderLikely, field, message, findings);
     }
 }
 
@@ -315,21 +301,6 @@ impl EntryReader<'_> {
 fn or<T>(read: Result<T, Rejected>, substitute: T, whole: &mut bool) -> T {
     *whole &= read.is_ok();
     read.unwrap_or(substitute)
-}
-
-/// Whether a text is a valid region ID.
-fn is_region(id: &str) -> bool {
-    let entry = RegistryEntry { region_id: Some(id.to_owned()), ..RegistryEntry::default() };
-    validate(&alone(entry)).is_empty()
-}
-
-/// Makes the spec of a binding with a single entry.
-fn alone(entry: RegistryEntry) -> AcrCredentialBindingSpec {
-    AcrCredentialBindingSpec {
-        registries: vec![entry],
-        expiring_threshold: "15m".to_owned(),
-        ..AcrCredentialBindingSpec::default()
-    }
 }
 
 /// Whether a key is a placeholder such as `xxxxx`. A real one may well repeat a letter three times.

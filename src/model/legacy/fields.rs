@@ -3,16 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::code::Code;
-use super::edit::Edit;
 use super::finding::{Findings, Span};
+use super::patch::Edit;
 use super::rewrite;
 use super::text::{
     CommaList, ListItem, Unquoted, boolean, can_show, joined, list, placeholder, quoted, quoted_key, spelled,
     unquote,
 };
-use crate::api::legacy::{Node, Pair, Style, Value, addon};
-
-const PLACEHOLDER: &str = "the value is a placeholder: write the text that belongs there, without < and >";
+use crate::api::legacy::{Node, Pair, Style, Value, addon, documented};
 
 /// The place of a map, and the keys that it may have.
 pub(super) struct MapSchema<'a> {
@@ -48,8 +46,7 @@ impl<'a> MapFields<'a> {
         for pair in pairs {
             let (written, value) = (pair.name(), &pair.value);
             let span = pair.key_span().or_else(|| value.mark());
-            let Some(name) = known.iter().copied().find(|name| written.trim().eq_ignore_ascii_case(name))
-            else {
+            let Some(name) = documented(known, written.trim()) else {
                 let message = format!("the key {} is unknown and ignored", quoted_key(written));
                 findings.add(unknown, if at.is_empty() { addon::CONFIG } else { at }, span, message);
                 continue;
@@ -119,22 +116,37 @@ impl<'a> MapFields<'a> {
     pub(super) fn text(&self, name: &str, findings: &mut Findings) -> Result<Option<String>, Rejected> {
         let Some(read) = self.any_text(name, findings)? else { return Ok(None) };
         if !can_show(read.text) {
-            if read.text.starts_with(['<', '＜', '《']) && placeholder(read.text) {
-                let message = PLACEHOLDER;
-                findings.add(Code::Placeholder, &self.path(name), self.span(name), message);
-                return Err(Rejected);
-            }
             let message = "the value contains spaces or another key: put each key on its own line, aligned with the first, with a space after its colon";
-            findings.add(Code::KeySlippedIn, &self.path(name), self.span(name), message);
-            return Err(Rejected);
+            return Err(self.refuse_hidden(name, Some(read.text), message, findings));
         }
         if read.irregular {
-            let message =
-                format!("the value is read as {0}: write {0}", spelled(std::slice::from_ref(&read.text)));
+            let text = spelled(std::slice::from_ref(&read.text));
             let edit = self.instead(name, read.text);
-            findings.edit(Code::TextSpelling, &self.path(name), self.span(name), message, edit);
+            self.propose(
+                Code::TextSpelling,
+                name,
+                format!("the value is read as {text}: write {text}"),
+                edit,
+                findings,
+            );
         }
         Ok(Some(read.text.to_owned()))
+    }
+
+    /// Reports a value that no message may show.
+    fn refuse_hidden(
+        &self,
+        name: &str,
+        text: Option<&str>,
+        message: &str,
+        findings: &mut Findings,
+    ) -> Rejected {
+        if text.is_some_and(|text| text.starts_with(['<', '＜', '《']) && placeholder(text)) {
+            let message = "the value is a placeholder: write the text that belongs there, without < and >";
+            self.refuse(Code::Placeholder, name, message, findings)
+        } else {
+            self.refuse(Code::KeySlippedIn, name, message, findings)
+        }
     }
 
     /// Reads a text that neither a message nor an edit may show. Empty is absent.
@@ -147,7 +159,7 @@ impl<'a> MapFields<'a> {
             let message = "the full-width or doubled quotes, or invisible signs, around the value are left out: write plain quotes";
             let edits =
                 self.node(name).map(|node| rewrite::plain_quotes(node, &read.range)).unwrap_or_default();
-            findings.edit(Code::KeyPairSpelling, &self.path(name), self.span(name), message, edits);
+            self.propose(Code::KeyPairSpelling, name, message, edits, findings);
         }
         Ok(Some(read.text.to_owned()))
     }
@@ -162,8 +174,7 @@ impl<'a> MapFields<'a> {
         let Some(text) = self.text(name, findings)? else { return Ok(default) };
         boolean(&text).ok_or_else(|| {
             let message = format!("{} is neither true nor false: write true or false", quoted(&text));
-            findings.add(Code::BooleanInvalid, &self.path(name), self.span(name), message);
-            Rejected
+            self.refuse(Code::BooleanInvalid, name, message, findings)
         })
     }
 
@@ -188,8 +199,7 @@ impl<'a> MapFields<'a> {
                 for node in nodes {
                     let Value::Text(text) = &node.value else {
                         let message = "the list has items that are not texts: write one comma list";
-                        self.report(Code::NotText, name, message, findings);
-                        return Err(Rejected);
+                        return Err(self.refuse(Code::NotText, name, message, findings));
                     };
                     let plain = unquote(text);
                     let item = ListItem { text: plain.text, range: plain.range };
@@ -199,38 +209,53 @@ impl<'a> MapFields<'a> {
                 irregular = true;
             }
             Some(Node { value: Value::Map(_), .. }) => {
-                self.report(Code::NotText, name, "the value is a map: write one comma list", findings);
-                return Err(Rejected);
+                let message = "the value is a map: write one comma list";
+                return Err(self.refuse(Code::NotText, name, message, findings));
             }
         }
         if !items.iter().all(|item| can_show(&item.text)) {
-            if let [one] = &items[..]
-                && one.text.starts_with(['<', '＜', '《'])
-                && placeholder(&one.text)
-            {
-                let message = PLACEHOLDER;
-                self.report(Code::Placeholder, name, message, findings);
-                return Err(Rejected);
-            }
+            let one = items.first().filter(|_| items.len() == 1).map(|item| item.text.as_str());
             let message = "the value contains spaces or another key: write one comma list, and each key on its own line, aligned with the first";
-            self.report(Code::KeySlippedIn, name, message, findings);
-            return Err(Rejected);
+            return Err(self.refuse_hidden(name, one, message, findings));
         }
         if irregular {
-            let texts: Vec<String> = items.iter().map(|item| item.text.clone()).collect();
-            let mut spelled_items: Vec<String> = texts.iter().map(|text| spell(text)).collect();
+            let mut texts: Vec<String> = items.iter().map(|item| spell(&item.text)).collect();
             let mut seen = BTreeSet::new();
-            spelled_items.retain(|text| seen.insert(text.clone()));
-            let message = format!("the value is read as {0}: write {0}", spelled(&spelled_items));
-            let edit = joined(&spelled_items).and_then(|text| self.instead(name, &text));
-            let (path, span) = (self.path(name), self.span(name));
-            findings.edit(Code::ListSpelling, &path, span, message, edit);
+            texts.retain(|text| seen.insert(text.clone()));
+            let message = format!("the value is read as {0}: write {0}", spelled(&texts));
+            let edit = joined(&texts).and_then(|text| self.instead(name, &text));
+            self.propose(Code::ListSpelling, name, message, edit, findings);
         }
         Ok(items)
     }
 
-    fn report(&self, code: Code, field: &str, message: impl AsRef<str>, findings: &mut Findings) {
-        findings.add(code, &self.path(field), self.span(field), message);
+    /// Reports a fault of a field.
+    pub(super) fn report(&self, code: Code, name: &str, message: impl AsRef<str>, findings: &mut Findings) {
+        self.propose(code, name, message, None, findings);
+    }
+
+    /// Reports a fault of a field, with the edits that cure it.
+    pub(super) fn propose(
+        &self,
+        code: Code,
+        name: &str,
+        message: impl AsRef<str>,
+        edits: impl IntoIterator<Item = Edit>,
+        findings: &mut Findings,
+    ) {
+        findings.edit(code, &self.path(name), self.span(name), message, edits);
+    }
+
+    /// Reports a fault for which a field is refused.
+    pub(super) fn refuse(
+        &self,
+        code: Code,
+        name: &str,
+        message: impl AsRef<str>,
+        findings: &mut Findings,
+    ) -> Rejected {
+        self.report(code, name, message, findings);
+        Rejected
     }
 
     fn any_text(&self, name: &str, findings: &mut Findings) -> Result<Option<Unquoted<'a>>, Rejected> {
@@ -239,8 +264,7 @@ impl<'a> MapFields<'a> {
             Some(Value::Text(text)) => Ok(Some(unquote(text)).filter(|read| !read.text.is_empty())),
             Some(Value::List(_) | Value::Map(_)) => {
                 let message = "the value is a list or a map: write one text";
-                findings.add(Code::NotText, &self.path(name), self.span(name), message);
-                Err(Rejected)
+                Err(self.refuse(Code::NotText, name, message, findings))
             }
         }
     }

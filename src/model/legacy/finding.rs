@@ -6,8 +6,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::code::{Code, Severity};
-use super::edit::Edit;
-use super::patch::PatchedText;
+use super::patch::{Edit, PatchedText};
 use crate::api::legacy::webhook;
 
 /// The most findings of one conversion: sixty-four entries with a few each. A hostile ConfigMap must fill neither the
@@ -97,9 +96,7 @@ pub fn summarize(findings: &[Finding]) -> String {
 /// Cuts a text to some bytes, in whole characters.
 fn cut(mut text: String, bytes: usize) -> String {
     if text.len() > bytes {
-        let room = bytes - '…'.len_utf8();
-        let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= room).last();
-        text.truncate(end.unwrap_or(0));
+        text.truncate((0..=bytes - '…'.len_utf8()).rfind(|&end| text.is_char_boundary(end)).unwrap_or(0));
         text.push('…');
     }
     text

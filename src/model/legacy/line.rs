@@ -22,6 +22,11 @@ pub(crate) fn columns(spaces: &str) -> usize {
     spaces.chars().map(width).sum()
 }
 
+/// Returns the text of a line before a place.
+pub(crate) fn line_before(text: &str, at: usize) -> Option<&str> {
+    text.get(..at)?.rsplit('\n').next()
+}
+
 /// A line without its end.
 #[derive(Clone, Copy)]
 pub(crate) struct Line<'a> {
@@ -56,6 +61,11 @@ impl<'a> Line<'a> {
     /// The byte at which the body begins.
     pub(crate) fn body_at(self) -> usize {
         self.start + self.lead().len()
+    }
+
+    /// The bytes of the body.
+    pub(crate) fn body_span(self) -> Range<usize> {
+        self.body_at()..self.body_at() + self.body().trim_end().len()
     }
 
     pub(crate) fn depth(self) -> usize {

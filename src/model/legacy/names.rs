@@ -35,9 +35,8 @@ pub(super) fn service_accounts(
         everything: |item| item == "*",
         everything_word: "*",
     };
-    let Some(written) = value else { return Some(vec![DEFAULT.to_owned()]) };
-    let names = rule.read(written, findings)?;
-    if names.iter().any(|name| name == "all") {
+    let names = rule.read(value, findings)?;
+    if let Some(written) = value.filter(|_| names.iter().any(|name| name == "all")) {
         let message = "all is the name of a ServiceAccount here: for every one write \"*\"";
         findings.add(Code::AllIsAName, written.key, written.all(), message);
     }
@@ -52,12 +51,12 @@ pub(super) fn namespaces(value: Option<&SourceValue<'_>>, findings: &mut Finding
         everything: |item| item == "*" || item.eq_ignore_ascii_case("all"),
         everything_word: "all",
     };
-    let Some(written) = value else { return Some(vec![DEFAULT.to_owned()]) };
-    rule.read(written, findings)
+    rule.read(value, findings)
 }
 
 impl NameRule {
-    fn read(&self, value: &SourceValue<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+    fn read(&self, value: Option<&SourceValue<'_>>, findings: &mut Findings) -> Option<Vec<String>> {
+        let Some(value) = value else { return Some(vec![DEFAULT.to_owned()]) };
         let written = list(value.value);
         if written.items.is_empty() {
             let message = format!("the list is empty, which means {DEFAULT}: write {DEFAULT:?}");
@@ -115,9 +114,9 @@ impl NameRule {
     }
 
     fn report_invalid(&self, value: &SourceValue<'_>, written: &CommaList<'_>, findings: &mut Findings) {
-        let wrong = |item: &&super::text::ListItem<'_>| !(self.valid)(item.text);
-        let invalid: Vec<&str> = written.items.iter().filter(wrong).map(|item| item.text).collect();
-        let Some(first) = written.items.iter().find(wrong) else { return };
+        let wrong: Vec<_> = written.items.iter().filter(|item| !(self.valid)(item.text)).collect();
+        let invalid: Vec<&str> = wrong.iter().map(|item| item.text).collect();
+        let Some(first) = wrong.first() else { return };
         let (code, cure) = if invalid.iter().any(|item| item.contains(['*', '?'])) {
             (
                 Code::NameGlob,

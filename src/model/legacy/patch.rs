@@ -1,8 +1,15 @@
-//! A copy of a text with changes made, and the way back to the text.
+//! Changes to a text, a copy with them made, and the way back to the text.
 
 use std::ops::Range;
 
-use super::edit::Edit;
+/// A change to the value that a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The bytes to replace; empty to insert.
+    pub span: Range<usize>,
+    /// The text to write there.
+    pub text: String,
+}
 
 /// A text with changes made.
 pub(crate) struct PatchedText {

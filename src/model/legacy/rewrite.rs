@@ -5,10 +5,11 @@
 
 use std::ops::Range;
 
-use super::edit::Edit;
+use super::line::line_before;
+use super::patch::Edit;
 use super::text::can_show;
 use crate::api::legacy::entry::{CUSTOM_ACCESS_KEY, CUSTOM_ACCESS_KEY_SECRET, DOMAINS, INSTANCE_ID, KEYS};
-use crate::api::legacy::{Node, Pair, Style, Value};
+use crate::api::legacy::{Node, Pair, Style, Value, documented};
 
 /// The most edits that expand one list in brackets: sixty-four full entries take some 1,200.
 const MAX_EDITS: usize = 1_536;
@@ -49,8 +50,7 @@ fn split_pairs(text: &str, first: &Pair, others: &[Pair], ids: &[&str]) -> Optio
         let span = pair.value.replaceable()?;
         let (written, value) = (text.get(pair.key_span()?.start..span.end)?, text.get(span)?);
         // The value of a key without a meaning may be a secret.
-        let known = KEYS.iter().any(|key| pair.name().trim().eq_ignore_ascii_case(key));
-        if !known || !is_one_line(written) || !can_show(value) {
+        if documented(&KEYS, pair.name().trim()).is_none() || !is_one_line(written) || !can_show(value) {
             return None;
         }
         shared.push(written);
@@ -223,11 +223,6 @@ fn flow_list(text: &str, list: &Node) -> Option<Range<usize>> {
     let texts =
         matches!(&list.value, Value::List(items) if items.iter().all(|item| item.replaceable().is_some()));
     (texts && !text.get(span.clone())?.contains('#')).then_some(span)
-}
-
-/// Returns the text of a line before a place.
-fn line_before(text: &str, at: usize) -> Option<&str> {
-    text.get(..at)?.rsplit('\n').next()
 }
 
 /// Returns the spaces and the dash before an entry's first key.

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use super::code::Code;
-use super::edit::Edit;
-use super::fields::{MapFields, MapSchema, scalar};
+use super::fields::{MapFields, MapSchema};
 use super::finding::Findings;
 use super::mistakes::{Schema, Shape};
+use super::patch::Edit;
 use super::source::parse;
 use super::source_value::SourceValue;
 use super::text::{boolean, list, quoted, unquote};
 use super::validate::validate;
 use crate::api::binding::{AcrCredentialBindingSpec, FailurePolicy, RegistryEntry, Webhook};
-use crate::api::legacy::{ACR_REGISTRY_INFO, Value, webhook};
+use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Value, webhook};
 use crate::model::duration;
 
 /// `expiring-threshold` by default, and in the place of an invalid one.
@@ -34,22 +34,19 @@ pub(super) fn threshold(value: Option<&SourceValue<'_>>, findings: &mut Findings
         findings.add(Code::ThresholdInvalid, value.key, span.clone(), message);
         DEFAULT_THRESHOLD.to_owned()
     };
-    let (duration, irregular) = match duration::parse(written.text) {
-        Ok(duration) => (duration, written.irregular),
-        // The page itself recommends `15min`, which Go does not read.
-        Err(message) => match duration::parse(&short_units(written.text)) {
-            Ok(duration) => (duration, true),
-            Err(_) if written.text.chars().all(|c| c.is_ascii_digit()) => {
-                return refuse(format!(
-                    "{} has no unit: write {DEFAULT_THRESHOLD} or 900s",
-                    quoted(written.text)
-                ));
-            }
-            Err(_) if super::text::can_show(written.text) => return refuse(message),
-            Err(_) => {
-                return refuse(format!("the threshold is not a valid duration: write {DEFAULT_THRESHOLD}"));
-            }
-        },
+    // The page itself recommends `15min`, which Go does not read.
+    let read = duration::parse(written.text).map(|duration| (duration, written.irregular));
+    let read = read.or_else(|message| match duration::parse(&short_units(written.text)) {
+        Ok(duration) => Ok((duration, true)),
+        Err(_) if written.text.chars().all(|c| c.is_ascii_digit()) => {
+            Err(format!("{} has no unit: write {DEFAULT_THRESHOLD} or 900s", quoted(written.text)))
+        }
+        Err(_) if super::text::can_show(written.text) => Err(message),
+        Err(_) => Err(format!("the threshold is not a valid duration: write {DEFAULT_THRESHOLD}")),
+    });
+    let (duration, irregular) = match read {
+        Ok(read) => read,
+        Err(message) => return refuse(message),
     };
     let threshold = go_duration(duration);
     let spec = AcrCredentialBindingSpec {
@@ -127,41 +124,38 @@ pub(super) fn carried(value: Option<&SourceValue<'_>>, findings: &mut Findings) 
 /// Whether RRSA is enabled. `None`: it cannot be read, which is reported.
 pub(super) fn rrsa(value: Option<&SourceValue<'_>>, findings: &mut Findings) -> Option<bool> {
     let Some(value) = value else { return Some(false) };
-    let node = parse(value, &Schema { shape: Shape::Map, keys: &[&[webhook::ENABLE]] }, findings)?.node;
-    match &node.value {
-        Value::Null => Some(false),
-        Value::Text(text) if unquote(text).text.is_empty() => Some(false),
-        Value::Text(text) => {
-            let on = boolean(unquote(text).text);
-            match on {
-                Some(on) => {
-                    let message = format!("the value is read as enable: {on}: write \"enable: {on}\"");
-                    let span = node.span.clone().filter(|_| node.text_start().is_some());
-                    let edit = span.map(|span| Edit { span, text: format!("enable: {on}") });
-                    findings.edit(Code::RrsaSpelling, value.key, node.mark(), message, edit);
-                }
-                None => findings.add(
-                    Code::RrsaInvalid,
-                    value.key,
-                    node.mark(),
-                    "the value is not a map: write \"enable: true\"",
-                ),
-            }
-            on
-        }
-        Value::List(_) => {
-            let message = "the value is a list: write \"enable: true\"";
-            findings.add(Code::RrsaInvalid, value.key, node.mark(), message);
-            None
-        }
-        Value::Map(_) => {
-            let sort = settings_of(value, &[webhook::ENABLE]);
-            MapFields::read(&sort, &node, findings)?
-                .consistent()?
-                .boolean(webhook::ENABLE, false, findings)
-                .ok()
-        }
+    let Some(node) = settings(value, &[&[webhook::ENABLE]], findings)? else { return Some(false) };
+    let on = node.text().and_then(|text| boolean(unquote(text).text));
+    if let Some(on) = on {
+        let message = format!("the value is read as enable: {on}: write \"enable: {on}\"");
+        let span = node.span.clone().filter(|_| node.text_start().is_some());
+        let edit = span.map(|span| Edit { span, text: format!("enable: {on}") });
+        findings.edit(Code::RrsaSpelling, value.key, node.mark(), message, edit);
+        return Some(on);
     }
+    let Some(fields) = MapFields::read(&settings_of(value, &[webhook::ENABLE]), &node, findings) else {
+        let kind = if node.text().is_some() { "not a map" } else { "a list" };
+        let message = format!("the value is {kind}: write \"enable: true\"");
+        findings.add(Code::RrsaInvalid, value.key, node.mark(), message);
+        return None;
+    };
+    fields.consistent()?.boolean(webhook::ENABLE, false, findings).ok()
+}
+
+/// Reads the YAML of some settings. The inner `None`: they are empty. The outer one: they cannot be read, which is
+/// reported.
+fn settings(
+    value: &SourceValue<'_>,
+    keys: &'static [&'static [&'static str]],
+    findings: &mut Findings,
+) -> Option<Option<Node>> {
+    let node = parse(value, &Schema { shape: Shape::Map, keys }, findings)?.node;
+    let empty = match &node.value {
+        Value::Null => true,
+        Value::Text(text) => unquote(text).text.is_empty(),
+        Value::List(_) | Value::Map(_) => false,
+    };
+    Some((!empty).then_some(node))
 }
 
 fn settings_of<'a>(value: &SourceValue<'a>, known: &'a [&'static str]) -> MapSchema<'a> {
@@ -172,18 +166,13 @@ fn settings_of<'a>(value: &SourceValue<'a>, known: &'a [&'static str]) -> MapSch
 pub(super) fn webhook(value: Option<&SourceValue<'_>>, findings: &mut Findings) -> Option<Webhook> {
     let mut result = Webhook::default();
     let Some(value) = value else { return Some(result) };
-    let node = parse(value, &Schema { shape: Shape::Map, keys: &[&webhook::KEYS] }, findings)?.node;
-    match &node.value {
-        Value::Null => return Some(result),
-        Value::Text(text) if unquote(text).text.is_empty() => return Some(result),
-        Value::Text(_) | Value::List(_) => {
-            let message = "the value is not a map: write \"enable: true\", and if needed failure-policy and timeout-seconds below it";
-            findings.add(Code::WebhookInvalid, value.key, node.mark(), message);
-            return None;
-        }
-        Value::Map(_) => {}
-    }
-    let fields = MapFields::read(&settings_of(value, &webhook::KEYS), &node, findings)?.consistent()?;
+    let Some(node) = settings(value, &[&webhook::KEYS], findings)? else { return Some(result) };
+    let Some(fields) = MapFields::read(&settings_of(value, &webhook::KEYS), &node, findings) else {
+        let message = "the value is not a map: write \"enable: true\", and if needed failure-policy and timeout-seconds below it";
+        findings.add(Code::WebhookInvalid, value.key, node.mark(), message);
+        return None;
+    };
+    let fields = fields.consistent()?;
     result.enable = fields.boolean(webhook::ENABLE, false, findings).unwrap_or(false);
     if let Some(policy) = failure_policy(&fields, findings) {
         result.failure_policy = policy;
@@ -196,13 +185,12 @@ pub(super) fn webhook(value: Option<&SourceValue<'_>>, findings: &mut Findings) 
 
 fn failure_policy(fields: &MapFields<'_>, findings: &mut Findings) -> Option<FailurePolicy> {
     let written = fields.text(webhook::FAILURE_POLICY, findings).ok()??;
-    let (path, span) = (fields.path(webhook::FAILURE_POLICY), fields.span(webhook::FAILURE_POLICY));
     let policy = match written.to_ascii_lowercase().as_str() {
         "ignore" => FailurePolicy::Ignore,
         "fail" => FailurePolicy::Fail,
         _ => {
             let message = format!("{} is neither Ignore nor Fail; Ignore is used", quoted(&written));
-            findings.add(Code::WebhookFieldInvalid, &path, span, message);
+            fields.report(Code::WebhookFieldInvalid, webhook::FAILURE_POLICY, message, findings);
             return None;
         }
     };
@@ -210,23 +198,22 @@ fn failure_policy(fields: &MapFields<'_>, findings: &mut Findings) -> Option<Fai
     if written != spelled {
         let message = format!("the value is read as {spelled}: write {spelled}");
         let edit = fields.instead(webhook::FAILURE_POLICY, &spelled);
-        findings.edit(Code::WebhookSpelling, &path, span, message, edit);
+        fields.propose(Code::WebhookSpelling, webhook::FAILURE_POLICY, message, edit, findings);
     }
     Some(policy)
 }
 
 fn timeout(fields: &MapFields<'_>, findings: &mut Findings) -> Option<i32> {
     let written = fields.text(webhook::TIMEOUT_SECONDS, findings).ok()??;
-    let (path, span) = (fields.path(webhook::TIMEOUT_SECONDS), fields.span(webhook::TIMEOUT_SECONDS));
     let Ok(number @ 1..=30) = written.strip_suffix('s').unwrap_or(&written).parse::<i32>() else {
         let message = format!("{} is not a number of seconds from 1 to 30; 10 is used", quoted(&written));
-        findings.add(Code::WebhookFieldInvalid, &path, span, message);
+        fields.report(Code::WebhookFieldInvalid, webhook::TIMEOUT_SECONDS, message, findings);
         return None;
     };
     if written.ends_with('s') {
         let message = format!("the value is in seconds without a unit: write {number}");
-        let edit = fields.node(webhook::TIMEOUT_SECONDS).and_then(|node| scalar(node, &number.to_string()));
-        findings.edit(Code::WebhookSpelling, &path, span, message, edit);
+        let edit = fields.instead(webhook::TIMEOUT_SECONDS, &number.to_string());
+        fields.propose(Code::WebhookSpelling, webhook::TIMEOUT_SECONDS, message, edit, findings);
     }
     Some(number)
 }

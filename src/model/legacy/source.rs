@@ -2,7 +2,7 @@
 
 use super::code::Code;
 use super::finding::{Findings, Span};
-use super::line::is_space;
+use super::line::{Line, is_space};
 use super::mistakes::{Mistake, Scanned, Schema, Shape, scan};
 use super::patch::PatchedText;
 use super::source_value::SourceValue;
@@ -145,8 +145,8 @@ fn separate_entries(text: &str) -> Option<(Node, Vec<usize>)> {
         });
     }
     let span = starts.first().map(|at| *at..*at);
-    (failed.len() < items.len())
-        .then(|| (Node { span, style: Style::Block, value: Value::List(items) }, failed))
+    let read = failed.len() < items.len();
+    read.then(|| (Node { span, style: Style::Block, value: Value::List(items) }, failed))
 }
 
 fn report_unreadable(value: &SourceValue<'_>, list: &Node, failed: &[usize], findings: &mut Findings) {
@@ -183,15 +183,7 @@ fn refuse(value: &SourceValue<'_>, fault: &Fault, findings: &mut Findings) {
 /// Returns the bytes of a line without its spaces.
 fn line_span(text: &str, line: usize) -> Span {
     let index = line.checked_sub(1)?;
-    let mut at = 0;
-    for (number, line) in text.split_inclusive('\n').enumerate() {
-        if number == index {
-            let body = line.trim_start_matches(is_space);
-            let start = at + (line.len() - body.len());
-            return Some(start..start + body.trim_end().len());
-        }
-        at += line.len();
-    }
+    let line = Line::all(text, is_space).get(index).map(|line| line.body_span());
     // A fault may be noticed only at the end.
-    (index > 0).then_some(text.len()..text.len())
+    line.or_else(|| (index > 0).then_some(text.len()..text.len()))
 }

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::edit::Edit;
 use super::fields::scalar;
 use super::finding::Span;
+use super::patch::Edit;
 use crate::api::legacy::Node;
 
 /// A value and its source.

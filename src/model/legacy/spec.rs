@@ -1,9 +1,9 @@
 //! The spec, made of the parts that a ConfigMap and an add-on's configuration have in common.
 
 use super::code::Code;
+use super::conversion::KeyPair;
 use super::entries::KeptRegistries;
 use super::finding::Findings;
-use super::key_pair::KeyPair;
 use super::source_value::SourceValue;
 use super::validate::validate;
 use super::{names, settings};

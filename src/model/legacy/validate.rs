@@ -1,6 +1,6 @@
 //! The validator of bindings, for the spec that a configuration becomes.
 
-use crate::api::binding::{AcrCredentialBinding, AcrCredentialBindingSpec};
+use crate::api::binding::{AcrCredentialBinding, AcrCredentialBindingSpec, RegistryEntry};
 use crate::api::names::LEGACY_NAME;
 use crate::model::{Binding, InvalidField};
 
@@ -11,4 +11,15 @@ pub(crate) const ANY_REGION: &str = "cn-hangzhou";
 pub(super) fn validate(spec: &AcrCredentialBindingSpec) -> Vec<InvalidField> {
     let object = AcrCredentialBinding::new(LEGACY_NAME, spec.clone());
     Binding::parse(&object, ANY_REGION).err().unwrap_or_default()
+}
+
+/// Validates an entry, alone in a binding.
+pub(super) fn validate_entry(entry: RegistryEntry) -> Vec<InvalidField> {
+    let expiring_threshold = "15m".to_owned();
+    let registries = vec![entry];
+    validate(&AcrCredentialBindingSpec {
+        registries,
+        expiring_threshold,
+        ..AcrCredentialBindingSpec::default()
+    })
 }

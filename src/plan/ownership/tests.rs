@@ -71,7 +71,7 @@ fn only_a_status_or_a_loss_of_everything_makes_a_claimant() {
 }
 
 #[test]
-fn a_namespace_that_opts_out_or_is_being_deleted_is_nobodys() {
+fn a_namespace_that_opts_out_or_is_being_deleted_has_no_owner() {
     for (skip, terminating) in [(true, false), (false, true)] {
         let mut view = with_secret(holding(&snapshot([resolved("c")]).content(&[0])));
         let facts = view.facts.as_mut().unwrap();

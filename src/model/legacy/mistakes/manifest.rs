@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::scanned::{MAX_MISTAKES, Scanned, Schema, Shape};
 use crate::api::legacy::{self, data_key, entry, webhook};
 use crate::model::legacy::code::Code;
-use crate::model::legacy::edit::Edit;
 use crate::model::legacy::line::{Field, Line, closing, comment_at, is_block_header, is_yaml_space};
+use crate::model::legacy::patch::Edit;
 
 /// The keys whose text is YAML of its own, so that a list or a map below them lacks its `|`.
 pub(crate) const NESTED_KEYS: [&str; 3] =

@@ -4,8 +4,8 @@ use super::scanned::{Mistake, Scanned, Schema, Shape, cure, width};
 use crate::api::legacy::entry::{CUSTOM_ACCESS_KEY, CUSTOM_ACCESS_KEY_SECRET};
 use crate::api::legacy::{ACR_REGISTRY_INFO, RRSA, WEBHOOK_CONFIGURATION, data_key};
 use crate::model::legacy::code::Code;
-use crate::model::legacy::edit::Edit;
 use crate::model::legacy::line::{Field, Line, closing, is_space};
+use crate::model::legacy::patch::Edit;
 use crate::model::legacy::text::{can_show, is_quote, unquote};
 
 pub(super) fn scan(text: &str, schema: &Schema) -> Scanned {

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::api::legacy::documented;
 use crate::model::legacy::code::Code;
-use crate::model::legacy::edit::Edit;
 use crate::model::legacy::line::{Field, columns, is_space};
+use crate::model::legacy::patch::Edit;
 
 /// The most mistakes that are reported.
 pub(super) const MAX_MISTAKES: usize = 1_000;
