@@ -35,8 +35,8 @@ pub struct NamespaceRecord {
     written: Option<Fingerprint>,
     /// Times in a row that it kept changing while it was written.
     unsettled: u32,
-    /// The writes of each object that has any to remember.
-    writes: BTreeMap<ObjectKey, ObjectRecord>,
+    /// The writes of each object that has any to remember, boxed: a map reserves room for eleven.
+    writes: BTreeMap<ObjectKey, Box<ObjectRecord>>,
 }
 
 /// The writes of one object.
