@@ -25,10 +25,7 @@ struct NameRule {
 }
 
 /// Reads the names of `spec.serviceAccounts`. `None`: none of them is valid.
-pub(super) fn service_accounts(
-    value: Option<&SourceValue<'_>>,
-    findings: &mut Findings,
-) -> Option<Vec<String>> {
+pub(super) fn service_accounts(value: Option<&SourceValue<'_>>, findings: &Findings) -> Option<Vec<String>> {
     let rule = NameRule {
         what: "ServiceAccount",
         valid: |name| name.len() <= 253 && name_of(name, |c| c == '-' || c == '.'),
@@ -44,7 +41,7 @@ pub(super) fn service_accounts(
 }
 
 /// Reads the names of `spec.watchNamespaces`. `None`: none of them is valid.
-pub(super) fn namespaces(value: Option<&SourceValue<'_>>, findings: &mut Findings) -> Option<Vec<String>> {
+pub(super) fn namespaces(value: Option<&SourceValue<'_>>, findings: &Findings) -> Option<Vec<String>> {
     let rule = NameRule {
         what: "namespace",
         valid: |name| name.len() <= 63 && name_of(name, |c| c == '-'),
@@ -55,7 +52,7 @@ pub(super) fn namespaces(value: Option<&SourceValue<'_>>, findings: &mut Finding
 }
 
 impl NameRule {
-    fn read(&self, value: Option<&SourceValue<'_>>, findings: &mut Findings) -> Option<Vec<String>> {
+    fn read(&self, value: Option<&SourceValue<'_>>, findings: &Findings) -> Option<Vec<String>> {
         let Some(value) = value else { return Some(vec![DEFAULT.to_owned()]) };
         let written = list(value.value);
         if written.items.is_empty() {
@@ -113,7 +110,7 @@ impl NameRule {
         joined(&items)
     }
 
-    fn report_invalid(&self, value: &SourceValue<'_>, written: &CommaList<'_>, findings: &mut Findings) {
+    fn report_invalid(&self, value: &SourceValue<'_>, written: &CommaList<'_>, findings: &Findings) {
         let wrong: Vec<_> = written.items.iter().filter(|item| !(self.valid)(item.text)).collect();
         let invalid: Vec<&str> = wrong.iter().map(|item| item.text).collect();
         let Some(first) = wrong.first() else { return };
