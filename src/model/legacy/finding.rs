@@ -49,6 +49,12 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Makes a finding on one line and of bounded length, whose line is not known yet.
+    fn new(code: Code, key: &str, span: Span, message: &str, edits: Vec<Edit>) -> Self {
+        let (key, message) = (clip(key, 100), clip(message, MAX_MESSAGE_CHARS));
+        Self { code, severity: code.severity(), key, span, line: None, column: None, message, edits }
+    }
+
     /// The key of `data` whose value the span and the edits are in. An add-on's findings are all in its one text.
     pub fn data_key(&self) -> &str {
         let head = self.key.split('[').next().unwrap_or(&self.key);
@@ -134,18 +140,7 @@ impl Findings {
         instead: impl IntoIterator<Item = Edit>,
     ) {
         let edits: Vec<Edit> = instead.into_iter().collect();
-        let (severity, key, message) =
-            (code.severity(), clip(key, 100), clip(message.as_ref(), MAX_MESSAGE_CHARS));
-        self.0.borrow_mut().push(Finding {
-            code,
-            severity,
-            key,
-            span,
-            line: None,
-            column: None,
-            message,
-            edits,
-        });
+        self.0.borrow_mut().push(Finding::new(code, key, span, message.as_ref(), edits));
     }
 
     /// Returns all of them, with their lines and columns in the values of `data`.
@@ -193,9 +188,7 @@ impl CollectedFindings {
                 "{} more findings are not listed: correct the first ones and check again",
                 self.left_out
             );
-            let (severity, key) = (code.severity(), "data".to_owned());
-            let (span, line, column, edits) = (None, None, None, Vec::new());
-            self.found.push(Finding { code, severity, key, span, line, column, message, edits });
+            self.found.push(Finding::new(code, "data", None, &message, Vec::new()));
         }
         self.found
     }
