@@ -7,6 +7,7 @@ use super::conversion::KeyPair;
 use super::fields::{MapFields, MapSchema, Rejected};
 use super::finding::{Findings, Span};
 use super::rewrite;
+use super::settings::DEFAULT_THRESHOLD;
 use super::text::{placeholder, quoted, unquote};
 use super::validate::validate_entry;
 use crate::api::binding::{AccessKeySecretRef, RegistryEntry};
@@ -129,7 +130,7 @@ impl EntryReader<'_> {
         let mut registries = Vec::new();
         for instance_id in ids {
             let registry = RegistryEntry { instance_id, ..shared.clone() };
-            let invalid = validate_entry(registry.clone());
+            let invalid = validate_entry(registry.clone(), DEFAULT_THRESHOLD);
             if invalid.is_empty() {
                 registries.push(registry);
             }
@@ -176,7 +177,7 @@ impl EntryReader<'_> {
         let region = written.to_ascii_lowercase();
         // A region that is not valid in lower case either is refused as written.
         let entry = RegistryEntry { region_id: Some(region.clone()), ..RegistryEntry::default() };
-        if !validate_entry(entry).is_empty() {
+        if !validate_entry(entry, DEFAULT_THRESHOLD).is_empty() {
             return Ok(Some(written));
         }
         if region != written {

@@ -10,13 +10,13 @@ use super::patch::Edit;
 use super::source::parse;
 use super::source_value::SourceValue;
 use super::text::{boolean, list, quoted, unquote};
-use super::validate::validate;
-use crate::api::binding::{AcrCredentialBindingSpec, FailurePolicy, RegistryEntry, Webhook};
+use super::validate::validate_entry;
+use crate::api::binding::{FailurePolicy, RegistryEntry, Webhook};
 use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Value, webhook};
 use crate::model::duration;
 
 /// `expiring-threshold` by default, and in the place of an invalid one.
-const DEFAULT_THRESHOLD: &str = "15m";
+pub(super) const DEFAULT_THRESHOLD: &str = "15m";
 
 /// The most characters of an address that the schema allows.
 const MAX_EMAIL_CHARS: usize = 320;
@@ -29,39 +29,34 @@ pub(super) fn threshold(value: Option<&SourceValue<'_>>, findings: &Findings) ->
         return DEFAULT_THRESHOLD.to_owned();
     }
     let span = value.span(&written.range);
-    let refuse = |message: String| {
-        let message = format!("{message}; {DEFAULT_THRESHOLD} is used");
-        findings.add(Code::ThresholdInvalid, value.key, span.clone(), message);
-        DEFAULT_THRESHOLD.to_owned()
-    };
+    let read = duration::parse(written.text).map(|duration| (go_duration(duration), written.irregular));
     // The page itself recommends `15min`, which Go does not read.
-    let read = duration::parse(written.text).map(|duration| (duration, written.irregular));
     let read = read.or_else(|message| match duration::parse(&short_units(written.text)) {
-        Ok(duration) => Ok((duration, true)),
+        Ok(duration) => Ok((go_duration(duration), true)),
         Err(_) if written.text.chars().all(|c| c.is_ascii_digit()) => {
             Err(format!("{} has no unit: write {DEFAULT_THRESHOLD} or 900s", quoted(written.text)))
         }
         Err(_) if super::text::can_show(written.text) => Err(message),
         Err(_) => Err(format!("the threshold is not a valid duration: write {DEFAULT_THRESHOLD}")),
     });
-    let (duration, irregular) = match read {
-        Ok(read) => read,
-        Err(message) => return refuse(message),
-    };
-    let threshold = go_duration(duration);
-    let spec = AcrCredentialBindingSpec {
-        registries: vec![RegistryEntry::default()],
-        expiring_threshold: threshold.clone(),
-        ..AcrCredentialBindingSpec::default()
-    };
-    if let Some(invalid) = validate(&spec).first() {
-        return refuse(invalid.message.clone());
+    let read = read.and_then(|(threshold, irregular)| {
+        let invalid = validate_entry(RegistryEntry::default(), &threshold).into_iter().next();
+        invalid.map_or(Ok((threshold, irregular)), |invalid| Err(invalid.message))
+    });
+    match read {
+        Ok((threshold, irregular)) => {
+            if irregular {
+                let message = format!("the threshold is read as {threshold}: write {threshold}");
+                findings.edit(Code::ThresholdSpelling, value.key, span, message, value.instead(&threshold));
+            }
+            threshold
+        }
+        Err(message) => {
+            let message = format!("{message}; {DEFAULT_THRESHOLD} is used");
+            findings.add(Code::ThresholdInvalid, value.key, span, message);
+            DEFAULT_THRESHOLD.to_owned()
+        }
     }
-    if irregular {
-        let message = format!("the threshold is read as {threshold}: write {threshold}");
-        findings.edit(Code::ThresholdSpelling, value.key, span, message, value.instead(&threshold));
-    }
-    threshold
 }
 
 /// Spells `15 Min` as `15m`.

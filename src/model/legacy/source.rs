@@ -146,7 +146,7 @@ fn separate_entries(text: &str) -> Option<(Node, Vec<usize>)> {
     }
     let span = starts.first().map(|at| *at..*at);
     let read = failed.len() < items.len();
-    read.then(|| (Node { span, style: Style::Block, value: Value::List(items) }, failed))
+    read.then_some((Node { span, style: Style::Block, value: Value::List(items) }, failed))
 }
 
 fn report_unreadable(value: &SourceValue<'_>, list: &Node, failed: &[usize], findings: &Findings) {
