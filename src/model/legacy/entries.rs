@@ -51,7 +51,7 @@ pub(super) fn parse<'a>(value: Option<&SourceValue<'a>>, findings: &Findings) ->
     {
         let message =
             "the list is in brackets: write each entry on lines of its own, \"- instanceId: …\" first";
-        let edits = rewrite::expand_flow_list(value.value, &parsed.node);
+        let edits = rewrite::expand_flow_list(value.value, &parsed.node).unwrap_or_default();
         findings.edit(Code::ListInBrackets, value.key, parsed.node.mark(), message, edits);
     }
     Some(RegistryList { key: value.key, text: value.value, parsed })
