@@ -234,6 +234,31 @@ fn every_code_and_every_reason_is_reported_by_the_code() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// Files and tests move; the pages that name them follow.
+#[test]
+fn every_file_and_every_test_that_a_page_names_exists() {
+    let span = Regex::new(r"`([^`\n]+)`").unwrap();
+    let file = Regex::new(r"^(?:src|tests|deploy|examples|crds|docs)/[\w./-]*$").unwrap();
+    let test = Regex::new(r"^(?:\w+::)?([a-z]+(?:_[a-z]+){4,})$").unwrap();
+    let code = text("src", |_| true) + &text("tests", |_| true);
+    let mut missing = Vec::new();
+    for page in
+        all().values().filter(|page| page.path != "CHANGELOG.md" && !page.path.contains("/reference/"))
+    {
+        for found in span.captures_iter(&page.text) {
+            let found = &found[1];
+            let absent = file.is_match(found) && !root().join(found).exists();
+            let unknown =
+                test.captures(found).is_some_and(|name| !code.contains(&format!("fn {}(", &name[1])));
+            if absent || unknown {
+                missing.push(format!("{}: {found}", page.path));
+            }
+        }
+    }
+    missing.retain(|missing| !missing.contains("acr_")); // Metrics.
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 #[test]
 fn every_reason_that_a_person_resolves_is_in_the_troubleshooting_page() {
     let pages = all();

@@ -21,7 +21,7 @@ impl Events {
         Self(Recorder::new(client, Reporter { controller: names::MANAGER.to_owned(), instance: None }))
     }
 
-    /// Publishes an Event, its note truncated to [`NOTE`]. A failure is logged only.
+    /// Publishes an Event, its note truncated to `NOTE`. A failure is logged only.
     pub async fn publish(&self, about: &ObjectReference, mut event: Event) {
         event.note = event.note.map(|note| note.chars().take(NOTE).collect());
         if let Err(error) = call(self.0.publish(&event, about)).await {

@@ -49,7 +49,7 @@ use spec::SpecParts;
 ///
 /// # Guarantees
 /// - The same data gives the same conversion.
-/// - A spec passes [`Binding::parse`] and has at least one registry.
+/// - A spec passes [`Binding::parse`](crate::model::Binding::parse) and has at least one registry.
 /// - No finding and no `Debug` output holds an AccessKey pair.
 pub fn convert(data: &BTreeMap<String, String>) -> Conversion {
     let findings = Findings::default();

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 pub use self::coverage::RELABEL_WINDOW;
-use self::coverage::{BindingCoverage, Hold, whole_seconds};
+use self::coverage::{GuardedBinding, Hold, whole_seconds};
 use self::entries::Entries;
 pub use self::entries::EntryLoss;
 pub use self::intent::WithdrawalIntent;
@@ -53,7 +53,7 @@ pub struct Retained {
 #[derive(Debug)]
 pub struct WithdrawalGuard {
     grace: SignedDuration,
-    known: HashMap<Arc<str>, BindingCoverage>,
+    known: HashMap<Arc<str>, GuardedBinding>,
     entries: Entries,
     /// When the CustomResourceDefinition was created. `None`: it is being deleted, does not exist, or was not read yet.
     defined_at: Option<Timestamp>,
@@ -253,7 +253,7 @@ impl WithdrawalGuard {
 
     /// Returns the namespaces in which the part of a binding stays, though it no longer covers them.
     pub fn namespaces(&self, binding: &str) -> impl Iterator<Item = &Arc<str>> {
-        self.known.get(binding).into_iter().flat_map(BindingCoverage::namespaces)
+        self.known.get(binding).into_iter().flat_map(GuardedBinding::namespaces)
     }
 
     /// Returns since when the part of a binding is held, and the report with the cure.

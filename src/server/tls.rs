@@ -81,7 +81,7 @@ pub fn is_trusted(certified: &CertifiedKey, authorities: &[u8], name: &str) -> b
     verifier.verify_server_cert(leaf, rest, &name, &[], UnixTime::now()).is_ok()
 }
 
-/// Serves until it is stopped, then answers requests in flight for at most [`DRAIN`].
+/// Serves until it is stopped, then answers requests in flight for at most `DRAIN`.
 ///
 /// It offers HTTP/2, because a stopping server can then ask the API server to send nothing more on its one
 /// connection. The caller must ensure that new connections reach another server.

@@ -79,9 +79,6 @@ const MAX_LINES: usize = 400;
 /// Lines that an inline module of tests may have; longer ones go to `x/tests.rs`.
 const MAX_TEST_LINES: usize = 140;
 
-/// Types of one name that are one concept in sibling modules: the name, the modules, the reason.
-const SAME_NAME: [(&str, &[&str], &str); 0] = [];
-
 fn is_room(name: &str) -> bool {
     ARROWS.iter().any(|(room, _)| *room == name)
 }
@@ -219,29 +216,15 @@ fn a_circle_is_found_where_code_uses_what_the_other_defines() {
 #[test]
 fn no_two_types_have_one_name() {
     let modules = Modules::read(&files());
-    let mut places: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for index in 0..modules.0.len() {
         for (name, line) in modules.types(index) {
-            let place = format!("{}:{line}", modules.0[index].file);
-            places.entry(name).or_default().push((modules.name(index), place));
+            places.entry(name).or_default().push(format!("{}:{line}", modules.0[index].file));
         }
     }
-    let mut wrong = Vec::new();
-    for (name, found) in places.iter().filter(|(_, found)| found.len() > 1) {
-        let allowed =
-            SAME_NAME.iter().find(|(same, ..)| same == name).map_or(&[][..], |(_, modules, _)| modules);
-        if found.iter().any(|(module, _)| !allowed.contains(&module.as_str())) {
-            let places: Vec<&str> = found.iter().map(|(_, place)| place.as_str()).collect();
-            wrong.push(format!("{name}: {}", places.join(", ")));
-        }
-    }
-    for (name, allowed, reason) in SAME_NAME {
-        let found = places.get(name).map_or(&[][..], Vec::as_slice);
-        for module in allowed.iter().filter(|module| found.iter().all(|(other, _)| other != *module)) {
-            wrong.push(format!("{name} is allowed in {module} ({reason}), which has no such type"));
-        }
-    }
-    assert!(wrong.is_empty(), "types of one name:\n{}", wrong.join("\n"));
+    let doubles = places.iter().filter(|(_, found)| found.len() > 1);
+    let doubles: Vec<String> = doubles.map(|(name, found)| format!("{name}: {}", found.join(", "))).collect();
+    assert!(doubles.is_empty(), "types of one name:\n{}", doubles.join("\n"));
 }
 
 #[test]

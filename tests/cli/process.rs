@@ -195,7 +195,7 @@ fn the_managed_add_on_is_read_too_also_as_terraform_carries_it() {
     );
     for verb in ["lint", "convert", "plan"] {
         let help = acr(&[verb, "--help"], "").out.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(help.contains("may be quoted, as the `config` of an add-on in Terraform"), "{help}");
+        assert!(help.contains("quoted, as the `config` of an add-on in Terraform"), "{help}");
     }
     let escaped = format!("{config:?}");
     assert_eq!(acr(&["convert", "-"], &escaped).out, converted.out);

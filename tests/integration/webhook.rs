@@ -168,7 +168,7 @@ async fn a_service_account_has_its_entry_at_creation_and_uncovered_ones_are_not_
     let list = created_as(&lab.client, "hook-a", generated, &PostParams::default()).await.unwrap();
     assert_eq!(list, [SECRET]);
 
-    let attached = lab.controller.metric("acr_admission_requests_total", &["Attached"]).await.unwrap();
+    let attached = lab.controller.metric("acr_admission_requests_total", &["attached"]).await.unwrap();
     assert!(attached >= 4.0, "{attached}");
     let asked = lab.controller.metric("acr_admission_requests_total", &[]).await.unwrap();
     created(&lab.client, "outside", "new").await.unwrap();
@@ -424,7 +424,7 @@ async fn a_second_call_about_its_own_answer_adds_nothing() {
     .await;
     let asked =
         async |outcome| lab.controller.metric("acr_admission_requests_total", &[outcome]).await.unwrap();
-    let before = (asked("Attached").await, asked("Unchanged").await);
+    let before = (asked("attached").await, asked("unchanged").await);
     assert_eq!(created(&lab.client, "twice", "new").await.unwrap(), ["first", SECRET]);
-    assert_eq!((asked("Attached").await, asked("Unchanged").await), (before.0 + 1.0, before.1 + 1.0));
+    assert_eq!((asked("attached").await, asked("unchanged").await), (before.0 + 1.0, before.1 + 1.0));
 }

@@ -381,7 +381,7 @@ async fn the_config_maps_binding_is_guarded_too() {
     lab.until_settled().await;
     let mark = lab.mark();
     lab.put_config_map(map("legacy-b")).await;
-    until_held(&lab, "acr-configuration", "(1: legacy-a)").await;
+    until_held(&lab, "acr-configuration", "(legacy-a)").await;
     lab.put_config_map(map("legacy-a")).await;
     lab.until_ready_is("acr-configuration", "True", "Succeeded").await;
     lab.until_settled().await;

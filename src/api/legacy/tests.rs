@@ -75,12 +75,12 @@ fn nothing_is_null_and_never_a_text() {
 }
 
 #[test]
-fn a_key_that_stands_twice_is_there_twice_and_a_merge_is_merged() {
+fn a_repeated_key_is_kept_twice_and_a_merge_key_is_merged() {
     assert_eq!(read("a: x\nb: y\na: z"), "{a=\"x\" b=\"y\" a=\"z\"}");
     assert_eq!(read("- &d {r: x, s: y}\n- {<<: *d, s: z}"), "[{r=\"x\" s=\"y\"} {s=\"z\" r=\"x\"}]");
 }
 
-/// Each scalar as `key style bytes`, depth first.
+/// Returns each scalar as `key style bytes`, depth first.
 fn places(node: &Node, source: &str, key: &str, into: &mut Vec<String>) {
     match &node.value {
         Value::List(items) => items.iter().for_each(|item| places(item, source, key, into)),

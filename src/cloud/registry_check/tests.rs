@@ -77,7 +77,7 @@ impl Server {
         self.address.to_string()
     }
 
-    /// `<target> <authorization>`, oldest first.
+    /// Returns `<target> <authorization>`, oldest first.
     fn received(&self) -> Vec<String> {
         let received = self.received.lock().unwrap();
         received

@@ -50,27 +50,37 @@ pub fn to_data(spec: &AcrCredentialBindingSpec) -> Result<BTreeMap<String, Strin
 fn unsupported(spec: &AcrCredentialBindingSpec) -> Vec<String> {
     let mut unsupported = Vec::new();
     let mut unless = |can: bool, path: String| unsupported.extend((!can).then_some(path));
-    if spec.registries.is_empty() {
+    // Each field by its name: a new one is written to the ConfigMap, or refused here.
+    let AcrCredentialBindingSpec {
+        registries,
+        watch_namespaces: namespaces,
+        service_accounts: accounts,
+        expiring_threshold,
+        webhook: _,
+        deletion_policy,
+        suspend,
+        notify_email,
+    } = spec;
+    if registries.is_empty() {
         unless(false, "spec.registries".to_owned());
     }
-    for (i, registry) in spec.registries.iter().enumerate() {
+    for (i, registry) in registries.iter().enumerate() {
         unless(registry.access_key_secret_ref.is_none(), format!("spec.registries[{i}].accessKeySecretRef"));
         // The reader of the ConfigMap leaves repetitions out.
-        let repeated = spec.registries.iter().take(i).any(|earlier| same(earlier, registry));
+        let repeated = registries.iter().take(i).any(|earlier| same(earlier, registry));
         unless(!repeated, format!("spec.registries[{i}]"));
         unless(each_once(&registry.domains), format!("spec.registries[{i}].domains"));
     }
-    let (namespaces, accounts) = (&spec.watch_namespaces, &spec.service_accounts);
     unless(namespaces.selector.is_none(), "spec.watchNamespaces.selector".to_owned());
     unless(namespaces.exclude.is_empty(), "spec.watchNamespaces.exclude".to_owned());
     unless(supported_names(&namespaces.names, "all"), "spec.watchNamespaces.names".to_owned());
     unless(accounts.selector.is_none(), "spec.serviceAccounts.selector".to_owned());
     unless(supported_names(&accounts.names, "*"), "spec.serviceAccounts.names".to_owned());
-    let threshold = super::settings::respelled(&spec.expiring_threshold);
+    let threshold = super::settings::respelled(expiring_threshold);
     unless(threshold.is_some(), "spec.expiringThreshold".to_owned());
-    unless(spec.deletion_policy == DeletionPolicy::Retain, "spec.deletionPolicy".to_owned());
-    unless(!spec.suspend, "spec.suspend".to_owned());
-    let email = spec.notify_email.as_ref().is_none_or(|email| {
+    unless(*deletion_policy == DeletionPolicy::Retain, "spec.deletionPolicy".to_owned());
+    unless(!suspend, "spec.suspend".to_owned());
+    let email = notify_email.as_ref().is_none_or(|email| {
         let plain = super::text::unquote(email);
         !email.is_empty() && !plain.irregular && plain.text == *email
     });

@@ -55,7 +55,7 @@ fn marks(conversion: &Conversion) -> Vec<String> {
         .collect()
 }
 
-/// The codes of all findings.
+/// Returns the codes of all findings.
 fn codes(conversion: &Conversion) -> Vec<&'static str> {
     conversion.findings.iter().map(|f| f.code.as_str()).collect()
 }

@@ -22,7 +22,7 @@ pub(super) struct Hold {
 
 /// The coverage of one binding.
 #[derive(Debug, Default)]
-pub(super) struct BindingCoverage {
+pub(super) struct GuardedBinding {
     pub(super) covered: HashSet<Arc<str>>,
     /// Namespaces that were lost a moment ago, and when each was.
     pub(super) recently_lost: HashMap<Arc<str>, Timestamp>,
@@ -37,7 +37,7 @@ pub(super) struct BindingCoverage {
     pub(super) same_selection: bool,
 }
 
-impl BindingCoverage {
+impl GuardedBinding {
     pub(super) fn namespaces(&self) -> impl Iterator<Item = &Arc<str>> {
         let held = self.held.iter().flat_map(|hold| &hold.namespaces);
         held.chain(self.recently_lost.keys())

@@ -315,7 +315,7 @@ pub fn webhooks() -> Vec<Attack> {
         ),
         deny(
             "be asked about kube-system",
-            "never asked about kube-system",
+            "never called for kube-system",
             with(json!({ "namespaceSelector": null })),
         ),
         deny("send it to another Service", SERVICE, service(NAMESPACE, "evil")),

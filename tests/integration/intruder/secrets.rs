@@ -92,7 +92,7 @@ pub fn made_secrets() -> Vec<Attack> {
         ),
         make("add an owner", "no owners", owner(false)),
         make("add an owner that it would block", "no owners", owner(true)),
-        make("make a Secret that cannot be refreshed", "can be refreshed", json!({ "immutable": true })),
+        make("make a Secret that cannot be refreshed", "are not immutable", json!({ "immutable": true })),
         make(
             "have a replicator copy another Secret into ours",
             "not change other annotations",
@@ -144,7 +144,7 @@ pub fn existing_secrets() -> Vec<Attack> {
             Body::JsonPatch(json!([
             { "op": "add", "path": "/data/more", "value": "eA==" }])),
         ),
-        patch("freeze ours", "can be refreshed", Body::Merge(json!({ "immutable": true }))),
+        patch("freeze ours", "are not immutable", Body::Merge(json!({ "immutable": true }))),
         patch(
             "take our label off",
             "carry its label",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
-/// A code block of a page.
+/// A fenced block of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// Path of the page from the root of the repository, such as `docs/install.md`.
@@ -52,7 +52,7 @@ pub struct Page {
     pub text: String,
     /// Texts of its headings, in order.
     pub headings: Vec<String>,
-    /// Its code blocks.
+    /// Its fenced blocks.
     pub blocks: Vec<Block>,
     /// Its links and pictures.
     pub links: Vec<Link>,

@@ -63,7 +63,7 @@ fn one_pair_of_quotes_goes_around_a_list() {
     }
 }
 
-/// The one finding of a file: its place, and the spaces that its message names.
+/// Returns the one finding of a file: its place, and the spaces that its message names.
 #[track_caller]
 fn blamed(rest: &str) -> (String, String) {
     let file = format!("{HEAD}{rest}");
@@ -142,7 +142,7 @@ fn a_fault_of_another_kind_is_where_the_parser_noticed_it() {
     }
 }
 
-/// The file once there is nothing left to repair in it.
+/// Returns the file once there is nothing left to repair in it.
 fn at_rest(file: &str) -> String {
     (0..12).fold(file.to_owned(), |file, _| apply(&file))
 }
