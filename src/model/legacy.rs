@@ -52,15 +52,14 @@ use spec::SpecParts;
 /// - A spec passes [`Binding::parse`](crate::model::Binding::parse) and has at least one registry.
 /// - No finding and no `Debug` output holds an AccessKey pair.
 pub fn convert(data: &BTreeMap<String, String>) -> Conversion {
-    let mut findings = Findings::default();
-    let spec = read(data, &mut findings);
-    let (spec, key_pairs) = spec.map_or((None, Vec::new()), |(spec, pairs)| (Some(spec), pairs));
-    Conversion { spec, findings: findings.in_data(data), key_pairs }
+    let findings = Findings::default();
+    let spec = read(data, &findings);
+    Conversion::of(spec, findings.in_data(data))
 }
 
 fn read(
     data: &BTreeMap<String, String>,
-    findings: &mut Findings,
+    findings: &Findings,
 ) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
     let (mut keys, readable) = known_keys(data, findings);
     let info = keys.get(legacy::ACR_REGISTRY_INFO).cloned();
@@ -80,11 +79,12 @@ fn read(
     let entries = list.as_ref().and_then(|list| list.read(rrsa.unwrap_or(true), findings));
     settings::registry_of_2019(keys.get(legacy::ACR_REGISTRY), info.as_ref(), findings);
     settings::carried(keys.get(legacy::ACR_API_VERSION), findings);
+    let written = |key| keys.get(key).cloned();
     let parts = SpecParts {
-        service_accounts: keys.get(legacy::SERVICE_ACCOUNT).cloned(),
-        namespaces: keys.get(legacy::WATCH_NAMESPACE).cloned(),
-        threshold: keys.get(legacy::EXPIRING_THRESHOLD).cloned(),
-        email: keys.get(legacy::NOTIFY_EMAIL).cloned(),
+        service_accounts: written(legacy::SERVICE_ACCOUNT),
+        namespaces: written(legacy::WATCH_NAMESPACE),
+        threshold: written(legacy::EXPIRING_THRESHOLD),
+        email: written(legacy::NOTIFY_EMAIL),
         webhook: settings::webhook(keys.get(legacy::WEBHOOK_CONFIGURATION), findings),
         entries: rrsa.and(entries),
     };
@@ -95,7 +95,7 @@ fn read(
 type KnownKeys<'a> = BTreeMap<&'static str, SourceValue<'a>>;
 
 /// Returns the known keys, and whether each of them could be read.
-fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &mut Findings) -> (KnownKeys<'a>, bool) {
+fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &Findings) -> (KnownKeys<'a>, bool) {
     let (mut keys, mut readable) = (KnownKeys::new(), true);
     for (written, value) in data {
         let Some(key) = data_key(written.trim()) else {

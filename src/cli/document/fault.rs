@@ -40,7 +40,7 @@ fn end_of_block(lines: &[Line<'_>]) -> Option<Blamed> {
     let first = || block.iter().find(|line| !line.is_comment()).map(|line| line.depth());
     let deeper = || first().filter(|depth| *depth > field.depth);
     let depth = digit.map(|digit| field.depth + digit).or_else(deeper).unwrap_or(field.depth + 2);
-    let proper = |line: &Line<'_>| line.depth() >= depth && !(line.is_comment() && !header);
+    let proper = |line: &Line<'_>| line.depth() >= depth && (header || !line.is_comment());
     let end = block.iter().position(|line| !proper(line))?;
     let next = end + block[end..].iter().position(|line| !line.is_comment())?;
     if belongs_elsewhere(block[next], field.depth) {
@@ -76,12 +76,12 @@ fn belongs_elsewhere(line: Line<'_>, depth: usize) -> bool {
 /// Returns the key of `data` nearest to a fault that is not indented as the first one.
 fn misplaced_key(lines: &[Line<'_>], at: usize) -> Option<Blamed> {
     let fields = || lines.iter().filter(|line| !line.is_item()).filter_map(|line| line.field());
-    let data = fields().filter(|field| field.key == "data").last().map_or(0, |data| data.at);
+    let data = fields().rfind(|field| field.key == "data").map_or(0, |data| data.at);
     let keys: Vec<_> = fields().filter(|key| key.at >= data && data_key(key.key).is_some()).collect();
     let first = keys.first()?.depth;
     let mut others = keys.iter().filter(|field| field.depth != first);
     // The byte of a fault may be in the spaces before its key.
-    let before = others.clone().filter(|field| field.at <= at + field.depth).last();
+    let before = others.clone().rfind(|field| field.at <= at + field.depth);
     let field = before.or_else(|| others.next())?;
     let message = format!(
         "the key has {} before it, and the first key of data has {first}: indent it, and the lines of its block, like the first",

@@ -42,26 +42,15 @@ enum ScalarForm {
 impl Scalar {
     /// Makes a text that is its own source.
     pub fn bare(value: &str) -> Self {
-        let mut places = Vec::with_capacity(value.len());
-        for (at, c) in value.char_indices() {
-            places.extend(std::iter::repeat_n((at, at + c.len_utf8()), c.len_utf8()));
-        }
-        Self {
-            value: value.to_owned(),
-            places,
-            whole: 0..value.len(),
-            form: ScalarForm::Bare,
-            folds: Vec::new(),
-        }
+        let place = |(at, c): (usize, char)| std::iter::repeat_n((at, at + c.len_utf8()), c.len_utf8());
+        let places = value.char_indices().flat_map(place).collect();
+        let (whole, form) = (0..value.len(), ScalarForm::Bare);
+        Self { value: value.to_owned(), places, whole, form, folds: Vec::new() }
     }
 
     /// Makes a text of a part of a file, in which nothing may be changed: it must become a text first.
     pub(super) fn verbatim(source: &str, whole: Range<usize>) -> Self {
-        let mut scalar = Self::bare(source).read_only();
-        for (start, end) in &mut scalar.places {
-            (*start, *end) = (*start + whole.start, *end + whole.start);
-        }
-        Self { whole, ..scalar }
+        Self::bare(source).read_only().relocated(|place| place + whole.start)
     }
 
     /// Reads a part of a file that is escaped as in double quotes, which may be missing.
@@ -73,12 +62,9 @@ impl Scalar {
         let Some(value) = roots.first().and_then(Node::text) else {
             return Self::verbatim(source, whole);
         };
-        let mut scalar = Self::read(&quoted, value, Style::Escaped, 0..quoted.len());
-        for (start, end) in &mut scalar.places {
-            let at = |place: usize| (place + whole.start).saturating_sub(bare).min(whole.end);
-            (*start, *end) = (at(*start), at(*end));
-        }
-        Self { whole, ..scalar }
+        let scalar = Self::read(&quoted, value, Style::Escaped, 0..quoted.len());
+        let at = |place: usize| (place + whole.start).saturating_sub(bare).min(whole.end);
+        Self { whole: whole.clone(), ..scalar.relocated(at) }
     }
 
     /// Makes a text of what the parser read.
@@ -222,11 +208,16 @@ impl Scalar {
     }
 
     /// Moves a text of a patched file to its places in the file.
-    pub(super) fn moved(mut self, patched: &PatchedText) -> Self {
+    pub(super) fn moved(self, patched: &PatchedText) -> Self {
+        self.relocated(|place| patched.origin(place))
+    }
+
+    /// Changes its places.
+    fn relocated(mut self, place: impl Fn(usize) -> usize) -> Self {
         for (start, end) in &mut self.places {
-            (*start, *end) = (patched.origin(*start), patched.origin(*end));
+            (*start, *end) = (place(*start), place(*end));
         }
-        self.whole = patched.origin_of(&self.whole);
+        self.whole = place(self.whole.start)..place(self.whole.end);
         self
     }
 }

@@ -38,7 +38,7 @@ enum Manner {
     Double,
 }
 
-/// The value of the only key, with every character of it compared with the file.
+/// Returns the value of the only key, with every character of it compared with the file.
 #[track_caller]
 fn mapped(file: &str, manner: Manner) -> String {
     let document = read("file", file);
@@ -93,7 +93,7 @@ fn double(value: &str, escape: bool) -> String {
     text + "\""
 }
 
-/// Words between which one blank may be a line break in the file, and a line break two.
+/// Returns words between which one space may be a line break in the file, and a line break two.
 fn folded(words: &[(String, u8)], indent: usize) -> (String, String) {
     let (mut value, mut file) = (String::new(), String::new());
     let lead = " ".repeat(indent + 3);
@@ -188,8 +188,8 @@ fn found(file: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_mistake_is_reported_in_its_place_and_fixed() {
-    for (file, findings, fixed) in [
+fn each_mistake_is_reported_at_its_place_and_repaired() {
+    for (file, findings, repaired) in [
         ("data:\n  notify-email:\"a\"\n", vec!["ACR404 notify-email 2:15"], "data:\n  notify-email: \"a\"\n"),
         (
             "data:\n  acr-registry-info:|\n    - instanceId:\"\"\n",
@@ -270,9 +270,9 @@ fn each_mistake_is_reported_in_its_place_and_fixed() {
         ),
     ] {
         assert_eq!(found(file), findings, "{file}");
-        assert_eq!(apply(file), fixed);
-        if fixed != file {
-            assert_eq!(found(fixed), [""; 0], "{fixed}");
+        assert_eq!(apply(file), repaired);
+        if repaired != file {
+            assert_eq!(found(repaired), [""; 0], "{repaired}");
         }
     }
 }
@@ -290,7 +290,7 @@ fn what_is_right_is_left_alone() {
 }
 
 #[test]
-fn what_cannot_be_mended_says_why() {
+fn an_irreparable_value_says_why() {
     assert_eq!(found("data:\n  service-account: [a\n"), ["ACR401 data 2:20"]);
     assert_eq!(found("kind: Secret\ndata:\n  a: b\n"), ["ACR702 data 1:1"]);
     assert_eq!(found(""), ["ACR702 data 1:1"]);
@@ -330,7 +330,7 @@ fn a_plain_text_is_quoted_when_it_would_be_something_else() {
 }
 
 #[test]
-fn an_empty_value_is_written_anew_and_no_text_stands_beside_it() {
+fn an_empty_value_is_rewritten_without_a_second_text() {
     let changed = |file: &str| {
         let edit = Edit { span: 0..0, text: "default".to_owned() };
         let document = read("file", file);
@@ -343,7 +343,7 @@ fn an_empty_value_is_written_anew_and_no_text_stands_beside_it() {
     }
     let json = changed("{\"data\":{\"notify-email\":\"\"}}").unwrap();
     assert_eq!(json, "{\"data\":{\"notify-email\":\"default\"}}");
-    // Nothing stands there that could be replaced.
+    // Nothing is there to replace.
     for file in ["notify-email:\n", "notify-email: |\nrrsa: ''\n", "notify-email: >-\n"] {
         assert_eq!(changed(file), None, "{file}");
     }
@@ -365,7 +365,7 @@ fn a_template_is_not_looked_into_but_named() {
 }
 
 #[test]
-fn the_findings_of_the_outer_document_are_bounded() {
+fn findings_of_the_outer_document_are_bounded() {
     let document = read("file", &format!("data:\n{}", "\twatch-namespace：x\n".repeat(5_000)));
     assert!(document.diagnostics.len() <= 202, "{}", document.diagnostics.len());
     assert!(document.diagnostics.iter().any(|d| d.code.as_str() == "ACR907"));

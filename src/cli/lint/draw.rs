@@ -70,13 +70,9 @@ fn groups<'a>(report: &'a LintReport, diagnostic: &'a Diagnostic) -> Vec<Group<'
     let annotation = AnnotationKind::Primary.span(window.span(span)).label(diagnostic.message.as_str());
     let snippet = Snippet::source(window.text).line_start(window.line).path(source.name.as_str());
     let mut groups = vec![title.element(snippet.annotation(annotation))];
-    if let (Some(first), Some(last)) = (diagnostic.edits.first(), diagnostic.edits.last())
-        && let Some(window) = LineWindow::around(
-            source,
-            lines,
-            first.span.start..last.span.end.max(first.span.start),
-            MAX_CHANGED_LINES,
-        )
+    let changed = diagnostic.edits.first().zip(diagnostic.edits.last());
+    let changed = changed.map(|(first, last)| first.span.start..last.span.end.max(first.span.start));
+    if let Some(window) = changed.and_then(|span| LineWindow::around(source, lines, span, MAX_CHANGED_LINES))
     {
         let patches =
             diagnostic.edits.iter().map(|edit| Patch::new(window.span(&edit.span), edit.text.as_str()));

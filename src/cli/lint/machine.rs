@@ -45,18 +45,14 @@ pub(super) fn json(report: &LintReport, to: &mut dyn io::Write) -> io::Result<()
 /// <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>
 pub(super) fn sarif(report: &LintReport, to: &mut dyn io::Write) -> io::Result<()> {
     let used: BTreeMap<&str, Code> = report.diagnostics.iter().map(|d| (d.code.as_str(), d.code)).collect();
-    let rules: Vec<Value> = used
-        .iter()
-        .map(|(id, code)| {
-            json!({
-                "id": id,
-                "shortDescription": { "text": code.title() },
-                "defaultConfiguration": { "level": code.severity().as_str() },
-            })
-        })
-        .collect();
+    let rule = |(id, code): (&&str, &Code)| {
+        let level = json!({ "level": code.severity().as_str() });
+        json!({ "id": id, "shortDescription": { "text": code.title() }, "defaultConfiguration": level })
+    };
+    let rules: Vec<Value> = used.iter().map(rule).collect();
     let result = |diagnostic: &Diagnostic| {
-        let mut place = json!({ "artifactLocation": { "uri": uri(name(report, diagnostic)) } });
+        let artifact = json!({ "uri": uri(name(report, diagnostic)) });
+        let mut place = json!({ "artifactLocation": artifact });
         if let Some(span) = &diagnostic.span {
             place["region"] = region(report, diagnostic.source, span);
         }
@@ -74,7 +70,7 @@ pub(super) fn sarif(report: &LintReport, to: &mut dyn io::Write) -> io::Result<(
                 })
             });
             result["fixes"] = json!([{ "artifactChanges": [{
-                "artifactLocation": { "uri": uri(name(report, diagnostic)) },
+                "artifactLocation": artifact,
                 "replacements": replacements.collect::<Vec<_>>(),
             }] }]);
         }

@@ -68,7 +68,11 @@ fn what_ends_with_which_number() {
     assert_eq!((code(clean, false), code(clean, true)), (0, 0));
     assert_eq!((code(FILE, false), code(FILE, true)), (0, 1));
     assert_eq!((code("service-account: *\n", false), code("service-account: *\n", true)), (2, 2));
-    assert_eq!(code("webhook-configuration: |\n  enable: true\n", true), 0, "a note is no warning");
+    assert_eq!(
+        code("webhook-configuration: |\n  enable: true\n", true),
+        0,
+        "a note does not count as a warning"
+    );
 }
 
 /// Terraform has the add-on's JSON in quotes, among lines of its own.
@@ -106,8 +110,8 @@ fn a_finding_within_terraforms_quotes_is_where_the_user_edits() {
         let diagnostic = &report.diagnostics[0];
         let at = file.find("CN-Beijing").unwrap();
         assert_eq!(diagnostic.span, Some(at - 2..at + "CN-Beijing".len() + 2), "{file}");
-        let (fixed, report) = fixed(&file).unwrap();
-        assert_eq!(fixed, file.replace("CN-Beijing", "cn-beijing"));
+        let (repaired, report) = repaired(&file).unwrap();
+        assert_eq!(repaired, file.replace("CN-Beijing", "cn-beijing"));
         assert!(report.diagnostics.is_empty() && report.conversion.unwrap().spec.is_some());
     }
     // What only Terraform can work out is not guessed.
@@ -139,7 +143,7 @@ fn a_live_object_is_named_by_its_key() {
 }
 
 #[test]
-fn a_key_of_data_is_renamed_where_it_stands() {
+fn a_key_of_data_is_renamed_in_place() {
     for (written, renamed) in
         [("Watch-Namespace", "watch-namespace"), ("'WATCH-NAMESPACE'", "'watch-namespace'")]
     {
@@ -159,7 +163,7 @@ fn no_two_changes_are_made_to_the_same_text() {
     let edits: Vec<&str> =
         report.diagnostics.iter().flat_map(|d| &d.edits).map(|edit| edit.text.as_str()).collect();
     assert_eq!(edits, ["'", "'"]);
-    // A text without quotes is written anew for one of its changes at a time.
+    // A text without quotes is rewritten for one of its changes at a time.
     let file = "service-account: Default，b\nacr-registry-info: '[{instanceId: cri-a, regionId: CN-A}]'\n";
     let report = check(&read("a", file));
     let edits: Vec<&str> =
@@ -167,7 +171,7 @@ fn no_two_changes_are_made_to_the_same_text() {
     assert_eq!(edits, ["default,b", "\"- instanceId: cri-a\\n  regionId: CN-A\""]);
 }
 
-/// A second change within what is put in quotes would stand beside them.
+/// A second change within a text that is put in quotes would miss its place.
 #[test]
 fn what_is_no_text_is_put_in_quotes_before_it_is_respelt() {
     for line in ["rrsa: true", "watch-namespace: Yes", "service-account: NO", "expiring-threshold: 15"] {
@@ -206,8 +210,9 @@ fn what_could_not_be_read_leaves_no_binding() {
     assert!(report.conversion.unwrap().spec.unwrap().registries[0].rrsa_role_arn.is_some());
 }
 
-/// The file once there is nothing left to edit. One edit may stand in another's way, so that it takes a few rounds.
-fn fixed(file: &str) -> Result<(String, LintReport), String> {
+/// Returns the file once there is nothing left to edit. One edit may block another, so that it takes a few
+/// rounds.
+fn repaired(file: &str) -> Result<(String, LintReport), String> {
     let mut text = file.to_owned();
     for _ in 0..12 {
         let report = check(&read("a", &text));
@@ -223,7 +228,7 @@ fn fixed(file: &str) -> Result<(String, LintReport), String> {
 
 /// What YAML drops where it folds lines cannot be put in there.
 #[test]
-fn a_text_of_several_lines_in_quotes_is_written_anew_where_its_lines_begin() {
+fn a_quoted_text_of_several_lines_is_rewritten_from_its_first_line() {
     for (written, expected) in [
         (
             "\"- instanceId: cri-a\n\n    regionId: cn-beijing\"",
@@ -239,13 +244,13 @@ fn a_text_of_several_lines_in_quotes_is_written_anew_where_its_lines_begin() {
             "- instanceId: cri-a\n  regionId: cn-beijing",
         ),
     ] {
-        let (text, report) = fixed(&format!("data:\n  acr-registry-info: {written}\n")).unwrap();
+        let (text, report) = repaired(&format!("data:\n  acr-registry-info: {written}\n")).unwrap();
         assert_eq!(report.diagnostics, [], "{text}");
         assert_eq!(read("a", &text).data()["acr-registry-info"], expected, "{text}");
     }
 }
 
-/// A list of entries as people write them, some with slips.
+/// Returns a list of entries as people write them, some with slips.
 fn list() -> impl Strategy<Value = String> {
     let field = |of: &[&'static str]| prop::sample::select(of.to_vec());
     let entry = (
@@ -267,7 +272,7 @@ fn list() -> impl Strategy<Value = String> {
     })
 }
 
-/// A value in a manner of its own beneath its key.
+/// Returns a value in a manner of its own beneath its key.
 fn written_as(value: &str, manner: usize) -> String {
     let value = value.trim_end();
     let escaped = value.replace('"', "\\\"");
@@ -290,7 +295,7 @@ proptest! {
         let document = read("a", &file);
         prop_assert_eq!(&document.diagnostics, &[], "{}", file);
         let before = check(&document);
-        let (text, after) = fixed(&file).map_err(|text| TestCaseError::fail(format!("{file} never rests: {text}")))?;
+        let (text, after) = repaired(&file).map_err(|text| TestCaseError::fail(format!("{file} never rests: {text}")))?;
         if before.count(Severity::Error) == 0 {
             prop_assert_eq!(&after.conversion.unwrap().spec, &before.conversion.unwrap().spec, "{} became {}", file, text);
         }
@@ -337,7 +342,7 @@ fn a_control_character_of_the_file_does_not_reach_the_terminal() {
 
 proptest! {
     #[test]
-    fn whatever_the_file_holds_it_is_drawn(
+    fn every_file_can_be_drawn(
         parts in prop::collection::vec(prop::sample::select(vec![
             "data:", "\n", "\n  ", "\n    ", "\r\n", "\t", "acr-registry-info", "service-account", "rrsa", ":", ": ", "：", "|", "\"", "'",
             "- instanceId", "regionId", "cri-a", "CN-A", " // ", " # ", "*", "[", "]", "{", "}", ",", "中", "🙂", "\u{feff}", "\u{1b}", "\0",

@@ -24,13 +24,12 @@ const MAX_WRAPS: usize = 3;
 /// # Guarantees
 /// Those of [`super::convert`]. Spans, lines and edits are in the text given. JSON in a string has none.
 pub fn from_addon_config(json: &str) -> Conversion {
-    let mut findings = Findings::default();
-    let read = read(json, &mut findings);
-    let (spec, key_pairs) = read.map_or((None, Vec::new()), |(spec, pairs)| (Some(spec), pairs));
-    Conversion { spec, findings: findings.in_text(json), key_pairs }
+    let findings = Findings::default();
+    let read = read(json, &findings);
+    Conversion::of(read, findings.in_text(json))
 }
 
-fn read(json: &str, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
+fn read(json: &str, findings: &Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
     if json.len() > MAX_VALUE_BYTES {
         let message = format!("the configuration has {} bytes, more than 1 MiB: write less", json.len());
         findings.add(Code::ValueTooLarge, addon::CONFIG, None, message);
@@ -73,17 +72,13 @@ fn places_unknown(mut node: Node) -> Node {
     node
 }
 
-fn spec(
-    node: &Node,
-    text: &str,
-    findings: &mut Findings,
-) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
-    let sort = MapSchema { at: "", text, known: &addon::KEYS, unknown: Code::AddonKeyUnknown };
-    let fields = MapFields::read(&sort, node, findings)?.consistent()?;
-    let rrsa = fields.boolean(addon::ENABLE_RRSA, false, findings).ok();
+fn spec(node: &Node, text: &str, findings: &Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
+    let schema = MapSchema { at: "", text, known: &addon::KEYS, unknown: Code::AddonKeyUnknown };
+    let fields = MapFields::read(schema, node, findings)?.consistent()?;
+    let rrsa = fields.boolean(addon::ENABLE_RRSA, false).ok();
     if fields.node(addon::TOKEN_MODE).is_some() {
         let message = "the setting is the controller's flag --token-mode: set it there";
-        findings.add(Code::AddonTokenMode, addon::TOKEN_MODE, fields.span(addon::TOKEN_MODE), message);
+        fields.report(Code::AddonTokenMode, addon::TOKEN_MODE, message);
     }
     let list = fields.node(addon::INSTANCES).unwrap_or(&Node::ABSENT);
     // The list may be in a string of its own.
@@ -92,7 +87,7 @@ fn spec(
     let parsed = Parsed::of(inner.unwrap_or_else(|| list.clone()));
     let list = RegistryList { key: addon::INSTANCES, text, parsed };
     let entries = list.read(rrsa.unwrap_or(true), findings);
-    let mut written = |key| written(&fields, key, findings).ok();
+    let written = |key| written(&fields, key).ok();
     let (service_accounts, namespaces) = (written(addon::SERVICE_ACCOUNT), written(addon::WATCH_NAMESPACE));
     let (threshold, email) = (written(addon::EXPIRING_THRESHOLD), written(addon::NOTIFY_EMAIL));
     let parts = SpecParts {
@@ -108,24 +103,14 @@ fn spec(
 }
 
 /// Returns a field that the ConfigMap has as a key.
-fn written<'a>(
-    fields: &MapFields<'a>,
-    key: &'static str,
-    findings: &mut Findings,
-) -> Result<Option<SourceValue<'a>>, Rejected> {
+fn written<'a>(fields: &MapFields<'a>, key: &'static str) -> Result<Option<SourceValue<'a>>, Rejected> {
     match fields.node(key) {
         None | Some(Node { value: Value::Null, .. }) => Ok(None),
-        Some(node @ Node { value: Value::Text(value), .. }) => {
-            Ok(Some(SourceValue { key, value, node: Some(node) }))
-        }
-        Some(node) => {
-            findings.add(
-                Code::NotText,
-                key,
-                node.mark(),
-                "the value is a list or a map: write one comma list",
-            );
-            Err(Rejected)
-        }
+        Some(node) => match node.text() {
+            Some(value) => Ok(Some(SourceValue { key, value, node: Some(node) })),
+            None => {
+                Err(fields.refuse(Code::NotText, key, "the value is a list or a map: write one comma list"))
+            }
+        },
     }
 }

@@ -24,12 +24,6 @@ impl Severity {
     }
 }
 
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// One table, so that a code cannot lack its severity or a title.
 macro_rules! codes {
     ($($name:ident $code:literal $severity:ident $english:literal $chinese:literal;)*) => {
@@ -48,18 +42,18 @@ macro_rules! codes {
                 match self { $(Self::$name => $code,)* }
             }
 
-            /// The severity of this kind of finding in a value. Around the values, where the API server refuses the
-            /// file, each is an error.
+            /// Returns the severity of such a finding in a value. A mistake in the lines of a manifest is an error
+            /// of any code, because the API server refuses the file.
             pub const fn severity(self) -> Severity {
                 match self { $(Self::$name => Severity::$severity,)* }
             }
 
-            /// A sentence without its full stop.
+            /// Returns a sentence without its full stop.
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$name => $english,)* }
             }
 
-            /// The same in Chinese.
+            /// Returns the same sentence in Chinese.
             pub const fn title_in_chinese(self) -> &'static str {
                 match self { $(Self::$name => $chinese,)* }
             }

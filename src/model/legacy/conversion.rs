@@ -24,6 +24,11 @@ pub struct Conversion {
 }
 
 impl Conversion {
+    pub(super) fn of(read: Option<(AcrCredentialBindingSpec, Vec<KeyPair>)>, findings: Vec<Finding>) -> Self {
+        let (spec, key_pairs) = read.unzip();
+        Self { spec, findings, key_pairs: key_pairs.unwrap_or_default() }
+    }
+
     /// Whether a part of the configuration is not served.
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|f| f.severity == Severity::Error)

@@ -39,10 +39,7 @@ pub(super) struct RegistryList<'a> {
 }
 
 /// Reads the text of the list. `None`: it cannot be read, which is reported.
-pub(super) fn parse<'a>(
-    value: Option<&SourceValue<'a>>,
-    findings: &mut Findings,
-) -> Option<RegistryList<'a>> {
+pub(super) fn parse<'a>(value: Option<&SourceValue<'a>>, findings: &Findings) -> Option<RegistryList<'a>> {
     let Some(value) = value else {
         let parsed = Parsed::of(Node::ABSENT);
         return Some(RegistryList { key: ACR_REGISTRY_INFO, text: "", parsed });
@@ -54,7 +51,7 @@ pub(super) fn parse<'a>(
     {
         let message =
             "the list is in brackets: write each entry on lines of its own, \"- instanceId: …\" first";
-        let edits = rewrite::expand_flow_list(value.value, &parsed.node);
+        let edits = rewrite::expand_flow_list(value.value, &parsed.node).unwrap_or_default();
         findings.edit(Code::ListInBrackets, value.key, parsed.node.mark(), message, edits);
     }
     Some(RegistryList { key: value.key, text: value.value, parsed })
@@ -62,7 +59,7 @@ pub(super) fn parse<'a>(
 
 impl RegistryList<'_> {
     /// Reads the entries. `None`: it is not a list, or no entry can be kept, which is reported.
-    pub(super) fn read(&self, rrsa: bool, findings: &mut Findings) -> Option<KeptRegistries> {
+    pub(super) fn read(&self, rrsa: bool, findings: &Findings) -> Option<KeptRegistries> {
         let Self { key, text, parsed: Parsed { node, unreadable, .. } } = self;
         let refusal = match &node.value {
             Value::Map(_) => {
@@ -99,9 +96,9 @@ impl RegistryList<'_> {
 }
 
 /// Reports entries that are commented out, in whole or in part.
-fn comments(value: &SourceValue<'_>, node: &Node, findings: &mut Findings) {
+fn comments(value: &SourceValue<'_>, node: &Node, findings: &Findings) {
     let is_value = matches!(node.value, Value::List(_) | Value::Map(_));
-    let mut report = |code: Code, span: Range<usize>| {
+    let report = |code: Code, span: Range<usize>| {
         let message = match code {
             Code::EntryHalfCommented => {
                 "the line is commented out, but the lines after it are not: delete its #, or comment them out too"
@@ -134,7 +131,7 @@ fn comments(value: &SourceValue<'_>, node: &Node, findings: &mut Findings) {
 }
 
 /// Returns the Personal Edition of the cluster's own region.
-fn personal(key: &str, span: Span, findings: &mut Findings) -> KeptRegistries {
+fn personal(key: &str, span: Span, findings: &Findings) -> KeptRegistries {
     let message = "the list names no registry, which means the Personal Edition of the cluster's region";
     findings.add(Code::EmptyList, key, span, message);
     KeptRegistries { registries: vec![RegistryEntry::default()], key_pairs: Vec::new() }
@@ -147,7 +144,7 @@ struct RegistryCollector {
 }
 
 impl RegistryCollector {
-    fn add(&mut self, mut read: entry::ReadEntry, (text, node): (&str, &Node), findings: &mut Findings) {
+    fn add(&mut self, mut read: entry::ReadEntry, (text, node): (&str, &Node), findings: &Findings) {
         let alone = read.registries.len() == 1;
         let mut pair = read.pair.take();
         if let Some(pair) = &mut pair {

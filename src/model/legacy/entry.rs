@@ -7,6 +7,7 @@ use super::conversion::KeyPair;
 use super::fields::{MapFields, MapSchema, Rejected};
 use super::finding::{Findings, Span};
 use super::rewrite;
+use super::settings::DEFAULT_THRESHOLD;
 use super::text::{placeholder, quoted, unquote};
 use super::validate::validate_entry;
 use crate::api::binding::{AccessKeySecretRef, RegistryEntry};
@@ -45,7 +46,7 @@ pub(super) struct EntryContext<'a> {
 }
 
 /// Reads one entry. `None`: it is left out, which is reported.
-pub(super) fn read(place: &EntryContext<'_>, node: &Node, findings: &mut Findings) -> Option<ReadEntry> {
+pub(super) fn read(place: &EntryContext<'_>, node: &Node, findings: &Findings) -> Option<ReadEntry> {
     let at = format!("{}[{}]", place.list, place.index);
     if !matches!(node.value, Value::Map(_)) {
         let (code, message) = match node.value {
@@ -61,11 +62,11 @@ pub(super) fn read(place: &EntryContext<'_>, node: &Node, findings: &mut Finding
         findings.add(code, &at, node.mark(), message);
         return None;
     }
-    let sort = MapSchema { at: &at, text: place.text, known: &KEYS, unknown: Code::EntryKeyUnknown };
-    let fields = MapFields::read(&sort, node, findings)?;
+    let schema = MapSchema { at: &at, text: place.text, known: &KEYS, unknown: Code::EntryKeyUnknown };
+    let fields = MapFields::read(schema, node, findings)?;
     let entry = EntryReader { place, node, fields };
-    let (ids, shared, pair, whole) = entry.parts(findings);
-    let registries = entry.valid(ids, &shared, findings);
+    let (ids, shared, pair, whole) = entry.parts();
+    let registries = entry.valid(ids, &shared);
     (whole && !registries.is_empty()).then_some(ReadEntry { at, span: node.mark(), registries, pair })
 }
 
@@ -78,35 +79,35 @@ struct EntryReader<'a> {
 impl EntryReader<'_> {
     /// Returns the instances, their shared fields, the key pair, and whether each field could be read. A substitute
     /// takes the place of a field that could not, so that the others are checked too.
-    fn parts(&self, findings: &mut Findings) -> (Vec<Option<String>>, RegistryEntry, Option<KeyPair>, bool) {
+    fn parts(&self) -> (Vec<Option<String>>, RegistryEntry, Option<KeyPair>, bool) {
         let mut whole = !self.fields.contradictory;
-        let ids = or(self.instances(findings), vec![None], &mut whole);
-        let region_id = or(self.region(findings), None, &mut whole);
-        let domains = or(self.domains(findings), Vec::new(), &mut whole);
+        let ids = or(self.instances(), vec![None], &mut whole);
+        let region_id = or(self.region(), None, &mut whole);
+        let domains = or(self.domains(), Vec::new(), &mut whole);
         let mut arn = |name, kind| {
             let substitute = Some(format!("acs:ram::0:{kind}/refused"));
-            or(self.fields.text(name, findings), substitute, &mut whole)
+            or(self.fields.text(name), substitute, &mut whole)
         };
         let assume_role_arn = arn(ASSUME_ROLE_ARN, "role");
         let mut role = arn(RRSA_ROLE_ARN, "role");
         let mut provider = arn(RRSA_OIDC_PROVIDER_ROLE_ARN, "oidc-provider");
-        let mut seconds = or(self.seconds(findings), None, &mut whole);
-        let pair = or(self.pair(findings), None, &mut whole);
+        let mut seconds = or(self.seconds(), None, &mut whole);
+        let pair = or(self.pair(), None, &mut whole);
         if !self.place.rrsa && (role.is_some() || provider.is_some()) {
             let message = "the field is ignored, because RRSA is not enabled: write \"enable: true\" under rrsa, or delete the entry's rrsa fields";
             let field = if role.is_some() { RRSA_ROLE_ARN } else { RRSA_OIDC_PROVIDER_ROLE_ARN };
-            self.fields.report(Code::RrsaUnused, field, message, findings);
+            self.fields.report(Code::RrsaUnused, field, message);
             (role, provider) = (None, None);
         }
         if seconds.is_some() && assume_role_arn.is_none() && role.is_none() {
             let message =
                 "the field is ignored, because the entry assumes no role: delete it, or give assumeRoleARN";
-            self.fields.report(Code::SessionUnused, EXPIRE_DURATION, message, findings);
+            self.fields.report(Code::SessionUnused, EXPIRE_DURATION, message);
             seconds = None;
         }
         if ids.len() > 1 && !domains.is_empty() {
             let message = "only the first instance of the list serves the domains, and the others get the reason DomainContested: write one entry an instance, each with its own domains";
-            self.fields.report(Code::DomainsShared, DOMAINS, message, findings);
+            self.fields.report(Code::DomainsShared, DOMAINS, message);
         }
         let reference = |pair: &KeyPair| AccessKeySecretRef { name: pair.secret_name.clone() };
         let access_key_secret_ref = pair.as_ref().map(reference);
@@ -124,17 +125,12 @@ impl EntryReader<'_> {
     }
 
     /// Returns one registry an instance, if it is valid.
-    fn valid(
-        &self,
-        ids: Vec<Option<String>>,
-        shared: &RegistryEntry,
-        findings: &mut Findings,
-    ) -> Vec<RegistryEntry> {
+    fn valid(&self, ids: Vec<Option<String>>, shared: &RegistryEntry) -> Vec<RegistryEntry> {
         let mut reported = BTreeSet::new();
         let mut registries = Vec::new();
         for instance_id in ids {
             let registry = RegistryEntry { instance_id, ..shared.clone() };
-            let invalid = validate_entry(registry.clone());
+            let invalid = validate_entry(registry.clone(), DEFAULT_THRESHOLD);
             if invalid.is_empty() {
                 registries.push(registry);
             }
@@ -145,7 +141,7 @@ impl EntryReader<'_> {
                 if reported.insert((field.clone(), found.message.clone())) {
                     let message = found.message.replace("accessKeySecretRef", CUSTOM_ACCESS_KEY);
                     let code = self.code_of(&field);
-                    self.fields.report(code, &field, format!("{message}; the entry is left out"), findings);
+                    self.fields.report(code, &field, format!("{message}; the entry is left out"));
                 }
             }
         }
@@ -153,52 +149,52 @@ impl EntryReader<'_> {
     }
 
     /// Returns the instances; `None` among them is the Personal Edition.
-    fn instances(&self, findings: &mut Findings) -> Result<Vec<Option<String>>, Rejected> {
-        let ids = self.fields.items(INSTANCE_ID, str::to_owned, findings)?;
+    fn instances(&self) -> Result<Vec<Option<String>>, Rejected> {
+        let ids = self.fields.items(INSTANCE_ID, str::to_owned)?;
         if ids.len() > MAX_INSTANCES {
             let message = format!(
                 "the entry lists {} instances, more than {MAX_INSTANCES}: write fewer; the entry is left out",
                 ids.len()
             );
-            return Err(self.fields.refuse(Code::InstancesTooMany, INSTANCE_ID, message, findings));
+            return Err(self.fields.refuse(Code::InstancesTooMany, INSTANCE_ID, message));
         }
         if ids.len() > 1 {
             let texts: Vec<&str> = ids.iter().map(|id| id.text.as_str()).collect();
-            let edit = rewrite::split_entry(self.fields.text, self.node, &texts);
+            let edit = rewrite::split_entry(self.fields.schema.text, self.node, &texts);
             let why = edit.as_ref().err().map(|why| format!(", {why}")).unwrap_or_default();
             let message = format!("the entry lists several instances: write one entry for each{why}");
-            self.fields.propose(Code::SeveralInstances, INSTANCE_ID, message, edit.ok(), findings);
+            self.fields.propose(Code::SeveralInstances, INSTANCE_ID, message, edit.ok());
         }
         for id in ids.iter().filter(|id| shape_of_a_placeholder(&id.text)) {
-            self.report_placeholder(INSTANCE_ID, &id.text, findings);
+            self.report_placeholder(INSTANCE_ID, &id.text);
         }
         let ids: Vec<_> = ids.into_iter().map(|id| Some(id.text)).collect();
         Ok(if ids.is_empty() { vec![None] } else { ids })
     }
 
-    fn region(&self, findings: &mut Findings) -> Result<Option<String>, Rejected> {
-        let Some(written) = self.fields.text(REGION_ID, findings)? else { return Ok(None) };
+    fn region(&self) -> Result<Option<String>, Rejected> {
+        let Some(written) = self.fields.text(REGION_ID)? else { return Ok(None) };
         let region = written.to_ascii_lowercase();
         // A region that is not valid in lower case either is refused as written.
         let entry = RegistryEntry { region_id: Some(region.clone()), ..RegistryEntry::default() };
-        if !validate_entry(entry).is_empty() {
+        if !validate_entry(entry, DEFAULT_THRESHOLD).is_empty() {
             return Ok(Some(written));
         }
         if region != written {
             let message = format!("the value is read as {0}: write {0}", quoted(&region));
             let edit = self.fields.instead(REGION_ID, &region);
-            self.fields.propose(Code::RegionSpelling, REGION_ID, message, edit, findings);
+            self.fields.propose(Code::RegionSpelling, REGION_ID, message, edit);
         }
         if shape_of_a_placeholder(&region) {
-            self.report_placeholder(REGION_ID, &region, findings);
+            self.report_placeholder(REGION_ID, &region);
         }
         Ok(Some(region))
     }
 
     /// Returns the valid domains. An invalid one costs only itself, but not if none is left: no domains would mean
     /// all of the instance.
-    fn domains(&self, findings: &mut Findings) -> Result<Vec<String>, Rejected> {
-        let written = self.fields.items(DOMAINS, str::to_ascii_lowercase, findings)?;
+    fn domains(&self) -> Result<Vec<String>, Rejected> {
+        let written = self.fields.items(DOMAINS, str::to_ascii_lowercase)?;
         let some = !written.is_empty();
         let mut domains: Vec<String> = Vec::new();
         for (i, item) in written.into_iter().enumerate() {
@@ -207,13 +203,13 @@ impl EntryReader<'_> {
             if let Err(message) = domain::check(&lower).and_then(|()| domain::check_port(&lower)) {
                 let code = if placeholder(&lower) { Code::Placeholder } else { Code::DomainInvalid };
                 let edit = domain::within(&lower).and_then(|address| item.instead(address));
-                findings.edit(code, &path, item.span, format!("{message}; it is left out"), edit);
+                self.fields.findings.edit(code, &path, item.span, format!("{message}; it is left out"), edit);
                 continue;
             }
             if lower != item.text {
                 let message = format!("the value is read as {0}: write {0}", quoted(&lower));
                 let edit = item.instead(&lower);
-                findings.edit(Code::DomainSpelling, &path, item.span, message, edit);
+                self.fields.findings.edit(Code::DomainSpelling, &path, item.span, message, edit);
             }
             if !domains.contains(&lower) {
                 domains.push(lower);
@@ -223,31 +219,31 @@ impl EntryReader<'_> {
                 let message = format!(
                     "the entry has more than {MAX_DOMAINS} domains, and only the first ones are served: write another entry for the others"
                 );
-                self.fields.report(Code::DomainsTooMany, DOMAINS, message, findings);
+                self.fields.report(Code::DomainsTooMany, DOMAINS, message);
                 break;
             }
         }
         if some && domains.is_empty() {
             let message = "none of the domains is valid; the entry is left out";
-            return Err(self.fields.refuse(Code::NoDomainLeft, DOMAINS, message, findings));
+            return Err(self.fields.refuse(Code::NoDomainLeft, DOMAINS, message));
         }
         Ok(domains)
     }
 
-    fn seconds(&self, findings: &mut Findings) -> Result<Option<i32>, Rejected> {
-        let Some(text) = self.fields.text(EXPIRE_DURATION, findings)? else { return Ok(None) };
+    fn seconds(&self) -> Result<Option<i32>, Rejected> {
+        let Some(text) = self.fields.text(EXPIRE_DURATION)? else { return Ok(None) };
         text.parse().map(Some).map_err(|_| {
             let message = format!(
                 "{} is not a number of seconds: write 3600 to 43200; the entry is left out",
                 quoted(&text)
             );
-            self.fields.refuse(Code::SessionInvalid, EXPIRE_DURATION, message, findings)
+            self.fields.refuse(Code::SessionInvalid, EXPIRE_DURATION, message)
         })
     }
 
-    fn pair(&self, findings: &mut Findings) -> Result<Option<KeyPair>, Rejected> {
-        let id = self.fields.secret(CUSTOM_ACCESS_KEY, findings);
-        let secret = self.fields.secret(CUSTOM_ACCESS_KEY_SECRET, findings);
+    fn pair(&self) -> Result<Option<KeyPair>, Rejected> {
+        let id = self.fields.secret(CUSTOM_ACCESS_KEY);
+        let secret = self.fields.secret(CUSTOM_ACCESS_KEY_SECRET);
         match (id?, secret?) {
             (None, None) => Ok(None),
             (Some(id), Some(secret)) => {
@@ -255,11 +251,11 @@ impl EntryReader<'_> {
                     if stands_for_a_key(text) {
                         let message =
                             "the key looks like a placeholder: write the value that the RAM console shows";
-                        self.fields.report(Code::PlaceholderLikely, name, message, findings);
+                        self.fields.report(Code::PlaceholderLikely, name, message);
                     }
                 }
                 let message = "the AccessKey pair is in clear text: move it to a Secret named by accessKeySecretRef of an AcrCredentialBinding, or use RRSA or assumeRoleARN";
-                self.fields.report(Code::KeyPairInClear, CUSTOM_ACCESS_KEY, message, findings);
+                self.fields.report(Code::KeyPairInClear, CUSTOM_ACCESS_KEY, message);
                 Ok(Some(KeyPair {
                     secret_name: format!("{LEGACY_NAME}-{}", self.place.index),
                     access_key_id: id.into(),
@@ -268,7 +264,7 @@ impl EntryReader<'_> {
             }
             _ => {
                 let message = "customAccessKey and customAccessKeySecret belong together: give both or neither; the entry is left out";
-                Err(self.fields.refuse(Code::KeyPairHalf, "", message, findings))
+                Err(self.fields.refuse(Code::KeyPairHalf, "", message))
             }
         }
     }
@@ -290,10 +286,10 @@ impl EntryReader<'_> {
         }
     }
 
-    fn report_placeholder(&self, field: &str, text: &str, findings: &mut Findings) {
+    fn report_placeholder(&self, field: &str, text: &str) {
         let message =
             format!("{} looks like a placeholder: write the ID that the console shows", quoted(text));
-        self.fields.report(Code::PlaceholderLikely, field, message, findings);
+        self.fields.report(Code::PlaceholderLikely, field, message);
     }
 }
 

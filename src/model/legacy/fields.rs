@@ -13,6 +13,7 @@ use super::text::{
 use crate::api::legacy::{Node, Pair, Style, Value, addon, documented};
 
 /// The place of a map, and the keys that it may have.
+#[derive(Clone, Copy)]
 pub(super) struct MapSchema<'a> {
     /// Its path: `acr-registry-info[1]`.
     pub(super) at: &'a str,
@@ -26,10 +27,9 @@ pub(super) struct MapSchema<'a> {
 
 /// The fields of one map, by their documented names.
 pub(super) struct MapFields<'a> {
-    at: String,
-    /// The text in which the nodes have their places.
-    pub(super) text: &'a str,
+    pub(super) schema: MapSchema<'a>,
     span: Span,
+    pub(super) findings: &'a Findings,
     found: Vec<(&'static str, &'a Pair)>,
     /// Whether a key is repeated with another value.
     pub(super) contradictory: bool,
@@ -38,11 +38,11 @@ pub(super) struct MapFields<'a> {
 impl<'a> MapFields<'a> {
     /// Sorts the pairs of a map. `None`: it is not a map. A key that is repeated with another value is reported, and
     /// keeps its first value.
-    pub(super) fn read(sort: &MapSchema<'a>, node: &'a Node, findings: &mut Findings) -> Option<Self> {
+    pub(super) fn read(schema: MapSchema<'a>, node: &'a Node, findings: &'a Findings) -> Option<Self> {
         let Value::Map(pairs) = &node.value else { return None };
-        let MapSchema { at, text, known, unknown } = *sort;
+        let MapSchema { at, text, known, unknown } = schema;
         let mut fields =
-            Self { at: at.to_owned(), text, span: node.mark(), found: Vec::new(), contradictory: false };
+            Self { schema, span: node.mark(), findings, found: Vec::new(), contradictory: false };
         for pair in pairs {
             let (written, value) = (pair.name(), &pair.value);
             let span = pair.key_span().or_else(|| value.mark());
@@ -82,7 +82,7 @@ impl<'a> MapFields<'a> {
 
     /// `acr-registry-info[1].regionId`
     pub(super) fn path(&self, name: &str) -> String {
-        match (self.at.as_str(), name) {
+        match (self.schema.at, name) {
             (at, "") => at.to_owned(),
             ("", name) => name.to_owned(),
             (at, name) => format!("{at}.{name}"),
@@ -106,18 +106,18 @@ impl<'a> MapFields<'a> {
     /// Returns the edit that gives a field another text.
     pub(super) fn instead(&self, name: &str, text: &str) -> Option<Edit> {
         let pair = self.pair(name)?;
-        scalar(&pair.value, text).or_else(|| rewrite::join_list(self.text, pair, text))
+        scalar(&pair.value, text).or_else(|| rewrite::join_list(self.schema.text, pair, text))
     }
 
     /// Reads a text that a message may show. Empty is absent.
     ///
     /// # Errors
     /// It is not a text, or has another key in it, which is reported.
-    pub(super) fn text(&self, name: &str, findings: &mut Findings) -> Result<Option<String>, Rejected> {
-        let Some(read) = self.any_text(name, findings)? else { return Ok(None) };
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Rejected> {
+        let Some(read) = self.any_text(name)? else { return Ok(None) };
         if !can_show(read.text) {
             let message = "the value contains spaces or another key: put each key on its own line, aligned with the first, with a space after its colon";
-            return Err(self.refuse_hidden(name, Some(read.text), message, findings));
+            return Err(self.refuse_hidden(name, Some(read.text), message));
         }
         if read.irregular {
             let text = spelled(std::slice::from_ref(&read.text));
@@ -127,25 +127,18 @@ impl<'a> MapFields<'a> {
                 name,
                 format!("the value is read as {text}: write {text}"),
                 edit,
-                findings,
             );
         }
         Ok(Some(read.text.to_owned()))
     }
 
     /// Reports a value that no message may show.
-    fn refuse_hidden(
-        &self,
-        name: &str,
-        text: Option<&str>,
-        message: &str,
-        findings: &mut Findings,
-    ) -> Rejected {
+    fn refuse_hidden(&self, name: &str, text: Option<&str>, message: &str) -> Rejected {
         if text.is_some_and(|text| text.starts_with(['<', '＜', '《']) && placeholder(text)) {
             let message = "the value is a placeholder: write the text that belongs there, without < and >";
-            self.refuse(Code::Placeholder, name, message, findings)
+            self.refuse(Code::Placeholder, name, message)
         } else {
-            self.refuse(Code::KeySlippedIn, name, message, findings)
+            self.refuse(Code::KeySlippedIn, name, message)
         }
     }
 
@@ -153,39 +146,29 @@ impl<'a> MapFields<'a> {
     ///
     /// # Errors
     /// It is not a text, which is reported.
-    pub(super) fn secret(&self, name: &str, findings: &mut Findings) -> Result<Option<String>, Rejected> {
-        let Some(read) = self.any_text(name, findings)? else { return Ok(None) };
+    pub(super) fn secret(&self, name: &str) -> Result<Option<String>, Rejected> {
+        let Some(read) = self.any_text(name)? else { return Ok(None) };
         if read.irregular {
             let message = "the full-width or doubled quotes, or invisible signs, around the value are left out: write plain quotes";
             let edits =
                 self.node(name).map(|node| rewrite::plain_quotes(node, &read.range)).unwrap_or_default();
-            self.propose(Code::KeyPairSpelling, name, message, edits, findings);
+            self.propose(Code::KeyPairSpelling, name, message, edits);
         }
         Ok(Some(read.text.to_owned()))
     }
 
     /// Reads a boolean, or returns the default.
-    pub(super) fn boolean(
-        &self,
-        name: &str,
-        default: bool,
-        findings: &mut Findings,
-    ) -> Result<bool, Rejected> {
-        let Some(text) = self.text(name, findings)? else { return Ok(default) };
+    pub(super) fn boolean(&self, name: &str, default: bool) -> Result<bool, Rejected> {
+        let Some(text) = self.text(name)? else { return Ok(default) };
         boolean(&text).ok_or_else(|| {
             let message = format!("{} is neither true nor false: write true or false", quoted(&text));
-            self.refuse(Code::BooleanInvalid, name, message, findings)
+            self.refuse(Code::BooleanInvalid, name, message)
         })
     }
 
     /// Reads the items of a comma list, or of the YAML list that people write in its place. `spell` gives the spelling
     /// of an item in the list that is proposed.
-    pub(super) fn items(
-        &self,
-        name: &str,
-        spell: fn(&str) -> String,
-        findings: &mut Findings,
-    ) -> Result<Vec<ListedText>, Rejected> {
+    pub(super) fn items(&self, name: &str, spell: fn(&str) -> String) -> Result<Vec<ListedText>, Rejected> {
         let mut irregular = false;
         let mut items = Vec::new();
         match self.node(name) {
@@ -199,7 +182,7 @@ impl<'a> MapFields<'a> {
                 for node in nodes {
                     let Value::Text(text) = &node.value else {
                         let message = "the list has items that are not texts: write one comma list";
-                        return Err(self.refuse(Code::NotText, name, message, findings));
+                        return Err(self.refuse(Code::NotText, name, message));
                     };
                     let plain = unquote(text);
                     let item = ListItem { text: plain.text, range: plain.range };
@@ -210,13 +193,13 @@ impl<'a> MapFields<'a> {
             }
             Some(Node { value: Value::Map(_), .. }) => {
                 let message = "the value is a map: write one comma list";
-                return Err(self.refuse(Code::NotText, name, message, findings));
+                return Err(self.refuse(Code::NotText, name, message));
             }
         }
         if !items.iter().all(|item| can_show(&item.text)) {
             let one = items.first().filter(|_| items.len() == 1).map(|item| item.text.as_str());
             let message = "the value contains spaces or another key: write one comma list, and each key on its own line, aligned with the first";
-            return Err(self.refuse_hidden(name, one, message, findings));
+            return Err(self.refuse_hidden(name, one, message));
         }
         if irregular {
             let mut texts: Vec<String> = items.iter().map(|item| spell(&item.text)).collect();
@@ -224,14 +207,14 @@ impl<'a> MapFields<'a> {
             texts.retain(|text| seen.insert(text.clone()));
             let message = format!("the value is read as {0}: write {0}", spelled(&texts));
             let edit = joined(&texts).and_then(|text| self.instead(name, &text));
-            self.propose(Code::ListSpelling, name, message, edit, findings);
+            self.propose(Code::ListSpelling, name, message, edit);
         }
         Ok(items)
     }
 
     /// Reports a fault of a field.
-    pub(super) fn report(&self, code: Code, name: &str, message: impl AsRef<str>, findings: &mut Findings) {
-        self.propose(code, name, message, None, findings);
+    pub(super) fn report(&self, code: Code, name: &str, message: impl AsRef<str>) {
+        self.propose(code, name, message, None);
     }
 
     /// Reports a fault of a field, with the edits that cure it.
@@ -241,30 +224,23 @@ impl<'a> MapFields<'a> {
         name: &str,
         message: impl AsRef<str>,
         edits: impl IntoIterator<Item = Edit>,
-        findings: &mut Findings,
     ) {
-        findings.edit(code, &self.path(name), self.span(name), message, edits);
+        self.findings.edit(code, &self.path(name), self.span(name), message, edits);
     }
 
     /// Reports a fault for which a field is refused.
-    pub(super) fn refuse(
-        &self,
-        code: Code,
-        name: &str,
-        message: impl AsRef<str>,
-        findings: &mut Findings,
-    ) -> Rejected {
-        self.report(code, name, message, findings);
+    pub(super) fn refuse(&self, code: Code, name: &str, message: impl AsRef<str>) -> Rejected {
+        self.report(code, name, message);
         Rejected
     }
 
-    fn any_text(&self, name: &str, findings: &mut Findings) -> Result<Option<Unquoted<'a>>, Rejected> {
+    fn any_text(&self, name: &str) -> Result<Option<Unquoted<'a>>, Rejected> {
         match self.node(name).map(|node| &node.value) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Text(text)) => Ok(Some(unquote(text)).filter(|read| !read.text.is_empty())),
             Some(Value::List(_) | Value::Map(_)) => {
                 let message = "the value is a list or a map: write one text";
-                Err(self.refuse(Code::NotText, name, message, findings))
+                Err(self.refuse(Code::NotText, name, message))
             }
         }
     }

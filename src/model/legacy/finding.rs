@@ -1,5 +1,6 @@
 //! The findings of a conversion.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,6 +49,12 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Makes a finding on one line and of bounded length, whose line is not known yet.
+    fn new(code: Code, key: &str, span: Span, message: &str, edits: Vec<Edit>) -> Self {
+        let (key, message) = (clip(key, 100), clip(message, MAX_MESSAGE_CHARS));
+        Self { code, severity: code.severity(), key, span, line: None, column: None, message, edits }
+    }
+
     /// The key of `data` whose value the span and the edits are in. An add-on's findings are all in its one text.
     pub fn data_key(&self) -> &str {
         let head = self.key.split('[').next().unwrap_or(&self.key);
@@ -105,9 +112,12 @@ fn cut(mut text: String, bytes: usize) -> String {
 /// The place of a finding in a value.
 pub(super) type Span = Option<Range<usize>>;
 
-/// Collects findings, each on one line and of bounded length.
+/// Collects findings, each on one line and of bounded length. All readers of a conversion share it.
 #[derive(Default)]
-pub(super) struct Findings {
+pub(super) struct Findings(RefCell<CollectedFindings>);
+
+#[derive(Default)]
+struct CollectedFindings {
     found: Vec<Finding>,
     left_out: usize,
     edit_bytes: usize,
@@ -116,53 +126,59 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    pub(super) fn add(&mut self, code: Code, key: &str, span: Span, message: impl AsRef<str>) {
+    pub(super) fn add(&self, code: Code, key: &str, span: Span, message: impl AsRef<str>) {
         self.edit(code, key, span, message, None::<Edit>);
     }
 
     /// Adds a finding with the edits that cure it.
     pub(super) fn edit(
-        &mut self,
+        &self,
         code: Code,
         key: &str,
         span: Span,
         message: impl AsRef<str>,
         instead: impl IntoIterator<Item = Edit>,
     ) {
-        let severity = code.severity();
-        if self.found.len() >= MAX_FINDINGS {
-            self.left_out += 1;
-            self.worst = Some(self.worst.map_or(severity, |worst| worst.min(severity)));
-            return;
-        }
-        let room = MAX_EDITS_BYTES.saturating_sub(self.edit_bytes).min(MAX_EDIT_BYTES);
-        let mut edits: Vec<Edit> = instead.into_iter().collect();
-        let bytes: usize = edits.iter().map(|edit| edit.text.len()).sum();
-        if bytes > room {
-            edits.clear();
-        } else {
-            self.edit_bytes += bytes;
-        }
-        let (key, message) = (clip(key, 100), clip(message.as_ref(), MAX_MESSAGE_CHARS));
-        self.found.push(Finding { code, severity, key, span, line: None, column: None, message, edits });
+        let edits: Vec<Edit> = instead.into_iter().collect();
+        self.0.borrow_mut().push(Finding::new(code, key, span, message.as_ref(), edits));
     }
 
     /// Returns all of them, with their lines and columns in the values of `data`.
-    pub(super) fn in_data(mut self, data: &BTreeMap<String, String>) -> Vec<Finding> {
+    pub(super) fn in_data(self, data: &BTreeMap<String, String>) -> Vec<Finding> {
+        let mut collected = self.0.into_inner();
         let mut by_key: BTreeMap<String, Vec<&mut Finding>> = BTreeMap::new();
-        for finding in &mut self.found {
+        for finding in &mut collected.found {
             by_key.entry(finding.data_key().to_owned()).or_default().push(finding);
         }
         for (key, findings) in by_key {
             settle(data.get(&key).map_or("", String::as_str), findings);
         }
-        self.listed()
+        collected.listed()
     }
 
     /// Returns all of them, with their lines and columns in one text.
-    pub(super) fn in_text(mut self, text: &str) -> Vec<Finding> {
-        settle(text, self.found.iter_mut().collect());
-        self.listed()
+    pub(super) fn in_text(self, text: &str) -> Vec<Finding> {
+        let mut collected = self.0.into_inner();
+        settle(text, collected.found.iter_mut().collect());
+        collected.listed()
+    }
+}
+
+impl CollectedFindings {
+    fn push(&mut self, mut finding: Finding) {
+        if self.found.len() >= MAX_FINDINGS {
+            self.left_out += 1;
+            self.worst = Some(self.worst.map_or(finding.severity, |worst| worst.min(finding.severity)));
+            return;
+        }
+        let room = MAX_EDITS_BYTES.saturating_sub(self.edit_bytes).min(MAX_EDIT_BYTES);
+        let bytes: usize = finding.edits.iter().map(|edit| edit.text.len()).sum();
+        if bytes > room {
+            finding.edits.clear();
+        } else {
+            self.edit_bytes += bytes;
+        }
+        self.found.push(finding);
     }
 
     fn listed(mut self) -> Vec<Finding> {
@@ -172,9 +188,7 @@ impl Findings {
                 "{} more findings are not listed: correct the first ones and check again",
                 self.left_out
             );
-            let (severity, key) = (code.severity(), "data".to_owned());
-            let (span, line, column, edits) = (None, None, None, Vec::new());
-            self.found.push(Finding { code, severity, key, span, line, column, message, edits });
+            self.found.push(Finding::new(code, "data", None, &message, Vec::new()));
         }
         self.found
     }

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+/// The commas of a list, of any width.
+pub(crate) const COMMAS: [char; 3] = [',', '，', '、'];
+
 /// Whether a character is a space within a line, of any width.
 pub(crate) fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\u{a0}' | '\u{3000}' | '\u{feff}' | '\u{200b}')
@@ -167,7 +170,7 @@ pub(crate) fn comment_at(value: &str) -> Option<usize> {
         if rest.starts_with('#') || rest.starts_with("//") {
             return Some(value.len() - rest.len());
         }
-        if !rest.starts_with([',', '，', '、']) {
+        if !rest.starts_with(COMMAS) {
             return None;
         }
     }

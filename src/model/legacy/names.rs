@@ -1,6 +1,5 @@
 //! `service-account` and `watch-namespace`.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::code::Code;
@@ -25,10 +24,7 @@ struct NameRule {
 }
 
 /// Reads the names of `spec.serviceAccounts`. `None`: none of them is valid.
-pub(super) fn service_accounts(
-    value: Option<&SourceValue<'_>>,
-    findings: &mut Findings,
-) -> Option<Vec<String>> {
+pub(super) fn service_accounts(value: Option<&SourceValue<'_>>, findings: &Findings) -> Option<Vec<String>> {
     let rule = NameRule {
         what: "ServiceAccount",
         valid: |name| name.len() <= 253 && name_of(name, |c| c == '-' || c == '.'),
@@ -44,7 +40,7 @@ pub(super) fn service_accounts(
 }
 
 /// Reads the names of `spec.watchNamespaces`. `None`: none of them is valid.
-pub(super) fn namespaces(value: Option<&SourceValue<'_>>, findings: &mut Findings) -> Option<Vec<String>> {
+pub(super) fn namespaces(value: Option<&SourceValue<'_>>, findings: &Findings) -> Option<Vec<String>> {
     let rule = NameRule {
         what: "namespace",
         valid: |name| name.len() <= 63 && name_of(name, |c| c == '-'),
@@ -55,7 +51,7 @@ pub(super) fn namespaces(value: Option<&SourceValue<'_>>, findings: &mut Finding
 }
 
 impl NameRule {
-    fn read(&self, value: Option<&SourceValue<'_>>, findings: &mut Findings) -> Option<Vec<String>> {
+    fn read(&self, value: Option<&SourceValue<'_>>, findings: &Findings) -> Option<Vec<String>> {
         let Some(value) = value else { return Some(vec![DEFAULT.to_owned()]) };
         let written = list(value.value);
         if written.items.is_empty() {
@@ -73,11 +69,12 @@ impl NameRule {
             }
             return Some(vec!["*".to_owned()]);
         }
-        let mut names: Vec<Cow<'_, str>> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
         let mut irregular = written.irregular;
         let mut seen = HashSet::new();
         for item in written.items.iter().filter(|item| (self.valid)(item.text)) {
-            let name = lower(item.text);
+            // Names are lower case throughout Kubernetes, so that `Default` can mean nothing but `default`.
+            let name = item.text.to_ascii_lowercase();
             irregular |= name != item.text || seen.contains(&name);
             if seen.insert(name.clone()) {
                 names.push(name);
@@ -97,7 +94,7 @@ impl NameRule {
             let edit = self.respelled(&written).and_then(|text| value.instead(&text));
             findings.edit(Code::NamesSpelling, value.key, value.all(), message, edit);
         }
-        (!names.is_empty()).then(|| names.into_iter().map(Cow::into_owned).collect())
+        (!names.is_empty()).then_some(names)
     }
 
     /// Spells the list plainly. Invalid names stay in it, since only the user knows what was meant.
@@ -105,7 +102,8 @@ impl NameRule {
         let mut seen = HashSet::new();
         let mut items = Vec::new();
         for item in &written.items {
-            let text = if (self.valid)(item.text) { lower(item.text) } else { item.text.into() };
+            let text =
+                if (self.valid)(item.text) { item.text.to_ascii_lowercase() } else { item.text.to_owned() };
             if seen.insert(text.clone()) {
                 items.push(text);
             }
@@ -113,7 +111,7 @@ impl NameRule {
         joined(&items)
     }
 
-    fn report_invalid(&self, value: &SourceValue<'_>, written: &CommaList<'_>, findings: &mut Findings) {
+    fn report_invalid(&self, value: &SourceValue<'_>, written: &CommaList<'_>, findings: &Findings) {
         let wrong: Vec<_> = written.items.iter().filter(|item| !(self.valid)(item.text)).collect();
         let invalid: Vec<&str> = wrong.iter().map(|item| item.text).collect();
         let Some(first) = wrong.first() else { return };
@@ -128,15 +126,6 @@ impl NameRule {
         let message =
             format!("not valid as {} names and left out: {}; {cure}", self.what, quoted_list(&invalid));
         findings.add(code, value.key, value.span(&first.range), message);
-    }
-}
-
-/// Names are lower case throughout Kubernetes, so that `Default` can mean nothing but `default`.
-fn lower(name: &str) -> Cow<'_, str> {
-    if name.contains(|c: char| c.is_ascii_uppercase()) {
-        name.to_ascii_lowercase().into()
-    } else {
-        name.into()
     }
 }
 

@@ -84,19 +84,16 @@ fn split_pairs(text: &str, first: &Pair, others: &[Pair], ids: &[&str]) -> Optio
 /// Returns the text between an entry in braces, whose first key is at a place, and the next entry.
 fn next_in_braces(text: &str, at: usize) -> Option<String> {
     let open = text.get(..at)?.trim_end().strip_suffix('{')?.len();
-    match (dash(text, open), before(text, open)) {
+    let before = text.get(..open)?.trim_end().chars().next_back();
+    match (dash(text, open), before) {
         (Some(lead), _) => Some(format!("}}\n{lead}{{")),
         (None, Some('[' | ',')) => Some("}, {".to_owned()),
         _ => None,
     }
 }
 
-/// Expands a list of maps in brackets to one entry a map, each on lines of its own. No edits: it cannot be done.
-pub(super) fn expand_flow_list(text: &str, list: &Node) -> Vec<Edit> {
-    expand_maps(text, list).filter(|edits| edits.len() <= MAX_EDITS).unwrap_or_default()
-}
-
-fn expand_maps(text: &str, list: &Node) -> Option<Vec<Edit>> {
+/// Expands a list of maps in brackets to one entry a map, each on lines of its own. `None`: it cannot be done.
+pub(super) fn expand_flow_list(text: &str, list: &Node) -> Option<Vec<Edit>> {
     let Value::List(entries) = &list.value else { return None };
     let mut edits = Vec::new();
     let mut at = text.find('[')?;
@@ -125,7 +122,7 @@ fn expand_maps(text: &str, list: &Node) -> Option<Vec<Edit>> {
     }
     let end = text.trim_end().len();
     edits.push(between(text, at..end, "}]", "")?);
-    Some(edits)
+    (edits.len() <= MAX_EDITS).then_some(edits)
 }
 
 /// Joins a list of texts to one comma list.
@@ -230,9 +227,4 @@ fn dash(text: &str, at: usize) -> Option<&str> {
     let lead = line_before(text, at)?;
     let after = lead.trim_start_matches(' ').strip_prefix('-')?;
     (!after.is_empty() && after.chars().all(|c| c == ' ')).then_some(lead)
-}
-
-/// Returns the last character before a place that is not a space.
-fn before(text: &str, at: usize) -> Option<char> {
-    text.get(..at)?.trim_end().chars().next_back()
 }

@@ -10,58 +10,53 @@ use super::patch::Edit;
 use super::source::parse;
 use super::source_value::SourceValue;
 use super::text::{boolean, list, quoted, unquote};
-use super::validate::validate;
-use crate::api::binding::{AcrCredentialBindingSpec, FailurePolicy, RegistryEntry, Webhook};
+use super::validate::validate_entry;
+use crate::api::binding::{FailurePolicy, RegistryEntry, Webhook};
 use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Value, webhook};
 use crate::model::duration;
 
 /// `expiring-threshold` by default, and in the place of an invalid one.
-const DEFAULT_THRESHOLD: &str = "15m";
+pub(super) const DEFAULT_THRESHOLD: &str = "15m";
 
 /// The most characters of an address that the schema allows.
 const MAX_EMAIL_CHARS: usize = 320;
 
 /// Reads the threshold as a Go duration. An invalid one costs only itself: 15m is right for every credential.
-pub(super) fn threshold(value: Option<&SourceValue<'_>>, findings: &mut Findings) -> String {
+pub(super) fn threshold(value: Option<&SourceValue<'_>>, findings: &Findings) -> String {
     let Some(value) = value else { return DEFAULT_THRESHOLD.to_owned() };
     let written = unquote(value.value);
     if written.text.is_empty() {
         return DEFAULT_THRESHOLD.to_owned();
     }
     let span = value.span(&written.range);
-    let mut refuse = |message: String| {
-        let message = format!("{message}; {DEFAULT_THRESHOLD} is used");
-        findings.add(Code::ThresholdInvalid, value.key, span.clone(), message);
-        DEFAULT_THRESHOLD.to_owned()
-    };
+    let read = duration::parse(written.text).map(|duration| (go_duration(duration), written.irregular));
     // The page itself recommends `15min`, which Go does not read.
-    let read = duration::parse(written.text).map(|duration| (duration, written.irregular));
     let read = read.or_else(|message| match duration::parse(&short_units(written.text)) {
-        Ok(duration) => Ok((duration, true)),
+        Ok(duration) => Ok((go_duration(duration), true)),
         Err(_) if written.text.chars().all(|c| c.is_ascii_digit()) => {
             Err(format!("{} has no unit: write {DEFAULT_THRESHOLD} or 900s", quoted(written.text)))
         }
         Err(_) if super::text::can_show(written.text) => Err(message),
         Err(_) => Err(format!("the threshold is not a valid duration: write {DEFAULT_THRESHOLD}")),
     });
-    let (duration, irregular) = match read {
-        Ok(read) => read,
-        Err(message) => return refuse(message),
-    };
-    let threshold = go_duration(duration);
-    let spec = AcrCredentialBindingSpec {
-        registries: vec![RegistryEntry::default()],
-        expiring_threshold: threshold.clone(),
-        ..AcrCredentialBindingSpec::default()
-    };
-    if let Some(invalid) = validate(&spec).first() {
-        return refuse(invalid.message.clone());
+    let read = read.and_then(|(threshold, irregular)| {
+        let invalid = validate_entry(RegistryEntry::default(), &threshold).into_iter().next();
+        invalid.map_or(Ok((threshold, irregular)), |invalid| Err(invalid.message))
+    });
+    match read {
+        Ok((threshold, irregular)) => {
+            if irregular {
+                let message = format!("the threshold is read as {threshold}: write {threshold}");
+                findings.edit(Code::ThresholdSpelling, value.key, span, message, value.instead(&threshold));
+            }
+            threshold
+        }
+        Err(message) => {
+            let message = format!("{message}; {DEFAULT_THRESHOLD} is used");
+            findings.add(Code::ThresholdInvalid, value.key, span, message);
+            DEFAULT_THRESHOLD.to_owned()
+        }
     }
-    if irregular {
-        let message = format!("the threshold is read as {threshold}: write {threshold}");
-        findings.edit(Code::ThresholdSpelling, value.key, span, message, value.instead(&threshold));
-    }
-    threshold
 }
 
 /// Spells `15 Min` as `15m`.
@@ -100,7 +95,7 @@ fn go_duration(duration: Duration) -> String {
 }
 
 /// Reads the address, which is only carried.
-pub(super) fn notify_email(value: Option<&SourceValue<'_>>, findings: &mut Findings) -> Option<String> {
+pub(super) fn notify_email(value: Option<&SourceValue<'_>>, findings: &Findings) -> Option<String> {
     let value = value?;
     let email = unquote(value.value).text;
     if email.chars().count() > MAX_EMAIL_CHARS {
@@ -114,7 +109,7 @@ pub(super) fn notify_email(value: Option<&SourceValue<'_>>, findings: &mut Findi
 }
 
 /// Reports a key that has no effect.
-pub(super) fn carried(value: Option<&SourceValue<'_>>, findings: &mut Findings) {
+pub(super) fn carried(value: Option<&SourceValue<'_>>, findings: &Findings) {
     if let Some(value) = value {
         let message = "the key has no effect: each edition uses the right API by itself";
         findings.add(Code::CarriedOnly, value.key, value.all(), message);
@@ -122,7 +117,7 @@ pub(super) fn carried(value: Option<&SourceValue<'_>>, findings: &mut Findings) 
 }
 
 /// Whether RRSA is enabled. `None`: it cannot be read, which is reported.
-pub(super) fn rrsa(value: Option<&SourceValue<'_>>, findings: &mut Findings) -> Option<bool> {
+pub(super) fn rrsa(value: Option<&SourceValue<'_>>, findings: &Findings) -> Option<bool> {
     let Some(value) = value else { return Some(false) };
     let Some(node) = settings(value, &[&[webhook::ENABLE]], findings)? else { return Some(false) };
     let on = node.text().and_then(|text| boolean(unquote(text).text));
@@ -133,13 +128,13 @@ pub(super) fn rrsa(value: Option<&SourceValue<'_>>, findings: &mut Findings) -> 
         findings.edit(Code::RrsaSpelling, value.key, node.mark(), message, edit);
         return Some(on);
     }
-    let Some(fields) = MapFields::read(&settings_of(value, &[webhook::ENABLE]), &node, findings) else {
+    let Some(fields) = MapFields::read(settings_of(value, &[webhook::ENABLE]), &node, findings) else {
         let kind = if node.text().is_some() { "not a map" } else { "a list" };
         let message = format!("the value is {kind}: write \"enable: true\"");
         findings.add(Code::RrsaInvalid, value.key, node.mark(), message);
         return None;
     };
-    fields.consistent()?.boolean(webhook::ENABLE, false, findings).ok()
+    fields.consistent()?.boolean(webhook::ENABLE, false).ok()
 }
 
 /// Reads the YAML of some settings. The inner `None`: they are empty. The outer one: they cannot be read, which is
@@ -147,7 +142,7 @@ pub(super) fn rrsa(value: Option<&SourceValue<'_>>, findings: &mut Findings) -> 
 fn settings(
     value: &SourceValue<'_>,
     keys: &'static [&'static [&'static str]],
-    findings: &mut Findings,
+    findings: &Findings,
 ) -> Option<Option<Node>> {
     let node = parse(value, &Schema { shape: Shape::Map, keys }, findings)?.node;
     let empty = match &node.value {
@@ -163,34 +158,34 @@ fn settings_of<'a>(value: &SourceValue<'a>, known: &'a [&'static str]) -> MapSch
 }
 
 /// Reads the webhook. `None`: it cannot be read, which is reported. An invalid field costs only itself.
-pub(super) fn webhook(value: Option<&SourceValue<'_>>, findings: &mut Findings) -> Option<Webhook> {
+pub(super) fn webhook(value: Option<&SourceValue<'_>>, findings: &Findings) -> Option<Webhook> {
     let mut result = Webhook::default();
     let Some(value) = value else { return Some(result) };
     let Some(node) = settings(value, &[&webhook::KEYS], findings)? else { return Some(result) };
-    let Some(fields) = MapFields::read(&settings_of(value, &webhook::KEYS), &node, findings) else {
+    let Some(fields) = MapFields::read(settings_of(value, &webhook::KEYS), &node, findings) else {
         let message = "the value is not a map: write \"enable: true\", and if needed failure-policy and timeout-seconds below it";
         findings.add(Code::WebhookInvalid, value.key, node.mark(), message);
         return None;
     };
     let fields = fields.consistent()?;
-    result.enable = fields.boolean(webhook::ENABLE, false, findings).unwrap_or(false);
-    if let Some(policy) = failure_policy(&fields, findings) {
+    result.enable = fields.boolean(webhook::ENABLE, false).unwrap_or(false);
+    if let Some(policy) = failure_policy(&fields) {
         result.failure_policy = policy;
     }
-    if let Some(seconds) = timeout(&fields, findings) {
+    if let Some(seconds) = timeout(&fields) {
         result.timeout_seconds = seconds;
     }
     Some(result)
 }
 
-fn failure_policy(fields: &MapFields<'_>, findings: &mut Findings) -> Option<FailurePolicy> {
-    let written = fields.text(webhook::FAILURE_POLICY, findings).ok()??;
+fn failure_policy(fields: &MapFields<'_>) -> Option<FailurePolicy> {
+    let written = fields.text(webhook::FAILURE_POLICY).ok()??;
     let policy = match written.to_ascii_lowercase().as_str() {
         "ignore" => FailurePolicy::Ignore,
         "fail" => FailurePolicy::Fail,
         _ => {
             let message = format!("{} is neither Ignore nor Fail; Ignore is used", quoted(&written));
-            fields.report(Code::WebhookFieldInvalid, webhook::FAILURE_POLICY, message, findings);
+            fields.report(Code::WebhookFieldInvalid, webhook::FAILURE_POLICY, message);
             return None;
         }
     };
@@ -198,22 +193,22 @@ fn failure_policy(fields: &MapFields<'_>, findings: &mut Findings) -> Option<Fai
     if written != spelled {
         let message = format!("the value is read as {spelled}: write {spelled}");
         let edit = fields.instead(webhook::FAILURE_POLICY, &spelled);
-        fields.propose(Code::WebhookSpelling, webhook::FAILURE_POLICY, message, edit, findings);
+        fields.propose(Code::WebhookSpelling, webhook::FAILURE_POLICY, message, edit);
     }
     Some(policy)
 }
 
-fn timeout(fields: &MapFields<'_>, findings: &mut Findings) -> Option<i32> {
-    let written = fields.text(webhook::TIMEOUT_SECONDS, findings).ok()??;
+fn timeout(fields: &MapFields<'_>) -> Option<i32> {
+    let written = fields.text(webhook::TIMEOUT_SECONDS).ok()??;
     let Ok(number @ 1..=30) = written.strip_suffix('s').unwrap_or(&written).parse::<i32>() else {
         let message = format!("{} is not a number of seconds from 1 to 30; 10 is used", quoted(&written));
-        fields.report(Code::WebhookFieldInvalid, webhook::TIMEOUT_SECONDS, message, findings);
+        fields.report(Code::WebhookFieldInvalid, webhook::TIMEOUT_SECONDS, message);
         return None;
     };
     if written.ends_with('s') {
         let message = format!("the value is in seconds without a unit: write {number}");
         let edit = fields.instead(webhook::TIMEOUT_SECONDS, &number.to_string());
-        fields.propose(Code::WebhookSpelling, webhook::TIMEOUT_SECONDS, message, edit, findings);
+        fields.propose(Code::WebhookSpelling, webhook::TIMEOUT_SECONDS, message, edit);
     }
     Some(number)
 }
@@ -222,7 +217,7 @@ fn timeout(fields: &MapFields<'_>, findings: &mut Findings) -> Option<i32> {
 pub(super) fn registry_of_2019(
     value: Option<&SourceValue<'_>>,
     info: Option<&SourceValue<'_>>,
-    findings: &mut Findings,
+    findings: &Findings,
 ) {
     let Some(value) = value else { return };
     let hosts = list(value.value);

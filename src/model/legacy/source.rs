@@ -31,7 +31,7 @@ impl Parsed {
 }
 
 /// Reads the YAML of a key. `None`: it cannot be read, which is reported.
-pub(super) fn parse(value: &SourceValue<'_>, schema: &Schema, findings: &mut Findings) -> Option<Parsed> {
+pub(super) fn parse(value: &SourceValue<'_>, schema: &Schema, findings: &Findings) -> Option<Parsed> {
     let first = match parse_yaml(value.value) {
         Ok(node) if !differs(&node, schema) => return Some(Parsed::of(node)),
         other => other,
@@ -64,7 +64,7 @@ fn repaired(
     mut node: Node,
     patched: &PatchedText,
     scanned: Scanned,
-    findings: &mut Findings,
+    findings: &Findings,
 ) -> Parsed {
     let mut moved_out = false;
     for Mistake { code, span, message, edits, proposed, .. } in scanned.mistakes {
@@ -146,10 +146,10 @@ fn separate_entries(text: &str) -> Option<(Node, Vec<usize>)> {
     }
     let span = starts.first().map(|at| *at..*at);
     let read = failed.len() < items.len();
-    read.then(|| (Node { span, style: Style::Block, value: Value::List(items) }, failed))
+    read.then_some((Node { span, style: Style::Block, value: Value::List(items) }, failed))
 }
 
-fn report_unreadable(value: &SourceValue<'_>, list: &Node, failed: &[usize], findings: &mut Findings) {
+fn report_unreadable(value: &SourceValue<'_>, list: &Node, failed: &[usize], findings: &Findings) {
     for index in failed {
         let span = list.items().get(*index).and_then(|item| item.span.clone());
         let begins = span.as_ref().and_then(|span| value.value.get(span.clone()));
@@ -163,7 +163,7 @@ fn report_unreadable(value: &SourceValue<'_>, list: &Node, failed: &[usize], fin
 }
 
 /// Reports why a text cannot be read, and nothing of the text: a key pair may be in it.
-fn refuse(value: &SourceValue<'_>, fault: &Fault, findings: &mut Findings) {
+fn refuse(value: &SourceValue<'_>, fault: &Fault, findings: &Findings) {
     let (code, message) = match fault.kind {
         FaultKind::Excessive => (
             Code::Excessive,

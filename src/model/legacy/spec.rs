@@ -23,7 +23,7 @@ pub(super) struct SpecParts<'a> {
 }
 
 impl SpecParts<'_> {
-    pub(super) fn spec(self, findings: &mut Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
+    pub(super) fn spec(self, findings: &Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
         // Each part is read before the first missing one returns, so that all findings are there.
         let service_accounts = names::service_accounts(self.service_accounts.as_ref(), findings);
         let namespaces = names::namespaces(self.namespaces.as_ref(), findings);

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::finding::clip;
+use super::line::COMMAS;
 
 /// A text without its quotes.
 pub(super) struct Unquoted<'a> {
@@ -79,7 +80,6 @@ impl<'a> CommaList<'a> {
 
 /// Reads a comma list. The commas may be full-width ones, and the whole or each item may be in quotes.
 pub(super) fn list(text: &str) -> CommaList<'_> {
-    const COMMAS: [char; 3] = [',', '，', '、'];
     let whole = trim(text, 0..text.len());
     let mut result = CommaList::default();
     if whole.is_empty() {

@@ -13,10 +13,9 @@ pub(super) fn validate(spec: &AcrCredentialBindingSpec) -> Vec<InvalidField> {
     Binding::parse(&object, ANY_REGION).err().unwrap_or_default()
 }
 
-/// Validates an entry, alone in a binding.
-pub(super) fn validate_entry(entry: RegistryEntry) -> Vec<InvalidField> {
-    let expiring_threshold = "15m".to_owned();
-    let registries = vec![entry];
+/// Validates an entry, alone in a binding with this threshold.
+pub(super) fn validate_entry(entry: RegistryEntry, threshold: &str) -> Vec<InvalidField> {
+    let (registries, expiring_threshold) = (vec![entry], threshold.to_owned());
     validate(&AcrCredentialBindingSpec {
         registries,
         expiring_threshold,

@@ -1,4 +1,4 @@
-//! Where in a file the configuration is, and what is reported about the rest.
+//! Where in a file the configuration is, and what is reported of the rest.
 
 use super::{apply, found};
 use crate::cli::document::read;
@@ -33,7 +33,7 @@ fn the_managed_add_on_is_known_by_its_keys_also_within_a_text() {
 }
 
 #[test]
-fn a_config_map_that_is_not_read_is_reported() {
+fn a_config_map_that_is_never_read_is_reported() {
     let file =
         "kind: ConfigMap\nmetadata:\n  name: acr-config\n  namespace: default\ndata:\n  service-account: a\n";
     assert_eq!(found(file), ["ACR714 metadata.name 3:9", "ACR714 metadata.namespace 4:14"]);
@@ -61,7 +61,7 @@ fn what_a_file_has_in_place_of_a_configuration_is_named() {
 }
 
 #[test]
-fn a_key_beside_data_is_reported() {
+fn keys_outside_data_are_reported_and_not_skipped() {
     let head =
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: acr-configuration, namespace: kube-system}\n";
     let list = "acr-registry-info: |\n  - instanceId: cri-a1b2c3\n";
@@ -90,7 +90,7 @@ fn a_key_beside_data_is_reported() {
 
 /// A slip makes one text of all keys, or of none.
 #[test]
-fn data_that_is_no_map_is_mended_or_refused_and_never_taken_for_nothing() {
+fn data_of_another_type_is_repaired_or_refused_and_never_ignored() {
     let head =
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: acr-configuration\n  namespace: kube-system\n";
     for (rest, findings, values) in [
@@ -126,7 +126,7 @@ fn data_that_is_no_map_is_mended_or_refused_and_never_taken_for_nothing() {
 /// What its user wrote into a list or a map is read, and what cannot be is not taken for absent.
 #[test]
 fn a_list_or_a_map_is_read_or_leaves_the_whole_unread() {
-    for (file, findings, key, value, fixed) in [
+    for (file, findings, key, value, repaired) in [
         (
             "data:\n  acr-registry-info: [\n    {instanceId: cri-a},\n    {instanceId: cri-b}]\n",
             vec!["ACR704 acr-registry-info 2:3"],
@@ -181,9 +181,9 @@ fn a_list_or_a_map_is_read_or_leaves_the_whole_unread() {
         let document = read("file", file);
         assert_eq!(document.values.get(key).map(|value| value.scalar.value().trim_end()), value, "{file}");
         assert_eq!(document.unread, value.is_none(), "{file}");
-        assert_eq!(apply(file), fixed, "{file}");
-        if fixed != file {
-            assert_eq!(found(fixed), [""; 0], "{fixed}");
+        assert_eq!(apply(file), repaired, "{file}");
+        if repaired != file {
+            assert_eq!(found(repaired), [""; 0], "{repaired}");
         }
         if let Some(value) = value {
             let at = file.find(value).unwrap();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::scanned::{MAX_MISTAKES, Scanned, Schema, Shape};
 use crate::api::legacy::{self, data_key, entry, webhook};
 use crate::model::legacy::code::Code;
-use crate::model::legacy::line::{Field, Line, closing, comment_at, is_block_header, is_yaml_space};
+use crate::model::legacy::line::{COMMAS, Field, Line, closing, comment_at, is_block_header, is_yaml_space};
 use crate::model::legacy::patch::Edit;
 
 /// The keys whose text is YAML of its own, so that a list or a map below them lacks its `|`.
@@ -17,8 +17,6 @@ const FRAME: [&str; 6] = ["apiVersion", "kind", "metadata", "name", "namespace",
 
 pub(super) const SCHEMA: Schema =
     Schema { shape: Shape::Manifest, keys: &[&legacy::KEYS, &entry::KEYS, &FRAME, &webhook::KEYS] };
-
-const COMMAS: [char; 3] = [',', '，', '、'];
 
 pub(super) fn scan(text: &str, schema: &Schema) -> Scanned {
     let lines = Line::all(text, is_yaml_space);

@@ -4,7 +4,7 @@ use super::scanned::{Mistake, Scanned, Schema, Shape, cure, width};
 use crate::api::legacy::entry::{CUSTOM_ACCESS_KEY, CUSTOM_ACCESS_KEY_SECRET};
 use crate::api::legacy::{ACR_REGISTRY_INFO, RRSA, WEBHOOK_CONFIGURATION, data_key};
 use crate::model::legacy::code::Code;
-use crate::model::legacy::line::{Field, Line, closing, is_space};
+use crate::model::legacy::line::{COMMAS, Field, Line, closing, is_space};
 use crate::model::legacy::patch::Edit;
 use crate::model::legacy::text::{can_show, is_quote, unquote};
 
@@ -164,7 +164,7 @@ impl NestedScan<'_> {
         let mut open = 0;
         while let Some(close) = closing(&value[open..], quote).map(|end| open + end) {
             let tail = value[close..].trim_start_matches(is_space);
-            let Some(next) = tail.strip_prefix([',', '，', '、']) else {
+            let Some(next) = tail.strip_prefix(COMMAS) else {
                 if tail.starts_with('#') || tail.starts_with("//") {
                     self.scanned.comment(field, value.len() - tail.len());
                 }

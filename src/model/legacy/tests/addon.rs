@@ -24,7 +24,7 @@ pub(super) const SAMPLE: &str = r#"{
   "notifyEmail": "a@example.com"
 }"#;
 
-/// The ConfigMap that says the same.
+/// Returns the ConfigMap that says the same.
 fn same() -> crate::model::legacy::Conversion {
     convert(&super::data(&[
         (
@@ -62,7 +62,7 @@ fn json_in_a_string_is_unwrapped() {
         let conversion = from_addon_config(&form);
         assert_eq!(conversion.spec, same().spec, "{form}: {}", reported(&conversion));
         assert_eq!(codes(&conversion), ["ACR115"], "{form}");
-        // Only what stands in no string has bytes of its own.
+        // Only text outside strings has bytes of its own.
         let placed = conversion.findings.iter().any(|f| f.span.is_some() || !f.edits.is_empty());
         assert_eq!(placed, form.contains('\t'), "{form}");
     }
@@ -78,7 +78,7 @@ fn the_list_may_be_a_string_and_the_scalars_other_than_texts() {
 }
 
 #[test]
-fn mistakes_in_the_json_are_reported_in_their_places_and_fixed() {
+fn mistakes_in_the_json_are_reported_at_their_place_and_repaired() {
     let json = r#"{"acrInstanceInfo": [{"InstanceId": "cri-a", "regionId": "CN-Beijing", "domains": "A.com，b.com"}],
  "enableRRSA": "yes", "watchNamespace": "ALL", "serviceAccount": "Default", "expiringThreshold": "15min", "x": 1}"#;
     let conversion = from_addon_config(json);
@@ -98,16 +98,16 @@ fn mistakes_in_the_json_are_reported_in_their_places_and_fixed() {
             "W watchNamespace:2",
         ]
     );
-    let mut fixed = json.to_owned();
+    let mut repaired = json.to_owned();
     let mut edits: Vec<_> = conversion.findings.iter().flat_map(|f| f.edits.clone()).collect();
     edits.sort_by_key(|edit| std::cmp::Reverse((edit.span.start, edit.span.end)));
     for edit in edits {
-        fixed.replace_range(edit.span, &edit.text);
+        repaired.replace_range(edit.span, &edit.text);
     }
-    let again = from_addon_config(&fixed);
-    assert_eq!(codes(&again), ["ACR603"], "{fixed}: {}", reported(&again));
+    let again = from_addon_config(&repaired);
+    assert_eq!(codes(&again), ["ACR603"], "{repaired}: {}", reported(&again));
     assert_eq!(again.spec, conversion.spec);
-    assert!(serde_json::from_str::<serde_json::Value>(&fixed).is_ok(), "{fixed}");
+    assert!(serde_json::from_str::<serde_json::Value>(&repaired).is_ok(), "{repaired}");
     assert_eq!(apply_edits("x", "none", &conversion.findings), "x");
 }
 

@@ -5,10 +5,10 @@ use crate::model::legacy::{Conversion, apply_edits, convert, from_addon_config};
 
 const INFO: &str = "acr-registry-info";
 
-/// The text once there is nothing left to edit, and what it then comes to. One edit may stand in another's way, so
-/// that it takes a few rounds.
+/// Returns the text once there is nothing left to edit, and what it then comes to. One edit may be in another's
+/// way, so that it takes a few rounds.
 #[track_caller]
-fn fixed(text: &str) -> (String, Conversion) {
+fn repaired(text: &str) -> (String, Conversion) {
     let mut text = text.to_owned();
     for _ in 0..4 {
         let conversion = of(INFO, &text);
@@ -68,7 +68,7 @@ fn what_can_be_written_by_machine_is() {
             "- instanceId: cri-a\n  domains:\n    - a.com\n    - b.com # x\n  regionId: cn-beijing\n",
             "- instanceId: cri-a\n  domains: \"a.com,b.com\" # x\n  regionId: cn-beijing\n",
         ),
-        // An entry, and a key, that stand twice.
+        // A repeated entry and a repeated key.
         // Of an entry for several, only the instance that repeats.
         ("- instanceId: cri-a\n- instanceId: cri-a,cri-b\n", "- instanceId: cri-a\n- instanceId: cri-b\n"),
         (
@@ -89,7 +89,7 @@ fn what_can_be_written_by_machine_is() {
         // Keys in another case, in brackets too.
         ("[{INSTANCEID: cri-a, 'RegionId': cn-beijing}]", "- instanceId: cri-a\n  \"regionId\": cn-beijing"),
     ] {
-        let (written, left) = fixed(text);
+        let (written, left) = repaired(text);
         assert_eq!(written, expected, "{text}");
         assert_eq!(left.spec, of(INFO, text).spec, "{text} became {written}");
         // The third entry in braces on lines of its own has no comma to go with it.
@@ -104,7 +104,7 @@ fn what_has_a_break_in_it_keeps_its_brackets() {
     for text in ["[{\"instance\r\rId\": cri-a}]", "[{\"instance\n\n  Id\": cri-a}]"] {
         let before = of(INFO, text);
         assert!(before.spec.is_some(), "{text:?}: {}", reported(&before));
-        let (written, left) = fixed(text);
+        let (written, left) = repaired(text);
         assert!(written.starts_with('['), "{text:?} became {written:?}");
         assert_eq!(left.spec, before.spec, "{text:?} became {written:?}");
     }
@@ -132,7 +132,7 @@ fn what_only_the_user_knows_is_said() {
     assert!(reported(&hosts).contains("whose ID only you know"), "{}", reported(&hosts));
 }
 
-/// Nothing that stands between is lost.
+/// The text between is kept.
 #[test]
 fn a_comment_in_the_way_keeps_a_text_as_it_is() {
     for text in [
@@ -141,15 +141,15 @@ fn a_comment_in_the_way_keeps_a_text_as_it_is() {
         "- instanceId: cri-a\n  domains:\n    # mine\n    - a.com\n    - b.com\n",
         "- instanceId: cri-a\n  domains: [a.com, # mine\n   b.com]\n",
     ] {
-        let (written, left) = fixed(text);
+        let (written, left) = repaired(text);
         assert_eq!(written, text);
         assert!(left.findings.iter().any(|finding| finding.edits.is_empty()));
     }
 }
 
-/// The quotes around a key pair are fixed one by one, so that no edit holds it.
+/// The quotes around a key pair are repaired one by one, so that no edit holds it.
 #[test]
-fn the_quotes_of_a_key_pair_are_mended_around_it() {
+fn the_quotes_around_a_key_pair_are_repaired() {
     for (text, expected) in [
         ("“LTAI”", "\"LTAI\""),
         ("“ LTAI ”", "\"LTAI\""),
@@ -158,7 +158,7 @@ fn the_quotes_of_a_key_pair_are_mended_around_it() {
         ("“LT'AI”", "“LT'AI”"),
     ] {
         let text = format!("- customAccessKey: {text}\n  customAccessKeySecret: abc\n");
-        let (written, left) = fixed(&text);
+        let (written, left) = repaired(&text);
         assert_eq!(written, format!("- customAccessKey: {expected}\n  customAccessKeySecret: abc\n"));
         let whole = expected.contains(['“', '”']);
         assert_eq!(codes(&left), if whole { &["ACR503", "ACR501"][..] } else { &["ACR501"] });
@@ -167,7 +167,7 @@ fn the_quotes_of_a_key_pair_are_mended_around_it() {
     }
     // Two repeated entries with a pair are one without a word of it.
     let pair = "- customAccessKey: LTAI\n  customAccessKeySecret: abc\n";
-    assert_eq!(fixed(&pair.repeat(2)).0, pair);
+    assert_eq!(repaired(&pair.repeat(2)).0, pair);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn json_stays_json() {
     let before = from_addon_config(&text);
     for _ in 0..4 {
         let findings = from_addon_config(&text).findings;
-        // All are in the one text, whatever key they are about.
+        // All are in the one text, for every key.
         let mut edits: Vec<_> = findings.iter().flat_map(|finding| finding.edits.clone()).collect();
         edits.sort_by_key(|edit| std::cmp::Reverse((edit.span.start, edit.span.end)));
         edits.into_iter().for_each(|edit| text.replace_range(edit.span, &edit.text));
@@ -189,7 +189,7 @@ fn json_stays_json() {
     assert_eq!(after.spec, before.spec);
 }
 
-/// A thousand findings help nobody.
+/// A thousand findings do not help.
 #[test]
 fn findings_and_their_edits_are_bounded() {
     let many = (0..1_500).map(|i| format!("- instanceId: x{i}\n")).collect::<String>();

@@ -109,7 +109,7 @@ fn two_personal_editions_and_an_enterprise_one_stand_side_by_side() {
     assert_eq!(marks(&conversion), [""; 0]);
 }
 
-/// One look tells all that is to be fixed in an entry.
+/// One check reports everything to repair in an entry.
 #[test]
 fn a_field_that_is_refused_hides_none_of_the_others() {
     let wrong = "instanceId: foo\n  regionId: 1\n  domains: https://a.com\n  assumeRoleARN: bad\n";
@@ -168,9 +168,9 @@ fn the_address_within_a_domain_is_what_is_proposed() {
     assert!(reported(&info("- domains: https://a.com/\n")).contains("write only a.com;"));
 }
 
-/// An invisible sign is reported, since a comparison of the texts finds them different.
+/// An invisible character is reported, since the texts differ although they look alike.
 #[test]
-fn a_sign_that_nobody_sees_is_told() {
+fn an_invisible_character_is_reported() {
     for (text, code) in [
         ("- instanceId: \"cri-a\u{200b}\"\n", "ACR131"),
         ("- regionId: \"\u{feff}cn-beijing\"\n", "ACR132"),
@@ -197,7 +197,7 @@ fn a_sign_that_nobody_sees_is_told() {
 }
 
 #[test]
-fn a_key_pair_of_the_documentation_is_told() {
+fn a_key_pair_of_the_documentation_is_reported() {
     let pair = |id: &str, secret: &str| {
         let text = format!("- customAccessKey: \"{id}\"\n  customAccessKeySecret: \"{secret}\"\n");
         codes(&info(&text)).into_iter().filter(|code| *code == "ACR133").count()
@@ -222,7 +222,7 @@ fn a_message_says_what_is_there() {
     assert!(addon.contains("in clear text") && !addon.contains("ConfigMap"), "{addon}");
 }
 
-/// Each of these stands between two good entries.
+/// Each of these is between two good entries.
 #[test]
 fn one_bad_entry_is_left_out_and_never_voids_the_rest() {
     let cases = [
@@ -301,7 +301,7 @@ fn a_key_pairs_secret_is_counted_and_shared_by_the_entrys_instances() {
 }
 
 #[test]
-fn more_registries_than_the_schema_allows_are_told() {
+fn more_registries_than_the_schema_allows_are_reported() {
     let text: String = (0..70).map(|i| format!("- instanceId: cri-a{i}\n")).collect();
     let conversion = info(&text);
     assert_eq!(spec(&conversion).registries.len(), 64);
@@ -344,7 +344,7 @@ fn key_pairs_are_counted_up_to_eight() {
 }
 
 #[test]
-fn what_stands_before_the_first_entry_is_told_and_not_passed_over() {
+fn a_text_before_the_first_entry_is_reported_and_not_skipped() {
     let text = "# ours\nsee: our: wiki\n- instanceId: cri-b\n- instanceId: cri-c\n";
     let conversion = info(text);
     let ids: Vec<_> = spec(&conversion).registries.iter().map(|entry| entry.instance_id.as_deref()).collect();

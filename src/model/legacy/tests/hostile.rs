@@ -1,4 +1,4 @@
-//! Any content of the ConfigMap: no panic, no secret in a message, no output without bounds.
+//! With any content of the ConfigMap: no panic, no secret reported, nothing without bounds.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::model::legacy::{Code, Conversion, Finding, apply_edits, from_addon_co
 const ID: &str = "LTAI5tQnKxyzAAAA";
 const SECRET: &str = "8fJq2mUvS3cR3tWx";
 
-/// What must hold of every conversion.
+/// Checks the promises of every conversion.
 fn sound(conversion: &Conversion) {
     if let Some(spec) = &conversion.spec {
         assert_eq!(validate(spec), []);
@@ -27,7 +27,7 @@ fn sound(conversion: &Conversion) {
     assert!(summarize(&conversion.findings).len() <= 1024);
 }
 
-/// What must hold of the places and edits within the values.
+/// Checks the places and edits within the values.
 fn placed(data: &BTreeMap<String, String>, conversion: &Conversion) {
     for (key, value) in data {
         let of_key = conversion.findings.iter().filter(|f| f.data_key() == key);
@@ -184,7 +184,7 @@ fn every_truncation_of_an_add_ons_json_is_answered() {
     }
 }
 
-/// An edit is printed, as a message is.
+/// An edit is reported like a message is.
 #[test]
 fn no_edit_holds_a_key_pair() {
     let pair = format!("customAccessKey: {ID}\n  customAccessKeySecret: {SECRET}\n");
@@ -288,11 +288,11 @@ proptest! {
         info in "(- |  |\t|instanceId: ?|regionId：|domains: |cri-a|cri-b|cn-beijing|\"|“|,|，|//|#|\n|\r\n|é|\\{|\\}|, ){0,40}",
     ) {
         let before = convert(&data(&[("acr-registry-info", &info)]));
-        let fixed = apply_edits(&info, "acr-registry-info", &before.findings);
-        let after = convert(&data(&[("acr-registry-info", &fixed)]));
+        let repaired = apply_edits(&info, "acr-registry-info", &before.findings);
+        let after = convert(&data(&[("acr-registry-info", &repaired)]));
         sound(&after);
         if before.spec.is_some() && !before.has_errors() {
-            prop_assert_eq!(&after.spec, &before.spec, "{:?} became {:?}", info, fixed);
+            prop_assert_eq!(&after.spec, &before.spec, "{:?} became {:?}", info, repaired);
         }
     }
 }
@@ -319,7 +319,7 @@ fn a_finding_is_one_line() {
 }
 
 #[test]
-fn a_summary_tells_errors_first_and_counts_the_rest() {
+fn a_summary_names_errors_first_and_counts_the_rest() {
     assert_eq!(summarize(&[]), "");
     let two = [finding(Code::RegionSpelling, "later"), finding(Code::RegionInvalid, "first")];
     let at = "acr-registry-info[1].regionId line 4";
@@ -327,8 +327,8 @@ fn a_summary_tells_errors_first_and_counts_the_rest() {
     assert_eq!(summarize(&[finding(Code::EmptyList, "worth knowing")]), "");
     let many: Vec<_> = (0..100).map(|i| finding(Code::RegionInvalid, &format!("number {i}"))).collect();
     let summary = summarize(&many);
-    let listed = summary.matches("number").count();
-    assert!(listed > 5 && summary.ends_with(&format!("; and {} more", 100 - listed)), "{summary}");
+    let reported = summary.matches("number").count();
+    assert!(reported > 5 && summary.ends_with(&format!("; and {} more", 100 - reported)), "{summary}");
     let wide = vec![finding(Code::RegionInvalid, &"字".repeat(400)); 5];
     let summary = summarize(&wide);
     assert!(summary.len() <= 1024 && summary.ends_with("; and 3 more"), "{summary}");

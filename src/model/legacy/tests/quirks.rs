@@ -79,7 +79,7 @@ fn namespaces_are_exact_names_or_all() {
     assert!(reported(&of("watch-namespace", "team-*")).contains("does not support globs"));
 }
 
-/// An empty list of names would mean `default`, which nobody wrote.
+/// An empty list of names would mean `default`, which the user did not write.
 #[test]
 fn names_that_are_none_do_not_turn_into_the_default() {
     for key in ["service-account", "watch-namespace"] {
@@ -90,7 +90,7 @@ fn names_that_are_none_do_not_turn_into_the_default() {
 }
 
 #[test]
-fn more_names_than_the_schema_allows_are_told() {
+fn more_names_than_the_schema_allows_are_reported() {
     let names: Vec<String> = (0..300).map(|i| format!("ns-{i}")).collect();
     let conversion = of("watch-namespace", &names.join(","));
     assert_eq!(spec(&conversion).watch_namespaces.names, names[..256]);
@@ -203,7 +203,7 @@ fn rrsa_fields_count_only_where_rrsa_is_on() {
     }
     assert_eq!(only(&info(RRSA_ENTRY)), &enterprise("cri-a"));
     assert!(only(&with("true")).rrsa_role_arn.is_some());
-    // Which identity is meant cannot be known, and the wrong one would be refused: the last good binding stays.
+    // Which identity is meant cannot be reported, and the wrong one would be refused: the last good binding stays.
     for unreadable in ["enable: perhaps", "- enable: true", "enable: : true", "perhaps"] {
         let conversion = with(unreadable);
         assert_eq!(conversion.spec, None, "{unreadable}");
@@ -212,7 +212,7 @@ fn rrsa_fields_count_only_where_rrsa_is_on() {
 }
 
 #[test]
-fn keys_without_a_meaning_are_told_and_never_in_the_way() {
+fn unknown_keys_are_reported_and_ignored() {
     let conversion =
         convert(&data(&[("acr-api-version", "2018-12-01"), ("foo", "bar"), ("Watch-Namespace", "prod")]));
     assert_eq!(spec(&conversion).watch_namespaces.names, ["prod"]);
@@ -238,16 +238,16 @@ fn the_spelling_of_2019_has_its_own_finding() {
 }
 
 #[test]
-fn of_two_spellings_of_one_key_the_second_is_reported_as_ignored() {
+fn the_second_of_two_spellings_of_one_key_is_reported_as_ignored() {
     let conversion = convert(&data(&[("WATCH-NAMESPACE", "b"), ("Watch-Namespace", "a")]));
-    let found = codes(&conversion);
-    assert_eq!((found[0], found[1]), ("ACR312", "ACR313"), "{found:?}");
+    let reported = codes(&conversion);
+    assert_eq!((reported[0], reported[1]), ("ACR312", "ACR313"), "{reported:?}");
     assert_eq!(conversion.findings[1].key, "Watch-Namespace");
     assert_eq!(spec(&conversion).watch_namespaces.names, ["b"]);
 }
 
 #[test]
-fn a_key_beneath_the_list_that_is_there_already_is_told_to_be_ignored() {
+fn a_key_below_the_list_that_is_given_already_is_reported_as_ignored() {
     let list = "- instanceId: cri-a\nwatch-namespace: b\n";
     let conversion = convert(&data(&[("watch-namespace", "a"), ("acr-registry-info", list)]));
     assert!(codes(&conversion).contains(&"ACR313"), "{:?}", codes(&conversion));
@@ -258,7 +258,7 @@ fn a_key_beneath_the_list_that_is_there_already_is_told_to_be_ignored() {
 }
 
 #[test]
-fn a_map_beneath_the_list_may_stand_in_one_line() {
+fn a_map_below_the_list_may_be_on_one_line() {
     let list = "- instanceId: cri-a\n  rrsaRoleARN: acs:ram::1:role/a\n  rrsaOIDCProviderRoleARN: acs:ram::1:oidc-provider/x\n";
     for (rrsa, webhook) in [
         ("{enable: true}", "{enable: true}"),

@@ -1,4 +1,4 @@
-//! Mistakes in the nested YAML: their reading, their findings, and the edits that fix them.
+//! Mistakes in the nested YAML: their reading, their findings, and their repair by the edits.
 
 use super::{codes, data, info, of, only, reported, spec};
 use crate::api::binding::RegistryEntry;
@@ -14,20 +14,20 @@ fn entry(id: &str, region: &str, domains: &[&str]) -> RegistryEntry {
     }
 }
 
-/// Each mistake is read as it was meant, reported by its code, and gone once the edits are applied.
+/// Each slip is read as it was meant, reported by its code, and gone once the edits are applied.
 #[test]
-fn a_mistake_is_read_as_meant_and_its_edit_fixes_it() {
+fn a_slip_is_read_as_meant_and_its_edit_heals_it() {
     let a = || vec![entry("cri-a", "cn-beijing", &[])];
     let with = |domains: &[&str]| vec![entry("cri-a", "", domains)];
     let ab = || vec![entry("cri-a", "cn-beijing", &[]), entry("cri-b", "", &[])];
     let cases: Vec<(&str, Vec<RegistryEntry>, &[&str])> = vec![
-        // The blank after a colon.
+        // The space after a colon.
         ("- instanceId:\"cri-a\"\n  regionId:\"cn-beijing\"\n", a(), &["ACR404", "ACR404"]),
         ("- instanceId:cri-a\n  regionId: cn-beijing\n", a(), &["ACR404"]),
         ("- instanceId: cri-a\n  regionId:cn-beijing\n- instanceId: cri-b", ab(), &["ACR404"]),
-        // The blank after a dash.
+        // The space after a dash.
         ("-instanceId: cri-a\n  regionId: cn-beijing\n", a(), &["ACR405"]),
-        // Comments of other languages, and one without its blank.
+        // Comments of other languages, and one without its space.
         ("- instanceId: \"cri-a\" // id\n  regionId: cn-beijing // 地域\n", a(), &["ACR406", "ACR406"]),
         ("// the list\n- instanceId: cri-a\n  regionId: cn-beijing\n", a(), &["ACR406"]),
         ("- instanceId: \"cri-a\"# id\n  regionId: cn-beijing\n", a(), &["ACR406"]),
@@ -35,7 +35,7 @@ fn a_mistake_is_read_as_meant_and_its_edit_fixes_it() {
         // Tabs.
         ("- instanceId: cri-a\n\tregionId: cn-beijing\n", a(), &["ACR407"]),
         ("-\tinstanceId: cri-a\n\tregionId: cn-beijing\n", a(), &["ACR407", "ACR407"]),
-        // Full-width signs and blanks.
+        // Full-width signs and spaces.
         ("- instanceId：cri-a\n  regionId： cn-beijing\n", a(), &["ACR408", "ACR408"]),
         ("- instanceId: cri-a\n　regionId: cn-beijing\n", a(), &["ACR408"]),
         ("－ instanceId: cri-a\n  regionId: cn-beijing\n", a(), &["ACR408"]),
@@ -80,10 +80,10 @@ fn a_mistake_is_read_as_meant_and_its_edit_fixes_it() {
         kinds.sort_unstable();
         assert_eq!(kinds, found, "{value}: {}", reported(&conversion));
         assert!(conversion.findings.iter().all(|f| f.severity == Severity::Warning && !f.edits.is_empty()));
-        let fixed = apply_edits(value, "acr-registry-info", &conversion.findings);
-        let again = info(&fixed);
-        assert_eq!(codes(&again), [""; 0], "{value} became {fixed}: {}", reported(&again));
-        assert_eq!(again.spec, conversion.spec, "{value} became {fixed}");
+        let repaired = apply_edits(value, "acr-registry-info", &conversion.findings);
+        let again = info(&repaired);
+        assert_eq!(codes(&again), [""; 0], "{value} became {repaired}: {}", reported(&again));
+        assert_eq!(again.spec, conversion.spec, "{value} became {repaired}");
     }
 }
 
@@ -106,7 +106,7 @@ fn shapes_of_older_pages_and_users_files() {
         ),
         ("#- instanceId: \"\"", vec![personal()], &["ACR102", "ACR101"]),
         ("#- instanceId: \"\"\n", vec![personal()], &["ACR102", "ACR101"]),
-        // The `#` taken away, and its blank with it.
+        // The `#` taken away, and its space with it.
         ("-instanceId: \"\"\n  regionId: cn-beijing\n", vec![entry("", "cn-beijing", &[])], &["ACR405"]),
         // Only the other keys laid bare.
         (
@@ -155,14 +155,14 @@ fn shapes_of_older_pages_and_users_files() {
 }
 
 #[test]
-fn keys_of_data_beneath_the_list_are_read_as_if_they_were_beside_it() {
+fn keys_of_data_below_the_list_are_read_as_keys_of_data() {
     let text = "service-account: \"default\"\nwatch-namespace: \"all\" # every one\nrrsa:\n  enable: true\nacr-registry-info:\n  - instanceId: cri-a\n    rrsaRoleARN: acs:ram::1:role/a\n    rrsaOIDCProviderRoleARN: acs:ram::1:oidc-provider/p\n";
     let conversion = info(text);
     assert_eq!(codes(&conversion), ["ACR114"], "{}", reported(&conversion));
     assert_eq!(conversion.findings[0].edits, []);
     assert_eq!(spec(&conversion).watch_namespaces.names, ["*"]);
     assert!(only(&conversion).rrsa_role_arn.is_some());
-    // What stands in its right place wins.
+    // The key in its right place wins.
     let beside = convert(&data(&[("acr-registry-info", text), ("watch-namespace", "prod")]));
     assert_eq!(spec(&beside).watch_namespaces.names, ["prod"]);
     let after = info("- instanceId: cri-a\nwatch-namespace: prod\n");
@@ -171,7 +171,7 @@ fn keys_of_data_beneath_the_list_are_read_as_if_they_were_beside_it() {
 }
 
 #[test]
-fn an_entry_that_is_not_yaml_is_left_out_and_the_others_are_served() {
+fn an_entry_that_is_no_yaml_is_left_out_and_the_others_are_served() {
     for bad in [
         "- instanceId: \"cri-x",
         "- instanceId: [cri-x",
@@ -218,7 +218,7 @@ fn a_finding_knows_its_line_its_column_in_characters_and_its_bytes() {
     };
     let found = &of("watch-namespace", "好，prod,_x")[0];
     assert_eq!((found.line, found.column, found.span.clone()), (Some(1), Some(1), Some(0..3)));
-    // The quote around a whole list is no part of its first item.
+    // The quote around a whole list does not belong to its first item.
     assert_eq!(of("service-account", "“_x,ok”")[0].span, Some(3..5));
     // A byte order mark takes no column.
     let found = &info("\u{feff}- InstanceId: cri-a").findings[0];
@@ -230,7 +230,7 @@ fn a_finding_knows_its_line_its_column_in_characters_and_its_bytes() {
 
 #[test]
 fn an_edit_keeps_the_way_a_text_was_written() {
-    for (value, fixed) in [
+    for (value, repaired) in [
         (
             "- instanceId: cri-a\n  regionId: CN-Beijing # x\n",
             "- instanceId: cri-a\n  regionId: cn-beijing # x\n",
@@ -249,7 +249,7 @@ fn an_edit_keeps_the_way_a_text_was_written() {
         let conversion = info(value);
         assert_eq!(
             apply_edits(value, "acr-registry-info", &conversion.findings),
-            fixed,
+            repaired,
             "{}",
             reported(&conversion)
         );
@@ -264,8 +264,8 @@ fn a_repair_moves_no_other_finding() {
     let region = conversion.findings.iter().find(|f| f.code.as_str() == "ACR118").unwrap();
     assert_eq!(&text[region.span.clone().unwrap()], "CN-Beijing");
     assert_eq!((region.line, region.column), (Some(2), Some(12)));
-    let fixed = apply_edits(text, "acr-registry-info", &conversion.findings);
-    assert_eq!(fixed, "- instanceId: \"cri-a\"\n  regionId: cn-beijing # é\n");
+    let repaired = apply_edits(text, "acr-registry-info", &conversion.findings);
+    assert_eq!(repaired, "- instanceId: \"cri-a\"\n  regionId: cn-beijing # é\n");
 }
 
 #[test]
@@ -275,6 +275,6 @@ fn of_two_edits_of_the_same_bytes_one_is_kept() {
     assert_eq!(codes(&conversion), ["ACR131", "ACR120", "ACR120"]);
     let edits = conversion.findings.iter().filter(|f| !f.edits.is_empty()).count();
     assert_eq!(edits, 1, "{:?}", conversion.findings);
-    let fixed = apply_edits(text, "acr-registry-info", &conversion.findings);
-    assert_eq!(fixed, "- instanceId: cri-a\n  domains: \"a.com,b.com\"\n");
+    let repaired = apply_edits(text, "acr-registry-info", &conversion.findings);
+    assert_eq!(repaired, "- instanceId: cri-a\n  domains: \"a.com,b.com\"\n");
 }

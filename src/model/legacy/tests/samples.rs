@@ -23,7 +23,7 @@ pub(super) fn read(sample: &str) -> BTreeMap<String, String> {
         .unwrap()
 }
 
-/// The sample with its placeholders replaced.
+/// Returns the sample with its placeholders replaced.
 pub(super) fn cured(sample: &str) -> BTreeMap<String, String> {
     let text = sample
         .replacen("cri-instanceId", "cri-abc1", 1)
@@ -175,7 +175,7 @@ fn personal() {
     assert_eq!(only(&conversion), &expected);
 }
 
-/// The edits fix a sample but for what only its user knows: the text for a placeholder, and where a key pair
+/// The edits repair a sample except for what only its user knows: the value of a placeholder, and where a key pair
 /// is to be moved.
 #[test]
 fn the_edits_of_a_sample_leave_only_what_its_user_must_say() {
@@ -199,11 +199,11 @@ fn the_edits_of_a_sample_leave_only_what_its_user_must_say() {
         let mut expected = convert(&data).spec;
         for printed in [data, worse] {
             let conversion = convert(&printed);
-            let fixed: BTreeMap<String, String> = printed
+            let repaired: BTreeMap<String, String> = printed
                 .iter()
                 .map(|(key, value)| (key.clone(), apply_edits(value, key, &conversion.findings)))
                 .collect();
-            let again = convert(&fixed);
+            let again = convert(&repaired);
             let mut left: Vec<_> = again
                 .findings
                 .iter()
@@ -211,14 +211,14 @@ fn the_edits_of_a_sample_leave_only_what_its_user_must_say() {
                 .map(|finding| finding.code.as_str())
                 .collect();
             left.sort_unstable();
-            assert_eq!(left, by_hand, "{fixed:?}: {}", reported(&again));
-            assert_eq!(again.spec, expected, "{fixed:?}");
+            assert_eq!(left, by_hand, "{repaired:?}: {}", reported(&again));
+            assert_eq!(again.spec, expected, "{repaired:?}");
             expected = again.spec;
         }
     }
 }
 
-/// The lists alone, as printed in the page, also the one that stands in its table of keys.
+/// The lists alone, as printed in the page, also the one in its table of keys.
 #[test]
 fn the_list_of_the_table_of_keys() {
     let conversion =
