@@ -62,7 +62,7 @@ pub fn place(name: &str) -> String {
     )
 }
 
-/// Whether the Secrets may be printed to standard output.
+/// Returns whether the Secrets may be printed to standard output.
 ///
 /// A terminal keeps its output, and others may see it. A file or a pipe is the user's own choice.
 pub fn secrets_may_be_printed(to_a_terminal: bool, show_secrets: bool) -> bool {

@@ -72,12 +72,12 @@ impl Document {
         document
     }
 
-    /// Whether there is no configuration. The diagnostics then say so.
+    /// Returns whether there is no configuration. The diagnostics then say so.
     pub fn holds_nothing(&self) -> bool {
         self.addon.is_none() && !self.found
     }
 
-    /// The `data` as Kubernetes would hold it.
+    /// Returns the `data` as Kubernetes would hold it.
     pub fn data(&self) -> BTreeMap<String, String> {
         self.values.iter().map(|(key, value)| (key.clone(), value.scalar.value().to_owned())).collect()
     }

@@ -65,7 +65,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// The key as written.
+    /// Returns the key as written.
     pub fn name(&self) -> &str {
         match &self.key.value {
             Value::Null => "~",
@@ -74,7 +74,7 @@ impl Pair {
         }
     }
 
-    /// The bytes of the key with its quotes, where another key can be put in its place.
+    /// Returns the bytes of the key with its quotes, where another key can be put in its place.
     pub fn key_span(&self) -> Option<Range<usize>> {
         self.key.replaceable()
     }
@@ -84,7 +84,7 @@ impl Node {
     /// A node for what is absent.
     pub const ABSENT: Self = Self { span: None, style: Style::Alias, value: Value::Null };
 
-    /// The text of a scalar.
+    /// Returns the text of a scalar.
     pub fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
@@ -92,7 +92,7 @@ impl Node {
         }
     }
 
-    /// The pairs of a map.
+    /// Returns the pairs of a map.
     pub fn pairs(&self) -> &[Pair] {
         match &self.value {
             Value::Map(pairs) => pairs,
@@ -100,7 +100,7 @@ impl Node {
         }
     }
 
-    /// The items of a list.
+    /// Returns the items of a list.
     pub fn items(&self) -> &[Self] {
         match &self.value {
             Value::List(items) => items,
@@ -108,12 +108,12 @@ impl Node {
         }
     }
 
-    /// The last value of a key, which most readers take.
+    /// Returns the last value of a key, which most readers take.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.pairs().iter().rev().find(|pair| pair.key.text() == Some(key)).map(|pair| &pair.value)
     }
 
-    /// The bytes that a finding about the node points to: a whole scalar, the beginning of a list or a map.
+    /// Returns the bytes that a finding about the node points to: a whole scalar, the beginning of a list or a map.
     pub fn mark(&self) -> Option<Range<usize>> {
         let span = self.span.clone()?;
         match self.style {
@@ -123,13 +123,13 @@ impl Node {
         }
     }
 
-    /// The bytes of a scalar that other bytes can replace.
+    /// Returns the bytes of a scalar that other bytes can replace.
     pub fn replaceable(&self) -> Option<Range<usize>> {
         let written = matches!(self.style, Style::Plain | Style::Quoted | Style::Escaped);
         self.span.clone().filter(|_| written && self.text().is_some())
     }
 
-    /// The byte at which a scalar's text begins to the letter.
+    /// Returns the byte at which a scalar's text begins to the letter.
     pub fn text_start(&self) -> Option<usize> {
         let start = self.span.as_ref()?.start;
         match self.style {

@@ -64,7 +64,7 @@ fn end_of_block(lines: &[Line<'_>]) -> Option<Blamed> {
     Some(Blamed { key: key.to_owned(), span: line.body_at()..line.start + line.text.len(), message })
 }
 
-/// Whether a line after a block is a key of its own, and not one of an entry or of settings.
+/// Returns whether a line after a block is a key of its own, and not one of an entry or of settings.
 fn belongs_elsewhere(line: Line<'_>, depth: usize) -> bool {
     let Some(field) = line.field().filter(|_| !line.is_item()) else {
         return line.text.starts_with("---") || line.text.starts_with("...");

@@ -25,7 +25,7 @@ pub(super) struct ConfigMapNode<'a> {
 }
 
 impl ConfigMapNode<'_> {
-    /// The `data` that is not a map of keys.
+    /// Returns the `data` that is not a map of keys.
     pub(super) fn without_keys(&self) -> Option<&Node> {
         self.data.filter(|data| !matches!(data.value, Value::Null | Value::Map(_)))
     }
@@ -80,7 +80,7 @@ fn addon(node: &Node) -> Option<&Node> {
     value(CONFIG).filter(|config| ours && escaped(config))
 }
 
-/// Whether a map has a key of the legacy ConfigMap.
+/// Returns whether a map has a key of the legacy ConfigMap.
 pub(super) fn has_ours(node: &Node) -> bool {
     node.pairs().iter().any(|pair| data_key(pair.name()).is_some())
 }

@@ -75,7 +75,7 @@ fn mistakes(text: &str, roots: &[Node], faulty: bool) -> Vec<Mistake> {
         let mut texts = Vec::new();
         roots.iter().for_each(|root| long_texts(root, text, &mut texts));
         mistakes.retain(|mistake| {
-            let codes = [Code::NoComment, Code::TextExpected, Code::Indentation, Code::KeysBeneath];
+            let codes = [Code::NoComment, Code::TextExpected, Code::Indentation, Code::KeysBelow];
             codes.contains(&mistake.code) && !texts.iter().any(|span| span.contains(&mistake.span.start))
         });
     }
@@ -377,7 +377,7 @@ fn quotes(node: &Node, quote: &str) -> Vec<Edit> {
     [span.start, span.end].map(|at| Edit { span: at..at, text: quote.to_owned() }).into()
 }
 
-/// Whether YAML takes a plain text for a number or a boolean. kubectl reads as YAML 1.1 does.
+/// Returns whether YAML takes a plain text for a number or a boolean. kubectl reads as YAML 1.1 does.
 fn is_number_or_boolean(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     let boolean = matches!(lower.as_str(), "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n");

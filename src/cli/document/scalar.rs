@@ -89,17 +89,17 @@ impl Scalar {
         Self { value: value.to_owned(), places, whole, form, folds }
     }
 
-    /// The text as Kubernetes would hold it.
+    /// Returns the text as Kubernetes would hold it.
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// All of it in the file.
+    /// Returns all of it in the file.
     pub fn whole(&self) -> Range<usize> {
         self.whole.clone()
     }
 
-    /// The bytes in the file for bytes of the value.
+    /// Returns the bytes in the file for bytes of the value.
     pub fn place(&self, span: &Range<usize>) -> Range<usize> {
         let last = self.places.last().map_or(self.whole.start, |&(_, end)| end);
         let start = self.places.get(span.start).map_or(last, |&(start, _)| start);
@@ -191,7 +191,7 @@ impl Scalar {
         Some(Edit { span, text: written })
     }
 
-    /// Whether a plain scalar stays a text with a change made.
+    /// Returns whether a plain scalar stays a text with a change made.
     fn stays_plain(&self, edit: &Edit) -> bool {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@+,".contains(c);
         let mut value = self.value.clone();

@@ -27,7 +27,7 @@ pub(super) fn write(report: &LintReport, colour: bool, to: &mut dyn io::Write) -
     writeln!(to, "{}", summary(report))
 }
 
-/// `2 errors, 1 warning`
+/// Returns the counts, as `2 errors, 1 warning`.
 pub(super) fn summary(report: &LintReport) -> String {
     let counted = |(severity, name): (Severity, &str)| match report.count(severity) {
         0 => None,

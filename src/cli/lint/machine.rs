@@ -10,7 +10,7 @@ use super::report::LintReport;
 use crate::cli::diagnostic::Diagnostic;
 use crate::model::legacy::{Code, Severity};
 
-/// One object: the findings in their order, and how many of each severity.
+/// Returns one object: the findings in their order, and how many of each severity.
 pub(super) fn json(report: &LintReport, to: &mut dyn io::Write) -> io::Result<()> {
     let finding = |diagnostic: &Diagnostic| {
         let edits = diagnostic.edits.iter().map(|edit| {
@@ -42,7 +42,7 @@ pub(super) fn json(report: &LintReport, to: &mut dyn io::Write) -> io::Result<()
     line(&whole, to)
 }
 
-/// <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>
+/// Writes SARIF 2.1.0: <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>
 pub(super) fn sarif(report: &LintReport, to: &mut dyn io::Write) -> io::Result<()> {
     let used: BTreeMap<&str, Code> = report.diagnostics.iter().map(|d| (d.code.as_str(), d.code)).collect();
     let rule = |(id, code): (&&str, &Code)| {
@@ -108,7 +108,7 @@ fn region(report: &LintReport, source: usize, span: &Range<usize>) -> Value {
     json!({ "startLine": start.line, "startColumn": start.column, "endLine": end.line, "endColumn": end.column })
 }
 
-/// A path as a relative reference: what has a meaning of its own in one is written by its number.
+/// Returns a path as a relative reference: what has a meaning of its own in one is written by its number.
 fn uri(name: &str) -> String {
     let mut uri = String::new();
     for byte in name.bytes() {

@@ -272,7 +272,7 @@ fn list() -> impl Strategy<Value = String> {
     })
 }
 
-/// Returns a value in a manner of its own beneath its key.
+/// Returns a value in a manner of its own below its key.
 fn written_as(value: &str, manner: usize) -> String {
     let value = value.trim_end();
     let escaped = value.replace('"', "\\\"");

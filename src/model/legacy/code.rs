@@ -14,7 +14,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// `error`, `warning` or `note`.
+    /// Returns `error`, `warning` or `note`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -75,7 +75,7 @@ codes! {
     EntryKeySpelling "ACR111" Warning "a key is not spelled as documented" "键的写法与文档不同";
     KeyRepeated "ACR112" Warning "a key is repeated" "键重复";
     KeyContradicts "ACR113" Error "a key is repeated with another value" "键重复且值不同";
-    KeysBeneath "ACR114" Warning "keys of `data` are indented below another key" "`data` 的键写在了另一个键之下";
+    KeysBelow "ACR114" Warning "keys of `data` are indented below another key" "`data` 的键写在了另一个键之下";
     SeveralInstances "ACR115" Warning "one `instanceId` lists several instances" "一个 `instanceId` 列出了多个实例";
     InstanceInvalid "ACR116" Error "`instanceId` is not a valid instance ID" "`instanceId` 不是有效的实例 ID";
     RegionInvalid "ACR117" Error "`regionId` is not a valid region ID" "`regionId` 不是有效的地域 ID";

@@ -29,7 +29,7 @@ impl Conversion {
         Self { spec, findings, key_pairs: key_pairs.unwrap_or_default() }
     }
 
-    /// Whether a part of the configuration is not served.
+    /// Returns whether a part of the configuration is not served.
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|f| f.severity == Severity::Error)
     }
@@ -39,7 +39,7 @@ impl Conversion {
 /// to.
 pub const MAX_KEY_PAIRS: usize = 8;
 
-/// Name of the Secret that the pair with this ordinal is moved to.
+/// Returns the name of the Secret that the pair with this ordinal is moved to.
 pub fn key_secret_name(ordinal: usize) -> String {
     format!("{}-{ordinal}", LEGACY_NAME)
 }

@@ -177,7 +177,7 @@ impl RegistryCollector {
         }
     }
 
-    /// Two entries with key pairs name different Secrets; they are the same if the pairs in them are.
+    /// Returns whether two entries are the same. Their key pairs are compared, since each names a Secret of its own.
     fn repeats(&self, kept: &RegistryEntry, new: &RegistryEntry, pair: Option<&KeyPair>) -> bool {
         let without_key =
             |entry: &RegistryEntry| RegistryEntry { access_key_secret_ref: None, ..entry.clone() };

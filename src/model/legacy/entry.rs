@@ -248,7 +248,7 @@ impl EntryReader<'_> {
             (None, None) => Ok(None),
             (Some(id), Some(secret)) => {
                 for (name, text) in [(CUSTOM_ACCESS_KEY, &id), (CUSTOM_ACCESS_KEY_SECRET, &secret)] {
-                    if stands_for_a_key(text) {
+                    if is_placeholder_key(text) {
                         let message =
                             "the key looks like a placeholder: write the value that the RAM console shows";
                         self.fields.report(Code::PlaceholderLikely, name, message);
@@ -299,13 +299,13 @@ fn or<T>(read: Result<T, Rejected>, substitute: T, whole: &mut bool) -> T {
     read.unwrap_or(substitute)
 }
 
-/// Whether a key is a placeholder such as `xxxxx`. A real one may well repeat a letter three times.
-fn stands_for_a_key(text: &str) -> bool {
+/// Returns whether a key is a placeholder such as `xxxxx`. A real one may well repeat a letter three times.
+fn is_placeholder_key(text: &str) -> bool {
     let rest = text.strip_prefix("LTAI").filter(|rest| !rest.is_empty()).unwrap_or(text);
     text.starts_with(['<', '＜', '《', '$']) || rest.chars().all(|c| matches!(c, 'x' | 'X' | '*'))
 }
 
-/// Whether a valid ID is one that only documentation uses, such as `cri-xxx` or `cn-xxxx`.
+/// Returns whether a valid ID is one that only documentation uses, such as `cri-xxx` or `cn-xxxx`.
 fn shape_of_a_placeholder(id: &str) -> bool {
     let rest = id.split_once('-').map_or(id, |(_, rest)| rest);
     rest.len() >= 3 && rest.chars().all(|c| c == 'x')

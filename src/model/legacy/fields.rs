@@ -80,7 +80,7 @@ impl<'a> MapFields<'a> {
         (!self.contradictory).then_some(self)
     }
 
-    /// `acr-registry-info[1].regionId`
+    /// Returns the path of a field, as `acr-registry-info[1].regionId`.
     pub(super) fn path(&self, name: &str) -> String {
         match (self.schema.at, name) {
             (at, "") => at.to_owned(),
@@ -89,12 +89,12 @@ impl<'a> MapFields<'a> {
         }
     }
 
-    /// The place of a field, or else of the map.
+    /// Returns the place of a field, or else of the map.
     pub(super) fn span(&self, name: &str) -> Span {
         self.node(name.split('[').next().unwrap_or(name)).map_or(self.span.clone(), Node::mark)
     }
 
-    /// The value of a name.
+    /// Returns the value of a name.
     pub(super) fn node(&self, name: &str) -> Option<&'a Node> {
         self.pair(name).map(|pair| &pair.value)
     }

@@ -55,7 +55,8 @@ impl Finding {
         Self { code, severity: code.severity(), key, span, line: None, column: None, message, edits }
     }
 
-    /// The key of `data` whose value the span and the edits are in. An add-on's findings are all in its one text.
+    /// Returns the key of `data` whose value the span and the edits are in. An add-on's findings are all in its one
+    /// text.
     pub fn data_key(&self) -> &str {
         let head = self.key.split('[').next().unwrap_or(&self.key);
         match head.split_once('.') {
@@ -247,7 +248,7 @@ pub(crate) fn separate_edits<'a>(found: impl Iterator<Item = &'a mut Vec<Edit>>)
     }
 }
 
-/// Whether two changes cannot both be made. An insertion may touch a replacement.
+/// Returns whether two changes cannot both be made. An insertion may touch a replacement.
 fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a == b || (a.start < b.end && b.start < a.end)
 }

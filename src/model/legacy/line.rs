@@ -5,12 +5,12 @@ use std::ops::Range;
 /// The commas of a list, of any width.
 pub(crate) const COMMAS: [char; 3] = [',', '，', '、'];
 
-/// Whether a character is a space within a line, of any width.
+/// Returns whether a character is a space within a line, of any width.
 pub(crate) fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\u{a0}' | '\u{3000}' | '\u{feff}' | '\u{200b}')
 }
 
-/// Whether YAML takes a character for a space.
+/// Returns whether YAML takes a character for a space.
 pub(crate) fn is_yaml_space(c: char) -> bool {
     matches!(c, ' ' | '\t')
 }
@@ -56,17 +56,17 @@ impl<'a> Line<'a> {
         self.text.trim_start_matches(self.space)
     }
 
-    /// The spaces before the body.
+    /// Returns the spaces before the body.
     pub(crate) fn lead(self) -> &'a str {
         &self.text[..self.text.len() - self.body().len()]
     }
 
-    /// The byte at which the body begins.
+    /// Returns the byte at which the body begins.
     pub(crate) fn body_at(self) -> usize {
         self.start + self.lead().len()
     }
 
-    /// The bytes of the body.
+    /// Returns the bytes of the body.
     pub(crate) fn body_span(self) -> Range<usize> {
         self.body_at()..self.body_at() + self.body().trim_end().len()
     }
@@ -136,17 +136,17 @@ impl<'a> Field<'a> {
         })
     }
 
-    /// The bytes of the key.
+    /// Returns the bytes of the key.
     pub(crate) fn span(&self) -> Range<usize> {
         self.at..self.at + self.key.len()
     }
 
-    /// The byte at which the value begins.
+    /// Returns the byte at which the value begins.
     pub(crate) fn value_at(&self) -> usize {
         self.colon.end + self.gap.len()
     }
 
-    /// Whether the value begins directly after the colon.
+    /// Returns whether the value begins directly after the colon.
     pub(crate) fn is_joined(&self) -> bool {
         self.gap.is_empty() && !self.value.is_empty()
     }
@@ -155,7 +155,7 @@ impl<'a> Field<'a> {
         names.iter().any(|name| name.eq_ignore_ascii_case(self.key))
     }
 
-    /// The value without a comment, and the byte of the value at which the comment begins.
+    /// Returns the value without a comment, and the byte of the value at which the comment begins.
     pub(crate) fn split_comment(&self) -> (&'a str, Option<usize>) {
         let comment = comment_at(self.value);
         let end = comment.unwrap_or(self.value.len());
@@ -197,7 +197,7 @@ pub(crate) fn closing(value: &str, quote: char) -> Option<usize> {
     None
 }
 
-/// Whether a value is `|`, `>-`, `|2+` or the like.
+/// Returns whether a value is `|`, `>-`, `|2+` or the like.
 pub(crate) fn is_block_header(value: &str) -> bool {
     value.starts_with(['|', '>'])
         && value.len() <= 3

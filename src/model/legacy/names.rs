@@ -129,7 +129,7 @@ impl NameRule {
     }
 }
 
-/// Whether it is a name once it is in lower case.
+/// Returns whether it is a name once it is in lower case.
 fn name_of(name: &str, inner: impl Fn(char) -> bool) -> bool {
     let edge = |c: char| c.is_ascii_alphanumeric();
     name.starts_with(edge) && name.ends_with(edge) && name.chars().all(|c| edge(c) || inner(c))

@@ -46,7 +46,7 @@ impl PatchedText {
         patched
     }
 
-    /// Whether nothing was changed.
+    /// Returns whether nothing was changed.
     pub(crate) fn is_unchanged(&self) -> bool {
         self.changes.is_empty()
     }

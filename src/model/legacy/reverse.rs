@@ -88,7 +88,7 @@ fn unsupported(spec: &AcrCredentialBindingSpec) -> Vec<String> {
     unsupported
 }
 
-/// Whether the ConfigMap supports names: all of them, or exact ones, each once. No names mean `default`.
+/// Returns whether the ConfigMap supports names: all of them, or exact ones, each once. No names mean `default`.
 fn supported_names(names: &[String], everything: &str) -> bool {
     let exact = |name: &String| !name.contains(['*', '?']) && name != everything;
     matches!(names, [one] if one == "*") || each_once(names) && names.iter().all(exact)
@@ -106,7 +106,7 @@ fn names(names: &[String], everything: &str) -> String {
     }
 }
 
-/// Whether two entries are the same. An empty instance is the same as none.
+/// Returns whether two entries are the same. An empty instance is the same as none.
 fn same(a: &RegistryEntry, b: &RegistryEntry) -> bool {
     let plain = |entry: &RegistryEntry| RegistryEntry {
         instance_id: entry.instance_id.clone().filter(|id| !id.is_empty()),

@@ -209,7 +209,7 @@ fn between(text: &str, span: Range<usize>, expected: &str, written: &str) -> Opt
     (there == expected).then(|| Edit { span, text: written.to_owned() })
 }
 
-/// Whether a text has no break in it, and so means the same on a line of its own.
+/// Returns whether a text has no break in it, and so means the same on a line of its own.
 fn is_one_line(text: &str) -> bool {
     !text.contains(['\n', '\r'])
 }

@@ -116,7 +116,7 @@ pub(super) fn carried(value: Option<&SourceValue<'_>>, findings: &Findings) {
     }
 }
 
-/// Whether RRSA is enabled. `None`: it cannot be read, which is reported.
+/// Returns whether RRSA is enabled. `None`: it cannot be read, which is reported.
 pub(super) fn rrsa(value: Option<&SourceValue<'_>>, findings: &Findings) -> Option<bool> {
     let Some(value) = value else { return Some(false) };
     let Some(node) = settings(value, &[&[webhook::ENABLE]], findings)? else { return Some(false) };

@@ -69,7 +69,7 @@ fn repaired(
     let mut moved_out = false;
     for Mistake { code, span, message, edits, proposed, .. } in scanned.mistakes {
         // The lines of a map that is taken out are reported with its key.
-        if code == Code::KeysBeneath && std::mem::replace(&mut moved_out, true) {
+        if code == Code::KeysBelow && std::mem::replace(&mut moved_out, true) {
             continue;
         }
         let edits = if proposed { edits } else { Vec::new() };
@@ -81,8 +81,8 @@ fn repaired(
     Parsed { below: scanned.below, ..Parsed::of(node) }
 }
 
-/// Whether YAML was read that its user did not mean: other nodes in the place of maps, or a value with another key
-/// in it.
+/// Returns whether YAML was read that its user did not mean: other nodes in the place of maps, or a value with
+/// another key in it.
 fn differs(node: &Node, schema: &Schema) -> bool {
     let map = |node: &Node| match &node.value {
         Value::Map(pairs) => pairs.iter().any(|pair| {

@@ -19,12 +19,12 @@ pub(super) struct SourceValue<'a> {
 }
 
 impl SourceValue<'_> {
-    /// The bytes of all of it.
+    /// Returns the bytes of all of it.
     pub(super) fn all(&self) -> Span {
         self.node.map_or(Some(0..self.value.len()), Node::mark)
     }
 
-    /// The bytes in the source for bytes of the value.
+    /// Returns the bytes in the source for bytes of the value.
     pub(super) fn span(&self, range: &Range<usize>) -> Span {
         let Some(node) = self.node else { return Some(range.clone()) };
         match node.text_start() {

@@ -15,7 +15,7 @@ pub(super) struct Unquoted<'a> {
     pub(super) irregular: bool,
 }
 
-/// Removes spaces and stray quotes of any width around a text.
+/// Removes spaces and misplaced quotes of any width around a text.
 pub(super) fn unquote(text: &str) -> Unquoted<'_> {
     let mut range = trim(text, 0..text.len());
     let mut irregular = false;
@@ -36,7 +36,7 @@ pub(super) fn unquote(text: &str) -> Unquoted<'_> {
     Unquoted { text: rest, range, irregular }
 }
 
-/// Whether a character is a quote of any keyboard or input method.
+/// Returns whether a character is a quote of any keyboard or input method.
 pub(super) fn is_quote(c: char) -> bool {
     matches!(c, '"' | '\'' | '“' | '”' | '‘' | '’' | '＂' | '＇' | '「' | '」')
 }
@@ -49,7 +49,7 @@ fn trim(text: &str, range: Range<usize>) -> Range<usize> {
     start..start + part.trim_matches(space).len()
 }
 
-/// Whether invisible characters other than plain spaces are around a range.
+/// Returns whether invisible characters other than plain spaces are around a range.
 fn has_invisible(text: &str, range: &Range<usize>) -> bool {
     let hidden = |c: char| !c.is_ascii() || c == '\0';
     text[..range.start].contains(hidden) || text[range.end..].contains(hidden)
@@ -72,7 +72,7 @@ pub(super) struct ListItem<'a> {
 }
 
 impl<'a> CommaList<'a> {
-    /// The texts alone.
+    /// Returns the texts alone.
     pub(super) fn texts(&self) -> Vec<&'a str> {
         self.items.iter().map(|item| item.text).collect()
     }
@@ -120,8 +120,8 @@ pub(super) fn list(text: &str) -> CommaList<'_> {
     result
 }
 
-/// Whether a message or an edit may show a value. Spaces or the name of a key pair's field are those of another key,
-/// which slipped in by its indent or its colon, perhaps with a secret after it.
+/// Returns whether a message or an edit may show a value. Spaces or the name of a key pair's field are those of
+/// another key, which slipped in by its indent or its colon, perhaps with a secret after it.
 pub(super) fn can_show(text: &str) -> bool {
     const NAMES: [&str; 3] = ["customaccesskey", "accesskeysecret", "accesskeyid"];
     if text.contains(char::is_whitespace) {
@@ -169,7 +169,8 @@ pub(super) fn joined(items: &[impl AsRef<str>]) -> Option<String> {
     items.iter().all(|item| can_show(item)).then(|| items.join(","))
 }
 
-/// Whether a text is one of the documentation's placeholders: `<ARN of …>`, `acs:ram::.*:role/x`, `aUserRoleARN`.
+/// Returns whether a text is one of the documentation's placeholders: `<ARN of …>`, `acs:ram::.*:role/x`,
+/// `aUserRoleARN`.
 pub(super) fn placeholder(text: &str) -> bool {
     const NAMES: [&str; 4] =
         ["cri-instanceId", "aUserRoleARN", "bUserRoleARN", "aUserClusterOIDCProviderRoleARN"];

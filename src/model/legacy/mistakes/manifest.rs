@@ -63,7 +63,7 @@ impl ManifestScan<'_> {
         }
     }
 
-    /// Whether a line belongs to the block. Moves it where the block is moved.
+    /// Returns whether a line belongs to the block. Moves it where the block is moved.
     fn in_block(&mut self, line: Line<'_>) -> bool {
         let Some(block) = self.block.as_ref().filter(|_| !line.is_empty()) else { return false };
         let beside = line.depth() == block.depth && within_a_block(line);
@@ -142,7 +142,7 @@ impl ManifestScan<'_> {
             return;
         }
         if holds_keys {
-            return self.keys_beneath(index, field, next.depth());
+            return self.keys_below(index, field, next.depth());
         }
         self.block = Some(OpenBlock { depth: field.depth, moved_by: None });
         if !is_block_header(next.body()) {
@@ -178,7 +178,7 @@ impl ManifestScan<'_> {
         }
     }
 
-    fn keys_beneath(&mut self, index: usize, field: &Field<'_>, depth: usize) {
+    fn keys_below(&mut self, index: usize, field: &Field<'_>, depth: usize) {
         let shift = depth - field.depth;
         let edits = self.lines[index + 1..]
             .iter()
@@ -186,16 +186,16 @@ impl ManifestScan<'_> {
             .filter(|line| line.depth() >= depth && !line.lead().contains('\t'))
             .map(|line| Edit { span: line.start..line.start + shift, text: String::new() })
             .collect();
-        self.scanned.add(Code::KeysBeneath, field.key, field.span(), edits);
+        self.scanned.add(Code::KeysBelow, field.key, field.span(), edits);
     }
 }
 
-/// Whether a line is an item of a list, or a key of an entry or of settings, which `data` does not have.
+/// Returns whether a line is an item of a list, or a key of an entry or of settings, which `data` does not have.
 fn within_a_block(line: Line<'_>) -> bool {
     line.is_item() || line.field().is_some_and(|field| field.is(&entry::KEYS) || field.is(&webhook::KEYS))
 }
 
-/// Whether a line begins with a text, or with a sign before one, and not with a key in quotes.
+/// Returns whether a line begins with a text, or with a sign before one, and not with a key in quotes.
 fn begins_a_text(body: &str) -> bool {
     match body.chars().next() {
         Some(quote @ ('"' | '\'')) => closing(body, quote)

@@ -221,7 +221,7 @@ impl NestedScan<'_> {
 
     fn comment_out(&mut self, at: usize) {
         let edits = vec![Edit { span: at..at, text: "# ".to_owned() }];
-        let (code, message) = (Code::KeysBeneath, cure(Code::KeysBeneath));
+        let (code, message) = (Code::KeysBelow, cure(Code::KeysBelow));
         let key = String::new();
         self.scanned.mistakes.push(Mistake { code, key, span: at..at, message, edits, proposed: false });
     }

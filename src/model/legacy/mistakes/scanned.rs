@@ -137,7 +137,7 @@ pub(super) fn cure(code: Code) -> &'static str {
         Code::MapForList => {
             "one map is read as an entry of the list: write \"- \" before its first key and indent the others by two spaces"
         }
-        Code::KeysBeneath => {
+        Code::KeysBelow => {
             "other keys of data are indented as if they belonged to this one: move them out, to the level of this key"
         }
         _ => "the text is read as it was probably meant: write it so",
