@@ -21,7 +21,6 @@ mod context;
 mod credential;
 mod definition;
 mod error;
-mod guard;
 mod loops;
 mod namespace;
 mod policy_probe;
@@ -33,6 +32,7 @@ mod stuck_pods;
 mod tasks;
 mod watches;
 pub mod webhook;
+mod withdrawal_guard;
 mod work_queue;
 
 use std::future::Future;
@@ -61,8 +61,8 @@ use crate::cluster::lease::{Callbacks, LeaseConfig, LeaseHolder, LeaseWatch};
 use crate::cluster::report::BindingWriter;
 use crate::cluster::store::Store;
 use crate::plan::credential_cache::SavedCredentials;
-use crate::plan::guard::WithdrawalGuard;
 use crate::plan::lease::{Election, LeaseTimings};
+use crate::plan::withdrawal_guard::WithdrawalGuard;
 use crate::server::Metrics;
 use crate::server::admin::{self, Readiness, StartupStep};
 

@@ -1,8 +1,8 @@
 //! `kubectl acr lint`: every finding, where the user edits.
 
-mod draw;
-mod machine;
+mod json_and_sarif;
 mod report;
+mod terminal;
 #[cfg(test)]
 mod tests;
 
@@ -94,9 +94,9 @@ impl LintReport {
     /// The output cannot be written.
     pub fn write(&self, format: Format, to: &mut dyn io::Write) -> io::Result<()> {
         match format {
-            Format::Human { colour } => draw::write(self, colour, to),
-            Format::Json => machine::json(self, to),
-            Format::Sarif => machine::sarif(self, to),
+            Format::Human { colour } => terminal::write(self, colour, to),
+            Format::Json => json_and_sarif::json(self, to),
+            Format::Sarif => json_and_sarif::sarif(self, to),
         }
     }
 }

@@ -143,7 +143,12 @@ impl NamespaceLoop {
                         self.metrics.attach_duration.observe(item.since.elapsed().as_secs_f64());
                         debug!(%namespace, %service_account, "ServiceAccount patched");
                     }
-                    _ => info!(%namespace, change = kind, "Secret written"),
+                    Change::CreateSecret { .. } => info!(%namespace, "Secret created"),
+                    Change::UpdateSecret { .. } => info!(%namespace, "Secret updated"),
+                    Change::RetainSecret { .. } => {
+                        info!(%namespace, "Secret kept: it is not managed any more")
+                    }
+                    Change::DeleteSecret { .. } => info!(%namespace, "Secret deleted"),
                 }
                 WriteResult::Done
             }

@@ -12,8 +12,8 @@ use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
 use crate::plan::binding_step::SETTLE;
 use crate::plan::condition::BindingCondition;
 use crate::plan::credential_cache::CredentialCache;
-use crate::plan::guard::WithdrawalGuard;
 use crate::plan::rollup::Rollups;
+use crate::plan::withdrawal_guard::WithdrawalGuard;
 use crate::plan::{NamespaceResult, Snapshot, Template};
 
 /// Number of namespace workers, and of those that may be busy with low priority.

@@ -16,7 +16,7 @@ use k8s_openapi::jiff::Timestamp;
 use self::attempt::FailedAttempt;
 pub use self::attempt::{MintFailure, RetryAdvice};
 use super::failure::Failure;
-use super::refresh::Life;
+use super::refresh::{Life, Round};
 use super::resolved_binding::RegistryCredential;
 use crate::api::Reason;
 use crate::model::identity::CredentialSource;
@@ -211,8 +211,8 @@ impl CredentialCache {
         let idle = self.cached.get(key).filter(|cached| !cached.in_flight && cached.failed.is_none());
         let life = idle.and_then(CachedCredential::life);
         life.is_some_and(|life| {
-            let round = round.unwrap_or_else(|| life.short_round());
-            life.joins((demand.threshold, &key.id()), now, round)
+            let length = round.unwrap_or_else(|| life.short_round());
+            life.joins(demand.threshold, &key.id(), &Round { now, length })
         })
     }
 

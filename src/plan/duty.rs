@@ -2,10 +2,10 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::guard::Retained;
 use super::resolved_binding::Phase;
 use super::snapshot::Snapshot;
 use super::view::{NamespaceFacts, NamespaceView};
+use super::withdrawal_guard::Retained;
 
 /// The bindings that matter in one namespace, as indices into the snapshot in the order of precedence.
 #[derive(Debug)]

@@ -7,14 +7,14 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::change::Change;
 use super::conflict::{Conflict, ConflictKind};
+use super::desired::{self, Site};
 use super::duty::{Duty, NamespaceCoverage};
 use super::failure::Failure;
-use super::guard::{RELABEL_WINDOW, Retained};
 use super::record::{NamespaceRecord, Rest};
 use super::secret::{DomainConflict, TooLarge};
 use super::snapshot::Snapshot;
 use super::view::NamespaceView;
-use super::wanted::{self, Site};
+use super::withdrawal_guard::{RELABEL_WINDOW, Retained};
 use crate::api::Reason;
 
 /// What to do in one namespace.
@@ -85,8 +85,8 @@ pub fn namespace(
         }
         Duty::RenewOnly => site.renew().into_iter().collect(),
         Duty::Leave | Duty::Abandon => Vec::new(),
-        Duty::Retain => wanted::retain(&record.view).into_iter().collect(),
-        Duty::Withdraw => wanted::withdraw(record, snapshot, &coverage),
+        Duty::Retain => desired::retain(&record.view).into_iter().collect(),
+        Duty::Withdraw => desired::withdraw(record, snapshot, &coverage),
     };
     results.extend(other_results(&site, !changes.is_empty()));
     let mut plan = schedule(record, snapshot, changes, now);
@@ -123,7 +123,7 @@ pub fn observe(record: &mut NamespaceRecord, snapshot: &Snapshot, retained: &[Re
         // A binding that comes back finds the objects again.
         Duty::Abandon | Duty::Retain => false,
         // Objects that others create here afterwards are theirs.
-        Duty::Withdraw => record.served && !wanted::withdraw(record, snapshot, &coverage).is_empty(),
+        Duty::Withdraw => record.served && !desired::withdraw(record, snapshot, &coverage).is_empty(),
         Duty::RenewOnly | Duty::Leave => record.served,
     };
     record.served = served;

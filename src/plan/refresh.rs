@@ -11,7 +11,7 @@ const LEAD_SHARE: f64 = 0.5;
 const JITTER_SHARE: f64 = 0.1;
 
 /// The share of its use after which a credential may be renewed together with others.
-const RIPE_SHARE: f64 = 0.25;
+const SETTLED_SHARE: f64 = 0.25;
 
 /// The lifetime of a credential.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,15 @@ pub struct Life {
     pub minted_at: Timestamp,
     /// When it expires.
     pub expires_at: Timestamp,
+}
+
+/// A round of renewals.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    /// When it begins.
+    pub now: Timestamp,
+    /// The time until the next one.
+    pub length: Duration,
 }
 
 impl Life {
@@ -49,13 +58,12 @@ impl Life {
         self.length().mul_f64(JITTER_SHARE)
     }
 
-    /// Returns whether it is renewed together with others that are renewed now, and again after `round`. It would be due before
-    /// that, and a round of its own would cost each namespace another write. One that was minted a moment ago waits for
-    /// the next round.
-    pub fn joins(&self, (threshold, seed): (Duration, &str), now: Timestamp, round: Duration) -> bool {
-        let used = Duration::try_from(now.duration_since(self.minted_at)).unwrap_or_default();
-        let ripe = used >= self.use_length(threshold).mul_f64(RIPE_SHARE);
-        ripe && back(self.due_at(threshold, seed), round) <= now
+    /// Returns whether it is renewed with the others of a round. It would be due before the next one, and a round of its
+    /// own would cost each namespace another write. One that was minted a moment ago waits for the next round.
+    pub fn joins(&self, threshold: Duration, seed: &str, round: &Round) -> bool {
+        let used = Duration::try_from(round.now.duration_since(self.minted_at)).unwrap_or_default();
+        let settled = used >= self.use_length(threshold).mul_f64(SETTLED_SHARE);
+        settled && back(self.due_at(threshold, seed), round.length) <= round.now
     }
 
     /// Returns whether it has expired.
@@ -86,7 +94,7 @@ fn unit(value: &impl Hash) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Life, backoff};
+    use super::{Life, Round, backoff};
     use k8s_openapi::jiff::{SignedDuration, Timestamp};
     use proptest::prelude::*;
     use std::time::Duration;
@@ -122,7 +130,7 @@ mod tests {
         let minute = |m: u64| Duration::from_secs(m * MINUTE);
         let joins = |life: Life, age: i64, round: u64| {
             let now = life.minted_at + SignedDuration::from_mins(age);
-            life.joins((minute(15), "a"), now, minute(round))
+            life.joins(minute(15), "a", &Round { now, length: minute(round) })
         };
         // An hour's credential, used for 40 to 45 minutes, beside others that come back in 45.
         assert!(!joins(life(60), 5, 45), "it was minted a moment ago");
@@ -157,9 +165,10 @@ mod tests {
             let life = life(minutes);
             let due = life.due_at(Duration::from_secs(threshold * MINUTE), &seed);
             prop_assert!(due > life.minted_at && due <= life.expires_at);
-            let threshold = (Duration::from_secs(threshold * MINUTE), seed.as_str());
-            prop_assert!(!life.joins(threshold, life.minted_at, Duration::MAX), "not when it is minted");
-            prop_assert!(life.joins(threshold, due, Duration::ZERO), "when it is due anyway");
+            let threshold = Duration::from_secs(threshold * MINUTE);
+            let at = |now, length| life.joins(threshold, &seed, &Round { now, length });
+            prop_assert!(!at(life.minted_at, Duration::MAX), "not when it is minted");
+            prop_assert!(at(due, Duration::ZERO), "when it is due anyway");
         }
     }
 }

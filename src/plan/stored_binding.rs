@@ -7,8 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::credential_cache::CredentialCache;
-use super::guard::WithdrawalIntent;
 use super::resolved_binding::{Phase, RegistryCredential};
+use super::withdrawal_guard::WithdrawalIntent;
 use crate::api::{AcrCredentialBinding, ConditionType, names};
 use crate::model::identity::CredentialSource;
 use crate::model::{Binding, InvalidField, Registry, RegistryKey};

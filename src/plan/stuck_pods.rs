@@ -4,11 +4,11 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::duty::filled_by;
-use super::guard::Retained;
 use super::resolved_binding::RegistryCredential;
 use super::service_account::Want;
 use super::snapshot::Snapshot;
 use super::view::NamespaceView;
+use super::withdrawal_guard::Retained;
 use crate::model::pattern::Pattern;
 
 /// A Pod that waits for an image which its registry refuses.

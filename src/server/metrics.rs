@@ -1,8 +1,8 @@
 //! Metrics, in the names that the field's dashboards know. The namespace is not a label: the number of namespaces has
 //! no bound.
 
+mod described_registry;
 mod labels;
-mod registry;
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 
+use self::described_registry::DescribedRegistry;
+pub use self::described_registry::MetricDescription;
 pub use self::labels::{
     AdmissionLabel, AdmissionOutcome, BindingLabel, BuildLabel, CallResult, QueueLabel, ReconcileLabel,
     ReconcileResult, Reconciler, ReconcilerLabel, RegistryLabel, ResultLabel,
 };
-use self::registry::DescribedRegistry;
-pub use self::registry::MetricDescription;
 use crate::cluster::Outcome;
 use crate::plan::Change;
 

@@ -5,11 +5,11 @@
 //!       controller → cloud → model
 //! ```
 //!
-//! Inside a room no modules form a circle (see [`circles`]), and no two types of `src/` have one name.
+//! Inside a room no modules form a circle (see [`cycles`]), and no two types of `src/` have one name.
 
 #![expect(clippy::panic, clippy::expect_used, reason = "what cannot be read fails the test")]
 
-mod circles;
+mod cycles;
 mod modules;
 mod reader;
 mod source;
@@ -182,7 +182,7 @@ fn uses_of(code: &str) -> Vec<String> {
 
 #[test]
 fn no_modules_form_a_circle() {
-    let circles = circles::circles(&Modules::read(&files()));
+    let circles = cycles::circles(&Modules::read(&files()));
     assert!(circles.is_empty(), "{}", circles.join("\n"));
 }
 
@@ -191,7 +191,7 @@ fn a_circle_is_found_where_code_uses_what_the_other_defines() {
     let sample = |parent: &str, a: &str, b: &str| {
         let files = [("src/lib.rs", "mod p;"), ("src/p.rs", parent), ("src/p/a.rs", a), ("src/p/b.rs", b)];
         let files = files.map(|(path, text)| (path.to_owned(), text.to_owned()));
-        circles::circles(&Modules::read(&Files::from(files))).len()
+        cycles::circles(&Modules::read(&Files::from(files))).len()
     };
     let parent = "pub mod a; pub mod b; pub use a::A; pub struct P;";
     // Siblings, by the shortest path and through the parent's re-export.

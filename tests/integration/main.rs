@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod admission_policy;
 #[cfg(test)]
+mod at_rest;
+#[cfg(test)]
 mod bystanders;
 #[cfg(test)]
 mod caller;
@@ -44,8 +46,6 @@ mod refresh;
 mod registry_sources;
 #[cfg(test)]
 mod repair;
-#[cfg(test)]
-mod rest;
 #[cfg(test)]
 mod secrecy;
 #[cfg(test)]

@@ -75,12 +75,12 @@ impl RegistryList<'_> {
             findings.add(Code::NotAList, key, node.mark(), refusal);
             return None;
         }
-        let mut kept = RegistryCollector::default();
+        let mut kept = RegistryCollector { text, findings, entries: KeptRegistries::default(), left_out: 0 };
         for (index, item) in node.items().iter().enumerate().filter(|(index, _)| !unreadable.contains(index))
         {
             let place = entry::EntryContext { list: key, text, index, rrsa };
             if let Some(read) = entry::read(&place, item, findings) {
-                kept.add(read, (text, item), findings);
+                kept.add(read, item);
             }
         }
         if kept.left_out > 0 {
@@ -137,14 +137,15 @@ fn personal(key: &str, span: Span, findings: &Findings) -> KeptRegistries {
     KeptRegistries { registries: vec![RegistryEntry::default()], key_pairs: Vec::new() }
 }
 
-#[derive(Default)]
-struct RegistryCollector {
+struct RegistryCollector<'a> {
+    text: &'a str,
+    findings: &'a Findings,
     entries: KeptRegistries,
     left_out: usize,
 }
 
-impl RegistryCollector {
-    fn add(&mut self, mut read: entry::ReadEntry, (text, node): (&str, &Node), findings: &Findings) {
+impl RegistryCollector<'_> {
+    fn add(&mut self, mut read: entry::ReadEntry, node: &Node) {
         let alone = read.registries.len() == 1;
         let mut pair = read.pair.take();
         if let Some(pair) = &mut pair {
@@ -153,7 +154,7 @@ impl RegistryCollector {
                     "the entry has one AccessKey pair more than the {MAX_KEY_PAIRS} that can be moved to Secrets and is left \
                      out: write an AcrCredentialBinding of your own with accessKeySecretRef"
                 );
-                findings.add(Code::KeyPairsTooMany, &read.at, read.span.clone(), message);
+                self.findings.add(Code::KeyPairsTooMany, &read.at, read.span.clone(), message);
                 return;
             }
             // RBAC names the Secrets, hence a count and not the names of entries.
@@ -166,8 +167,8 @@ impl RegistryCollector {
             if self.entries.registries.iter().any(|kept| self.repeats(kept, &registry, pair.as_ref())) {
                 let message = "the entry repeats an earlier one and is left out: delete it";
                 // An entry that lists several instances is split first.
-                let edit = rewrite::without_entry(text, node).filter(|_| alone);
-                findings.edit(Code::EntryRepeated, &read.at, read.span.clone(), message, edit);
+                let edit = rewrite::without_entry(self.text, node).filter(|_| alone);
+                self.findings.edit(Code::EntryRepeated, &read.at, read.span.clone(), message, edit);
             } else if self.entries.registries.len() == MAX_REGISTRIES {
                 self.left_out += 1;
             } else {

@@ -347,4 +347,4 @@ fn the_counts_are_those_of_the_cluster() {
     assert_eq!((status.observed_generation, status.last_handled_refresh_at), (Some(3), Some("once".into())));
 }
 
-mod rest;
+mod kept;

@@ -10,7 +10,7 @@ use super::StoredBinding;
 use crate::api::{AcrCredentialBinding, Reason, names};
 use crate::plan::credential_cache::{CredentialCache, Demand, MintFailure, MintResult, RetryAdvice};
 use crate::plan::fixture::{at, credential};
-use crate::plan::guard::WithdrawalIntent;
+use crate::plan::withdrawal_guard::WithdrawalIntent;
 use crate::plan::{Phase, RegistryCredential};
 
 /// Mark of an object that carries our finalizer.

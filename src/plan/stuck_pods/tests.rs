@@ -2,7 +2,7 @@
 
 use super::{Circumstances, Owner, PodDecision, StuckPod, decide, is_for, is_refusal};
 use crate::plan::fixture::{OURS, at, bound_with, foreign, holding, outdated, resolved, snapshot, view};
-use crate::plan::guard::Retained;
+use crate::plan::withdrawal_guard::Retained;
 use crate::plan::{NamespaceView, Phase, ResolvedBinding, Snapshot};
 use k8s_openapi::jiff::SignedDuration;
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
-use super::registry::LabelNames;
+use super::described_registry::LabelNames;
 
 /// Defines label sets that know the names of their labels.
 macro_rules! label_sets {

@@ -7,6 +7,7 @@
 //!
 //! The measurement has no thresholds: it fails only when a phase does not finish.
 
+mod at_rest;
 pub(crate) mod call;
 mod edits;
 mod fill;
@@ -16,7 +17,6 @@ mod refresh;
 mod repair;
 pub(crate) mod report;
 pub(crate) mod requests;
-mod rest;
 pub(crate) mod scout;
 pub(crate) mod setup;
 pub(crate) mod spans;

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::World;
 use crate::plan::fixture::{at, bound_with, record, template};
-use crate::plan::guard::{RELABEL_WINDOW, WithdrawalGuard, WithdrawalIntent};
 use crate::plan::ownership::Parts;
+use crate::plan::withdrawal_guard::{RELABEL_WINDOW, WithdrawalGuard, WithdrawalIntent};
 use crate::plan::{Phase, ResolvedBinding, Snapshot};
 
 const GRACE: SignedDuration = SignedDuration::from_mins(10);

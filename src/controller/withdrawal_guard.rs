@@ -1,4 +1,4 @@
-//! Feeds the guard of [`crate::plan::guard`]: coverage of the bindings, now and before this process started.
+//! Feeds the guard of [`crate::plan::withdrawal_guard`]: coverage of the bindings, now and before this process started.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use k8s_openapi::jiff::Timestamp;
 use super::clock;
 use super::state::{SharedState, State};
 use super::work_queue::Priority;
-use crate::plan::guard::EntryLoss;
 use crate::plan::ownership::{AccountLoss, Claimant, Recovery};
 use crate::plan::view::NamespaceFacts;
+use crate::plan::withdrawal_guard::EntryLoss;
 use crate::plan::{Phase, ResolvedBinding, Snapshot};
 
 impl SharedState {
