@@ -46,13 +46,14 @@ pub fn page(language: Language, samples: &str) -> String {
          - error: a part of the configuration is not served.\n\
          - warning: it is served, by a guess.\n\
          - note: it is served as documented.\n\n\
-         One bad entry does not void the rest.\n\n",
+         One bad entry does not void the rest. The table has the severity within a value. The same mistake in the YAML \
+         around the values is an error, since Kubernetes could not read the file.\n\n",
         "# 检查结果代码\n\n\
          `kubectl acr lint` 与条件 `LegacyConfigValid` 报告 ConfigMap `acr-configuration` 及托管组件 JSON 中的问题。代码的含义固定不变。\n\n\
          - 错误:所写内容未生效。\n\
          - 警告:按推测生效。\n\
          - 提示:按文档生效。\n\n\
-         一个错误的条目不影响其余条目。\n\n",
+         一个错误的条目不影响其余条目。表中的级别适用于值内部。值以外的 YAML 有同样的错误时,级别为错误,因为 Kubernetes 无法读取该文件。\n\n",
     );
     let codes = language.pick(
         "## Codes\n\n| code | severity | meaning |\n| --- | --- | --- |\n",
