@@ -9,6 +9,7 @@ use super::call::{Action, Call};
 use super::error::{CallFailure, CloudError, Retry};
 use super::reply::ErrorReply;
 use crate::api::condition::Reason;
+use crate::model::count;
 
 /// Classes of error replies, each with a reason, a retry policy and a text of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,10 +278,10 @@ fn evidence(reply: &ErrorReply) -> String {
 /// Describes the clock's error in whole minutes, so that the text is the same at the next attempt.
 fn clock_skew(server: Option<Timestamp>, now: Timestamp) -> Option<String> {
     let seconds = server?.as_second() - now.as_second();
-    let minutes = (seconds.abs() + 30) / 60;
-    let unit = if minutes == 1 { "minute" } else { "minutes" };
+    let minutes = usize::try_from((seconds.abs() + 30) / 60).unwrap_or(usize::MAX);
+    let minutes = count(minutes, "minute", "minutes");
     let side = if seconds > 0 { "behind" } else { "ahead of" };
-    Some(format!("the node's clock is {minutes} {unit} {side} the cloud's"))
+    Some(format!("the node's clock is {minutes} {side} the cloud's"))
 }
 
 #[cfg(test)]

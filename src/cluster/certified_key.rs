@@ -43,13 +43,14 @@ pub fn parse_certified_key(chain: &[u8], key: &SecretString) -> Result<Certified
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use rcgen::{CertificateParams, KeyPair};
     use secrecy::SecretString;
 
     use super::{InvalidCertificate, parse_certified_key};
 
-    fn certificate_and_key() -> (String, SecretString) {
+    /// Returns a certificate of 127.0.0.1 that signs itself, and its key, in PEM.
+    pub(crate) fn certificate_and_key() -> (String, SecretString) {
         let key = KeyPair::generate().unwrap();
         let certificate =
             CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();

@@ -163,20 +163,13 @@ mod tests {
     use axum::Router;
     use axum::routing::get;
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-    use secrecy::SecretString;
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::Notify;
     use tokio_util::sync::CancellationToken;
 
     use super::{ServedCertificate, is_trusted, serve};
     use crate::cluster::certified_key::parse_certified_key;
-
-    fn certificate_and_key() -> (String, SecretString) {
-        let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
-        (certificate.pem(), key.serialize_pem().into())
-    }
+    use crate::cluster::certified_key::tests::certificate_and_key;
 
     #[test]
     fn a_certificate_is_trusted_by_its_authority_its_name_and_its_time() {

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use crate::api::legacy::{entry, webhook};
+use crate::model::count;
 use crate::model::legacy::data_key;
 use crate::model::legacy::line::{Line, is_block_header, is_yaml_space};
 use crate::model::legacy::mistakes::NESTED_KEYS;
@@ -50,7 +51,7 @@ fn end_of_block(lines: &[Line<'_>]) -> Option<Blamed> {
     let line = block[if proper(&block[next]) { end } else { next }];
     let keys = || block[..end].iter().find_map(|line| Some(line.field()?.depth));
     let wanted = if line.is_item() || line.is_comment() { None } else { keys() }.unwrap_or(depth);
-    let by = spaces(wanted.saturating_sub(line.depth()));
+    let by = count(wanted.saturating_sub(line.depth()), "space", "spaces");
     let key = field.key;
     let message = if header {
         format!(
@@ -85,11 +86,7 @@ fn misplaced_key(lines: &[Line<'_>], at: usize) -> Option<Blamed> {
     let field = before.or_else(|| others.next())?;
     let message = format!(
         "the key has {} before it, and the first key of data has {first}: indent it, and the lines of its block, like the first",
-        spaces(field.depth)
+        count(field.depth, "space", "spaces")
     );
     Some(Blamed { key: field.key.to_owned(), span: field.span(), message })
-}
-
-fn spaces(count: usize) -> String {
-    format!("{count} space{}", if count == 1 { "" } else { "s" })
 }
