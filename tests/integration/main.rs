@@ -43,6 +43,8 @@ mod policy_probe;
 #[cfg(test)]
 mod refresh;
 #[cfg(test)]
+mod refusal;
+#[cfg(test)]
 mod registry_sources;
 #[cfg(test)]
 mod repair;
