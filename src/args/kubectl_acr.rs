@@ -42,7 +42,8 @@ pub enum PluginCommand {
     Withdraw(WithdrawArgs),
     /// Print the policies with exceptions for what other admission controllers add to the controller's writes
     ///
-    /// An exception for a key is key=value, key or domain/*. Exceptions that FILE or the cluster has are kept.
+    /// An exception for a key is key=value, key or domain/*. Exceptions that FILE or the cluster has are kept. Exits with
+    /// 2 for exceptions that the policies would not heed.
     Exceptions(ExceptionsArgs),
 }
 
@@ -68,7 +69,7 @@ pub struct ExceptionsArgs {
 
 /// The exceptions to add.
 #[derive(clap::Args)]
-#[group(required = true, multiple = true)]
+#[group(multiple = true)]
 pub struct AddedExceptions {
     /// Label that the pull Secret may get; also each key of the controller's flag --secret-label
     #[arg(long = "secret-label", value_name = "KEY", value_parser = checked(ExceptionList::SecretLabels))]

@@ -12,6 +12,7 @@ use acr_credential_binding::args::kubectl_acr::{
 };
 use acr_credential_binding::cli::lint::{Format, LintReport, check};
 use acr_credential_binding::cli::{convert, exceptions, plan, reverse, withdraw};
+use acr_credential_binding::model::exceptions::Exceptions;
 use anyhow::Context;
 use clap::Parser;
 
@@ -133,6 +134,11 @@ fn run_withdraw(args: &WithdrawArgs) -> anyhow::Result<u8> {
 
 fn run_exceptions(args: &ExceptionsArgs) -> anyhow::Result<u8> {
     use exceptions::{PolicyLists, SHIPPED};
+    let added = args.added.exceptions();
+    anyhow::ensure!(
+        args.live || added != Exceptions::default(),
+        "no exception is given: name one, or print those of the cluster with --live"
+    );
     let (name, text) = match &args.file {
         Some(file) => input::text(file)?,
         None if args.live => {
@@ -142,7 +148,7 @@ fn run_exceptions(args: &ExceptionsArgs) -> anyhow::Result<u8> {
         None => ("deploy/policies.yaml".to_owned(), SHIPPED.to_owned()),
     };
     let lists = PolicyLists::read(&text).with_context(|| name.clone())?;
-    let all = lists.with(&args.added.exceptions()).with_context(|| name.clone())?;
+    let all = lists.with(&added).with_context(|| name.clone())?;
     // A file is made from that of this version: the policies in the cluster have no comments.
     let (base, text) = match args.output {
         ExceptionsFormat::Yaml | ExceptionsFormat::Kustomize if args.live => {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 #[error("is not a plain list of texts such as ['a', 'b']")]
 pub struct InvalidLiteral;
 
-/// Writes a list with a quotation mark. No item ends its quotation, whatever it holds.
+/// Writes a list with a quotation mark. No item can end its own quotation.
 pub fn to_cel<'a>(items: impl IntoIterator<Item = &'a String>, quote: char) -> String {
     let items: Vec<String> = items.into_iter().map(|item| quoted(item, quote)).collect();
     format!("[{}]", items.join(", "))
