@@ -21,6 +21,8 @@ mod documentation;
 #[cfg(test)]
 mod dry_run;
 #[cfg(test)]
+mod exceptions;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod identities;
