@@ -6,6 +6,7 @@ pub mod coverage;
 pub mod credential;
 pub mod domain;
 pub mod duration;
+pub mod exceptions;
 pub mod identity;
 pub mod labels;
 pub mod legacy;

@@ -24,6 +24,7 @@ pub mod policy_parameters;
 pub mod policy_probe;
 pub mod record;
 pub mod refresh;
+pub mod refusal;
 pub mod resolved_binding;
 pub mod rights;
 pub mod rollup;

@@ -38,11 +38,11 @@ pub struct ControllerArgs {
     #[arg(long, env = "ACR_SECRET_NAME", default_value = names::DEFAULT_SECRET_NAME)]
     pub secret_name: String,
 
-    /// Label to add to that Secret, as key=value; may be repeated
+    /// Label to add to that Secret, as key=value; may be repeated; the policies need its key as an exception
     #[arg(long = "secret-label", value_parser = key_value)]
     pub secret_labels: Vec<(String, String)>,
 
-    /// Annotation to add to that Secret, as key=value; may be repeated
+    /// Annotation to add to that Secret, as key=value; may be repeated; the policies need its key as an exception
     #[arg(long = "secret-annotation", value_parser = key_value)]
     pub secret_annotations: Vec<(String, String)>,
 

@@ -67,6 +67,7 @@ fn written(content: &SecretContent) -> SecretView {
         ours: true,
         retained: false,
         foreign_type: None,
+        immutable: false,
         extra_keys: Box::default(),
         listing: content.listing.clone(),
         fingerprint: content.fingerprint,

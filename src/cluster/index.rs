@@ -140,6 +140,7 @@ impl Index {
                 known.fingerprint == secret.fingerprint
                     && known.uid == secret.uid
                     && known.ours == secret.ours
+                    && known.immutable == secret.immutable
             };
             let changed = !known.is_some_and(same);
             record.view.secret = Some(secret);

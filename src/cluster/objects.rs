@@ -43,6 +43,9 @@ pub struct WatchedSecret {
     /// Its type.
     #[serde(default, rename = "type")]
     pub type_: Option<String>,
+    /// Whether its data can never be changed.
+    #[serde(default)]
+    immutable: bool,
     /// Its data, as digests.
     #[serde(default)]
     data: BTreeMap<String, Digested>,
@@ -113,6 +116,7 @@ impl WatchedSecret {
             ours: labelled || annotations.contains_key(names::ANNOTATION_REGISTRIES),
             retained: says_true(Some(&annotations), names::ANNOTATION_RETAINED),
             foreign_type: self.type_.filter(|t| t != names::SECRET_TYPE).map(Into::into),
+            immutable: self.immutable,
             extra_keys: data
                 .keys()
                 .filter(|key| *key != names::SECRET_KEY)

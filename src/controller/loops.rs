@@ -28,8 +28,13 @@ use crate::cluster::watch::{self, watch};
 pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients, context: LoopContext) {
     let LoopContext { shared, metrics, store, cloud, sources, seen, webhook, .. } = context;
     let applier = Applier::new(clients.write.clone(), shared.index.clone(), shared.template().clone());
-    let worker =
-        NamespaceLoop { shared: shared.clone(), applier, metrics: metrics.clone(), dry_run: config.dry_run };
+    let worker = NamespaceLoop {
+        shared: shared.clone(),
+        applier,
+        metrics: metrics.clone(),
+        own_namespace: config.namespace.clone(),
+        dry_run: config.dry_run,
+    };
     for _ in 0..WORKERS {
         spawn(tasks, "a namespace worker", worker.clone().run());
     }

@@ -16,6 +16,7 @@ use crate::cluster::index::Attempt;
 use crate::cluster::{Applier, Outcome};
 use crate::plan::conflict::{Conflict, ConflictKind, ConflictSite};
 use crate::plan::record::WriteResult;
+use crate::plan::refusal::RefusedWrite;
 use crate::plan::{self, Change, Failure, Plan};
 use crate::server::Metrics;
 
@@ -34,6 +35,8 @@ pub struct NamespaceLoop {
     pub applier: Applier,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// The namespace that the controller runs in.
+    pub own_namespace: Box<str>,
     /// Writes nothing, and reports what it would write.
     pub dry_run: bool,
 }
@@ -156,7 +159,13 @@ impl NamespaceLoop {
                 debug!(%namespace, change = kind, "object changed, planning again");
                 WriteResult::Stale
             }
-            Outcome::Failed(error) => failed(error),
+            Outcome::Failed(error) => {
+                let template = self.shared.template();
+                failed(
+                    error,
+                    RefusedWrite { namespace, change, template, own_namespace: &self.own_namespace },
+                )
+            }
         };
         if let WriteResult::Refused(failure) | WriteResult::Failed { failure, .. } = &result {
             let reason = failure.reason;
@@ -168,20 +177,15 @@ impl NamespaceLoop {
 }
 
 /// Returns what a failed call means for the object that it wrote.
-fn failed(error: CallError) -> WriteResult {
-    let refused = |reason, message: String| WriteResult::Refused(Failure::new(reason, message));
+fn failed(error: CallError, write: RefusedWrite<'_>) -> WriteResult {
     match error {
         CallError::Terminating | CallError::NotFound | CallError::Conflict => WriteResult::Gone,
-        CallError::Quota(message) => refused(
-            Reason::QuotaExceeded,
-            format!("{message}: raise the quota for secrets, or exclude the namespace from the binding"),
-        ),
-        CallError::Forbidden(message) => {
-            refused(Reason::Forbidden, format!("{message}: apply the RBAC and policies of this version"))
-        }
-        CallError::Invalid(message) => refused(Reason::WriteFailing, message),
+        CallError::Quota(message) => WriteResult::Refused(write.by_quota(&message)),
+        CallError::Forbidden(message) => WriteResult::Refused(write.by_rights(&message)),
+        CallError::Denied(message) => WriteResult::Refused(write.by_admission(&message)),
+        CallError::Invalid(message) => WriteResult::Refused(write.as_invalid(&message)),
         CallError::Later(message, at_least) => {
-            WriteResult::Failed { failure: Failure::new(Reason::WriteFailing, message), at_least }
+            WriteResult::Failed { failure: write.passing(&message), at_least }
         }
     }
 }

@@ -96,6 +96,11 @@ impl Change {
         }
     }
 
+    /// Returns whether it writes our Secret.
+    pub fn is_of_secret(&self) -> bool {
+        self.object() == ObjectKey::Secret
+    }
+
     /// Returns the key of this write.
     pub fn key(&self) -> WriteKey {
         match self {

@@ -8,6 +8,7 @@ use super::change::Change;
 use super::duty::NamespaceCoverage;
 use super::failure::Failure;
 use super::record::NamespaceRecord;
+use super::refusal::{deletion, immutable};
 use super::secret::SecretContent;
 use super::service_account::{Want, pull_secrets};
 use super::snapshot::Snapshot;
@@ -72,6 +73,9 @@ impl Site<'_> {
         let found = record.view.secret.as_ref();
         if let Some(failure) = found.and_then(|secret| conflict(&record.view, secret, adopt, snapshot)) {
             return Filled::Not(failure);
+        }
+        if found.is_some_and(|secret| secret.immutable) {
+            return Filled::Not(immutable(&record.view.name, snapshot.secret_name()));
         }
         // A binding that is left out loses its credentials. It must be reported, and one that rests reports nothing.
         let is_active =
@@ -200,7 +204,10 @@ fn set_pull_secrets(account: &ServiceAccountView, snapshot: &Snapshot, want: Wan
 fn conflict(view: &NamespaceView, secret: &SecretView, adopt: bool, snapshot: &Snapshot) -> Option<Failure> {
     let found = format!("Secret {}/{}", view.name, snapshot.secret_name());
     let message = match &secret.foreign_type {
-        Some(other) => format!("{found} has the type {other}, which cannot be changed: delete or rename it"),
+        Some(other) => format!(
+            "{found} has the type {other}, which cannot be changed: delete it ({}), and the controller writes its own",
+            deletion(&view.name, snapshot.secret_name())
+        ),
         None if secret.ours || adopt => return None,
         None => format!(
             "{found} exists and was not created by this controller: delete or rename it, or annotate the binding with \

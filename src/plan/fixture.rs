@@ -142,6 +142,7 @@ pub(crate) fn holding(content: &SecretContent) -> SecretView {
         ours: true,
         retained: false,
         foreign_type: None,
+        immutable: false,
         extra_keys: [].into(),
         listing: content.listing.clone(),
         fingerprint: content.fingerprint,

@@ -9,9 +9,11 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::change::{Change, ObjectKey, WriteKey};
 use super::failure::Failure;
 use super::refresh::backoff;
+use super::refusal::says_the_same;
 use super::secret::Fingerprint;
 use super::view::NamespaceView;
 use super::write_history::{FORGOTTEN, LONGEST, WriteHistory, is_ahead};
+use crate::api::Reason;
 
 /// Bounds of the back-off after a refusal that only a human can remove.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
@@ -47,6 +49,21 @@ struct ObjectRecord {
     left_alone: Option<LeftAlone>,
     /// The report on a writer that reverts each of our writes.
     reverted: Option<Failure>,
+}
+
+impl ObjectRecord {
+    /// Returns the earlier failure in place of one that says the same, apart from times and identifiers: a status is not
+    /// written again for those.
+    fn first_of_run(&self, failure: Failure) -> Failure {
+        let earlier = self.failed.as_ref().and_then(|failed| failed.failure.as_ref());
+        // The figures of a quota are what its reader needs.
+        let same = |earlier: &&Failure| {
+            earlier.reason == failure.reason
+                && failure.reason != Reason::QuotaExceeded
+                && says_the_same(&earlier.message, &failure.message)
+        };
+        earlier.filter(same).cloned().unwrap_or(failure)
+    }
 }
 
 /// The report on an object that is left alone.
@@ -196,6 +213,7 @@ impl NamespaceRecord {
             WriteResult::Failed { failure, at_least } => (Some(failure), false, at_least),
         };
         let record = self.writes.entry(object).or_default();
+        let failure = failure.map(|failure| record.first_of_run(failure));
         let attempts = record.failed.as_ref().map_or(0, |failed| failed.attempts).saturating_add(1);
         let (first, most) = if refused { REFUSED } else { FAILED };
         let wait = backoff(attempts, first, most, &name).max(at_least.unwrap_or_default());

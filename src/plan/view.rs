@@ -61,6 +61,8 @@ pub struct SecretView {
     pub retained: bool,
     /// Its type, if that is not the one we need.
     pub foreign_type: Option<Box<str>>,
+    /// Whether its data can never be changed.
+    pub immutable: bool,
     /// Keys of its data besides ours.
     pub extra_keys: Box<[Box<str>]>,
     /// Its list of registries.

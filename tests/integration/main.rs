@@ -21,6 +21,8 @@ mod documentation;
 #[cfg(test)]
 mod dry_run;
 #[cfg(test)]
+mod exceptions;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod identities;
@@ -42,6 +44,8 @@ mod plan;
 mod policy_probe;
 #[cfg(test)]
 mod refresh;
+#[cfg(test)]
+mod refusal;
 #[cfg(test)]
 mod registry_sources;
 #[cfg(test)]

@@ -207,6 +207,20 @@ fn a_foreign_secret_is_taken_over_in_place_on_request() {
 }
 
 #[test]
+fn an_immutable_secret_is_not_written_and_named_with_the_command_that_deletes_it() {
+    let snapshot = snapshot([resolved("a").adopting()]);
+    for secret in [holding(&snapshot.content(&[0])), outdated(), foreign()] {
+        let mut record = record(&[("default", "")]);
+        record.view.secret = Some(SecretView { immutable: true, ..secret });
+        let plan = namespace(&record, &snapshot);
+        assert_eq!(in_words(&plan.changes), ["default at 7: ours"], "entries go on");
+        let failure = plan.results[0].secret.clone().unwrap_err();
+        assert_eq!(failure.reason, Reason::SecretImmutable);
+        assert!(failure.message.contains("kubectl -n n delete secret ours"), "{}", failure.message);
+    }
+}
+
+#[test]
 fn a_skipped_service_account_loses_our_entry_and_no_other() {
     let snapshot = snapshot([resolved("a")]);
     let mut record = settled(&snapshot, &[("default", "x ours y"), ("other", "x")]);

@@ -217,3 +217,28 @@ fn a_namespace_that_keeps_changing_waits_longer_each_time() {
     let (first, second) = (wait(), wait());
     assert!(first <= 1.0 && second > first && (0..20).map(|_| wait()).all(|wait| wait <= 60.0));
 }
+
+/// Returns the message that is reported after these failures in a row.
+fn reported_after(failures: &[(Reason, &str)]) -> String {
+    let snapshot = all_accounts();
+    let mut record = lacking(&["app"], &snapshot);
+    let change = plan(&record, &snapshot, at(0)).changes.remove(0);
+    for (reason, message) in failures {
+        record.record_write(&change, WriteResult::Refused(Failure::new(*reason, *message)), true, at(0));
+    }
+    plan(&record, &snapshot, at(0)).results[0].secret.clone().unwrap_err().message.to_string()
+}
+
+#[test]
+fn the_first_message_of_a_run_of_equal_failures_is_kept() {
+    let refused = Reason::RefusedByAdmission;
+    let first = "request 1 at 12:00:01: the label team is missing";
+    let later = "request 2 at 12:05:07: the label team is missing";
+    assert_eq!(reported_after(&[(refused, first), (refused, later)]), first);
+    let other = "request 3 at 12:06:00: the label owner is missing";
+    assert_eq!(reported_after(&[(refused, first), (refused, later), (refused, other)]), other);
+    assert_eq!(reported_after(&[(Reason::AdmissionUnreachable, first), (refused, later)]), later);
+    // The figures of a quota are its message.
+    let full = Reason::QuotaExceeded;
+    assert_eq!(reported_after(&[(full, "used: 1"), (full, "used: 2")]), "used: 2");
+}

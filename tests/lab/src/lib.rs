@@ -8,6 +8,7 @@ pub mod cloud;
 pub mod controller;
 pub mod docs;
 pub mod front;
+pub mod hook;
 mod listen;
 pub mod plane;
 pub mod process;

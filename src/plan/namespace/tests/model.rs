@@ -39,6 +39,7 @@ impl Secret {
             ours: labelled || self.annotations.contains_key(names::ANNOTATION_REGISTRIES),
             retained: self.annotations.get(names::ANNOTATION_RETAINED).is_some_and(|value| value == "true"),
             foreign_type: (self.type_ != names::SECRET_TYPE).then(|| self.type_.into()),
+            immutable: false,
             extra_keys: self
                 .data
                 .keys()
