@@ -3,19 +3,21 @@
 use std::ops::Range;
 
 use super::fault::blame;
-use super::locate::{Located, has_ours, kinds, locate};
-use super::terraform::{self, TerraformConfig};
+use super::locate::{AddonNode, Located, has_ours, kinds, locate, metadata, names, says_nothing};
+use super::parse::{Language, ParsedFile, part, whole};
+use super::unevaluated::{depends, describe, describe_addon, get_config_map};
 use super::{DataValue, Document, Scalar, Source};
-use crate::api::legacy::{Fault, Node, Pair, Style, Value, parse_manifest};
+use crate::api::legacy::{Fault, Node, Pair, Style, Value, addon, parse_manifest};
 use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
-use crate::cli::diagnostic::Diagnostic;
+use crate::cli::diagnostic::{Diagnostic, Lines};
 use crate::model::legacy::line::{Line, is_space, line_before};
 use crate::model::legacy::mistakes::{Mistake, NESTED_KEYS, scan_manifest};
 use crate::model::legacy::patch::PatchedText;
 use crate::model::legacy::{Code, Edit, Severity, data_key};
 
-/// The most bytes of a file: a ConfigMap may have 1 MiB, and its JSON twice that.
+/// The most bytes of a file: a ConfigMap may have 1 MiB, and its JSON twice that. A state of Terraform has everything.
 const MAX_BYTES: usize = 4 << 20;
+const MAX_JSON_BYTES: usize = 16 << 20;
 
 /// The most findings of the outer document that are listed.
 const MAX_LISTED: usize = 200;
@@ -27,36 +29,47 @@ const MAX_CHANGES: usize = 2_048;
 pub fn read(name: &str, text: &str) -> Document {
     let mut document = Document::default();
     document.sources.push(Source { name: name.to_owned(), text: text.to_owned() });
-    if text.len() > MAX_BYTES {
+    let most = if is_json(text) { MAX_JSON_BYTES } else { MAX_BYTES };
+    if text.len() > most {
         let message = format!("the file has {} bytes, more than a ConfigMap can: write less", text.len());
         document.diagnostics.push(in_data(Code::NotYaml, None, message));
         return document;
     }
-    if let Some(at) = template(text) {
+    let whole = whole(text);
+    let template = template(text).filter(|at| match &whole {
+        // Other parts of such a file are the concern of others.
+        Some(file) => file.config_span().is_some_and(|span| span.contains(at)),
+        None => true,
+    });
+    if let Some(at) = template {
         let message = "a template begins here: render it first, as helm template or kustomize build does, and check the output".to_owned();
         document.diagnostics.push(in_data(Code::Template, Some(at..at + 2), message));
         return document;
     }
+    read_file(whole.unwrap_or_else(|| part(text)), text, &mut document);
+    document
+}
+
+/// Reads a manifest that is the text of another document.
+fn read_manifest(text: &str) -> Document {
+    let mut document = Document::default();
+    document.sources.push(Source { name: String::new(), text: text.to_owned() });
     let (roots, fault) = parse_manifest(text);
-    match locate(&roots).is_none().then(|| terraform::config(text)).flatten() {
-        Some(TerraformConfig::Escaped(span)) => {
-            document.addon = Some(Scalar::escaped(text, span));
-            return document;
-        }
-        Some(TerraformConfig::Expression(span)) => {
-            let message = "only Terraform can evaluate this expression: give the JSON that comes out, or the line config = \"{\\\"AcrInstanceInfo\\\": …}\"";
-            document.diagnostics.push(in_data(Code::NoConfiguration, Some(span), message.to_owned()));
-            return document;
-        }
-        None => {}
-    }
-    let mistakes = mistakes(text, &roots, fault.is_some());
+    read_file(ParsedFile { language: Language::Yaml, roots, fault }, text, &mut document);
+    document
+}
+
+fn read_file(file: ParsedFile, text: &str, document: &mut Document) {
+    let ParsedFile { language, roots, fault } = file;
+    let mistakes = match language {
+        Language::Yaml => mistakes(text, &roots, fault.is_some()),
+        Language::Json | Language::Hcl => Vec::new(),
+    };
     let patched = PatchedText::new(text, mistakes.iter().flat_map(|mistake| &mistake.edits));
     document.diagnostics.extend(mistakes.into_iter().map(diagnostic));
     let (roots, fault) = if patched.is_unchanged() { (roots, fault) } else { parse_manifest(&patched.text) };
-    DocumentReader { patched: &patched, document: &mut document }.read(&roots, fault);
+    DocumentReader { patched: &patched, language, document }.read(&roots, fault);
     bound(&mut document.diagnostics);
-    document
 }
 
 /// Finds the mistakes in the lines of a manifest. JSON has no lines to speak of.
@@ -68,7 +81,7 @@ fn mistakes(text: &str, roots: &[Node], faulty: bool) -> Vec<Mistake> {
     let located = locate(roots).filter(|_| !faulty);
     let readable = located.is_some_and(|located| match located {
         Located::Map(map) => map.without_keys().is_none(),
-        Located::Addon(_) => true,
+        Located::Addon(_) | Located::Manifest(_) => true,
     });
     if readable {
         // It is YAML, so that only what may have another meaning counts. A text of several lines has no keys.
@@ -131,6 +144,7 @@ fn in_data(code: Code, span: Option<Range<usize>>, message: String) -> Diagnosti
 struct DocumentReader<'a> {
     /// The file with its mistakes repaired, in which the nodes have their places.
     patched: &'a PatchedText,
+    language: Language,
     document: &'a mut Document,
 }
 
@@ -154,13 +168,10 @@ impl DocumentReader<'_> {
                 }
                 self.document.found = !self.document.unread || !self.document.values.is_empty();
             }
-            Some(Located::Addon(node)) => {
-                let scalar = self.text(node);
-                let whole = || Scalar::bare(&self.document.sources[0].text);
-                self.document.addon = Some(scalar.unwrap_or_else(whole));
-            }
+            Some(Located::Manifest(node)) => self.manifest(node),
+            Some(Located::Addon(addon)) => self.addon(&addon),
             None if fault.is_none() => {
-                self.document.diagnostics.push(in_data(Code::NoConfiguration, None, nothing_in(roots)));
+                self.document.diagnostics.push(in_data(Code::NoConfiguration, None, self.nothing_in(roots)));
             }
             None => {}
         }
@@ -170,14 +181,119 @@ impl DocumentReader<'_> {
         }
     }
 
+    /// Reads the managed edition's configuration, or says what it is without one.
+    fn addon(&mut self, found: &AddonNode<'_>) {
+        const NAME: &str = addon::NAME;
+        let Some(config) = found.config.filter(|config| !says_nothing(Some(config))) else {
+            let message = format!(
+                "the add-on has no configuration, which means the Personal Edition of the cluster's region for the ServiceAccount default in the namespace default: write config = {{\"AcrInstanceInfo\": [{{\"instanceId\": \"cri-…\"}}]}} as a text"
+            );
+            self.report(Code::AddonWithoutConfig, NAME, found.name, &message, &[]);
+            self.document.addon = Some(Scalar::verbatim("{}", self.span(found.name)));
+            return;
+        };
+        if let Some(other) = found.other {
+            let line =
+                |node: &Node| Lines::of(&self.patched.text).line(node.span.clone().unwrap_or_default().start);
+            let (first, message) =
+                (line(config), "keep the one of the cluster that you move, or read it there");
+            let message = format!(
+                "the add-on has another configuration at line {first} than here: {message}: {}",
+                describe_addon()
+            );
+            self.report(Code::AddonRepeated, NAME, other, &message, &[]);
+            self.document.unread = true;
+        }
+        if depends(config) {
+            return self.unevaluated(addon::CONFIG, config, true);
+        }
+        if config.text().is_some_and(|text| text.trim().starts_with("${") && text.trim().ends_with('}')) {
+            let message = format!(
+                "the value is a variable, which only the tool around it knows: {} reads what the cluster has",
+                describe_addon()
+            );
+            self.report(Code::Unevaluated, addon::CONFIG, config, &message, &[]);
+            return;
+        }
+        let text = &self.patched.text;
+        let root = std::ptr::eq(found.name, config);
+        let whole = || match self.language {
+            Language::Yaml if root => Scalar::bare(&self.document.sources[0].text),
+            Language::Json => Scalar::slice(text, self.span(config)),
+            Language::Yaml | Language::Hcl => Scalar::rendered(text, config),
+        };
+        self.document.addon = Some(self.text(config).unwrap_or_else(whole));
+    }
+
+    /// Reads a manifest in a text.
+    fn manifest(&mut self, node: &Node) {
+        let Some(outer) = self.text(node) else { return };
+        let inner = read_manifest(outer.value());
+        self.document.diagnostics.extend(inner.diagnostics.into_iter().map(|found| Diagnostic {
+            span: found.span.as_ref().map(|span| outer.place(span)),
+            edits: outer.edits(&found.edits).unwrap_or_default(),
+            ..found
+        }));
+        self.document.values.extend(inner.values.into_iter().map(|(name, value)| {
+            let key = value.key.as_ref().map(|key| outer.place(key));
+            (name, DataValue { source: 0, key, scalar: value.scalar.within(&outer) })
+        }));
+        self.document.found |= inner.found;
+        self.document.unread |= inner.unread;
+    }
+
+    /// Reports a value that is more than the file says.
+    fn unevaluated(&mut self, key: &str, node: &Node, whole: bool) {
+        let message = describe(&self.patched.text, node, whole);
+        self.report(Code::Unevaluated, key, node, &message, &[]);
+        self.document.unread = true;
+    }
+
+    /// Says what a file has instead of a configuration, and which command gives one.
+    fn nothing_in(&self, roots: &[Node]) -> String {
+        const NEITHER: &str = "no ConfigMap acr-configuration, no map data with one of its keys, and no configuration of the managed add-on";
+        let kinds = kinds(roots);
+        let (terraform, cure) = (self.language == Language::Hcl, get_config_map());
+        if self.document.sources[0].text.trim() == "(sensitive value)" {
+            "Terraform hides the value: write nonsensitive(…) around the expression for terraform console"
+                .to_owned()
+        } else if kinds.as_slice() == ["AcrCredentialBinding"] {
+            "the file has an AcrCredentialBinding, which the API server checks: kubectl apply --server-side --dry-run=server -f; convert --reverse prints the equivalent ConfigMap".to_owned()
+        } else if names(roots, addon::NAME) {
+            format!(
+                "the file names the managed add-on without its configuration: {} reads it",
+                describe_addon()
+            )
+        } else if names(roots, addon::UNMANAGED) {
+            format!(
+                "the add-on {} is configured by a ConfigMap, which is not in the file: {cure} reads it",
+                addon::UNMANAGED
+            )
+        } else if kinds.is_empty() {
+            let kind = if terraform { "the file is HCL with " } else { "the file has " };
+            format!("{kind}{NEITHER}: {cure} reads the cluster's")
+        } else {
+            let kinds = kinds.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+            format!("the file has {kinds}, but {NEITHER}: {cure} reads the cluster's")
+        }
+    }
+
     /// Makes a finding of a fault, at the line that is to blame where that is known.
     fn explain(&self, fault: Fault) -> Diagnostic {
         let text = &self.patched.text;
-        let Some(blamed) = blame(text, fault.at).filter(|_| !is_json(text)) else {
+        let yaml = self.language == Language::Yaml;
+        let Some(blamed) = blame(text, fault.at).filter(|_| yaml && !is_json(text)) else {
             // A fault is often noticed at the beginning of a line that is right.
             let at = self.patched.origin(fault.at);
-            let message =
-                format!("the file is not valid YAML ({}): check this line and the one before it", fault.why);
+            let (name, more) = match self.language {
+                Language::Yaml => ("YAML", ""),
+                Language::Json => ("JSON", ""),
+                Language::Hcl => ("HCL", ". Of a plan or a state, give the output of terraform show -json"),
+            };
+            let message = format!(
+                "the file is not valid {name} ({}): check this line and the one before it{more}",
+                fault.why
+            );
             return in_data(Code::NotYaml, Some(at..at), message);
         };
         let span = self.patched.origin_of(&blamed.span);
@@ -191,6 +307,7 @@ impl DocumentReader<'_> {
     /// Reads a scalar. `None`: it is a list or a map.
     fn text(&self, node: &Node) -> Option<Scalar> {
         match &node.value {
+            _ if node.style == Style::Encoded => Some(Scalar::rendered(&self.patched.text, node)),
             Value::Null => Some(self.scalar("", Style::Plain, node)),
             Value::Text(text) => Some(self.scalar(text, node.style, node)),
             Value::List(_) | Value::Map(_) => None,
@@ -199,6 +316,10 @@ impl DocumentReader<'_> {
 
     fn scalar(&self, value: &str, style: Style, node: &Node) -> Scalar {
         let span = node.span.clone().unwrap_or_default();
+        let source = self.patched.text.get(span.clone()).unwrap_or_default();
+        if style == Style::Escaped && !source.starts_with(['"', '\'']) {
+            return Scalar::escaped(source, span);
+        }
         // Its quotes or its lines are changed first: neither change would know the other.
         let changed = self.span(node).len() != span.len();
         let scalar = Scalar::read(&self.patched.text, value, style, span).moved(self.patched);
@@ -232,7 +353,7 @@ impl DocumentReader<'_> {
 
     /// Reports the faults of a ConfigMap outside its `data`.
     fn around(&mut self, object: &Node) {
-        if let Some(metadata) = object.get("metadata") {
+        if let Some(metadata) = metadata(object) {
             self.elsewhere(metadata);
             for Pair { key, .. } in metadata.pairs() {
                 let ours = |name: &&str| *name == "data" || data_key(name).is_some();
@@ -253,6 +374,12 @@ impl DocumentReader<'_> {
                 }
                 // Keys of others are their concern.
                 "binaryData" if !has_ours(value) => continue,
+                name if self.language != Language::Yaml
+                    && object.get("kind").is_none()
+                    && data_key(name).is_none() =>
+                {
+                    continue;
+                }
                 _ => "the key is beside data, where it is not read: write it below data, indented by spaces",
             };
             // Spaces of another kind are part of the name, for YAML.
@@ -278,8 +405,13 @@ impl DocumentReader<'_> {
                 last.severity = Severity::Error;
             }
         }
+        if depends(node) {
+            return self.unevaluated(name, node, false);
+        }
         let mut scalar = self.text(node);
-        if node.style == Style::Plain && node.text().is_some_and(is_number_or_boolean) {
+        // Terraform makes a text of a number.
+        let strict = self.language != Language::Hcl && node.style == Style::Plain;
+        if strict && node.text().is_some_and(is_number_or_boolean) {
             let message = "the value is a number or a boolean, and the API server takes only texts here: put it in quotes";
             self.report(Code::NumberForText, name, node, message, &quotes(node, "\""));
             scalar = scalar.map(Scalar::read_only);
@@ -300,6 +432,10 @@ impl DocumentReader<'_> {
     /// Reports a list or a map in the place of a text. Returns the text that was meant, where that is plain.
     fn collection(&mut self, name: &str, key: &Node, node: &Node) -> Option<Scalar> {
         const TAKEN: &str = "the value is a list or a map, and the API server takes only texts here";
+        if self.language == Language::Hcl {
+            self.report(Code::TextExpected, name, key, &format!("{TAKEN}: put yamlencode(…) around it"), &[]);
+            return Some(Scalar::rendered(&self.patched.text, node).read_only());
+        }
         let flow = node.style == Style::Flow;
         let (span, key_span) = (node.span.clone()?, key.span.clone()?);
         let texts: Option<Vec<&str>> = node.items().iter().map(Node::text).collect();
@@ -360,16 +496,6 @@ fn template(text: &str) -> Option<usize> {
         let found = line.text.find("{{").filter(|found| line.text[*found..].contains("}}"))?;
         Some(line.start + found)
     })
-}
-
-/// Says what a file has instead of a configuration.
-fn nothing_in(roots: &[Node]) -> String {
-    const NEITHER: &str = "no ConfigMap acr-configuration, no map data with one of its keys, and no configuration of the managed add-on";
-    match kinds(roots).as_slice() {
-        [] => format!("the file has {NEITHER}: name the right file"),
-        ["AcrCredentialBinding"] => "the file has an AcrCredentialBinding, which the API server checks: kubectl apply --server-side --dry-run=server -f; convert --reverse prints the equivalent ConfigMap".to_owned(),
-        kinds => format!("the file has {}, but {NEITHER}: name the right file", kinds.iter().take(5).copied().collect::<Vec<_>>().join(", ")),
-    }
 }
 
 fn quotes(node: &Node, quote: &str) -> Vec<Edit> {
