@@ -11,4 +11,6 @@ mod promises;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+mod structured;
+#[cfg(test)]
 mod table;

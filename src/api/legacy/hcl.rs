@@ -21,9 +21,9 @@ use super::node::{Fault, FaultKind, Node, Pair, Style, Value};
 const MAX_BYTES: usize = 1 << 20;
 const MAX_ASSIGNMENTS: usize = 10_000;
 
-/// The most levels of nodes, and the most nodes: a local value that is named twice is copied.
+/// The most levels of nodes, and the most nodes in copies of local values: each may name another twice.
 const MAX_DEPTH: usize = 128;
-const MAX_NODES: usize = 100_000;
+const MAX_COPIED: usize = 100_000;
 
 /// Functions that give what they are given, as far as a configuration is concerned.
 const TRANSPARENT: [&str; 10] = [
@@ -72,14 +72,16 @@ struct HclReader<'a> {
     text: &'a str,
     /// The local values of the file.
     locals: HashMap<&'a str, &'a Expression>,
-    nodes: usize,
+    /// How many nodes copies may still have, and whether one is being made.
+    copies: usize,
+    copying: bool,
 }
 
 impl<'a> HclReader<'a> {
     fn of(text: &'a str, body: &'a Body) -> Self {
         let attributes = body.get_blocks("locals").flat_map(|block| block.body.attributes());
         let locals = attributes.map(|attribute| (attribute.key.as_str(), &attribute.value)).collect();
-        Self { text, locals, nodes: MAX_NODES }
+        Self { text, locals, copies: MAX_COPIED, copying: false }
     }
 
     fn body(&mut self, body: &Body, depth: usize) -> Node {
@@ -104,8 +106,8 @@ impl<'a> HclReader<'a> {
 
     fn expression(&mut self, expression: &Expression, depth: usize) -> Node {
         let span = expression.span();
-        self.nodes = self.nodes.saturating_sub(1);
-        if depth > MAX_DEPTH || self.nodes == 0 {
+        self.copies = self.copies.saturating_sub(usize::from(self.copying));
+        if depth > MAX_DEPTH || self.copying && self.copies == 0 {
             return unknown(span, Vec::new());
         }
         let source = span.clone().and_then(|span| self.text.get(span)).unwrap_or_default();
@@ -214,7 +216,9 @@ impl<'a> HclReader<'a> {
         });
         let local = traversal.expr.as_variable().filter(|name| name.as_str() == "local");
         let value = local.and_then(|_| self.locals.get(names.next()??).copied());
+        let outer = std::mem::replace(&mut self.copying, true);
         let mut node = value.map(|value| self.expression(value, depth + 1));
+        self.copying = outer;
         for name in names {
             node = node.and_then(|node| node.get(name?).cloned());
         }

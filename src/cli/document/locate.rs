@@ -80,8 +80,11 @@ pub(super) fn locate(roots: &[Node]) -> Option<Located<'_>> {
     let objects = objects(roots);
     let unnamed = objects.iter().copied().filter(|node| node.get("kind").is_none());
     let data = |node: &&Node| node.get("data").is_some_and(has_ours);
-    let mut maps = all.iter().map(|(_, node)| *node).filter(|node| is_config_map(node));
-    if let Some(map) = maps.find(data).or_else(|| unnamed.clone().find(data)) {
+    let maps = all.iter().map(|(_, node)| *node).filter(|node| is_config_map(node));
+    // A name that only Terraform knows may be ours, and another is not.
+    let unknown = |node: &&Node| of_metadata(node, "name").and_then(Node::text).is_none();
+    let map = maps.clone().filter(unknown).find(data).or_else(|| maps.clone().find(data));
+    if let Some(map) = map.or_else(|| unnamed.clone().find(data)) {
         return Some(Located::Map(ConfigMapNode {
             data: map.get("data"),
             object: Some(map),

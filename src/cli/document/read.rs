@@ -1,19 +1,20 @@
 //! From a file to its values.
 
+mod addon;
+mod config_map;
+
 use std::ops::Range;
 
 use super::fault::blame;
-use super::locate::{AddonNode, Located, has_ours, kinds, locate, metadata, names, says_nothing};
+use super::locate::{Located, locate};
 use super::parse::{Language, ParsedFile, part, whole};
-use super::unevaluated::{depends, describe, describe_addon, get_config_map};
-use super::{DataValue, Document, Scalar, Source};
-use crate::api::legacy::{Fault, Node, Pair, Style, Value, addon, parse_manifest};
-use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
-use crate::cli::diagnostic::{Diagnostic, Lines};
-use crate::model::legacy::line::{Line, is_space, line_before};
-use crate::model::legacy::mistakes::{Mistake, NESTED_KEYS, scan_manifest};
+use super::{Document, Scalar, Source};
+use crate::api::legacy::{Fault, Node, Style, Value, parse_manifest};
+use crate::cli::diagnostic::Diagnostic;
+use crate::model::legacy::line::{Line, is_space};
+use crate::model::legacy::mistakes::{Mistake, scan_manifest};
 use crate::model::legacy::patch::PatchedText;
-use crate::model::legacy::{Code, Edit, Severity, data_key};
+use crate::model::legacy::{Code, Edit, Severity};
 
 /// The most bytes of a file: a ConfigMap may have 1 MiB, and its JSON twice that. A state of Terraform has everything.
 const MAX_BYTES: usize = 4 << 20;
@@ -68,7 +69,9 @@ fn read_file(file: ParsedFile, text: &str, document: &mut Document) {
     let patched = PatchedText::new(text, mistakes.iter().flat_map(|mistake| &mistake.edits));
     document.diagnostics.extend(mistakes.into_iter().map(diagnostic));
     let (roots, fault) = if patched.is_unchanged() { (roots, fault) } else { parse_manifest(&patched.text) };
-    DocumentReader { patched: &patched, language, document }.read(&roots, fault);
+    let own = |root: &Node| ["resource", "module", "locals"].iter().any(|key| root.get(key).is_some());
+    let terraform = language == Language::Hcl || roots.iter().any(own) || text.contains("resource \"");
+    DocumentReader { patched: &patched, language, terraform, document }.read(&roots, fault);
     bound(&mut document.diagnostics);
 }
 
@@ -145,6 +148,8 @@ struct DocumentReader<'a> {
     /// The file with its mistakes repaired, in which the nodes have their places.
     patched: &'a PatchedText,
     language: Language,
+    /// Whether it is written for Terraform, or by Terraform for people.
+    terraform: bool,
     document: &'a mut Document,
 }
 
@@ -168,7 +173,11 @@ impl DocumentReader<'_> {
                 }
                 self.document.found = !self.document.unread || !self.document.values.is_empty();
             }
-            Some(Located::Manifest(node)) => self.manifest(node),
+            Some(Located::Manifest(node)) => {
+                if let Some(outer) = self.text(node) {
+                    self.take_over(read_manifest(outer.value()), &outer);
+                }
+            }
             Some(Located::Addon(addon)) => self.addon(&addon),
             None if fault.is_none() => {
                 self.document.diagnostics.push(in_data(Code::NoConfiguration, None, self.nothing_in(roots)));
@@ -178,103 +187,6 @@ impl DocumentReader<'_> {
         if let Some(fault) = fault {
             let finding = self.explain(fault);
             self.document.diagnostics.push(finding);
-        }
-    }
-
-    /// Reads the managed edition's configuration, or says what it is without one.
-    fn addon(&mut self, found: &AddonNode<'_>) {
-        const NAME: &str = addon::NAME;
-        let Some(config) = found.config.filter(|config| !says_nothing(Some(config))) else {
-            let message = format!(
-                "the add-on has no configuration, which means the Personal Edition of the cluster's region for the ServiceAccount default in the namespace default: write config = {{\"AcrInstanceInfo\": [{{\"instanceId\": \"cri-…\"}}]}} as a text"
-            );
-            self.report(Code::AddonWithoutConfig, NAME, found.name, &message, &[]);
-            self.document.addon = Some(Scalar::verbatim("{}", self.span(found.name)));
-            return;
-        };
-        if let Some(other) = found.other {
-            let line =
-                |node: &Node| Lines::of(&self.patched.text).line(node.span.clone().unwrap_or_default().start);
-            let (first, message) =
-                (line(config), "keep the one of the cluster that you move, or read it there");
-            let message = format!(
-                "the add-on has another configuration at line {first} than here: {message}: {}",
-                describe_addon()
-            );
-            self.report(Code::AddonRepeated, NAME, other, &message, &[]);
-            self.document.unread = true;
-        }
-        if depends(config) {
-            return self.unevaluated(addon::CONFIG, config, true);
-        }
-        if config.text().is_some_and(|text| text.trim().starts_with("${") && text.trim().ends_with('}')) {
-            let message = format!(
-                "the value is a variable, which only the tool around it knows: {} reads what the cluster has",
-                describe_addon()
-            );
-            self.report(Code::Unevaluated, addon::CONFIG, config, &message, &[]);
-            return;
-        }
-        let text = &self.patched.text;
-        let root = std::ptr::eq(found.name, config);
-        let whole = || match self.language {
-            Language::Yaml if root => Scalar::bare(&self.document.sources[0].text),
-            Language::Json => Scalar::slice(text, self.span(config)),
-            Language::Yaml | Language::Hcl => Scalar::rendered(text, config),
-        };
-        self.document.addon = Some(self.text(config).unwrap_or_else(whole));
-    }
-
-    /// Reads a manifest in a text.
-    fn manifest(&mut self, node: &Node) {
-        let Some(outer) = self.text(node) else { return };
-        let inner = read_manifest(outer.value());
-        self.document.diagnostics.extend(inner.diagnostics.into_iter().map(|found| Diagnostic {
-            span: found.span.as_ref().map(|span| outer.place(span)),
-            edits: outer.edits(&found.edits).unwrap_or_default(),
-            ..found
-        }));
-        self.document.values.extend(inner.values.into_iter().map(|(name, value)| {
-            let key = value.key.as_ref().map(|key| outer.place(key));
-            (name, DataValue { source: 0, key, scalar: value.scalar.within(&outer) })
-        }));
-        self.document.found |= inner.found;
-        self.document.unread |= inner.unread;
-    }
-
-    /// Reports a value that is more than the file says.
-    fn unevaluated(&mut self, key: &str, node: &Node, whole: bool) {
-        let message = describe(&self.patched.text, node, whole);
-        self.report(Code::Unevaluated, key, node, &message, &[]);
-        self.document.unread = true;
-    }
-
-    /// Says what a file has instead of a configuration, and which command gives one.
-    fn nothing_in(&self, roots: &[Node]) -> String {
-        const NEITHER: &str = "no ConfigMap acr-configuration, no map data with one of its keys, and no configuration of the managed add-on";
-        let kinds = kinds(roots);
-        let (terraform, cure) = (self.language == Language::Hcl, get_config_map());
-        if self.document.sources[0].text.trim() == "(sensitive value)" {
-            "Terraform hides the value: write nonsensitive(…) around the expression for terraform console"
-                .to_owned()
-        } else if kinds.as_slice() == ["AcrCredentialBinding"] {
-            "the file has an AcrCredentialBinding, which the API server checks: kubectl apply --server-side --dry-run=server -f; convert --reverse prints the equivalent ConfigMap".to_owned()
-        } else if names(roots, addon::NAME) {
-            format!(
-                "the file names the managed add-on without its configuration: {} reads it",
-                describe_addon()
-            )
-        } else if names(roots, addon::UNMANAGED) {
-            format!(
-                "the add-on {} is configured by a ConfigMap, which is not in the file: {cure} reads it",
-                addon::UNMANAGED
-            )
-        } else if kinds.is_empty() {
-            let kind = if terraform { "the file is HCL with " } else { "the file has " };
-            format!("{kind}{NEITHER}: {cure} reads the cluster's")
-        } else {
-            let kinds = kinds.iter().take(5).copied().collect::<Vec<_>>().join(", ");
-            format!("the file has {kinds}, but {NEITHER}: {cure} reads the cluster's")
         }
     }
 
@@ -318,7 +230,7 @@ impl DocumentReader<'_> {
         let span = node.span.clone().unwrap_or_default();
         let source = self.patched.text.get(span.clone()).unwrap_or_default();
         if style == Style::Escaped && !source.starts_with(['"', '\'']) {
-            return Scalar::escaped(source, span);
+            return Scalar::escaped(&self.patched.text, span);
         }
         // Its quotes or its lines are changed first: neither change would know the other.
         let changed = self.span(node).len() != span.len();
@@ -335,159 +247,6 @@ impl DocumentReader<'_> {
         };
         self.document.diagnostics.push(diagnostic);
     }
-
-    /// Reports a ConfigMap of another name or in another namespace, which is not read.
-    fn elsewhere(&mut self, metadata: &Node) {
-        for (field, wanted) in [("name", LEGACY_NAME), ("namespace", LEGACY_NAMESPACE)] {
-            let Some(node) = metadata.get(field) else { continue };
-            if node.text().is_some_and(|text| text != wanted) {
-                let span = node.span.clone().unwrap_or_default();
-                let edit = Edit { span, text: format!("{wanted:?}") };
-                let message = format!(
-                    "the {field} is not {wanted}, and only the ConfigMap {LEGACY_NAMESPACE}/{LEGACY_NAME} is read: write {wanted}"
-                );
-                self.report(Code::OtherConfigMap, &format!("metadata.{field}"), node, &message, &[edit]);
-            }
-        }
-    }
-
-    /// Reports the faults of a ConfigMap outside its `data`.
-    fn around(&mut self, object: &Node) {
-        if let Some(metadata) = metadata(object) {
-            self.elsewhere(metadata);
-            for Pair { key, .. } in metadata.pairs() {
-                let ours = |name: &&str| *name == "data" || data_key(name).is_some();
-                if let Some(name) = key.text().filter(ours) {
-                    let message = "the key is below metadata, where it is not read: write data as far to the left as metadata, and the keys below it";
-                    self.outside(name, key, message);
-                }
-            }
-        }
-        let last = object.pairs().iter().rposition(|pair| pair.key.text() == Some("data"));
-        for (index, Pair { key, value }) in object.pairs().iter().enumerate() {
-            let Some(name) = key.text() else { continue };
-            let message = match name {
-                "apiVersion" | "kind" | "metadata" | "immutable" => continue,
-                "data" if Some(index) == last => continue,
-                "data" => {
-                    "the file has data again below, and only the last one is read: write all keys below one data"
-                }
-                // Keys of others are their concern.
-                "binaryData" if !has_ours(value) => continue,
-                name if self.language != Language::Yaml
-                    && object.get("kind").is_none()
-                    && data_key(name).is_none() =>
-                {
-                    continue;
-                }
-                _ => "the key is beside data, where it is not read: write it below data, indented by spaces",
-            };
-            // Spaces of another kind are part of the name, for YAML.
-            let name = name.trim();
-            let word = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-            let name = if word { name } else { "data" };
-            self.outside(name, key, message);
-        }
-    }
-
-    /// Reports a key that was meant to be read and is not.
-    fn outside(&mut self, name: &str, key: &Node, message: &str) {
-        self.report(Code::OutsideData, name, key, message, &[]);
-        self.document.unread = true;
-    }
-
-    fn pair(&mut self, Pair { key, value: node }: &Pair) {
-        let Some(name) = key.text() else { return };
-        if self.document.values.contains_key(name) {
-            let message = "the key is repeated, which the API server refuses: delete one";
-            self.report(Code::KeyRepeated, name, key, message, &[]);
-            if let Some(last) = self.document.diagnostics.last_mut() {
-                last.severity = Severity::Error;
-            }
-        }
-        if depends(node) {
-            return self.unevaluated(name, node, false);
-        }
-        let mut scalar = self.text(node);
-        // Terraform makes a text of a number.
-        let strict = self.language != Language::Hcl && node.style == Style::Plain;
-        if strict && node.text().is_some_and(is_number_or_boolean) {
-            let message = "the value is a number or a boolean, and the API server takes only texts here: put it in quotes";
-            self.report(Code::NumberForText, name, node, message, &quotes(node, "\""));
-            scalar = scalar.map(Scalar::read_only);
-        }
-        match scalar.or_else(|| self.collection(name, key, node)) {
-            Some(scalar) => {
-                let value = DataValue { source: 0, key: Some(self.span(key)), scalar };
-                self.document.values.insert(name.to_owned(), value);
-            }
-            // The earlier value of a repeated key does not count.
-            None => {
-                self.document.values.remove(name);
-                self.document.unread = true;
-            }
-        }
-    }
-
-    /// Reports a list or a map in the place of a text. Returns the text that was meant, where that is plain.
-    fn collection(&mut self, name: &str, key: &Node, node: &Node) -> Option<Scalar> {
-        const TAKEN: &str = "the value is a list or a map, and the API server takes only texts here";
-        if self.language == Language::Hcl {
-            self.report(Code::TextExpected, name, key, &format!("{TAKEN}: put yamlencode(…) around it"), &[]);
-            return Some(Scalar::rendered(&self.patched.text, node).read_only());
-        }
-        let flow = node.style == Style::Flow;
-        let (span, key_span) = (node.span.clone()?, key.span.clone()?);
-        let texts: Option<Vec<&str>> = node.items().iter().map(Node::text).collect();
-        let texts = texts
-            .filter(|texts| !texts.is_empty() && texts.iter().all(|text| !text.contains(['"', '\\', ','])));
-        if let Some(texts) = texts {
-            let list = texts.join(",");
-            let from = if flow { span.start } else { key_span.end };
-            let text = if flow { format!("\"{list}\"") } else { format!(": \"{list}\"") };
-            let edit = Edit { span: from..span.end, text };
-            let message = format!("{TAKEN}: write its items with a comma between each two");
-            self.report(Code::TextExpected, name, key, &message, &[edit]);
-            return Some(self.scalar(&list, Style::Plain, node).read_only());
-        }
-        if !NESTED_KEYS.iter().any(|nested| nested.eq_ignore_ascii_case(name)) {
-            let message = format!("{TAKEN}: write one text, with a comma between each two items");
-            self.report(Code::TextExpected, name, key, &message, &[]);
-            return None;
-        }
-        // Its text is YAML, as this is. A block's first line is indented as the others are.
-        let text = &self.patched.text;
-        let begins = line_before(text, span.start).unwrap_or_default();
-        let lead = if begins.trim_start_matches([' ', '-']).is_empty() { begins.len() } else { 0 };
-        let whole = span.start - lead..span.end;
-        let source = text.get(whole.clone()).unwrap_or_default();
-        let scalar = Scalar::verbatim(source, whole).moved(self.patched);
-        let (edits, cure) = if !flow {
-            (Vec::new(), "write | after the colon, and the same text below it")
-        } else if !source.contains(['\'', '\n']) {
-            (quotes(node, "'"), "put it in quotes")
-        } else if let Some(edit) = self.block_of(&key_span, &span) {
-            (vec![edit], "write | after the colon, and the same text below it")
-        } else {
-            (Vec::new(), "write it as one text in quotes")
-        };
-        self.report(Code::TextExpected, name, key, &format!("{TAKEN}: {cure}"), &edits);
-        Some(scalar)
-    }
-
-    /// Makes a block of a list or map in brackets whose other lines are indented deeper than its key.
-    fn block_of(&self, key: &Range<usize>, node: &Range<usize>) -> Option<Edit> {
-        let text = &self.patched.text;
-        let before = line_before(text, key.start)?;
-        let depth = before.len();
-        let alone = before.trim_start_matches(' ').is_empty();
-        let same_line = !text.get(key.end..node.start)?.contains('\n');
-        let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
-        let lines = text.get(node.clone())?.lines().skip(1).filter(|line| !line.trim().is_empty());
-        let indent = lines.map(indent).min().unwrap_or(depth + 2);
-        let written = format!("|\n{}", " ".repeat(indent));
-        (alone && same_line && indent > depth).then_some(Edit { span: node.start..node.start, text: written })
-    }
 }
 
 /// Returns the place of a template's `{{`, which neither YAML nor JSON needs. One in a comment does no harm.
@@ -496,19 +255,4 @@ fn template(text: &str) -> Option<usize> {
         let found = line.text.find("{{").filter(|found| line.text[*found..].contains("}}"))?;
         Some(line.start + found)
     })
-}
-
-fn quotes(node: &Node, quote: &str) -> Vec<Edit> {
-    let span = node.span.clone().unwrap_or_default();
-    [span.start, span.end].map(|at| Edit { span: at..at, text: quote.to_owned() }).into()
-}
-
-/// Returns whether YAML takes a plain text for a number or a boolean. kubectl reads as YAML 1.1 does.
-fn is_number_or_boolean(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    let boolean = matches!(lower.as_str(), "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n");
-    let number = lower.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))
-        && (lower.parse::<f64>().is_ok()
-            || lower.strip_prefix("0x").is_some_and(|hex| u64::from_str_radix(hex, 16).is_ok()));
-    boolean || number
 }

@@ -16,7 +16,18 @@ pub(super) struct RenderedJson<'a> {
 impl<'a> RenderedJson<'a> {
     pub(super) fn of(text: &'a str, node: &Node) -> Self {
         let mut json = Self { text, value: String::new(), places: Vec::new() };
-        json.node(node);
+        let source = node.span.clone().and_then(|span| text.get(span)).unwrap_or_default();
+        if node.items().is_empty() || !source.starts_with("yamlencode") {
+            json.node(node);
+            return json;
+        }
+        // It writes each item on a line of its own.
+        for item in node.items() {
+            let at = item.span.as_ref().map_or(0, |span| span.start.saturating_sub(1));
+            json.put("- ", (at, at));
+            json.node(item);
+            json.put("\n", (at, at));
+        }
         json
     }
 

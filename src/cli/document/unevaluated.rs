@@ -39,7 +39,8 @@ pub(super) fn describe(text: &str, node: &Node, whole: bool) -> String {
     let names = match shown.as_slice() {
         [] => "an expression".to_owned(),
         [one] => (*one).to_owned(),
-        [one, .., last] => format!("{one} … {last}"),
+        [one, two] => format!("{one} and {two}"),
+        [one, two, more @ ..] => format!("{one}, {two} and {} more", more.len()),
     };
     let source = source(text, node);
     // Inside a loop the names mean nothing to others.
