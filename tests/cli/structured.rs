@@ -87,7 +87,7 @@ fn what_a_file_cannot_say_is_named_with_the_command_that_prints_it() {
         ("helm-release.tf", "ACR702", vec!["the file is Terraform", SHOW, GET]),
         ("plan.txt", "ACR702", vec!["the file is Terraform", SHOW]),
         ("plan-unknown.json", "ACR606", vec!["once it is applied", SHOW]),
-        ("expression.tf.json", "ACR606", vec!["a variable of the tool around it", SHOW]),
+        ("expression.tf.json", "ACR606", vec!["of the tool around it", SHOW]),
         ("installed.json", "ACR702", vec!["without its configuration", DESCRIBE]),
         ("two-clusters.tf", "ACR605", vec!["line 4 has another configuration", DESCRIBE]),
         ("unmanaged.tf", "ACR702", vec!["configured by a ConfigMap", GET]),

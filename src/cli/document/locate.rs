@@ -1,7 +1,7 @@
 //! Finds the configuration in the tree of a file: the ConfigMap by its metadata, the add-on by its name.
 
 use crate::api::legacy::addon::{CONFIGS, KEYS, NAME, NAMES};
-use crate::api::legacy::{Node, Style, Value, data_key};
+use crate::api::legacy::{Node, Style, Value, data_key, parse_yaml};
 use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
 
 /// The configuration in a file.
@@ -41,6 +41,9 @@ pub(super) struct AddonNode<'a> {
     /// The configuration that the file has for it elsewhere, if that is another one.
     pub(super) other: Option<&'a Node>,
 }
+
+/// The most texts around a bare configuration: a shell adds quotes of its own.
+const MAX_WRAPS: usize = 3;
 
 /// Keys under which a plan of Terraform has what was before, and a manifest what is not an add-on.
 const SKIPPED: [&str; 4] = ["before", "prior_state", "resource_drift", "metadata"];
@@ -129,7 +132,7 @@ pub(super) fn says_nothing(config: Option<&Node>) -> bool {
 fn addon<'a>(key: Option<&'a str>, node: &'a Node) -> Option<AddonNode<'a>> {
     let addon = |name, config: Option<&'a Node>| AddonNode { name, config: config.map(decoded), other: None };
     let other = node.pairs().iter().any(|pair| OTHERS.contains(&pair.name()));
-    if let Some(name) = value(node, &NAMES) {
+    if let Some(name) = name(node) {
         let config = value(node, &CONFIGS);
         // A list of what is installed has no configuration, and a cluster may name what it does not want.
         let listed = config.is_none() && node.get("state").is_some();
@@ -138,7 +141,7 @@ fn addon<'a>(key: Option<&'a str>, node: &'a Node) -> Option<AddonNode<'a>> {
         return ours.then(|| addon(name, config));
     }
     let unknown = node.get("after_unknown").and_then(|unknown| value(unknown, &CONFIGS));
-    if let Some((name, unknown)) = node.get("after").and_then(|after| value(after, &NAMES)).zip(unknown) {
+    if let Some((name, unknown)) = node.get("after").and_then(name).zip(unknown) {
         let planned = name.text() == Some(NAME) && unknown.text() == Some("true");
         return planned.then(|| addon(name, Some(unknown)));
     }
@@ -150,27 +153,46 @@ fn addon<'a>(key: Option<&'a str>, node: &'a Node) -> Option<AddonNode<'a>> {
     if key != Some(NAME) || other {
         return None;
     }
-    let whole = node.pairs().is_empty() || node.style == Style::Encoded || has_setting(node);
-    Some(addon(node, value(node, &CONFIGS).or_else(|| whole.then_some(node))))
+    // A text may be its version, or whether it is wanted.
+    let whole = match &node.value {
+        Value::Text(text) => text.contains(['{', ':']),
+        Value::Map(pairs) => pairs.is_empty() || node.style == Style::Encoded || has_setting(node),
+        Value::List(_) => node.style == Style::Expression,
+        Value::Null => true,
+    };
+    let config = value(node, &CONFIGS).or_else(|| whole.then_some(node));
+    (config.is_some() || !node.pairs().is_empty()).then(|| addon(node, config))
 }
 
-/// Returns the managed edition's configuration without a name, if a node is or holds it.
+/// Returns the name of a thing: the managed edition's, if it has that among several.
+fn name(node: &Node) -> Option<&Node> {
+    let names = node.pairs().iter().filter(|pair| is_one(&NAMES, pair.name())).map(|pair| &pair.value);
+    names.clone().find(|name| name.text() == Some(NAME)).or_else(|| names.clone().next())
+}
+
+/// Returns the managed edition's configuration without a name, if a node is or holds it. It is known by its settings.
 fn bare_addon(node: &Node) -> Option<AddonNode<'_>> {
-    let text = |node: &Node| {
-        // A shell may add quotes of its own.
-        node.text().is_some_and(|text| text.trim_start_matches([' ', '\n', '"']).starts_with('{'))
-    };
-    let is = |node: &&Node| text(node) || has_setting(node);
-    let within = || {
-        value(node, &CONFIGS).map(decoded).filter(|config| is(config) || config.style == Style::Expression)
-    };
-    let named = value(node, &NAMES).is_some();
-    let config = Some(node).filter(is).or_else(|| within().filter(|_| !named))?;
-    Some(AddonNode { name: node, config: Some(config), other: None })
+    let is = |config: &&Node| is_bare_config(config, MAX_WRAPS);
+    // A key with a quote or a space has swallowed a comment, and perhaps a name.
+    let named = name(node).is_some() || node.pairs().iter().any(|pair| pair.name().contains(['"', ' ']));
+    let within = || value(node, &CONFIGS).map(decoded).filter(|_| !named);
+    let within = || within().filter(|config| is(config) || config.style == Style::Expression);
+    let config = Some(node).filter(is).or_else(within);
+    config.map(|config| AddonNode { name: node, config: Some(config), other: None })
+}
+
+/// Returns whether a map, or the map in a text, has a setting. A text that begins as one may be broken.
+fn is_bare_config(node: &Node, wraps: usize) -> bool {
+    let Some(text) = node.text().filter(|_| wraps > 0) else { return has_setting(node) };
+    match parse_yaml(text) {
+        Ok(inner) if inner.text() == Some(text) => text.starts_with("{\\"),
+        Ok(inner) => is_bare_config(&inner, wraps - 1),
+        Err(_) => text.trim_start().starts_with('{'),
+    }
 }
 
 /// Returns whether a map has a setting of the managed edition. Its reader takes the keys in any case.
-fn has_setting(node: &Node) -> bool {
+pub(super) fn has_setting(node: &Node) -> bool {
     node.pairs().iter().any(|pair| KEYS.iter().any(|key| key.eq_ignore_ascii_case(pair.name())))
 }
 
@@ -252,7 +274,7 @@ fn descendants(roots: &[Node]) -> Vec<(Option<&str>, &Node)> {
         next += 1;
         all.extend(node.items().iter().map(|item| (None, item)));
         // What a plan changes says all that is planned.
-        let planned = node.get("resource_changes").is_some();
+        let planned = node.get("resource_changes").is_some_and(|changes| !changes.items().is_empty());
         let read = |name: &str| !SKIPPED.contains(&name) && !(planned && name != "resource_changes");
         let pairs = node.pairs().iter().filter(|pair| read(pair.name()));
         all.extend(pairs.map(|pair| (Some(pair.name()), &pair.value)));
@@ -273,7 +295,9 @@ pub(super) fn kinds(roots: &[Node]) -> Vec<&str> {
 }
 
 /// Returns whether a file names a thing.
-pub(super) fn names(roots: &[Node], name: &str) -> bool {
-    let named = |node: &Node| value(node, &NAMES).and_then(Node::text) == Some(name);
-    descendants(roots).into_iter().any(|(key, node)| key == Some(name) || named(node))
+pub(super) fn names(roots: &[Node], wanted: &str) -> bool {
+    let named = |node: &Node| name(node).and_then(Node::text) == Some(wanted);
+    descendants(roots)
+        .into_iter()
+        .any(|(key, node)| key == Some(wanted) || named(node) || node.text() == Some(wanted))
 }

@@ -44,10 +44,6 @@ pub(super) fn whole(text: &str) -> Option<ParsedFile> {
 
 /// Reads a text that is YAML, or a part of JSON or HCL.
 pub(super) fn part(text: &str) -> ParsedFile {
-    let (roots, fault) = parse_manifest(text);
-    if locate(&roots).is_some() {
-        return ParsedFile { language: Language::Yaml, roots, fault };
-    }
     let bare = text.trim_start_matches('\u{feff}').trim_start();
     let trimmed = bare.trim_end().trim_end_matches(',');
     let start = text.len() - bare.len();
@@ -62,6 +58,16 @@ pub(super) fn part(text: &str) -> ParsedFile {
         roots.iter_mut().for_each(|root| root.relocate(&moved));
         locate(&roots).is_some().then_some(ParsedFile { language, roots, fault: None })
     };
+    // HCL has the comments and the last commas that JSON does not have, and YAML would take for texts.
+    let flow = bare.starts_with(['{', '[']).then(|| read(Language::Hcl, "", "")).flatten();
+    let with_comments = flow.filter(|file| matches!(locate(&file.roots), Some(Located::Addon(_))));
+    if let Some(file) = with_comments {
+        return file;
+    }
+    let (roots, fault) = parse_manifest(text);
+    if locate(&roots).is_some() {
+        return ParsedFile { language: Language::Yaml, roots, fault };
+    }
     // The inside of a text in quotes, as a shell prints it.
     let span = Some(start..start + trimmed.len());
     let inside = Node { span, style: Style::Escaped, value: Value::Text(trimmed.to_owned()) };

@@ -209,7 +209,9 @@ impl Scalar {
             ScalarForm::Rendered => {
                 let places = self.places.get(edit.span.clone())?;
                 let joined = |two: &[(usize, usize)]| two[0] == two[1] || two[0].1 == two[1].0;
-                if span.is_empty() || !places.windows(2).all(joined) {
+                let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+                let scalar = !quoted.unwrap_or(text).contains(['"', '{', '}', '[', ']', '\n']);
+                if span.is_empty() || !scalar || !places.windows(2).all(joined) {
                     return None;
                 }
                 text.to_owned()

@@ -4,7 +4,7 @@ use super::{DocumentReader, Language};
 use crate::api::legacy::{Node, addon};
 use crate::api::names::LEGACY_NAME;
 use crate::cli::diagnostic::Lines;
-use crate::cli::document::locate::{AddonNode, kinds, names, says_nothing};
+use crate::cli::document::locate::{AddonNode, has_setting, kinds, names, says_nothing};
 use crate::cli::document::unevaluated::{SHOW, depends, describe, describe_addon, get_config_map};
 use crate::cli::document::{Document, Scalar};
 use crate::model::legacy::Code;
@@ -94,12 +94,16 @@ impl DocumentReader<'_> {
     pub(super) fn nothing_in(&self, roots: &[Node]) -> String {
         const NEITHER: &str = "no ConfigMap acr-configuration, no map data with one of its keys, and no configuration of the managed add-on";
         let (kinds, cure) = (kinds(roots), get_config_map());
-        let unmanaged = names(roots, addon::UNMANAGED);
         if self.document.sources[0].text.trim() == "(sensitive value)" {
             "Terraform hides the value: echo 'nonsensitive(<expression>)' | terraform console | kubectl acr lint - reads it".to_owned()
         } else if kinds.as_slice() == ["AcrCredentialBinding"] {
             "the file has an AcrCredentialBinding, which the API server checks: kubectl apply --server-side --dry-run=server -f; convert --reverse prints the equivalent ConfigMap".to_owned()
-        } else if unmanaged {
+        } else if names(roots, addon::NAME) {
+            format!(
+                "the file names the managed add-on without its configuration: {} reads it",
+                describe_addon()
+            )
+        } else if names(roots, addon::UNMANAGED) {
             format!(
                 "the add-on {} is configured by a ConfigMap, which is not in the file: {cure} reads it",
                 addon::UNMANAGED
@@ -108,11 +112,6 @@ impl DocumentReader<'_> {
             format!(
                 "the file is Terraform, and names neither the add-on {} nor the ConfigMap {LEGACY_NAME}: {SHOW} reads all of it, and {cure} reads the cluster's",
                 addon::NAME
-            )
-        } else if names(roots, addon::NAME) {
-            format!(
-                "the file names the managed add-on without its configuration: {} reads it",
-                describe_addon()
             )
         } else if kinds.is_empty() {
             format!("the file has {NEITHER}: {cure} reads the cluster's")

@@ -280,6 +280,66 @@ fn what_is_named_like_the_add_on_is_not_one() {
     }
 }
 
+/// Comments, further names and functions of templates hide neither the name nor the lack of one.
+#[test]
+fn a_configuration_without_the_name_is_known_by_its_settings_alone() {
+    let (own, other) = (config("cri-own000"), "{\"albIngress\": {}}");
+    let id = |file: &str| {
+        let conversion = check(&read("file", file)).conversion?;
+        conversion.spec?.registries[0].instance_id.clone()
+    };
+    for file in [
+        format!("{{\n  // ours\n  \"name\": {NAME:?},\n  \"config\": {own:?},\n}}\n"),
+        format!(
+            "[{{\"name\": \"b\", \"config\": {other:?}}}, /* ours */ {{\"name\": {NAME:?}, \"config\": {own:?}}}]"
+        ),
+        format!(
+            "module \"a\" {{\n  name = \"cluster\"\n  addon_name = {NAME:?}\n  addon_config = 1\n  config = {own:?}\n}}\n"
+        ),
+        format!(
+            "kind: KubernetesAddon\nmetadata: {{name: {NAME}}}\nspec:\n  forProvider:\n    config: '{own}'\n"
+        ),
+        format!("config = {own:?}\nversion = \"1\"\n"),
+        format!("{:?}", format!("{own:?}")),
+    ] {
+        assert_eq!(id(&file).as_deref(), Some("cri-own000"), "{file}");
+    }
+    for file in [
+        format!("{{\n  // other\n  \"name\": \"b\",\n  \"config\": {own:?},\n}}\n"),
+        format!("[{{\"addon\": \"b\", \"config\": {other:?}}}]"),
+        format!("config = {other:?}\n"),
+        format!("{other:?}"),
+        format!("versions:\n  {NAME}: v1\nwanted:\n  {NAME}: true\n"),
+    ] {
+        assert_eq!((id(&file), read("file", &file).holds_nothing()), (None, true), "{file}");
+    }
+    for function in ["{\"Ref\": \"A\"}", "{\"Fn::Join\": [\"\", []]}", "\"${A}\""] {
+        let file = format!("{{\"A\": [{{\"Name\": {NAME:?}, \"Config\": {function}}}]}}");
+        let document = read("file", &file);
+        assert_eq!(document.diagnostics[0].code, Code::Unevaluated, "{file}");
+        assert!(document.holds_nothing(), "{file}");
+    }
+}
+
+/// A change that would need the signs of the file is only described.
+#[test]
+fn changes_of_a_map_are_made_in_its_scalars() {
+    let list = "cri-a1b2c3,cri-d4e5f6";
+    let file = format!(
+        "- name: {NAME}\n  config:\n    AcrInstanceInfo:\n    - InstanceId: {list}\n      regionId: CN-Hangzhou\n"
+    );
+    let report = check(&read("file", &file));
+    let changes: Vec<(&str, usize)> =
+        report.diagnostics.iter().map(|found| (found.code.as_str(), found.edits.len())).collect();
+    assert_eq!(changes, [("ACR111", 1), ("ACR115", 0), ("ACR118", 1)]);
+    let edits: Vec<_> = report.diagnostics.iter().flat_map(|found| found.edits.clone()).collect();
+    let changed = crate::model::legacy::patch::PatchedText::new(&file, &edits).text;
+    assert_eq!(
+        changed,
+        file.replace("InstanceId", "\"instanceId\"").replace("CN-Hangzhou", "\"cn-hangzhou\"")
+    );
+}
+
 #[test]
 fn a_config_map_in_hcl_is_chosen_by_its_metadata() {
     let resource = |label: &str, name: &str, namespace: &str, data: &str| {
