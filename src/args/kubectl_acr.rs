@@ -210,10 +210,11 @@ pub struct ConvertArgs {
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 pub struct InputArgs {
-    /// A manifest, a bare `data` map, JSON of the live object, or the managed add-on's JSON; - for standard input
+    /// A manifest, a bare `data` map, JSON of the live object, or the managed add-on's configuration; - for standard input
     ///
-    /// The add-on's JSON may be quoted, as the `config` of an add-on in Terraform: that string or line alone, an
-    /// `addons { … }` block, or the whole file. For a heredoc or `jsonencode(…)`, pass the resulting JSON.
+    /// The add-on is found by its name, and the ConfigMap by its metadata: in Terraform's files, in the output of
+    /// `terraform show -json`, in a state, in templates in JSON or YAML, or in a part of one of these. A value that
+    /// depends on a variable is named with the command that prints it.
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
 

@@ -21,8 +21,9 @@ pub fn check(document: &Document) -> LintReport {
         None if document.holds_nothing() => None,
         None => Some(convert(&document.data())),
     };
-    if let Some(conversion) = conversion.as_mut().filter(|_| document.unread) {
-        // A missing key may be the one that could not be read.
+    let defaults = document.diagnostics.iter().any(|found| found.code == Code::AddonWithoutConfig);
+    if let Some(conversion) = conversion.as_mut().filter(|_| document.unread || defaults) {
+        // A missing key may be the one that could not be read, or is reported with all others.
         conversion.findings.retain(|finding| !matches!(finding.code, Code::EmptyList | Code::RrsaUnused));
     }
     let pairs = conversion.as_ref().map(|conversion| conversion.key_pairs.as_slice()).unwrap_or_default();

@@ -13,4 +13,6 @@ mod promises;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+mod structured;
+#[cfg(test)]
 mod table;

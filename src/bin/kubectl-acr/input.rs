@@ -13,7 +13,7 @@ use anyhow::Context;
 use kube::Client;
 
 /// Bytes that are read at most. More than the limit of a valid input, so that lint reports the excess.
-const MAX_BYTES: u64 = 8 << 20;
+const MAX_BYTES: u64 = 20 << 20;
 
 pub(crate) fn document(input: &InputArgs) -> anyhow::Result<Document> {
     match &input.file {
@@ -53,6 +53,9 @@ fn not_text(bytes: &[u8]) -> &'static str {
     match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
             "is UTF-16, as PowerShell's > writes it, and kubectl reads UTF-8 only: save it as UTF-8"
+        }
+        [b'P', b'K', 3, 4, ..] => {
+            "is an archive, as terraform plan -out writes it: terraform show -json <file> | kubectl acr lint - reads it"
         }
         _ => "is not UTF-8 text: save it as UTF-8, or name the right file",
     }

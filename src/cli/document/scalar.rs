@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::rendered_json::RenderedJson;
 use super::source_map::SourceMap;
 use crate::api::legacy::{Node, Style, parse_manifest};
 use crate::model::legacy::Edit;
@@ -35,6 +36,8 @@ enum ScalarForm {
     Plain,
     Single,
     Double,
+    /// As the JSON of a list or a map, whose signs are not those of the file.
+    Rendered,
     /// The places are not known byte by byte, only as a whole.
     Unknown,
 }
@@ -51,6 +54,23 @@ impl Scalar {
     /// Makes a text of a part of a file, in which nothing may be changed: it must become a text first.
     pub(super) fn verbatim(source: &str, whole: Range<usize>) -> Self {
         Self::bare(source).read_only().relocated(|place| place + whole.start)
+    }
+
+    /// Makes a text of a part of a file that is its own source.
+    pub(super) fn slice(text: &str, whole: Range<usize>) -> Self {
+        Self::bare(text.get(whole.clone()).unwrap_or_default()).relocated(|place| place + whole.start)
+    }
+
+    /// Makes a text of a list or a map, which becomes JSON.
+    pub(super) fn rendered(text: &str, node: &Node) -> Self {
+        let RenderedJson { value, places, .. } = RenderedJson::of(text, node);
+        let whole = node.span.clone().unwrap_or_default();
+        Self { value, places, whole, form: ScalarForm::Rendered, folds: Vec::new() }
+    }
+
+    /// Moves a text of a text to its places in the file around both. A change would need the forms of both.
+    pub(super) fn within(self, outer: &Self) -> Self {
+        self.relocated(|place| outer.place(&(place..place)).start).read_only()
     }
 
     /// Reads a part of a file that is escaped as in double quotes, which may be missing.
@@ -184,6 +204,17 @@ impl Scalar {
             ScalarForm::Plain => {
                 self.value.get(edit.span.clone())?;
                 return Some(self.rewritten(std::slice::from_ref(edit)));
+            }
+            // Within one scalar the file has the same bytes, or those of the whole scalar.
+            ScalarForm::Rendered => {
+                let places = self.places.get(edit.span.clone())?;
+                let joined = |two: &[(usize, usize)]| two[0] == two[1] || two[0].1 == two[1].0;
+                let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+                let scalar = !quoted.unwrap_or(text).contains(['"', '{', '}', '[', ']', '\n']);
+                if span.is_empty() || !scalar || !places.windows(2).all(joined) {
+                    return None;
+                }
+                text.to_owned()
             }
             ScalarForm::Folded if !text.contains('\n') => text.to_owned(),
             ScalarForm::Single | ScalarForm::Folded | ScalarForm::Unknown => return None,

@@ -117,7 +117,7 @@ codes! {
     RegistryOf2019 "ACR314" Error "`acr-registry` is the key of 2019 and not served" "`acr-registry` 是 2019 年的写法,不会生效";
     RegistryOf2019Beside "ACR315" Warning "`acr-registry` is ignored because `acr-registry-info` is given" "已有 `acr-registry-info`,`acr-registry` 被忽略";
     CarriedOnly "ACR316" Note "the key is carried and has no effect" "该键仅保留,不起作用";
-    NotYaml "ACR401" Error "the YAML is not valid" "YAML 无效";
+    NotYaml "ACR401" Error "the YAML, JSON or HCL is not valid" "YAML、JSON 或 HCL 无效";
     Excessive "ACR402" Error "the YAML is larger or deeper than configuration can be" "YAML 过大或过深";
     SeveralDocuments "ACR403" Warning "the YAML has several documents, which are read as one" "YAML 含多个文档,合并读取";
     SpaceAfterColon "ACR404" Warning "the space after a colon is missing" "冒号后缺少空格";
@@ -135,6 +135,9 @@ codes! {
     NotJson "ACR601" Error "the add-on's configuration is not a JSON object" "组件配置不是 JSON 对象";
     AddonTokenMode "ACR602" Note "the add-on's `tokenMode` is the controller's flag `--token-mode`" "组件的 `tokenMode` 对应控制器参数 `--token-mode`";
     AddonKeyUnknown "ACR603" Warning "the add-on's configuration has an unknown key, which is ignored" "组件配置中有未知的键,已忽略";
+    AddonWithoutConfig "ACR604" Warning "the add-on has no configuration, which means its defaults" "组件没有配置,使用默认值";
+    AddonRepeated "ACR605" Error "the file has two configurations of the add-on" "文件中组件有两份不同的配置";
+    Unevaluated "ACR606" Error "a value depends on what only the tool around it can evaluate" "值取决于外层工具才能求值的内容";
     NoConfiguration "ACR702" Error "the file has no configuration" "文件中没有配置";
     TextExpected "ACR704" Error "a list or a map is given where the ConfigMap takes a text" "ConfigMap 应为文本处写成了列表或映射";
     NumberForText "ACR707" Error "a number or a boolean is given where the ConfigMap takes a text" "ConfigMap 应为文本处写成了数字或布尔值";
