@@ -5,6 +5,8 @@ mod acr;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod managed;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod promises;
@@ -12,3 +14,5 @@ mod promises;
 mod samples;
 #[cfg(test)]
 mod table;
+#[cfg(test)]
+mod values;
