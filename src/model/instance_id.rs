@@ -20,8 +20,13 @@ pub fn check(id: &str) -> Result<&str, String> {
     })
 }
 
-/// Returns the ID that a text spells with other letters or separators, such as `CRI_ABC`.
+/// Returns the ID that a text spells with other letters or separators, such as `CRI_ABC`. One that mixes the cases of
+/// letters, such as `cri-instanceId`, is a name.
 pub fn respelled(text: &str) -> Option<String> {
+    let rest = text.trim().get(4..)?;
+    if rest.contains(char::is_lowercase) && rest.contains(char::is_uppercase) {
+        return None;
+    }
     let plain = text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
     (plain != text && is_id(&plain)).then_some(plain)
 }
@@ -48,6 +53,8 @@ mod tests {
             ("shop", "the console shows with the instance's name"),
             ("生产镜像仓库", "the console shows with the instance's name"),
             ("cri-", "write the ID cri-…"),
+            ("cri-instanceId", "write the ID cri-…"),
+            ("Cri-abc123", "write cri-abc123"),
         ] {
             let message = check(text).unwrap_err();
             assert!(message.contains(words), "{message}");

@@ -148,7 +148,8 @@ impl EntryReader<'_> {
                         }
                         code => (code, "; the entry is left out"),
                     };
-                    self.fields.propose(code, &field, format!("{message}{end}"), self.cure(&field));
+                    let cure = self.cure(&field).filter(|_| code != Code::Placeholder);
+                    self.fields.propose(code, &field, format!("{message}{end}"), cure);
                 }
             }
         }
