@@ -61,7 +61,9 @@ async fn a_stored_one_reports_it_and_costs_no_other_registry() {
     lab.until("the loose schema is in force", async || lab.try_bind("shop", stored.clone()).await.is_ok())
         .await;
     // Each of its updates is judged by the present schema.
-    lab.plane.apply_file(root().join("crds/acrcredentialbindings.yaml")).await.unwrap();
+    let crd = root().join("crds/acrcredentialbindings.yaml");
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", crd.to_str().unwrap()];
+    lab.plane.kubectl_ok(&apply).await.unwrap();
     let check = async || {
         let words = "issued for 2 of 6 registries";
         let message = lab.until_ready_says("shop", "False", "UnsupportedEdition", words).await;
