@@ -4,13 +4,17 @@ pub mod binding;
 pub mod count;
 pub mod coverage;
 pub mod credential;
+mod distance;
 pub mod domain;
 pub mod duration;
 pub mod exceptions;
+pub mod edition;
 pub mod identity;
+pub mod instance_id;
 pub mod labels;
 pub mod legacy;
 pub mod pattern;
+pub mod region;
 pub mod registry;
 
 pub use binding::{Binding, InvalidField};

@@ -158,6 +158,9 @@ reasons! {
     InstanceNotFound Person "The cloud does not know the instance in this region."
         "Correct `instanceId` or `regionId`."
         "更正 `instanceId` 或 `regionId`。";
+    UnsupportedEdition Person "The instance, or one of its domains, belongs to a Personal Edition instance made after 2024-09-08. The cloud issues no token for it."
+        "Create a pull Secret by hand as in `docs/credentials.md`, or use an Enterprise Edition instance. Then remove the instance or the domain from the binding."
+        "按 `docs/zh-CN/credentials.md` 手工创建拉取 Secret,或改用企业版实例,然后从绑定中删除该实例或域名。";
     NoDomains Person "The instance has no enabled endpoint with a domain."
         "Enable an endpoint of the instance, or set `domains`."
         "为实例开启访问入口,或填写 `domains`。";

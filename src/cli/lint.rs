@@ -52,7 +52,7 @@ pub fn check(document: &Document) -> LintReport {
         // A binding of a part of the configuration would be the wrong one.
         (conversion.spec, conversion.key_pairs) = (None, Vec::new());
     }
-    LintReport { diagnostics, conversion, sources }
+    LintReport { diagnostics, conversion, is_managed: document.addon.is_some(), sources }
 }
 
 /// Turns a finding of a value into one of the file.

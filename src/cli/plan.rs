@@ -210,11 +210,14 @@ pub async fn remove_leftovers(client: &Client, found: &[String]) -> Result<(), R
 
 /// Resolves a binding with an empty token: a plan shows that a token would be written, and never which.
 fn resolved(object: &AcrCredentialBinding, region: &str) -> Result<ResolvedBinding, PlanError> {
-    let binding = Binding::parse(object, region).map_err(|faults| PlanError::Invalid {
+    let binding = Binding::parse_stored(object, region).map_err(|faults| PlanError::Invalid {
         name: object.name_any(),
         faults: faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
     })?;
     let registries = binding.registries.iter().map(|registry| {
+        if !registry.is_served() {
+            return RegistryCredential::Missing;
+        }
         let domains: Vec<String> = match (registry.domains.is_empty(), &registry.key.edition) {
             (false, _) => registry.domains.clone(),
             (true, Edition::Enterprise(id)) => vec![format!("{}.{}", id, registry.key.region)],

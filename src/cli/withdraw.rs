@@ -191,7 +191,7 @@ async fn running(client: &Client, namespace: &str) -> Result<Option<String>, Wit
 
 /// Resolves a binding as if it were deleted; `None` if it is invalid, since an invalid spec is never in force.
 fn deleted(object: &AcrCredentialBinding, retained: bool) -> Option<ResolvedBinding> {
-    let binding = Binding::parse(object, ANY_REGION).ok()?;
+    let binding = Binding::parse_stored(object, ANY_REGION).ok()?;
     let phase = match binding.deletion_policy {
         DeletionPolicy::Retain if !retained => Phase::Retaining,
         DeletionPolicy::Retain | DeletionPolicy::Delete => Phase::Withdrawing,

@@ -58,7 +58,7 @@ pub struct BindingChange {
 impl StoredBinding {
     /// Returns the binding as an object describes it. `before`: the same object as it was last seen.
     pub fn observe(object: AcrCredentialBinding, before: Option<Self>, cluster_region: &str) -> Self {
-        let (good, invalid) = match Binding::parse(&object, cluster_region) {
+        let (good, invalid) = match Binding::parse_stored(&object, cluster_region) {
             Ok(binding) => (Some(Arc::new(binding)), Vec::new()),
             Err(invalid) => (before.as_ref().and_then(|b| b.good.clone()), invalid),
         };
@@ -223,6 +223,9 @@ impl StoredBinding {
         credentials: &CredentialCache,
         now: Timestamp,
     ) -> RegistryCredential {
+        if !registry.is_served() {
+            return RegistryCredential::Missing;
+        }
         let current = credentials.credential(registry);
         if !matches!(current, RegistryCredential::Missing) {
             return current;

@@ -7,6 +7,8 @@ mod exceptions;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod managed;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod promises;
@@ -16,3 +18,5 @@ mod samples;
 mod structured;
 #[cfg(test)]
 mod table;
+#[cfg(test)]
+mod values;

@@ -37,7 +37,11 @@ mod leave;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod managed;
+#[cfg(test)]
 mod migration;
+#[cfg(test)]
+mod personal;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]

@@ -74,7 +74,11 @@ fn run_convert(args: &ConvertArgs) -> anyhow::Result<u8> {
     let report = read_with_findings(&args.input)?;
     let (out, err) = (io::stdout(), io::stderr());
     let Some(conversion) = &report.conversion else { return Ok(FAILED) };
-    let Some(manifests) = convert::manifests(conversion)? else {
+    let edition = match report.is_managed {
+        true => convert::ComponentEdition::Managed,
+        false => convert::ComponentEdition::ConfigMap,
+    };
+    let Some(manifests) = convert::manifests(conversion, edition)? else {
         writeln!(err.lock(), "\nno binding: fix the errors above first")?;
         return Ok(FAILED);
     };
@@ -86,8 +90,8 @@ fn run_convert(args: &ConvertArgs) -> anyhow::Result<u8> {
             writeln!(err, "\nnot shown on a terminal: {}", convert::place(name))?;
         }
     }
-    writeln!(err, "\nfrom the ConfigMap to the binding:")?;
-    for (number, step) in convert::steps(conversion).iter().enumerate() {
+    writeln!(err, "\n{}", convert::heading(edition))?;
+    for (number, step) in convert::steps(conversion, edition).iter().enumerate() {
         writeln!(err, "{}. {step}", number + 1)?;
     }
     Ok(0)

@@ -95,6 +95,11 @@ codes! {
     ListSpelling "ACR131" Warning "a comma list is not spelled plainly" "逗号列表写法不规范";
     TextSpelling "ACR132" Warning "a text has extra quotes or signs" "文本中有多余的引号或符号";
     PlaceholderLikely "ACR133" Warning "an ID looks like a placeholder of the documentation" "ID 看似文档中的占位符";
+    UnsupportedEdition "ACR134" Error "a Personal Edition instance made after 2024-09-08 gets no token" "2024-09-08 之后创建的个人版实例无法获取令牌";
+    RegionUnknown "ACR135" Warning "a region ID is not among the known ones" "地域 ID 不在已知地域之列";
+    DomainOfOtherRegion "ACR136" Warning "a domain is a host in another region than the entry's" "域名所属地域与条目的地域不同";
+    RegionLeftOut "ACR137" Note "`regionId` is left out, and a domain names its region" "未写 `regionId`,而域名写明了地域";
+    DomainGlob "ACR138" Note "a domain is a glob, which is served" "域名含通配符,照常生效";
     NamesEmpty "ACR201" Warning "an empty list of names means `default`" "名称列表为空,表示 `default`";
     NamesEverything "ACR202" Warning "every name is meant, but not spelled plainly" "表示全部,但写法不规范";
     NamesSpelling "ACR203" Warning "a list of names is not spelled plainly" "名称列表写法不规范";

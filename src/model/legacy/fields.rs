@@ -184,9 +184,8 @@ impl<'a> MapFields<'a> {
                         let message = "the list has items that are not texts: write one comma list";
                         return Err(self.refuse(Code::NotText, name, message));
                     };
-                    let plain = unquote(text);
-                    let item = ListItem { text: plain.text, range: plain.range };
-                    items.extend(locate_items(CommaList { items: vec![item], irregular }, node));
+                    // One item may hold a comma list.
+                    items.extend(locate_items(list(text), node));
                 }
                 items.retain(|item| !item.text.is_empty());
                 irregular = true;

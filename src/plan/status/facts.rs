@@ -28,12 +28,14 @@ pub struct RegistryFacts {
     pub next_refresh_at: Option<Timestamp>,
     /// Why the last attempt failed.
     pub failure: Option<Failure>,
+    /// Whether the failure is that the cloud issues no credential for the instance, or for some of its domains.
+    pub is_unsupported: bool,
 }
 
 impl RegistryFacts {
-    /// Returns whether the registry has a valid credential.
+    /// Returns whether the registry has a valid credential for all of its domains.
     pub fn is_issued(&self, now: Timestamp) -> bool {
-        self.life.is_some_and(|life| !life.is_over(now))
+        !self.is_unsupported && self.life.is_some_and(|life| !life.is_over(now))
     }
 }
 

@@ -37,6 +37,7 @@ fn registry(name: &str) -> RegistryFacts {
         life: Some(Life { minted_at: at(0), expires_at: at(3600) }),
         next_refresh_at: Some(at(2700)),
         failure: None,
+        is_unsupported: false,
     }
 }
 
