@@ -171,11 +171,12 @@ impl FieldsBelow<'_> {
 fn carried(spec: &AcrCredentialBindingSpec, invalid: &mut InvalidFields) {
     let seconds = spec.webhook.timeout_seconds;
     if !(1..=30).contains(&seconds) {
-        invalid.add("spec.webhook.timeoutSeconds", format!("{seconds} is out of range: 1 to 30 seconds"));
+        invalid
+            .add("spec.webhook.timeoutSeconds", format!("{seconds} is out of range: write 1 to 30 seconds"));
     }
     let characters = spec.notify_email.as_ref().map_or(0, |email| email.chars().count());
     if characters > 320 {
-        invalid.add("spec.notifyEmail", format!("has {characters} characters, at most 320"));
+        invalid.add("spec.notifyEmail", format!("has {characters} characters, at most 320: write fewer"));
     }
 }
 
@@ -217,7 +218,7 @@ fn identity(entry: &RegistryEntry, invalid: &mut FieldsBelow<'_>) -> Option<Iden
             None
         }
         Some(seconds) => {
-            invalid.add("expireDuration", format!("{seconds} is out of range: 3600 to 43200 seconds"));
+            invalid.add("expireDuration", format!("{seconds} is out of range: write 3600 to 43200 seconds"));
             None
         }
     };

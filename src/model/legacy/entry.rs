@@ -15,7 +15,7 @@ use crate::api::legacy::entry::{
     ASSUME_ROLE_ARN, CUSTOM_ACCESS_KEY, CUSTOM_ACCESS_KEY_SECRET, DOMAINS, EXPIRE_DURATION, INSTANCE_ID,
     KEYS, REGION_ID, RRSA_OIDC_PROVIDER_ROLE_ARN, RRSA_ROLE_ARN,
 };
-use crate::api::legacy::{Node, Value};
+use crate::api::legacy::{Node, Value, addon};
 use crate::api::names::LEGACY_NAME;
 use crate::model::domain;
 
@@ -94,7 +94,13 @@ impl EntryReader<'_> {
         let mut seconds = or(self.seconds(), None, &mut whole);
         let pair = or(self.pair(), None, &mut whole);
         if !self.place.rrsa && (role.is_some() || provider.is_some()) {
-            let message = "the field is ignored, because RRSA is not enabled: write \"enable: true\" under rrsa, or delete the entry's rrsa fields";
+            let switch = match self.place.list {
+                addon::INSTANCES => "\"enableRRSA\": true beside AcrInstanceInfo",
+                _ => "\"enable: true\" under rrsa",
+            };
+            let message = format!(
+                "the field is ignored, because RRSA is not enabled: write {switch}, or delete the entry's rrsa fields"
+            );
             let field = if role.is_some() { RRSA_ROLE_ARN } else { RRSA_OIDC_PROVIDER_ROLE_ARN };
             self.fields.report(Code::RrsaUnused, field, message);
             (role, provider) = (None, None);
@@ -224,7 +230,7 @@ impl EntryReader<'_> {
             }
         }
         if some && domains.is_empty() {
-            let message = "none of the domains is valid; the entry is left out";
+            let message = "none of the domains is valid: correct one of them; the entry is left out";
             return Err(self.fields.refuse(Code::NoDomainLeft, DOMAINS, message));
         }
         Ok(domains)

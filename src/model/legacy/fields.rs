@@ -47,7 +47,10 @@ impl<'a> MapFields<'a> {
             let (written, value) = (pair.name(), &pair.value);
             let span = pair.key_span().or_else(|| value.mark());
             let Some(name) = documented(known, written.trim()) else {
-                let message = format!("the key {} is unknown and ignored", quoted_key(written));
+                let message = format!(
+                    "the key {} is unknown and ignored: delete it, or correct its name",
+                    quoted_key(written)
+                );
                 findings.add(unknown, if at.is_empty() { addon::CONFIG } else { at }, span, message);
                 continue;
             };
