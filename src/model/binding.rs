@@ -91,7 +91,7 @@ impl Binding {
         let annotated = |key: &str| object.annotations().get(key).is_some_and(|v| v == "true");
         let converted = object.labels().get(names::LABEL_CONVERTED).is_some_and(|v| v == "true");
         if spec.registries.is_empty() || spec.registries.len() > 64 {
-            invalid.add("spec.registries", format!("needs 1 to 64 entries, has {}", spec.registries.len()));
+            invalid.add("spec.registries", format!("has {} entries: write 1 to 64", spec.registries.len()));
         }
         let registries = spec
             .registries

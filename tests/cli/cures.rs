@@ -19,23 +19,27 @@
 //!   `instead` is another file, or the output of another command, where the message asks for that.
 //! - `at` is the finding's key, where the file has several findings of the code. `live: true` reads the file as the
 //!   `data` of the live object.
-//! - `⟦text %⟧` stands for many copies, numbered at `%`: `times: [65, 64]` before and after.
+//! - `⟦text %⟧` means many copies, numbered at `%`: `times: [65, 64]` before and after.
 //! - `leaves` lists the codes that are left to do, such as a placeholder that only the user can replace.
 //! - `nothing: why` is for a note that asks for nothing, and `never: why` for a message that no input can give.
 //!
-//! A text of the sources that is no message for a fault is in `tests/cli/cures/other_texts.yaml`, with its reason.
+//! A text of the sources that reports no fault is in `tests/cli/cures/other_texts.yaml`, with its reason.
 
 mod binding;
 mod command;
 mod finding;
 mod said;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use serde::de::DeserializeOwned;
 
 use crate::acr::root;
+
+fn folder() -> PathBuf {
+    root().join("tests/cli/cures")
+}
 
 /// Reads a table.
 fn table<T: DeserializeOwned>(path: &Path) -> Vec<T> {
@@ -59,21 +63,21 @@ fn repeated(text: &str, times: usize) -> String {
     Regex::new("(?s)⟦(.*?)⟧").unwrap().replace_all(text, copies).into_owned()
 }
 
-/// The part of a message that says what to do.
-const VERBS: &str = r"\b(write|delete|put|give|name|move|render|check|correct|indent|align|begin|keep|set|use|omit|split|save|add|run|fix|needs|exclude|merge|print|decode|apply|create|replace|choose|log in|ask|such as|of the form)\b";
+/// The beginning of the part of a message that says what to do.
+const CURE: &str = r"(?:[:;,.] |\b(?:or|and|only) )(?:write|delete|put|give|name|move|render|check|correct|indent|align|begin|keep|set|use|omit|split|save|add|run|fix|print|create|choose|apply|leave)\b|\b(?:such as|of the form) ";
 
-/// All messages of the tables.
+/// Returns all messages of the tables.
 fn messages() -> Vec<String> {
     [finding::messages(), binding::messages(), command::messages()].concat()
 }
 
 #[test]
 fn every_message_says_what_to_do() {
-    let verbs = Regex::new(VERBS).unwrap();
+    let cure = Regex::new(CURE).unwrap();
     let without: Vec<String> = [finding::messages_with_a_cure(), binding::messages()]
         .concat()
         .into_iter()
-        .filter(|message| !verbs.is_match(message))
+        .filter(|message| !cure.is_match(message))
         .collect();
     assert!(without.is_empty(), "{without:#?}");
 }
@@ -85,7 +89,7 @@ fn a_message_without_its_row_is_missed() {
 }
 
 #[test]
-fn the_texts_that_are_no_messages_exist() {
+fn the_texts_that_report_no_fault_exist() {
     let (texts, others) = (said::texts(), said::other_texts());
     let stale: Vec<_> =
         others.iter().filter(|other| !texts.iter().any(|text| text.value == **other)).collect();
@@ -96,8 +100,4 @@ fn the_texts_that_are_no_messages_exist() {
 fn every_flag_that_a_text_names_exists() {
     let unknown = command::unknown_flags(&said::texts());
     assert!(unknown.is_empty(), "{unknown:#?}");
-}
-
-fn folder() -> std::path::PathBuf {
-    root().join("tests/cli/cures")
 }

@@ -367,7 +367,7 @@ fn nothing_in(roots: &[Node]) -> String {
     const NEITHER: &str = "no ConfigMap acr-configuration, no map data with one of its keys, and no configuration of the managed add-on";
     match kinds(roots).as_slice() {
         [] => format!("the file has {NEITHER}: name the right file"),
-        ["AcrCredentialBinding"] => "the file has an AcrCredentialBinding, which the API server checks: kubectl apply --server-side --dry-run=server -f; convert --reverse prints the equivalent ConfigMap".to_owned(),
+        ["AcrCredentialBinding"] => "the file has an AcrCredentialBinding, which the API server checks: run kubectl apply --server-side --dry-run=server -f on it; convert --reverse prints the equivalent ConfigMap".to_owned(),
         kinds => format!("the file has {}, but {NEITHER}: name the right file", kinds.iter().take(5).copied().collect::<Vec<_>>().join(", ")),
     }
 }

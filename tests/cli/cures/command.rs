@@ -43,7 +43,7 @@ fn rows() -> Vec<Row> {
 fn done(args: &[String], files: &BTreeMap<String, String>) -> Done {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
-        // `\u{feff}` as UTF-16 stands for a file that is not UTF-8.
+        // A file in UTF-16 is not UTF-8.
         let bytes = match name.strip_suffix(".utf16") {
             Some(_) => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
             None => text.clone().into_bytes(),

@@ -102,7 +102,7 @@ impl<'ast> Visit<'ast> for TextReader {
     }
 
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
-        // The titles of the codes are no messages.
+        // The titles of the codes are not messages.
         if !call.path.is_ident("codes") && !call.path.is_ident("macro_rules") {
             self.tokens(call.tokens.clone());
         }
@@ -118,7 +118,7 @@ impl<'ast> Visit<'ast> for TextReader {
     }
 }
 
-/// Returns the texts that are no messages for a fault.
+/// Returns the texts that report no fault.
 pub fn other_texts() -> Vec<String> {
     #[derive(serde::Deserialize)]
     struct Others {
@@ -141,7 +141,7 @@ pub fn missing(messages: &[String]) -> Vec<String> {
     missing.into_iter().map(|text| format!("{}: {}", text.place, text.value)).collect()
 }
 
-/// Returns what finds a text in a message. Its braces stand for anything, and doubled ones for braces.
+/// Returns what finds a text in a message. Braces match anything, and doubled ones match braces.
 fn pattern(text: &str) -> Regex {
     let part = Regex::new(r"\{\{|\}\}|\{[^{}]*\}").unwrap();
     let mut pattern = String::from("(?s)");
@@ -160,7 +160,7 @@ fn pattern(text: &str) -> Regex {
 }
 
 #[test]
-fn braces_stand_for_anything() {
+fn braces_match_anything() {
     assert!(
         pattern("the {} of {name:?}: write {{a: {0:?}}}").is_match("the end of \"a\": write {a: 0}, now")
     );
