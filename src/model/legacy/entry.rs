@@ -49,7 +49,16 @@ pub(super) struct EntryContext<'a> {
 pub(super) fn read(place: &EntryContext<'_>, node: &Node, findings: &Findings) -> Option<ReadEntry> {
     let at = format!("{}[{}]", place.list, place.index);
     if !matches!(node.value, Value::Map(_)) {
+        let json = place.list == addon::INSTANCES;
         let (code, message) = match node.value {
+            Value::Null if json => (
+                Code::EmptyEntry,
+                "the entry is empty and is left out: delete it, or write {} for the Personal Edition of the cluster's region",
+            ),
+            _ if json => (
+                Code::EntryNotMap,
+                "the entry is not a map and is left out: write {\"instanceId\": \"cri-…\"} in its place",
+            ),
             Value::Null => (
                 Code::EmptyEntry,
                 "the entry is empty and is left out: delete the -, or write {} for the Personal Edition of the cluster's region",

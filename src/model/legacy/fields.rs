@@ -70,7 +70,11 @@ impl<'a> MapFields<'a> {
                 }
                 Some(_) => {
                     fields.contradictory = true;
-                    let message = "the key is repeated with another value: delete one, or begin another entry with \"- \"";
+                    let message = if at.ends_with(']') {
+                        "the key is repeated with another value: delete one, or write another entry for it"
+                    } else {
+                        "the key is repeated with another value: delete one"
+                    };
                     findings.add(Code::KeyContradicts, &path, span, message);
                 }
             }

@@ -109,7 +109,11 @@ impl Row {
         }
         let place = |d: &Diagnostic| (d.code, d.key.clone());
         let before: BTreeSet<_> = all.iter().map(place).collect();
+        let is_json = |text: &str| serde_json::from_str::<serde_json::Value>(text).is_ok();
         cured.iter().find_map(|(by_machine, text)| {
+            if *by_machine && is_json(&self.before()) && !is_json(text) {
+                return Some(format!("{}: its changes make another format of the JSON\n{text}", self.code));
+            }
             let after = self.lint(text);
             let left = after.iter().filter(|d| !self.leaves.contains(d.code.as_str())).find(|d| {
                 let same = place(d) == place(found);
