@@ -99,7 +99,7 @@ pub fn steps(conversion: &Conversion, edition: ComponentEdition) -> Vec<String> 
     let names: Vec<&str> = conversion.key_pairs.iter().map(|pair| pair.secret_name.as_str()).collect();
     if !names.is_empty() {
         let step = format!(
-            "keep the Secret {} in {DEFAULT_NAMESPACE}, out of Git, and list it in the controller's Role (deploy/rbac.yaml)",
+            "keep the Secret {} in {DEFAULT_NAMESPACE}, and out of Git: deploy/rbac.yaml lets the controller read it",
             names.join(", ")
         );
         steps.insert(0, step);

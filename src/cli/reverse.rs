@@ -16,13 +16,15 @@ use crate::model::legacy::{ANY_REGION, to_data};
 #[derive(Debug, thiserror::Error)]
 pub enum ReverseError {
     /// The text is not YAML, or not a binding. The parser's words hold nothing of the text.
-    #[error("the file is not a valid AcrCredentialBinding: {0}")]
+    #[error(
+        "the file is not a valid AcrCredentialBinding: {0}; correct it as kubectl explain acrcredentialbinding.spec shows"
+    )]
     Unreadable(String),
     /// The file does not have exactly one binding.
     #[error("the file has {0} AcrCredentialBindings: give exactly one")]
     Count(usize),
     /// It has unknown fields, which a reader would pass over.
-    #[error("the AcrCredentialBinding has unknown fields: {}", .0.join(", "))]
+    #[error("the AcrCredentialBinding has unknown fields: {}; delete them, or correct their names", .0.join(", "))]
     Unknown(Vec<String>),
     /// The API server or the controller refuses it.
     #[error("the AcrCredentialBinding is not valid: {}", .0.join("; "))]
@@ -142,7 +144,10 @@ mod tests {
         let message = refused(
             "{registries: [{instanceId: cri-a1b2c3, region: cn-beijing}], serviceAccount: {names: [x]}, serviceAccounts: {selector: {matchLabels: {a: b}}}}",
         );
-        assert!(message.ends_with(": spec.registries[0].region, spec.serviceAccount"), "{message}");
+        assert!(
+            message.contains(": spec.registries[0].region, spec.serviceAccount; delete them"),
+            "{message}"
+        );
         let message = refused("{registries: [{instanceId: foo}]}");
         assert!(message.contains("spec.registries[0].instanceId"), "{message}");
     }

@@ -108,7 +108,7 @@ impl Binding {
         let annotated = |key: &str| object.annotations().get(key).is_some_and(|v| v == "true");
         let converted = object.labels().get(names::LABEL_CONVERTED).is_some_and(|v| v == "true");
         if spec.registries.is_empty() || spec.registries.len() > 64 {
-            invalid.add("spec.registries", format!("needs 1 to 64 entries, has {}", spec.registries.len()));
+            invalid.add("spec.registries", format!("has {} entries: write 1 to 64", spec.registries.len()));
         }
         let registries = spec
             .registries
@@ -198,11 +198,12 @@ impl FieldsBelow<'_> {
 fn carried(spec: &AcrCredentialBindingSpec, invalid: &mut InvalidFields) {
     let seconds = spec.webhook.timeout_seconds;
     if !(1..=30).contains(&seconds) {
-        invalid.add("spec.webhook.timeoutSeconds", format!("{seconds} is out of range: 1 to 30 seconds"));
+        invalid
+            .add("spec.webhook.timeoutSeconds", format!("{seconds} is out of range: write 1 to 30 seconds"));
     }
     let characters = spec.notify_email.as_ref().map_or(0, |email| email.chars().count());
     if characters > 320 {
-        invalid.add("spec.notifyEmail", format!("has {characters} characters, at most 320"));
+        invalid.add("spec.notifyEmail", format!("has {characters} characters, at most 320: write fewer"));
     }
 }
 
@@ -270,7 +271,7 @@ fn identity(entry: &RegistryEntry, invalid: &mut FieldsBelow<'_>) -> Option<Iden
             None
         }
         Some(seconds) => {
-            invalid.add("expireDuration", format!("{seconds} is out of range: 3600 to 43200 seconds"));
+            invalid.add("expireDuration", format!("{seconds} is out of range: write 3600 to 43200 seconds"));
             None
         }
     };

@@ -94,13 +94,13 @@ impl Selector {
                 ("DoesNotExist", true) => Operator::DoesNotExist,
                 ("In" | "NotIn", true) => {
                     return Err(format!(
-                        "operator {} on {} needs values",
+                        "operator {} on {} needs values: write values: and a list",
                         expression.operator, expression.key
                     ));
                 }
                 ("Exists" | "DoesNotExist", false) => {
                     return Err(format!(
-                        "operator {} on {} takes no values",
+                        "operator {} on {} takes no values: delete them",
                         expression.operator, expression.key
                     ));
                 }

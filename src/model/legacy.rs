@@ -99,7 +99,8 @@ fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &Findings) -> (K
     let (mut keys, mut readable) = (KnownKeys::new(), true);
     for (written, value) in data {
         let Some(key) = data_key(written.trim()) else {
-            let message = "the key is unknown in acr-configuration and is ignored";
+            let message =
+                "the key is unknown in acr-configuration and is ignored: delete it, or correct its name";
             findings.add(Code::DataKeyUnknown, written, None, message);
             continue;
         };

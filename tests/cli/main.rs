@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod acr;
 #[cfg(test)]
+mod cures;
+#[cfg(test)]
 mod exceptions;
 #[cfg(test)]
 mod live;

@@ -25,7 +25,7 @@ pub(crate) fn document(input: &InputArgs) -> anyhow::Result<Document> {
             let data = with_cluster(async |client| {
                 live::data(client).await.context("the ConfigMap kube-system/acr-configuration cannot be read")
             })?;
-            Ok(Document::live(&data.context("the ConfigMap kube-system/acr-configuration does not exist")?))
+            Ok(Document::live(&data.context("the ConfigMap kube-system/acr-configuration does not exist: give a FILE, or set KUBECONFIG to its cluster")?))
         }
     }
 }
@@ -79,9 +79,9 @@ pub(crate) fn with_cluster_for<T>(
         // Outside a cluster, the error of the in-cluster configuration is useless.
         let config = kube::Config::infer().await.map_err(|error| {
             let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-            anyhow::anyhow!("no kubeconfig: {why}")
+            anyhow::anyhow!("no kubeconfig: {why}; set KUBECONFIG to its path")
         })?;
         let asked = ask(connect(&config)?);
-        tokio::time::timeout(limit, asked).await.context("the API server does not answer in time")?
+        tokio::time::timeout(limit, asked).await.context("the API server does not answer in time: check the address with kubectl cluster-info, and run it again")?
     })
 }

@@ -187,6 +187,7 @@ fn run_reverse(args: &ConvertArgs) -> anyhow::Result<u8> {
         Err(reverse::ReverseError::Unsupported(fields)) => {
             eprintln!("{name}: the ConfigMap has no key for");
             fields.iter().for_each(|field| eprintln!("  {field}"));
+            eprintln!("delete them in the file, or keep the binding");
             return Ok(FAILED);
         }
         Err(error) => return Err(error).context(name),

@@ -80,7 +80,7 @@ pub(super) fn threshold(text: &str) -> Result<Duration, String> {
 
 fn no_longer<T>(most: usize, text: &str, value: T) -> Result<T, String> {
     match text.chars().count() {
-        n if n > most => Err(format!("has {n} characters, at most {most}")),
+        n if n > most => Err(format!("has {n} characters, at most {most}: write fewer")),
         _ => Ok(value),
     }
 }

@@ -16,7 +16,7 @@ use crate::api::legacy::entry::{
     ASSUME_ROLE_ARN, CUSTOM_ACCESS_KEY, CUSTOM_ACCESS_KEY_SECRET, DOMAINS, EXPIRE_DURATION, INSTANCE_ID,
     KEYS, REGION_ID, RRSA_OIDC_PROVIDER_ROLE_ARN, RRSA_ROLE_ARN,
 };
-use crate::api::legacy::{Node, Value};
+use crate::api::legacy::{Node, Value, addon};
 use crate::api::names::LEGACY_NAME;
 use crate::model::{domain, edition, instance_id, region};
 
@@ -50,7 +50,16 @@ pub(super) struct EntryContext<'a> {
 pub(super) fn read(place: &EntryContext<'_>, node: &Node, findings: &Findings) -> Option<ReadEntry> {
     let at = format!("{}[{}]", place.list, place.index);
     if !matches!(node.value, Value::Map(_)) {
+        let json = place.list == addon::INSTANCES;
         let (code, message) = match node.value {
+            Value::Null if json => (
+                Code::EmptyEntry,
+                "the entry is empty and is left out: delete it, or write {} for the Personal Edition of the cluster's region",
+            ),
+            _ if json => (
+                Code::EntryNotMap,
+                "the entry is not a map and is left out: write {\"instanceId\": \"cri-…\"} in its place",
+            ),
             Value::Null => (
                 Code::EmptyEntry,
                 "the entry is empty and is left out: delete the -, or write {} for the Personal Edition of the cluster's region",
@@ -96,7 +105,13 @@ impl EntryReader<'_> {
         let mut seconds = or(self.seconds(), None, &mut whole);
         let pair = or(self.pair(), None, &mut whole);
         if !self.place.rrsa && (role.is_some() || provider.is_some()) {
-            let message = "the field is ignored, because RRSA is not enabled: write \"enable: true\" under rrsa, or delete the entry's rrsa fields";
+            let switch = match self.place.list {
+                addon::INSTANCES => "\"enableRRSA\": true beside AcrInstanceInfo",
+                _ => "\"enable: true\" under rrsa",
+            };
+            let message = format!(
+                "the field is ignored, because RRSA is not enabled: write {switch}, or delete the entry's rrsa fields"
+            );
             let field = if role.is_some() { RRSA_ROLE_ARN } else { RRSA_OIDC_PROVIDER_ROLE_ARN };
             self.fields.report(Code::RrsaUnused, field, message);
             (role, provider) = (None, None);
@@ -276,7 +291,7 @@ impl EntryReader<'_> {
         match some && domains.is_empty() {
             true if unsupported => Err(Rejected),
             true => {
-                let message = "none of the domains is valid; the entry is left out";
+                let message = "none of the domains is valid: correct one of them; the entry is left out";
                 Err(self.fields.refuse(Code::NoDomainLeft, DOMAINS, message))
             }
             false => Ok(domains),

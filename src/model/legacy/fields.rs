@@ -47,7 +47,10 @@ impl<'a> MapFields<'a> {
             let (written, value) = (pair.name(), &pair.value);
             let span = pair.key_span().or_else(|| value.mark());
             let Some(name) = documented(known, written.trim()) else {
-                let message = format!("the key {} is unknown and ignored", quoted_key(written));
+                let message = format!(
+                    "the key {} is unknown and ignored: delete it, or correct its name",
+                    quoted_key(written)
+                );
                 findings.add(unknown, if at.is_empty() { addon::CONFIG } else { at }, span, message);
                 continue;
             };
@@ -67,7 +70,11 @@ impl<'a> MapFields<'a> {
                 }
                 Some(_) => {
                     fields.contradictory = true;
-                    let message = "the key is repeated with another value: delete one, or begin another entry with \"- \"";
+                    let message = if at.ends_with(']') {
+                        "the key is repeated with another value: delete one, or write another entry for it"
+                    } else {
+                        "the key is repeated with another value: delete one"
+                    };
                     findings.add(Code::KeyContradicts, &path, span, message);
                 }
             }

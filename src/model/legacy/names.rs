@@ -33,7 +33,7 @@ pub(super) fn service_accounts(value: Option<&SourceValue<'_>>, findings: &Findi
     };
     let names = rule.read(value, findings)?;
     if let Some(written) = value.filter(|_| names.iter().any(|name| name == "all")) {
-        let message = "all is the name of a ServiceAccount here: for every one write \"*\"";
+        let message = "all is the name of a ServiceAccount here: write \"*\" for every one";
         findings.add(Code::AllIsAName, written.key, written.all(), message);
     }
     Some(names)

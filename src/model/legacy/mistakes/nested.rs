@@ -44,7 +44,8 @@ impl NestedScan<'_> {
         if body.is_empty() || line.is_comment() || self.scanned.comment_line("", start, body) {
             return;
         }
-        if matches!(body.trim_end(), "---" | "...") {
+        let marker = body.split_once(" #").map_or(body, |(marker, _)| marker);
+        if matches!(marker.trim_end(), "---" | "...") {
             if self.begun {
                 self.scanned.replace(Code::SeveralDocuments, "", start..start + 3, "");
             }
