@@ -9,6 +9,7 @@ pub mod controller;
 pub mod docs;
 pub mod front;
 mod listen;
+pub mod message;
 pub mod plane;
 pub mod process;
 pub mod registry;

@@ -1,0 +1,36 @@
+//! The verbs by which a message asks its reader to do something.
+
+/// Verbs at the beginning of a clause. A text with one of them is a cure.
+const IMPERATIVES: &[&str] = &[
+    "add", "adopt", "allow", "annotate", "apply", "approve", "ask", "attach", "authorise", "avoid", "call", "change",
+    "check", "choose", "clear", "close", "configure", "confirm", "connect", "convert", "copy", "correct", "cover",
+    "create", "decrease", "delete", "deploy", "describe", "disable", "do", "drop", "edit", "enable", "ensure",
+    "exclude", "exempt", "extend", "find", "fix", "follow", "free", "generate", "get", "give", "grant", "have",
+    "ignore", "include", "increase", "inspect", "install", "join", "keep", "label", "leave", "let", "limit", "list",
+    "look", "lower", "make", "merge", "migrate", "mount", "move", "name", "open", "pass", "patch", "pause", "print",
+    "project", "provide", "put", "raise", "read", "reapply", "record", "recreate", "reduce", "refresh", "register",
+    "release", "reload", "remove", "rename", "renew", "repair", "repeat", "replace", "report", "request", "reset",
+    "resolve", "restart", "restore", "resume", "retry", "revert", "rotate", "run", "save", "scale", "see", "select",
+    "send", "set", "shorten", "show", "specify", "split", "start", "state", "stop", "submit", "supply", "suspend",
+    "switch", "synchronise", "take", "trust", "try", "turn", "uncover", "uninstall", "unset", "update", "upgrade",
+    "use", "verify", "wait", "withdraw", "write",
+];
+
+/// Returns whether a text asks its reader to do something: whether one of its clauses begins with such a verb.
+pub fn asks(text: &str) -> bool {
+    let text = text.replace(" or ", ", ").replace(" and ", ", ").replace(" then ", ", ");
+    let clauses = text.split([';', ':', ',', '(', '.', '?', '\n']);
+    let mut first = clauses.filter_map(|clause| clause.split_whitespace().next());
+    // One word alone is a label, and not a sentence.
+    text.split_whitespace().count() > 1 && first.any(|word| IMPERATIVES.contains(&word.to_lowercase().as_str()))
+}
+
+#[test]
+fn a_cure_is_told_from_a_statement() {
+    for cure in ["x: raise the quota", "check regionId", "it ended; delete it", "a is b, or name c", "Edit it"] {
+        assert!(asks(cure), "{cure}");
+    }
+    for statement in ["the Secret is being created", "no set of names", "apply", "the rest is kept"] {
+        assert!(!asks(statement), "{statement}");
+    }
+}
