@@ -2,7 +2,21 @@ mod sources;
 mod verbs;
 #[test]
 fn dump() {
-    let code = sources::code(&["src/plan","src/cloud","src/controller","src/cluster","src/server","src/args","src/bin/acr-credential-controller"]);
-    for m in &code.messages { if verbs::asks(&m.text) { println!("M {}:{} {}", m.file, m.line, m.text); } }
-    for (k,v) in &code.reasons { println!("R {} {} {}", k.0, k.1, v); }
+    let code = sources::code(&[
+        "src/plan",
+        "src/cloud",
+        "src/controller",
+        "src/cluster",
+        "src/server",
+        "src/args",
+        "src/bin/acr-credential-controller",
+    ]);
+    for m in &code.messages {
+        if verbs::asks(&m.text) {
+            println!("M {}:{} {}", m.file, m.line, m.text);
+        }
+    }
+    for (k, v) in &code.reasons {
+        println!("R {} {} {}", k.0, k.1, v);
+    }
 }

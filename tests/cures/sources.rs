@@ -77,7 +77,11 @@ pub fn code(rooms: &[&str]) -> Code {
     for (path, file) in all.iter().filter(|(path, _)| !is_test_file(path)) {
         code.add(path, file);
     }
-    assert!(code.messages.len() > 100, "only {} texts: is this the root of the repository?", code.messages.len());
+    assert!(
+        code.messages.len() > 100,
+        "only {} texts: is this the root of the repository?",
+        code.messages.len()
+    );
     code
 }
 
@@ -93,7 +97,8 @@ pub fn tests() -> BTreeMap<String, TestFile> {
     let mut found = BTreeMap::new();
     for (path, file) in files("tests").into_iter().chain(files("src")) {
         let path = path.strip_prefix("tests/").unwrap_or(&path);
-        let path = path.strip_prefix("lab/tests/").map_or_else(|| path.to_owned(), |rest| format!("lab/{rest}"));
+        let path =
+            path.strip_prefix("lab/tests/").map_or_else(|| path.to_owned(), |rest| format!("lab/{rest}"));
         let module = path.trim_end_matches(".rs").trim_end_matches("/main").replace('/', "::");
         let mut reader = TestReader(TestFile::default());
         reader.visit_file(&file);

@@ -98,7 +98,12 @@ async fn a_missing_personal_registry_is_corrected_or_replaced_as_the_error_says(
         Cure { reason, words, fault: missing, follow: register },
         Cure { reason, words, fault: elsewhere, follow: |trial, _| trial.key.region = "cn-hangzhou".into() },
         // An instance of the new kind looks to this API as if there were none.
-        Cure { reason, words: "or the Enterprise Edition", fault: missing, follow: |trial, _| trial.key = near() },
+        Cure {
+            reason,
+            words: "or the Enterprise Edition",
+            fault: missing,
+            follow: |trial, _| trial.key = near(),
+        },
     ];
     follow(personal, nothing, &cures).await;
 }
@@ -143,7 +148,8 @@ fn enable_endpoints(trial: &mut Trial, enable: bool) {
 
 /// Sets the node's clock by as many minutes as the error says.
 fn set_clock(trial: &mut Trial, message: &str) {
-    let (minutes, side) = between(message, "the node's clock is ", " the cloud's").split_once(" minutes ").unwrap();
+    let (minutes, side) =
+        between(message, "the node's clock is ", " the cloud's").split_once(" minutes ").unwrap();
     let off = SignedDuration::from_mins(minutes.parse().unwrap());
     if side == "behind" { trial.clock += off } else { trial.clock -= off }
 }
@@ -177,7 +183,10 @@ async fn a_wrong_clock_is_set_by_the_minutes_of_the_error() {
 #[tokio::test]
 async fn a_rejected_key_is_restored_corrected_enabled_or_replaced_as_the_error_says() {
     let disable = |trial: &mut Trial| {
-        trial.lab.cloud.world(|world| world.user_mut("2", PULLER).unwrap().keys[0].status = KeyStatus::Inactive);
+        trial
+            .lab
+            .cloud
+            .world(|world| world.user_mut("2", PULLER).unwrap().keys[0].status = KeyStatus::Inactive);
     };
     let cures = [
         Cure {
@@ -234,9 +243,19 @@ async fn a_rejected_key_is_restored_corrected_enabled_or_replaced_as_the_error_s
 #[tokio::test]
 async fn what_the_error_calls_automatic_goes_at_the_next_attempt() {
     for (status, code, reason, words) in [
-        (400, "InvalidSecurityToken.Expired", Reason::UnexpectedReply, "a new session is requested automatically"),
+        (
+            400,
+            "InvalidSecurityToken.Expired",
+            Reason::UnexpectedReply,
+            "a new session is requested automatically",
+        ),
         (404, "InvalidAccessKeyId.NotFound", Reason::KeyInvalid, "a new session is requested automatically"),
-        (400, "SignatureNonceUsed", Reason::UnexpectedReply, "if this persists, check for a proxy that repeats requests"),
+        (
+            400,
+            "SignatureNonceUsed",
+            Reason::UnexpectedReply,
+            "if this persists, check for a proxy that repeats requests",
+        ),
         (400, "Throttling.User", Reason::Throttled, "retrying at nextRefreshAt"),
         (500, "InternalError", Reason::CloudFailing, "retrying automatically"),
         (400, "Brand.New", Reason::UnexpectedReply, "if this persists, look up the code"),
@@ -253,7 +272,8 @@ async fn what_the_error_calls_automatic_goes_at_the_next_attempt() {
 /// A fault that lasts as long as its cause: a caller that uses up the quota, a proxy, a wrong clock.
 #[tokio::test]
 async fn what_persists_goes_with_the_cause_that_the_error_names() {
-    let refusal = |code: &str| FaultKind::Status { status: 400, code: code.to_owned(), message: "m".to_owned() };
+    let refusal =
+        |code: &str| FaultKind::Status { status: 400, code: code.to_owned(), message: "m".to_owned() };
     for (kind, reason, words) in [
         (
             FaultKind::Throttle { retry_after_ms: None },

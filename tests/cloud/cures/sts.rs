@@ -157,7 +157,9 @@ async fn a_role_trusts_the_token_once_the_statement_of_the_error_is_in_its_polic
     let other = |trial: &mut Trial| {
         trial.lab.cloud.world(|world| {
             let trust = &mut world.role_mut("1", "acr-rrsa").unwrap().oidc_trust[0];
-            trust.string_equals.insert("oidc:sub".to_owned(), ["system:serviceaccount:default:x".to_owned()].into());
+            trust
+                .string_equals
+                .insert("oidc:sub".to_owned(), ["system:serviceaccount:default:x".to_owned()].into());
         });
     };
     let cures = [
@@ -301,6 +303,7 @@ async fn a_session_is_shortened_or_the_role_allows_it_as_the_error_says() {
             world.role_mut(&account, &name).unwrap().max_session_duration = 7200;
         });
     };
-    let cures = [Cure { reason, words, fault, follow: shorten }, Cure { reason, words, fault, follow: raise }];
+    let cures =
+        [Cure { reason, words, fault, follow: shorten }, Cure { reason, words, fault, follow: raise }];
     follow(partner, nothing, &cures).await;
 }
