@@ -3,6 +3,12 @@ mod verbs;
 #[test]
 fn dump() {
     let code = sources::code(&[
+        "src/model/duration",
+        "src/model/identity",
+        "src/model/domain",
+        "src/model/registry",
+        "src/model/pattern",
+        "src/model/labels",
         "src/plan",
         "src/cloud",
         "src/controller",

@@ -67,7 +67,9 @@ pub fn code(rooms: &[&str]) -> Code {
     let mut code = Code::default();
     let mut all = BTreeMap::new();
     for room in rooms {
-        all.extend(files(room));
+        if root().join(room).is_dir() {
+            all.extend(files(room));
+        }
         let module = format!("{room}.rs");
         if let Ok(text) = fs::read_to_string(root().join(&module)) {
             let file = syn::parse_file(&text).unwrap_or_else(|error| panic!("{module}: {error}"));

@@ -3,6 +3,7 @@
 //! Commands, names and lines are taken from the message, so that words and deeds cannot drift apart. Each test has
 //! several faults side by side on one control plane. `tests/cures` has the table of all cures.
 
+mod admission;
 mod binding;
 mod config_map;
 mod identity;

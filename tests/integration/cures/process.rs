@@ -41,6 +41,23 @@ async fn rights_that_are_too_wide_are_narrowed_as_the_log_says() {
     assert!(!lab.controller.log()[seen..].contains(words), "{}", lab.controller.log_tail(40));
 }
 
+/// A replica without the right to the Lease waits, and works once the files are applied.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_lease_is_allowed_by_the_files_of_this_version() {
+    let lab = Lab::start().await;
+    lab.controller.terminate(PATIENCE).await.unwrap();
+    let right = "resourceNames: [acr-credential-controller]\n  verbs: [get, list, watch, create, patch]";
+    apply_changed(&lab, "deploy/rbac.yaml", right, &right.replace(", create, patch", "")).await;
+    let seen = lab.controller.log().len();
+    lab.controller.restart().unwrap();
+    lab.until("the log has the cure", async || {
+        lab.controller.log()[seen..].contains("lease forbidden: apply the RBAC of this version")
+    })
+    .await;
+    apply(&lab, "deploy/rbac.yaml").await;
+    lab.controller.until_ready(PATIENCE).await.unwrap();
+}
+
 /// A flag whose address another process has, and a dry run that is over.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flag_is_changed_as_the_message_says() {
