@@ -21,7 +21,7 @@ async fn until_admission_is(lab: &Lab, status: &str, words: &str) -> String {
     message
 }
 
-/// First a file is missing; then the rights are those of another version.
+/// First the rights are those of another version; then a file is missing.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_admission_policy_works_once_the_files_of_its_message_are_applied() {
     let lab = Lab::start().await;
@@ -31,10 +31,10 @@ async fn the_admission_policy_works_once_the_files_of_its_message_are_applied() 
     let mut asking = spec(&["asking"]);
     asking["webhook"] = json!({ "enable": true });
     lab.bind("asking", asking).await;
-    let message = until_admission_is(&lab, "False", "is not in force: apply deploy/admission.yaml").await;
-    apply(&lab, after(&message, "is not in force:").split(';').next().unwrap()).await;
     let message = until_admission_is(&lab, "False", ": apply deploy/rbac.yaml of this version").await;
     assert_eq!(files(&message)[0], "deploy/rbac.yaml", "{message}");
     apply(&lab, "deploy/rbac.yaml").await;
+    let message = until_admission_is(&lab, "False", "is not in force: apply deploy/admission.yaml").await;
+    apply(&lab, after(&message, "is not in force:").split(';').next().unwrap()).await;
     until_admission_is(&lab, "True", "MutatingAdmissionPolicy").await;
 }

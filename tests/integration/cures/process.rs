@@ -6,7 +6,7 @@ use acr_lab::controller::{Controller, ControllerOptions};
 use acr_lab::message::after;
 
 use super::{apply, apply_changed};
-use crate::harness::{CONTROLLER, Lab, NAMESPACE, options, spec};
+use crate::harness::{CONTROLLER, Lab, NAMESPACE, SECRET, options, root, spec};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -55,6 +55,41 @@ async fn a_refused_lease_is_allowed_by_the_files_of_this_version() {
     })
     .await;
     apply(&lab, "deploy/rbac.yaml").await;
+    lab.controller.until_ready(PATIENCE).await.unwrap();
+}
+
+/// The files name the default Secret, and a flag names another; the CustomResourceDefinition was forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_listed_is_allowed_or_defined_as_the_log_says() {
+    let mut lab = Lab::start().await;
+    lab.controller.terminate(PATIENCE).await.unwrap();
+    lab.plane.kubectl_ok(&["delete", "crd", "acrcredentialbindings.acrcredential.dev"]).await.unwrap();
+    let renamed = lab.controller.options().clone().arg("--secret-name=acr-renamed");
+    lab.controller = Controller::start(renamed).unwrap();
+    let cure = async |words: &str| {
+        lab.until(&format!("the log says {words}"), async || lab.controller.log().contains(words)).await;
+        words.to_owned()
+    };
+    let said = cure(": apply crds/acrcredentialbindings.yaml").await;
+    lab.plane.apply_file(root().join(after(&said, "apply "))).await.unwrap();
+    cure(": apply the RBAC of this version, with the name of --secret-name in it").await;
+    for file in ["deploy/rbac.yaml", "deploy/policies.yaml"] {
+        apply_changed(&lab, file, SECRET, "acr-renamed").await;
+    }
+    lab.controller.until_ready(PATIENCE).await.unwrap();
+    lab.create_namespace("renamed").await;
+    lab.bind("renamed", spec(&["renamed"])).await;
+    lab.until_ready_is("renamed", "True", "Succeeded").await;
+    assert_eq!(lab.pull_secrets("renamed", "default").await, ["acr-renamed"]);
+    // Rights of an older version, which lacks one of the others.
+    let right = "resources: [namespaces]\n  verbs: [list, watch]";
+    lab.controller.terminate(PATIENCE).await.unwrap();
+    let manifests = std::fs::read_to_string(root().join("deploy/rbac.yaml")).unwrap();
+    let manifests = manifests.replace(SECRET, "acr-renamed");
+    lab.plane.apply(&manifests.replace(right, "resources: [namespaces]\n  verbs: [watch]")).await.unwrap();
+    lab.controller.restart().unwrap();
+    cure("watch interrupted: apply the RBAC of this version kind=\"Namespace\"").await;
+    lab.plane.apply(&manifests).await.unwrap();
     lab.controller.until_ready(PATIENCE).await.unwrap();
 }
 
