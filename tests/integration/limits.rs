@@ -56,6 +56,7 @@ async fn a_tool_that_sometimes_applies_the_list_is_reported_and_reverted_each_ti
     }
     let message = until_contended(&lab, "flux").await;
     for words in [
+        "is written again and again by",
         "the ServiceAccount flux/default",
         "the field manager kustomize-controller",
         "state our entry in its manifest",
@@ -102,7 +103,19 @@ async fn a_tool_that_states_our_entry_in_an_uncovered_namespace_is_reported_with
         until_has(&lab, "stated", &["theirs"]).await;
     }
     let message = until_contended(&lab, "stated").await;
-    assert!(message.contains("argocd-controller") && message.contains("out of its manifest"), "{message}");
+    assert!(message.contains("argocd-controller"), "{message}");
+    assert!(message.contains("take our entry out of its manifest, or cover the ServiceAccount"), "{message}");
+    let writes_after = async |list: &[&str]| {
+        lab.until_settled().await;
+        let mark = lab.mark();
+        state_list(&lab, "stated", "argocd-controller", list).await;
+        lab.until_settled().await;
+        lab.requests(mark).of("serviceaccounts").writes().len()
+    };
+    assert_eq!(writes_after(&["theirs"]).await, 0, "the first cure: the entry is out of the manifest");
+    lab.bind("covering", spec(&["stated"])).await;
+    lab.until_ready_is("covering", "True", "Succeeded").await;
+    assert_eq!(writes_after(&["theirs", SECRET]).await, 0, "the second: a binding covers the account");
 }
 
 /// A ServiceAccount of a pipeline that is deleted and recreated is not a conflict.

@@ -10,6 +10,7 @@ pub mod docs;
 pub mod front;
 pub mod hook;
 mod listen;
+pub mod message;
 pub mod plane;
 pub mod process;
 pub mod registry;

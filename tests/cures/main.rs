@@ -1,0 +1,3 @@
+mod flags;
+mod sources;
+mod verbs;
