@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{DocumentReader, Language};
+use super::{DocumentReader, Language, is_json};
 use crate::api::legacy::{Node, Pair, Style};
 use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
 use crate::cli::document::locate::{has_ours, metadata};
