@@ -94,19 +94,15 @@ impl Code {
     }
 }
 
-/// Reads the tests, by the beginning of a test's path: `integration::conflict`, `cloud::errors`, `src::plan::desired`.
-pub fn tests() -> BTreeMap<String, TestFile> {
-    let mut found = BTreeMap::new();
-    for (path, file) in files("tests").into_iter().chain(files("src")) {
-        let path = path.strip_prefix("tests/").unwrap_or(&path);
-        let path =
-            path.strip_prefix("lab/tests/").map_or_else(|| path.to_owned(), |rest| format!("lab/{rest}"));
-        let module = path.trim_end_matches(".rs").trim_end_matches("/main").replace('/', "::");
-        let mut reader = TestReader(TestFile::default());
-        reader.visit_file(&file);
-        found.insert(module, reader.0);
-    }
-    found
+/// Reads the tests of a module: `integration::conflict`, `lab::plane`, `src::plan::desired`.
+pub fn tests(module: &str) -> Option<TestFile> {
+    let path = module.replace("::", "/");
+    let folder = if path.starts_with("src/") { "" } else { "tests/" };
+    let names = [format!("{folder}{path}.rs"), format!("{folder}{path}/main.rs")];
+    let text = names.iter().find_map(|name| fs::read_to_string(root().join(name)).ok())?;
+    let mut reader = TestReader(TestFile::default());
+    reader.visit_file(&syn::parse_file(&text).unwrap_or_else(|error| panic!("{module}: {error}")));
+    Some(reader.0)
 }
 
 fn is_for_tests(attributes: &[Attribute]) -> bool {
@@ -170,9 +166,10 @@ impl<'ast> Visit<'ast> for CodeReader<'_> {
         }
     }
 
-    /// Reads the message of an error, `#[error("…")]`; other attributes say nothing to a user of the controller.
+    /// Reads the message of an error, `#[error("…")]`, and of a rule of the schema, `#[x_kube(…)]`.
     fn visit_attribute(&mut self, attribute: &'ast Attribute) {
-        if let (true, Meta::List(list)) = (attribute.path().is_ident("error"), &attribute.meta) {
+        let says = attribute.path().is_ident("error") || attribute.path().is_ident("x_kube");
+        if let (true, Meta::List(list)) = (says, &attribute.meta) {
             self.add_tokens(list.tokens.clone());
         }
     }

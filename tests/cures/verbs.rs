@@ -142,13 +142,17 @@ pub fn asks(text: &str) -> bool {
     let text = text.replace(" or ", ", ").replace(" and ", ", ").replace(" then ", ", ");
     let clauses = text.split([';', ':', ',', '(', '.', '?', '\n']);
     let mut first = clauses.filter_map(|clause| clause.split_whitespace().next());
+    // A file to apply and a command to run are cures in any sentence, and so is what to use.
+    if text.contains("apply deploy/") || text.contains("kubectl ") || text.contains(" account use ") {
+        return true;
+    }
     // One word alone is a label, and not a sentence.
     text.split_whitespace().count() > 1
         && first.any(|word| IMPERATIVES.contains(&word.to_lowercase().as_str()))
 }
 
 #[test]
-fn a_cure_is_told_from_a_statement() {
+fn a_cure_differs_from_a_statement() {
     for cure in
         ["x: raise the quota", "check regionId", "it ended; delete it", "a is b, or name c", "Edit it"]
     {

@@ -60,7 +60,7 @@ async fn a_tool_that_sometimes_applies_the_list_is_reported_and_reverted_each_ti
         "the ServiceAccount flux/default",
         "the field manager kustomize-controller",
         "state our entry in its manifest",
-        "spec.webhook.enable",
+        "set spec.webhook.enable so that admission adds it to each write",
         "--webhook-on-update",
         "RespectIgnoreDifferences",
     ] {
@@ -160,7 +160,14 @@ async fn a_returning_documented_component_is_named() {
     }
     let message = until_contended(&lab, "old").await;
     assert!(message.contains("the Secret old/acr-credential-secret-aggregation"), "{message}");
-    assert!(message.contains("aliyun-acr-credential-helper") && message.contains("uninstalled"), "{message}");
+    assert!(message.contains("aliyun-acr-credential-helper"), "{message}");
+    let cure =
+        "have it leave this Secret alone, as the documented component does once its add-on is uninstalled";
+    assert!(message.contains(cure), "{message}");
+    // It writes no more: neither do we, and the Secret is served.
+    lab.until_settled().await;
+    lab.until_served("old", DOMAIN).await;
+    lab.until_ready_is("old", "True", "Succeeded").await;
 }
 
 /// Another writer at twenty writes a second: others' entries are never lost, ours returns, and the API
@@ -296,6 +303,10 @@ async fn a_secret_that_would_be_too_large_is_refused_and_the_fitting_domains_are
     let message = lab.until_ready_is("large", "False", "SecretTooLarge").await;
     println!("{message}");
     assert!(message.contains(" of its 2048 domains fit"), "{message}");
+    assert!(
+        message.ends_with("have the bindings of this namespace name fewer registries or domains"),
+        "{message}"
+    );
     assert!(lab.secret("large").await.is_none());
     lab.until_settled().await;
     let refused = lab.requests(mark).of("secrets").filter(|e| e.code >= 400 && e.namespace == "large");

@@ -277,7 +277,7 @@ async fn a_rejected_token_is_corrected_as_the_error_says() {
     follow(by_token, enable, &cures).await;
 }
 
-/// Names a provider that differs from the cluster's, which stays registered.
+/// Makes the entry name a provider that differs from the cluster's, which stays registered.
 fn name_another_clusters_provider(trial: &mut Trial, change: impl FnOnce(&mut OidcProvider)) {
     trial.lab.cloud.world(|world| {
         let providers = &mut world.accounts.get_mut("1").unwrap().oidc_providers;

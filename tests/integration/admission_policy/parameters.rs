@@ -153,7 +153,9 @@ async fn another_writer_that_reverts_the_parameters_is_reported_and_left_alone()
             lab.set_parameters(json!({ "fought": null })).await;
         }
         let said = lab.condition("fought", "AdmissionConfigured").await;
-        said.is_some_and(|(status, _, message)| status == "False" && message.contains("again and again"))
+        said.is_some_and(|(status, _, message)| {
+            status == "False" && message.contains("it is left alone for a while: stop that writer")
+        })
     })
     .await;
     let writes = async || lab.requests(mark).of("configmaps").writes().len();

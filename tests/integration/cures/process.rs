@@ -10,7 +10,7 @@ use crate::harness::{CONTROLLER, Lab, NAMESPACE, SECRET, options, root, spec};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Rights beyond those of the files: in the controller's own roles, and by a binding that somebody added.
+/// Rights beyond those of the files: in the controller's own roles, and by a binding of another user.
 #[tokio::test(flavor = "multi_thread")]
 async fn rights_that_are_too_wide_are_narrowed_as_the_log_says() {
     let lab = Lab::start().await;
