@@ -130,7 +130,7 @@ fn an_add_on_without_configuration_means_its_defaults_and_says_so() {
     assert_eq!(acr(&["lint", "--strict", "-"], &cured).code, Some(0));
 }
 
-/// The tools are stand-ins that print what the real ones do.
+/// Scripts print what the tools do.
 #[test]
 fn the_commands_of_the_page_give_input_that_is_read() {
     let folder = tempfile::tempdir().unwrap();

@@ -184,8 +184,10 @@ fn bare_addon(node: &Node) -> Option<AddonNode<'_>> {
 /// Returns whether a map, or the map in a text, has a setting. A text that begins as one may be broken.
 fn is_bare_config(node: &Node, wraps: usize) -> bool {
     let Some(text) = node.text().filter(|_| wraps > 0) else { return has_setting(node) };
+    // The inside of quotes has its own escaped.
+    let text = if text.starts_with("{\\") { &text.replace("\\\"", "\"") } else { text };
     match parse_yaml(text) {
-        Ok(inner) if inner.text() == Some(text) => text.starts_with("{\\"),
+        Ok(inner) if inner.text() == Some(text) => false,
         Ok(inner) => is_bare_config(&inner, wraps - 1),
         Err(_) => text.trim_start().starts_with('{'),
     }
@@ -275,7 +277,7 @@ fn descendants(roots: &[Node]) -> Vec<(Option<&str>, &Node)> {
         all.extend(node.items().iter().map(|item| (None, item)));
         // What a plan changes says all that is planned.
         let planned = node.get("resource_changes").is_some_and(|changes| !changes.items().is_empty());
-        let read = |name: &str| !SKIPPED.contains(&name) && !(planned && name != "resource_changes");
+        let read = |name: &str| !SKIPPED.contains(&name) && (!planned || name == "resource_changes");
         let pairs = node.pairs().iter().filter(|pair| read(pair.name()));
         all.extend(pairs.map(|pair| (Some(pair.name()), &pair.value)));
     }

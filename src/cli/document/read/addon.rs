@@ -46,13 +46,17 @@ impl DocumentReader<'_> {
             Some("true") => Some(format!(
                 "the plan knows the value only once it is applied: run terraform apply, and then {SHOW}"
             )),
-            Some(text) if variable(text) => {
+            Some(text) if !variable(text) => None,
+            None if self.language == Language::Hcl || has_setting(config) || config.pairs().is_empty() => {
+                None
+            }
+            // A map without a setting is a function of a template.
+            _ => {
                 let command = if self.terraform { SHOW.to_owned() } else { describe_addon() };
                 Some(format!(
-                    "the value is a variable of the tool around it: {command} reads what it came to"
+                    "the value is a variable or a function of the tool around it: {command} reads what it came to"
                 ))
             }
-            _ => None,
         };
         if let Some(message) = unknown {
             return self.report(Code::Unevaluated, addon::CONFIG, config, &message, &[]);
