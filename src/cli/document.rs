@@ -10,19 +10,23 @@
 
 mod fault;
 mod locate;
+mod prepared;
 mod read;
 mod scalar;
 mod source_map;
 mod terraform;
 #[cfg(test)]
 mod tests;
+mod unrendered;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
-pub use read::read;
+pub use prepared::read;
 pub use scalar::Scalar;
+pub use unrendered::not_text;
+pub(super) use unrendered::shell_name;
 
 /// A text that findings point into. It may hold a key pair, hence no `Debug`.
 pub struct Source {
