@@ -49,7 +49,7 @@ impl PreparedFile {
         let wrappers = wrapper::around(text);
         let edits = wrappers.iter().map(|wrapper| &wrapper.edit).chain(&signs.edits);
         let cleaned = PatchedText::new(text, edits);
-        let hidden = unrendered::find(&cleaned.text);
+        let hidden = if is_hcl(text) { Vec::new() } else { unrendered::find(&cleaned.text) };
         let read = unrendered::hide(&cleaned.text, &hidden);
         Self { cleaned, signs: signs.found, wrappers, hidden, read }
     }
@@ -218,6 +218,16 @@ impl PreparedFile {
             document.diagnostics.push(Diagnostic { severity, edits: edits.clone(), ..found });
         }
     }
+}
+
+/// Returns whether a text is HCL, whose expressions have signs of their own. Its reader names them.
+fn is_hcl(text: &str) -> bool {
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let first = lines.into_iter().find(|line| !line.is_empty() && !line.starts_with(['#', '/', '*']));
+    first.is_some_and(|line| {
+        let rest = line.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        rest.len() < line.len() && rest.trim_start().starts_with(['=', '{', '"'])
+    })
 }
 
 /// The part of the text that was read in which the configuration is.

@@ -80,12 +80,14 @@ impl PreparedData {
 }
 
 impl PreparedText {
-    pub(super) fn of(text: &str, signs: Signs) -> Self {
-        let signs = sign::find(text, signs);
+    pub(super) fn of(text: &str, signs_of: Signs) -> Self {
+        let signs = sign::find(text, signs_of);
         let wrappers = wrapper::in_value(text);
         let edits = wrappers.iter().map(|wrapper| &wrapper.edit).chain(&signs.edits);
         let cleaned = PatchedText::new(text, edits);
-        let hidden = unrendered::find(&cleaned.text);
+        let mut hidden = unrendered::find(&cleaned.text);
+        // A text of one line has no comments.
+        hidden.iter_mut().for_each(|hidden| hidden.alone &= signs_of == Signs::Yaml);
         Self { cleaned, signs: signs.found, wrappers, hidden }
     }
 

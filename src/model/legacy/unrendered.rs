@@ -81,15 +81,18 @@ pub(crate) fn with_file(message: &str, file: &str) -> String {
 pub(crate) fn hide(text: &str, found: &[Unrendered]) -> String {
     let mut hidden = String::with_capacity(text.len());
     let mut done = 0;
-    for Unrendered { span, alone, .. } in found {
+    for (number, Unrendered { span, alone, .. }) in found.iter().enumerate() {
         hidden.push_str(&text[done..span.start]);
         let length = span.len();
         if *alone {
             hidden.push('#');
             hidden.extend(std::iter::repeat_n('-', length.saturating_sub(1)));
         } else {
+            // Two of them are two items of a list, which drops a repeated one.
+            let word = number.to_string();
+            let rest = length.saturating_sub(HIDDEN.len_utf8());
             hidden.push(HIDDEN);
-            hidden.extend(std::iter::repeat_n('v', length.saturating_sub(HIDDEN.len_utf8())));
+            hidden.extend(word.chars().rev().chain(std::iter::repeat('v')).take(rest));
         }
         done = span.end;
     }

@@ -129,3 +129,16 @@ fn a_byte_order_mark_is_named_but_for_the_first() {
         assert_eq!((text.matches('\u{feff}').count(), report.diagnostics.len()), (1, 0));
     }
 }
+
+/// HCL has signs of its own for its expressions, which are not hidden from its reader.
+#[test]
+fn an_expression_of_terraform_is_named_in_its_quotes() {
+    let name = "name   = \"managed-aliyun-acr-credential-helper\"";
+    let config = r#"config = "{\"AcrInstanceInfo\":[{\"instanceId\":\"${var.acr_id}\",\"regionId\":\"cn-beijing\"}]}""#;
+    let file = format!("addons {{\n  {name}\n  {config}\n  count = ((1 < 2) ? 1 : 0) > 0 ? 1 : 0\n}}\n");
+    let report = check(&read("a.tf", &file));
+    let [found] = &report.diagnostics[..] else { panic!("{:?}", report.diagnostics) };
+    assert_eq!((found.code, &file[found.span.clone().unwrap()]), (Code::Variable, "${var.acr_id}"));
+    assert!(found.message.contains("terraform show -json tfplan | kubectl acr lint -"), "{}", found.message);
+    assert!(report.conversion.unwrap().spec.is_none());
+}

@@ -95,7 +95,10 @@ impl<'a> Lexer<'a> {
             '{' => within(rest, "{{", "}}")
                 .map(|(length, inner)| (length, braces(inner)))
                 .or_else(|| Some((within(rest, "{%", "%}")?.0, Kind::Jinja)))
-                .or_else(|| Some((within(rest, "{#", "#}")?.0, Kind::Jinja))),
+                .or_else(|| {
+                    let (length, inner) = within(rest, "{#", "#}")?;
+                    (!inner.contains('"')).then_some((length, Kind::Jinja))
+                }),
             '%' => percent(rest, apart),
             '@' => (before.is_none_or(|c| !is_word(c) && c != '*')).then(|| at_signs(rest)).flatten(),
             '_' if apart => {
@@ -111,7 +114,7 @@ impl<'a> Lexer<'a> {
             '<' | '＜' | '《' => angle(rest, before),
             '(' => {
                 let (length, inner) = within(rest, "((", "))")?;
-                (!inner.trim().is_empty()).then_some((length, Kind::Concourse))
+                (!inner.trim().is_empty() && !inner.contains('"')).then_some((length, Kind::Concourse))
             }
             '[' => {
                 let (length, inner) = within(rest, "[[", "]]")?;
@@ -176,7 +179,7 @@ fn dollar(rest: &str, apart: bool) -> Option<(usize, Kind)> {
     }
     if rest.starts_with("$(") {
         let length = balanced(rest, 1, '(', ')')?;
-        return (length > 3).then_some((length, Kind::Paren));
+        return (length > 3 && !rest[..length].contains('"')).then_some((length, Kind::Paren));
     }
     let name = &rest[1..];
     let end = name.find(|c: char| !is_word(c)).unwrap_or(name.len());
