@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod acr;
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod cures;
 #[cfg(test)]
 mod exceptions;
