@@ -11,6 +11,7 @@ pub mod labels;
 pub mod legacy;
 pub mod pattern;
 pub mod registry;
+pub mod skip;
 
 pub use binding::{Binding, InvalidField};
 pub use count::count;

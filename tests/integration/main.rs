@@ -45,6 +45,8 @@ mod refresh;
 #[cfg(test)]
 mod registry_sources;
 #[cfg(test)]
+mod removal;
+#[cfg(test)]
 mod repair;
 #[cfg(test)]
 mod secrecy;
