@@ -16,6 +16,7 @@ pub mod legacy;
 pub mod pattern;
 pub mod region;
 pub mod registry;
+pub mod skip;
 
 pub use binding::{Binding, InvalidField};
 pub use count::count;

@@ -51,7 +51,7 @@ condition_types! {
     AdmissionConfigured "a binding with `spec.webhook.enable`"
         "The API server adds the entry to ServiceAccounts during admission. `False` while it does not.";
     Contended "the binding; only while `True`"
-        "Another writer reverts the Secret or the entry, and the controller restores it each time.";
+        "Another writer reverts the Secret or the entry, or deletes the Secret, and the controller restores it each time.";
 }
 
 /// The party that resolves a reason.
@@ -122,9 +122,9 @@ reasons! {
     Withdrawing Controller "The binding is being deleted, and its Secrets and entries are being removed."
         "Wait. The message reports the progress."
         "请等待。消息说明进度。";
-    NothingCovered Controller "No namespace matches `spec.watchNamespaces`."
-        "Correct `spec.watchNamespaces` if namespaces should match."
-        "如果应有命名空间匹配,请改正 `spec.watchNamespaces`。";
+    NothingCovered Controller "The binding covers no namespace, or no ServiceAccount in its namespaces."
+        "The message names the rule. Correct `spec.watchNamespaces`, `spec.serviceAccounts` or the opt-out if something should be covered."
+        "消息写明是哪条规则。如果应有对象被覆盖,请改正 `spec.watchNamespaces`、`spec.serviceAccounts` 或去掉 `acrcredential.dev/skip`。";
     CoverageLost Person "The binding selected namespaces or ServiceAccounts, and no longer selects any. What it wrote there is kept for a grace period."
         "Correct `spec.watchNamespaces`, `spec.serviceAccounts` or the labels, or confirm the withdrawal as in `docs/operations.md`."
         "改正 `spec.watchNamespaces`、`spec.serviceAccounts` 或标签,或按 `docs/zh-CN/operations.md` 确认撤回。";
@@ -198,11 +198,11 @@ reasons! {
         "Wait. The controller retries with back-off, and the last valid credential stays."
         "自动退避重试,上一次有效的凭证保留。";
     SecretConflict Person "Another owner's Secret has the name of the pull Secret."
-        "Delete or rename that Secret, or annotate the binding with `acrcredential.dev/adopt: \"true\"`."
-        "删除或改名他人创建的 Secret,或在绑定上加 `acrcredential.dev/adopt: \"true\"`。";
-    Contended Person "Another writer reverts the Secret or the entry more than ten times a minute. The object is left alone for 10 s, then for longer, up to 5 minutes."
-        "Stop the writer that the message names, such as the documented component. For GitOps tools see `docs/operations.md`."
-        "停用消息写明的写入者(例如旧组件)。GitOps 工具参见 `docs/zh-CN/operations.md`。";
+        "Delete or rename that Secret, or annotate the binding with `acrcredential.dev/adopt: \"true\"`. The message names what that removes."
+        "删除或改名他人创建的 Secret,或在绑定上加 `acrcredential.dev/adopt: \"true\"`。消息写明后者会去掉什么。";
+    Contended Person "Another writer reverts the Secret or the entry more than ten times a minute. The object is left alone for 10 s, then for longer, up to 5 minutes. A Secret that is deleted so often is created again after 30 s at most."
+        "Stop the writer that the message names, such as the documented component, or what deletes the Secret. For GitOps tools see `docs/operations.md`."
+        "停用消息写明的写入者(例如旧组件),或停用删除 Secret 的程序。GitOps 工具参见 `docs/zh-CN/operations.md`。";
     QuotaExceeded Person "The namespace's ResourceQuota leaves no room for the pull Secret."
         "Raise the ResourceQuota that the message names, or delete a Secret there. The controller retries after 5 s, then more slowly, up to every 5 minutes."
         "提高消息所指的 ResourceQuota,或删除其中的 Secret。控制器 5 秒后重试,之后越来越慢,最多 5 分钟一次。";

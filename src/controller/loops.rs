@@ -20,6 +20,7 @@ use super::webhook::WebhookLoop;
 use crate::api::names;
 use crate::cluster::Applier;
 use crate::cluster::keys::KeySecrets;
+use crate::cluster::notices::Notifier;
 use crate::cluster::parameters::ParametersWriter;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::watch::{self, watch};
@@ -31,6 +32,7 @@ pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients
     let worker = NamespaceLoop {
         shared: shared.clone(),
         applier,
+        notifier: Notifier::new(clients.write.clone(), &shared.template().name),
         metrics: metrics.clone(),
         own_namespace: config.namespace.clone(),
         dry_run: config.dry_run,

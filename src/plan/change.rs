@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::secret::{Fingerprint, SecretContent};
 
 /// One object of a namespace that changes write.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ObjectKey {
     /// The Secret of our name.
     Secret,

@@ -199,8 +199,7 @@ impl StoredBinding {
 
     /// Returns the namespaces that its status names.
     pub fn reported_namespaces(&self) -> BTreeSet<&str> {
-        let pairs = self.object.status.iter().flat_map(|status| &status.pairs);
-        pairs.map(|pair| pair.namespace.as_str()).collect()
+        reported_namespaces(&self.object).collect()
     }
 
     /// Returns the spec in force and its phase.
@@ -259,6 +258,12 @@ impl StoredBinding {
     pub fn uses_any(&self, keys: &[RegistryKey]) -> bool {
         self.good.iter().flat_map(|binding| &binding.registries).any(|r| keys.contains(&r.key))
     }
+}
+
+/// Returns the namespaces that the status of a binding names, one for each pair.
+pub fn reported_namespaces(object: &AcrCredentialBinding) -> impl Iterator<Item = &str> {
+    let pairs = object.status.iter().flat_map(|status| &status.pairs);
+    pairs.map(|pair| pair.namespace.as_str())
 }
 
 /// Returns the refresh request that the status reports as handled.

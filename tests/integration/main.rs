@@ -55,6 +55,8 @@ mod refusal;
 #[cfg(test)]
 mod registry_sources;
 #[cfg(test)]
+mod removal;
+#[cfg(test)]
 mod repair;
 #[cfg(test)]
 mod secrecy;

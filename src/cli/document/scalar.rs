@@ -59,7 +59,8 @@ impl Scalar {
 
     /// Makes a text of a part of a file that is its own source.
     pub(super) fn slice(text: &str, whole: Range<usize>) -> Self {
-        Self::bare(text.get(whole.clone()).unwrap_or_default()).relocated(|place| place + whole.start)
+        Self::bare(text.get(whole.clone()).unwrap_or_default())
+            .relocated(|place| place.start + whole.start..place.end + whole.start)
     }
 
     /// Makes a text of a list or a map, which becomes JSON.
@@ -71,7 +72,7 @@ impl Scalar {
 
     /// Moves a text of a text to its places in the file around both. A change would need the forms of both.
     pub(super) fn within(self, outer: &Self) -> Self {
-        self.relocated(|place| outer.place(&(place..place)).start).read_only()
+        self.relocated(|place| outer.place(&place)).read_only()
     }
 
     /// Reads a part of a file that is escaped as in double quotes, which may be missing.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::observe;
+use super::round;
 use crate::api::Reason;
 use crate::plan::fixture::{
     account, at, bound_with, foreign, held, holding, in_words, opened, outdated, record, refuse_create,
@@ -31,7 +31,7 @@ fn namespace(record: &NamespaceRecord, snapshot: &Snapshot) -> Plan {
 /// Returns whether entries of our name are ours once the namespace was observed.
 fn served(record: &NamespaceRecord, snapshot: &Snapshot) -> bool {
     let mut record = record.clone();
-    observe(&mut record, snapshot, &[], at(0));
+    round(&mut record, snapshot, &[], at(0));
     record.served
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::{LONGEST, NamespaceRecord, WriteResult};
 use crate::api::Reason;
 use crate::plan::fixture::{account, at, holding, in_words, record, resolved, snapshot};
-use crate::plan::{Change, Failure, Plan, Snapshot, namespace};
+use crate::plan::{Change, Failure, Plan, Snapshot, namespace, round};
 use serde_json::json;
 
 fn all_accounts() -> Snapshot {
@@ -241,4 +241,65 @@ fn the_first_message_of_a_run_of_equal_failures_is_kept() {
     // The figures of a quota are its message.
     let full = Reason::QuotaExceeded;
     assert_eq!(reported_after(&[(full, "used: 1"), (full, "used: 2")]), "used: 2");
+}
+
+/// Deletes our Secret again and again, and applies what is planned. Returns the record and the last plan.
+fn deleted_often(times: usize, step: i64) -> (NamespaceRecord, Snapshot, Plan) {
+    let snapshot = all_accounts();
+    let mut record = lacking(&[], &snapshot);
+    let good = record.view.secret.clone();
+    let mut last = Plan::default();
+    for number in 0..times {
+        let now = at(step * i64::try_from(number).unwrap());
+        round(&mut record, &snapshot, &[], now);
+        record.view.secret = None;
+        last = round(&mut record, &snapshot, &[], now);
+        if let Some(change) = last.changes.first() {
+            record.record_write(change, WriteResult::Done, true, now);
+            record.view.secret = good.clone();
+        }
+    }
+    (record, snapshot, last)
+}
+
+/// A restore that deletes and creates writes nothing, and managed fields do not exist for deletions.
+#[test]
+fn a_secret_that_is_deleted_often_is_reported_as_such_and_the_report_goes_soon() {
+    let contention = |record: &NamespaceRecord, snapshot: &Snapshot, second: i64| {
+        plan(record, snapshot, at(second)).results[0].contention.clone().map(|f| f.message.to_string())
+    };
+    let (record, snapshot, _) = deleted_often(2, 5);
+    assert_eq!(contention(&record, &snapshot, 6), None);
+    let (record, snapshot, last) = deleted_often(4, 5);
+    assert_eq!(last.conflicts, [], "no writer is searched for");
+    let message = contention(&record, &snapshot, 16).unwrap();
+    assert!(message.starts_with("the Secret n/ours was deleted 4 times since"), "{message}");
+    assert!(
+        plan(&record, &snapshot, at(16)).retry_at.is_some(),
+        "it is planned again when the report is over"
+    );
+    assert_eq!(contention(&record, &snapshot, 80), None);
+    // Faster than it can be held, it rests for a while.
+    let (record, snapshot, last) = deleted_often(13, 0);
+    assert!(last.changes.is_empty() && last.is_resting);
+    let failure = plan(&record, &snapshot, at(0)).results[0].secret.clone();
+    assert_eq!(failure.clone().unwrap_err().reason, Reason::Contended, "{failure:?}");
+    assert_eq!(plan(&record, &snapshot, at(31)).changes.len(), 1);
+}
+
+#[test]
+fn our_own_withdrawal_and_a_first_secret_are_not_deletions_by_others() {
+    let snapshot = all_accounts();
+    let mut record = record(&[]);
+    for number in 0..6 {
+        let create = round(&mut record, &snapshot, &[], at(number)).changes.remove(0);
+        record.record_write(&create, WriteResult::Done, true, at(number));
+        record.view.secret = Some(holding(&snapshot.content(&[0])));
+        round(&mut record, &snapshot, &[], at(number));
+        let nothing = crate::plan::fixture::snapshot([]);
+        let delete = round(&mut record, &nothing, &[], at(number)).changes.remove(0);
+        record.record_write(&delete, WriteResult::Done, true, at(number));
+        record.view.secret = None;
+    }
+    assert!(record.contention("ours", at(6)).is_none());
 }

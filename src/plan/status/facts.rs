@@ -56,6 +56,10 @@ pub struct BindingFacts<'a> {
     pub handled_refresh_at: Option<String>,
     /// Since when and why the withdrawal from namespaces is held.
     pub held: Option<(Timestamp, Failure)>,
+    /// The names that it lists and excludes at the same time.
+    pub excluded_names: Option<String>,
+    /// Which rule passed over what, where it covers no namespace.
+    pub nothing_covered: Option<String>,
     /// Conditions that are decided elsewhere.
     pub others: Vec<BindingCondition>,
 }

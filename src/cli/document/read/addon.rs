@@ -4,7 +4,7 @@ use super::{DocumentReader, Language};
 use crate::api::legacy::{Node, addon};
 use crate::api::names::LEGACY_NAME;
 use crate::cli::diagnostic::Lines;
-use crate::cli::document::locate::{AddonNode, kinds, names, says_nothing};
+use crate::cli::document::locate::{AddonNode, has_setting, kinds, names, says_nothing};
 use crate::cli::document::unevaluated::{SHOW, depends, describe, describe_addon, get_config_map};
 use crate::cli::document::{Document, Scalar};
 use crate::model::legacy::Code;
