@@ -11,6 +11,7 @@ use kube::{Api, Client};
 use serde_json::{Value as Json, json};
 
 use crate::api::legacy::{Node, Value, parse_manifest};
+use crate::api::names;
 use crate::model::exceptions::{ExceptionList, Exceptions, InvalidException, from_cel, to_cel};
 
 /// The policies of this version, as `deploy/policies.yaml` has them.
@@ -184,6 +185,12 @@ pub fn commands(patches: &[(&str, Json)]) -> String {
     patches.iter().map(command).collect()
 }
 
+/// Returns whether policies name another Secret, namespace or account of the controller than those of this version.
+pub fn is_customized(policies: &str) -> bool {
+    let user = format!("system:serviceaccount:{}:{}", names::DEFAULT_NAMESPACE, names::MANAGER);
+    [names::DEFAULT_SECRET_NAME, &user].iter().any(|name| !policies.contains(&format!("'{name}'")))
+}
+
 /// Reads the policies of the cluster, as a manifest.
 ///
 /// # Errors
@@ -192,13 +199,9 @@ pub async fn live(client: Client) -> kube::Result<String> {
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(client);
     let mut documents = Vec::new();
     for name in ["acr-credential-secrets", "acr-credential-serviceaccounts"] {
-        let policy = policies.get(name).await?;
-        let variables = policy.spec.and_then(|spec| spec.variables);
-        let document = json!({
-            "kind": "ValidatingAdmissionPolicy",
-            "metadata": { "name": name },
-            "spec": { "variables": variables },
-        });
+        let spec = policies.get(name).await?.spec;
+        let document =
+            json!({ "kind": "ValidatingAdmissionPolicy", "metadata": { "name": name }, "spec": spec });
         documents.push(document.to_string());
     }
     Ok(documents.join("\n---\n"))

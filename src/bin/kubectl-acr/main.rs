@@ -156,6 +156,11 @@ fn run_exceptions(args: &ExceptionsArgs) -> anyhow::Result<u8> {
     // A file is made from that of this version: the policies in the cluster have no comments.
     let (base, text) = match args.output {
         ExceptionsFormat::Yaml | ExceptionsFormat::Kustomize if args.live => {
+            anyhow::ensure!(
+                !exceptions::is_customized(&text),
+                "the policies in the cluster name another Secret, namespace or account than deploy/policies.yaml: pass \
+                 your own copy of that file instead of --live, or add --output commands"
+            );
             (PolicyLists::read(SHIPPED)?, SHIPPED.to_owned())
         }
         _ => (lists, text),

@@ -80,6 +80,16 @@ fn policies_are_read_in_each_layout() {
 }
 
 #[test]
+fn policies_with_other_names_are_recognized() {
+    assert!(!super::is_customized(SHIPPED));
+    for name in
+        ["acr-credential-secret-aggregation'", "acr-credential-system:", ":acr-credential-controller'"]
+    {
+        assert!(super::is_customized(&SHIPPED.replace(name, "x")), "{name}");
+    }
+}
+
+#[test]
 fn patches_are_written_for_a_kustomization_and_for_a_shell() {
     let patches = PolicyLists::read(SHIPPED).unwrap().patches(&one_of_each());
     assert_eq!(patches.iter().map(|(_, patch)| patch.as_array().unwrap().len()).collect::<Vec<_>>(), [4, 8]);

@@ -164,7 +164,11 @@ async fn each_form_that_the_plugin_prints_sets_the_exceptions() {
     for item in ["cost-center=retail", "harbor", "example.com/*", "automountServiceAccountToken=false"] {
         assert!(file("more.yaml").contains(&format!("['{item}']")), "{item}");
     }
-    plane.apply_file(folder.path().join("more.yaml")).await.unwrap();
+    // A list that was patched is not emptied in silence.
+    let apply = "kubectl apply --server-side -f more.yaml";
+    let conflict = shell_in(&plane, folder.path(), &[], apply).unwrap_err();
+    assert!(conflict.contains("--force-conflicts"), "{conflict}");
+    shell_in(&plane, folder.path(), &[], &format!("{apply} --force-conflicts")).unwrap();
 
     let list = async |index: usize| {
         let path = format!("jsonpath={{.spec.variables[{index}].expression}}");
@@ -181,7 +185,17 @@ async fn each_form_that_the_plugin_prints_sets_the_exceptions() {
     std::fs::write(folder.path().join("kustomization.yaml"), kustomization).unwrap();
     std::fs::copy(crate::harness::root().join("deploy/policies.yaml"), folder.path().join("policies.yaml"))
         .unwrap();
-    let built = shell_in(&plane, folder.path(), &[], "kubectl kustomize .").unwrap();
-    plane.apply(&built).await.unwrap();
+    let apply = "kubectl kustomize . | kubectl apply --server-side --force-conflicts -f -";
+    shell_in(&plane, folder.path(), &[], apply).unwrap();
     assert_eq!(list(0).await, "[\"cost-center=retail\"]");
+
+    // An installation with another name of the Secret keeps it.
+    let renamed = file("policies.yaml").replace(SECRET, "another-secret");
+    std::fs::write(folder.path().join("policies.yaml"), renamed).unwrap();
+    shell_in(&plane, folder.path(), &[], apply).unwrap();
+    let add = "kubectl acr exceptions --live --secret-label team=b";
+    let refused = shell(&plane, add).unwrap_err();
+    assert!(refused.contains("pass your own copy of that file instead of --live"), "{refused}");
+    shell(&plane, &format!("{add} -o commands | sh")).unwrap();
+    assert_eq!(list(0).await, "[\"cost-center=retail\", \"team=b\"]");
 }
