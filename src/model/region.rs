@@ -6,7 +6,7 @@
 mod known;
 
 use super::distance::distance;
-use known::{KNOWN, KnownRegion};
+use known::{KNOWN, KnownRegion, plain};
 
 /// Month in which the list of regions was compared with the cloud's own, for messages.
 const COMPARED: &str = "November 2026";
@@ -66,7 +66,7 @@ pub fn meant(text: &str) -> Option<&'static str> {
 /// Returns the ID that a text spells with other separators or letters, such as `CN_Hangzhou`.
 pub fn respelled(text: &str) -> Option<&'static str> {
     let plain = plain(text);
-    KNOWN.iter().map(|region| region.id).find(|id| self::plain(id) == plain)
+    KNOWN.iter().map(|region| region.id).find(|id| known::plain(id) == plain)
 }
 
 /// Remarks on a region ID of valid form that is not known: it may be new, or misspelt.
@@ -136,11 +136,6 @@ fn is_well_formed(id: &str) -> bool {
         |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     let country_ok = country.len() == 2 && country.chars().all(|c| c.is_ascii_lowercase());
     country_ok && id.len() > 3 && id.len() <= 32 && parts.all(plain)
-}
-
-/// Returns a text in lower case, without spaces and signs.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]

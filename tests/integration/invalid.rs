@@ -28,6 +28,16 @@ async fn a_refusal_of_the_cloud_is_reported_with_the_cure_beside_what_works() {
             json!({ "instanceId": "cri-demo0001", "regionId": "cn-atlantis" }),
         ),
         (
+            "InstanceNotFound",
+            "write cn-hangzhou if that is meant",
+            json!({ "instanceId": "cri-demo0001", "regionId": "cn-hangzou" }),
+        ),
+        (
+            "InstanceNotFound",
+            "x-registry.cn-beijing.cr.aliyuncs.com is a host in cn-beijing",
+            json!({ "instanceId": "cri-nosuch", "domains": ["x-registry.cn-beijing.cr.aliyuncs.com"] }),
+        ),
+        (
             "TrustPolicyDenies",
             "acs:ram::2:role/nosuch",
             json!({ "instanceId": "cri-demo0003", "assumeRoleARN": "acs:ram::2:role/nosuch" }),

@@ -11,7 +11,6 @@ use crate::documentation::shell_in;
 use crate::harness::{DOMAIN, Lab, SECRET};
 
 const ADDON: &str = r#"{"AcrInstanceInfo":[{"instanceId":"cri-demo0001","regionId":"cn-hangzhou"}],"enableRRSA":false,"expiringThreshold":"15m","serviceAccount":"api","watchNamespace":"api"}"#;
-const HEADING: &str = "Move from the managed edition";
 
 /// Installs an `aliyun` that checks its arguments: the lab has no ACK.
 fn aliyun(folder: &Path) {
@@ -55,7 +54,7 @@ async fn the_printed_steps_end_with_a_binding_that_is_ready() {
         shell_in(&lab.plane, folder.path(), &[folder.path()], line)
             .unwrap_or_else(|error| panic!("{line}: {error}"))
     };
-    let documented = commands("docs/migrate.md", HEADING).unwrap();
+    let documented = commands("docs/migrate.md", "Move from the managed edition").unwrap();
     assert_eq!(documented[0], "kubectl acr convert addon.json > binding.yaml");
     let steps = run(&format!("{} 2>&1 > /dev/null", documented[0].replace(" > binding.yaml", "")));
     let printed = printed(&steps);

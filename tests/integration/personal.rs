@@ -49,7 +49,7 @@ async fn a_stored_one_reports_it_and_costs_no_other_registry() {
     lab.create_namespace("shop").await;
     loosen(&lab).await;
     let registries = json!([
-        { "instanceId": "cri-demo0001", "domains": ["good.example.com"] },
+        { "instanceId": "cri-demo0001", "domains": ["good.example.com", "*.good.example.com"] },
         { "instanceId": ID, "regionId": "cn-hangzhou", "domains": ["named.example.com"] },
         { "regionId": "cn-hangzhou", "domains": [HOST] },
         { "instanceId": "cri-demo0001", "domains": ["mixed.example.com", format!("{HOST}/team"), "*.*.*.cr.aliyuncs.com"] },
@@ -74,7 +74,7 @@ async fn a_stored_one_reports_it_and_costs_no_other_registry() {
             lab.until_served("shop", domain).await;
         }
         let auths = lab.auths("shop").await.unwrap();
-        assert_eq!(auths.len(), 3, "{:?}", auths.keys());
+        assert_eq!(auths.len(), 4, "{:?}", auths.keys());
         let status = lab.bindings().get("shop").await.unwrap().status.unwrap();
         let issued: Vec<(&str, &str)> = status
             .registries
@@ -84,6 +84,8 @@ async fn a_stored_one_reports_it_and_costs_no_other_registry() {
         let (good, bad) = (("True", "Issued"), ("False", "UnsupportedEdition"));
         assert_eq!(issued, [good, bad, bad, bad, good, bad]);
         assert_eq!(status.registries[1].registry, ID);
+        let good = &status.registries[0].conditions[0].message;
+        assert!(good.contains("*.good.example.com is served as a glob"), "{good}");
     };
     check().await;
     lab.controller.restart().unwrap();

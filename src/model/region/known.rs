@@ -1,7 +1,5 @@
 //! The known regions.
 
-use super::plain;
-
 /// A region and its names in the console.
 pub(super) struct KnownRegion {
     /// The ID.
@@ -126,3 +124,8 @@ pub(super) const KNOWN: &[KnownRegion] = &[
     region("cn-heyuan-acdr-1", ["", "", "", ""], &["河源专属云汽车合规"]),
     region("cn-wulanchabu-acdr-1", ["", "", "", ""], &["乌兰察布专属云汽车合规"]),
 ];
+
+/// Returns a text in lower case, without spaces and signs.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
