@@ -218,7 +218,7 @@ async fn a_rejected_token_is_corrected_as_the_error_says() {
             fault: |trial| provider_mut(trial, |provider| provider.client_ids = ["other".to_owned()].into()),
             follow: |trial, message| {
                 let audience = between(message, "register ", " as a client ID").to_owned();
-                provider_mut(trial, |provider| drop(provider.client_ids.insert(audience)));
+                provider_mut(trial, |provider| provider.client_ids.extend([audience]));
             },
         },
         Cure {

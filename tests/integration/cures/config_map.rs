@@ -21,8 +21,9 @@ async fn note(lab: &Lab, reason: &str, words: &str) -> String {
         let selector = format!("--field-selector=reason={reason}");
         let text = lab.plane.kubectl_ok(&["get", "events", "-A", "-o", "json", &selector]).await.unwrap();
         let events: Value = serde_json::from_str(&text).unwrap();
-        let notes = events["items"].as_array().unwrap().iter().filter_map(|event| event["message"].as_str());
-        found = notes.filter(|note| note.contains(words)).last().map(str::to_owned);
+        let mut notes =
+            events["items"].as_array().unwrap().iter().filter_map(|event| event["message"].as_str());
+        found = notes.rfind(|note| note.contains(words)).map(str::to_owned);
         found.is_some()
     })
     .await;

@@ -16,22 +16,26 @@ async fn rights_that_are_too_wide_are_narrowed_as_the_log_says() {
     let lab = Lab::start().await;
     let words = "apply the RBAC of this version, and delete other bindings of its account";
     let right = "- apiGroups: [\"\"]\n  resources: [namespaces]\n";
-    apply_changed(&lab, "deploy/rbac.yaml", right, &right.replace("namespaces", "namespaces, pods/exec"))
-        .await;
+    apply_changed(&lab, "deploy/rbac.yaml", right, &right.replace("namespaces", "namespaces, secrets")).await;
     let account = format!("--serviceaccount={NAMESPACE}:{CONTROLLER}");
-    lab.plane
-        .kubectl_ok(&["create", "clusterrolebinding", "too-wide", "--clusterrole=admin", &account])
-        .await
-        .unwrap();
+    let role = ["create", "clusterrole", "too-wide", "--verb=create", "--resource=pods/exec"];
+    lab.plane.kubectl_ok(&role).await.unwrap();
+    let binding = ["create", "clusterrolebinding", "too-wide", "--clusterrole=too-wide", &account];
+    lab.plane.kubectl_ok(&binding).await.unwrap();
     lab.controller.restart().unwrap();
     lab.until("the log has the cure", async || lab.controller.log().contains(words)).await;
-    assert!(lab.controller.log().contains("pods/exec"));
+    let secrets = "list, watch secrets of any name in every namespace";
+    assert!(lab.controller.log().contains(secrets), "{}", lab.controller.log_tail(40));
 
     apply(&lab, "deploy/rbac.yaml").await;
     let seen = lab.controller.log().len();
     lab.controller.restart().unwrap();
     lab.controller.until_ready(PATIENCE).await.unwrap();
-    lab.until("the binding alone is left", async || lab.controller.log()[seen..].contains(words)).await;
+    lab.until("the binding alone is left", async || {
+        let log = lab.controller.log();
+        log[seen..].contains(words) && !log[seen..].contains(secrets) && log[seen..].contains("pods/exec")
+    })
+    .await;
     lab.plane.kubectl_ok(&["delete", "clusterrolebinding", "too-wide"]).await.unwrap();
     let seen = lab.controller.log().len();
     lab.controller.restart().unwrap();
@@ -55,7 +59,9 @@ async fn a_refused_lease_is_allowed_by_the_files_of_this_version() {
     })
     .await;
     apply(&lab, "deploy/rbac.yaml").await;
-    lab.controller.until_ready(PATIENCE).await.unwrap();
+    lab.create_namespace("waits").await;
+    lab.bind("waits", spec(&["waits"])).await;
+    lab.until_ready_is("waits", "True", "Succeeded").await;
 }
 
 /// The files name the default Secret, and a flag names another; the CustomResourceDefinition was forgotten.
