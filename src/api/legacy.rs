@@ -1,4 +1,4 @@
-//! The keys of the legacy ConfigMap, and the YAML around and inside its values, as written.
+//! The keys of the legacy ConfigMap, and the YAML, JSON or HCL around and inside its values, as written.
 //!
 //! `model::legacy` decides what a field means.
 
@@ -45,9 +45,15 @@ pub fn documented(keys: &[&'static str], name: &str) -> Option<&'static str> {
 }
 
 pub mod addon;
+mod hcl;
+mod json;
+mod node;
 mod yaml;
 
-pub use yaml::{Fault, FaultKind, Node, Pair, Style, Value, parse_entry, parse_manifest, parse_yaml};
+pub use hcl::parse_hcl;
+pub use json::parse_json;
+pub use node::{Fault, FaultKind, Node, Pair, Style, Value};
+pub use yaml::{parse_entry, parse_manifest, parse_yaml};
 
 /// The keys of one entry of `acr-registry-info`.
 pub mod entry {

@@ -1,28 +1,35 @@
 //! The file that the user edits, with the place of every byte of a value.
 //!
 //! ```text
-//! file ─ nodes (strict) ───────────────────────────┬─ located ─ values, each with its source map
+//! file ─ nodes (JSON, HCL, YAML) ──────────────────┬─ located ─ values, each with its source map
 //!    └── mistakes (by line) ─ patched text ─ nodes ─┘
 //! ```
 //! A manifest with one or several documents, a bare `data` map, JSON of the live object, or the managed edition's
-//! JSON. Mistakes of the outer document are repaired in a copy, which is read in its place: one check reports the
-//! faults of both levels.
+//! add-on: its JSON, or what a tool for infrastructure keeps around it. What such a tool must evaluate first is only
+//! named. Mistakes of an outer document in YAML are repaired in a copy, which is read in its place: one check reports
+//! the faults of both levels.
 
 mod fault;
 mod locate;
+mod parse;
+mod prepared;
 mod read;
+mod rendered_json;
 mod scalar;
 mod source_map;
-mod terraform;
 #[cfg(test)]
 mod tests;
+mod unevaluated;
+mod unrendered;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
-pub use read::read;
+pub use prepared::read;
 pub use scalar::Scalar;
+pub use unrendered::not_text;
+pub(super) use unrendered::shell_name;
 
 /// A text that findings point into. It may hold a key pair, hence no `Debug`.
 pub struct Source {

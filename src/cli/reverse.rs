@@ -101,7 +101,7 @@ fn written(data: BTreeMap<String, String>) -> Result<String, impl std::error::Er
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::convert::manifests;
+    use crate::cli::convert::{ComponentEdition, manifests};
     use crate::cli::document::read;
     use crate::cli::lint::check;
 
@@ -116,7 +116,10 @@ mod tests {
         let there = "data:\n  watch-namespace: a,b\n  expiring-threshold: 30m\n  acr-registry-info: |\n    - instanceId: cri-a1b2c3\n      regionId: cn-beijing\n      domains: a.com,b.com\n";
         let spec = |file: &str| {
             let report = check(&read("file", file));
-            manifests(report.conversion.as_ref().unwrap()).unwrap().unwrap().binding
+            manifests(report.conversion.as_ref().unwrap(), ComponentEdition::ConfigMap)
+                .unwrap()
+                .unwrap()
+                .binding
         };
         let back = config_map(&spec(there)).unwrap();
         assert!(back.contains("  acr-registry-info: |\n"), "{back}");

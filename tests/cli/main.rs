@@ -3,9 +3,15 @@
 #[cfg(test)]
 mod acr;
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod cures;
 #[cfg(test)]
+mod exceptions;
+#[cfg(test)]
 mod live;
+#[cfg(test)]
+mod managed;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
@@ -13,4 +19,8 @@ mod promises;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+mod structured;
+#[cfg(test)]
 mod table;
+#[cfg(test)]
+mod values;

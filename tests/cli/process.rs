@@ -195,7 +195,7 @@ fn the_managed_add_on_is_read_too_also_as_terraform_carries_it() {
     );
     for verb in ["lint", "convert", "plan"] {
         let help = acr(&[verb, "--help"], "").out.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(help.contains("quoted, as the `config` of an add-on in Terraform"), "{help}");
+        assert!(help.contains("in the output of `terraform show -json`"), "{help}");
     }
     let escaped = format!("{config:?}");
     assert_eq!(acr(&["convert", "-"], &escaped).out, converted.out);
@@ -218,7 +218,8 @@ fn a_file_without_a_configuration_is_reported_in_a_line_with_its_cure() {
     for (path, words) in [
         (file("utf16.yaml", &utf16), "is UTF-16, as PowerShell's > writes it"),
         (file("binary", &[0xc3, 0x28, 0, 1]), "is not UTF-8 text"),
-        (file("empty.yaml", b""), "name the right file"),
+        (file("empty.yaml", b""), "get cm acr-configuration -o yaml | kubectl acr lint -"),
+        (file("tfplan", b"PK\x03\x04\xff"), "terraform show -json <file> | kubectl acr lint -"),
         (file("service.yaml", b"kind: Service\nmetadata: {name: a}\n"), "has Service, but no ConfigMap"),
         (file("chart.yaml", b"data:\n  watch-namespace: {{ .Values.a }}\n"), "helm template"),
         (file("binding.yaml", b"kind: AcrCredentialBinding\n"), "--dry-run=server"),

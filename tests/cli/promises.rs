@@ -19,6 +19,7 @@ fn seed_texts_and_their_prefixes_hold_the_properties() {
         ("tests/fuzz/corpus/addon", held::addon),
         ("tests/fuzz/corpus/addon", held::lint),
         ("tests/cli/samples", held::lint),
+        ("tests/cli/structured", held::lint),
     ] {
         let texts = texts(folder);
         assert!(texts.len() >= 2, "{folder}: {}", texts.len());

@@ -18,5 +18,13 @@ pub const TOKEN_MODE: &str = "tokenMode";
 pub const KEYS: [&str; 7] =
     [INSTANCES, ENABLE_RRSA, WATCH_NAMESPACE, SERVICE_ACCOUNT, EXPIRING_THRESHOLD, NOTIFY_EMAIL, TOKEN_MODE];
 
-/// Where Terraform and ACK's API keep the JSON of an add-on, as a string.
+/// The name of the managed edition among other add-ons.
+pub const NAME: &str = "managed-aliyun-acr-credential-helper";
+/// The name of the edition that the ConfigMap configures.
+pub const UNMANAGED: &str = "aliyun-acr-credential-helper";
+/// Where Terraform, ROS and ACK's API keep the name of an add-on.
+pub const NAMES: [&str; 3] = ["name", "addonName", "componentName"];
+/// Where they keep its configuration, as a text or as a map.
 pub const CONFIG: &str = "config";
+/// All names of that.
+pub const CONFIGS: [&str; 3] = [CONFIG, "configuration", "currentConfig"];

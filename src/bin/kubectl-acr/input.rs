@@ -13,7 +13,7 @@ use anyhow::Context;
 use kube::Client;
 
 /// Bytes that are read at most. More than the limit of a valid input, so that lint reports the excess.
-const MAX_BYTES: u64 = 8 << 20;
+const MAX_BYTES: u64 = 20 << 20;
 
 pub(crate) fn document(input: &InputArgs) -> anyhow::Result<Document> {
     match &input.file {
@@ -41,22 +41,12 @@ pub(crate) fn text(file: &Path) -> anyhow::Result<(String, String)> {
     };
     read.with_context(|| name.clone())?;
     let text = String::from_utf8(bytes)
-        .map_err(|error| anyhow::anyhow!("{name}: {}", not_text(error.as_bytes())))?;
+        .map_err(|error| anyhow::anyhow!("{name}: {}", document::not_text(&name, error.as_bytes())))?;
     Ok((name, text))
 }
 
 /// Time limit of a withdrawal: there may be thousands of namespaces.
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
-
-/// Returns why some bytes are not text, and what to do.
-fn not_text(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-            "is UTF-16, as PowerShell's > writes it, and kubectl reads UTF-8 only: save it as UTF-8"
-        }
-        _ => "is not UTF-8 text: save it as UTF-8, or name the right file",
-    }
-}
 
 /// Runs a call against the cluster that the user's kubeconfig names, for half a minute at most.
 pub(crate) fn with_cluster<T>(ask: impl AsyncFnOnce(Client) -> anyhow::Result<T>) -> anyhow::Result<T> {

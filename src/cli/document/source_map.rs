@@ -25,7 +25,7 @@ impl SourceMap {
                 let quote = mapper.rest().chars().next();
                 mapper.flow(value, quote)
             }
-            Style::Block | Style::Flow | Style::Alias => None,
+            Style::Block | Style::Flow | Style::Alias | Style::Encoded | Style::Expression => None,
         }
     }
 }

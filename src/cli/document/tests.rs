@@ -2,6 +2,7 @@
 
 mod fault;
 mod located;
+mod structured;
 
 use proptest::prelude::*;
 

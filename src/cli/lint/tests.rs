@@ -1,5 +1,7 @@
 //! Places in the file of findings in its values, and what is written of them.
 
+mod accidents;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -115,18 +117,16 @@ fn a_finding_within_terraforms_quotes_is_where_the_user_edits() {
         assert!(report.diagnostics.is_empty() && report.conversion.unwrap().spec.is_some());
     }
     // What only Terraform can work out is not guessed.
-    for value in ["jsonencode({\n  AcrInstanceInfo = []\n})", "<<-EOF\n{\"AcrInstanceInfo\": []}\nEOF"] {
+    for value in
+        ["jsonencode(var.acr)", "<<-EOF\n{\"watchNamespace\": \"${var.names}\"}\nEOF", "file(\"acr.json\")"]
+    {
         for file in [format!("config = {value}\n"), format!("addons {{\n  {name}\n  config = {value}\n}}\n")]
         {
             let report = check(&read("a.tf", &file));
             let found: Vec<&str> = report.diagnostics.iter().map(|d| d.code.as_str()).collect();
-            assert_eq!(found, ["ACR702"], "{file}");
+            assert_eq!(found, ["ACR606"], "{file}");
             let diagnostic = &report.diagnostics[0];
-            assert!(
-                diagnostic.message.contains("config = \"{\\\"AcrInstanceInfo\\\""),
-                "{}",
-                diagnostic.message
-            );
+            assert!(diagnostic.message.contains("terraform"), "{}", diagnostic.message);
             assert_eq!(diagnostic.span.clone().unwrap().start, file.find(value).unwrap());
             assert!(report.conversion.is_none());
         }

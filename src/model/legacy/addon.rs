@@ -18,12 +18,12 @@ use crate::api::legacy::{Node, Value, addon, parse_yaml};
 /// The most strings around the JSON: Terraform's `config` is one, a shell adds another.
 const MAX_WRAPS: usize = 3;
 
-/// Turns the add-on's configuration into the spec of a binding. The text may be the JSON itself, the same escaped
-/// within a string as Terraform's `config` has it, or the add-on with its `config`.
+/// Turns the add-on's configuration into the spec of a binding. The text may be the JSON itself, or the same escaped
+/// within a string.
 ///
 /// # Guarantees
 /// Those of [`super::convert`]. Spans, lines and edits are in the text given. JSON in a string has none.
-pub fn from_addon_config(json: &str) -> Conversion {
+pub(super) fn from_addon_config(json: &str) -> Conversion {
     let findings = Findings::default();
     let read = read(json, &findings);
     Conversion::of(read, findings.in_text(json))
@@ -38,32 +38,18 @@ fn read(json: &str, findings: &Findings) -> Option<(AcrCredentialBindingSpec, Ve
     let mut text = json.to_owned();
     for _ in 0..=MAX_WRAPS {
         let Ok(node) = parse_yaml(&text) else { break };
-        match within(&node, &text) {
-            None if matches!(node.value, Value::Map(_)) => {
+        match &node.value {
+            Value::Map(_) => {
                 let node = if text == json { node } else { places_unknown(node) };
                 return spec(&node, &text, findings);
             }
-            Some(inner) if inner != text => text = inner,
+            Value::Text(inner) if *inner != text => text = inner.clone(),
             _ => break,
         }
     }
     let message = "the configuration is not a JSON object: give the add-on's configuration as {\"AcrInstanceInfo\": [{\"instanceId\": \"cri-…\"}]}";
     findings.add(Code::NotJson, addon::CONFIG, None, message);
     None
-}
-
-/// Returns the text within a string, or the `config` of an add-on or of a list of one.
-fn within(node: &Node, text: &str) -> Option<String> {
-    match &node.value {
-        Value::Text(inner) => (inner != text).then(|| inner.clone()),
-        Value::List(items) => items.first().filter(|_| items.len() == 1).and_then(|item| within(item, text)),
-        Value::Map(pairs) => {
-            let config = pairs.iter().find(|pair| pair.name().eq_ignore_ascii_case(addon::CONFIG))?;
-            let Value::Text(inner) = &config.value.value else { return None };
-            Some(inner.clone())
-        }
-        Value::Null => None,
-    }
 }
 
 /// Removes the places of nodes in a string, which has no bytes of its own in the text around it.

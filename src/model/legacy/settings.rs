@@ -10,6 +10,7 @@ use super::patch::Edit;
 use super::source::parse;
 use super::source_value::SourceValue;
 use super::text::{boolean, list, quoted, unquote};
+use super::unrendered::HIDDEN;
 use super::validate::validate_entry;
 use crate::api::binding::{FailurePolicy, RegistryEntry, Webhook};
 use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Value, webhook};
@@ -97,7 +98,7 @@ fn go_duration(duration: Duration) -> String {
 /// Reads the address, which is only carried.
 pub(super) fn notify_email(value: Option<&SourceValue<'_>>, findings: &Findings) -> Option<String> {
     let value = value?;
-    let email = unquote(value.value).text;
+    let email = Some(unquote(value.value).text).filter(|text| !text.contains(HIDDEN)).unwrap_or_default();
     if email.chars().count() > MAX_EMAIL_CHARS {
         let message = format!(
             "the address has more than {MAX_EMAIL_CHARS} characters and is left out: delete it, since it has no effect anyway"

@@ -108,7 +108,7 @@ impl ManifestScan<'_> {
         }
         if wide && header {
             let span = span.start..span.start + '｜'.len_utf8();
-            self.scanned.replace(Code::FullWidth, field.key, span, "|");
+            self.scanned.plain(field.key, span, "｜", "|");
         }
         self.unquoted(field, value, span.clone());
         let next = self.lines[index + 1..].iter().find(|line| !line.is_empty() && !line.is_comment());

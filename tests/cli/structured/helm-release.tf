@@ -1,0 +1,8 @@
+resource "helm_release" "acr" {
+  name  = "acr"
+  chart = "./chart"
+  set {
+    name  = "a"
+    value = "b"
+  }
+}

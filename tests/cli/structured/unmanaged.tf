@@ -1,0 +1,4 @@
+addons {
+  name = "aliyun-acr-credential-helper"
+  config = "{\"tokenMode\":\"auto\"}"
+}
