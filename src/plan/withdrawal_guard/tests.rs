@@ -99,6 +99,8 @@ fn a_binding_that_never_covered_anything_holds_nothing() {
     let mut guard = covering(&[]);
     guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(5));
     assert_eq!((retained(&guard).len(), guard.report("b", 1)), (0, None));
+    assert_eq!(observe(&mut guard, "x", Some(&facts("ap")), at(6)), Observed::default());
+    assert_eq!((guard.until("b"), guard.report("b", 1)), (None, None));
 }
 
 #[test]

@@ -11,18 +11,7 @@ use super::{folder, table};
 use crate::acr::root;
 
 /// The sources whose texts reach the users of `kubectl acr`.
-const SOURCES: [&str; 10] = [
-    "src/model/legacy",
-    "src/model/legacy.rs",
-    "src/model/binding.rs",
-    "src/model/binding",
-    "src/model/domain.rs",
-    "src/model/duration.rs",
-    "src/model/identity.rs",
-    "src/model/labels.rs",
-    "src/cli",
-    "src/bin/kubectl-acr",
-];
+const SOURCES: [&str; 4] = ["src/model", "src/model.rs", "src/cli", "src/bin/kubectl-acr"];
 
 /// The fewest words of a text that counts. Shorter ones are names and parts of others.
 const WORDS: usize = 3;

@@ -387,6 +387,13 @@ fn a_held_secret_is_not_renewed_where_that_would_empty_it_nor_where_it_is_not_ou
     ] {
         assert_eq!(in_words(&look(outdated(), binding)), NOTHING);
     }
+    // One of two registries waits: an update would take its part of the content away.
+    let spec = json!({
+        "watchNamespaces": {"names": ["elsewhere"]},
+        "registries": [{"instanceId": "cri-1", "domains": ["1.example.com"]}, {"instanceId": "cri-2"}],
+    });
+    let waiting = bound_with("b", spec).with(|resolved| resolved.registries[1] = RegistryCredential::Pending);
+    assert_eq!(in_words(&look(outdated(), waiting)), NOTHING);
     let large = of(held(&"t".repeat(MAX_BYTES), &["b.example.com".into()]));
     assert_eq!(in_words(&look(outdated(), large)), NOTHING);
     for not_ours in [
