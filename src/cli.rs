@@ -3,6 +3,7 @@
 pub mod convert;
 pub mod diagnostic;
 pub mod document;
+pub mod exceptions;
 pub mod inventory;
 pub mod lint;
 pub mod live;

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod last_writer;
 pub mod lease;
 pub mod named_secret;
+pub mod notices;
 pub mod objects;
 pub mod oidc_token;
 pub mod owned;

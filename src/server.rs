@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod admission;
+mod connections;
 pub mod metrics;
 mod review;
 pub mod tls;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use acr_credential_binding::api::Reason;
+use acr_credential_binding::model::exceptions::{REFUSED_DOMAINS, REFUSED_KEYS};
 use acr_credential_binding::model::legacy::Code;
 use acr_lab::docs::{Page, anchors, commands, pages, root};
 use regex::Regex;
@@ -269,6 +270,18 @@ fn every_reason_that_a_person_resolves_is_in_the_troubleshooting_page() {
             .filter(|reason| reason.needs_human())
             .filter(|reason| !named(reason))
             .collect();
+        assert!(missing.is_empty(), "{page}: {missing:?}");
+    }
+}
+
+/// An installer must know what no exception opens.
+#[test]
+fn the_security_page_names_the_whole_fixed_list() {
+    let pages = all();
+    for page in ["docs/security.md", "docs/zh-CN/security.md"] {
+        let fixed = REFUSED_DOMAINS.iter().chain(REFUSED_KEYS);
+        let missing: Vec<_> =
+            fixed.filter(|entry| !pages[page].text.contains(&format!("`{entry}`"))).collect();
         assert!(missing.is_empty(), "{page}: {missing:?}");
     }
 }

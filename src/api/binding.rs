@@ -7,7 +7,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+mod values;
+
 pub use super::status::AcrCredentialBindingStatus;
+pub use values::{UNSUPPORTED_GLOB, UNSUPPORTED_HOST};
 
 /// The typed form of the ConfigMap `kube-system/acr-configuration`: registries, namespaces and ServiceAccounts.
 /// The controller mints the credentials, refreshes one pull Secret in each namespace, and adds it to the
@@ -106,26 +109,21 @@ pub struct AcrCredentialBindingSpec {
 )]
 pub struct RegistryEntry {
     /// Enterprise Edition instance such as `cri-abc123` (ConfigMap: `instanceId`). Absent or empty: the Personal
-    /// Edition of the region.
+    /// Edition of the region. A Personal Edition instance `crpi-…`, made after 2024-09-08, gets no token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), regex(pattern = r"^(cri-[a-z0-9][a-z0-9-]*)?$"))]
+    #[schemars(schema_with = "values::instance_id")]
     pub instance_id: Option<String>,
 
     /// Region of the registry such as `cn-hangzhou` (ConfigMap: `regionId`). Default: the cluster's region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32), regex(pattern = r"^[a-z]{2}(-[a-z0-9]+)+$"))]
+    #[schemars(schema_with = "values::region_id")]
     pub region_id: Option<String>,
 
-    /// Registry addresses of the credential, `host[:port][/path]` as the kubelet matches them (ConfigMap:
-    /// `domains`). Default: every domain of the instance's enabled endpoints.
+    /// Registry addresses of the credential, `host[:port][/path]` as the kubelet matches them (ConfigMap: `domains`).
+    /// In a host, `*` matches within one part between two dots. Default: every domain of the instance's enabled
+    /// endpoints.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 32),
-        inner(
-            length(min = 1, max = 253),
-            regex(pattern = r"^[a-z0-9*]([a-z0-9*.-]*[a-z0-9*])?(:[0-9]{1,5})?(/[a-z0-9._/-]+)?$")
-        )
-    )]
+    #[schemars(schema_with = "values::domains")]
     pub domains: Vec<String>,
 
     /// Role of the registry's owner to assume, `acs:ram::<account>:role/<name>` (ConfigMap: `assumeRoleARN`).

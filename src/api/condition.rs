@@ -51,7 +51,7 @@ condition_types! {
     AdmissionConfigured "a binding with `spec.webhook.enable`"
         "The API server adds the entry to ServiceAccounts during admission. `False` while it does not.";
     Contended "the binding; only while `True`"
-        "Another writer reverts the Secret or the entry, and the controller restores it each time.";
+        "Another writer reverts the Secret or the entry, or deletes the Secret, and the controller restores it each time.";
 }
 
 /// The party that resolves a reason.
@@ -122,9 +122,9 @@ reasons! {
     Withdrawing Controller "The binding is being deleted, and its Secrets and entries are being removed."
         "Wait. The message reports the progress."
         "请等待。消息说明进度。";
-    NothingCovered Controller "No namespace matches `spec.watchNamespaces`."
-        "Correct `spec.watchNamespaces` if namespaces should match."
-        "如果应有命名空间匹配,请改正 `spec.watchNamespaces`。";
+    NothingCovered Controller "The binding covers no namespace, or no ServiceAccount in its namespaces."
+        "The message names the rule. Correct `spec.watchNamespaces`, `spec.serviceAccounts` or the opt-out if something should be covered."
+        "消息写明是哪条规则。如果应有对象被覆盖,请改正 `spec.watchNamespaces`、`spec.serviceAccounts` 或去掉 `acrcredential.dev/skip`。";
     CoverageLost Person "The binding selected namespaces or ServiceAccounts, and no longer selects any. What it wrote there is kept for a grace period."
         "Correct `spec.watchNamespaces`, `spec.serviceAccounts` or the labels, or confirm the withdrawal as in `docs/operations.md`."
         "改正 `spec.watchNamespaces`、`spec.serviceAccounts` 或标签,或按 `docs/zh-CN/operations.md` 确认撤回。";
@@ -158,6 +158,9 @@ reasons! {
     InstanceNotFound Person "The cloud does not know the instance in this region."
         "Correct `instanceId` or `regionId`."
         "更正 `instanceId` 或 `regionId`。";
+    UnsupportedEdition Person "The instance, or one of its domains, belongs to a Personal Edition instance made after 2024-09-08. The cloud issues no token for it."
+        "Create a pull Secret by hand as in `docs/credentials.md`, or use an Enterprise Edition instance. Then remove the instance or the domain from the binding."
+        "按 `docs/zh-CN/credentials.md` 手工创建拉取 Secret,或改用企业版实例,然后从绑定中删除该实例或域名。";
     NoDomains Person "The instance has no enabled endpoint with a domain."
         "Enable an endpoint of the instance, or set `domains`."
         "为实例开启访问入口,或填写 `domains`。";
@@ -195,17 +198,29 @@ reasons! {
         "Wait. The controller retries with back-off, and the last valid credential stays."
         "自动退避重试,上一次有效的凭证保留。";
     SecretConflict Person "Another owner's Secret has the name of the pull Secret."
-        "Delete or rename that Secret, or annotate the binding with `acrcredential.dev/adopt: \"true\"`."
-        "删除或改名他人创建的 Secret,或在绑定上加 `acrcredential.dev/adopt: \"true\"`。";
-    Contended Person "Another writer reverts the Secret or the entry more than ten times a minute. The object is left alone for 10 s, then for longer, up to 5 minutes."
-        "Stop the writer that the message names, such as the documented component. For GitOps tools see `docs/operations.md`."
-        "停用消息写明的写入者(例如旧组件)。GitOps 工具参见 `docs/zh-CN/operations.md`。";
+        "Delete or rename that Secret, or annotate the binding with `acrcredential.dev/adopt: \"true\"`. The message names what that removes."
+        "删除或改名他人创建的 Secret,或在绑定上加 `acrcredential.dev/adopt: \"true\"`。消息写明后者会去掉什么。";
+    Contended Person "Another writer reverts the Secret or the entry more than ten times a minute. The object is left alone for 10 s, then for longer, up to 5 minutes. A Secret that is deleted so often is created again after 30 s at most."
+        "Stop the writer that the message names, such as the documented component, or what deletes the Secret. For GitOps tools see `docs/operations.md`."
+        "停用消息写明的写入者(例如旧组件),或停用删除 Secret 的程序。GitOps 工具参见 `docs/zh-CN/operations.md`。";
     QuotaExceeded Person "The namespace's ResourceQuota leaves no room for the pull Secret."
         "Raise the ResourceQuota that the message names, or delete a Secret there. The controller retries after 5 s, then more slowly, up to every 5 minutes."
         "提高消息所指的 ResourceQuota,或删除其中的 Secret。控制器 5 秒后重试,之后越来越慢,最多 5 分钟一次。";
-    Forbidden Person "RBAC or an admission policy denies the write."
-        "Apply the RBAC and policies of this version, or list the key pair's Secret in the Role `acr-credential-keys`. The message has the line or the API server's reply."
-        "应用本版本的 RBAC 与策略,或把密钥 Secret 写进 Role `acr-credential-keys`。消息中有应加的一行或 API server 的原话。";
+    Forbidden Person "RBAC or one of the controller's own policies denies the write."
+        "Apply the RBAC or the policies of this version, add the exception for a key of `--secret-label`, or list the key pair's Secret in the Role `acr-credential-keys`. The message says which."
+        "应用本版本的 RBAC 或策略,为 `--secret-label` 的键加例外,或把密钥 Secret 写进 Role `acr-credential-keys`。消息会写明是哪一种。";
+    MetadataAddedByAdmission Person "Another admission controller of the cluster changes what the controller writes, and the controller's own policies deny the changed object."
+        "Add the exception that the message names to the policy, or exempt the controller's user in that admission controller."
+        "将消息所写的例外加入策略,或在改动对象的准入控制器中豁免本控制器的用户。";
+    RefusedByAdmission Person "An admission policy or webhook of others refuses the write."
+        "Give our Secret the label that it demands by `--secret-label` and an exception, have the ServiceAccount's owner set it, or exempt the controller's user. The message quotes the refusal."
+        "用 `--secret-label` 和例外为 Secret 加上所要求的标签,由 ServiceAccount 的所有者加上,或豁免本控制器的用户。消息引用了拒绝的原话。";
+    AdmissionUnreachable Controller "The API server cannot call an admission webhook of others, and refuses the write for it."
+        "Start the webhook that the message names, delete its configuration if it was uninstalled, or exempt the controller's user. The controller retries."
+        "启动消息所指的 webhook;若已卸载,删除其配置;或豁免本控制器的用户。控制器会重试。";
+    SecretImmutable Person "The pull Secret was made immutable, so its credential cannot be renewed in place. The last credential stays until it expires."
+        "Delete the Secret by the command in the message. The controller writes it again at once."
+        "用消息中的命令删除该 Secret,控制器会立即重新写入。";
     WriteFailing Controller "The API server rejects the write for another reason, or fails."
         "Follow the API server's reply in the message. The controller retries."
         "按消息中 API server 的原话处理。控制器会重试。";
@@ -213,8 +228,8 @@ reasons! {
         "Remove the domain from one of them."
         "更早的绑定或更靠前的条目已占用该域名:请只在其中一处保留它。";
     SecretTooLarge Person "The pull Secret would exceed the size that Kubernetes allows. Older bindings keep their entries as long as they fit. If none fits, the existing Secret is left unchanged."
-        "Cover the namespace with fewer registries or domains. The message says how many fit."
-        "减少覆盖该命名空间的镜像仓库或域名:消息写明能放下多少个。较早的、放得下的绑定照常服务。一个也放不下时,原有的 Secret 保留。";
+        "Cover the namespace with fewer registries or domains. The message says how many fit. If annotations of others take the room, delete the Secret as the message says."
+        "减少覆盖该命名空间的镜像仓库或域名:消息写明能放下多少个。若空间被他人的注解占用,按消息删除该 Secret。较早的、放得下的绑定照常服务。一个也放不下时,原有的 Secret 保留。";
     LegacyConfigInvalid Controller "The ConfigMap has errors. The last valid configuration stays in force."
         "Correct the key and line that the message names."
         "按消息指出的键、行号和改法修改 ConfigMap。上一次有效的配置继续生效。";

@@ -18,8 +18,11 @@ pub const FINALIZER: &str = "acrcredential.dev/withdraw";
 /// Annotation on the pull Secret: the domains and the expiry of each registry. It holds no secret.
 pub const ANNOTATION_REGISTRIES: &str = "acrcredential.dev/registries";
 
-/// Annotation `"true"` on a Namespace or ServiceAccount: no binding covers it.
-pub const ANNOTATION_SKIP: &str = "acrcredential.dev/skip";
+/// Annotation on the pull Secret: the namespace that it was written for. A copy elsewhere is not ours to delete.
+pub const ANNOTATION_NAMESPACE: &str = "acrcredential.dev/namespace";
+
+/// Label or annotation on a Namespace or ServiceAccount: no binding covers it.
+pub const SKIP: &str = "acrcredential.dev/skip";
 
 /// Annotation on a binding: a new value requests new credentials at once.
 pub const ANNOTATION_REFRESH_AT: &str = "acrcredential.dev/refresh-at";

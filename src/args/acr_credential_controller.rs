@@ -35,14 +35,14 @@ pub struct ControllerArgs {
     pub namespace: String,
 
     /// Name of the Secret in every covered namespace; the RBAC rules name it too
-    #[arg(long, env = "ACR_SECRET_NAME", default_value = names::DEFAULT_SECRET_NAME)]
+    #[arg(long, env = "ACR_SECRET_NAME", default_value = names::DEFAULT_SECRET_NAME, value_parser = secret_name)]
     pub secret_name: String,
 
-    /// Label to add to that Secret, as key=value; may be repeated
+    /// Label to add to that Secret, as key=value; may be repeated; the policies need its key as an exception
     #[arg(long = "secret-label", value_parser = key_value)]
     pub secret_labels: Vec<(String, String)>,
 
-    /// Annotation to add to that Secret, as key=value; may be repeated
+    /// Annotation to add to that Secret, as key=value; may be repeated; the policies need its key as an exception
     #[arg(long = "secret-annotation", value_parser = key_value)]
     pub secret_annotations: Vec<(String, String)>,
 
@@ -69,7 +69,7 @@ pub struct ControllerArgs {
     pub withdrawal_grace: Duration,
 
     /// Address that serves /livez, /readyz and /metrics
-    #[arg(long, env = "ACR_LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "ACR_LISTEN_ADDRESS", default_value = "0.0.0.0:8080", value_parser = listen_address)]
     pub listen_address: SocketAddr,
 
     /// Duration of the lease, from 3s to 5m; after a crash, another replica takes over within this time and two
@@ -260,6 +260,25 @@ fn lease_duration(text: &str) -> Result<Duration, String> {
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
     duration::parse(text)
+}
+
+/// Parses a Secret's name, by the rule of the API server, which would refuse each write with another one.
+fn secret_name(text: &str) -> Result<String, String> {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_label = |label: &str| {
+        label.starts_with(alphanumeric)
+            && label.ends_with(alphanumeric)
+            && label.chars().all(|c| alphanumeric(c) || c == '-')
+    };
+    if text.len() <= 253 && text.split('.').all(is_label) {
+        Ok(text.to_owned())
+    } else {
+        Err("write lower-case letters, digits, - and ., such as acr-pull".to_owned())
+    }
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write address:port, such as 0.0.0.0:8080".to_owned())
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

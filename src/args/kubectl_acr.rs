@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::api::names;
+use crate::model::exceptions::{AUTOMOUNT_FALSE, ExceptionList, Exceptions, InvalidException};
 
 /// Returns the command line of `kubectl acr`.
 pub fn command() -> clap::Command {
@@ -39,6 +40,98 @@ pub enum PluginCommand {
     ///
     /// Prints a preview; --yes removes. Exits with 2 if something could not be removed.
     Withdraw(WithdrawArgs),
+    /// Print the policies with exceptions for what other admission controllers add to the controller's writes
+    ///
+    /// An exception for a key is key=value, key or domain/*. Exceptions that FILE or the cluster has are kept. Exits with
+    /// 2 for exceptions that the policies would not heed.
+    Exceptions(ExceptionsArgs),
+}
+
+/// Flags of `kubectl acr exceptions`.
+#[derive(clap::Args)]
+pub struct ExceptionsArgs {
+    /// Your copy of deploy/policies.yaml, to add to its exceptions; - for standard input [default: that of this version]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// Add to the exceptions of the policies in the cluster that your kubeconfig names
+    #[arg(long, conflicts_with = "file")]
+    pub live: bool,
+
+    /// The exceptions to add.
+    #[command(flatten)]
+    pub added: AddedExceptions,
+
+    /// Form of the result
+    #[arg(short, long, value_enum, default_value = "yaml")]
+    pub output: ExceptionsFormat,
+}
+
+/// The exceptions to add.
+#[derive(clap::Args)]
+#[group(multiple = true)]
+pub struct AddedExceptions {
+    /// Label that the pull Secret may get; also each key of the controller's flag --secret-label
+    #[arg(long = "secret-label", value_name = "KEY", value_parser = checked(ExceptionList::SecretLabels))]
+    pub secret_labels: Vec<String>,
+
+    /// Annotation that the pull Secret may get; also each key of the controller's flag --secret-annotation
+    #[arg(long = "secret-annotation", value_name = "KEY",
+        value_parser = checked(ExceptionList::SecretAnnotations))]
+    pub secret_annotations: Vec<String>,
+
+    /// Label that ServiceAccounts may get
+    #[arg(long = "service-account-label", value_name = "KEY",
+        value_parser = checked(ExceptionList::ServiceAccountLabels))]
+    pub service_account_labels: Vec<String>,
+
+    /// Annotation that ServiceAccounts may get
+    #[arg(long = "service-account-annotation", value_name = "KEY",
+        value_parser = checked(ExceptionList::ServiceAccountAnnotations))]
+    pub service_account_annotations: Vec<String>,
+
+    /// ServiceAccounts may get `automountServiceAccountToken: false`
+    #[arg(long)]
+    pub automount_false: bool,
+
+    /// Pull secret that ServiceAccounts may get from others
+    #[arg(long = "pull-secret", value_name = "NAME", value_parser = checked(ExceptionList::PullSecrets))]
+    pub pull_secrets: Vec<String>,
+}
+
+impl AddedExceptions {
+    /// Returns the exceptions by their lists.
+    pub fn exceptions(&self) -> Exceptions {
+        let automount = self.automount_false.then(|| AUTOMOUNT_FALSE.to_owned());
+        let mut exceptions = Exceptions::default();
+        for (list, items) in [
+            (ExceptionList::SecretLabels, self.secret_labels.as_slice()),
+            (ExceptionList::SecretAnnotations, &self.secret_annotations),
+            (ExceptionList::ServiceAccountLabels, &self.service_account_labels),
+            (ExceptionList::ServiceAccountAnnotations, &self.service_account_annotations),
+            (ExceptionList::ServiceAccountFields, automount.as_slice()),
+            (ExceptionList::PullSecrets, &self.pull_secrets),
+        ] {
+            items.iter().for_each(|item| exceptions.add(list, item));
+        }
+        exceptions
+    }
+}
+
+/// Returns the parser of a list's exceptions.
+fn checked(list: ExceptionList) -> impl Fn(&str) -> Result<String, InvalidException> + Clone {
+    move |text| list.check(text).map(|()| text.to_owned())
+}
+
+/// Value of `--output` of `kubectl acr exceptions`.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ExceptionsFormat {
+    /// The policies with all exceptions, to apply or to keep in Git in place of deploy/policies.yaml
+    Yaml,
+    /// The `patches` of a kustomization over deploy/policies.yaml
+    Kustomize,
+    /// Commands that patch the policies in the cluster
+    Commands,
 }
 
 /// Flags of `kubectl acr withdraw`.

@@ -5,11 +5,12 @@ use std::io;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::manifest::prune;
-use crate::api::binding::{AcrCredentialBinding, AcrCredentialBindingSpec, crd};
+use crate::api::binding::{AcrCredentialBinding, crd};
 use crate::api::legacy::parse_yaml;
 use crate::api::names::{
     ANNOTATION_ADOPT, ANNOTATION_AUTHORITATIVE, DEFAULT_NAMESPACE, LEGACY_NAME, LEGACY_NAMESPACE,
@@ -29,13 +30,33 @@ pub struct Manifests {
     pub secrets: Vec<(String, String)>,
 }
 
+/// The edition of the documented component that a configuration is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ComponentEdition {
+    /// The one in the cluster, with its ConfigMap.
+    ConfigMap,
+    /// The managed add-on, with its JSON.
+    Managed,
+}
+
+/// The managed add-on, and the one of its webhook.
+const MANAGED_ADDONS: [&str; 2] = ["managed-aliyun-acr-credential-helper", "acr-credential-helper-webhook"];
+
 /// Writes the manifests. `None`: the conversion has no spec.
 ///
 /// # Errors
 /// [`ManifestError`]
-pub fn manifests(conversion: &Conversion) -> Result<Option<Manifests>, ManifestError> {
+pub fn manifests(
+    conversion: &Conversion,
+    edition: ComponentEdition,
+) -> Result<Option<Manifests>, ManifestError> {
     let Some(spec) = &conversion.spec else { return Ok(None) };
-    let binding = binding(spec.clone()).map_err(ManifestError)?;
+    let mut object = AcrCredentialBinding::new(LEGACY_NAME, spec.clone());
+    if edition == ComponentEdition::Managed {
+        // The Secret that the add-on leaves has the name of ours. For the ConfigMap's binding, adoption is implied.
+        object.annotations_mut().insert(ANNOTATION_ADOPT.to_owned(), "true".to_owned());
+    }
+    let binding = binding(&object).map_err(ManifestError)?;
     let secrets = conversion.key_pairs.iter().map(|pair| Ok((pair.secret_name.clone(), secret(pair)?)));
     let secrets = secrets.collect::<Result<_, _>>().map_err(ManifestError)?;
     Ok(Some(Manifests { binding, secrets }))
@@ -69,10 +90,25 @@ pub fn secrets_may_be_printed(to_a_terminal: bool, show_secrets: bool) -> bool {
     show_secrets || !to_a_terminal
 }
 
-/// Lists the steps from the ConfigMap to the binding for a user who keeps the printed manifests.
-pub fn steps(conversion: &Conversion) -> Vec<String> {
+/// Lists the steps to the binding for a user who keeps the printed manifests.
+pub fn steps(conversion: &Conversion, edition: ComponentEdition) -> Vec<String> {
+    let mut steps = match edition {
+        ComponentEdition::ConfigMap => steps_from_config_map(),
+        ComponentEdition::Managed => steps_from_managed_addon(),
+    };
     let names: Vec<&str> = conversion.key_pairs.iter().map(|pair| pair.secret_name.as_str()).collect();
-    let mut steps = vec![
+    if !names.is_empty() {
+        let step = format!(
+            "keep the Secret {} in {DEFAULT_NAMESPACE}, and out of Git: deploy/rbac.yaml lets the controller read it",
+            names.join(", ")
+        );
+        steps.insert(0, step);
+    }
+    steps
+}
+
+fn steps_from_config_map() -> Vec<String> {
+    vec![
         format!(
             "kubectl annotate configmap {LEGACY_NAME} -n {LEGACY_NAMESPACE} {ANNOTATION_AUTHORITATIVE}=false    # the binding becomes your own; no namespace is changed"
         ),
@@ -86,19 +122,36 @@ pub fn steps(conversion: &Conversion) -> Vec<String> {
             "kubectl wait acrcredentialbinding {LEGACY_NAME} --for=condition=Ready    # no Secret changes"
         ),
         format!("kubectl delete configmap {LEGACY_NAME} -n {LEGACY_NAMESPACE}"),
-    ];
-    if !names.is_empty() {
-        let step = format!(
-            "keep the Secret {} in {DEFAULT_NAMESPACE}, out of Git, and list it in the controller's Role (deploy/rbac.yaml)",
-            names.join(", ")
-        );
-        steps.insert(0, step);
-    }
-    steps
+    ]
 }
 
-fn binding(spec: AcrCredentialBindingSpec) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    let written = serde_saphyr::to_string(&AcrCredentialBinding::new(LEGACY_NAME, spec))?;
+fn steps_from_managed_addon() -> Vec<String> {
+    let [helper, webhook] = MANAGED_ADDONS;
+    vec![
+        format!(
+            "aliyun cs POST /clusters/<cluster ID>/components/uninstall --header \"Content-Type=application/json\" --body '[{{\"name\":\"{helper}\"}},{{\"name\":\"{webhook}\"}}]'    # or uninstall both in the console (Operations, Add-ons) or in Terraform; leave out the webhook if it is not installed; the Secrets and entries stay"
+        ),
+        format!(
+            "kubectl apply --server-side -f <printed manifests>    # {ANNOTATION_ADOPT} in it lets the controller take over the Secrets that the add-on left"
+        ),
+        format!(
+            "kubectl wait acrcredentialbinding {LEGACY_NAME} --for=condition=Ready --timeout=120s    # each Secret is updated in place"
+        ),
+    ]
+}
+
+/// Returns the heading of the steps.
+pub fn heading(edition: ComponentEdition) -> &'static str {
+    match edition {
+        ComponentEdition::ConfigMap => "from the ConfigMap to the binding:",
+        ComponentEdition::Managed => {
+            "from the managed add-on to the binding, once the controller is installed (docs/migrate.md):"
+        }
+    }
+}
+
+fn binding(object: &AcrCredentialBinding) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let written = serde_saphyr::to_string(object)?;
     let mut node = parse_yaml(&written).map_err(|fault| fault.why)?;
     prune(&mut node, &json!({ "properties": { "spec": schema()? } }))?;
     Ok(serde_saphyr::to_string(&node)?)
@@ -135,7 +188,7 @@ mod tests {
 
     fn of(data: &[(&str, &str)]) -> Manifests {
         let data = data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        manifests(&convert(&data)).unwrap().unwrap()
+        manifests(&convert(&data), ComponentEdition::ConfigMap).unwrap().unwrap()
     }
 
     #[test]

@@ -12,6 +12,7 @@
 mod fault;
 mod locate;
 mod parse;
+mod prepared;
 mod read;
 mod rendered_json;
 mod scalar;
@@ -19,13 +20,16 @@ mod source_map;
 #[cfg(test)]
 mod tests;
 mod unevaluated;
+mod unrendered;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
-pub use read::read;
+pub use prepared::read;
 pub use scalar::Scalar;
+pub use unrendered::not_text;
+pub(super) use unrendered::shell_name;
 
 /// A text that findings point into. It may hold a key pair, hence no `Debug`.
 pub struct Source {

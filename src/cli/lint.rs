@@ -9,8 +9,9 @@ mod tests;
 use std::io;
 
 use super::diagnostic::{Diagnostic, Lines};
-use super::document::{Document, Source};
+use super::document::{Document, Source, shell_name};
 use super::redact::{is_public, masked};
+use crate::model::legacy::unrendered::with_file;
 use crate::model::legacy::{Code, Edit, Finding, convert, data_key, from_addon_config, separate_edits};
 pub use report::{Format, LintReport};
 
@@ -48,11 +49,18 @@ pub fn check(document: &Document) -> LintReport {
         (Source { name: source.name.clone(), text }, lines)
     };
     let sources = document.sources.iter().map(source).collect();
-    if let Some(conversion) = conversion.as_mut().filter(|_| document.unread) {
+    let unrendered = |diagnostic: &Diagnostic| {
+        matches!(
+            diagnostic.code,
+            Code::Variable | Code::Template | Code::Encrypted | Code::MergeConflict | Code::Placeholder
+        )
+    };
+    let unread = document.unread || diagnostics.iter().any(unrendered);
+    if let Some(conversion) = conversion.as_mut().filter(|_| unread) {
         // A binding of a part of the configuration would be the wrong one.
         (conversion.spec, conversion.key_pairs) = (None, Vec::new());
     }
-    LintReport { diagnostics, conversion, sources }
+    LintReport { diagnostics, conversion, is_managed: document.addon.is_some(), sources }
 }
 
 /// Turns a finding of a value into one of the file.
@@ -73,8 +81,18 @@ fn placed(document: &Document, finding: &Finding) -> Diagnostic {
         key: finding.key.clone(),
         source: value.map_or(0, |value| value.source),
         span,
-        message: finding.message.clone(),
+        message: in_file(document, finding, value.is_some_and(|value| value.key.is_some())),
         edits,
+    }
+}
+
+/// Returns a message with the name of the file in its command.
+fn in_file(document: &Document, finding: &Finding, written: bool) -> String {
+    let file = document.sources.first().filter(|_| written || document.addon.is_some());
+    let unrendered = matches!(finding.code, Code::Variable | Code::Template | Code::Encrypted);
+    match file.filter(|_| unrendered) {
+        Some(file) => with_file(&finding.message, shell_name(&file.name)),
+        None => finding.message.clone(),
     }
 }
 

@@ -16,6 +16,7 @@ use super::secret_references::{SecretReferences, find_references};
 use crate::api::binding::{AcrCredentialBinding, AcrCredentialBindingSpec, DeletionPolicy};
 use crate::api::names;
 use crate::cluster::Index;
+use crate::cluster::notices::foreign_hosts;
 use crate::model::credential::Origin;
 use crate::model::{Binding, Credential, Edition, count};
 use crate::plan::duty::filled_by;
@@ -99,7 +100,14 @@ pub async fn plan(
     all.sort();
     for view in all.iter().filter_map(|namespace| index.read(namespace, NamespaceView::clone)) {
         let namespace = view.name.to_string();
-        let preview = preview(as_served(view, &now, &then), &then);
+        let mut record = as_served(view, &now, &then);
+        let foreign = record.view.secret.as_ref().filter(|secret| !secret.ours);
+        if let Some(version) = foreign.map(|secret| secret.resource_version.clone()) {
+            let hosts = foreign_hosts(client, &namespace, &template.name, &version).await;
+            record.foreign = Some(Box::new(hosts));
+        }
+        let preview = preview(record, &then);
+        found.notes.extend(preview.notices.iter().map(|notice| notice.message.clone()));
         let ours = preview.results.iter().find(|result| *result.binding == *names::LEGACY_NAME);
         let failure = ours.and_then(|result| result.secret.as_ref().err());
         match failure.filter(|failure| failure.reason.needs_human()) {
@@ -210,11 +218,14 @@ pub async fn remove_leftovers(client: &Client, found: &[String]) -> Result<(), R
 
 /// Resolves a binding with an empty token: a plan shows that a token would be written, and never which.
 fn resolved(object: &AcrCredentialBinding, region: &str) -> Result<ResolvedBinding, PlanError> {
-    let binding = Binding::parse(object, region).map_err(|faults| PlanError::Invalid {
+    let binding = Binding::parse_stored(object, region).map_err(|faults| PlanError::Invalid {
         name: object.name_any(),
         faults: faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
     })?;
     let registries = binding.registries.iter().map(|registry| {
+        if !registry.is_served() {
+            return RegistryCredential::Missing;
+        }
         let domains: Vec<String> = match (registry.domains.is_empty(), &registry.key.edition) {
             (false, _) => registry.domains.clone(),
             (true, Edition::Enterprise(id)) => vec![format!("{}.{}", id, registry.key.region)],

@@ -2,6 +2,8 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use crate::plan::notice::Notice;
+use crate::plan::view::Provenance;
 use crate::plan::{
     self, Change, NamespaceRecord, NamespaceResult, NamespaceView, SecretContent, SecretView, Snapshot,
 };
@@ -19,6 +21,8 @@ pub(super) struct Preview {
     pub changes: Vec<Change>,
     /// The results after these writes, for each binding that covers the namespace.
     pub results: Vec<NamespaceResult>,
+    /// The notices that the controller would give.
+    pub notices: Vec<Notice>,
 }
 
 impl Preview {
@@ -34,6 +38,8 @@ pub(super) fn preview(mut record: NamespaceRecord, snapshot: &Snapshot) -> Previ
     for _ in 0..ROUNDS {
         let plan = plan::namespace(&record, snapshot, &[], TIMELESS);
         preview.results = plan.results;
+        plan.notices.iter().for_each(|notice| record.notices.add(notice));
+        preview.notices.extend(plan.notices);
         if plan.changes.is_empty() {
             break;
         }
@@ -65,8 +71,10 @@ fn written(content: &SecretContent) -> SecretView {
         uid: Box::default(),
         resource_version: Box::default(),
         ours: true,
+        provenance: Provenance::Here,
         retained: false,
         foreign_type: None,
+        immutable: false,
         extra_keys: Box::default(),
         listing: content.listing.clone(),
         fingerprint: content.fingerprint,

@@ -16,13 +16,15 @@ use crate::model::legacy::{ANY_REGION, to_data};
 #[derive(Debug, thiserror::Error)]
 pub enum ReverseError {
     /// The text is not YAML, or not a binding. The parser's words hold nothing of the text.
-    #[error("the file is not a valid AcrCredentialBinding: {0}")]
+    #[error(
+        "the file is not a valid AcrCredentialBinding: {0}; correct it as kubectl explain acrcredentialbinding.spec shows"
+    )]
     Unreadable(String),
     /// The file does not have exactly one binding.
     #[error("the file has {0} AcrCredentialBindings: give exactly one")]
     Count(usize),
     /// It has unknown fields, which a reader would pass over.
-    #[error("the AcrCredentialBinding has unknown fields: {}", .0.join(", "))]
+    #[error("the AcrCredentialBinding has unknown fields: {}; delete them, or correct their names", .0.join(", "))]
     Unknown(Vec<String>),
     /// The API server or the controller refuses it.
     #[error("the AcrCredentialBinding is not valid: {}", .0.join("; "))]
@@ -99,7 +101,7 @@ fn written(data: BTreeMap<String, String>) -> Result<String, impl std::error::Er
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::convert::manifests;
+    use crate::cli::convert::{ComponentEdition, manifests};
     use crate::cli::document::read;
     use crate::cli::lint::check;
 
@@ -114,7 +116,10 @@ mod tests {
         let there = "data:\n  watch-namespace: a,b\n  expiring-threshold: 30m\n  acr-registry-info: |\n    - instanceId: cri-a1b2c3\n      regionId: cn-beijing\n      domains: a.com,b.com\n";
         let spec = |file: &str| {
             let report = check(&read("file", file));
-            manifests(report.conversion.as_ref().unwrap()).unwrap().unwrap().binding
+            manifests(report.conversion.as_ref().unwrap(), ComponentEdition::ConfigMap)
+                .unwrap()
+                .unwrap()
+                .binding
         };
         let back = config_map(&spec(there)).unwrap();
         assert!(back.contains("  acr-registry-info: |\n"), "{back}");
@@ -139,7 +144,10 @@ mod tests {
         let message = refused(
             "{registries: [{instanceId: cri-a1b2c3, region: cn-beijing}], serviceAccount: {names: [x]}, serviceAccounts: {selector: {matchLabels: {a: b}}}}",
         );
-        assert!(message.ends_with(": spec.registries[0].region, spec.serviceAccount"), "{message}");
+        assert!(
+            message.contains(": spec.registries[0].region, spec.serviceAccount; delete them"),
+            "{message}"
+        );
         let message = refused("{registries: [{instanceId: foo}]}");
         assert!(message.contains("spec.registries[0].instanceId"), "{message}");
     }

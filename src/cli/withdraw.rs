@@ -26,9 +26,10 @@ use crate::cluster::keys::KeySecrets;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::{Applier, Index, Outcome};
 use crate::model::{Binding, count};
+use crate::plan::stored_binding::reported_namespaces;
 use crate::plan::{
-    self, Change, NamespaceRecord, NamespaceView, Phase, RegistryCredential, ResolvedBinding, SecretView,
-    Snapshot, Template, change,
+    self, Change, NamespaceRecord, Phase, RegistryCredential, ResolvedBinding, SecretView, Snapshot,
+    Template, change,
 };
 
 /// Rounds of planning and applying at most.
@@ -72,6 +73,8 @@ pub struct Withdrawal {
     pub failed: Vec<(Arc<str>, String)>,
     /// Namespaces where a Secret of ours stays because of `deletionPolicy: Retain`.
     pub retained: Vec<Arc<str>>,
+    /// Namespaces where a Secret that looks like ours stays with its entries, and why.
+    pub left: Vec<(Arc<str>, &'static str)>,
     /// References to the removed Secrets.
     pub references: SecretReferences,
     /// Bindings whose finalizer is removed.
@@ -109,11 +112,14 @@ pub async fn withdraw(
     if options.retained {
         clear_retained_marks(&index);
     }
+    for namespace in bindings.iter().flat_map(reported_namespaces) {
+        index.update(namespace, |record| record.reported = true);
+    }
     let mut all = index.matching(|_, _| true);
     all.sort();
     let previewed = |namespace: &Arc<str>| {
-        let view = index.read(namespace, NamespaceView::clone);
-        view.map(|view| preview(NamespaceRecord::new(view), &snapshot)).unwrap_or_default()
+        let record = index.update(namespace, |record| record.clone());
+        record.map(|record| preview(record, &snapshot)).unwrap_or_default()
     };
     let previews: Vec<Preview> = all.iter().map(previewed).collect();
     let losing = all.iter().zip(&previews).filter(|(_, preview)| preview.loses_secret());
@@ -141,6 +147,9 @@ pub async fn withdraw(
         {
             withdrawal.retained.push(namespace.clone());
         }
+        let left_alone = |record: &mut NamespaceRecord| plan::namespace::left_alone(record, &snapshot);
+        let left = index.update(&namespace, left_alone).flatten();
+        withdrawal.left.extend(left.map(|why| (namespace.clone(), why)));
         if !changes.is_empty() {
             withdrawal.namespaces.push((namespace.clone(), change::describe(&changes, &options.secret_name)));
         }
@@ -191,7 +200,7 @@ async fn running(client: &Client, namespace: &str) -> Result<Option<String>, Wit
 
 /// Resolves a binding as if it were deleted; `None` if it is invalid, since an invalid spec is never in force.
 fn deleted(object: &AcrCredentialBinding, retained: bool) -> Option<ResolvedBinding> {
-    let binding = Binding::parse(object, ANY_REGION).ok()?;
+    let binding = Binding::parse_stored(object, ANY_REGION).ok()?;
     let phase = match binding.deletion_policy {
         DeletionPolicy::Retain if !retained => Phase::Retaining,
         DeletionPolicy::Retain | DeletionPolicy::Delete => Phase::Withdrawing,
@@ -295,6 +304,9 @@ impl Withdrawal {
         }
         for (namespace, why) in &self.failed {
             writeln!(to, "{namespace}: failed: {why}")?;
+        }
+        for (namespace, why) in &self.left {
+            writeln!(to, "{namespace}: left as it is, with its entries: {why}")?;
         }
         self.references.write(to)?;
         self.bindings

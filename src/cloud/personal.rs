@@ -42,7 +42,7 @@ pub(super) async fn mint(client: &Client, call: &Call<'_>) -> Result<Credential,
 }
 
 /// Returns every host name of the Personal Edition in a region: public, VPC and classic network, and the international
-/// ones outside the mainland. Instances created after 2024-09-08 have individual names, which a binding must list.
+/// ones outside the mainland. Instances created after 2024-09-08 have individual names, and get no token.
 pub(super) fn domains(region: &str) -> Vec<String> {
     let mainland = region.starts_with("cn-") && region != "cn-hongkong";
     let international: &[&str] = if mainland { &[] } else { &["registry-intl", "registry-intl-vpc"] };

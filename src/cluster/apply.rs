@@ -50,10 +50,12 @@ impl Applier {
         let result = match change {
             Change::CreateSecret { content } => self.create_secret(namespace, content).await,
             Change::UpdateSecret { content, resource_version, extra_keys, .. } => {
-                self.patch_secret(namespace, &self.update(content, resource_version, extra_keys)).await
+                let annotations = self.annotations(namespace, content);
+                let patch = self.update(content, annotations, resource_version, extra_keys);
+                self.patch_secret(namespace, &patch).await
             }
             Change::RetainSecret { resource_version, extra_keys } => {
-                self.patch_secret(namespace, &self.retain(resource_version, extra_keys)).await
+                self.patch_secret(namespace, &self.retain(namespace, resource_version, extra_keys)).await
             }
             Change::DeleteSecret { uid, resource_version } => {
                 self.delete_secret(namespace, uid, resource_version).await
@@ -92,9 +94,13 @@ impl Applier {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    fn annotations(&self, content: &SecretContent) -> Map<String, Value> {
+    fn annotations(&self, namespace: &str, content: &SecretContent) -> Map<String, Value> {
         let flags = self.template.annotations.iter().map(|(key, value)| (key.clone(), json!(value)));
-        flags.chain([(names::ANNOTATION_REGISTRIES.to_owned(), json!(content.registries))]).collect()
+        let ours = [
+            (names::ANNOTATION_REGISTRIES.to_owned(), json!(content.registries)),
+            (names::ANNOTATION_NAMESPACE.to_owned(), json!(namespace)),
+        ];
+        flags.chain(ours).collect()
     }
 
     async fn create_secret(&self, namespace: &str, content: &SecretContent) -> Result<(), CallError> {
@@ -105,7 +111,7 @@ impl Applier {
                 "name": self.template.name,
                 "namespace": namespace,
                 "labels": self.template.all_labels(),
-                "annotations": self.annotations(content),
+                "annotations": self.annotations(namespace, content),
             },
             "type": names::SECRET_TYPE,
             "data": { names::SECRET_KEY: content.data.expose_secret() },
@@ -118,8 +124,13 @@ impl Applier {
     }
 
     /// Returns the merge patch that updates a Secret to its content.
-    fn update(&self, content: &SecretContent, resource_version: &str, extra_keys: &[Box<str>]) -> Value {
-        let mut annotations = self.annotations(content);
+    fn update(
+        &self,
+        content: &SecretContent,
+        mut annotations: Map<String, Value>,
+        resource_version: &str,
+        extra_keys: &[Box<str>],
+    ) -> Value {
         annotations.insert(names::ANNOTATION_RETAINED.to_owned(), Value::Null);
         let mut patch = self.cleanup(annotations, resource_version, extra_keys);
         patch["data"][names::SECRET_KEY] = json!(content.data.expose_secret());
@@ -127,9 +138,12 @@ impl Applier {
     }
 
     /// Returns the merge patch that leaves a Secret behind.
-    fn retain(&self, resource_version: &str, extra_keys: &[Box<str>]) -> Value {
-        let mark = [(names::ANNOTATION_RETAINED.to_owned(), json!("true"))];
-        self.cleanup(mark.into_iter().collect(), resource_version, extra_keys)
+    fn retain(&self, namespace: &str, resource_version: &str, extra_keys: &[Box<str>]) -> Value {
+        let marks = [
+            (names::ANNOTATION_RETAINED.to_owned(), json!("true")),
+            (names::ANNOTATION_NAMESPACE.to_owned(), json!(namespace)),
+        ];
+        self.cleanup(marks.into_iter().collect(), resource_version, extra_keys)
     }
 
     /// Returns a merge patch that removes all that could delete or block the Secret. Each write must remove it: the

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kube::core::Status;
 
 use super::claim::LeaseNotHeld;
+use crate::plan::refusal::Denial;
 
 /// Longest time of a call. Without it, a silent API server would hang the call.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -21,8 +22,10 @@ pub enum CallError {
     Terminating,
     /// A quota is exceeded. Holds the API server's message.
     Quota(String),
-    /// RBAC or an admission policy denies it. Holds the API server's message.
+    /// RBAC denies it. Holds the API server's message.
     Forbidden(String),
+    /// An admission policy or webhook denies it. Holds the API server's message.
+    Denied(String),
     /// The request is invalid and fails each time. Holds the API server's message.
     Invalid(String),
     /// It may succeed later, and not before this time if one is given.
@@ -35,7 +38,9 @@ impl std::fmt::Display for CallError {
             Self::Conflict => f.write_str("the object changed since it was read"),
             Self::NotFound => f.write_str("the object does not exist"),
             Self::Terminating => f.write_str("the namespace is being deleted"),
-            Self::Quota(m) | Self::Forbidden(m) | Self::Invalid(m) | Self::Later(m, _) => f.write_str(m),
+            Self::Quota(m) | Self::Forbidden(m) | Self::Denied(m) | Self::Invalid(m) | Self::Later(m, _) => {
+                f.write_str(m)
+            }
         }
     }
 }
@@ -68,14 +73,23 @@ fn classify_status(status: &Status) -> CallError {
     let wait = status.details.as_ref().map(|d| d.retry_after_seconds).filter(|&s| s > 0);
     let wait = wait.map(|s| Duration::from_secs(s.into()));
     match (status.code, status.reason.as_str()) {
+        // A webhook denies with any code, so the code says nothing here.
+        _ if Denial::of(&message).is_some() => CallError::Denied(message),
         (409, _) => CallError::Conflict,
         (404, _) => CallError::NotFound,
         (403, _) if cause("NamespaceTerminating") => CallError::Terminating,
-        (403, _) if message.contains("exceeded quota") => CallError::Quota(message),
+        (403, _) if is_of_quota(&message) => CallError::Quota(message),
+        // The quota is new, and its usage not counted yet.
+        (403, _) if message.contains("status unknown for quota: ") => CallError::Later(message, wait),
         (401 | 403, _) => CallError::Forbidden(message),
         (400 | 413 | 422, _) => CallError::Invalid(message),
         _ => CallError::Later(format!("the API server answered {}: {message}", status.code), wait),
     }
+}
+
+/// Returns whether a quota is full, or demands what the object lacks.
+fn is_of_quota(message: &str) -> bool {
+    ["exceeded quota: ", "failed quota: "].iter().any(|words| message.contains(words))
 }
 
 /// Returns an error's message and its causes', each once. kube's `Display` repeats its source in `Debug` form.
@@ -112,6 +126,19 @@ mod tests {
         assert!(matches!(of(quota), CallError::Quota(_)));
         let rbac = json!({"code": 403, "reason": "Forbidden", "message": "User \"x\" cannot patch"});
         assert!(matches!(of(rbac), CallError::Forbidden(_)));
+    }
+
+    #[test]
+    fn a_denial_during_admission_is_known_by_its_words_whichever_code_it_has() {
+        let webhook = "admission webhook \"w\" denied the request: no";
+        for code in [400, 403, 404, 409, 422, 500] {
+            assert_eq!(of(json!({"code": code, "message": webhook})), CallError::Denied(webhook.to_owned()));
+        }
+        let policy = "x is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: exceeded quota: q";
+        let refused = json!({"code": 422, "reason": "Invalid", "message": policy});
+        assert_eq!(of(refused), CallError::Denied(policy.to_owned()));
+        let uncounted = "secrets \"x\" is forbidden: status unknown for quota: q, resources: secrets";
+        assert!(matches!(of(json!({"code": 403, "message": uncounted})), CallError::Later(_, None)));
     }
 
     #[test]

@@ -140,6 +140,8 @@ impl Index {
                 known.fingerprint == secret.fingerprint
                     && known.uid == secret.uid
                     && known.ours == secret.ours
+                    && known.immutable == secret.immutable
+                    && known.provenance == secret.provenance
             };
             let changed = !known.is_some_and(same);
             record.view.secret = Some(secret);
@@ -168,8 +170,8 @@ impl Index {
                 if is_older(&account.resource_version, &known.resource_version) {
                     return false;
                 }
-                let changed = (&known.pull_secrets, &known.labels, known.skip)
-                    != (&account.pull_secrets, &account.labels, account.skip);
+                let changed = (&known.pull_secrets, &known.labels, known.skip, &known.unclear_skip)
+                    != (&account.pull_secrets, &account.labels, account.skip, &account.unclear_skip);
                 *known = account;
                 changed
             }
@@ -267,6 +269,7 @@ mod tests {
             resource_version: version.into(),
             labels: Labels::default(),
             skip: false,
+            unclear_skip: None,
             pull_secrets: secrets.iter().map(|s| (*s).into()).collect(),
         }
     }

@@ -10,8 +10,9 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::api::names;
 use crate::model::Labels;
+use crate::model::skip::OptOut;
 use crate::plan::secret::{Listing, Template, ValueDigest};
-use crate::plan::view::{NamespaceFacts, SecretView, ServiceAccountView};
+use crate::plan::view::{NamespaceFacts, Provenance, SecretView, ServiceAccountView};
 
 /// The part of a Namespace that is read.
 #[derive(Resource, serde::Deserialize, Clone, Debug)]
@@ -43,6 +44,9 @@ pub struct WatchedSecret {
     /// Its type.
     #[serde(default, rename = "type")]
     pub type_: Option<String>,
+    /// Whether its data can never be changed.
+    #[serde(default)]
+    immutable: bool,
     /// Its data, as digests.
     #[serde(default)]
     data: BTreeMap<String, Digested>,
@@ -73,11 +77,19 @@ fn says_true(annotations: Option<&BTreeMap<String, String>>, key: &str) -> bool 
     annotations.and_then(|a| a.get(key)).is_some_and(|value| value == "true")
 }
 
+fn opt_out(metadata: &ObjectMeta) -> OptOut {
+    let value = |map: Option<&BTreeMap<String, String>>| map?.get(names::SKIP).cloned();
+    let values = [value(metadata.labels.as_ref()), value(metadata.annotations.as_ref())];
+    OptOut::of(values.iter().map(Option::as_deref))
+}
+
 impl WatchedNamespace {
     /// Returns the facts that planning needs.
     pub fn facts(self) -> NamespaceFacts {
+        let OptOut { skip, unclear } = opt_out(&self.metadata);
         NamespaceFacts {
-            skip: says_true(self.metadata.annotations.as_ref(), names::ANNOTATION_SKIP),
+            skip,
+            unclear_skip: unclear,
             terminating: self.metadata.deletion_timestamp.is_some(),
             labels: self.metadata.labels.unwrap_or_default().into(),
         }
@@ -87,11 +99,13 @@ impl WatchedNamespace {
 impl WatchedServiceAccount {
     /// Returns the view that planning needs.
     pub fn view(self) -> ServiceAccountView {
+        let OptOut { skip, unclear } = opt_out(&self.metadata);
         let names = self.image_pull_secrets.into_iter().map(|reference| reference.name.into());
         ServiceAccountView {
             name: self.metadata.name.unwrap_or_default().into(),
             resource_version: self.metadata.resource_version.unwrap_or_default().into(),
-            skip: says_true(self.metadata.annotations.as_ref(), names::ANNOTATION_SKIP),
+            skip,
+            unclear_skip: unclear,
             labels: Labels::from(self.metadata.labels.unwrap_or_default()),
             pull_secrets: names.collect(),
         }
@@ -104,6 +118,10 @@ impl WatchedSecret {
         let labels = self.metadata.labels.unwrap_or_default();
         let annotations = self.metadata.annotations.unwrap_or_default();
         let labelled = labels.get(names::LABEL_MANAGED_BY).is_some_and(|value| value == names::MANAGER);
+        let namespace = self.metadata.namespace.unwrap_or_default();
+        let mark = annotations.get(names::ANNOTATION_NAMESPACE).map(String::as_str);
+        let writers = self.metadata.managed_fields.into_iter().flatten();
+        let written_by_us = writers.into_iter().any(|entry| entry.manager.as_deref() == Some(names::MANAGER));
         let data: BTreeMap<String, ValueDigest> =
             self.data.into_iter().map(|(key, value)| (key, value.0)).collect();
         SecretView {
@@ -111,8 +129,10 @@ impl WatchedSecret {
             resource_version: self.metadata.resource_version.unwrap_or_default().into(),
             // Removing the label by hand does not make the Secret the user's own.
             ours: labelled || annotations.contains_key(names::ANNOTATION_REGISTRIES),
+            provenance: Provenance::of(&namespace, mark, written_by_us),
             retained: says_true(Some(&annotations), names::ANNOTATION_RETAINED),
             foreign_type: self.type_.filter(|t| t != names::SECRET_TYPE).map(Into::into),
+            immutable: self.immutable,
             extra_keys: data
                 .keys()
                 .filter(|key| *key != names::SECRET_KEY)

@@ -170,7 +170,7 @@ impl PodWriter {
         // The policy denies every deletion without preconditions on UID and resourceVersion.
         let probe = DeleteParams { dry_run: true, ..DeleteParams::default() };
         match call(pods.delete(&pod.name, &probe)).await {
-            Err(CallError::Forbidden(message) | CallError::Invalid(message)) if is_ours(&message) => {}
+            Err(CallError::Denied(message)) if is_ours(&message) => {}
             Ok(_) => return Err(DeletionError::PolicyMissing),
             Err(error) => return Err(DeletionError::Call(error)),
         }

@@ -136,14 +136,12 @@ impl Probe {
         let params = PatchParams { dry_run: true, ..PatchParams::apply(names::MANAGER).force() };
         match call(api.patch(&self.name, &params, &Patch::Apply(&object))).await {
             Ok(_) => ProbeResult::Admitted,
-            Err(CallError::Forbidden(message) | CallError::Invalid(message))
+            Err(CallError::Denied(message))
                 if message.contains(&format!("ValidatingAdmissionPolicy '{}'", self.policy)) =>
             {
                 ProbeResult::Denied
             }
-            Err(CallError::Forbidden(message)) if !message.contains("AdmissionPolicy") => {
-                ProbeResult::NotAuthorized
-            }
+            Err(CallError::Forbidden(_)) => ProbeResult::NotAuthorized,
             Err(_) => ProbeResult::NoAnswer,
         }
     }

@@ -39,7 +39,7 @@ pub trait Sink<K> {
     fn remove(&mut self, object: K);
     /// Handles an interrupted or refused watch, which is retried with back-off.
     fn interrupted(&mut self, kind: &str, error: &watcher::Error) {
-        warn!(kind, error = %describe(error), "watch interrupted");
+        warn!(kind, error = %describe(error), "watch interrupted{}", cure(kind, error));
     }
     /// Handles the end of a list: only these `(namespace, name)` exist.
     fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>);
@@ -107,13 +107,30 @@ pub fn refused(error: &watcher::Error) -> CallError {
 /// earlier observations would never be confirmed. After a failed list, kube's own back-off never grows, because it
 /// takes the start of the next list for a success.
 fn requires_list(error: &watcher::Error) -> bool {
-    let status = match error {
-        watcher::Error::InitialListFailed(_) => return true,
-        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code,
-        watcher::Error::WatchError(status) => status.code,
-        _ => return false,
-    };
-    matches!(status, 401 | 403)
+    matches!(error, watcher::Error::InitialListFailed(_)) || matches!(status(error), Some(401 | 403))
+}
+
+/// Returns the HTTP status of a refused list or watch.
+fn status(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
+    }
+}
+
+/// Returns what to do about a refused list or watch, as the end of a sentence.
+fn cure(kind: &str, error: &watcher::Error) -> &'static str {
+    match (status(error), kind) {
+        (Some(401 | 403), "Secret") => {
+            ": apply the RBAC of this version, with the name of --secret-name in it"
+        }
+        (Some(401 | 403), "Pod") => ": apply deploy/stuck-pods.yaml",
+        (Some(401 | 403), _) => ": apply the RBAC of this version",
+        (Some(404), "AcrCredentialBinding") => ": apply crds/acrcredentialbindings.yaml",
+        _ => "",
+    }
 }
 
 fn describe(error: &watcher::Error) -> String {

@@ -22,6 +22,7 @@ use crate::plan::binding_step::{
     BindingObservation, BindingStep, SETTLE, StatusReport, deletion_effect, lifecycle_step, status_step,
 };
 use crate::plan::condition::BindingCondition;
+use crate::plan::passed_over::excluded_names;
 use crate::plan::refresh::backoff;
 use crate::plan::status::{BindingFacts, status};
 use crate::plan::stored_binding::StoredBinding;
@@ -199,15 +200,21 @@ impl BindingLoop {
         }));
         let generation = binding.object.metadata.generation.unwrap_or_default();
         let nothing = Rollup::default();
+        let rollup = state.rollups.of(name).unwrap_or(&nothing);
+        let selection = binding.good.as_ref().map(|binding| &binding.namespaces);
         let facts = BindingFacts {
             name,
             generation,
             standstill: standstill(binding),
             registries,
             // Borrowed: a copy would cost the size of the cluster.
-            rollup: state.rollups.of(name).unwrap_or(&nothing),
+            rollup,
             handled_refresh_at: binding.handled_refresh.clone(),
             held: state.guard.report(name, generation),
+            excluded_names: selection.and_then(excluded_names),
+            nothing_covered: selection
+                .filter(|_| rollup.matched() == 0)
+                .and_then(|selection| state.passed_over.why_nothing(name, selection)),
             others,
         };
         let status = status(&facts, binding.object.status.as_ref(), now);

@@ -101,7 +101,7 @@ impl BindingStore {
     pub fn demands(&self) -> HashMap<RegistryKey, Demand> {
         let mut demands: HashMap<RegistryKey, Demand> = HashMap::new();
         for binding in self.active() {
-            for registry in &binding.registries {
+            for registry in binding.registries.iter().filter(|registry| registry.is_served()) {
                 let demand = demands
                     .entry(registry.key.clone())
                     .or_insert(Demand { threshold: binding.threshold, ..Demand::default() });

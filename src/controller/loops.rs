@@ -20,6 +20,7 @@ use super::webhook::WebhookLoop;
 use crate::api::names;
 use crate::cluster::Applier;
 use crate::cluster::keys::KeySecrets;
+use crate::cluster::notices::Notifier;
 use crate::cluster::parameters::ParametersWriter;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::watch::{self, watch};
@@ -28,8 +29,14 @@ use crate::cluster::watch::{self, watch};
 pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients, context: LoopContext) {
     let LoopContext { shared, metrics, store, cloud, sources, seen, webhook, .. } = context;
     let applier = Applier::new(clients.write.clone(), shared.index.clone(), shared.template().clone());
-    let worker =
-        NamespaceLoop { shared: shared.clone(), applier, metrics: metrics.clone(), dry_run: config.dry_run };
+    let worker = NamespaceLoop {
+        shared: shared.clone(),
+        applier,
+        notifier: Notifier::new(clients.write.clone(), &shared.template().name),
+        metrics: metrics.clone(),
+        own_namespace: config.namespace.clone(),
+        dry_run: config.dry_run,
+    };
     for _ in 0..WORKERS {
         spawn(tasks, "a namespace worker", worker.clone().run());
     }

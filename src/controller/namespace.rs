@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream;
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
+use kube::Resource;
 use tracing::{debug, info, trace, warn};
 
 use super::clock;
@@ -13,10 +15,13 @@ use super::work_queue::WorkItem;
 use crate::api::Reason;
 use crate::cluster::error::CallError;
 use crate::cluster::index::Attempt;
+use crate::cluster::notices::Notifier;
 use crate::cluster::{Applier, Outcome};
 use crate::plan::conflict::{Conflict, ConflictKind, ConflictSite};
+use crate::plan::notice::Notice;
 use crate::plan::record::WriteResult;
-use crate::plan::{self, Change, Failure, Plan};
+use crate::plan::refusal::RefusedWrite;
+use crate::plan::{self, Change, Failure, NamespaceRecord, Plan};
 use crate::server::Metrics;
 
 /// Rounds of plan and apply in a row. What changes faster than that waits for its back-off.
@@ -32,8 +37,12 @@ pub struct NamespaceLoop {
     pub shared: Arc<SharedState>,
     /// Writes.
     pub applier: Applier,
+    /// Notices.
+    pub notifier: Notifier,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// The namespace that the controller runs in.
+    pub own_namespace: Box<str>,
     /// Writes nothing, and reports what it would write.
     pub dry_run: bool,
 }
@@ -59,6 +68,10 @@ impl NamespaceLoop {
                 self.shared.report(namespace, &[]);
                 return None;
             };
+            if plan.reads_foreign {
+                self.read_foreign(namespace).await;
+                continue;
+            }
             if self.dry_run {
                 self.shared.report(namespace, &self.dry_run(plan).results);
                 return None;
@@ -67,6 +80,7 @@ impl NamespaceLoop {
                 self.identify(namespace, &plan.conflicts).await;
                 continue;
             }
+            self.give_notices(namespace, &plan).await;
             if plan.changes.is_empty() {
                 self.shared.report(namespace, &plan.results);
                 return plan.retry_at.take();
@@ -91,13 +105,36 @@ impl NamespaceLoop {
             // Both locks are held, so that no loss of coverage comes in between.
             let retained = state.guard.retained(namespace, record.view.facts.as_ref(), &snapshot, now);
             drop(state);
-            plan::observe(record, &snapshot, &retained, now);
-            let plan = plan::namespace(record, &snapshot, &retained, now);
+            let plan = plan::round(record, &snapshot, &retained, now);
             if plan.is_settled() {
                 record.settle();
             }
             plan
         })
+    }
+
+    /// Gives the notices of a plan. A removal is said before it is made, and the rest delays no write.
+    async fn give_notices(&self, namespace: &Arc<str>, plan: &Plan) {
+        let due = |notice: &&Notice| plan.changes.is_empty() || !notice.reason.is_provoked();
+        for notice in plan.notices.iter().filter(due) {
+            warn!(%namespace, reason = notice.reason.as_str(), message = %notice.message, "notice given");
+            let bindings: Vec<ObjectReference> = {
+                let state = self.shared.state();
+                let objects = notice.bindings.iter().filter_map(|name| state.bindings.get(name));
+                objects.map(|entry| entry.object.object_ref(&())).collect()
+            };
+            self.notifier.give(namespace, notice, &bindings).await;
+            self.shared.index.update(namespace, |record| record.notices.add(notice));
+        }
+    }
+
+    /// Reads the hosts in another owner's Secret, which a report or a notice names.
+    async fn read_foreign(&self, namespace: &Arc<str>) {
+        let version =
+            |record: &mut NamespaceRecord| Some(record.view.secret.as_ref()?.resource_version.clone());
+        let Some(version) = self.shared.index.update(namespace, version).flatten() else { return };
+        let hosts = self.notifier.foreign_hosts(namespace, &version).await;
+        self.shared.index.update(namespace, |record| record.foreign = Some(Box::new(hosts)));
     }
 
     /// Returns a plan that changes nothing, and reports what it would change.
@@ -156,7 +193,13 @@ impl NamespaceLoop {
                 debug!(%namespace, change = kind, "object changed, planning again");
                 WriteResult::Stale
             }
-            Outcome::Failed(error) => failed(error),
+            Outcome::Failed(error) => {
+                let template = self.shared.template();
+                failed(
+                    error,
+                    RefusedWrite { namespace, change, template, own_namespace: &self.own_namespace },
+                )
+            }
         };
         if let WriteResult::Refused(failure) | WriteResult::Failed { failure, .. } = &result {
             let reason = failure.reason;
@@ -168,20 +211,15 @@ impl NamespaceLoop {
 }
 
 /// Returns what a failed call means for the object that it wrote.
-fn failed(error: CallError) -> WriteResult {
-    let refused = |reason, message: String| WriteResult::Refused(Failure::new(reason, message));
+fn failed(error: CallError, write: RefusedWrite<'_>) -> WriteResult {
     match error {
         CallError::Terminating | CallError::NotFound | CallError::Conflict => WriteResult::Gone,
-        CallError::Quota(message) => refused(
-            Reason::QuotaExceeded,
-            format!("{message}: raise the quota for secrets, or exclude the namespace from the binding"),
-        ),
-        CallError::Forbidden(message) => {
-            refused(Reason::Forbidden, format!("{message}: apply the RBAC and policies of this version"))
-        }
-        CallError::Invalid(message) => refused(Reason::WriteFailing, message),
+        CallError::Quota(message) => WriteResult::Refused(write.by_quota(&message)),
+        CallError::Forbidden(message) => WriteResult::Refused(write.by_rights(&message)),
+        CallError::Denied(message) => WriteResult::Refused(write.by_admission(&message)),
+        CallError::Invalid(message) => WriteResult::Refused(write.as_invalid(&message)),
         CallError::Later(message, at_least) => {
-            WriteResult::Failed { failure: Failure::new(Reason::WriteFailing, message), at_least }
+            WriteResult::Failed { failure: write.passing(&message), at_least }
         }
     }
 }

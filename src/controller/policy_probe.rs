@@ -62,7 +62,7 @@ impl PolicyProbeLoop {
             Ok(excess) if excess.is_empty() => {}
             Ok(excess) => warn!(
                 rights = excess.join("; "),
-                "this controller has rights that it does not need; apply the RBAC of this version"
+                "this controller has rights that it does not need; apply the RBAC of this version, and delete other bindings of its account"
             ),
             Err(error) => warn!(%error, "own rights cannot be read"),
         }

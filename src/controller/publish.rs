@@ -143,6 +143,7 @@ impl SharedState {
         let (intent, is_new) = (entry.intent(), reason == PublishReason::SpecChanged || !entry.is_observed());
         if let Some(index) = next.index_of(name) {
             state.guard.observe_spec(&next.resolved(index).binding);
+            self.observe_passed_over(state, next.resolved(index));
         }
         let released = state.guard.observe_coverage(name, after.clone(), intent, now).into_iter().collect();
         let retained: HashSet<Arc<str>> = state.guard.namespaces(name).cloned().collect();
@@ -153,7 +154,10 @@ impl SharedState {
         for expected in transition.expected {
             state.rollups.expect(&expected.binding, expected.namespaces, expected.is_new);
         }
-        transition.forgotten.iter().for_each(|binding| state.guard.forget(binding));
+        for binding in &transition.forgotten {
+            state.guard.forget(binding);
+            state.passed_over.forget(binding);
+        }
         let mut dirty = transition.dirty;
         if transition.unblocks_ours {
             dirty.extend(self.index.with_our_secret());

@@ -170,7 +170,7 @@ impl ClusterSources {
                 CloudError::new(Reason::ServiceAccountNotFound, Retry::Soon, message)
             }
             // RBAC forbids; a policy refuses as invalid.
-            CallError::Forbidden(_) | CallError::Invalid(_) => {
+            CallError::Forbidden(_) | CallError::Denied(_) | CallError::Invalid(_) => {
                 let message = format!(
                     "no token of the ServiceAccount {namespace}/{account} for {AUDIENCE} may be requested; apply the \
                      RBAC and the policies of this version, and name the account in them as --rrsa-service-account does"

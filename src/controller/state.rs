@@ -12,6 +12,7 @@ use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
 use crate::plan::binding_step::SETTLE;
 use crate::plan::condition::BindingCondition;
 use crate::plan::credential_cache::CredentialCache;
+use crate::plan::passed_over::PassedOver;
 use crate::plan::rollup::Rollups;
 use crate::plan::withdrawal_guard::WithdrawalGuard;
 use crate::plan::{NamespaceResult, Snapshot, Template};
@@ -56,6 +57,8 @@ pub struct State {
     pub rollups: Rollups,
     /// The guard against withdrawals by mistake.
     pub guard: WithdrawalGuard,
+    /// The namespaces that bindings select and do not cover.
+    pub passed_over: PassedOver,
     /// Conditions of single bindings, decided elsewhere.
     pub notes: HashMap<Arc<str>, Vec<BindingCondition>>,
     /// Conditions of every binding.
@@ -84,6 +87,7 @@ impl SharedState {
             credentials: CredentialCache::default(),
             rollups: Rollups::default(),
             guard,
+            passed_over: PassedOver::default(),
             notes: HashMap::new(),
             common: Vec::new(),
             applied: AppliedParameters::default(),

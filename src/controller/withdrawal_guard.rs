@@ -18,7 +18,10 @@ impl SharedState {
     pub fn observe_namespace(&self, namespace: Arc<str>) {
         let mut state = self.state();
         let facts = self.index.read(&namespace, |view| view.facts.clone()).flatten();
-        let changed = state.guard.observe(&namespace, facts.as_ref(), &self.snapshot(), clock::now());
+        let snapshot = self.snapshot();
+        let passed_over = state.passed_over.observe_all(&namespace, facts.as_ref(), &snapshot);
+        passed_over.into_iter().for_each(|binding| self.schedule_status(binding));
+        let changed = state.guard.observe(&namespace, facts.as_ref(), &snapshot, clock::now());
         for binding in changed {
             // The others that were lost with this one are held from now on.
             let others = state.guard.namespaces(&binding).filter(|name| **name != namespace).cloned();
@@ -35,6 +38,20 @@ impl SharedState {
         let covered =
             |name: &str, facts: &NamespaceFacts| facts.is_open() && selection.covers(name, &facts.labels);
         self.index.matching(covered).into_iter().collect()
+    }
+
+    /// Observes which namespaces a binding selects and does not cover.
+    pub(super) fn observe_passed_over(&self, state: &mut State, resolved: &ResolvedBinding) {
+        let binding = &resolved.binding;
+        state.passed_over.reset(&binding.name);
+        let selected = |name: &str, facts: &NamespaceFacts| {
+            binding.namespaces.selects(name, &facts.labels)
+                && (facts.skip || binding.namespaces.excluded_by(name).is_some())
+        };
+        for namespace in self.index.matching(selected) {
+            let facts = self.index.read(&namespace, |view| view.facts.clone()).flatten();
+            state.passed_over.observe(&binding.name, &binding.namespaces, &namespace, facts.as_ref());
+        }
     }
 
     /// Recovers what the named bindings covered before this process started, so that a grace period outlives a restart.
@@ -56,6 +73,10 @@ impl SharedState {
             return;
         }
         let ours = self.index.with_our_secret();
+        let named = |namespace: &Arc<str>| claimants.iter().any(|(c, _)| c.reported.contains(namespace));
+        for namespace in ours.iter().filter(|namespace| named(namespace)) {
+            self.index.update(namespace, |record| record.reported = true);
+        }
         let (claimants, since): (Vec<_>, Vec<_>) = claimants.into_iter().unzip();
         let mut recovery = Recovery::of(snapshot, &claimants);
         self.index.read_until(&ours, |view| {

@@ -11,11 +11,11 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::coverage::{BindingCoverage, ObjectSelection};
-use super::domain;
 use super::identity::{CredentialSource, Identity};
 use super::labels::Selector;
 use super::pattern::Pattern;
 use super::registry::{Edition, Registry, RegistryKey};
+use super::{domain, edition, instance_id, region};
 use crate::api::binding::{
     AcrCredentialBinding, AcrCredentialBindingSpec, DeletionPolicy, FailurePolicy, RegistryEntry,
     ServiceAccounts, WatchNamespaces,
@@ -77,28 +77,46 @@ impl fmt::Display for InvalidField {
 }
 
 impl Binding {
-    /// Validates an object of the API server. This is the one validator: admission and the loops both call it.
-    ///
-    /// # Guarantees
-    /// It refuses what the schema in [`crate::api::binding`] refuses, and nothing else: `tests/schema` compares
-    /// the two on a real API server.
+    /// Validates a new object. This is the one validator: it refuses what the schema in [`crate::api::binding`]
+    /// refuses, and nothing else. `tests/schema` compares the two on a real API server.
     ///
     /// # Errors
     /// All invalid fields of the spec, not only the first.
     pub fn parse(object: &AcrCredentialBinding, cluster_region: &str) -> Result<Self, Vec<InvalidField>> {
+        Self::read(object, cluster_region, Strictness::New)
+    }
+
+    /// Validates an object that the API server has stored. An older schema may have accepted a value that cannot work:
+    /// it costs its own registry, which reports it, and not the others of the binding.
+    ///
+    /// # Errors
+    /// All invalid fields of the spec, not only the first.
+    pub fn parse_stored(
+        object: &AcrCredentialBinding,
+        cluster_region: &str,
+    ) -> Result<Self, Vec<InvalidField>> {
+        Self::read(object, cluster_region, Strictness::Stored)
+    }
+
+    fn read(
+        object: &AcrCredentialBinding,
+        cluster_region: &str,
+        strictness: Strictness,
+    ) -> Result<Self, Vec<InvalidField>> {
         let mut invalid = InvalidFields::default();
         let spec = &object.spec;
         let annotated = |key: &str| object.annotations().get(key).is_some_and(|v| v == "true");
         let converted = object.labels().get(names::LABEL_CONVERTED).is_some_and(|v| v == "true");
         if spec.registries.is_empty() || spec.registries.len() > 64 {
-            invalid.add("spec.registries", format!("needs 1 to 64 entries, has {}", spec.registries.len()));
+            invalid.add("spec.registries", format!("has {} entries: write 1 to 64", spec.registries.len()));
         }
         let registries = spec
             .registries
             .iter()
             .enumerate()
             .filter_map(|(i, entry)| {
-                registry(entry, cluster_region, &mut invalid.below(format!("spec.registries[{i}]")))
+                let mut invalid = invalid.below(format!("spec.registries[{i}]"));
+                registry(entry, cluster_region, strictness, &mut invalid)
             })
             .collect();
         let threshold = invalid.check("spec.expiringThreshold", shape::threshold(&spec.expiring_threshold));
@@ -130,6 +148,15 @@ impl Binding {
     pub fn coverage(&self) -> BindingCoverage<'_> {
         BindingCoverage { namespaces: &self.namespaces, service_accounts: &self.service_accounts }
     }
+}
+
+/// How a value is judged that has the right form and cannot work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strictness {
+    /// It is refused.
+    New,
+    /// Its registry is not served.
+    Stored,
 }
 
 /// Collects the invalid fields.
@@ -171,30 +198,57 @@ impl FieldsBelow<'_> {
 fn carried(spec: &AcrCredentialBindingSpec, invalid: &mut InvalidFields) {
     let seconds = spec.webhook.timeout_seconds;
     if !(1..=30).contains(&seconds) {
-        invalid.add("spec.webhook.timeoutSeconds", format!("{seconds} is out of range: 1 to 30 seconds"));
+        invalid
+            .add("spec.webhook.timeoutSeconds", format!("{seconds} is out of range: write 1 to 30 seconds"));
     }
     let characters = spec.notify_email.as_ref().map_or(0, |email| email.chars().count());
     if characters > 320 {
-        invalid.add("spec.notifyEmail", format!("has {characters} characters, at most 320"));
+        invalid.add("spec.notifyEmail", format!("has {characters} characters, at most 320: write fewer"));
     }
 }
 
-fn registry(entry: &RegistryEntry, cluster_region: &str, invalid: &mut FieldsBelow<'_>) -> Option<Registry> {
+fn registry(
+    entry: &RegistryEntry,
+    cluster_region: &str,
+    strictness: Strictness,
+    invalid: &mut FieldsBelow<'_>,
+) -> Option<Registry> {
+    let mut unsupported = None;
+    let mut refuse = |field: &str, message: String, invalid: &mut FieldsBelow<'_>| match strictness {
+        Strictness::New => invalid.add(field, message),
+        Strictness::Stored => drop(unsupported.get_or_insert(message)),
+    };
+    let mut served = true;
     let edition = match entry.instance_id.as_deref() {
         None | Some("") => Some(Edition::Personal),
-        Some(id) => invalid.check("instanceId", shape::instance_id(id)).map(Edition::Enterprise),
+        Some(id) if edition::is_unsupported_id(id) => {
+            served = false;
+            refuse("instanceId", edition::unsupported(id), invalid);
+            Some(Edition::Enterprise(id.into()))
+        }
+        Some(id) => {
+            invalid.check("instanceId", instance_id::check(id)).map(|id| Edition::Enterprise(id.into()))
+        }
     };
-    let region =
-        invalid.check("regionId", shape::region(entry.region_id.as_deref().unwrap_or(cluster_region)));
+    let region = entry.region_id.as_deref().unwrap_or(cluster_region);
+    let region = match strictness {
+        Strictness::New => region::check(region),
+        Strictness::Stored => region::check_form(region),
+    };
+    let region = invalid.check("regionId", region);
     invalid.check("domains", shape::at_most(32, &entry.domains));
+    let mut domains = Vec::new();
     for (i, key) in entry.domains.iter().enumerate() {
-        invalid.check(&format!("domains[{i}]"), domain::check(key));
+        let field = format!("domains[{i}]");
+        if edition::is_unsupported_address(key) {
+            refuse(&field, edition::unsupported(key), invalid);
+        } else if invalid.check(&field, domain::check(key)).is_some() && served {
+            domains.push(key.clone());
+        }
     }
     let identity = identity(entry, invalid);
-    Some(Registry {
-        key: RegistryKey { edition: edition?, region: region?, identity: identity? },
-        domains: entry.domains.clone(),
-    })
+    let key = RegistryKey { edition: edition?, region: region?.into(), identity: identity? };
+    Some(Registry { key, domains, unsupported })
 }
 
 fn identity(entry: &RegistryEntry, invalid: &mut FieldsBelow<'_>) -> Option<Identity> {
@@ -217,7 +271,7 @@ fn identity(entry: &RegistryEntry, invalid: &mut FieldsBelow<'_>) -> Option<Iden
             None
         }
         Some(seconds) => {
-            invalid.add("expireDuration", format!("{seconds} is out of range: 3600 to 43200 seconds"));
+            invalid.add("expireDuration", format!("{seconds} is out of range: write 3600 to 43200 seconds"));
             None
         }
     };

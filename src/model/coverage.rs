@@ -29,18 +29,23 @@ pub struct ObjectSelection {
 impl ObjectSelection {
     /// Returns whether an object is selected.
     pub fn covers(&self, name: &str, labels: &Labels) -> bool {
+        self.selects(name, labels) && self.excluded_by(name).is_none()
+    }
+
+    /// Returns whether its name or its labels select an object, excluded or not.
+    pub fn selects(&self, name: &str, labels: &Labels) -> bool {
         let named = self.names.iter().any(|pattern| pattern.matches(name));
-        let selected = named || self.selector.as_ref().is_some_and(|selector| selector.matches(labels));
-        selected && !self.excludes(name)
+        named || self.selector.as_ref().is_some_and(|selector| selector.matches(labels))
+    }
+
+    /// Returns the pattern that excludes a name. For a pattern of names, it excludes every name that matches it.
+    pub fn excluded_by(&self, name: &str) -> Option<&Pattern> {
+        self.exclude.iter().find(|pattern| pattern.matches(name))
     }
 
     /// Returns whether an object is selected by its name alone, with any labels.
     pub fn covers_name(&self, name: &str) -> bool {
-        self.names.iter().any(|pattern| pattern.matches(name)) && !self.excludes(name)
-    }
-
-    fn excludes(&self, name: &str) -> bool {
-        self.exclude.iter().any(|pattern| pattern.matches(name))
+        self.names.iter().any(|pattern| pattern.matches(name)) && self.excluded_by(name).is_none()
     }
 }
 

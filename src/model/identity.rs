@@ -24,16 +24,38 @@ impl Arn {
     }
 
     fn parse(text: &str, kind: &str) -> Result<Self, String> {
-        let invalid = || format!("{text:?} is not an ARN of the form acs:ram::<account>:{kind}/<name>");
-        let (account, resource) =
-            text.strip_prefix("acs:ram::").and_then(|rest| rest.split_once(':')).ok_or_else(invalid)?;
-        let name = resource.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')).ok_or_else(invalid)?;
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let account_ok = !account.is_empty() && account.chars().all(|c| c.is_ascii_digit());
-        if account_ok && !name.is_empty() && name.chars().all(plain) {
-            Ok(Self(text.into()))
-        } else {
-            Err(invalid())
+        let digits = |account: &str| !account.is_empty() && account.chars().all(|c| c.is_ascii_digit());
+        let name = text.strip_prefix("acs:ram::").and_then(|rest| {
+            let (account, resource) = rest.split_once(':')?;
+            let name = resource.strip_prefix(kind)?.strip_prefix('/')?;
+            Some(name).filter(|name| digits(account) && !name.is_empty() && name.chars().all(plain))
+        });
+        if name.is_some() {
+            return Ok(Self(text.into()));
+        }
+        let fault = Self::fault(text, kind).map(|fault| format!(" ({fault})")).unwrap_or_default();
+        Err(format!("{text:?} is not an ARN of the form acs:ram::<account>:{kind}/<name>{fault}"))
+    }
+
+    /// Returns the part of a text that is wrong, where it is plain.
+    fn fault(text: &str, kind: &str) -> Option<String> {
+        let parts: Vec<&str> = text.splitn(5, ':').collect();
+        let [scheme, service, region, account, resource] = parts[..] else {
+            let bare = !text.is_empty() && !text.contains([':', '/']);
+            return bare.then(|| "a name alone: the console shows the whole ARN".to_owned());
+        };
+        let found = resource.split('/').next().unwrap_or_default();
+        match (scheme, service) {
+            ("arn", _) => Some("an ARN of another cloud, or one with arn: before it".to_owned()),
+            ("acs", "ram") if !region.is_empty() => {
+                Some("RAM has no region: leave the third part empty".to_owned())
+            }
+            ("acs", "ram") if account.is_empty() || !account.chars().all(|c| c.is_ascii_digit()) => {
+                Some("the account is its number, not its name".to_owned())
+            }
+            ("acs", "ram") if found != kind => Some(format!("a {found} and not a {kind}")),
+            _ => None,
         }
     }
 

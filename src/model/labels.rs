@@ -94,13 +94,13 @@ impl Selector {
                 ("DoesNotExist", true) => Operator::DoesNotExist,
                 ("In" | "NotIn", true) => {
                     return Err(format!(
-                        "operator {} on {} needs values",
+                        "operator {} on {} needs values: write values: and a list",
                         expression.operator, expression.key
                     ));
                 }
                 ("Exists" | "DoesNotExist", false) => {
                     return Err(format!(
-                        "operator {} on {} takes no values",
+                        "operator {} on {} takes no values: delete them",
                         expression.operator, expression.key
                     ));
                 }
@@ -154,7 +154,7 @@ impl Selector {
 }
 
 /// Returns whether a text is a valid key of a label: a name, with an optional domain and a slash before it.
-fn is_key(key: &str) -> bool {
+pub(super) fn is_key(key: &str) -> bool {
     let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
     let is_part = |part: &str| {
         let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -165,7 +165,7 @@ fn is_key(key: &str) -> bool {
 }
 
 /// Returns whether a text is a valid value of a label.
-fn is_value(text: &str) -> bool {
+pub(super) fn is_value(text: &str) -> bool {
     let at_ends = |c: char| c.is_ascii_alphanumeric();
     let inner = |c: char| at_ends(c) || matches!(c, '-' | '_' | '.');
     let ends = text.is_empty() || text.starts_with(at_ends) && text.ends_with(at_ends);

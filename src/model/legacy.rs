@@ -9,6 +9,7 @@
 
 mod addon;
 mod code;
+mod content;
 mod conversion;
 mod entries;
 mod entry;
@@ -18,18 +19,21 @@ pub(crate) mod line;
 pub(crate) mod mistakes;
 mod names;
 pub(crate) mod patch;
+mod prepared;
 mod reverse;
 mod rewrite;
 mod settings;
+pub(crate) mod sign;
 mod source;
 mod source_value;
 mod spec;
 mod text;
+pub(crate) mod unrendered;
 mod validate;
+pub(crate) mod wrapper;
 
 use std::collections::BTreeMap;
 
-pub use addon::from_addon_config;
 pub use code::{Code, Severity};
 pub use conversion::{Conversion, KeyPair, MAX_KEY_PAIRS, key_secret_name};
 pub(crate) use finding::separate_edits;
@@ -42,6 +46,8 @@ use crate::api::binding::AcrCredentialBindingSpec;
 use crate::api::legacy;
 pub use crate::api::legacy::data_key;
 use finding::Findings;
+use prepared::{PreparedData, PreparedText};
+use sign::Signs;
 use source_value::SourceValue;
 use spec::SpecParts;
 
@@ -52,9 +58,29 @@ use spec::SpecParts;
 /// - A spec passes [`Binding::parse`](crate::model::Binding::parse) and has at least one registry.
 /// - No finding and no `Debug` output holds an AccessKey pair.
 pub fn convert(data: &BTreeMap<String, String>) -> Conversion {
-    let findings = Findings::default();
-    let spec = read(data, &findings);
-    Conversion::of(spec, findings.in_data(data))
+    let (prepared, read_findings, findings) =
+        (PreparedData::of(data), Findings::default(), Findings::default());
+    let spec = read(&prepared.texts, &read_findings);
+    prepared.report(read_findings, &findings);
+    Conversion::of(spec.filter(|_| !prepared.lacks()), findings.in_data(data))
+}
+
+/// Turns the add-on's configuration into the spec of a binding. The text may be the JSON itself, the same escaped
+/// within a string as Terraform's `config` has it, or the add-on with its `config`.
+///
+/// # Guarantees
+/// Those of [`convert`]. Spans, lines and edits are in the text given. JSON in a string has none.
+pub fn from_addon_config(json: &str) -> Conversion {
+    if json.len() > conversion::MAX_VALUE_BYTES {
+        return addon::from_addon_config(json);
+    }
+    let prepared = PreparedText::of(json, Signs::Yaml);
+    let mut conversion = addon::from_addon_config(&prepared.text());
+    let (read, findings) = (Findings::default(), Findings::default());
+    conversion.findings.drain(..).for_each(|finding| read.push(finding));
+    prepared.report_all(legacy::addon::CONFIG, read, &findings);
+    conversion.findings = findings.in_text(json);
+    conversion
 }
 
 fn read(
@@ -99,7 +125,8 @@ fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &Findings) -> (K
     let (mut keys, mut readable) = (KnownKeys::new(), true);
     for (written, value) in data {
         let Some(key) = data_key(written.trim()) else {
-            let message = "the key is unknown in acr-configuration and is ignored";
+            let message =
+                "the key is unknown in acr-configuration and is ignored: delete it, or correct its name";
             findings.add(Code::DataKeyUnknown, written, None, message);
             continue;
         };

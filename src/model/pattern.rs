@@ -12,6 +12,11 @@ impl Pattern {
         Self(text.into())
     }
 
+    /// Returns its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Returns whether the whole of `name` matches.
     ///
     /// Linear in practice: on a mismatch only the last `*` is tried again, since an earlier one can gain nothing

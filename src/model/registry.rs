@@ -63,4 +63,13 @@ pub struct Registry {
     pub key: RegistryKey,
     /// Domains as `host[:port]`, as configured. Empty means every domain of the instance's enabled endpoints.
     pub domains: Vec<String>,
+    /// Why the instance, or some of its domains, gets no credential. Such domains are not in `domains`.
+    pub unsupported: Option<String>,
+}
+
+impl Registry {
+    /// Returns whether a credential may be minted: the cloud issues one, and it has an address to be used for.
+    pub fn is_served(&self) -> bool {
+        self.unsupported.is_none() || !self.domains.is_empty()
+    }
 }

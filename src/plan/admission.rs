@@ -72,6 +72,7 @@ mod tests {
             resource_version: "".into(),
             labels: Default::default(),
             skip: false,
+            unclear_skip: None,
             pull_secrets: secrets.iter().map(|s| (*s).into()).collect(),
         }
     }

@@ -9,7 +9,7 @@ use super::resolved_binding::RegistryCredential;
 use super::status::RegistryFacts;
 use super::stored_binding::StoredBinding;
 use crate::api::Reason;
-use crate::model::{Registry, RegistryKey};
+use crate::model::{Registry, RegistryKey, domain, region};
 
 /// Returns why a binding is not served as a whole: it is being deleted, invalid or suspended.
 pub fn standstill(binding: &StoredBinding) -> Option<Failure> {
@@ -34,9 +34,12 @@ pub fn registry_facts(
 ) -> Vec<RegistryFacts> {
     let facts = |registry: &Registry| {
         let key = &registry.key;
-        let (credential, domains) = match credentials.credential(registry) {
-            RegistryCredential::Held { credential, domains } => (Some(credential), domains.to_vec()),
-            RegistryCredential::Pending | RegistryCredential::Missing => (None, registry.domains.clone()),
+        let held = registry.is_served().then(|| credentials.credential(registry));
+        let (credential, domains) = match held {
+            Some(RegistryCredential::Held { credential, domains }) => (Some(credential), domains.to_vec()),
+            Some(RegistryCredential::Pending | RegistryCredential::Missing) | None => {
+                (None, registry.domains.clone())
+            }
         };
         let origin = credential.as_ref().map(|credential| credential.origin.clone()).unwrap_or_default();
         let given = |text: Box<str>| Some(text.into_string()).filter(|text| !text.is_empty());
@@ -46,11 +49,34 @@ pub fn registry_facts(
             domains,
             identity: given(origin.identity).unwrap_or_else(|| key.identity.to_string()),
             endpoint: given(origin.endpoint),
-            remark: origin.remark.map(Into::into),
+            remark: origin.remark.map(Into::into).or_else(|| domain::glob_remark(&registry.domains)),
             life: credential.map(|c| Life { minted_at: c.minted_at, expires_at: c.expires_at }),
-            next_refresh_at: demands.get(key).and_then(|demand| credentials.next_refresh_at(key, demand)),
-            failure: credentials.failure(registry),
+            next_refresh_at: demands
+                .get(key)
+                .filter(|_| registry.is_served())
+                .and_then(|demand| credentials.next_refresh_at(key, demand)),
+            failure: failure(registry, credentials),
+            is_unsupported: registry.unsupported.is_some(),
         }
     };
     binding.good.iter().flat_map(|binding| &binding.registries).map(facts).collect()
+}
+
+/// Returns why a registry has no credential, with what its region or its domains have to do with it.
+fn failure(registry: &Registry, credentials: &CredentialCache) -> Option<Failure> {
+    if let Some(why) = &registry.unsupported {
+        return Some(Failure::new(Reason::UnsupportedEdition, why.as_str()));
+    }
+    let failure = credentials.failure(registry)?;
+    let region = &registry.key.region;
+    let remark = match failure.reason {
+        Reason::InstanceNotFound | Reason::Unreachable | Reason::AccessDenied => {
+            region::unknown(region).or_else(|| region::other_region(region, &registry.domains))
+        }
+        _ => None,
+    };
+    Some(match remark {
+        Some(remark) => Failure::new(failure.reason, format!("{}; {remark}", failure.message)),
+        None => failure,
+    })
 }

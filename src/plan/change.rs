@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::secret::{Fingerprint, SecretContent};
 
 /// One object of a namespace that changes write.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ObjectKey {
     /// The Secret of our name.
     Secret,
@@ -94,6 +94,11 @@ impl Change {
             | Self::RetainSecret { .. }
             | Self::DeleteSecret { .. } => ObjectKey::Secret,
         }
+    }
+
+    /// Returns whether it writes our Secret.
+    pub fn is_of_secret(&self) -> bool {
+        self.object() == ObjectKey::Secret
     }
 
     /// Returns the key of this write.

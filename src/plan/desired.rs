@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::change::Change;
+use super::adoption;
+use super::change::{Change, ObjectKey};
 use super::duty::NamespaceCoverage;
 use super::failure::Failure;
+use super::notice::{Notice, NoticeReason, NoticeSubject};
 use super::record::NamespaceRecord;
+use super::refusal::{deletion, immutable};
 use super::secret::SecretContent;
 use super::service_account::{Want, pull_secrets};
 use super::snapshot::Snapshot;
-use super::view::{NamespaceView, SecretView, ServiceAccountView};
+use super::view::{NamespaceView, Provenance, SecretView, ServiceAccountView};
 use crate::api::{Reason, names};
 
 /// The writes of a served namespace.
@@ -61,6 +64,74 @@ impl Site<'_> {
         })
     }
 
+    /// Returns the notices to the users of a served namespace.
+    pub fn notices(&self) -> Vec<Notice> {
+        let Self { record, snapshot, coverage, .. } = self;
+        let view = &record.view;
+        let covers = |account: &ServiceAccountView| {
+            let by = |&i: &usize| {
+                snapshot.resolved(i).binding.service_accounts.covers(&account.name, &account.labels)
+            };
+            coverage.active.iter().any(by)
+        };
+        let unclear = |account: &ServiceAccountView| {
+            let value = account.unclear_skip.as_ref().filter(|_| covers(account))?;
+            let subject = NoticeSubject::Object(ObjectKey::ServiceAccount(account.name.clone()));
+            Some(skip_notice(subject, value))
+        };
+        let of_namespace = view.facts.as_ref().and_then(|facts| facts.unclear_skip.as_ref());
+        let of_namespace = of_namespace.map(|value| skip_notice(NoticeSubject::Namespace, value));
+        let of_accounts = view.service_accounts.iter().filter_map(unclear);
+        of_namespace.into_iter().chain(of_accounts).chain(self.replaced()).collect()
+    }
+
+    /// Returns the notice that the takeover of a Secret removes content of its owner.
+    fn replaced(&self) -> Option<Notice> {
+        let Self { record, snapshot, coverage, content, .. } = self;
+        let secret = self.foreign().filter(|secret| secret.fingerprint != content.fingerprint)?;
+        let adopts = |&i: &usize| Some(&snapshot.resolved(i).binding).filter(|binding| binding.adopt);
+        let bindings: Vec<Arc<str>> =
+            coverage.active.iter().filter_map(adopts).map(|binding| binding.name.clone()).collect();
+        let pending = coverage.active.iter().any(|&i| snapshot.resolved(i).is_pending());
+        if bindings.is_empty() || pending || content.is_empty {
+            return None;
+        }
+        let loss = adoption::loss(secret, record.foreign.as_deref(), content)?;
+        let message = format!(
+            "The Secret {}/{} is taken over for the binding {}. This removes {loss}",
+            record.view.name,
+            snapshot.secret_name(),
+            bindings.join(", ")
+        );
+        let subject = NoticeSubject::Object(ObjectKey::Secret);
+        Some(Notice { subject, reason: NoticeReason::ContentReplaced, message, bindings })
+    }
+
+    /// Returns another owner's Secret that could be taken over.
+    fn foreign(&self) -> Option<&SecretView> {
+        let found = self.record.view.secret.as_ref();
+        found.filter(|secret| !secret.ours && secret.foreign_type.is_none())
+    }
+
+    /// Returns whether the hosts in another owner's Secret are still to be read.
+    pub fn reads_foreign(&self) -> bool {
+        let known =
+            |secret: &SecretView| self.record.foreign.as_ref().is_some_and(|hosts| hosts.is_of(secret));
+        self.foreign().is_some_and(|secret| !known(secret))
+    }
+
+    /// Returns the notice that a Secret of an earlier time is removed, though no binding gives the cause.
+    pub fn leftover(&self, withdrawal: &[Change]) -> Option<Notice> {
+        let secret = self.record.view.secret.as_ref().filter(|_| !withdrawal.is_empty())?;
+        let message = format!(
+            "No binding covers the namespace {}. This controller wrote the Secret {} for it at an earlier time. It removes              the Secret and its entries of ServiceAccounts. To get a Secret here again, cover the namespace by a binding",
+            self.record.view.name,
+            self.snapshot.secret_name()
+        );
+        let (subject, reason) = (NoticeSubject::Object(ObjectKey::Secret), NoticeReason::LeftoverRemoved);
+        (!secret.uid.is_empty()).then_some(Notice { subject, reason, message, bindings: Vec::new() })
+    }
+
     fn fill(&self) -> Filled {
         let Self { record, snapshot, coverage, content, .. } = self;
         let active = &coverage.active;
@@ -70,8 +141,11 @@ impl Site<'_> {
         let progressing = |message| Failure::new(Reason::Progressing, message);
         let waiting = || Filled::Not(progressing("waiting for the first credential"));
         let found = record.view.secret.as_ref();
-        if let Some(failure) = found.and_then(|secret| conflict(&record.view, secret, adopt, snapshot)) {
+        if let Some(failure) = found.and_then(|secret| self.conflict(secret, adopt)) {
             return Filled::Not(failure);
+        }
+        if found.is_some_and(|secret| secret.immutable) {
+            return Filled::Not(immutable(&record.view.name, snapshot.secret_name()));
         }
         // A binding that is left out loses its credentials. It must be reported, and one that rests reports nothing.
         let is_active =
@@ -88,7 +162,7 @@ impl Site<'_> {
                 record.refusal().cloned().unwrap_or_else(|| progressing("the Secret is being created")),
                 Change::CreateSecret { content: Arc::clone(content) },
             ),
-            Some(secret) if secret.fingerprint == content.fingerprint => Filled::Done,
+            Some(secret) if is_as_wanted(secret, content) => Filled::Done,
             Some(_) if self.may_be_unclaimed() => Filled::Not(progressing(
                 "the Secret holds credentials that no binding asks for, and the CustomResourceDefinition is new: \
                  waiting for the bindings that asked for them",
@@ -97,6 +171,29 @@ impl Site<'_> {
             Some(_) if pending || content.is_empty => waiting(),
             Some(secret) => Filled::Soon(progressing("the Secret is being updated"), self.update(secret)),
         }
+    }
+
+    /// Returns why the existing Secret must not be touched, if it must not.
+    fn conflict(&self, secret: &SecretView, adopt: bool) -> Option<Failure> {
+        let Self { record, snapshot, content, .. } = self;
+        let found = format!("Secret {}/{}", record.view.name, snapshot.secret_name());
+        let message = match &secret.foreign_type {
+            Some(other) => format!(
+                "{found} has the type {other}, which cannot be changed: delete it ({}), and the controller writes its own",
+                deletion(&record.view.name, snapshot.secret_name())
+            ),
+            None if secret.ours || adopt => return None,
+            None => {
+                let loss = adoption::loss(secret, record.foreign.as_deref(), content);
+                let loss = loss.map(|loss| format!(". Taking it over removes {loss}")).unwrap_or_default();
+                format!(
+                    "{found} exists and was not created by this controller: delete or rename it, or annotate the binding \
+                     with {}: \"true\" to take it over{loss}",
+                    names::ANNOTATION_ADOPT
+                )
+            }
+        };
+        Some(Failure::new(Reason::SecretConflict, message))
     }
 
     /// Plans the lists of `imagePullSecrets` that are not as wanted.
@@ -128,7 +225,8 @@ impl Site<'_> {
     /// Plans a namespace in which only credentials are renewed: pulls go on, and nothing else is repaired.
     pub fn renew(&self) -> Option<Change> {
         let Self { record, snapshot, coverage, content, .. } = self;
-        let secret = record.view.secret.as_ref().filter(|secret| may_go(secret))?;
+        let is_ours = |secret: &&SecretView| may_go(secret) && secret.provenance != Provenance::Elsewhere;
+        let secret = record.view.secret.as_ref().filter(is_ours)?;
         let pending = coverage.retained.iter().any(|(i, _)| snapshot.resolved(*i).is_pending());
         let stale = secret.fingerprint != content.fingerprint;
         let usable = !pending && !content.is_empty && content.too_large.is_none();
@@ -140,7 +238,7 @@ impl Site<'_> {
             content: Arc::clone(self.content),
             resource_version: secret.resource_version.clone(),
             extra_keys: secret.extra_keys.clone(),
-            reverts: self.record.is_reverted(secret.fingerprint),
+            reverts: self.record.is_reverted(secret),
         }
     }
 }
@@ -159,7 +257,7 @@ pub fn withdraw(
     coverage: &NamespaceCoverage<'_>,
 ) -> Vec<Change> {
     let view = &record.view;
-    let ours = view.secret.as_ref().filter(|secret| may_go(secret));
+    let ours = view.secret.as_ref().filter(|secret| may_go(secret) && is_removable(secret, record, coverage));
     let was_covered = !coverage.leaving().is_empty();
     // Beside a Secret that is not ours, an entry of that name is not ours either.
     let entries_are_ours = ours.is_some() || ((was_covered || record.served) && view.secret.is_none());
@@ -176,6 +274,30 @@ pub fn withdraw(
         });
     }
     changes
+}
+
+/// Returns whether a Secret that looks like ours may be removed. Labels and annotations do not prove it: they are copied
+/// along when a user copies a Secret.
+fn is_removable(secret: &SecretView, record: &NamespaceRecord, coverage: &NamespaceCoverage<'_>) -> bool {
+    match secret.provenance {
+        Provenance::Here => true,
+        Provenance::Unknown => record.served || record.reported || !coverage.leaving().is_empty(),
+        Provenance::Elsewhere => false,
+    }
+}
+
+/// Returns why a Secret that looks like ours stays in a namespace that is not served, if one does.
+pub fn left_alone(record: &NamespaceRecord, coverage: &NamespaceCoverage<'_>) -> Option<&'static str> {
+    let secret = record.view.secret.as_ref().filter(|secret| may_go(secret))?;
+    if is_removable(secret, record, coverage) {
+        return None;
+    }
+    Some(match secret.provenance {
+        Provenance::Elsewhere => "the Secret is a copy of the one in another namespace",
+        Provenance::Here | Provenance::Unknown => {
+            "the Secret does not show that the controller wrote it here, and no binding covers the namespace"
+        }
+    })
 }
 
 /// Plans the mark on a Secret that is left behind on purpose.
@@ -196,19 +318,19 @@ fn set_pull_secrets(account: &ServiceAccountView, snapshot: &Snapshot, want: Wan
     })
 }
 
-/// Returns why the existing Secret must not be touched, if it must not.
-fn conflict(view: &NamespaceView, secret: &SecretView, adopt: bool, snapshot: &Snapshot) -> Option<Failure> {
-    let found = format!("Secret {}/{}", view.name, snapshot.secret_name());
-    let message = match &secret.foreign_type {
-        Some(other) => format!("{found} has the type {other}, which cannot be changed: delete or rename it"),
-        None if secret.ours || adopt => return None,
-        None => format!(
-            "{found} exists and was not created by this controller: delete or rename it, or annotate the binding with \
-             {}: \"true\" to take it over",
-            names::ANNOTATION_ADOPT
-        ),
-    };
-    Some(Failure::new(Reason::SecretConflict, message))
+/// Returns the notice that a value of `skip` is not understood.
+fn skip_notice(subject: NoticeSubject, value: &str) -> Notice {
+    let message = format!(
+        "The value {value:?} of {} is not a boolean of YAML, so it opts nothing out. Write \"true\" or \"false\"",
+        names::SKIP
+    );
+    Notice { subject, reason: NoticeReason::SkipNotUnderstood, message, bindings: Vec::new() }
+}
+
+/// Returns whether the Secret needs no write. One without a mark gets it with the next write, and one with another
+/// namespace's mark is repaired.
+fn is_as_wanted(secret: &SecretView, content: &SecretContent) -> bool {
+    secret.fingerprint == content.fingerprint && secret.provenance != Provenance::Elsewhere
 }
 
 /// Returns whether a Secret is ours and was not left behind on purpose. One of another type was never created by us.

@@ -4,14 +4,14 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::resolved_binding::Phase;
 use super::snapshot::Snapshot;
-use super::view::{NamespaceFacts, NamespaceView};
+use super::view::NamespaceView;
 use super::withdrawal_guard::Retained;
 
 /// The bindings that matter in one namespace, as indices into the snapshot in the order of precedence.
 #[derive(Debug)]
 pub struct NamespaceCoverage<'a> {
-    /// The Namespace object.
-    pub facts: &'a NamespaceFacts,
+    /// Whether the namespace opts out.
+    pub skip: bool,
     /// Bindings to serve.
     pub active: Vec<usize>,
     /// Suspended bindings.
@@ -26,15 +26,18 @@ pub struct NamespaceCoverage<'a> {
     pub withdrawing: Vec<usize>,
     /// Bindings whose credentials the Secret holds.
     pub filling: Vec<usize>,
+    /// Whether a binding lost the namespace a moment ago, and may lose more.
+    pub awaits_relabelling: bool,
     /// Whether the existing Secret may hold credentials of a binding that stays here by a guess.
     unverified: bool,
 }
 
 impl<'a> NamespaceCoverage<'a> {
     /// Returns the bindings that matter in a namespace; `None` where it does not exist or is being deleted.
-    pub fn of(view: &'a NamespaceView, snapshot: &Snapshot, retained: &'a [Retained]) -> Option<Self> {
+    pub fn of(view: &NamespaceView, snapshot: &Snapshot, retained: &'a [Retained]) -> Option<Self> {
         let facts = view.facts.as_ref().filter(|facts| !facts.terminating)?;
         let covering = snapshot.covering(&view.name, facts);
+        let awaits_relabelling = retained.iter().any(|retained| !retained.held);
         let retained = retained.iter().filter(|_| !facts.skip);
         let retained =
             retained.filter_map(|retained| Some((snapshot.index_of(&retained.binding)?, retained)));
@@ -51,7 +54,7 @@ impl<'a> NamespaceCoverage<'a> {
         filling.sort_unstable();
         let unverified = beside.iter().any(|(index, retained)| !retained.verified && fills(index));
         Some(Self {
-            facts,
+            skip: facts.skip,
             active: of_phase(Phase::Active),
             suspended: of_phase(Phase::Suspended),
             abandoning: of_phase(Phase::Abandoning),
@@ -59,6 +62,7 @@ impl<'a> NamespaceCoverage<'a> {
             withdrawing: of_phase(Phase::Withdrawing),
             retained: beside.iter().copied().filter(|(index, _)| phase(*index) == Phase::Active).collect(),
             filling,
+            awaits_relabelling,
             unverified,
         })
     }
@@ -108,7 +112,7 @@ impl Duty {
             Self::Retain
         } else if coverage.withdrawing.is_empty()
             && !served
-            && !coverage.facts.skip
+            && !coverage.skip
             && snapshot.protects_unclaimed(now)
         {
             Self::Leave

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::record::WriteResult;
-use super::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
+use super::view::{NamespaceFacts, NamespaceView, Provenance, SecretView, ServiceAccountView};
 use super::{
     Change, Failure, NamespaceRecord, Phase, RegistryCredential, ResolvedBinding, SecretContent, Snapshot,
     Template,
@@ -130,6 +130,7 @@ pub(crate) fn account(name: &str, list: &str) -> ServiceAccountView {
         resource_version: "7".into(),
         labels: Labels::default(),
         skip: false,
+        unclear_skip: None,
         pull_secrets: list.split_whitespace().map(Into::into).collect(),
     }
 }
@@ -140,8 +141,10 @@ pub(crate) fn holding(content: &SecretContent) -> SecretView {
         uid: "u".into(),
         resource_version: "3".into(),
         ours: true,
+        provenance: Provenance::Here,
         retained: false,
         foreign_type: None,
+        immutable: false,
         extra_keys: [].into(),
         listing: content.listing.clone(),
         fingerprint: content.fingerprint,

@@ -10,8 +10,9 @@ use super::conflict::{Conflict, ConflictKind};
 use super::desired::{self, Site};
 use super::duty::{Duty, NamespaceCoverage};
 use super::failure::Failure;
+use super::notice::Notice;
 use super::record::{NamespaceRecord, Rest};
-use super::secret::{DomainConflict, TooLarge};
+use super::secret::{DomainConflict, SecretContent, TooLarge};
 use super::snapshot::Snapshot;
 use super::view::NamespaceView;
 use super::withdrawal_guard::{RELABEL_WINDOW, Retained};
@@ -31,6 +32,10 @@ pub struct Plan {
     pub conflicts: Vec<Conflict>,
     /// Whether writes are wanted that rest for now.
     pub is_resting: bool,
+    /// Notices to give before the changes are made.
+    pub notices: Vec<Notice>,
+    /// Whether the hosts in another owner's Secret are to be read first: a report or a notice names them.
+    pub reads_foreign: bool,
 }
 
 impl Plan {
@@ -53,6 +58,8 @@ pub struct NamespaceResult {
     pub matched: u32,
     /// Number of those that carry our entry.
     pub bound: u32,
+    /// Number of ServiceAccounts that it selects and that opt out.
+    pub opted_out: u32,
     /// The report on a writer that reverts our writes here, if one does.
     pub contention: Option<Failure>,
 }
@@ -70,63 +77,131 @@ pub fn namespace(
     retained: &[Retained],
     now: Timestamp,
 ) -> Plan {
-    let Some(coverage) = NamespaceCoverage::of(&record.view, snapshot, retained) else {
-        return Plan::default();
+    match NamespaceCoverage::of(&record.view, snapshot, retained) {
+        Some(coverage) => plan(record, snapshot, &Round::of(record, snapshot, coverage, now)),
+        None => Plan::default(),
+    }
+}
+
+/// Observes which bindings matter in a namespace: whether this process serves it, and whether it waits for the API
+/// server. Then plans it.
+pub fn round(
+    record: &mut NamespaceRecord,
+    snapshot: &Snapshot,
+    retained: &[Retained],
+    now: Timestamp,
+) -> Plan {
+    match observed(record, snapshot, retained, now) {
+        Some(round) => plan(record, snapshot, &round),
+        None => Plan::default(),
+    }
+}
+
+/// Returns why a Secret that looks like ours would stay although nothing is to be served, if one would.
+pub fn left_alone(record: &NamespaceRecord, snapshot: &Snapshot) -> Option<&'static str> {
+    let coverage = NamespaceCoverage::of(&record.view, snapshot, &[])?;
+    desired::left_alone(record, &coverage)
+}
+
+/// One round of a namespace: what its plan follows from.
+struct Round<'a> {
+    coverage: NamespaceCoverage<'a>,
+    content: Arc<SecretContent>,
+    duty: Duty,
+    /// The withdrawal, where that is the duty.
+    withdrawal: Vec<Change>,
+    /// Whether the duty was found where this process serves nothing.
+    unserved: bool,
+    now: Timestamp,
+}
+
+impl<'a> Round<'a> {
+    fn of(
+        record: &NamespaceRecord,
+        snapshot: &Snapshot,
+        coverage: NamespaceCoverage<'a>,
+        now: Timestamp,
+    ) -> Self {
+        let duty = Duty::of(&coverage, snapshot, record.served, now);
+        let withdrawal = match duty {
+            Duty::Withdraw => desired::withdraw(record, snapshot, &coverage),
+            _ => Vec::new(),
+        };
+        let content = snapshot.content(&coverage.filling);
+        Self { coverage, content, duty, withdrawal, unserved: !record.served, now }
+    }
+
+    fn site<'b>(&'b self, record: &'b NamespaceRecord, snapshot: &'b Snapshot) -> Site<'b> {
+        Site { record, snapshot, coverage: &self.coverage, content: &self.content, now: self.now }
+    }
+}
+
+fn observed<'a>(
+    record: &mut NamespaceRecord,
+    snapshot: &Snapshot,
+    retained: &'a [Retained],
+    now: Timestamp,
+) -> Option<Round<'a>> {
+    record.awaits_admission = snapshot.awaits_admission();
+    let coverage = NamespaceCoverage::of(&record.view, snapshot, retained)?;
+    let round = Round::of(record, snapshot, coverage, now);
+    let served = match round.duty {
+        Duty::Serve => record.served || !round.site(record, snapshot).may_be_unclaimed(),
+        // A binding that comes back finds the objects again.
+        Duty::Abandon | Duty::Retain => false,
+        // Objects that others create here afterwards are theirs.
+        Duty::Withdraw => record.served && !round.withdrawal.is_empty(),
+        Duty::RenewOnly | Duty::Leave => record.served,
     };
-    let duty = Duty::of(&coverage, snapshot, record.served, now);
-    let content = snapshot.content(&coverage.filling);
-    let site = Site { record, snapshot, coverage: &coverage, content: &content, now };
+    record.served = served;
+    record.reported &= round.duty != Duty::Withdraw || !round.withdrawal.is_empty();
+    record.held_secret |= round.duty == Duty::Serve && record.view.secret.as_ref().is_some_and(|s| s.ours);
+    Some(round)
+}
+
+fn plan(record: &NamespaceRecord, snapshot: &Snapshot, round: &Round<'_>) -> Plan {
+    let (site, now) = (round.site(record, snapshot), round.now);
     let mut results = Vec::new();
-    let changes = match duty {
+    let (mut notices, mut reads_foreign) = (Vec::new(), false);
+    let changes = match round.duty {
         Duty::Serve => {
             let served = site.serve();
             results.extend(served_results(&site, &served.secret));
+            notices.extend(site.notices());
+            reads_foreign = site.reads_foreign();
             served.changes
         }
         Duty::RenewOnly => site.renew().into_iter().collect(),
         Duty::Leave | Duty::Abandon => Vec::new(),
         Duty::Retain => desired::retain(&record.view).into_iter().collect(),
-        Duty::Withdraw => desired::withdraw(record, snapshot, &coverage),
+        Duty::Withdraw => {
+            let leftover = round.unserved && !round.coverage.skip && round.coverage.leaving().is_empty();
+            notices.extend(leftover.then(|| site.leftover(&round.withdrawal)).flatten());
+            round.withdrawal.clone()
+        }
     };
     results.extend(other_results(&site, !changes.is_empty()));
     let mut plan = schedule(record, snapshot, changes, now);
     if let Some(failure) = plan.failure {
         results.iter_mut().for_each(|result| result.secret = Err(failure.clone()));
     }
-    if let Some((failure, over_at)) = record.contention(now) {
+    if let Some((failure, over_at)) = record.contention(snapshot.secret_name(), now) {
         results.iter_mut().for_each(|result| result.contention = Some(failure.clone()));
         plan.retry_at.push(later(over_at, Duration::from_secs(1)));
     }
-    if retained.iter().any(|retained| !retained.held) {
+    if round.coverage.awaits_relabelling {
         plan.retry_at.push(now.checked_add(RELABEL_WINDOW).unwrap_or(Timestamp::MAX));
     }
+    notices.retain(|notice| record.notices.lack(notice));
     Plan {
         changes: plan.due,
         results,
         retry_at: plan.retry_at.into_iter().min(),
         conflicts: plan.conflicts,
         is_resting: plan.is_resting,
+        notices,
+        reads_foreign,
     }
-}
-
-/// Observes which bindings matter in a namespace: whether this process serves it, and whether it waits for the API
-/// server.
-pub fn observe(record: &mut NamespaceRecord, snapshot: &Snapshot, retained: &[Retained], now: Timestamp) {
-    record.awaits_admission = snapshot.awaits_admission();
-    let Some(coverage) = NamespaceCoverage::of(&record.view, snapshot, retained) else { return };
-    let served = match Duty::of(&coverage, snapshot, record.served, now) {
-        Duty::Serve => {
-            let content = snapshot.content(&coverage.filling);
-            let site = Site { record, snapshot, coverage: &coverage, content: &content, now };
-            record.served || !site.may_be_unclaimed()
-        }
-        // A binding that comes back finds the objects again.
-        Duty::Abandon | Duty::Retain => false,
-        // Objects that others create here afterwards are theirs.
-        Duty::Withdraw => record.served && !desired::withdraw(record, snapshot, &coverage).is_empty(),
-        Duty::RenewOnly | Duty::Leave => record.served,
-    };
-    record.served = served;
 }
 
 /// Results of the bindings that are served.
@@ -172,9 +247,14 @@ fn other_results(site: &Site<'_>, changes: bool) -> Vec<NamespaceResult> {
 
 fn result(view: &NamespaceView, snapshot: &Snapshot, index: usize) -> NamespaceResult {
     let binding = &snapshot.resolved(index).binding;
-    let (mut matched, mut bound) = (0, 0);
+    let (mut matched, mut bound, mut opted_out) = (0, 0, 0);
     for account in &view.service_accounts {
-        if !account.skip && binding.service_accounts.covers(&account.name, &account.labels) {
+        if !binding.service_accounts.covers(&account.name, &account.labels) {
+            continue;
+        }
+        if account.skip {
+            opted_out += 1;
+        } else {
             matched += 1;
             bound += u32::from(account.pull_secrets.iter().any(|name| **name == *snapshot.secret_name()));
         }
@@ -185,6 +265,7 @@ fn result(view: &NamespaceView, snapshot: &Snapshot, index: usize) -> NamespaceR
         domain_conflicts: Arc::from([]),
         matched,
         bound,
+        opted_out,
         contention: None,
     }
 }
@@ -202,9 +283,9 @@ struct Schedule {
 
 fn schedule(record: &NamespaceRecord, snapshot: &Snapshot, changes: Vec<Change>, now: Timestamp) -> Schedule {
     let mut schedule = Schedule::default();
-    let (mut failed, mut contended) = (None, None);
+    let (mut failed, mut contended, mut deleted) = (None, None, None);
     for change in changes {
-        let Some(rest) = record.rest(&change, now) else {
+        let Some(rest) = record.rest(&change, snapshot.secret_name(), now) else {
             let since = record.unreported_since(&change.object(), now).filter(|_| change.may_repair());
             let conflict = since
                 .map(|since| Conflict::of(&change, snapshot.secret_name(), ConflictKind::Reverted { since }));
@@ -216,6 +297,7 @@ fn schedule(record: &NamespaceRecord, snapshot: &Snapshot, changes: Vec<Change>,
         schedule.retry_at.push(rest.until());
         match rest {
             Rest::Failed { failure, .. } => failed = failed.or(failure),
+            Rest::Deleted { failure, .. } => deleted = deleted.or(Some(failure)),
             Rest::Contended { .. } => contended = contended.or(Some((change, rest))),
         }
     }
@@ -230,7 +312,7 @@ fn schedule(record: &NamespaceRecord, snapshot: &Snapshot, changes: Vec<Change>,
         }
         // A refused Secret is in the results of its bindings already.
         None if record.refusal().is_some() => {}
-        None => schedule.failure = failed.cloned(),
+        None => schedule.failure = deleted.or_else(|| failed.cloned()),
     }
     schedule
 }

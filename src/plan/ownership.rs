@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::resolved_binding::ResolvedBinding;
 use super::snapshot::Snapshot;
-use super::view::{NamespaceFacts, NamespaceView, ServiceAccountView};
+use super::view::{NamespaceFacts, NamespaceView, Provenance, ServiceAccountView};
 
 /// A binding that may have covered namespaces before this process started.
 #[derive(Clone, Debug)]
@@ -44,7 +44,13 @@ impl<'a> Recovery<'a> {
     /// Observes a namespace with our Secret.
     pub fn observe(&mut self, view: &NamespaceView) {
         let Some(facts) = view.facts.as_ref().filter(|facts| facts.is_open()) else { return };
+        let Some(provenance) = view.secret.as_ref().map(|secret| secret.provenance) else { return };
+        if provenance == Provenance::Elsewhere {
+            return;
+        }
         let unclaimed = self.snapshot.covering(&view.name, facts).is_empty();
+        // A copy that a user made does not belong to any binding.
+        let unclaimed = unclaimed && provenance == Provenance::Here;
         let may_own =
             |claimant: &&Claimant| claimant.reported.contains(&view.name) || (unclaimed && claimant.lost_all);
         let candidates = self.claimants.iter().filter(may_own);

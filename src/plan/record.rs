@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use super::adoption::ForeignHosts;
 use super::change::{Change, ObjectKey, WriteKey};
+use super::deletions::Deletions;
 use super::failure::Failure;
+use super::notice::GivenNotices;
 use super::refresh::backoff;
+use super::refusal::says_the_same;
 use super::secret::Fingerprint;
-use super::view::NamespaceView;
+use super::view::{NamespaceView, Provenance, SecretView};
 use super::write_history::{FORGOTTEN, LONGEST, WriteHistory, is_ahead};
+use crate::api::Reason;
 
 /// Bounds of the back-off after a refusal that only a human can remove.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
@@ -29,6 +34,14 @@ pub struct NamespaceRecord {
     pub view: NamespaceView,
     /// Whether this process serves it. An entry of our name is ours then, even without a Secret.
     pub served: bool,
+    /// Whether a binding's status named it when this process started: what looks like ours here is ours.
+    pub reported: bool,
+    /// The registry hosts in a Secret of another owner, once they were read.
+    pub foreign: Option<Box<ForeignHosts>>,
+    /// The notices that its users got.
+    pub notices: GivenNotices,
+    /// Whether our Secret was in place here, so that a missing one was deleted by another.
+    pub(super) held_secret: bool,
     /// Whether it was planned while the API server could still add entries that are not wanted.
     pub awaits_admission: bool,
     /// The content of the Secret as this process last wrote it.
@@ -44,9 +57,25 @@ pub struct NamespaceRecord {
 struct ObjectRecord {
     failed: Option<FailedWrite>,
     history: WriteHistory,
+    deletions: Deletions,
     left_alone: Option<LeftAlone>,
     /// The report on a writer that reverts each of our writes.
     reverted: Option<Failure>,
+}
+
+impl ObjectRecord {
+    /// Returns the earlier failure in place of one that says the same, apart from times and identifiers: a status is not
+    /// written again for those.
+    fn first_of_run(&self, failure: Failure) -> Failure {
+        let earlier = self.failed.as_ref().and_then(|failed| failed.failure.as_ref());
+        // The figures of a quota are what its reader needs.
+        let same = |earlier: &&Failure| {
+            earlier.reason == failure.reason
+                && failure.reason != Reason::QuotaExceeded
+                && says_the_same(&earlier.message, &failure.message)
+        };
+        earlier.filter(same).cloned().unwrap_or(failure)
+    }
 }
 
 /// The report on an object that is left alone.
@@ -99,6 +128,13 @@ pub enum Rest<'a> {
         /// The reason, unless there is nothing to report.
         failure: Option<&'a Failure>,
     },
+    /// Others keep deleting our Secret.
+    Deleted {
+        /// The time of the next attempt.
+        until: Timestamp,
+        /// The report.
+        failure: Failure,
+    },
     /// Another writer keeps reverting it.
     Contended {
         /// The time of the next attempt.
@@ -112,7 +148,9 @@ impl Rest<'_> {
     /// Returns the time of the next attempt.
     pub fn until(&self) -> Timestamp {
         match self {
-            Self::Failed { until, .. } | Self::Contended { until, .. } => *until,
+            Self::Failed { until, .. } | Self::Contended { until, .. } | Self::Deleted { until, .. } => {
+                *until
+            }
         }
     }
 }
@@ -123,6 +161,10 @@ impl NamespaceRecord {
         Self {
             view,
             served: false,
+            reported: false,
+            foreign: None,
+            notices: GivenNotices::default(),
+            held_secret: false,
             awaits_admission: false,
             written: None,
             unsettled: 0,
@@ -130,9 +172,10 @@ impl NamespaceRecord {
         }
     }
 
-    /// Returns whether the Secret with this fingerprint was changed since this process wrote it.
-    pub fn is_reverted(&self, found: Fingerprint) -> bool {
-        self.written.is_some_and(|written| written != found)
+    /// Returns whether the Secret was changed since this process wrote it.
+    pub fn is_reverted(&self, found: &SecretView) -> bool {
+        let copied = found.provenance == Provenance::Elsewhere;
+        self.written.is_some_and(|written| written != found.fingerprint || copied)
     }
 
     /// Returns why the API server refuses a Secret here, if it does.
@@ -142,8 +185,13 @@ impl NamespaceRecord {
     }
 
     /// Returns why and until when a change rests, if it does.
-    pub fn rest(&self, change: &Change, now: Timestamp) -> Option<Rest<'_>> {
+    pub fn rest(&self, change: &Change, secret: &str, now: Timestamp) -> Option<Rest<'_>> {
         let record = self.writes.get(&change.object())?;
+        let creates = matches!(change, Change::CreateSecret { .. });
+        if let Some(until) = record.deletions.quiet_until(now).filter(|_| creates) {
+            let failure = record.deletions.rest(&self.place(secret), until);
+            return Some(Rest::Deleted { until, failure });
+        }
         let contended = !matches!(change, Change::RetainSecret { .. } | Change::DeleteSecret { .. });
         if let Some(until) = record.history.quiet_until(now).filter(|_| contended) {
             let known = record.left_alone.as_ref().filter(|report| report.until == until);
@@ -162,12 +210,17 @@ impl NamespaceRecord {
         record.history.reports_from(now)
     }
 
-    /// Returns the report on a writer that reverts our writes, and when it is over.
-    pub fn contention(&self, now: Timestamp) -> Option<(&Failure, Timestamp)> {
+    /// Returns the report on a writer that reverts our writes or deletes our Secret, and when it is over.
+    pub fn contention(&self, secret: &str, now: Timestamp) -> Option<(Failure, Timestamp)> {
         self.writes.values().find_map(|record| {
-            let over_at = record.history.over_at().filter(|_| !record.history.is_over(now))?;
-            Some((record.reverted.as_ref()?, over_at))
+            let over_at = record.history.over_at().filter(|_| !record.history.is_over(now));
+            let reverted = record.reverted.clone().zip(over_at);
+            reverted.or_else(|| record.deletions.report(&self.place(secret), now))
         })
+    }
+
+    fn place(&self, secret: &str) -> String {
+        format!("{}/{secret}", self.view.name)
     }
 
     /// Records the result of a write. `event`: it answers to an event, rather than to a round over many namespaces.
@@ -175,7 +228,12 @@ impl NamespaceRecord {
         let name = self.view.name.clone();
         let object = change.object();
         // Reverted writes come back as events. A fill or a refresh of thousands is not remembered for it.
-        if event && change.may_repair() && matches!(result, WriteResult::Done | WriteResult::Stale) {
+        let is_over = matches!(result, WriteResult::Done | WriteResult::Stale);
+        if event && is_over && matches!(change, Change::CreateSecret { .. }) {
+            if self.held_secret {
+                self.writes.entry(object.clone()).or_default().deletions.answered(now, &name);
+            }
+        } else if event && is_over && change.may_repair() {
             let record = self.writes.entry(object.clone()).or_default();
             if record.history.is_over(now) {
                 record.reverted = None;
@@ -187,6 +245,7 @@ impl NamespaceRecord {
                 if let Some(content) = change.content() {
                     self.written = Some(content.fingerprint);
                 }
+                self.held_secret &= !matches!(change, Change::DeleteSecret { .. });
                 self.writes.get_mut(&object).into_iter().for_each(|record| record.failed = None);
                 return;
             }
@@ -196,6 +255,7 @@ impl NamespaceRecord {
             WriteResult::Failed { failure, at_least } => (Some(failure), false, at_least),
         };
         let record = self.writes.entry(object).or_default();
+        let failure = failure.map(|failure| record.first_of_run(failure));
         let attempts = record.failed.as_ref().map_or(0, |failed| failed.attempts).saturating_add(1);
         let (first, most) = if refused { REFUSED } else { FAILED };
         let wait = backoff(attempts, first, most, &name).max(at_least.unwrap_or_default());
@@ -229,8 +289,8 @@ impl NamespaceRecord {
 
     /// Forgets everything that was tried: a namespace of the same name is another one.
     pub fn reset(&mut self) {
-        (self.served, self.awaits_admission, self.written, self.unsettled) = (false, false, None, 0);
-        self.writes.clear();
+        let view = std::mem::replace(&mut self.view, NamespaceView::new("".into()));
+        *self = Self::new(view);
     }
 
     /// Forgets a refused create: a Secret exists now.
@@ -250,7 +310,7 @@ impl NamespaceRecord {
     pub fn sweep(&mut self, now: Timestamp) {
         self.writes.retain(|_, record| {
             let failing = record.failed.as_ref().is_some_and(|f| now.duration_since(f.retry_at) <= FORGOTTEN);
-            failing || !record.history.is_over(now)
+            failing || !record.history.is_over(now) || !record.deletions.is_over(now)
         });
     }
 

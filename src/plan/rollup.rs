@@ -15,6 +15,7 @@ struct RolledUp {
     domain_conflicts: Arc<[DomainConflict]>,
     matched: u32,
     bound: u32,
+    opted_out: u32,
 }
 
 /// The results of one binding.
@@ -27,6 +28,7 @@ pub struct Rollup {
     converging: bool,
     matched: i64,
     bound: i64,
+    opted_out: i64,
 }
 
 impl Rollup {
@@ -54,6 +56,11 @@ impl Rollup {
     /// Returns the number of ServiceAccounts that are covered, and of those that carry our entry.
     pub fn service_accounts(&self) -> (i64, i64) {
         (self.matched, self.bound)
+    }
+
+    /// Returns the number of ServiceAccounts that it selects and that opt out.
+    pub fn opted_out(&self) -> i64 {
+        self.opted_out
     }
 
     /// Returns whether every namespace was reconciled since the binding last changed.
@@ -91,12 +98,14 @@ impl Rollup {
         if let Some(before) = &before {
             self.matched -= i64::from(before.matched);
             self.bound -= i64::from(before.bound);
+            self.opted_out -= i64::from(before.opted_out);
         }
         self.failing.remove(namespace);
         self.contended.remove(namespace);
         if let Some(entry) = &entry {
             self.matched += i64::from(entry.matched);
             self.bound += i64::from(entry.bound);
+            self.opted_out += i64::from(entry.opted_out);
             if entry.failure.is_some() || entry.domain_conflicts.iter().any(|c| &*c.binding == binding) {
                 self.failing.insert(namespace.clone());
             }
@@ -151,6 +160,7 @@ impl Rollups {
                 domain_conflicts: result.domain_conflicts.clone(),
                 matched: result.matched,
                 bound: result.bound,
+                opted_out: result.opted_out,
             };
             let rollup = self.bindings.entry(result.binding.clone()).or_default();
             if rollup.put(namespace, &result.binding, Some(entry)) {
@@ -180,7 +190,15 @@ mod tests {
     fn result(binding: &str, failure: Option<Reason>, matched: u32, bound: u32) -> NamespaceResult {
         let secret = failure.map_or(Ok(()), |reason| Err(Failure::new(reason, "why")));
         let binding = binding.into();
-        NamespaceResult { binding, secret, domain_conflicts: Arc::from([]), matched, bound, contention: None }
+        NamespaceResult {
+            binding,
+            secret,
+            domain_conflicts: Arc::from([]),
+            matched,
+            bound,
+            opted_out: 0,
+            contention: None,
+        }
     }
 
     #[test]

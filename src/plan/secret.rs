@@ -21,6 +21,9 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// Kubernetes refuses an object whose annotations are larger, in bytes with their keys.
 const MAX_ANNOTATION_BYTES: usize = 256 * 1024;
 
+/// Bytes of the longest name of a namespace.
+const LONGEST_NAMESPACE: usize = 63;
+
 /// The digest of one value of a Secret's data, computed over its base64 text while it is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ValueDigest([u8; 32]);
@@ -70,14 +73,20 @@ impl Listing {
     }
 
     fn new<'a>(domains: impl Iterator<Item = &'a str>, expiries: impl Iterator<Item = Timestamp>) -> Self {
-        let hash = |domain: &str| {
-            let mut hasher = DefaultHasher::new();
-            domain.hash(&mut hasher);
-            hasher.finish()
-        };
-        let mut domains: Box<[u64]> = domains.map(hash).collect();
+        let mut domains: Box<[u64]> = domains.map(Self::hash).collect();
         domains.sort_unstable();
         Self { domains, expires: expiries.min().unwrap_or_default() }
+    }
+
+    fn hash(domain: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        domain.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Returns whether it lists a domain.
+    pub fn lists(&self, domain: &str) -> bool {
+        self.domains.binary_search(&Self::hash(domain)).is_ok()
     }
 
     /// Returns whether pulls would lose a domain by the other list, and nothing by waiting, since all credentials are still
@@ -274,8 +283,9 @@ fn render_all(template: &Template, bindings: &[&ResolvedBinding]) -> SecretConte
     let mut annotations = template.annotations.clone();
     annotations.insert(names::ANNOTATION_REGISTRIES.to_owned(), registries.clone());
     let fingerprint = template.fingerprint(&values, &template.all_labels(), &annotations);
-    let annotations = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
-    let total = ContentSize { data: json.len(), annotations };
+    let annotations: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let mark = names::ANNOTATION_NAMESPACE.len() + LONGEST_NAMESPACE;
+    let total = ContentSize { data: json.len(), annotations: annotations + mark };
     SecretContent {
         fingerprint,
         data: data.into(),

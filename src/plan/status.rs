@@ -61,7 +61,8 @@ fn conditions(
 ) -> Vec<Condition> {
     let earlier = previous.map(|p| p.conditions.as_slice()).unwrap_or_default();
     let overall = overall(facts, issued, writer.now);
-    let mut conditions = vec![writer.condition(ConditionType::Ready, overall.ready, &overall.why, earlier)];
+    let ready = with_excluded_names(facts, &overall.why);
+    let mut conditions = vec![writer.condition(ConditionType::Ready, overall.ready, &ready, earlier)];
     if overall.reconciling {
         conditions.push(writer.condition(ConditionType::Reconciling, true, &overall.why, earlier));
     }
@@ -77,6 +78,16 @@ fn conditions(
         conditions.push(writer.condition(other.kind, other.holds, &other.why, earlier));
     }
     conditions
+}
+
+/// Adds the names that the binding lists and excludes, where nothing reports them yet: a default must not undo in silence
+/// what is written.
+fn with_excluded_names(facts: &BindingFacts<'_>, why: &Failure) -> Failure {
+    let reports = facts.standstill.is_some() || facts.rollup.matched() == 0;
+    match facts.excluded_names.as_ref().filter(|_| !reports) {
+        Some(names) => Failure::new(why.reason, format!("{}; {names}", why.message.trim_end_matches('.'))),
+        None => why.clone(),
+    }
 }
 
 fn registries(

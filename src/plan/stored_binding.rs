@@ -58,7 +58,7 @@ pub struct BindingChange {
 impl StoredBinding {
     /// Returns the binding as an object describes it. `before`: the same object as it was last seen.
     pub fn observe(object: AcrCredentialBinding, before: Option<Self>, cluster_region: &str) -> Self {
-        let (good, invalid) = match Binding::parse(&object, cluster_region) {
+        let (good, invalid) = match Binding::parse_stored(&object, cluster_region) {
             Ok(binding) => (Some(Arc::new(binding)), Vec::new()),
             Err(invalid) => (before.as_ref().and_then(|b| b.good.clone()), invalid),
         };
@@ -199,8 +199,7 @@ impl StoredBinding {
 
     /// Returns the namespaces that its status names.
     pub fn reported_namespaces(&self) -> BTreeSet<&str> {
-        let pairs = self.object.status.iter().flat_map(|status| &status.pairs);
-        pairs.map(|pair| pair.namespace.as_str()).collect()
+        reported_namespaces(&self.object).collect()
     }
 
     /// Returns the spec in force and its phase.
@@ -223,6 +222,9 @@ impl StoredBinding {
         credentials: &CredentialCache,
         now: Timestamp,
     ) -> RegistryCredential {
+        if !registry.is_served() {
+            return RegistryCredential::Missing;
+        }
         let current = credentials.credential(registry);
         if !matches!(current, RegistryCredential::Missing) {
             return current;
@@ -256,6 +258,12 @@ impl StoredBinding {
     pub fn uses_any(&self, keys: &[RegistryKey]) -> bool {
         self.good.iter().flat_map(|binding| &binding.registries).any(|r| keys.contains(&r.key))
     }
+}
+
+/// Returns the namespaces that the status of a binding names, one for each pair.
+pub fn reported_namespaces(object: &AcrCredentialBinding) -> impl Iterator<Item = &str> {
+    let pairs = object.status.iter().flat_map(|status| &status.pairs);
+    pairs.map(|pair| pair.namespace.as_str())
 }
 
 /// Returns the refresh request that the status reports as handled.

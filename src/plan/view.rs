@@ -37,6 +37,8 @@ pub struct NamespaceFacts {
     pub labels: Labels,
     /// Whether it opts out.
     pub skip: bool,
+    /// The start of a value of `skip` that is not a boolean.
+    pub unclear_skip: Option<Box<str>>,
     /// Whether it is being deleted: nothing can be created in it, and everything in it is deleted.
     pub terminating: bool,
 }
@@ -57,16 +59,46 @@ pub struct SecretView {
     pub resource_version: Box<str>,
     /// Whether it carries our label or our annotation.
     pub ours: bool,
+    /// The writer of this very object, as far as it shows that by itself.
+    pub provenance: Provenance,
     /// Whether a binding with `deletionPolicy: Retain` left it behind.
     pub retained: bool,
     /// Its type, if that is not the one we need.
     pub foreign_type: Option<Box<str>>,
+    /// Whether its data can never be changed.
+    pub immutable: bool,
     /// Keys of its data besides ours.
     pub extra_keys: Box<[Box<str>]>,
     /// Its list of registries.
     pub listing: Listing,
     /// The fingerprint of its content.
     pub fingerprint: Fingerprint,
+}
+
+/// The writer of a Secret that looks like ours. Labels and annotations are copied along when a user copies a Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// This controller wrote it for this namespace.
+    Here,
+    /// It does not show that. A restored backup, or a copy from a time before the mark.
+    Unknown,
+    /// Its mark names another namespace: it is a copy.
+    Elsewhere,
+}
+
+impl Provenance {
+    /// Returns the provenance of a Secret in a namespace, by the namespace that its mark names and by whether the API
+    /// server recorded a write of this controller.
+    ///
+    /// The mark alone proves nothing: `sed s/namespace: a/namespace: b/` rewrites it too. The record of writers is not
+    /// copied along.
+    pub fn of(namespace: &str, mark: Option<&str>, written_by_us: bool) -> Self {
+        match mark {
+            Some(mark) if mark != namespace => Self::Elsewhere,
+            Some(_) | None if written_by_us => Self::Here,
+            Some(_) | None => Self::Unknown,
+        }
+    }
 }
 
 /// The part of a ServiceAccount that decisions need.
@@ -80,6 +112,8 @@ pub struct ServiceAccountView {
     pub labels: Labels,
     /// Whether it opts out.
     pub skip: bool,
+    /// The start of a value of `skip` that is not a boolean.
+    pub unclear_skip: Option<Box<str>>,
     /// Names in its `imagePullSecrets`, in their order.
     pub pull_secrets: Box<[Box<str>]>,
 }

@@ -15,6 +15,7 @@ use crate::model::Binding;
 use crate::model::binding::AdmissionSettings;
 use crate::model::coverage::WebhookFilter;
 use crate::model::labels::Selector;
+use crate::model::skip::TRUE;
 
 /// Bytes of expressions in one webhook at most, a tenth of what the API server evaluates. Under `Fail` it refuses a
 /// ServiceAccount whose evaluation costs more.
@@ -130,18 +131,23 @@ fn client_config(target: &Target<'_>) -> WebhookClientConfig {
     config
 }
 
-/// Returns the selector of namespaces. It excludes `kube-system` and the controller's own namespace: with `Fail`, an
-/// unavailable controller would prevent its own restart.
+/// Returns the selector of namespaces. It excludes those that opt out by a label, `kube-system` and the controller's own
+/// namespace: with `Fail`, an unavailable controller would prevent its own restart.
 fn namespace_selector(selector: Option<&Selector>, own: &str) -> LabelSelector {
     let mut never = vec!["kube-system".to_owned()];
     if own != "kube-system" {
         never.push(own.to_owned());
     }
-    let mut expressions = vec![LabelSelectorRequirement {
-        key: names::LABEL_NAMESPACE_NAME.to_owned(),
+    let not_in = |key: &str, values: Vec<String>| LabelSelectorRequirement {
+        key: key.to_owned(),
         operator: "NotIn".to_owned(),
-        values: Some(never),
-    }];
+        values: Some(values),
+    };
+    let mut expressions = vec![
+        not_in(names::LABEL_NAMESPACE_NAME, never),
+        // An annotation cannot be selected by: this controller's answer decides on it.
+        not_in(names::SKIP, TRUE.map(str::to_owned).into()),
+    ];
     expressions.extend(
         selector.and_then(|selector| selector.to_label_selector().match_expressions).into_iter().flatten(),
     );
@@ -151,11 +157,15 @@ fn namespace_selector(selector: Option<&Selector>, own: &str) -> LabelSelector {
 fn conditions(group: &WebhookGroup<'_>, own_namespace: &str) -> Vec<MatchCondition> {
     let ourselves =
         format!("request.userInfo.username != 'system:serviceaccount:{own_namespace}:{}'", names::MANAGER);
-    let skip = names::ANNOTATION_SKIP;
-    let not_skipped = format!(
-        "!(has(object.metadata.annotations) && '{skip}' in object.metadata.annotations && \
-         object.metadata.annotations['{skip}'] == 'true')"
-    );
+    let skip = names::SKIP;
+    let values = TRUE.map(|value| format!("'{value}'")).join(", ");
+    let skipped = ["labels", "annotations"].map(|map| {
+        format!(
+            "(has(object.metadata.{map}) && '{skip}' in object.metadata.{map} && \
+             object.metadata.{map}['{skip}'] in [{values}])"
+        )
+    });
+    let not_skipped = format!("!({})", skipped.join(" || "));
     let all: Option<Vec<&String>> = group.conditions.iter().map(Option::as_ref).collect();
     let covered =
         all.map(|all| all.into_iter().map(|text| format!("({text})")).collect::<Vec<_>>().join(" || "));

@@ -67,6 +67,21 @@ impl WriteHistory {
         self.quiet_until.filter(|until| is_ahead(*until, now))
     }
 
+    /// Returns the number of writes.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Returns the time of the first write.
+    pub fn first(&self) -> Option<Timestamp> {
+        self.first
+    }
+
+    /// Returns the time of the last write.
+    pub fn last(&self) -> Option<Timestamp> {
+        self.last
+    }
+
     /// Returns when it is over unless another write follows; `None` where there is nothing to remember.
     pub fn over_at(&self) -> Option<Timestamp> {
         let last = self.last.max(self.quiet_until)?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -10,8 +11,17 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
+use super::connections::{self, ConnectionLimits};
 use super::metrics::Metrics;
+
+/// Bounds of the connections: the probes of one kubelet and a few scrapers.
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    connections: 32,
+    first_request: Duration::from_secs(10),
+    idle: Duration::from_secs(120),
+};
 
 /// A step of the start that must be done before this replica works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,7 +147,8 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
         .with_state(AdminState { readiness, metrics, refresh: Arc::new(refresh) });
-    axum::serve(listener, router).await
+    connections::serve(listener, None, router, LIMITS, CancellationToken::new()).await;
+    Ok(())
 }
 
 /// Ignores whether the cloud answers, because a restart would not fix that.

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::api::names;
+use crate::model::skip::OptOut;
 use crate::plan::ServiceAccountView;
 
 /// Most labels of a ServiceAccount, and most entries of its list.
@@ -135,12 +136,15 @@ impl AccountObject {
     fn view(self) -> ServiceAccountView {
         let AccountMetadata { name, generate_name, labels, annotations } = self.metadata;
         let name = if name.is_empty() && !generate_name.is_empty() { generate_name + "xxxxx" } else { name };
+        let labels = labels.map(|bounded| bounded.0).unwrap_or_default();
+        let annotation = annotations.as_ref().and_then(|annotation| annotation.0.as_deref());
         let entries = self.image_pull_secrets.into_iter().flat_map(|bounded| bounded.0);
         ServiceAccountView {
             name: name.into(),
             resource_version: Box::default(),
-            labels: labels.map(|bounded| bounded.0).unwrap_or_default().into(),
-            skip: annotations.is_some_and(|skip| skip.0),
+            skip: OptOut::of([labels.get(names::SKIP).map(String::as_str), annotation]).skip,
+            unclear_skip: None,
+            labels: labels.into(),
             pull_secrets: entries.map(|entry| entry.name).collect(),
         }
     }
@@ -208,8 +212,8 @@ impl<'de> Visitor<'de> for BoundedVisitor<BTreeMap<String, String>> {
     }
 }
 
-/// Whether the annotations opt the ServiceAccount out. The others are not kept.
-struct SkipAnnotation(bool);
+/// The annotation by which a ServiceAccount opts out. The others are not kept.
+struct SkipAnnotation(Option<String>);
 
 impl<'de> Deserialize<'de> for SkipAnnotation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -222,10 +226,10 @@ impl<'de> Deserialize<'de> for SkipAnnotation {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SkipAnnotation, A::Error> {
-                let mut skip = false;
+                let mut skip = None;
                 while let Some(key) = map.next_key::<String>()? {
-                    if key == names::ANNOTATION_SKIP {
-                        skip = map.next_value::<String>()? == "true";
+                    if key == names::SKIP {
+                        skip = Some(map.next_value::<String>()?);
                     } else {
                         map.next_value::<IgnoredAny>()?;
                     }

@@ -6,9 +6,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::aws_lc_rs;
@@ -17,27 +14,18 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
-/// Longest time of a handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+use super::connections::{self, ConnectionLimits};
 
-/// Longest time for which a stopped server answers requests in flight.
-const DRAIN: Duration = Duration::from_secs(2);
-
-/// Most connections at a time. An API server opens a few.
-const CONNECTIONS: usize = 128;
-
-/// Bytes that a request may send before they are read. Most requests are shorter.
-const STREAM: u32 = 16 * 1024;
-
-/// Bytes that all requests of a connection may send before they are read: more than those of a few that wait.
-const CONNECTION: u32 = 256 * 1024;
+/// Bounds of the webhook's connections. An API server opens a few, and closes an idle one after 90 s.
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    connections: 128,
+    first_request: Duration::from_secs(10),
+    idle: Duration::from_secs(180),
+};
 
 /// The certificate that clients are served.
 #[derive(Default)]
@@ -81,7 +69,7 @@ pub fn is_trusted(certified: &CertifiedKey, authorities: &[u8], name: &str) -> b
     verifier.verify_server_cert(leaf, rest, &name, &[], UnixTime::now()).is_ok()
 }
 
-/// Serves until it is stopped, then answers requests in flight for at most `DRAIN`.
+/// Serves until it is stopped, then answers requests in flight for at most two seconds.
 ///
 /// It offers HTTP/2, because a stopping server can then ask the API server to send nothing more on its one
 /// connection. The caller must ensure that new connections reach another server.
@@ -100,60 +88,8 @@ pub async fn serve(
         .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok(permit) = slots.clone().acquire_owned().await else { break };
-        tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let (acceptor, router, stop) = (acceptor.clone(), router.clone(), stop.clone());
-                    connections.spawn(async move {
-                        connection(stream, acceptor, router, stop).await;
-                        drop(permit);
-                    });
-                }
-                // The process has no file descriptor left; closing connections frees some.
-                Err(error) => {
-                    debug!(%error, "connection not accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            },
-        }
-        while connections.try_join_next().is_some() {}
-    }
-    drop(listener);
-    let rest = async { while connections.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(DRAIN, rest).await;
+    connections::serve(listener, Some(acceptor), router, LIMITS, stop).await;
     Ok(())
-}
-
-async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router, stop: CancellationToken) {
-    // Without the option the socket is only slower.
-    let _ = stream.set_nodelay(true);
-    let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
-        Err(_) => return debug!("TLS handshake timed out"),
-    };
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).max_buf_size(4 * STREAM as usize);
-    let mut http2 = builder.http2();
-    http2.timer(TokioTimer::new()).max_concurrent_streams(100);
-    http2.initial_connection_window_size(CONNECTION).initial_stream_window_size(STREAM);
-    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    tokio::pin!(served);
-    let result = tokio::select! {
-        result = served.as_mut() => result,
-        () = stop.cancelled() => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = result {
-        debug!(%error, "connection failed");
-    }
 }
 
 #[cfg(test)]

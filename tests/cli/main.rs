@@ -3,7 +3,15 @@
 #[cfg(test)]
 mod acr;
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod cures;
+#[cfg(test)]
+mod exceptions;
+#[cfg(test)]
 mod live;
+#[cfg(test)]
+mod managed;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
@@ -14,3 +22,5 @@ mod samples;
 mod structured;
 #[cfg(test)]
 mod table;
+#[cfg(test)]
+mod values;

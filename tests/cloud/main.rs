@@ -9,6 +9,8 @@ mod cluster;
 mod concurrency;
 #[cfg(test)]
 mod controller_identity;
+#[cfg(test)]
+mod cures;
 mod errors;
 #[cfg(test)]
 mod lab;

@@ -428,7 +428,10 @@ async fn an_unreadable_config_map_is_reported_and_its_binding_is_kept() {
     lab.until("the missing right is reported", async || {
         let condition = lab.condition(NAME, "LegacyConfigValid").await;
         condition.is_some_and(|(status, reason, message)| {
-            status == "False" && reason == "Forbidden" && message.contains("configmaps \"acr-configuration\"")
+            status == "False"
+                && reason == "Forbidden"
+                && message.contains("configmaps \"acr-configuration\"")
+                && message.ends_with("; apply the RBAC of this version")
         })
     })
     .await;

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use acr_credential_binding::api::AcrCredentialBinding;
+use acr_credential_binding::api::{AcrCredentialBinding, names};
 use acr_credential_binding::model::coverage::NamedLabels;
+use acr_credential_binding::model::skip::OptOut;
 use acr_credential_binding::model::{Binding, Labels};
 use acr_credential_binding::plan::webhook::{Address, Target, webhooks};
 use acr_lab::plane::{Options, Plane};
@@ -152,10 +153,40 @@ struct Decisions {
     webhooks: BTreeSet<String>,
 }
 
+/// Labels and annotations of an object.
+#[derive(Clone, Debug, Default)]
+struct Marks {
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
+
+impl Marks {
+    /// Generates labels, and sometimes an opt-out of this kind with any value.
+    fn any(runner: &mut TestRunner) -> Self {
+        let values = ["true", "True", "yes", "Y", "on", "ON", "false", "no", "1", "tRue", "", "On"];
+        let skip = prop::option::weighted(0.4, (any::<bool>(), prop::sample::select(values.to_vec())));
+        let skip = skip.new_tree(runner).unwrap().current();
+        let labels = labels().new_tree(runner).unwrap().current();
+        let mut marks = Self { labels, ..Self::default() };
+        if let Some((as_label, value)) = skip {
+            let map = if as_label { &mut marks.labels } else { &mut marks.annotations };
+            map.insert(names::SKIP.to_owned(), value.to_owned());
+        }
+        marks
+    }
+
+    /// Returns whether it opts out by its labels, and by its annotations.
+    fn skips(&self) -> (bool, bool) {
+        let of = |map: &BTreeMap<String, String>| OptOut::of([map.get(names::SKIP).map(String::as_str)]).skip;
+        (of(&self.labels), of(&self.annotations))
+    }
+}
+
 /// Creates a ServiceAccount in a dry run, and returns the API server's decisions.
-async fn decide(plane: &Plane, namespace: &str, name: &str, labels: &BTreeMap<String, String>) -> Decisions {
+async fn decide(plane: &Plane, namespace: &str, name: &str, marks: &Marks) -> Decisions {
     let mark = plane.audit().mark().unwrap();
-    let account = json!({ "metadata": { "name": name, "labels": labels } });
+    let account =
+        json!({ "metadata": { "name": name, "labels": marks.labels, "annotations": marks.annotations } });
     let accounts: Api<ServiceAccount> = Api::namespaced(plane.client(), namespace);
     let params = PostParams { dry_run: true, ..PostParams::default() };
     let created = accounts.create(&params, &serde_json::from_value(account).unwrap()).await.unwrap();
@@ -193,10 +224,13 @@ async fn controller_policy_and_webhook_cover_the_same_service_accounts() {
     }));
     let name = |i: usize| if i == BINDINGS { LAST.to_owned() } else { format!("case-{i:02}") };
     let bindings: Vec<Binding> = specs.iter().enumerate().map(|(i, spec)| binding(&name(i), spec)).collect();
-    let namespaces: Vec<(&str, BTreeMap<String, String>)> =
-        NAMESPACES.map(|name| (name, labels().new_tree(&mut runner).unwrap().current())).into();
-    let items = namespaces.iter().map(|(name, labels)| {
-        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } })
+    let mut namespaces: Vec<(&str, Marks)> = NAMESPACES.map(|name| (name, Marks::any(&mut runner))).into();
+    // The first question is about a namespace that does not opt out.
+    namespaces.retain(|(name, _)| *name != "b1");
+    namespaces.push(("b1", Marks::default()));
+    let items = namespaces.iter().map(|(name, marks)| {
+        let metadata = json!({ "name": name, "labels": marks.labels, "annotations": marks.annotations });
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata })
     });
     apply_all(&plane, items).await;
     apply_policies(&plane, &bindings).await;
@@ -204,7 +238,7 @@ async fn controller_policy_and_webhook_cover_the_same_service_accounts() {
 
     let end = Instant::now() + Duration::from_secs(30);
     loop {
-        let decisions = decide(&plane, "b1", "first", &BTreeMap::new()).await;
+        let decisions = decide(&plane, "b1", "first", &Marks::default()).await;
         if decisions.entries.contains(LAST) && decisions.webhooks.contains(LAST) {
             break;
         }
@@ -213,26 +247,33 @@ async fn controller_policy_and_webhook_cover_the_same_service_accounts() {
     }
 
     let (mut covering, mut sparing) = (BTreeSet::new(), BTreeSet::new());
-    for (namespace, namespace_labels) in &namespaces {
+    let mut opted_out = BTreeSet::new();
+    for (namespace, namespace_marks) in &namespaces {
         for account in ACCOUNTS {
             for _ in 0..2 {
-                let account_labels = labels().new_tree(&mut runner).unwrap().current();
-                let decisions = decide(&plane, namespace, account, &account_labels).await;
+                let account_marks = Marks::any(&mut runner);
+                let decisions = decide(&plane, namespace, account, &account_marks).await;
+                let (by_label, by_annotation) = namespace_marks.skips();
+                let account_skips = account_marks.skips().0 || account_marks.skips().1;
+                opted_out.insert((by_label, by_annotation, account_skips));
                 for (binding, spec) in bindings.iter().zip(&specs) {
-                    let of_namespace = Labels::from(namespace_labels.clone());
-                    let of_account = Labels::from(account_labels.clone());
-                    let expected = binding.coverage().covers(
+                    let of_namespace = Labels::from(namespace_marks.labels.clone());
+                    let of_account = Labels::from(account_marks.labels.clone());
+                    let covers = binding.coverage().covers(
                         NamedLabels { name: namespace, labels: &of_namespace },
                         NamedLabels { name: account, labels: &of_account },
                     );
+                    let expected = covers && !by_label && !by_annotation && !account_skips;
+                    // No selector of a webhook sees a namespace's annotations: our answer decides on them.
+                    let called = covers && !by_label && !account_skips;
                     let found = (
                         decisions.entries.contains(&*binding.name),
                         decisions.webhooks.contains(&*binding.name),
                     );
                     assert_eq!(
                         found,
-                        (expected, expected),
-                        "(policy, webhook) for {namespace} {namespace_labels:?}, {account} {account_labels:?}: {spec}"
+                        (expected, called),
+                        "(policy, webhook) for {namespace} {namespace_marks:?}, {account} {account_marks:?}: {spec}"
                     );
                     let answers = if expected { &mut covering } else { &mut sparing };
                     answers.insert(binding.name.clone());
@@ -240,6 +281,7 @@ async fn controller_policy_and_webhook_cover_the_same_service_accounts() {
             }
         }
     }
+    assert!(opted_out.len() >= 2, "{opted_out:?}");
     // Bindings of both answers, without which the comparison would prove little.
     let both = covering.intersection(&sparing).count();
     assert!(both >= 5, "{both} of {BINDINGS} bindings cover some accounts and spare others");

@@ -15,7 +15,7 @@ pub fn shell(plane: &Plane, line: &str) -> Result<String, String> {
     shell_in(plane, root(), &[], line)
 }
 
-fn shell_in(plane: &Plane, folder: &Path, programs: &[&Path], line: &str) -> Result<String, String> {
+pub fn shell_in(plane: &Plane, folder: &Path, programs: &[&Path], line: &str) -> Result<String, String> {
     let own = [plane.kubectl_path(), PathBuf::from(env!("CARGO_BIN_EXE_kubectl-acr"))];
     let folders = programs.iter().copied().chain(own.iter().filter_map(|program| program.parent()));
     let system = ["/usr/bin", "/bin"].map(Path::new);

@@ -24,7 +24,7 @@ pub const CONTROLLER: &str = "acr-credential-controller";
 pub const DOMAIN: &str = "demo-registry.cn-hangzhou.cr.aliyuncs.com";
 
 /// The longest wait before a test fails. A successful test never waits for it.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

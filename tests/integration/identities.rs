@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use acr_lab::message::after;
 use acr_lab::plane::{Fault, Mark, Target};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
@@ -10,7 +11,7 @@ use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::harness::{CONTROLLER, Lab, NAMESPACE, spec};
+use crate::harness::{CONTROLLER, Lab, NAMESPACE, root, spec};
 
 const PARTNER: &str = "partner-registry.cn-hangzhou.cr.aliyuncs.com";
 const HELPER: &str = "aliyun-acr-credential-helper";
@@ -199,9 +200,11 @@ async fn an_account_that_the_policies_do_not_name_is_reported_with_the_cure() {
     let lab = Lab::start_with(|options| options.arg("--rrsa-service-account=kube-system/renamed")).await;
     lab.create_account("kube-system", "renamed", &[]).await;
     lab.create_namespace("renamed").await;
-    let rename = r#"[{"op":"replace","path":"/rules/2/resourceNames","value":["renamed"]}]"#;
-    let role = ["patch", "role", CONTROLLER, "-n", "kube-system", "--type=json", "-p", rename];
-    lab.plane.kubectl_ok(&role).await.unwrap();
+    let apply_naming = async |file: &str| {
+        let manifests = std::fs::read_to_string(root().join(file)).unwrap();
+        lab.plane.apply(&manifests.replace(HELPER, "renamed")).await.unwrap();
+    };
+    apply_naming("deploy/rbac.yaml").await;
     // The API server takes a moment to enforce new policies and rights.
     let controller = lab.plane.service_account_client(NAMESPACE, CONTROLLER).await.unwrap();
     let accounts: Api<ServiceAccount> = Api::namespaced(controller, "kube-system");
@@ -219,6 +222,23 @@ async fn an_account_that_the_policies_do_not_name_is_reported_with_the_cure() {
     lab.bind("renamed", of("renamed", by_rrsa())).await;
     let message = lab.until_ready_is("renamed", "False", "Forbidden").await;
     assert!(message.contains("kube-system/renamed") && message.contains("the policies"), "{message}");
+    after(
+        &message,
+        "apply the RBAC and the policies of this version, and name the account in them as --rrsa-service-account does",
+    );
+    apply_naming("deploy/rbac.yaml").await;
+    apply_naming("deploy/policies.yaml").await;
+    lab.cloud.world(|world| {
+        let trust = &mut world.role_mut("1", "acr-rrsa").unwrap().oidc_trust[0];
+        let subject = "system:serviceaccount:kube-system:renamed".to_owned();
+        trust.string_equals.insert("oidc:sub".to_owned(), [subject].into());
+    });
+    lab.until("the policies allow it", async || {
+        accounts.create_token_request("renamed", &PostParams::default(), &request).await.is_ok()
+    })
+    .await;
+    lab.annotate("renamed", "acrcredential.dev/refresh-at", "named").await;
+    lab.until_ready_is("renamed", "True", "Succeeded").await;
 }
 
 /// ACK replaces its token from time to time. A broken one is reported, and the next one recovers.

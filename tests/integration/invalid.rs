@@ -85,7 +85,7 @@ async fn a_missing_right_is_named_and_its_grant_recovers() {
 }
 
 /// Makes the schema accept any spec.
-async fn loosen(lab: &Lab) {
+pub async fn loosen(lab: &Lab) {
     let loose = json!([
         { "op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec",
           "value": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },

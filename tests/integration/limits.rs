@@ -56,10 +56,11 @@ async fn a_tool_that_sometimes_applies_the_list_is_reported_and_reverted_each_ti
     }
     let message = until_contended(&lab, "flux").await;
     for words in [
+        "is written again and again by",
         "the ServiceAccount flux/default",
         "the field manager kustomize-controller",
         "state our entry in its manifest",
-        "spec.webhook.enable",
+        "set spec.webhook.enable so that admission adds it to each write",
         "--webhook-on-update",
         "RespectIgnoreDifferences",
     ] {
@@ -102,7 +103,19 @@ async fn a_tool_that_states_our_entry_in_an_uncovered_namespace_is_reported_with
         until_has(&lab, "stated", &["theirs"]).await;
     }
     let message = until_contended(&lab, "stated").await;
-    assert!(message.contains("argocd-controller") && message.contains("out of its manifest"), "{message}");
+    assert!(message.contains("argocd-controller"), "{message}");
+    assert!(message.contains("take our entry out of its manifest, or cover the ServiceAccount"), "{message}");
+    let writes_after = async |list: &[&str]| {
+        lab.until_settled().await;
+        let mark = lab.mark();
+        state_list(&lab, "stated", "argocd-controller", list).await;
+        lab.until_settled().await;
+        lab.requests(mark).of("serviceaccounts").writes().len()
+    };
+    assert_eq!(writes_after(&["theirs"]).await, 0, "the first cure: the entry is out of the manifest");
+    lab.bind("covering", spec(&["stated"])).await;
+    lab.until_ready_is("covering", "True", "Succeeded").await;
+    assert_eq!(writes_after(&["theirs", SECRET]).await, 0, "the second: a binding covers the account");
 }
 
 /// A ServiceAccount of a pipeline that is deleted and recreated is not a conflict.
@@ -147,7 +160,14 @@ async fn a_returning_documented_component_is_named() {
     }
     let message = until_contended(&lab, "old").await;
     assert!(message.contains("the Secret old/acr-credential-secret-aggregation"), "{message}");
-    assert!(message.contains("aliyun-acr-credential-helper") && message.contains("uninstalled"), "{message}");
+    assert!(message.contains("aliyun-acr-credential-helper"), "{message}");
+    let cure =
+        "have it leave this Secret alone, as the documented component does once its add-on is uninstalled";
+    assert!(message.contains(cure), "{message}");
+    // It writes no more: neither do we, and the Secret is served.
+    lab.until_settled().await;
+    lab.until_served("old", DOMAIN).await;
+    lab.until_ready_is("old", "True", "Succeeded").await;
 }
 
 /// Another writer at twenty writes a second: others' entries are never lost, ours returns, and the API
@@ -283,6 +303,10 @@ async fn a_secret_that_would_be_too_large_is_refused_and_the_fitting_domains_are
     let message = lab.until_ready_is("large", "False", "SecretTooLarge").await;
     println!("{message}");
     assert!(message.contains(" of its 2048 domains fit"), "{message}");
+    assert!(
+        message.ends_with("have the bindings of this namespace name fewer registries or domains"),
+        "{message}"
+    );
     assert!(lab.secret("large").await.is_none());
     lab.until_settled().await;
     let refused = lab.requests(mark).of("secrets").filter(|e| e.code >= 400 && e.namespace == "large");

@@ -17,9 +17,13 @@ mod coverage;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod cures;
+#[cfg(test)]
 mod documentation;
 #[cfg(test)]
 mod dry_run;
+#[cfg(test)]
+mod exceptions;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
@@ -35,7 +39,11 @@ mod leave;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod managed;
+#[cfg(test)]
 mod migration;
+#[cfg(test)]
+mod personal;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
@@ -43,7 +51,11 @@ mod policy_probe;
 #[cfg(test)]
 mod refresh;
 #[cfg(test)]
+mod refusal;
+#[cfg(test)]
 mod registry_sources;
+#[cfg(test)]
+mod removal;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]

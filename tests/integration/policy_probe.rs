@@ -43,7 +43,7 @@ async fn missing_policies_are_reported_and_new_ones_are_noticed() {
     lab.until("the condition names every policy", async || {
         missing(&lab, "unfenced").await.is_some_and(|message| {
             POLICIES.iter().all(|policy| message.contains(&format!("acr-credential-{policy}")))
-                && message.contains("deploy/policies.yaml")
+                && message.contains(" not enforced: apply deploy/policies.yaml")
         })
     })
     .await;
@@ -141,7 +141,8 @@ async fn an_api_server_without_policies_is_recognized_and_namespaces_are_served(
     lab.until_attached("old", "default").await;
     lab.until("the condition reports that none can exist", async || {
         missing(&lab, "old").await.is_some_and(|message| {
-            message.contains("serves no ValidatingAdmissionPolicy") && message.contains("Kubernetes 1.30")
+            message.contains("serves no ValidatingAdmissionPolicy")
+                && message.contains("upgrade to Kubernetes 1.30, then apply deploy/policies.yaml")
         })
     })
     .await;

@@ -215,7 +215,7 @@ async fn an_account_that_a_policy_refuses_for_good_delays_no_other() {
         }),
     )
     .await;
-    lab.until_ready_says("mixed", "False", "WriteFailing", "stubborn takes no pull secrets").await;
+    lab.until_ready_says("mixed", "False", "RefusedByAdmission", "stubborn takes no pull secrets").await;
     for number in 0..8 {
         let name = format!("new-{number}");
         let mut held = proxy.hold(Target::new("patch", "serviceaccounts"));

@@ -59,6 +59,11 @@ async fn a_refused_list_is_retried_at_growing_intervals() {
     let at: Vec<_> = refused().iter().map(|e| e.timestamp).collect();
     let pauses: Vec<_> = at.windows(2).map(|pair| pair[1].duration_since(pair[0])).collect();
     assert!(pauses[3] > pauses[0] + SignedDuration::from_secs(2), "{pauses:?}");
+    // The cure, as the log says it.
+    assert!(lab.controller.log().contains("watch interrupted: apply deploy/stuck-pods.yaml"));
+    lab.plane.apply_file(crate::harness::root().join("deploy/stuck-pods.yaml")).await.unwrap();
+    lab.until("the Pods are listed", async || lab.controller.log().contains("objects listed kind=\"Pod\""))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! Pods that were created before their ServiceAccount was served. No kubelet runs here: the tests report the
 //! Pods' state as one would.
 
+use acr_lab::message::files;
 use acr_lab::plane::{Mark, Options};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
@@ -231,6 +232,19 @@ async fn without_the_policy_or_the_flag_no_pod_is_deleted() {
         .await;
     granted.until_settled().await;
     assert_eq!(pods(&granted, "open", "app").await[0].uid(), pod.uid());
+    // The cure, as the log says it. The next attempt would be a minute later.
+    let log = granted.controller.log();
+    let cure = log.lines().find(|line| line.contains("apply deploy/stuck-pods.yaml")).unwrap();
+    for file in files(cure) {
+        granted.plane.apply_file(root().join(file)).await.unwrap();
+    }
+    granted.controller.restart().unwrap();
+    granted
+        .until("the Pod is replaced", async || {
+            let now = pods(&granted, "open", "app").await;
+            now.first().is_some_and(|now| now.uid() != pod.uid())
+        })
+        .await;
 
     // The flag is off: the Pods are not even watched.
     let off = lab(&["deploy/stuck-pods.yaml"], false).await;

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use acr_lab::controller::Controller;
+use acr_lab::message::{after, between};
 use acr_lab::registry::{Registry, Verdict, usable};
 use serde_json::json;
 
 use crate::harness::{Lab, spec};
+
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// A controller, and a registry that accepts every password, or none.
 struct Trial {
@@ -70,11 +74,23 @@ async fn under_enforce_a_rejected_token_does_not_replace_the_last_valid_one() {
     let message = trial.lab.until_ready_says("shown", "True", "RefreshFailing", "CredentialRejected").await;
     assert!(message.contains("does not accept the new credential"), "{message}");
     assert_eq!(trial.token().await.unwrap(), good);
+    after(
+        &message,
+        "check that the domain belongs to this instance, and that this identity may pull from it",
+    );
 
     trial.accepts.store(true, Ordering::Relaxed);
     trial.lab.annotate("shown", "acrcredential.dev/refresh-at", "two").await;
     trial.lab.until_ready_is("shown", "True", "Succeeded").await;
     trial.lab.until("the next one replaces it", async || trial.token().await.unwrap() != good).await;
+
+    // The other half of the cure: a domain of another instance makes room for those of this one.
+    trial.accepts.store(false, Ordering::Relaxed);
+    trial.lab.annotate("shown", "acrcredential.dev/refresh-at", "three").await;
+    trial.lab.until_ready_says("shown", "True", "RefreshFailing", "CredentialRejected").await;
+    trial.lab.bind("shown", spec(&["shown"])).await;
+    trial.lab.annotate("shown", "acrcredential.dev/refresh-at", "four").await;
+    trial.lab.until_ready_is("shown", "True", "Succeeded").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,12 +136,22 @@ async fn a_rejection_does_not_count_if_another_domain_accepts() {
 /// A registry that wants the credential sent elsewhere does not get it, which is not a rejection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_realm_that_is_not_allowed_gets_no_credential_and_does_not_reject() {
-    let Some(trial) = Trial::start(&["--verify-credentials=enforce"], false).await else { return };
+    let Some(mut trial) = Trial::start(&["--verify-credentials=enforce"], false).await else { return };
     trial.accepts.store(false, Ordering::Relaxed);
     trial.bind().await;
     trial.lab.until_ready_is("shown", "True", "Succeeded").await;
     assert!(trial.token().await.is_some());
     assert!(!trial.asked.load(Ordering::Relaxed));
+    // The host of the log, once it is allowed, gets the credential.
+    let log = trial.lab.controller.log();
+    after(&log, "which is not allowed; allow that host if it belongs to the registry");
+    let host = between(&log, "requests the credential for ", ", which");
+    let options = trial.lab.controller.options().clone().arg(format!("--registry-auth-host={host}"));
+    trial.lab.controller.terminate(PATIENCE).await.unwrap();
+    trial.lab.controller = Controller::start_ready(options, PATIENCE).await.unwrap();
+    trial.lab.annotate("shown", "acrcredential.dev/refresh-at", "allowed").await;
+    trial.lab.until_ready_says("shown", "True", "RefreshFailing", "CredentialRejected").await;
+    assert!(trial.asked.load(Ordering::Relaxed));
 }
 
 /// The VPC domain of an instance may be linked to no VPC, and its public one out of reach.

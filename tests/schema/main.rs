@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod constraints;
 #[cfg(test)]
+mod cures;
+#[cfg(test)]
 mod defaults;
 #[cfg(test)]
 mod explain;

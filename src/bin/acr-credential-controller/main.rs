@@ -34,8 +34,9 @@ fn main() -> anyhow::Result<()> {
 async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut kubernetes =
-        kube::Config::infer().await.context("no kubeconfig and no mounted ServiceAccount")?;
+    let mut kubernetes = kube::Config::infer()
+        .await
+        .context("no kubeconfig and no mounted ServiceAccount: set KUBECONFIG to a file, or run in a Pod")?;
     let replica = args.replica();
     set_user_agent(&mut kubernetes, &replica);
     let clients = Clients::new(kubernetes)?;
@@ -43,7 +44,7 @@ async fn run(args: ControllerArgs) -> anyhow::Result<()> {
         Some(region) => region.clone(),
         None => cloud::node_region(&args.metadata_endpoint)
             .await
-            .context("the region is given by neither --region nor the node's metadata")?,
+            .context("the region is given by neither --region nor the node's metadata: set --region")?,
     };
     info!(version = env!("CARGO_PKG_VERSION"), %region, %replica, "starting");
     let network = args.network()?;

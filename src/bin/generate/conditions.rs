@@ -75,7 +75,7 @@ fn in_chinese(kind: ConditionType) -> (&'static str, &'static str) {
             "带有 `spec.webhook.enable` 的绑定",
         ),
         ConditionType::Contended => {
-            ("另一个写入者还原 Secret 或条目,控制器每次都会恢复。", "绑定;仅在成立时")
+            ("另一个写入者还原 Secret 或条目,或删除 Secret,控制器每次都会恢复。", "绑定;仅在成立时")
         }
     }
 }

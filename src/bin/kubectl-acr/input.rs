@@ -25,7 +25,7 @@ pub(crate) fn document(input: &InputArgs) -> anyhow::Result<Document> {
             let data = with_cluster(async |client| {
                 live::data(client).await.context("the ConfigMap kube-system/acr-configuration cannot be read")
             })?;
-            Ok(Document::live(&data.context("the ConfigMap kube-system/acr-configuration does not exist")?))
+            Ok(Document::live(&data.context("the ConfigMap kube-system/acr-configuration does not exist: give a FILE, or set KUBECONFIG to its cluster")?))
         }
     }
 }
@@ -41,25 +41,12 @@ pub(crate) fn text(file: &Path) -> anyhow::Result<(String, String)> {
     };
     read.with_context(|| name.clone())?;
     let text = String::from_utf8(bytes)
-        .map_err(|error| anyhow::anyhow!("{name}: {}", not_text(error.as_bytes())))?;
+        .map_err(|error| anyhow::anyhow!("{name}: {}", document::not_text(&name, error.as_bytes())))?;
     Ok((name, text))
 }
 
 /// Time limit of a withdrawal: there may be thousands of namespaces.
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
-
-/// Returns why some bytes are not text, and what to do.
-fn not_text(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-            "is UTF-16, as PowerShell's > writes it, and kubectl reads UTF-8 only: save it as UTF-8"
-        }
-        [b'P', b'K', 3, 4, ..] => {
-            "is an archive, as terraform plan -out writes it: terraform show -json <file> | kubectl acr lint - reads it"
-        }
-        _ => "is not UTF-8 text: save it as UTF-8, or name the right file",
-    }
-}
 
 /// Runs a call against the cluster that the user's kubeconfig names, for half a minute at most.
 pub(crate) fn with_cluster<T>(ask: impl AsyncFnOnce(Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
@@ -79,9 +66,9 @@ pub(crate) fn with_cluster_for<T>(
         // Outside a cluster, the error of the in-cluster configuration is useless.
         let config = kube::Config::infer().await.map_err(|error| {
             let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-            anyhow::anyhow!("no kubeconfig: {why}")
+            anyhow::anyhow!("no kubeconfig: {why}; set KUBECONFIG to its path")
         })?;
         let asked = ask(connect(&config)?);
-        tokio::time::timeout(limit, asked).await.context("the API server does not answer in time")?
+        tokio::time::timeout(limit, asked).await.context("the API server does not answer in time: check the address with kubectl cluster-info, and run it again")?
     })
 }

@@ -7,10 +7,12 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use acr_credential_binding::args::kubectl_acr::{
-    ConvertArgs, InputArgs, LintArgs, OutputFormat, PlanArgs, PluginArgs, PluginCommand, WithdrawArgs,
+    ConvertArgs, ExceptionsArgs, ExceptionsFormat, InputArgs, LintArgs, OutputFormat, PlanArgs, PluginArgs,
+    PluginCommand, WithdrawArgs,
 };
 use acr_credential_binding::cli::lint::{Format, LintReport, check};
-use acr_credential_binding::cli::{convert, plan, reverse, withdraw};
+use acr_credential_binding::cli::{convert, exceptions, plan, reverse, withdraw};
+use acr_credential_binding::model::exceptions::Exceptions;
 use anyhow::Context;
 use clap::Parser;
 
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         PluginCommand::Convert(convert) => run_convert(&convert),
         PluginCommand::Plan(plan) => run_plan(&plan),
         PluginCommand::Withdraw(withdraw) => run_withdraw(&withdraw),
+        PluginCommand::Exceptions(exceptions) => run_exceptions(&exceptions),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -71,7 +74,11 @@ fn run_convert(args: &ConvertArgs) -> anyhow::Result<u8> {
     let report = read_with_findings(&args.input)?;
     let (out, err) = (io::stdout(), io::stderr());
     let Some(conversion) = &report.conversion else { return Ok(FAILED) };
-    let Some(manifests) = convert::manifests(conversion)? else {
+    let edition = match report.is_managed {
+        true => convert::ComponentEdition::Managed,
+        false => convert::ComponentEdition::ConfigMap,
+    };
+    let Some(manifests) = convert::manifests(conversion, edition)? else {
         writeln!(err.lock(), "\nno binding: fix the errors above first")?;
         return Ok(FAILED);
     };
@@ -83,8 +90,8 @@ fn run_convert(args: &ConvertArgs) -> anyhow::Result<u8> {
             writeln!(err, "\nnot shown on a terminal: {}", convert::place(name))?;
         }
     }
-    writeln!(err, "\nfrom the ConfigMap to the binding:")?;
-    for (number, step) in convert::steps(conversion).iter().enumerate() {
+    writeln!(err, "\n{}", convert::heading(edition))?;
+    for (number, step) in convert::steps(conversion, edition).iter().enumerate() {
         writeln!(err, "{}. {step}", number + 1)?;
     }
     Ok(0)
@@ -129,6 +136,49 @@ fn run_withdraw(args: &WithdrawArgs) -> anyhow::Result<u8> {
     Ok(if done.failed.is_empty() { 0 } else { FAILED })
 }
 
+fn run_exceptions(args: &ExceptionsArgs) -> anyhow::Result<u8> {
+    use exceptions::{PolicyLists, SHIPPED};
+    let added = args.added.exceptions();
+    anyhow::ensure!(
+        args.live || added != Exceptions::default(),
+        "no exception is given: name one, or print those of the cluster with --live"
+    );
+    let (name, text) = match &args.file {
+        Some(file) => input::text(file)?,
+        None if args.live => {
+            let read = async |client| exceptions::live(client).await.context("the policies cannot be read");
+            ("the cluster".to_owned(), input::with_cluster(read)?)
+        }
+        None => ("deploy/policies.yaml".to_owned(), SHIPPED.to_owned()),
+    };
+    let lists = PolicyLists::read(&text).with_context(|| name.clone())?;
+    let all = lists.with(&added).with_context(|| name.clone())?;
+    // A file is made from that of this version: the policies in the cluster have no comments.
+    let (base, text) = match args.output {
+        ExceptionsFormat::Yaml | ExceptionsFormat::Kustomize if args.live => {
+            (PolicyLists::read(SHIPPED)?, SHIPPED.to_owned())
+        }
+        _ => (lists, text),
+    };
+    let patches = base.patches(&all);
+    let printed = match args.output {
+        ExceptionsFormat::Yaml => base.fill(&text, &all).with_context(|| name.clone())?,
+        _ if patches.is_empty() => String::new(),
+        ExceptionsFormat::Kustomize => exceptions::kustomization(&patches),
+        ExceptionsFormat::Commands => exceptions::commands(&patches),
+    };
+    io::stdout().lock().write_all(printed.as_bytes())?;
+    if patches.is_empty() {
+        eprintln!("{name} has these exceptions already");
+    } else if args.file.is_none() && !args.live {
+        eprintln!(
+            "These lists replace those that the cluster or your copy of deploy/policies.yaml has. To keep their exceptions, \
+             add --live or the name of the file."
+        );
+    }
+    Ok(0)
+}
+
 fn run_reverse(args: &ConvertArgs) -> anyhow::Result<u8> {
     let (name, text) =
         input::text(args.input.file.as_deref().context("--reverse needs a FILE, or - for standard input")?)?;
@@ -137,6 +187,7 @@ fn run_reverse(args: &ConvertArgs) -> anyhow::Result<u8> {
         Err(reverse::ReverseError::Unsupported(fields)) => {
             eprintln!("{name}: the ConfigMap has no key for");
             fields.iter().for_each(|field| eprintln!("  {field}"));
+            eprintln!("delete them in the file, or keep the binding");
             return Ok(FAILED);
         }
         Err(error) => return Err(error).context(name),

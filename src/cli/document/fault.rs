@@ -24,12 +24,13 @@ pub(super) fn blame(text: &str, at: usize) -> Option<Blamed> {
     let mut lines = Line::all(text, is_yaml_space);
     lines.retain(|line| !line.is_empty());
     // Some faults are noticed at the end of the line before.
-    lines.truncate(lines.partition_point(|line| line.start <= at) + 1);
-    end_of_block(&lines).or_else(|| misplaced_key(&lines, at))
+    let seen = lines.len().min(lines.partition_point(|line| line.start <= at) + 1);
+    end_of_block(&lines, seen).or_else(|| misplaced_key(&lines[..seen], at))
 }
 
 /// Returns the line that ends a block before its text does.
-fn end_of_block(lines: &[Line<'_>]) -> Option<Blamed> {
+fn end_of_block(all: &[Line<'_>], seen: usize) -> Option<Blamed> {
+    let lines = all.get(..seen)?;
     let (index, (field, header)) = lines.iter().enumerate().rev().skip(1).find_map(|(index, line)| {
         let field = line.field()?;
         let (value, _) = field.split_comment();
@@ -53,7 +54,15 @@ fn end_of_block(lines: &[Line<'_>]) -> Option<Blamed> {
     let wanted = if line.is_item() || line.is_comment() { None } else { keys() }.unwrap_or(depth);
     let by = count(wanted.saturating_sub(line.depth()), "space", "spaces");
     let key = field.key;
-    let message = if header {
+    let after = all[index + 1..]
+        .iter()
+        .skip_while(|other| other.start <= line.start)
+        .find(|other| !other.is_comment());
+    // The keys after it may be indented as they should.
+    let alone = after.is_some_and(|after| !line.is_item() && !after.is_item() && after.depth() == wanted);
+    let message = if header && alone {
+        format!("this line ends the block of {key} before its text does: indent it by {by} more")
+    } else if header {
         format!(
             "this line ends the block of {key} before its text does: indent it, and the lines of the block after it, by {by} more"
         )

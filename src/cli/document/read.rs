@@ -98,7 +98,7 @@ fn mistakes(text: &str, roots: &[Node], faulty: bool) -> Vec<Mistake> {
     mistakes
 }
 
-fn is_json(text: &str) -> bool {
+pub(super) fn is_json(text: &str) -> bool {
     text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '['])
 }
 

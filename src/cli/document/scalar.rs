@@ -7,6 +7,7 @@ use super::source_map::SourceMap;
 use crate::api::legacy::{Node, Style, parse_manifest};
 use crate::model::legacy::Edit;
 use crate::model::legacy::patch::PatchedText;
+use crate::model::legacy::unrendered::{HIDDEN, Unrendered};
 
 /// A text as Kubernetes would hold it, and a map from each of its bytes to the file. It may hold a key pair, hence
 /// no `Debug`.
@@ -53,12 +54,13 @@ impl Scalar {
 
     /// Makes a text of a part of a file, in which nothing may be changed: it must become a text first.
     pub(super) fn verbatim(source: &str, whole: Range<usize>) -> Self {
-        Self::bare(source).read_only().relocated(|place| place + whole.start)
+        Self::bare(source).read_only().relocated(|place| place.start + whole.start..place.end + whole.start)
     }
 
     /// Makes a text of a part of a file that is its own source.
     pub(super) fn slice(text: &str, whole: Range<usize>) -> Self {
-        Self::bare(text.get(whole.clone()).unwrap_or_default()).relocated(|place| place + whole.start)
+        Self::bare(text.get(whole.clone()).unwrap_or_default())
+            .relocated(|place| place.start + whole.start..place.end + whole.start)
     }
 
     /// Makes a text of a list or a map, which becomes JSON.
@@ -70,7 +72,7 @@ impl Scalar {
 
     /// Moves a text of a text to its places in the file around both. A change would need the forms of both.
     pub(super) fn within(self, outer: &Self) -> Self {
-        self.relocated(|place| outer.place(&(place..place)).start).read_only()
+        self.relocated(|place| outer.place(&place)).read_only()
     }
 
     /// Reads a part of a file that is escaped as in double quotes, which may be missing.
@@ -84,7 +86,7 @@ impl Scalar {
         };
         let scalar = Self::read(&quoted, value, Style::Escaped, 0..quoted.len());
         let at = |place: usize| (place + whole.start).saturating_sub(bare).min(whole.end);
-        Self { whole: whole.clone(), ..scalar.relocated(at) }
+        Self { whole: whole.clone(), ..scalar.relocated(|place| at(place.start)..at(place.end)) }
     }
 
     /// Makes a text of what the parser read.
@@ -238,17 +240,45 @@ impl Scalar {
             )
     }
 
+    /// Writes what a file has in the place of what was hidden in it. `None`: its place is not known.
+    pub(super) fn restored(mut self, text: &str, hidden: &[Unrendered]) -> Option<Self> {
+        let (mut value, mut at) = (String::with_capacity(self.value.len()), 0);
+        while let Some(c) = self.value[at..].chars().next() {
+            let (start, _) = self.places.get(at).copied()?;
+            let found = hidden.binary_search_by_key(&start, |hidden| hidden.span.start);
+            let span = found.ok().and_then(|found| hidden.get(found)).map(|hidden| hidden.span.clone());
+            let whole = |span: &Range<usize>| {
+                self.places.get(at + span.len() - 1).is_some_and(|&(_, end)| end == span.end)
+            };
+            let Some(span) = span.filter(whole) else {
+                value.push(c);
+                at += c.len_utf8();
+                continue;
+            };
+            let written = text.get(span.clone())?;
+            for (index, c) in written.char_indices() {
+                let place = (start + index, start + index + c.len_utf8());
+                self.places[at + index..at + index + c.len_utf8()].fill(place);
+            }
+            value.push_str(written);
+            at += span.len();
+        }
+        self.value = value;
+        (!self.value.contains(HIDDEN)).then_some(self)
+    }
+
     /// Moves a text of a patched file to its places in the file.
     pub(super) fn moved(self, patched: &PatchedText) -> Self {
-        self.relocated(|place| patched.origin(place))
+        self.relocated(|place| patched.origin_of(&place))
     }
 
     /// Changes its places.
-    fn relocated(mut self, place: impl Fn(usize) -> usize) -> Self {
+    fn relocated(mut self, place: impl Fn(Range<usize>) -> Range<usize>) -> Self {
         for (start, end) in &mut self.places {
-            (*start, *end) = (place(*start), place(*end));
+            let moved = place(*start..*end);
+            (*start, *end) = (moved.start, moved.end);
         }
-        self.whole = place(self.whole.start)..place(self.whole.end);
+        self.whole = place(self.whole);
         self
     }
 }

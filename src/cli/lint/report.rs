@@ -24,6 +24,8 @@ pub struct LintReport {
     pub diagnostics: Vec<Diagnostic>,
     /// The conversion of the configuration. None: the document has none.
     pub conversion: Option<Conversion>,
+    /// Whether it is that of the managed add-on, which has no ConfigMap.
+    pub is_managed: bool,
     /// The sources with masked keys, and their lines.
     pub(super) sources: Vec<(Source, Lines)>,
 }

@@ -1,5 +1,7 @@
 //! Places in the file of findings in its values, and what is written of them.
 
+mod accidents;
+
 use proptest::prelude::*;
 
 use super::*;

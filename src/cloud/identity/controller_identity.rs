@@ -239,9 +239,10 @@ impl ControllerIdentity {
                 "--token-mode is managedRole, and the cluster has no addon token: authorise the role \
                  AliyunCSManagedAcrRole for ACK, or use RRSA or --token-mode workerRole"
             }
+            // The worker role has errors of its own, unless the environment turns it off.
             _ => {
-                "the controller has no identity: use RRSA (rrsaRoleARN), grant the node a RAM role, or name an \
-                 AccessKey with accessKeySecretRef"
+                "the controller has no identity: use RRSA (rrsaRoleARN), name an AccessKey with accessKeySecretRef, or \
+                 unset ALIBABA_CLOUD_ECS_METADATA_DISABLED to use the node's RAM role"
             }
         };
         CloudError::new(Reason::NoIdentity, Retry::Rarely, message)

@@ -19,28 +19,6 @@ pub(super) fn at_most<T>(most: usize, list: &[T]) -> Result<(), String> {
     }
 }
 
-pub(super) fn instance_id(id: &str) -> Result<Box<str>, String> {
-    let inner = |c: char| lower(c) || c == '-';
-    match id.strip_prefix("cri-") {
-        Some(rest) if rest.starts_with(lower) && rest.chars().all(inner) && id.len() <= 64 => Ok(id.into()),
-        _ => Err(format!(
-            "{id:?} is not an Enterprise instance ID: write cri-… as in the console, or omit it for the Personal Edition"
-        )),
-    }
-}
-
-pub(super) fn region(id: &str) -> Result<Box<str>, String> {
-    let mut parts = id.split('-');
-    let country = parts.next().unwrap_or_default();
-    let country_ok = country.len() == 2 && country.chars().all(|c| c.is_ascii_lowercase());
-    let plain = |part: &str| !part.is_empty() && part.chars().all(lower);
-    if country_ok && id.len() <= 32 && id.len() > 3 && parts.all(plain) {
-        Ok(id.into())
-    } else {
-        Err(format!("{id:?} is not a region ID such as cn-hangzhou"))
-    }
-}
-
 pub(super) fn role(arn: &str) -> Result<Arn, String> {
     Arn::role(arn).and_then(|parsed| no_longer(128, arn, parsed))
 }
@@ -102,7 +80,7 @@ pub(super) fn threshold(text: &str) -> Result<Duration, String> {
 
 fn no_longer<T>(most: usize, text: &str, value: T) -> Result<T, String> {
     match text.chars().count() {
-        n if n > most => Err(format!("has {n} characters, at most {most}")),
+        n if n > most => Err(format!("has {n} characters, at most {most}: write fewer")),
         _ => Ok(value),
     }
 }

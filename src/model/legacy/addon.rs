@@ -23,7 +23,7 @@ const MAX_WRAPS: usize = 3;
 ///
 /// # Guarantees
 /// Those of [`super::convert`]. Spans, lines and edits are in the text given. JSON in a string has none.
-pub fn from_addon_config(json: &str) -> Conversion {
+pub(super) fn from_addon_config(json: &str) -> Conversion {
     let findings = Findings::default();
     let read = read(json, &findings);
     Conversion::of(read, findings.in_text(json))

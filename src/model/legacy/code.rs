@@ -95,6 +95,11 @@ codes! {
     ListSpelling "ACR131" Warning "a comma list is not spelled plainly" "逗号列表写法不规范";
     TextSpelling "ACR132" Warning "a text has extra quotes or signs" "文本中有多余的引号或符号";
     PlaceholderLikely "ACR133" Warning "an ID looks like a placeholder of the documentation" "ID 看似文档中的占位符";
+    UnsupportedEdition "ACR134" Error "a Personal Edition instance made after 2024-09-08 gets no token" "2024-09-08 之后创建的个人版实例无法获取令牌";
+    RegionUnknown "ACR135" Warning "a region ID is not among the known ones" "地域 ID 不在已知地域之列";
+    DomainOfOtherRegion "ACR136" Warning "a domain is a host in another region than the entry's" "域名所属地域与条目的地域不同";
+    RegionLeftOut "ACR137" Note "`regionId` is left out, and a domain names its region" "未写 `regionId`,而域名写明了地域";
+    DomainGlob "ACR138" Note "a domain is a glob, which is served" "域名含通配符,照常生效";
     NamesEmpty "ACR201" Warning "an empty list of names means `default`" "名称列表为空,表示 `default`";
     NamesEverything "ACR202" Warning "every name is meant, but not spelled plainly" "表示全部,但写法不规范";
     NamesSpelling "ACR203" Warning "a list of names is not spelled plainly" "名称列表写法不规范";
@@ -129,6 +134,10 @@ codes! {
     ValuesInARow "ACR410" Warning "several quoted values are in a row" "多个带引号的值并列";
     QuotesMissing "ACR411" Warning "a value needs quotes" "值需要加引号";
     EntryUnreadable "ACR412" Error "an entry is not valid YAML and left out" "条目不是有效的 YAML,已略去";
+    InvisibleCharacter "ACR413" Warning "a character does not show, or is a space of another kind" "文本中有不可见的字符或特殊空格";
+    Lookalike "ACR414" Warning "a sign is not the plain one that it looks like" "符号形似但并非普通符号";
+    KeysUneven "ACR415" Error "the keys of a map are not at one depth" "映射的键缩进不一致";
+    ManifestSign "ACR416" Error "a sign of the manifest, of Markdown or of a shell is in the text" "清单、Markdown 或 Shell 的符号混入了文本";
     KeyPairInClear "ACR501" Warning "an AccessKey pair is stored in clear text" "AccessKey 以明文保存";
     KeyPairHalf "ACR502" Error "half of an AccessKey pair is missing" "AccessKey 只有一半";
     KeyPairSpelling "ACR503" Warning "an AccessKey pair has extra quotes" "AccessKey 带有多余的引号";
@@ -145,6 +154,11 @@ codes! {
     OtherConfigMap "ACR714" Warning "the ConfigMap is not `kube-system/acr-configuration`, the only one that is read" "ConfigMap 不是 `kube-system/acr-configuration`,而只有它会被读取";
     OutsideData "ACR715" Error "a key is outside `data`, where it is not read" "有键写在 `data` 之外,不会被读取";
     DataNotMap "ACR716" Error "`data` is not a map of keys and texts" "`data` 不是由键和文本组成的映射";
+    Variable "ACR720" Error "a variable was not replaced" "变量未被替换";
+    Generator "ACR721" Error "the file generates the ConfigMap and is not the ConfigMap" "文件用于生成 ConfigMap,其本身不是 ConfigMap";
+    Encrypted "ACR722" Error "the file or a value is encrypted" "文件或值已加密";
+    MergeConflict "ACR723" Error "a merge was not resolved" "合并冲突未解决";
+    StoredElsewhere "ACR724" Error "the file is packed, or only points to its content" "文件已压缩,或只是指向内容的指针";
     ValueTooLarge "ACR901" Error "a value is larger than a ConfigMap can be" "值超过 ConfigMap 的上限";
     RegistriesTooMany "ACR902" Error "there are more than 64 registries" "镜像仓库超过 64 个";
     NamesTooMany "ACR903" Error "there are more than 256 names" "名称超过 256 个";

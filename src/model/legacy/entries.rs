@@ -15,7 +15,7 @@ use super::source::{self, Parsed};
 use super::source_value::SourceValue;
 use crate::api::binding::{AccessKeySecretRef, RegistryEntry};
 use crate::api::legacy::entry::{INSTANCE_ID, KEYS};
-use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Value};
+use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Value, addon};
 
 /// The most registries that the schema allows.
 const MAX_REGISTRIES: usize = 64;
@@ -61,7 +61,12 @@ impl RegistryList<'_> {
     /// Reads the entries. `None`: it is not a list, or no entry can be kept, which is reported.
     pub(super) fn read(&self, rrsa: bool, findings: &Findings) -> Option<KeptRegistries> {
         let Self { key, text, parsed: Parsed { node, unreadable, .. } } = self;
+        let json = *key == addon::INSTANCES;
         let refusal = match &node.value {
+            Value::Map(_) if json => "the value is one map and not a list: put [ before it and ] after it",
+            Value::Text(text) if json && !text.trim().is_empty() => {
+                "the value is not a list: write [{\"instanceId\": \"cri-…\"}]"
+            }
             Value::Map(_) => {
                 "the value is one map and not a list: write \"- \" before its first key and indent the others by two spaces"
             }

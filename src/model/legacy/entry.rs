@@ -6,6 +6,7 @@ use super::code::Code;
 use super::conversion::KeyPair;
 use super::fields::{MapFields, MapSchema, Rejected};
 use super::finding::{Findings, Span};
+use super::patch::Edit;
 use super::rewrite;
 use super::settings::DEFAULT_THRESHOLD;
 use super::text::{placeholder, quoted, unquote};
@@ -15,9 +16,9 @@ use crate::api::legacy::entry::{
     ASSUME_ROLE_ARN, CUSTOM_ACCESS_KEY, CUSTOM_ACCESS_KEY_SECRET, DOMAINS, EXPIRE_DURATION, INSTANCE_ID,
     KEYS, REGION_ID, RRSA_OIDC_PROVIDER_ROLE_ARN, RRSA_ROLE_ARN,
 };
-use crate::api::legacy::{Node, Value};
+use crate::api::legacy::{Node, Value, addon};
 use crate::api::names::LEGACY_NAME;
-use crate::model::domain;
+use crate::model::{domain, edition, instance_id, region};
 
 /// The most domains that the schema allows.
 const MAX_DOMAINS: usize = 32;
@@ -49,7 +50,16 @@ pub(super) struct EntryContext<'a> {
 pub(super) fn read(place: &EntryContext<'_>, node: &Node, findings: &Findings) -> Option<ReadEntry> {
     let at = format!("{}[{}]", place.list, place.index);
     if !matches!(node.value, Value::Map(_)) {
+        let json = place.list == addon::INSTANCES;
         let (code, message) = match node.value {
+            Value::Null if json => (
+                Code::EmptyEntry,
+                "the entry is empty and is left out: delete it, or write {} for the Personal Edition of the cluster's region",
+            ),
+            _ if json => (
+                Code::EntryNotMap,
+                "the entry is not a map and is left out: write {\"instanceId\": \"cri-…\"} in its place",
+            ),
             Value::Null => (
                 Code::EmptyEntry,
                 "the entry is empty and is left out: delete the -, or write {} for the Personal Edition of the cluster's region",
@@ -84,6 +94,7 @@ impl EntryReader<'_> {
         let ids = or(self.instances(), vec![None], &mut whole);
         let region_id = or(self.region(), None, &mut whole);
         let domains = or(self.domains(), Vec::new(), &mut whole);
+        self.remark_on(region_id.as_deref(), &domains);
         let mut arn = |name, kind| {
             let substitute = Some(format!("acs:ram::0:{kind}/refused"));
             or(self.fields.text(name), substitute, &mut whole)
@@ -94,7 +105,13 @@ impl EntryReader<'_> {
         let mut seconds = or(self.seconds(), None, &mut whole);
         let pair = or(self.pair(), None, &mut whole);
         if !self.place.rrsa && (role.is_some() || provider.is_some()) {
-            let message = "the field is ignored, because RRSA is not enabled: write \"enable: true\" under rrsa, or delete the entry's rrsa fields";
+            let switch = match self.place.list {
+                addon::INSTANCES => "\"enableRRSA\": true beside AcrInstanceInfo",
+                _ => "\"enable: true\" under rrsa",
+            };
+            let message = format!(
+                "the field is ignored, because RRSA is not enabled: write {switch}, or delete the entry's rrsa fields"
+            );
             let field = if role.is_some() { RRSA_ROLE_ARN } else { RRSA_OIDC_PROVIDER_ROLE_ARN };
             self.fields.report(Code::RrsaUnused, field, message);
             (role, provider) = (None, None);
@@ -140,8 +157,14 @@ impl EntryReader<'_> {
                 // A fault that the instances of a list share is reported once.
                 if reported.insert((field.clone(), found.message.clone())) {
                     let message = found.message.replace("accessKeySecretRef", CUSTOM_ACCESS_KEY);
-                    let code = self.code_of(&field);
-                    self.fields.report(code, &field, format!("{message}; the entry is left out"));
+                    let (code, end) = match self.code_of(&field) {
+                        Code::UnsupportedEdition => {
+                            (Code::UnsupportedEdition, "; no credential is published for it")
+                        }
+                        code => (code, "; the entry is left out"),
+                    };
+                    let cure = self.cure(&field).filter(|_| code != Code::Placeholder);
+                    self.fields.propose(code, &field, format!("{message}{end}"), cure);
                 }
             }
         }
@@ -173,11 +196,15 @@ impl EntryReader<'_> {
     }
 
     fn region(&self) -> Result<Option<String>, Rejected> {
+        // A name in the console may have spaces, which the reader of texts takes for another key.
+        let named = self.fields.node(REGION_ID).and_then(Node::text).map(|text| unquote(text).text);
+        if let Some(name) = named.filter(|text| text.contains(' ') && region::meant(text).is_some()) {
+            return Ok(Some(name.to_owned()));
+        }
         let Some(written) = self.fields.text(REGION_ID)? else { return Ok(None) };
         let region = written.to_ascii_lowercase();
         // A region that is not valid in lower case either is refused as written.
-        let entry = RegistryEntry { region_id: Some(region.clone()), ..RegistryEntry::default() };
-        if !validate_entry(entry, DEFAULT_THRESHOLD).is_empty() {
+        if region::check(&region).is_err() {
             return Ok(Some(written));
         }
         if region != written {
@@ -187,8 +214,39 @@ impl EntryReader<'_> {
         }
         if shape_of_a_placeholder(&region) {
             self.report_placeholder(REGION_ID, &region);
+        } else if let Some(remark) = region::unknown(&region) {
+            let edit = region::similar(&region).and_then(|similar| self.fields.instead(REGION_ID, similar));
+            self.fields.propose(Code::RegionUnknown, REGION_ID, remark, edit);
         }
         Ok(Some(region))
+    }
+
+    /// Returns the edit that writes what an invalid field means.
+    fn cure(&self, field: &str) -> Option<Edit> {
+        let text = self.fields.node(field)?.text()?;
+        let meant = match field {
+            REGION_ID => region::meant(text)?.to_owned(),
+            INSTANCE_ID => instance_id::respelled(unquote(text).text)?,
+            _ => return None,
+        };
+        self.fields.instead(field, &meant)
+    }
+
+    /// Reports what is worth knowing about valid domains: a glob, and a host of another region than the entry's.
+    fn remark_on(&self, region_id: Option<&str>, domains: &[String]) {
+        if let Some(remark) = domain::glob_remark(domains) {
+            self.fields.report(Code::DomainGlob, DOMAINS, remark);
+        }
+        if let Some(remark) = region_id.and_then(|region| region::other_region(region, domains)) {
+            self.fields.report(Code::DomainOfOtherRegion, DOMAINS, remark);
+        }
+        let named = domains.iter().find_map(|domain| Some((domain, region::of_address(domain)?)));
+        if let (None, Some((domain, region))) = (region_id, named) {
+            let message = format!(
+                "{domain} is a host in {region}, and regionId is left out, which means the cluster's region: write regionId {region} if the cluster is elsewhere"
+            );
+            self.fields.report(Code::RegionLeftOut, DOMAINS, message);
+        }
     }
 
     /// Returns the valid domains. An invalid one costs only itself, but not if none is left: no domains would mean
@@ -196,13 +254,20 @@ impl EntryReader<'_> {
     fn domains(&self) -> Result<Vec<String>, Rejected> {
         let written = self.fields.items(DOMAINS, str::to_ascii_lowercase)?;
         let some = !written.is_empty();
+        let mut unsupported = false;
         let mut domains: Vec<String> = Vec::new();
         for (i, item) in written.into_iter().enumerate() {
             let lower = item.text.to_ascii_lowercase();
             let path = self.fields.path(&format!("{DOMAINS}[{i}]"));
+            if edition::is_unsupported_address(&lower) {
+                unsupported = true;
+                let message = format!("{}; no credential is published for it", edition::unsupported(&lower));
+                self.fields.findings.add(Code::UnsupportedEdition, &path, item.span, message);
+                continue;
+            }
             if let Err(message) = domain::check(&lower).and_then(|()| domain::check_port(&lower)) {
                 let code = if placeholder(&lower) { Code::Placeholder } else { Code::DomainInvalid };
-                let edit = domain::within(&lower).and_then(|address| item.instead(address));
+                let edit = domain::meant(&lower).and_then(|address| item.instead(&address));
                 self.fields.findings.edit(code, &path, item.span, format!("{message}; it is left out"), edit);
                 continue;
             }
@@ -223,11 +288,14 @@ impl EntryReader<'_> {
                 break;
             }
         }
-        if some && domains.is_empty() {
-            let message = "none of the domains is valid; the entry is left out";
-            return Err(self.fields.refuse(Code::NoDomainLeft, DOMAINS, message));
+        match some && domains.is_empty() {
+            true if unsupported => Err(Rejected),
+            true => {
+                let message = "none of the domains is valid: correct one of them; the entry is left out";
+                Err(self.fields.refuse(Code::NoDomainLeft, DOMAINS, message))
+            }
+            false => Ok(domains),
         }
-        Ok(domains)
     }
 
     fn seconds(&self) -> Result<Option<i32>, Rejected> {
@@ -273,6 +341,11 @@ impl EntryReader<'_> {
     fn code_of(&self, field: &str) -> Code {
         let name = field.split('[').next().unwrap_or(field);
         let text = self.fields.node(name).map(|node| &node.value);
+        if name == INSTANCE_ID
+            && matches!(text, Some(Value::Text(text)) if edition::is_unsupported_id(unquote(text).text))
+        {
+            return Code::UnsupportedEdition;
+        }
         if matches!(text, Some(Value::Text(text)) if placeholder(unquote(text).text)) {
             return Code::Placeholder;
         }

@@ -6,10 +6,12 @@ use super::code::Code;
 use super::finding::{Findings, Span};
 use super::patch::Edit;
 use super::rewrite;
+use super::sign::since;
 use super::text::{
     CommaList, ListItem, Unquoted, boolean, can_show, joined, list, placeholder, quoted, quoted_key, spelled,
     unquote,
 };
+use super::unrendered::HIDDEN;
 use crate::api::legacy::{Node, Pair, Style, Value, addon, documented};
 
 /// The place of a map, and the keys that it may have.
@@ -47,7 +49,10 @@ impl<'a> MapFields<'a> {
             let (written, value) = (pair.name(), &pair.value);
             let span = pair.key_span().or_else(|| value.mark());
             let Some(name) = documented(known, written.trim()) else {
-                let message = format!("the key {} is unknown and ignored", quoted_key(written));
+                let message = format!(
+                    "the key {} is unknown and ignored: delete it, or correct its name",
+                    quoted_key(written)
+                );
                 findings.add(unknown, if at.is_empty() { addon::CONFIG } else { at }, span, message);
                 continue;
             };
@@ -67,7 +72,11 @@ impl<'a> MapFields<'a> {
                 }
                 Some(_) => {
                     fields.contradictory = true;
-                    let message = "the key is repeated with another value: delete one, or begin another entry with \"- \"";
+                    let message = if at.ends_with(']') {
+                        "the key is repeated with another value: delete one, or write another entry for it"
+                    } else {
+                        "the key is repeated with another value: delete one"
+                    };
                     findings.add(Code::KeyContradicts, &path, span, message);
                 }
             }
@@ -121,13 +130,9 @@ impl<'a> MapFields<'a> {
         }
         if read.irregular {
             let text = spelled(std::slice::from_ref(&read.text));
-            let edit = self.instead(name, read.text);
-            self.propose(
-                Code::TextSpelling,
-                name,
-                format!("the value is read as {text}: write {text}"),
-                edit,
-            );
+            let since = since(self.node(name).and_then(Node::text).unwrap_or_default());
+            let message = format!("the value is read as {text}{since}: write {text}");
+            self.propose(Code::TextSpelling, name, message, self.instead(name, read.text));
         }
         Ok(Some(read.text.to_owned()))
     }
@@ -148,8 +153,15 @@ impl<'a> MapFields<'a> {
     /// It is not a text, which is reported.
     pub(super) fn secret(&self, name: &str) -> Result<Option<String>, Rejected> {
         let Some(read) = self.any_text(name)? else { return Ok(None) };
+        // It is reported where it is hidden.
+        if read.text.contains(HIDDEN) {
+            return Err(Rejected);
+        }
         if read.irregular {
-            let message = "the full-width or doubled quotes, or invisible signs, around the value are left out: write plain quotes";
+            let since = since(self.node(name).and_then(Node::text).unwrap_or_default());
+            let message = format!(
+                "the quotes or invisible signs around the value are left out{since}: write plain quotes"
+            );
             let edits =
                 self.node(name).map(|node| rewrite::plain_quotes(node, &read.range)).unwrap_or_default();
             self.propose(Code::KeyPairSpelling, name, message, edits);
@@ -184,9 +196,8 @@ impl<'a> MapFields<'a> {
                         let message = "the list has items that are not texts: write one comma list";
                         return Err(self.refuse(Code::NotText, name, message));
                     };
-                    let plain = unquote(text);
-                    let item = ListItem { text: plain.text, range: plain.range };
-                    items.extend(locate_items(CommaList { items: vec![item], irregular }, node));
+                    // One item may hold a comma list.
+                    items.extend(locate_items(list(text), node));
                 }
                 items.retain(|item| !item.text.is_empty());
                 irregular = true;
@@ -205,7 +216,8 @@ impl<'a> MapFields<'a> {
             let mut texts: Vec<String> = items.iter().map(|item| spell(&item.text)).collect();
             let mut seen = BTreeSet::new();
             texts.retain(|text| seen.insert(text.clone()));
-            let message = format!("the value is read as {0}: write {0}", spelled(&texts));
+            let since = since(self.node(name).and_then(Node::text).unwrap_or_default());
+            let message = format!("the value is read as {0}{since}: write {0}", spelled(&texts));
             let edit = joined(&texts).and_then(|text| self.instead(name, &text));
             self.propose(Code::ListSpelling, name, message, edit);
         }

@@ -117,9 +117,10 @@ pub(super) type Span = Option<Range<usize>>;
 #[derive(Default)]
 pub(super) struct Findings(RefCell<CollectedFindings>);
 
+/// The findings so far, and how many more there were.
 #[derive(Default)]
-struct CollectedFindings {
-    found: Vec<Finding>,
+pub(super) struct CollectedFindings {
+    pub(super) found: Vec<Finding>,
     left_out: usize,
     edit_bytes: usize,
     /// The worst severity of those left out.
@@ -142,6 +143,24 @@ impl Findings {
     ) {
         let edits: Vec<Edit> = instead.into_iter().collect();
         self.0.borrow_mut().push(Finding::new(code, key, span, message.as_ref(), edits));
+    }
+
+    /// Adds a finding as it is.
+    pub(super) fn push(&self, finding: Finding) {
+        self.0.borrow_mut().push(finding);
+    }
+
+    /// Returns all of them as they were added.
+    pub(super) fn take(self) -> CollectedFindings {
+        self.0.into_inner()
+    }
+
+    /// Adds others, each as `change` leaves it.
+    pub(super) fn absorb(&self, others: CollectedFindings, change: impl FnMut(Finding) -> Option<Finding>) {
+        let mut collected = self.0.borrow_mut();
+        others.found.into_iter().filter_map(change).for_each(|finding| collected.push(finding));
+        collected.left_out += others.left_out;
+        collected.worst = collected.worst.into_iter().chain(others.worst).min();
     }
 
     /// Returns all of them, with their lines and columns in the values of `data`.

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use super::code::Code;
 use super::finding::Findings;
+use super::sign::since;
 use super::source_value::SourceValue;
-use super::text::{CommaList, joined, list, quoted_list, spelled};
+use super::text::{CommaList, ListItem, joined, list, quoted_list, spelled};
+use super::unrendered::HIDDEN;
 
 /// The most names that the schema allows.
 const MAX_NAMES: usize = 256;
@@ -33,7 +35,7 @@ pub(super) fn service_accounts(value: Option<&SourceValue<'_>>, findings: &Findi
     };
     let names = rule.read(value, findings)?;
     if let Some(written) = value.filter(|_| names.iter().any(|name| name == "all")) {
-        let message = "all is the name of a ServiceAccount here: for every one write \"*\"";
+        let message = "all is the name of a ServiceAccount here: write \"*\" for every one";
         findings.add(Code::AllIsAName, written.key, written.all(), message);
     }
     Some(names)
@@ -90,7 +92,8 @@ impl NameRule {
             findings.add(Code::NamesTooMany, value.key, value.all(), message);
             names.truncate(MAX_NAMES);
         } else if irregular && !names.is_empty() {
-            let message = format!("the list is read as {0}: write {0}", spelled(&names));
+            let message =
+                format!("the list is read as {0}{1}: write {0}", spelled(&names), since(value.value));
             let edit = self.respelled(&written).and_then(|text| value.instead(&text));
             findings.edit(Code::NamesSpelling, value.key, value.all(), message, edit);
         }
@@ -112,7 +115,9 @@ impl NameRule {
     }
 
     fn report_invalid(&self, value: &SourceValue<'_>, written: &CommaList<'_>, findings: &Findings) {
-        let wrong: Vec<_> = written.items.iter().filter(|item| !(self.valid)(item.text)).collect();
+        // What is not rendered is reported where it is hidden.
+        let wrong = |item: &&ListItem<'_>| !(self.valid)(item.text) && !item.text.contains(HIDDEN);
+        let wrong: Vec<_> = written.items.iter().filter(wrong).collect();
         let invalid: Vec<&str> = wrong.iter().map(|item| item.text).collect();
         let Some(first) = wrong.first() else { return };
         let (code, cure) = if invalid.iter().any(|item| item.contains(['*', '?'])) {

@@ -54,7 +54,11 @@ impl PatchedText {
     /// Returns the byte of the source for a byte of the patched text. A text that was put in is at the place where
     /// it was put.
     pub(crate) fn origin(&self, at: usize) -> usize {
-        let before = self.changes.partition_point(|change| change.start <= at);
+        self.origin_after(at, self.changes.partition_point(|change| change.start <= at))
+    }
+
+    /// Returns the byte of the source for a byte that some of the changes are before.
+    fn origin_after(&self, at: usize, before: usize) -> usize {
         let last = before.checked_sub(1).and_then(|last| self.changes.get(last));
         let Some(MadeChange { start, length, replaced }) = last else { return at };
         match (at - start).checked_sub(*length) {
@@ -63,8 +67,13 @@ impl PatchedText {
         }
     }
 
-    /// Returns the bytes of the source for bytes of the patched text.
+    /// Returns the bytes of the source for bytes of the patched text. What was removed at their end is not among them.
     pub(crate) fn origin_of(&self, span: &Range<usize>) -> Range<usize> {
-        self.origin(span.start)..self.origin(span.end)
+        let start = self.origin(span.start);
+        if span.is_empty() {
+            return start..start;
+        }
+        let before = self.changes.partition_point(|change| change.start < span.end);
+        start..self.origin_after(span.end, before).max(start)
     }
 }

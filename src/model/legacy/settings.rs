@@ -10,6 +10,7 @@ use super::patch::Edit;
 use super::source::parse;
 use super::source_value::SourceValue;
 use super::text::{boolean, list, quoted, unquote};
+use super::unrendered::HIDDEN;
 use super::validate::validate_entry;
 use crate::api::binding::{FailurePolicy, RegistryEntry, Webhook};
 use crate::api::legacy::{ACR_REGISTRY_INFO, Node, Value, webhook};
@@ -97,10 +98,10 @@ fn go_duration(duration: Duration) -> String {
 /// Reads the address, which is only carried.
 pub(super) fn notify_email(value: Option<&SourceValue<'_>>, findings: &Findings) -> Option<String> {
     let value = value?;
-    let email = unquote(value.value).text;
+    let email = Some(unquote(value.value).text).filter(|text| !text.contains(HIDDEN)).unwrap_or_default();
     if email.chars().count() > MAX_EMAIL_CHARS {
         let message = format!(
-            "the address has more than {MAX_EMAIL_CHARS} characters and is left out; it has no effect anyway"
+            "the address has more than {MAX_EMAIL_CHARS} characters and is left out: delete it, since it has no effect anyway"
         );
         findings.add(Code::EmailTooLong, value.key, value.all(), message);
         return None;
@@ -184,7 +185,10 @@ fn failure_policy(fields: &MapFields<'_>) -> Option<FailurePolicy> {
         "ignore" => FailurePolicy::Ignore,
         "fail" => FailurePolicy::Fail,
         _ => {
-            let message = format!("{} is neither Ignore nor Fail; Ignore is used", quoted(&written));
+            let message = format!(
+                "{} is neither Ignore nor Fail: write Ignore or Fail; Ignore is used",
+                quoted(&written)
+            );
             fields.report(Code::WebhookFieldInvalid, webhook::FAILURE_POLICY, message);
             return None;
         }
@@ -201,7 +205,7 @@ fn failure_policy(fields: &MapFields<'_>) -> Option<FailurePolicy> {
 fn timeout(fields: &MapFields<'_>) -> Option<i32> {
     let written = fields.text(webhook::TIMEOUT_SECONDS).ok()??;
     let Ok(number @ 1..=30) = written.strip_suffix('s').unwrap_or(&written).parse::<i32>() else {
-        let message = format!("{} is not a number of seconds from 1 to 30; 10 is used", quoted(&written));
+        let message = format!("{} is not a number of seconds: write 1 to 30; 10 is used", quoted(&written));
         fields.report(Code::WebhookFieldInvalid, webhook::TIMEOUT_SECONDS, message);
         return None;
     };
@@ -226,7 +230,7 @@ pub(super) fn registry_of_2019(
     }
     let code = if info.is_some() { Code::RegistryOf2019Beside } else { Code::RegistryOf2019 };
     let message = format!(
-        "the key of 2019 is not read: write in {ACR_REGISTRY_INFO} one entry an instance, whose ID only you know, such as {}",
+        "the key of 2019 is not read: write in {ACR_REGISTRY_INFO} one entry an instance, whose ID only you know, such as {}; then delete this key",
         entries_of_2019(&hosts.texts())
     );
     findings.add(code, value.key, value.all(), message);
@@ -244,7 +248,7 @@ fn entries_of_2019(hosts: &[&str]) -> String {
             .unwrap_or("cn-hangzhou");
         let id = if host.contains(".cr.") { "cri-…" } else { "" };
         entries.push(format!(
-            "- instanceId: {id:?}, regionId: {region:?}, domains: {:?}",
+            "- {{instanceId: {id:?}, regionId: {region:?}, domains: {:?}}}",
             super::finding::clip(host, 80)
         ));
     }

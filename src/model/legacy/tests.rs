@@ -1,5 +1,6 @@
 //! The ConfigMap as people write it.
 
+mod accidents;
 mod addon;
 mod edits;
 mod entries;

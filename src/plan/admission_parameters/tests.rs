@@ -186,6 +186,7 @@ proptest! {
             resource_version: "".into(),
             labels: account_labels.clone(),
             skip: false,
+            unclear_skip: None,
             pull_secrets: [].into(),
         };
         let facts = NamespaceFacts { labels: namespace_labels.clone(), ..NamespaceFacts::default() };

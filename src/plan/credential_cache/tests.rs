@@ -25,7 +25,8 @@ fn key(instance: &str) -> RegistryKey {
 }
 
 fn registry(key: &RegistryKey, domains: &[&str]) -> Registry {
-    Registry { key: key.clone(), domains: domains.iter().map(|d| (*d).to_owned()).collect() }
+    let domains = domains.iter().map(|d| (*d).to_owned()).collect();
+    Registry { key: key.clone(), domains, unsupported: None }
 }
 
 fn demands(keys: &[&RegistryKey], list_domains: bool) -> HashMap<RegistryKey, Demand> {

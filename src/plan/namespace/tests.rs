@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::observe;
+use super::round;
 use crate::api::Reason;
 use crate::plan::fixture::{
     account, at, bound_with, foreign, held, holding, in_words, opened, outdated, record, refuse_create,
@@ -31,7 +31,7 @@ fn namespace(record: &NamespaceRecord, snapshot: &Snapshot) -> Plan {
 /// Returns whether entries of our name are ours once the namespace was observed.
 fn served(record: &NamespaceRecord, snapshot: &Snapshot) -> bool {
     let mut record = record.clone();
-    observe(&mut record, snapshot, &[], at(0));
+    round(&mut record, snapshot, &[], at(0));
     record.served
 }
 
@@ -204,6 +204,20 @@ fn a_foreign_secret_is_taken_over_in_place_on_request() {
     record.view.secret = Some(foreign());
     let plan = namespace(&record, &snapshot([resolved("a"), resolved("b").adopting()]));
     assert_eq!(in_words(&plan.changes), ["update at 3"]);
+}
+
+#[test]
+fn an_immutable_secret_is_not_written_and_named_with_the_command_that_deletes_it() {
+    let snapshot = snapshot([resolved("a").adopting()]);
+    for secret in [holding(&snapshot.content(&[0])), outdated(), foreign()] {
+        let mut record = record(&[("default", "")]);
+        record.view.secret = Some(SecretView { immutable: true, ..secret });
+        let plan = namespace(&record, &snapshot);
+        assert_eq!(in_words(&plan.changes), ["default at 7: ours"], "entries go on");
+        let failure = plan.results[0].secret.clone().unwrap_err();
+        assert_eq!(failure.reason, Reason::SecretImmutable);
+        assert!(failure.message.contains("kubectl -n n delete secret ours"), "{}", failure.message);
+    }
 }
 
 #[test]

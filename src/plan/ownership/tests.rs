@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{AccountLoss, Claimant, Parts, Recovery};
 use crate::plan::fixture::{bound_with, holding, outdated, resolved, snapshot, view};
+use crate::plan::view::Provenance;
 use crate::plan::{NamespaceView, ResolvedBinding, SecretView, Snapshot};
 
 fn elsewhere(name: &str) -> ResolvedBinding {
@@ -68,6 +69,25 @@ fn only_a_status_or_a_loss_of_everything_makes_a_claimant() {
     // Where another binding covers the namespace, its Secret is claimed.
     let covered = snapshot([elsewhere("a"), resolved("b")]);
     assert_eq!(part(&covered, &[claimant("a", &[], true)], &renewed, "a"), None);
+}
+
+#[test]
+fn a_copy_belongs_to_no_binding() {
+    let lone = || snapshot([elsewhere("a")]);
+    for (provenance, reported, lost_all, expected) in [
+        (Provenance::Here, &["other"][..], true, Some(false)),
+        (Provenance::Unknown, &["other"][..], true, None),
+        (Provenance::Unknown, &["n"][..], false, Some(false)),
+        (Provenance::Elsewhere, &["n"][..], true, None),
+    ] {
+        let renewed = holding(&snapshot([resolved("c")]).content(&[0]));
+        let view = with_secret(SecretView { provenance, ..renewed });
+        assert_eq!(
+            part(&lone(), &[claimant("a", reported, lost_all)], &view, "a"),
+            expected,
+            "{provenance:?}"
+        );
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::{LONGEST, NamespaceRecord, WriteResult};
 use crate::api::Reason;
 use crate::plan::fixture::{account, at, holding, in_words, record, resolved, snapshot};
-use crate::plan::{Change, Failure, Plan, Snapshot, namespace};
+use crate::plan::{Change, Failure, Plan, Snapshot, namespace, round};
 use serde_json::json;
 
 fn all_accounts() -> Snapshot {
@@ -216,4 +216,90 @@ fn a_namespace_that_keeps_changing_waits_longer_each_time() {
     let mut wait = || record.record_unsettled(at(0)).duration_since(at(0)).as_secs_f64();
     let (first, second) = (wait(), wait());
     assert!(first <= 1.0 && second > first && (0..20).map(|_| wait()).all(|wait| wait <= 60.0));
+}
+
+/// Returns the message that is reported after these failures in a row.
+fn reported_after(failures: &[(Reason, &str)]) -> String {
+    let snapshot = all_accounts();
+    let mut record = lacking(&["app"], &snapshot);
+    let change = plan(&record, &snapshot, at(0)).changes.remove(0);
+    for (reason, message) in failures {
+        record.record_write(&change, WriteResult::Refused(Failure::new(*reason, *message)), true, at(0));
+    }
+    plan(&record, &snapshot, at(0)).results[0].secret.clone().unwrap_err().message.to_string()
+}
+
+#[test]
+fn the_first_message_of_a_run_of_equal_failures_is_kept() {
+    let refused = Reason::RefusedByAdmission;
+    let first = "request 1 at 12:00:01: the label team is missing";
+    let later = "request 2 at 12:05:07: the label team is missing";
+    assert_eq!(reported_after(&[(refused, first), (refused, later)]), first);
+    let other = "request 3 at 12:06:00: the label owner is missing";
+    assert_eq!(reported_after(&[(refused, first), (refused, later), (refused, other)]), other);
+    assert_eq!(reported_after(&[(Reason::AdmissionUnreachable, first), (refused, later)]), later);
+    // The figures of a quota are its message.
+    let full = Reason::QuotaExceeded;
+    assert_eq!(reported_after(&[(full, "used: 1"), (full, "used: 2")]), "used: 2");
+}
+
+/// Deletes our Secret again and again, and applies what is planned. Returns the record and the last plan.
+fn deleted_often(times: usize, step: i64) -> (NamespaceRecord, Snapshot, Plan) {
+    let snapshot = all_accounts();
+    let mut record = lacking(&[], &snapshot);
+    let good = record.view.secret.clone();
+    let mut last = Plan::default();
+    for number in 0..times {
+        let now = at(step * i64::try_from(number).unwrap());
+        round(&mut record, &snapshot, &[], now);
+        record.view.secret = None;
+        last = round(&mut record, &snapshot, &[], now);
+        if let Some(change) = last.changes.first() {
+            record.record_write(change, WriteResult::Done, true, now);
+            record.view.secret = good.clone();
+        }
+    }
+    (record, snapshot, last)
+}
+
+/// A restore that deletes and creates writes nothing, and managed fields do not exist for deletions.
+#[test]
+fn a_secret_that_is_deleted_often_is_reported_as_such_and_the_report_goes_soon() {
+    let contention = |record: &NamespaceRecord, snapshot: &Snapshot, second: i64| {
+        plan(record, snapshot, at(second)).results[0].contention.clone().map(|f| f.message.to_string())
+    };
+    let (record, snapshot, _) = deleted_often(2, 5);
+    assert_eq!(contention(&record, &snapshot, 6), None);
+    let (record, snapshot, last) = deleted_often(4, 5);
+    assert_eq!(last.conflicts, [], "no writer is searched for");
+    let message = contention(&record, &snapshot, 16).unwrap();
+    assert!(message.starts_with("the Secret n/ours was deleted 4 times since"), "{message}");
+    assert!(
+        plan(&record, &snapshot, at(16)).retry_at.is_some(),
+        "it is planned again when the report is over"
+    );
+    assert_eq!(contention(&record, &snapshot, 80), None);
+    // Faster than it can be held, it rests for a while.
+    let (record, snapshot, last) = deleted_often(13, 0);
+    assert!(last.changes.is_empty() && last.is_resting);
+    let failure = plan(&record, &snapshot, at(0)).results[0].secret.clone();
+    assert_eq!(failure.clone().unwrap_err().reason, Reason::Contended, "{failure:?}");
+    assert_eq!(plan(&record, &snapshot, at(31)).changes.len(), 1);
+}
+
+#[test]
+fn our_own_withdrawal_and_a_first_secret_are_not_deletions_by_others() {
+    let snapshot = all_accounts();
+    let mut record = record(&[]);
+    for number in 0..6 {
+        let create = round(&mut record, &snapshot, &[], at(number)).changes.remove(0);
+        record.record_write(&create, WriteResult::Done, true, at(number));
+        record.view.secret = Some(holding(&snapshot.content(&[0])));
+        round(&mut record, &snapshot, &[], at(number));
+        let nothing = crate::plan::fixture::snapshot([]);
+        let delete = round(&mut record, &nothing, &[], at(number)).changes.remove(0);
+        record.record_write(&delete, WriteResult::Done, true, at(number));
+        record.view.secret = None;
+    }
+    assert!(record.contention("ours", at(6)).is_none());
 }

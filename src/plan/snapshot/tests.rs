@@ -34,7 +34,7 @@ fn a_namespace_is_covered_by_name_or_label_unless_it_is_excluded_or_opts_out() {
             [("tier".to_owned(), "app".to_owned())].into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         ),
         skip,
-        terminating: false,
+        ..NamespaceFacts::default()
     };
     for (namespace, facts, expected) in [
         ("prod", NamespaceFacts::default(), vec!["all", "prod"]),

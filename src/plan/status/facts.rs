@@ -28,12 +28,14 @@ pub struct RegistryFacts {
     pub next_refresh_at: Option<Timestamp>,
     /// Why the last attempt failed.
     pub failure: Option<Failure>,
+    /// Whether the failure is that the cloud issues no credential for the instance, or for some of its domains.
+    pub is_unsupported: bool,
 }
 
 impl RegistryFacts {
-    /// Returns whether the registry has a valid credential.
+    /// Returns whether the registry has a valid credential for all of its domains.
     pub fn is_issued(&self, now: Timestamp) -> bool {
-        self.life.is_some_and(|life| !life.is_over(now))
+        !self.is_unsupported && self.life.is_some_and(|life| !life.is_over(now))
     }
 }
 
@@ -54,6 +56,10 @@ pub struct BindingFacts<'a> {
     pub handled_refresh_at: Option<String>,
     /// Since when and why the withdrawal from namespaces is held.
     pub held: Option<(Timestamp, Failure)>,
+    /// The names that it lists and excludes at the same time.
+    pub excluded_names: Option<String>,
+    /// Which rule passed over what, where it covers no namespace.
+    pub nothing_covered: Option<String>,
     /// Conditions that are decided elsewhere.
     pub others: Vec<BindingCondition>,
 }

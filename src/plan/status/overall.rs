@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 
 use super::facts::{BindingFacts, RegistryFacts};
-use crate::api::Reason;
+use crate::api::{Reason, names};
 use crate::model::count::count;
 use crate::plan::failure::Failure;
 
@@ -125,13 +125,16 @@ fn progress(facts: &BindingFacts<'_>, issued: usize) -> Failure {
 fn success(facts: &BindingFacts<'_>) -> Failure {
     let (matched, _) = facts.rollup.service_accounts();
     if facts.rollup.matched() == 0 {
-        return Failure::new(Reason::NothingCovered, "The binding selects no namespace.");
+        let why = facts.nothing_covered.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        return Failure::new(Reason::NothingCovered, format!("The binding selects no namespace{why}."));
     }
     if matched == 0 {
-        return Failure::new(
-            Reason::NothingCovered,
-            "The binding selects no ServiceAccount in its namespaces.",
-        );
+        let skipped = match facts.rollup.opted_out() {
+            0 => String::new(),
+            one_or_more => format!(": {} by {}", opt_outs(one_or_more), names::SKIP),
+        };
+        let message = format!("The binding selects no ServiceAccount in its namespaces{skipped}.");
+        return Failure::new(Reason::NothingCovered, message);
     }
     let message = format!(
         "{} {} and {}.",
@@ -171,6 +174,11 @@ fn registries(n: usize) -> String {
 
 fn namespaces(n: usize) -> String {
     count(n, "namespace", "namespaces")
+}
+
+fn opt_outs(n: i64) -> String {
+    let n = usize::try_from(n).unwrap_or_default();
+    count(n, "ServiceAccount opts out", "ServiceAccounts opt out")
 }
 
 fn accounts(n: i64) -> String {

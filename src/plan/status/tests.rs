@@ -23,6 +23,8 @@ struct Scene {
     /// Namespaces that were not reconciled since the credentials changed.
     refreshing: Vec<&'static str>,
     held: Option<(Timestamp, Failure)>,
+    excluded_names: Option<String>,
+    nothing_covered: Option<String>,
     others: Vec<BindingCondition>,
 }
 
@@ -37,6 +39,7 @@ fn registry(name: &str) -> RegistryFacts {
         life: Some(Life { minted_at: at(0), expires_at: at(3600) }),
         next_refresh_at: Some(at(2700)),
         failure: None,
+        is_unsupported: false,
     }
 }
 
@@ -47,6 +50,7 @@ fn result() -> NamespaceResult {
         domain_conflicts: [].into(),
         matched: 2,
         bound: 2,
+        opted_out: 0,
         contention: None,
     }
 }
@@ -69,6 +73,8 @@ fn good() -> Scene {
         awaited: vec![],
         refreshing: vec![],
         held: None,
+        excluded_names: None,
+        nothing_covered: None,
         others: vec![],
     }
 }
@@ -112,6 +118,8 @@ impl Scene {
             rollup: rollups.of("a").unwrap(),
             handled_refresh_at: Some("once".into()),
             held: self.held.clone(),
+            excluded_names: self.excluded_names.clone(),
+            nothing_covered: self.nothing_covered.clone(),
             others: self.others.clone(),
         };
         status(&facts, previous, now)
@@ -132,6 +140,63 @@ fn pair(pair: &PairStatus) -> (&str, &str, &str) {
 }
 
 type Mutation = fn(&mut Scene);
+
+#[test]
+fn a_binding_that_covers_nothing_names_the_rule_and_an_excluded_name_is_said_beside_the_rest() {
+    let cases: &[(&str, Mutation, &str)] = &[
+        ("nothing", |s| s.results.clear(), "The binding selects no namespace."),
+        (
+            "a rule",
+            |s| {
+                s.results.clear();
+                s.excluded_names = Some("names".into());
+                s.nothing_covered = Some("a rule".into());
+            },
+            "The binding selects no namespace: a rule.",
+        ),
+        (
+            "no account",
+            |s| s.results.iter_mut().for_each(|(_, r)| (r.matched, r.bound) = (0, 0)),
+            "The binding selects no ServiceAccount in its namespaces.",
+        ),
+        (
+            "only accounts that opt out",
+            |s| {
+                for (_, result) in &mut s.results {
+                    (result.matched, result.bound, result.opted_out) = (0, 0, 1);
+                }
+            },
+            "The binding selects no ServiceAccount in its namespaces: 2 ServiceAccounts opt out by \
+             acrcredential.dev/skip.",
+        ),
+        (
+            "an excluded name",
+            |s| s.excluded_names = Some("names".into()),
+            "2 registries serve 2 namespaces and 4 ServiceAccounts; names",
+        ),
+        (
+            "an excluded name of a suspended binding",
+            |s| {
+                s.excluded_names = Some("names".into());
+                s.standstill = Some(failure(Reason::Suspended));
+            },
+            "why Suspended",
+        ),
+        (
+            "an excluded name beside a failure",
+            |s| {
+                s.excluded_names = Some("names".into());
+                s.fail_secret(0, Reason::SecretConflict);
+            },
+            "1 of 2 namespaces is not ready; n1: why SecretConflict; names",
+        ),
+    ];
+    for (what, mutate, expected) in cases {
+        let mut scene = good();
+        mutate(&mut scene);
+        assert_eq!(message(&scene.status(None, at(100))), *expected, "{what}");
+    }
+}
 
 #[test]
 fn each_state_has_its_conditions() {

@@ -39,7 +39,8 @@ fn one_binding_by_names_is_one_webhook_with_one_regular_expression() {
     assert_eq!(
         whole["namespaceSelector"]["matchExpressions"],
         json!([
-            { "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "own"] }
+            { "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "own"] },
+            { "key": "acrcredential.dev/skip", "operator": "NotIn", "values": crate::model::skip::TRUE },
         ])
     );
     assert_eq!(
@@ -115,7 +116,8 @@ fn labels_are_selectors_and_names_beside_them_a_webhook_of_their_own() {
     assert_eq!(condition(&rendered[1], "covered"), None);
     let expressions = value(1)["namespaceSelector"]["matchExpressions"].clone();
     assert_eq!(expressions[0]["operator"], "NotIn");
-    assert_eq!(expressions[1], json!({ "key": "tier", "operator": "In", "values": ["app"] }));
+    assert_eq!(expressions[1]["key"], "acrcredential.dev/skip");
+    assert_eq!(expressions[2], json!({ "key": "tier", "operator": "In", "values": ["app"] }));
 }
 
 #[test]

@@ -104,9 +104,17 @@ async fn an_account_without_a_binding_is_unchanged() {
     let mut delete = review("n", Value::Null);
     delete["request"]["operation"] = "DELETE".into();
     assert_eq!(patched(&handler, delete).await, None);
-    let skipped =
-        json!({ "metadata": { "name": "default", "annotations": { "acrcredential.dev/skip": "true" } } });
-    assert_eq!(patched(&handler, review("n", skipped)).await, None);
+    for (kind, value, skips) in [
+        ("annotations", "true", true),
+        ("annotations", "Yes", true),
+        ("labels", "on", true),
+        ("labels", "false", false),
+        ("annotations", "1", false),
+    ] {
+        let mut object = json!({ "metadata": { "name": "default" } });
+        object["metadata"][kind] = json!({ "acrcredential.dev/skip": value });
+        assert_eq!(patched(&handler, review("n", object)).await.is_none(), skips, "{kind} {value}");
+    }
     let facts = NamespaceFacts { skip: true, ..NamespaceFacts::default() };
     handler.index.put_namespace("n", facts);
     assert_eq!(patched(&handler, review("n", account("default"))).await, None);

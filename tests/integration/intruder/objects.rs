@@ -9,8 +9,7 @@ use crate::harness::{CONTROLLER, NAMESPACE, SECRET, spec};
 pub fn accounts() -> Vec<Attack> {
     const RICH: &str = "/api/v1/namespaces/victim/serviceaccounts/rich";
     const LIST: &str = "its own entry of imagePullSecrets only";
-    const METADATA: &str = "not change the metadata of ServiceAccounts";
-    const REST: &str = "not change the secrets and the token mounting of ServiceAccounts";
+    const EVIL: &str = "pull secrets outside the policy's lists: evil";
     let deny = |what, words, body| attack(what, Barrier::Policy(ACCOUNTS, words), "PATCH", RICH, body);
     let list = |names: &[&str]| {
         let list: Vec<Value> = names.iter().map(|name| json!({ "name": name })).collect();
@@ -35,14 +34,14 @@ pub fn accounts() -> Vec<Attack> {
         rbac("replace a ServiceAccount", "PUT", RICH, Body::Json(account("rich"))),
         rbac("delete a ServiceAccount", "DELETE", RICH, Body::None),
         rbac("delete all ServiceAccounts", "DELETE", path, Body::None),
-        deny("add another's entry", LIST, list(&["a", "b", SECRET, "evil"])),
+        deny("add another's entry", EVIL, list(&["a", "b", SECRET, "evil"])),
         deny("take another's entry", LIST, list(&["a", SECRET])),
         deny("take the whole list", LIST, Body::Merge(json!({ "imagePullSecrets": null }))),
         deny("turn others' entries round", LIST, list(&["b", "a", SECRET])),
-        deny("rename another's entry", LIST, list(&["a", "evil", SECRET])),
+        deny("rename another's entry", EVIL, list(&["a", "evil", SECRET])),
         deny(
             "put an entry before all others",
-            LIST,
+            EVIL,
             Body::JsonPatch(json!([
             { "op": "add", "path": "/imagePullSecrets/0", "value": { "name": "evil" } }])),
         ),
@@ -50,35 +49,47 @@ pub fn accounts() -> Vec<Attack> {
         deny("add our entry twice", "imagePullSecrets once", list(&["a", "b", SECRET, SECRET])),
         deny(
             "label a ServiceAccount",
-            METADATA,
+            "labels outside the policy's lists: a",
             Body::Merge(json!({ "metadata": { "labels": { "a": "b" } } })),
         ),
         deny(
             "take a ServiceAccount's label",
-            METADATA,
+            "labels removed: team",
             Body::Merge(json!({ "metadata": { "labels": null } })),
         ),
         deny(
             "give a ServiceAccount a cloud role",
-            METADATA,
+            "annotations that no exception allows: pod-identity.alibabacloud.com/role-name",
             annotate("pod-identity.alibabacloud.com/role-name"),
         ),
-        deny("give a ServiceAccount another cloud's role", METADATA, annotate("eks.amazonaws.com/role-arn")),
-        deny("opt a ServiceAccount out", METADATA, annotate("acrcredential.dev/skip")),
+        deny(
+            "give a ServiceAccount another cloud's role",
+            "annotations that no exception allows: eks.amazonaws.com/role-arn",
+            annotate("eks.amazonaws.com/role-arn"),
+        ),
+        deny(
+            "opt a ServiceAccount out",
+            "annotations that no exception allows: acrcredential.dev/skip",
+            annotate("acrcredential.dev/skip"),
+        ),
         deny(
             "block a ServiceAccount's namespace",
-            METADATA,
+            "fields that no exception allows: finalizers",
             Body::Merge(json!({ "metadata": { "finalizers": ["a.example.com/b"] } })),
         ),
-        deny("have a ServiceAccount garbage-collected", METADATA, Body::Merge(owner)),
+        deny(
+            "have a ServiceAccount garbage-collected",
+            "fields that no exception allows: ownerReferences",
+            Body::Merge(owner),
+        ),
         deny(
             "let a ServiceAccount mount a Secret",
-            REST,
+            "fields that no exception allows: secrets",
             Body::Merge(json!({ "secrets": [{ "name": "other" }] })),
         ),
         deny(
             "mount the token of a ServiceAccount",
-            REST,
+            "fields that no exception allows: automountServiceAccountToken",
             Body::Merge(json!({ "automountServiceAccountToken": true })),
         ),
     ]

@@ -95,22 +95,22 @@ pub fn made_secrets() -> Vec<Attack> {
         make("make a Secret that cannot be refreshed", "are not immutable", json!({ "immutable": true })),
         make(
             "have a replicator copy another Secret into ours",
-            "not change other annotations",
+            "annotations that no exception allows: replicator.v1.mittwald.de/replicate-from",
             json!({ "metadata": { "annotations": { "replicator.v1.mittwald.de/replicate-from": "kube-system/bound" } } }),
         ),
         make(
             "have a reflector copy another Secret into ours",
-            "not change other annotations",
+            "annotations that no exception allows: reflector.v1.k8s.emberstack.com/reflects",
             json!({ "metadata": { "annotations": { "reflector.v1.k8s.emberstack.com/reflects": "kube-system/bound" } } }),
         ),
         make(
             "have ours copied elsewhere by label",
-            "not change other labels",
+            "labels that no exception allows: kubed.appscode.com/sync",
             json!({ "metadata": { "labels": { "kubed.appscode.com/sync": "" } } }),
         ),
         make(
             "pass for another tool's Secret",
-            "not change other labels",
+            "labels that no exception allows: argocd.argoproj.io/secret-type",
             json!({ "metadata": { "labels": { "argocd.argoproj.io/secret-type": "repository" } } }),
         ),
     ];
@@ -152,17 +152,17 @@ pub fn existing_secrets() -> Vec<Attack> {
         ),
         patch(
             "take a user's label off",
-            "not change other labels",
+            "labels removed: team",
             Body::Merge(json!({ "metadata": { "labels": { "team": null } } })),
         ),
         patch(
             "change a user's annotation",
-            "not change other annotations",
+            "annotations outside the policy's lists: note",
             Body::Merge(json!({ "metadata": { "annotations": { "note": "x" } } })),
         ),
         patch(
             "patch a copy order in",
-            "not change other annotations",
+            "annotations that no exception allows: replicator.v1.mittwald.de/replicate-from",
             Body::Merge(
                 json!({ "metadata": { "annotations": { "replicator.v1.mittwald.de/replicate-from": "a/b" } } }),
             ),

@@ -151,9 +151,26 @@ async fn files_of_cert_manager_are_read_as_the_kubelet_swaps_them() {
     std::os::unix::fs::symlink("..version-3", mount.join("..data_tmp")).unwrap();
     std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
     lab.until("the mismatch is reported", async || {
-        lab.controller.log().contains("a private key that does not match the certificate")
+        let log = lab.controller.log();
+        log.contains(
+            "a private key that does not match the certificate; mount a Secret of type kubernetes.io/tls",
+        )
     })
     .await;
+    // A Secret of another form has no authority.
+    std::fs::remove_file(broken.join("ca.crt")).unwrap();
+    lab.until("the missing file is reported", async || {
+        lab.controller
+            .log()
+            .contains("mount a Secret of type kubernetes.io/tls with ca.crt as cert-manager makes it")
+    })
+    .await;
+    // Once a whole Secret is mounted, its certificate is used.
+    let renewals = || lab.controller.log().matches("webhook certificate renewed").count();
+    let before = renewals();
+    std::fs::remove_file(mount.join("..data")).unwrap();
+    project(&mount, &authority, 4);
+    lab.until("the mounted certificate is taken", async || renewals() > before).await;
     stream.end_without_a_refusal().await;
 }
 

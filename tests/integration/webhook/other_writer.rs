@@ -23,7 +23,9 @@ async fn a_writer_that_keeps_reverting_the_configuration_is_reported_and_not_fou
         }
         let said = lab.condition("fought", "AdmissionConfigured").await;
         said.is_some_and(|(status, _, message)| {
-            status == "False" && message.contains("again and again by the field manager other")
+            status == "False"
+                && message.contains("again and again by the field manager other")
+                && message.contains("it is left alone for a while: stop that writer")
         })
     })
     .await;

@@ -21,9 +21,12 @@ async fn without_the_grant_the_condition_says_the_cure_and_the_loop_serves_and_a
     let mark = lab.mark();
     lab.bind("waits", asking(&["waits"], "Fail", 15)).await;
     lab.until("the condition says the cure", async || {
-        lab.condition("waits", "AdmissionConfigured")
-            .await
-            .is_some_and(|(status, _, message)| status == "False" && message.contains("deploy/webhook.yaml"))
+        lab.condition("waits", "AdmissionConfigured").await.is_some_and(|(status, _, message)| {
+            let first = "apply deploy/webhook.yaml instead";
+            let second =
+                "this controller may not write the webhook's configuration: apply deploy/webhook.yaml";
+            status == "False" && message.contains(first) && message.contains(second)
+        })
     })
     .await;
     assert!(configuration(lab).await.is_none());

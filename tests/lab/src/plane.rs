@@ -58,6 +58,8 @@ pub struct Options {
     pub controllers: Vec<String>,
     /// Further flags of kube-apiserver, as written on its command line.
     pub extra_api_server_args: Vec<String>,
+    /// Further flags of etcd, as written on its command line.
+    pub extra_etcd_args: Vec<String>,
     /// Whether each loop of kube-controller-manager runs as a ServiceAccount of kube-system, as in most
     /// clusters, and not as one user with all rights. Its accounts are then among kube-system's.
     pub controllers_as_themselves: bool,
@@ -70,6 +72,7 @@ impl Default for Options {
             admission_plugins: Vec::new(),
             controllers: Vec::new(),
             extra_api_server_args: Vec::new(),
+            extra_etcd_args: Vec::new(),
             controllers_as_themselves: false,
         }
     }

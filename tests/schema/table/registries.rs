@@ -21,54 +21,76 @@ pub fn registries() -> Vec<Field> {
 }
 
 pub fn entry() -> Vec<Field> {
-    const DOMAIN: &str = "registries[].domains[] pattern";
-    const NO_DOMAIN: (&str, &str) = (DOMAIN, "spec.registries[0].domains[0] in body should match");
+    const ID: &str = "registries[].instanceId cel instanceId must be the ID";
+    const NO_TOKEN: &str = "for which the cloud issues no token. Create a pull Secret with kubectl create secret docker-registry";
+    const PERSONAL_ID: &str = "registries[].instanceId cel instanceId belongs";
+    const REGION: &str = "registries[].regionId cel regionId must be the ID";
+    const ZONE: &str = "registries[].regionId cel regionId is the ID of a zone";
+    const DOMAIN: &str = "registries[].domains[] cel a domain must be";
+    const PERSONAL_HOST: &str = "registries[].domains[] cel the domain belongs";
+    const PERSONAL_GLOB: &str = "registries[].domains[] cel the glob belongs";
     let domains = |domains: &[&str]| domains.iter().map(|d| json!([d])).collect::<Vec<_>>();
     vec![
         Field::at("/registries/0/instanceId")
-            .passes(
-                "registries[].instanceId pattern",
-                [json!(null), json!(""), json!("cri-abc123"), json!("cri-0-a-")],
-            )
+            .passes(ID, [json!(null), json!(""), json!("cri-abc123"), json!("cri-0-a-")])
             .breaks(
-                ("registries[].instanceId pattern", "spec.registries[0].instanceId in body should match"),
+                (ID, "instanceId must be the ID cri-… that the console shows with the name"),
                 texts([
                     "abc123",
                     "cri-",
                     "cri--a",
                     "CRI-abc123",
                     "cri-ABC",
-                    "cri-a.b",
                     "cri-a,cri-b",
                     " cri-a",
                     "cri-a\n",
+                    "生产",
                 ]),
             )
+            .breaks(
+                (ID, "and not a host: write the host in domains"),
+                texts(["cri-a.b", "demo-registry.cn-hangzhou.cr.aliyuncs.com"]),
+            )
+            .passes(PERSONAL_ID, [json!(null), json!("cri-pi")])
+            .breaks((PERSONAL_ID, NO_TOKEN), texts(["crpi-k3v9w2m7q1x8abcd", "CRPI-K3V9", "crpi-"]))
             .passes("registries[].instanceId maxLength", [long("cri-", 64)])
             .breaks(
                 ("registries[].instanceId maxLength", "spec.registries[0].instanceId: Too long"),
                 [long("cri-", 65)],
             ),
         Field::at("/registries/0/regionId")
-            .passes(
-                "registries[].regionId pattern",
-                texts(["cn-hangzhou", "us-east-1", "cn-wulanchabu-acdr-1"]),
-            )
+            .passes(REGION, texts(["cn-hangzhou", "us-east-1", "cn-wulanchabu-acdr-1", "cn-atlantis"]))
             .breaks(
-                ("registries[].regionId pattern", "spec.registries[0].regionId in body should match"),
+                (REGION, "write the ID, not the name in the console"),
                 texts([
                     "",
                     "cn",
                     "cn-",
                     "cn--a",
                     "Hangzhou",
-                    "cn-Hangzhou",
                     "chn-hangzhou",
-                    "cn_hangzhou",
-                    "cn-hang zhou",
                     "c1-a",
+                    "华东1（杭州）",
+                    "China (Hangzhou)",
                 ]),
             )
+            .breaks(
+                (REGION, "regionId must be the ID of a region: write cn-hangzhou"),
+                texts(["cn-Hangzhou", "cn_hangzhou", "CN-Hangzhou", "cn hangzhou"]),
+            )
+            .passes(
+                ZONE,
+                texts(["cn-hangzhou-finance", "cn-shanghai-finance-1", "cn-wuhan-lr", "cn-hangzhou-1bc"]),
+            )
+            .breaks(
+                (ZONE, "regionId is the ID of a zone and not of a region: write its region cn-hangzhou"),
+                texts(["cn-hangzhou-b"]),
+            )
+            .breaks(
+                (ZONE, "write its region cn-shanghai-finance-1"),
+                texts(["cn-shanghai-finance-1b", "cn-shanghai-finance-1-b"]),
+            )
+            .breaks((ZONE, "write its region cn-1"), texts(["cn-1b"]))
             .passes("registries[].regionId maxLength", [json!(null), long("cn-", 32)])
             .breaks(
                 ("registries[].regionId maxLength", "spec.registries[0].regionId: Too long"),
@@ -89,26 +111,62 @@ pub fn entry() -> Vec<Field> {
                 ]),
             )
             .breaks(
-                NO_DOMAIN,
+                (DOMAIN, "spec.registries[0].domains[0]: Invalid value"),
                 domains(&[
-                    "https://img.example.com",
-                    "http://img.example.com/",
                     "Img.example.com",
                     "img.example.com/Team",
-                    "img.example.com/",
                     "img.example.com:",
                     "img.example.com:123456",
                     "img.example.com:https",
                     ".example.com",
                     "example.com.",
                     "-a.example.com",
-                    "a,b",
                     "a b",
-                    "a@b",
                     "[::1]",
                     "镜像.example.com",
                     "img.example.com\n",
                 ]),
+            )
+            .breaks(
+                (DOMAIN, "leave out the scheme and a trailing /"),
+                domains(&[
+                    "https://img.example.com",
+                    "http://img.example.com/",
+                    "docker://img.example.com/a:1",
+                ]),
+            )
+            .breaks((DOMAIN, "leave out the trailing /"), domains(&["img.example.com/"]))
+            .breaks(
+                (DOMAIN, "leave out the tag or the digest of an image"),
+                domains(&["img.example.com/team/app:1.2", "img.example.com/app@sha256:01"]),
+            )
+            .breaks((DOMAIN, "leave out the user name"), domains(&["a@b", "https://u:p@img.example.com/"]))
+            .breaks((DOMAIN, "write each address as an item of its own"), domains(&["a,b"]))
+            .passes(
+                PERSONAL_HOST,
+                domains(&[
+                    "*.distributed.*.cr.aliyuncs.com",
+                    "crpi-mirror.example.com",
+                    "registry.cn-hangzhou.aliyuncs.com/crpi-team",
+                ]),
+            )
+            .breaks(
+                (PERSONAL_HOST, NO_TOKEN),
+                domains(&[
+                    "crpi-k3v9w2m7q1x8abcd.cn-hangzhou.personal.cr.aliyuncs.com",
+                    "crpi-k3v9w2m7q1x8abcd-vpc.cn-hangzhou.personal.cr.aliyuncs.com:443/team",
+                    "CRPI-k3v9.cn-hangzhou.personal.cr.aliyuncs.com",
+                    "crpi-k3v9w2m7q1x8abcd",
+                    "*.cn-hangzhou.personal.cr.aliyuncs.com",
+                ]),
+            )
+            .passes(
+                PERSONAL_GLOB,
+                domains(&["*.distributed.*.cr.aliyuncs.com", "demo-registry.*.*.cr.aliyuncs.com"]),
+            )
+            .breaks(
+                (PERSONAL_GLOB, NO_TOKEN),
+                domains(&["*.*.*.cr.aliyuncs.com", "*.*.*.*.*.*", "crpi-*.cn-*.p*.cr.aliyuncs.com:443"]),
             )
             .passes("registries[].domains[] minLength", domains(&["a"]))
             .breaks(

@@ -106,7 +106,7 @@ impl DocumentReader<'_> {
         if self.document.sources[0].text.trim() == "(sensitive value)" {
             "Terraform hides the value: echo 'nonsensitive(<expression>)' | terraform console | kubectl acr lint - reads it".to_owned()
         } else if kinds.as_slice() == ["AcrCredentialBinding"] {
-            "the file has an AcrCredentialBinding, which the API server checks: kubectl apply --server-side --dry-run=server -f; convert --reverse prints the equivalent ConfigMap".to_owned()
+            "the file has an AcrCredentialBinding, which the API server checks: run kubectl apply --server-side --dry-run=server -f on it; convert --reverse prints the equivalent ConfigMap".to_owned()
         } else if names(roots, addon::NAME) {
             format!(
                 "the file names the managed add-on without its configuration: {} reads it",

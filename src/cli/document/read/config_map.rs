@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{DocumentReader, FileLanguage};
+use super::{DocumentReader, FileLanguage, is_json};
 use crate::api::legacy::{Node, Pair, Style};
 use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
 use crate::cli::document::locate::{has_ours, metadata};
@@ -141,6 +141,12 @@ impl DocumentReader<'_> {
         let scalar = Scalar::verbatim(source, whole).moved(self.patched);
         let (edits, cure) = if !flow {
             (Vec::new(), "write | after the colon, and the same text below it")
+        } else if is_json(text) {
+            let written = serde_json::to_string(source).ok()?;
+            (
+                vec![Edit { span: span.clone(), text: written }],
+                "write it as one text in quotes, with a \\ before each quote in it",
+            )
         } else if !source.contains(['\'', '\n']) {
             (quotes(node, "'"), "put it in quotes")
         } else if let Some(edit) = self.block_of(&key_span, &span) {

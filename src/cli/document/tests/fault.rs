@@ -154,6 +154,7 @@ proptest! {
         lines in prop::collection::vec((0_usize..8, prop::sample::select(vec![
             "service-account: a", "watch-namespace: \"a\",\"b\"", "acr-registry-info: |", "acr-registry-info:", "rrsa: |", "rrsa: ｜",
             "- instanceId: cri-a", "regionId: b", "enable: true", "# c", "", "foo: b", "foo: |-", "- a", "---", "data:", "notify-email: \"a",
+            "|", "```", "${X}", "rrsa:\u{a0}|", "regionId: b\u{200b}", "watch\u{2011}namespace: a", "<<EOT", "EOT",
         ])), 0..12)
     ) {
         let lines: Vec<String> = lines.iter().map(|(depth, text)| format!("{}{text}\n", " ".repeat(*depth))).collect();

@@ -75,10 +75,10 @@ fn keys_outside_data_are_reported_and_not_skipped() {
         ("stringData:\n  watch-namespace: all\n".to_owned(), vec!["ACR715 stringData 4:1"]),
         ("data:\n  watch-namespace: a\ndata:\n  rrsa: ''\n".to_owned(), vec!["ACR715 data 4:1"]),
         ("binaryData:\n  acr-registry-info: YQ==\n".to_owned(), vec!["ACR715 binaryData 4:1"]),
-        ("data:\n\u{3000}\u{3000}watch-namespace: all\n".to_owned(), vec!["ACR715 watch-namespace 5:1"]),
+        ("data:\n\u{3000}\u{3000}watch-namespace: all\n".to_owned(), vec!["ACR408 data 5:1"]),
         (
             "data:\n  webhook-configuration: |\n    enable: true\n\u{a0}\u{a0}\u{a0}\u{a0}timeout-seconds: 5\n".to_owned(),
-            vec!["ACR715 timeout-seconds 7:1"],
+            vec!["ACR413 webhook-configuration 7:1"],
         ),
         (format!("data:\n  rrsa: ''\n---\n{head}data:\n  rrsa: ''\n"), vec!["ACR715 metadata.name 9:18"]),
         ("immutable: true\nbinaryData:\n  logo: YQ==\ndata:\n  rrsa: ''\n".to_owned(), vec![]),

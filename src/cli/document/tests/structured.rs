@@ -325,6 +325,21 @@ fn a_configuration_without_the_name_is_known_by_its_settings_alone() {
     }
 }
 
+/// A state has the templates of others.
+#[test]
+fn a_template_elsewhere_in_the_file_is_not_ours() {
+    let resources = |script: &str, names: &str| {
+        let own = serde_json::json!({ "name": NAME, "config": format!("{{\"watchNamespace\": \"{names}\"}}") });
+        serde_json::json!({ "resources": [{ "values": { "user_data": script } }, { "values": own }] }).to_string()
+    };
+    let hcl = format!("a {{\n  b = \"{{{{ c }}}}\"\n}}\n{{}}\naddons {{\n  name = {NAME:?}\n  config = {:?}\n}}\n", config("cri-own000"));
+    for file in [resources("{{ c }}", "all"), hcl.replace("{}\n", "")] {
+        let document = read("file", &file);
+        assert!(document.addon.is_some() && document.diagnostics.is_empty(), "{file}");
+    }
+    assert!(!read("file", &resources("", "{{ c }}")).diagnostics.is_empty());
+}
+
 /// A change that would need the signs of the file is only described.
 #[test]
 fn changes_of_a_map_are_made_in_its_scalars() {

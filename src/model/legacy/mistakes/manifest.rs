@@ -108,7 +108,7 @@ impl ManifestScan<'_> {
         }
         if wide && header {
             let span = span.start..span.start + '｜'.len_utf8();
-            self.scanned.replace(Code::FullWidth, field.key, span, "|");
+            self.scanned.plain(field.key, span, "｜", "|");
         }
         self.unquoted(field, value, span.clone());
         let next = self.lines[index + 1..].iter().find(|line| !line.is_empty() && !line.is_comment());
@@ -124,7 +124,7 @@ impl ManifestScan<'_> {
         } else if header {
             self.block = Some(OpenBlock { depth: field.depth, moved_by: None });
             if nested && beside {
-                let message = "the text of the | must be indented deeper than its key";
+                let message = "the text of the | is not deeper than its key: indent each of its lines by two spaces more";
                 self.report(Code::Indentation, field, field.span(), message, Vec::new());
                 self.move_block();
             }
@@ -147,7 +147,7 @@ impl ManifestScan<'_> {
         self.block = Some(OpenBlock { depth: field.depth, moved_by: None });
         if !is_block_header(next.body()) {
             let edit = Edit { span: field.colon.end..field.colon.end, text: " |".to_owned() };
-            let message = "the | after the colon is missing: the ConfigMap takes a text here, and the API server refuses a list or keys";
+            let message = "the | after the colon is missing: write it, because the API server takes only a text here, and refuses a list or keys";
             self.report(Code::TextExpected, field, field.span(), message, vec![edit]);
         }
     }

@@ -4,6 +4,7 @@ use super::scanned::{Mistake, Scanned, Schema, Shape, cure, width};
 use crate::api::legacy::entry::{CUSTOM_ACCESS_KEY, CUSTOM_ACCESS_KEY_SECRET};
 use crate::api::legacy::{ACR_REGISTRY_INFO, RRSA, WEBHOOK_CONFIGURATION, data_key};
 use crate::model::legacy::code::Code;
+use crate::model::legacy::finding::clip;
 use crate::model::legacy::line::{COMMAS, Field, Line, closing, is_space};
 use crate::model::legacy::patch::Edit;
 use crate::model::legacy::text::{can_show, is_quote, unquote};
@@ -17,6 +18,10 @@ pub(super) fn scan(text: &str, schema: &Schema) -> Scanned {
         dashless: None,
         moved_out: None,
         begun: false,
+        number: 0,
+        first: None,
+        valued: false,
+        uneven: None,
     };
     Line::all(text, is_space).into_iter().for_each(|line| scan.line(line));
     scan.scanned.mistakes.sort_by_key(|mistake| mistake.edits.first().map(|e| (e.span.start, e.span.end)));
@@ -36,15 +41,25 @@ struct NestedScan<'a> {
     moved_out: Option<usize>,
     /// Whether a line with content has been seen.
     begun: bool,
+    /// The number of the present line, from 1.
+    number: usize,
+    /// The first key of the present map, in whose column the others belong.
+    first: Option<String>,
+    /// Whether the last key has a value in its own line.
+    valued: bool,
+    /// The mistake that has the lines of a map that are in another column.
+    uneven: Option<usize>,
 }
 
 impl NestedScan<'_> {
     fn line(&mut self, line: Line<'_>) {
+        self.number += 1;
         let (body, start) = (line.body(), line.body_at());
         if body.is_empty() || line.is_comment() || self.scanned.comment_line("", start, body) {
             return;
         }
-        if matches!(body.trim_end(), "---" | "...") {
+        let marker = body.split_once(" #").map_or(body, |(marker, _)| marker);
+        if matches!(marker.trim_end(), "---" | "...") {
             if self.begun {
                 self.scanned.replace(Code::SeveralDocuments, "", start..start + 3, "");
             }
@@ -63,14 +78,22 @@ impl NestedScan<'_> {
             let gap = &body[dash..body.len() - rest.len()];
             self.after_dash(start, dash, gap, !rest.is_empty());
             rest_at = start + dash + gap.len();
-            (self.keys, self.dashless) = (Some(wanted + 1 + width(gap)), None);
+            (self.keys, self.dashless, self.first) = (Some(wanted + 1 + width(gap)), None, None);
         }
         let field = Field::parse(rest, rest_at, 0, is_space);
         let key = field.as_ref().and_then(|field| self.schema.known(field.key));
         if let Some(key) = key.filter(|_| dash.is_none()) {
             wanted = self.key_without_dash(key, depth, start);
+        } else if self.schema.shape == Shape::Map && field.is_some() {
+            // A key below one that has a value belongs beside it, known or not.
+            let keys = *self.keys.get_or_insert(depth);
+            wanted = if self.valued { keys } else { depth };
         }
-        self.indent(line, wanted);
+        self.indent(line, wanted, field.as_ref());
+        if let Some(field) = &field {
+            self.valued = !field.split_comment().0.is_empty();
+            self.first.get_or_insert_with(|| field.key.to_owned());
+        }
         match (field, key) {
             (Some(field), Some(key)) => self.value(&field, key),
             (Some(field), None) if self.schema.shape == Shape::List => self.key_of_data(&field, depth),
@@ -95,21 +118,46 @@ impl NestedScan<'_> {
     fn after_dash(&mut self, start: usize, dash: usize, gap: &str, more: bool) {
         if dash > 1 {
             let text = if gap.is_empty() && more { "- " } else { "-" };
-            self.scanned.replace(Code::FullWidth, "", start..start + dash, text);
+            self.scanned.plain("", start..start + dash, "－", text);
         } else if gap.is_empty() && more {
             self.scanned.replace(Code::SpaceAfterDash, "", start + dash..start + dash, " ");
         }
         self.scanned.spaces("", start + dash, gap, width(gap));
     }
 
-    fn indent(&mut self, line: Line<'_>, wanted: usize) {
-        let lead = line.lead();
-        if line.depth() == wanted || lead.contains('\t') {
-            self.scanned.spaces("", line.start, lead, wanted);
-        } else {
-            let span = line.start..line.body_at();
-            self.scanned.replace(Code::Indentation, "", span, &" ".repeat(wanted));
+    fn indent(&mut self, line: Line<'_>, wanted: usize, field: Option<&Field<'_>>) {
+        let (lead, depth) = (line.lead(), line.depth());
+        let map = self.schema.shape == Shape::Map;
+        if depth == wanted || lead.contains('\t') && !map {
+            return self.scanned.spaces("", line.start, lead, wanted);
         }
+        let edit = Edit { span: line.start..line.body_at(), text: " ".repeat(wanted) };
+        let uneven = self.uneven.and_then(|uneven| self.scanned.mistakes.get_mut(uneven));
+        if let Some(mistake) = uneven.filter(|_| map) {
+            return mistake.edits.push(edit);
+        }
+        let message = self.uneven_message(lead.contains('\t'), depth > wanted, field);
+        let code = if map { Code::KeysUneven } else { Code::Indentation };
+        self.scanned.report(code, "", edit.span.clone(), message, vec![edit]);
+        self.uneven = map.then(|| self.scanned.mistakes.len() - 1);
+    }
+
+    /// Says which line is in which column, and how to write it.
+    fn uneven_message(&self, tab: bool, deeper: bool, field: Option<&Field<'_>>) -> String {
+        let line = format!("line {} of the value", self.number);
+        let (Some(field), Some(first)) = (field, &self.first) else {
+            return format!(
+                "{line} is not in the column of the entries before it: write each - in the same column"
+            );
+        };
+        let (key, first) = (clip(field.key, 40), clip(first, 40));
+        let manner = match (tab, deeper) {
+            (true, _) => "begins with a tab, unlike",
+            (false, true) => "is indented deeper than",
+            (false, false) => "is indented less than",
+        };
+        let all = if self.schema.shape == Shape::Map { "all keys" } else { "all keys of an entry" };
+        format!("{line} ({key}) {manner} {first}: write {all} at one depth, with spaces before them")
     }
 
     /// Returns the column where a key belongs that follows no dash.
@@ -183,7 +231,8 @@ impl NestedScan<'_> {
         // No quote of the same kind closes the value, but one of another width may.
         if let Some(last) = value.chars().next_back().filter(|c| is_quote(*c) && !c.is_ascii()) {
             let end = at + value.len();
-            self.scanned.replace(Code::FullWidth, "", end - last.len_utf8()..end, &quote.to_string());
+            let span = end - last.len_utf8()..end;
+            self.scanned.plain("", span, &last.to_string(), &quote.to_string());
         }
     }
 
@@ -221,7 +270,7 @@ impl NestedScan<'_> {
 
     fn comment_out(&mut self, at: usize) {
         let edits = vec![Edit { span: at..at, text: "# ".to_owned() }];
-        let (code, message) = (Code::KeysBelow, cure(Code::KeysBelow));
+        let (code, message) = (Code::KeysBelow, cure(Code::KeysBelow).to_owned());
         let key = String::new();
         self.scanned.mistakes.push(Mistake { code, key, span: at..at, message, edits, proposed: false });
     }

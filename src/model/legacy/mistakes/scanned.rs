@@ -6,6 +6,7 @@ use crate::api::legacy::documented;
 use crate::model::legacy::code::Code;
 use crate::model::legacy::line::{Field, columns, is_space};
 use crate::model::legacy::patch::Edit;
+use crate::model::legacy::sign::lookalikes;
 
 /// The most mistakes that are reported.
 pub(super) const MAX_MISTAKES: usize = 1_000;
@@ -16,7 +17,7 @@ pub(crate) struct Mistake {
     /// The key of a manifest that it is about.
     pub(crate) key: String,
     pub(crate) span: Range<usize>,
-    pub(crate) message: &'static str,
+    pub(crate) message: String,
     pub(crate) edits: Vec<Edit>,
     /// Whether the changes may be proposed. Those that only take a key out of the way may not.
     pub(crate) proposed: bool,
@@ -60,15 +61,26 @@ impl Scanned {
         self.report(code, key, span, cure(code), edits);
     }
 
+    /// Adds a sign that a plain one replaces, and names it.
+    pub(super) fn plain(&mut self, key: &str, span: Range<usize>, written: &str, text: &str) {
+        let message = match lookalikes(written) {
+            Some(named) => format!("{named} is read as the plain sign: write {}", describe(text)),
+            None => cure(Code::FullWidth).to_owned(),
+        };
+        let edits = vec![Edit { span: span.clone(), text: text.to_owned() }];
+        self.report(Code::FullWidth, key, span, message, edits);
+    }
+
     pub(super) fn report(
         &mut self,
         code: Code,
         key: &str,
         span: Range<usize>,
-        message: &'static str,
+        message: impl Into<String>,
         edits: Vec<Edit>,
     ) {
-        self.mistakes.push(Mistake { code, key: key.to_owned(), span, message, edits, proposed: true });
+        let (key, message) = (key.to_owned(), message.into());
+        self.mistakes.push(Mistake { code, key, span, message, edits, proposed: true });
     }
 
     /// Adds a mistake that another text in its place repairs.
@@ -78,9 +90,11 @@ impl Scanned {
 
     /// Puts plain spaces in the place of tabs and wide ones.
     pub(super) fn spaces(&mut self, key: &str, at: usize, spaces: &str, width: usize) {
-        let code = if spaces.contains('\t') { Code::Tab } else { Code::FullWidth };
-        if code == Code::Tab || !spaces.is_ascii() {
-            self.replace(code, key, at..at + spaces.len(), &" ".repeat(width));
+        let (span, text) = (at..at + spaces.len(), " ".repeat(width));
+        if spaces.contains('\t') {
+            self.replace(Code::Tab, key, span, &text);
+        } else if !spaces.is_ascii() {
+            self.plain(key, span, spaces, &text);
         }
     }
 
@@ -88,7 +102,7 @@ impl Scanned {
     pub(super) fn colon(&mut self, field: &Field<'_>, missing: Range<usize>) {
         if field.wide {
             let text = if field.is_joined() { ": " } else { ":" };
-            self.replace(Code::FullWidth, field.key, field.colon.clone(), text);
+            self.plain(field.key, field.colon.clone(), "：", text);
         } else if field.is_joined() {
             let edit = Edit { span: field.colon.end..field.colon.end, text: " ".to_owned() };
             self.add(Code::SpaceAfterColon, field.key, missing, vec![edit]);
@@ -117,6 +131,15 @@ impl Scanned {
     }
 }
 
+/// Describes the text to write.
+fn describe(text: &str) -> String {
+    match text.trim() {
+        "" => "plain spaces".to_owned(),
+        sign if sign.len() < text.len() => format!("{sign} with a space after it"),
+        sign => sign.to_owned(),
+    }
+}
+
 /// Returns what is wrong, and what to write instead.
 pub(super) fn cure(code: Code) -> &'static str {
     match code {
@@ -127,7 +150,6 @@ pub(super) fn cure(code: Code) -> &'static str {
         Code::FullWidth => {
             "a full-width sign or space is read as the plain one: write the plain one, and a space after a colon"
         }
-        Code::Indentation => "the key is read as one of the entry before it: align it with instanceId",
         Code::ValuesInARow => {
             "several quoted values in a row are read as one list: put one pair of quotes around the whole comma list"
         }

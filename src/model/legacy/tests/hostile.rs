@@ -123,6 +123,14 @@ fn what_is_meant_to_hurt_is_answered() {
         ("acr-registry-info", format!("- a: [\n{}", "watch-namespace: x\n".repeat(10_000))),
         ("acr-registry-info", "rrsa:\n".to_owned() + &" enable: x\n".repeat(20_000)),
         ("acr-registry-info", "#-instanceId:\n".repeat(15_000) + "- a: b"),
+        // Each of these may begin a text that another program replaces.
+        ("acr-registry-info", "- instanceId: ${X}\n".repeat(10_000)),
+        ("acr-registry-info", "<".repeat(50_000)),
+        ("acr-registry-info", "${".repeat(50_000)),
+        ("acr-registry-info", "ENC[AES256_GCM,".repeat(20_000)),
+        ("acr-registry-info", " ref+ op:// ((".repeat(10_000)),
+        ("acr-registry-info", "<<<<<<<\n|\n```\n".repeat(10_000)),
+        ("watch-namespace", "a\u{200b}\u{a0}–".repeat(30_000)),
         ("watch-namespace", "n,".repeat(1_000_000)),
         ("acr-registry-info", "\u{0}\u{1}\u{fffd}\u{7f}".to_owned()),
         ("watch-namespace", (0..150_000).map(|i| format!("n{i},")).collect()),
@@ -285,7 +293,7 @@ proptest! {
     /// What the edits leave is not worse than what was there.
     #[test]
     fn edits_do_no_harm(
-        info in "(- |  |\t|instanceId: ?|regionId：|domains: |cri-a|cri-b|cn-beijing|\"|“|,|，|//|#|\n|\r\n|é|\\{|\\}|, ){0,40}",
+        info in "(- |  |\t|instanceId: ?|regionId：|domains: |cri-a|cri-b|cn-beijing|\"|“|,|，|//|#|\n|\r\n|é|\\{|\\}|, |\u{200b}|\u{a0}|–|\u{2028}|\\|\n|```\n|EOT|\\$\\{X\\}|<x>){0,40}",
     ) {
         let before = convert(&data(&[("acr-registry-info", &info)]));
         let repaired = apply_edits(&info, "acr-registry-info", &before.findings);

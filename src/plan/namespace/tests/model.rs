@@ -11,9 +11,10 @@ use crate::api::{Reason, names};
 use crate::plan::fixture::{MANAGED, account, at, bound_with, held, record, refuse_create, template};
 use crate::plan::record::WriteResult;
 use crate::plan::secret::{Listing, ValueDigest};
+use crate::plan::view::Provenance;
 use crate::plan::{
     Change, Failure, NamespaceRecord, NamespaceView, Phase, Plan, RegistryCredential, ResolvedBinding,
-    Retained, SecretContent, SecretView, Snapshot, namespace, observe,
+    Retained, SecretContent, SecretView, Snapshot, round,
 };
 
 type Map = BTreeMap<String, String>;
@@ -27,6 +28,8 @@ struct Secret {
     labels: Map,
     annotations: Map,
     data: Map,
+    /// Whether the API server recorded a write of this controller. A copy does not have that.
+    written_by_us: bool,
 }
 
 impl Secret {
@@ -37,8 +40,14 @@ impl Secret {
             uid: self.uid.to_string().into(),
             resource_version: self.version.to_string().into(),
             ours: labelled || self.annotations.contains_key(names::ANNOTATION_REGISTRIES),
+            provenance: Provenance::of(
+                "n",
+                self.annotations.get(names::ANNOTATION_NAMESPACE).map(String::as_str),
+                self.written_by_us,
+            ),
             retained: self.annotations.get(names::ANNOTATION_RETAINED).is_some_and(|value| value == "true"),
             foreign_type: (self.type_ != names::SECRET_TYPE).then(|| self.type_.into()),
+            immutable: false,
             extra_keys: self
                 .data
                 .keys()
@@ -56,6 +65,8 @@ impl Secret {
     fn put(&mut self, content: &SecretContent) {
         self.labels.extend(template().all_labels());
         self.annotations.insert(names::ANNOTATION_REGISTRIES.into(), content.registries.clone());
+        self.annotations.insert(names::ANNOTATION_NAMESPACE.into(), "n".into());
+        self.written_by_us = true;
         self.annotations.remove(names::ANNOTATION_RETAINED);
         self.data.insert(names::SECRET_KEY.into(), content.data.expose_secret().to_owned());
     }
@@ -75,8 +86,7 @@ impl World {
     /// Plans it as it is now, `retained` being the bindings whose part stays.
     fn plan(&mut self, snapshot: &Snapshot, retained: &[Retained], now: Timestamp) -> Plan {
         self.record.view.secret = self.secret.as_ref().map(Secret::view);
-        observe(&mut self.record, snapshot, retained, now);
-        namespace(&self.record, snapshot, retained, now)
+        round(&mut self.record, snapshot, retained, now)
     }
 
     /// Does what `cluster::apply` would, and what the API server would say to a wrong precondition.
@@ -91,8 +101,15 @@ impl World {
                     return self.record.record_write(change, refused, false, at(0));
                 }
                 let (labels, annotations, data) = (Map::new(), Map::new(), Map::new());
-                let mut made =
-                    Secret { uid: version, version, type_: names::SECRET_TYPE, labels, annotations, data };
+                let mut made = Secret {
+                    uid: version,
+                    version,
+                    type_: names::SECRET_TYPE,
+                    labels,
+                    annotations,
+                    data,
+                    written_by_us: true,
+                };
                 made.put(content);
                 self.secret = Some(made);
             }
@@ -105,6 +122,8 @@ impl World {
             Change::RetainSecret { resource_version, .. } => {
                 let secret = self.at(resource_version);
                 secret.annotations.insert(names::ANNOTATION_RETAINED.into(), "true".into());
+                secret.annotations.insert(names::ANNOTATION_NAMESPACE.into(), "n".into());
+                secret.written_by_us = true;
                 secret.version = version;
             }
             Change::DeleteSecret { uid, resource_version } => {
@@ -166,7 +185,9 @@ fn any_binding() -> impl Strategy<Value = ResolvedBinding> {
 fn any_secret() -> impl Strategy<Value = Option<Secret>> {
     let type_ = prop_oneof![5 => Just(names::SECRET_TYPE), 1 => Just("Opaque")];
     let marks = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.2));
-    prop::option::of((type_, marks).prop_map(|(type_, (labelled, annotated, retained, extra))| {
+    let written = (prop::sample::select(vec![None, Some("n"), Some("other")]), any::<bool>());
+    prop::option::of((type_, marks, written).prop_map(|(type_, marks, (written_for, written_by_us))| {
+        let (labelled, annotated, retained, extra) = marks;
         let map = |key: &str, value: &str, there: bool| there.then(|| (key.to_owned(), value.to_owned()));
         let retained = retained && (labelled || annotated);
         let marks =
@@ -176,11 +197,16 @@ fn any_secret() -> impl Strategy<Value = Option<Secret>> {
             version: 1,
             type_,
             labels: map(MANAGED.0, MANAGED.1, labelled).into_iter().chain(map("team", "x", true)).collect(),
-            annotations: marks.into_iter().filter_map(|(k, v, there)| map(k, v, there)).collect(),
+            annotations: marks
+                .into_iter()
+                .filter_map(|(k, v, there)| map(k, v, there))
+                .chain(written_for.and_then(|name| map(names::ANNOTATION_NAMESPACE, name, true)))
+                .collect(),
             data: map(names::SECRET_KEY, "e30=", true)
                 .into_iter()
                 .chain(map("more", "e30=", extra))
                 .collect(),
+            written_by_us,
         }
     }))
 }
@@ -286,7 +312,12 @@ proptest! {
                 prop_assert_eq!(lists(&world), lists(&start), "entries beside a foreign Secret");
             }
         }
-        let ours = start.secret.as_ref().is_some_and(|secret| secret.view().ours && !secret.view().retained);
+        let removable = |secret: SecretView| match secret.provenance {
+            Provenance::Here => secret.ours && !secret.retained,
+            Provenance::Unknown => secret.ours && !secret.retained && start.record.served,
+            Provenance::Elsewhere => false,
+        };
+        let ours = start.secret.as_ref().is_some_and(|secret| removable(secret.view()));
         let nothing_of_ours = covering.is_empty() && !ours && !(start.record.served && start.secret.is_none());
         let none_acts = !covering.iter().any(|b| b.phase == Phase::Active)
             && (unknown || covering.iter().any(|b| b.phase == Phase::Suspended));

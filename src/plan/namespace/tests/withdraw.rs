@@ -2,10 +2,11 @@
 
 use crate::api::Reason;
 use crate::plan::fixture::{
-    account, at, bound_with, foreign, held, in_words, opened, outdated, record, resolved, snapshot,
+    account, at, bound_with, foreign, held, holding, in_words, opened, outdated, record, resolved, snapshot,
     snapshot_beside_unreadable,
 };
 use crate::plan::secret::MAX_BYTES;
+use crate::plan::view::Provenance;
 use crate::plan::{
     self, Change, NamespaceRecord, Phase, Plan, RegistryCredential, ResolvedBinding, Retained, SecretView,
     Snapshot,
@@ -143,6 +144,98 @@ fn what_is_not_ours_is_not_withdrawn() {
         mutate(&mut record);
         assert_eq!(in_words(&namespace(&record, &snapshot).changes), expected, "{what}");
     }
+}
+
+fn of(provenance: Provenance) -> SecretView {
+    SecretView { provenance, ..outdated() }
+}
+
+/// Labels and annotations are copied along when a user copies a Secret; the entry beside a copy is the user's too.
+#[test]
+fn a_copy_of_our_secret_is_left_with_its_entry_and_a_secret_of_ours_goes() {
+    use Provenance::{Elsewhere, Here, Unknown};
+    let plain: Mutation = |_| {};
+    let served: Mutation = |r| r.served = true;
+    let reported: Mutation = |r| r.reported = true;
+    let skipped: Mutation = |r| r.view.facts.as_mut().unwrap().skip = true;
+    let leaving = || snapshot([resolved("a").phased(Phase::Withdrawing)]);
+    let goes = || vec!["default at 7: x"];
+    for (what, provenance, snapshot, mutate, expected) in [
+        ("ours, after a restart", Here, snapshot([]), plain, goes()),
+        ("a copy", Elsewhere, snapshot([]), plain, vec![]),
+        ("a copy beside another binding", Elsewhere, snapshot([elsewhere()]), plain, vec![]),
+        ("a copy where we served", Elsewhere, snapshot([]), served, vec![]),
+        ("a copy that a status names", Elsewhere, snapshot([]), reported, vec![]),
+        ("a copy beside a leaving binding", Elsewhere, leaving(), plain, vec![]),
+        ("a copy in a namespace that opts out", Elsewhere, snapshot([]), skipped, vec![]),
+        ("without a mark", Unknown, snapshot([]), plain, vec![]),
+        ("without a mark beside another binding", Unknown, snapshot([elsewhere()]), plain, vec![]),
+        ("without a mark where we served", Unknown, snapshot([]), served, goes()),
+        ("without a mark where a status names it", Unknown, snapshot([]), reported, goes()),
+        ("without a mark of a binding being deleted", Unknown, leaving(), plain, goes()),
+    ] {
+        let mut record = with_secret(Some(of(provenance)), &[("default", "x ours")]);
+        mutate(&mut record);
+        assert_eq!(in_words(&namespace(&record, &snapshot).changes), expected, "{what}");
+        let left = plan::namespace::left_alone(&record, &snapshot);
+        assert_eq!(left.is_some(), expected.is_empty(), "{what}: {left:?}");
+        record.view.service_accounts = vec![account("default", "x")];
+        let rest: Vec<&str> = expected.iter().map(|_| "delete u at 3").collect();
+        assert_eq!(in_words(&namespace(&record, &snapshot).changes), rest, "{what}");
+    }
+}
+
+/// The mark governs removal only.
+#[test]
+fn in_a_covered_namespace_a_secret_is_refreshed_with_any_mark() {
+    let snapshot = snapshot([resolved("a")]);
+    let good = holding(&snapshot.content(&[0]));
+    for (what, secret, expected) in [
+        ("up to date", SecretView { provenance: Provenance::Here, ..good.clone() }, vec![]),
+        (
+            "up to date, without a mark",
+            SecretView { provenance: Provenance::Unknown, ..good.clone() },
+            vec![],
+        ),
+        ("up to date, a copy", SecretView { provenance: Provenance::Elsewhere, ..good }, vec!["update at 3"]),
+        ("outdated", of(Provenance::Here), vec!["update at 3"]),
+        ("outdated, without a mark", of(Provenance::Unknown), vec!["update at 3"]),
+        ("outdated, a copy", of(Provenance::Elsewhere), vec!["update at 3"]),
+    ] {
+        let record = with_secret(Some(secret), &[("default", "ours")]);
+        assert_eq!(in_words(&namespace(&record, &snapshot).changes), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_status_that_names_a_namespace_counts_until_that_is_withdrawn() {
+    let mut record = with_secret(Some(of(Provenance::Unknown)), &[("default", "")]);
+    record.reported = true;
+    assert_eq!(in_words(&plan::round(&mut record, &snapshot([]), &[], at(0)).changes), ["delete u at 3"]);
+    record.view.secret = None;
+    assert_eq!(in_words(&plan::round(&mut record, &snapshot([]), &[], at(0)).changes), NOTHING);
+    record.view.secret = Some(of(Provenance::Unknown));
+    assert_eq!(in_words(&plan::round(&mut record, &snapshot([]), &[], at(0)).changes), NOTHING, "a copy");
+}
+
+#[test]
+fn a_leftover_is_announced_once_before_it_goes_and_an_ordinary_withdrawal_is_not() {
+    let said = |record: &NamespaceRecord, snapshot: &Snapshot| {
+        let notices = namespace(record, snapshot).notices;
+        notices.iter().map(|notice| notice.reason.as_str()).collect::<Vec<_>>()
+    };
+    let leftover = with_secret(Some(outdated()), &[("default", "ours")]);
+    assert_eq!(said(&leftover, &snapshot([])), ["LeftoverRemoved"]);
+    assert_eq!(said(&leftover, &snapshot([resolved("a").phased(Phase::Withdrawing)])), NOTHING);
+    let mut served = leftover.clone();
+    served.served = true;
+    assert_eq!(said(&served, &snapshot([])), NOTHING);
+    let copy = with_secret(Some(of(Provenance::Elsewhere)), &[("default", "ours")]);
+    assert_eq!(said(&copy, &snapshot([])), NOTHING);
+    let mut given = leftover;
+    let notice = namespace(&given, &snapshot([])).notices.remove(0);
+    given.notices.add(&notice);
+    assert_eq!(said(&given, &snapshot([])), NOTHING);
 }
 
 #[test]

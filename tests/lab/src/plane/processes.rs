@@ -64,6 +64,7 @@ impl Setup<'_> {
             .arg("--unsafe-no-fsync")
             .arg("--quota-backend-bytes=4294967296")
             .arg("--log-level=warn")
+            .args(&self.options.extra_etcd_args)
             .start()?;
         // An API server that finds no etcd at first retries only a second later.
         until(&child, || async move { TcpStream::connect(("127.0.0.1", port)).await.is_ok() }).await?;

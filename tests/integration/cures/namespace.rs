@@ -1,0 +1,121 @@
+//! Cures of one namespace: quotas, Secrets of other owners, and missing rights.
+
+use acr_lab::message::{after, between};
+use k8s_openapi::api::core::v1::{ResourceQuota, Secret};
+use kube::api::PostParams;
+use serde_json::{Value, json};
+
+use super::{annotate, apply_changed, apply_installation};
+use crate::harness::{Lab, SECRET, spec};
+
+async fn fill_quota(lab: &Lab, namespace: &str) {
+    let quotas = lab.namespaced::<ResourceQuota>(namespace);
+    let quota = json!({ "metadata": { "name": "tenant" }, "spec": { "hard": { "secrets": "0" } } });
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
+    lab.until("the quota counts", async || {
+        quotas.get("tenant").await.unwrap().status.is_some_and(|status| status.used.is_some())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_quota_is_raised_or_its_namespace_excluded_as_the_message_says() {
+    let lab = Lab::start().await;
+    lab.create_namespace("quota-other").await;
+    for namespace in ["quota-raise", "quota-exclude"] {
+        lab.create_namespace(namespace).await;
+        fill_quota(&lab, namespace).await;
+        lab.bind(namespace, spec(&[namespace, "quota-other"])).await;
+    }
+    let words = "raise the quota for secrets, or exclude the namespace from the binding";
+    for namespace in ["quota-raise", "quota-exclude"] {
+        let message = lab.until_ready_is(namespace, "False", "QuotaExceeded").await;
+        after(&message, words);
+        if namespace == "quota-raise" {
+            let quota = between(&message, "exceeded quota: ", ",");
+            let more = json!({ "spec": { "hard": { "secrets": "1" } } }).to_string();
+            let patch = ["-n", namespace, "patch", "resourcequota", quota, "--type=merge", "-p", &more];
+            lab.plane.kubectl_ok(&patch).await.unwrap();
+        } else {
+            let mut excluding = spec(&[namespace, "quota-other"]);
+            excluding["watchNamespaces"]["exclude"] = json!([namespace]);
+            lab.bind(namespace, excluding).await;
+        }
+    }
+    lab.until_ready_is("quota-raise", "True", "Succeeded").await;
+    lab.until_ready_is("quota-exclude", "True", "Succeeded").await;
+}
+
+async fn put_foreign(lab: &Lab, namespace: &str, type_: &str) {
+    let data = match type_ {
+        "Opaque" => json!({ "key": "x" }),
+        _ => json!({ ".dockerconfigjson": "{\"auths\":{}}" }),
+    };
+    let object = json!({ "metadata": { "name": SECRET }, "type": type_, "stringData": data });
+    let object = serde_json::from_value(object).unwrap();
+    lab.namespaced::<Secret>(namespace).create(&PostParams::default(), &object).await.unwrap();
+}
+
+/// Returns namespace and name of the Secret that a message names.
+fn secret_of(message: &str) -> (&str, &str) {
+    between(message, ": Secret ", " ").split_once('/').unwrap()
+}
+
+async fn delete(lab: &Lab, message: &str) {
+    let (namespace, name) = secret_of(message);
+    lab.plane.kubectl_ok(&["-n", namespace, "delete", "secret", name]).await.unwrap();
+}
+
+/// Renames as Kubernetes allows it: a copy under another name, and the deletion of the first.
+async fn rename(lab: &Lab, message: &str) {
+    let (namespace, name) = secret_of(message);
+    let text = lab.plane.kubectl_ok(&["-n", namespace, "get", "secret", name, "-o", "json"]).await.unwrap();
+    let mut copy: Value = serde_json::from_str(&text).unwrap();
+    copy["metadata"] = json!({ "name": "renamed", "namespace": namespace });
+    lab.plane.apply(&copy.to_string()).await.unwrap();
+    delete(lab, message).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_of_another_owner_makes_room_as_the_message_says() {
+    const OURS: &str = "kubernetes.io/dockerconfigjson";
+    let lab = Lab::start().await;
+    let cases = [
+        ("taken-delete", OURS, "was not created by this controller: delete or rename it"),
+        ("taken-rename", OURS, "was not created by this controller: delete or rename it"),
+        ("taken-adopt", OURS, "or annotate the binding with"),
+        ("type-delete", "Opaque", "which cannot be changed: delete or rename it"),
+        ("type-rename", "Opaque", "which cannot be changed: delete or rename it"),
+    ];
+    for (namespace, type_, _) in cases {
+        lab.create_namespace(namespace).await;
+        put_foreign(&lab, namespace, type_).await;
+        lab.bind(namespace, spec(&[namespace])).await;
+    }
+    for (namespace, _, words) in cases {
+        let message = lab.until_ready_is(namespace, "False", "SecretConflict").await;
+        after(&message, words);
+        match namespace.split_once('-').unwrap().1 {
+            "delete" => delete(&lab, &message).await,
+            "rename" => rename(&lab, &message).await,
+            _ => annotate(&lab, &["acb", namespace], &message, words).await,
+        }
+        lab.until_ready_is(namespace, "True", "Succeeded").await;
+        lab.until_attached(namespace, "default").await;
+    }
+}
+
+/// RBAC and policies of another version refuse what this version writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_write_is_allowed_by_the_files_of_this_version() {
+    let lab = Lab::start().await;
+    lab.create_namespace("refused").await;
+    let words = "apply the RBAC and policies of this version";
+    let verbs = "verbs: [get, list, watch, create, patch, delete]\n# RBAC cannot";
+    apply_changed(&lab, "deploy/rbac.yaml", verbs, &verbs.replace("create, ", "")).await;
+    lab.bind("refused", spec(&["refused"])).await;
+    let message = lab.until_ready_is("refused", "False", "Forbidden").await;
+    assert!(message.contains("is forbidden") && message.ends_with(words), "{message}");
+    apply_installation(&lab).await;
+    lab.until_ready_is("refused", "True", "Succeeded").await;
+}

@@ -1,0 +1,165 @@
+//! Writes that the API server refuses: each is explained, and each printed cure is followed as it is printed.
+
+mod additions;
+mod others;
+mod own_secret;
+
+use acr_lab::hook::AdmissionHook;
+use k8s_openapi::NamespaceResourceScope;
+use kube::Resource;
+use kube::api::PostParams;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::harness::{CONTROLLER, Lab, NAMESPACE};
+
+/// The command that lists what may have changed an object.
+const MUTATORS: &str = "(kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies";
+
+impl Lab {
+    /// Runs a command of kubectl that a message prints in parentheses.
+    async fn follow(&self, message: &str, beginning: &str) -> String {
+        let line = printed(message, beginning);
+        let args: Vec<&str> = line.split(' ').skip(1).collect();
+        self.plane.kubectl_ok(&args).await.unwrap()
+    }
+
+    /// Adds an item to a list of exceptions, as `kubectl acr exceptions` does with the given flag.
+    async fn allow(&self, policy: &str, variable: &str, item: &str) {
+        let kind = "validatingadmissionpolicy";
+        let policy = self.plane.kubectl_ok(&["get", kind, policy, "-o", "json"]).await.unwrap();
+        let mut policy: Value = serde_json::from_str(&policy).unwrap();
+        let variables = policy["spec"]["variables"].as_array_mut().unwrap();
+        let list = variables.iter_mut().find(|v| v["name"] == variable).unwrap();
+        list["expression"] = json!(format!("['{item}']"));
+        policy["metadata"].as_object_mut().unwrap().remove("managedFields");
+        let file = self.plane.dir().join("policy.json");
+        std::fs::write(&file, policy.to_string()).unwrap();
+        self.plane.kubectl_ok(&["replace", "-f", file.to_str().unwrap()]).await.unwrap();
+    }
+
+    /// Applies objects as their JSON.
+    async fn apply_all(&self, objects: &[Value]) {
+        for object in objects {
+            self.plane.apply(&object.to_string()).await.unwrap();
+        }
+    }
+
+    /// Waits until new objects of a kind are created in a namespace with what this finds, or are refused with it.
+    async fn until_created<K>(&self, namespace: &str, found: impl Fn(&Value) -> bool)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+    {
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        let object: K = serde_json::from_value(json!({ "metadata": { "name": "dry" } })).unwrap();
+        self.until("the policy is in force", async || {
+            match self.namespaced::<K>(namespace).create(&dry, &object).await {
+                Ok(object) => found(&serde_json::to_value(object).unwrap()),
+                Err(kube::Error::Api(status)) => found(&json!(status.message)),
+                Err(error) => panic!("{error}"),
+            }
+        })
+        .await;
+    }
+
+    /// Checks that the policies are reported as enforced: they deny as they should.
+    async fn assert_policies_are_enforced(&self, binding: &str) {
+        self.until_policies_enforced().await;
+        assert_eq!(self.condition(binding, "PoliciesEnforced").await, None);
+    }
+}
+
+/// Returns the command of a message that begins so, without its parentheses.
+fn printed<'a>(message: &'a str, beginning: &str) -> &'a str {
+    let (_, rest) = message.split_once(&format!("({beginning}")).unwrap_or_else(|| panic!("{message}"));
+    let length = rest.find([')', ';']).unwrap();
+    let start = message.len() - rest.len() - beginning.len();
+    message[start..start + beginning.len() + length].trim()
+}
+
+/// Returns the line that adds exceptions by these flags.
+fn exceptions(flags: &str) -> String {
+    format!("kubectl acr exceptions {flags} --live | kubectl apply --server-side -f -")
+}
+
+/// Returns the user that a message says to exempt.
+fn user(message: &str) -> String {
+    let user = format!("system:serviceaccount:{NAMESPACE}:{CONTROLLER}");
+    assert!(message.contains(&format!("exempt the user {user} ")), "{message}");
+    user
+}
+
+/// Returns a mutating policy with its binding: it applies to `resource` in namespaces with this prefix.
+fn mutating(resource: &str, prefix: &str, configuration: &str) -> [Value; 2] {
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingAdmissionPolicy",
+        "metadata": { "name": "platform" },
+        "spec": {
+            "failurePolicy": "Fail",
+            "reinvocationPolicy": "IfNeeded",
+            "matchConstraints": { "resourceRules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": [resource],
+            }] },
+            "matchConditions": [{ "name": "here", "expression": format!("request.namespace.startsWith('{prefix}')") }],
+            "mutations": [{
+                "patchType": "ApplyConfiguration",
+                "applyConfiguration": { "expression": configuration },
+            }],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingAdmissionPolicyBinding",
+        "metadata": { "name": "platform" },
+        "spec": { "policyName": "platform" },
+    });
+    [policy, binding]
+}
+
+/// Returns a validating policy with its binding: it demands this of `resource` in namespaces with this prefix.
+fn validating(resource: &str, prefix: &str, expression: &str, message: &str) -> [Value; 2] {
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": { "name": "platform" },
+        "spec": {
+            "matchConstraints": { "resourceRules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": [resource],
+            }] },
+            "matchConditions": [{ "name": "here", "expression": format!("request.namespace.startsWith('{prefix}')") }],
+            "validations": [{ "expression": expression, "message": message }],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": { "name": "platform" },
+        "spec": { "policyName": "platform", "validationActions": ["Deny"] },
+    });
+    [policy, binding]
+}
+
+/// Returns the configuration of a webhook for ServiceAccounts in one namespace.
+fn hooked(kind: &str, hook: &AdmissionHook, namespace: &str, conditions: Value) -> Value {
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": kind,
+        "metadata": { "name": "platform" },
+        "webhooks": [{
+            "name": "accounts.platform.example.com",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "failurePolicy": "Fail",
+            "timeoutSeconds": 5,
+            "clientConfig": hook.client_config(),
+            "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": namespace } },
+            "matchConditions": conditions,
+            "rules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["serviceaccounts"],
+            }],
+        }],
+    })
+}
