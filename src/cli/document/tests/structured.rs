@@ -225,6 +225,10 @@ fn hostile_texts_are_refused() {
         assert!(document.holds_nothing() && !document.diagnostics.is_empty(), "{text:.20}");
         assert!(document.diagnostics.iter().all(|found| found.message.len() < 600), "{text:.20}");
     }
+    // Terraform's reader takes more for indentation than spaces.
+    for lead in ["\r", "\u{3000}", "\t", " \u{a0}"] {
+        check(&read("file", &format!("config = <<-A\n{lead}é\nA\n")));
+    }
     // Its reader compares each key with all others.
     let keys: String = (0..20_000).map(|key| format!("k{key}=1\n")).collect();
     for text in [keys.clone(), format!("a = {{\n{keys}}}")] {
@@ -329,10 +333,15 @@ fn a_configuration_without_the_name_is_known_by_its_settings_alone() {
 #[test]
 fn a_template_elsewhere_in_the_file_is_not_ours() {
     let resources = |script: &str, names: &str| {
-        let own = serde_json::json!({ "name": NAME, "config": format!("{{\"watchNamespace\": \"{names}\"}}") });
-        serde_json::json!({ "resources": [{ "values": { "user_data": script } }, { "values": own }] }).to_string()
+        let own =
+            serde_json::json!({ "name": NAME, "config": format!("{{\"watchNamespace\": \"{names}\"}}") });
+        serde_json::json!({ "resources": [{ "values": { "user_data": script } }, { "values": own }] })
+            .to_string()
     };
-    let hcl = format!("a {{\n  b = \"{{{{ c }}}}\"\n}}\n{{}}\naddons {{\n  name = {NAME:?}\n  config = {:?}\n}}\n", config("cri-own000"));
+    let hcl = format!(
+        "a {{\n  b = \"{{{{ c }}}}\"\n}}\n{{}}\naddons {{\n  name = {NAME:?}\n  config = {:?}\n}}\n",
+        config("cri-own000")
+    );
     for file in [resources("{{ c }}", "all"), hcl.replace("{}\n", "")] {
         let document = read("file", &file);
         assert!(document.addon.is_some() && document.diagnostics.is_empty(), "{file}");
