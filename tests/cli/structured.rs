@@ -144,7 +144,7 @@ fn the_commands_of_the_page_give_input_that_is_read() {
         "terraform",
         &format!("[ $1 = show ] && cat {0}/show.json || cat {0}/console.txt", files.display()),
     );
-    let map = "{kind: ConfigMap, metadata: {name: acr-configuration, namespace: kube-system}, data: {watch-namespace: all}}";
+    let map = "{kind: ConfigMap, metadata: {name: acr-configuration, namespace: kube-system}, data: {acr-registry-info: \"- instanceId: cri-k3v9w2m7q1x8abcd\"}}";
     let plugin = env!("CARGO_BIN_EXE_kubectl-acr");
     script("kubectl", &format!("[ $1 = acr ] && shift && exec {plugin} \"$@\"\necho '{map}'"));
     let commands = commands("docs/kubectl-acr.md", "What it reads").unwrap();

@@ -188,8 +188,9 @@ impl<'a> HclReader<'a> {
         let content = heredoc.template.span().unwrap_or_default();
         let lines = self.text.get(content.clone()).unwrap_or_default();
         let empty = lines.len() - lines.trim_start_matches(['\r', '\n']).len();
-        let start = content.start + empty + heredoc.indent().unwrap_or_default();
-        let span = Some(start.min(content.end)..content.end);
+        let indent = lines[empty..].bytes().take(heredoc.indent().unwrap_or_default());
+        let indent = indent.take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let span = Some(content.start + empty + indent..content.end);
         Node { span, style: Style::Literal, value: Value::Text(text.replace("\r\n", "\n")) }
     }
 

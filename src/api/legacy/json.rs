@@ -52,7 +52,7 @@ impl<'a> JsonReader<'a> {
         let fault = |error| syntax(self.text, &error);
         let (style, value) = match source.as_bytes().first() {
             Some(b'{') => {
-                let Entries(entries) = serde_json::from_str(source).map_err(fault)?;
+                let RawPairs(entries) = serde_json::from_str(source).map_err(fault)?;
                 let pair = |(key, value)| {
                     Ok(Pair { key: self.node(key, depth + 1)?, value: self.node(value, depth + 1)? })
                 };
@@ -77,28 +77,25 @@ fn text(source: &str, span: &Range<usize>, text: String) -> (Style, Value) {
 }
 
 /// The pairs of an object in the order written, with a repeated key repeated.
-struct Entries<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+struct RawPairs<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Entries<'de> {
+impl<'de> Deserialize<'de> for RawPairs<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(EntriesVisitor)
+        deserializer.deserialize_map(RawPairsVisitor)
     }
 }
 
-struct EntriesVisitor;
+struct RawPairsVisitor;
 
-impl<'de> Visitor<'de> for EntriesVisitor {
-    type Value = Entries<'de>;
+impl<'de> Visitor<'de> for RawPairsVisitor {
+    type Value = RawPairs<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(Entries(entries))
+        let pairs = std::iter::from_fn(|| map.next_entry().transpose());
+        Ok(RawPairs(pairs.collect::<Result<_, _>>()?))
     }
 }

@@ -7,7 +7,7 @@ use crate::api::legacy::{Fault, Node, Style, Value, parse_hcl, parse_json, parse
 
 /// The language of a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Language {
+pub(super) enum FileLanguage {
     Yaml,
     Json,
     Hcl,
@@ -15,7 +15,7 @@ pub(super) enum Language {
 
 /// The trees of a text, up to the first fault.
 pub(super) struct ParsedFile {
-    pub(super) language: Language,
+    pub(super) language: FileLanguage,
     pub(super) roots: Vec<Node>,
     pub(super) fault: Option<Fault>,
 }
@@ -36,10 +36,10 @@ impl ParsedFile {
 pub(super) fn whole(text: &str) -> Option<ParsedFile> {
     let parsed = |language, roots| ParsedFile { language, roots, fault: None };
     if let Some(roots) = parse_json(text).ok().filter(|roots| !roots.is_empty()) {
-        return Some(parsed(Language::Json, roots));
+        return Some(parsed(FileLanguage::Json, roots));
     }
     let body = parse_hcl(text).ok().filter(|root| root.style == Style::Block && !root.pairs().is_empty());
-    body.map(|root| parsed(Language::Hcl, vec![root]))
+    body.map(|root| parsed(FileLanguage::Hcl, vec![root]))
 }
 
 /// Reads a text that is YAML, or a part of JSON or HCL.
@@ -50,7 +50,7 @@ pub(super) fn part(text: &str) -> ParsedFile {
     let read = |language, open: &str, close: &str| {
         let wrapped = format!("{open}{trimmed}{close}");
         let mut roots = match language {
-            Language::Json => parse_json(&wrapped).ok()?,
+            FileLanguage::Json => parse_json(&wrapped).ok()?,
             _ => vec![parse_hcl(&wrapped).ok()?],
         };
         let place = |at: usize| (start + at.saturating_sub(open.len())).min(text.len());
@@ -59,35 +59,35 @@ pub(super) fn part(text: &str) -> ParsedFile {
         locate(&roots).is_some().then_some(ParsedFile { language, roots, fault: None })
     };
     // HCL has the comments and the last commas that JSON does not have, and YAML would take for texts.
-    let flow = bare.starts_with(['{', '[']).then(|| read(Language::Hcl, "", "")).flatten();
+    let flow = bare.starts_with(['{', '[']).then(|| read(FileLanguage::Hcl, "", "")).flatten();
     let with_comments = flow.filter(|file| matches!(locate(&file.roots), Some(Located::Addon(_))));
     if let Some(file) = with_comments {
         return file;
     }
     let (roots, fault) = parse_manifest(text);
     if locate(&roots).is_some() {
-        return ParsedFile { language: Language::Yaml, roots, fault };
+        return ParsedFile { language: FileLanguage::Yaml, roots, fault };
     }
     // The inside of a text in quotes, as a shell prints it.
     let span = Some(start..start + trimmed.len());
     let inside = Node { span, style: Style::Escaped, value: Value::Text(trimmed.to_owned()) };
-    let inside = ParsedFile { language: Language::Json, roots: vec![inside], fault: None };
+    let inside = ParsedFile { language: FileLanguage::Json, roots: vec![inside], fault: None };
     let found = Some(inside)
         .filter(|_| trimmed.starts_with("{\\"))
-        .or_else(|| read(Language::Json, "{", "}"))
-        .or_else(|| read(Language::Json, "[", "]"))
-        .or_else(|| read(Language::Hcl, "", ""))
-        .or_else(|| read(Language::Hcl, "[", "]"));
+        .or_else(|| read(FileLanguage::Json, "{", "}"))
+        .or_else(|| read(FileLanguage::Json, "[", "]"))
+        .or_else(|| read(FileLanguage::Hcl, "", ""))
+        .or_else(|| read(FileLanguage::Hcl, "[", "]"));
     if let Some(found) = found {
         return found;
     }
     let json = bare.strip_prefix(['{', '[']).is_some_and(|rest| rest.trim_start().starts_with('"'));
     let (language, own) = if json {
-        (Language::Json, parse_json(text).err())
+        (FileLanguage::Json, parse_json(text).err())
     } else if is_hcl(text) {
-        (Language::Hcl, parse_hcl(text).err())
+        (FileLanguage::Hcl, parse_hcl(text).err())
     } else {
-        (Language::Yaml, fault)
+        (FileLanguage::Yaml, fault)
     };
     ParsedFile { language, roots, fault: own }
 }

@@ -25,13 +25,20 @@ pub fn read(name: &str, text: &str) -> Document {
     if text.len() > MAX_BYTES {
         return super::read::read(name, text);
     }
-    if let Some(diagnostic) = whole(name, text) {
+    if let Some(diagnostic) = whole(name, text).filter(|found| concerns_config(found, text)) {
         let sources = vec![Source { name: name.to_owned(), text: text.to_owned() }];
         return Document { sources, diagnostics: vec![diagnostic], ..Document::default() };
     }
     let file = PreparedFile::of(text);
     let document = super::read::read(name, &file.read);
     file.in_place(document, name, text)
+}
+
+/// Returns whether a finding is about the configuration. Other parts of a file in JSON or HCL are the concern of
+/// others.
+fn concerns_config(found: &Diagnostic, text: &str) -> bool {
+    let span = super::parse::whole(text).and_then(|file| file.config_span());
+    span.zip(found.span.as_ref()).is_none_or(|(config, found)| config.contains(&found.start))
 }
 
 struct PreparedFile {

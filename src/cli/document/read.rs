@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use super::fault::blame;
 use super::locate::{Located, locate};
-use super::parse::{Language, ParsedFile, part, whole};
+use super::parse::{FileLanguage, ParsedFile, part, whole};
 use super::{Document, Scalar, Source};
-use crate::api::legacy::{Fault, Node, Style, Value, parse_manifest};
+use crate::api::legacy::{Fault, FaultKind, Node, Style, Value, parse_manifest};
 use crate::cli::diagnostic::Diagnostic;
 use crate::model::legacy::line::{Line, is_space};
 use crate::model::legacy::mistakes::{Mistake, scan_manifest};
@@ -56,21 +56,21 @@ fn read_manifest(text: &str) -> Document {
     let mut document = Document::default();
     document.sources.push(Source { name: String::new(), text: text.to_owned() });
     let (roots, fault) = parse_manifest(text);
-    read_file(ParsedFile { language: Language::Yaml, roots, fault }, text, &mut document);
+    read_file(ParsedFile { language: FileLanguage::Yaml, roots, fault }, text, &mut document);
     document
 }
 
 fn read_file(file: ParsedFile, text: &str, document: &mut Document) {
     let ParsedFile { language, roots, fault } = file;
     let mistakes = match language {
-        Language::Yaml => mistakes(text, &roots, fault.is_some()),
-        Language::Json | Language::Hcl => Vec::new(),
+        FileLanguage::Yaml => mistakes(text, &roots, fault.is_some()),
+        FileLanguage::Json | FileLanguage::Hcl => Vec::new(),
     };
     let patched = PatchedText::new(text, mistakes.iter().flat_map(|mistake| &mistake.edits));
     document.diagnostics.extend(mistakes.into_iter().map(diagnostic));
     let (roots, fault) = if patched.is_unchanged() { (roots, fault) } else { parse_manifest(&patched.text) };
     let own = |root: &Node| ["resource", "module", "locals"].iter().any(|key| root.get(key).is_some());
-    let terraform = language == Language::Hcl || roots.iter().any(own) || text.contains("resource \"");
+    let terraform = language == FileLanguage::Hcl || roots.iter().any(own) || text.contains("resource \"");
     DocumentReader { patched: &patched, language, terraform, document }.read(&roots, fault);
     bound(&mut document.diagnostics);
 }
@@ -147,7 +147,7 @@ fn in_data(code: Code, span: Option<Range<usize>>, message: String) -> Diagnosti
 struct DocumentReader<'a> {
     /// The file with its mistakes repaired, in which the nodes have their places.
     patched: &'a PatchedText,
-    language: Language,
+    language: FileLanguage,
     /// Whether it is written for Terraform, or by Terraform for people.
     terraform: bool,
     document: &'a mut Document,
@@ -193,19 +193,27 @@ impl DocumentReader<'_> {
     /// Makes a finding of a fault, at the line that is to blame where that is known.
     fn explain(&self, fault: Fault) -> Diagnostic {
         let text = &self.patched.text;
-        let yaml = self.language == Language::Yaml;
+        let yaml = self.language == FileLanguage::Yaml;
         let Some(blamed) = blame(text, fault.at).filter(|_| yaml && !is_json(text)) else {
             // A fault is often noticed at the beginning of a line that is right.
             let at = self.patched.origin(fault.at);
             let (name, more) = match self.language {
-                Language::Yaml => ("YAML", ""),
-                Language::Json => ("JSON", ""),
-                Language::Hcl => ("HCL", ". Of a plan or a state, give the output of terraform show -json"),
+                FileLanguage::Yaml => ("YAML", ""),
+                FileLanguage::Json => ("JSON", ""),
+                FileLanguage::Hcl => {
+                    ("HCL", ". Of a plan or a state, give the output of terraform show -json")
+                }
             };
-            let message = format!(
-                "the file is not valid {name} ({}): check this line and the one before it{more}",
-                fault.why
-            );
+            let message = match fault.kind {
+                FaultKind::Excessive => format!(
+                    "the file cannot be read ({}): give only the part with the add-on or the ConfigMap",
+                    fault.why
+                ),
+                FaultKind::Syntax | FaultKind::Documents => format!(
+                    "the file is not valid {name} ({}): check this line and the one before it{more}",
+                    fault.why
+                ),
+            };
             return in_data(Code::NotYaml, Some(at..at), message);
         };
         let span = self.patched.origin_of(&blamed.span);

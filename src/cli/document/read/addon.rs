@@ -1,6 +1,6 @@
 //! The managed edition's add-on, a manifest in a text, and what a file has instead.
 
-use super::{DocumentReader, Language};
+use super::{DocumentReader, FileLanguage};
 use crate::api::legacy::{Node, addon};
 use crate::api::names::LEGACY_NAME;
 use crate::cli::diagnostic::Lines;
@@ -15,8 +15,10 @@ impl DocumentReader<'_> {
         const NAME: &str = addon::NAME;
         let Some(config) = found.config.filter(|config| !says_nothing(Some(config))) else {
             let written = match self.language {
-                Language::Hcl => r#"config = jsonencode({ AcrInstanceInfo = [{ instanceId = "<id>" }] })"#,
-                Language::Json | Language::Yaml => {
+                FileLanguage::Hcl => {
+                    r#"config = jsonencode({ AcrInstanceInfo = [{ instanceId = "<id>" }] })"#
+                }
+                FileLanguage::Json | FileLanguage::Yaml => {
                     r#""config": "{\"AcrInstanceInfo\": [{\"instanceId\": \"<id>\"}]}""#
                 }
             };
@@ -47,7 +49,10 @@ impl DocumentReader<'_> {
                 "the plan knows the value only once it is applied: run terraform apply, and then {SHOW}"
             )),
             Some(text) if !variable(text) => None,
-            None if self.language == Language::Hcl || has_setting(config) || config.pairs().is_empty() => {
+            None if self.language == FileLanguage::Hcl
+                || has_setting(config)
+                || config.pairs().is_empty() =>
+            {
                 None
             }
             // A map without a setting is a function of a template.
@@ -64,9 +69,9 @@ impl DocumentReader<'_> {
         let text = &self.patched.text;
         let root = std::ptr::eq(found.name, config);
         let whole = || match self.language {
-            Language::Yaml if root => Scalar::bare(&self.document.sources[0].text),
-            Language::Json => Scalar::slice(text, self.span(config)),
-            Language::Yaml | Language::Hcl => Scalar::rendered(text, config),
+            FileLanguage::Yaml if root => Scalar::bare(&self.document.sources[0].text),
+            FileLanguage::Json => Scalar::slice(text, self.span(config)),
+            FileLanguage::Yaml | FileLanguage::Hcl => Scalar::rendered(text, config),
         };
         self.document.addon = Some(self.text(config).unwrap_or_else(whole));
     }

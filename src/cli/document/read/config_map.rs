@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{DocumentReader, Language, is_json};
+use super::{DocumentReader, FileLanguage, is_json};
 use crate::api::legacy::{Node, Pair, Style};
 use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
 use crate::cli::document::locate::{has_ours, metadata};
@@ -51,7 +51,7 @@ impl DocumentReader<'_> {
                 }
                 // Keys of others are their concern.
                 "binaryData" if !has_ours(value) => continue,
-                name if self.language != Language::Yaml
+                name if self.language != FileLanguage::Yaml
                     && object.get("kind").is_none()
                     && data_key(name).is_none() =>
                 {
@@ -87,7 +87,7 @@ impl DocumentReader<'_> {
         }
         let mut scalar = self.text(node);
         // Terraform makes a text of a number.
-        let strict = self.language != Language::Hcl && node.style == Style::Plain;
+        let strict = self.language != FileLanguage::Hcl && node.style == Style::Plain;
         if strict && node.text().is_some_and(is_number_or_boolean) {
             let message = "the value is a number or a boolean, and the API server takes only texts here: put it in quotes";
             self.report(Code::NumberForText, name, node, message, &quotes(node, "\""));
@@ -109,7 +109,7 @@ impl DocumentReader<'_> {
     /// Reports a list or a map in the place of a text. Returns the text that was meant, where that is plain.
     fn collection(&mut self, name: &str, key: &Node, node: &Node) -> Option<Scalar> {
         const TAKEN: &str = "the value is a list or a map, and the API server takes only texts here";
-        if self.language == Language::Hcl {
+        if self.language == FileLanguage::Hcl {
             self.report(Code::TextExpected, name, key, &format!("{TAKEN}: put yamlencode(…) around it"), &[]);
             return Some(Scalar::rendered(&self.patched.text, node).read_only());
         }

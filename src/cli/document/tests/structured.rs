@@ -219,13 +219,21 @@ fn hostile_texts_are_refused() {
         format!("a = {}", many("\"${")),
         format!("a = <<A\n{}\nA\n", many("%{if a}")),
         many("a {\n"),
-        (0..40_000).map(|key| format!("k{key}=1\n")).collect::<String>(),
-        format!("a = {{\n{}}}", (0..40_000).map(|key| format!("k{key}=1\n")).collect::<String>()),
         format!("a = \"{}\"", many("\\\\")),
     ] {
         let document = read("file", &text);
         assert!(document.holds_nothing() && !document.diagnostics.is_empty(), "{text:.20}");
         assert!(document.diagnostics.iter().all(|found| found.message.len() < 600), "{text:.20}");
+    }
+    // Terraform's reader takes more for indentation than spaces.
+    for lead in ["\r", "\u{3000}", "\t", " \u{a0}"] {
+        check(&read("file", &format!("config = <<-A\n{lead}é\nA\n")));
+    }
+    // Its reader compares each key with all others.
+    let keys: String = (0..20_000).map(|key| format!("k{key}=1\n")).collect();
+    for text in [keys.clone(), format!("a = {{\n{keys}}}")] {
+        let found = &read("file", &text).diagnostics[0];
+        assert!(found.message.contains("larger than configuration can be"), "{}", found.message);
     }
     // The deepest that is read does not exhaust the stack.
     for depth in [50, 60, 62, 63, 64, 90, 99, 101] {
@@ -319,6 +327,26 @@ fn a_configuration_without_the_name_is_known_by_its_settings_alone() {
         assert_eq!(document.diagnostics[0].code, Code::Unevaluated, "{file}");
         assert!(document.holds_nothing(), "{file}");
     }
+}
+
+/// A state has the templates of others.
+#[test]
+fn a_template_elsewhere_in_the_file_is_not_ours() {
+    let resources = |script: &str, names: &str| {
+        let own =
+            serde_json::json!({ "name": NAME, "config": format!("{{\"watchNamespace\": \"{names}\"}}") });
+        serde_json::json!({ "resources": [{ "values": { "user_data": script } }, { "values": own }] })
+            .to_string()
+    };
+    let hcl = format!(
+        "a {{\n  b = \"{{{{ c }}}}\"\n}}\n{{}}\naddons {{\n  name = {NAME:?}\n  config = {:?}\n}}\n",
+        config("cri-own000")
+    );
+    for file in [resources("{{ c }}", "all"), hcl.replace("{}\n", "")] {
+        let document = read("file", &file);
+        assert!(document.addon.is_some() && document.diagnostics.is_empty(), "{file}");
+    }
+    assert!(!read("file", &resources("", "{{ c }}")).diagnostics.is_empty());
 }
 
 /// A change that would need the signs of the file is only described.
