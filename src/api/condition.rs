@@ -210,11 +210,11 @@ reasons! {
         "Apply the RBAC or the policies of this version, add the exception for a key of `--secret-label`, or list the key pair's Secret in the Role `acr-credential-keys`. The message says which."
         "应用本版本的 RBAC 或策略,为 `--secret-label` 的键加例外,或把密钥 Secret 写进 Role `acr-credential-keys`。消息会写明是哪一种。";
     MetadataAddedByAdmission Person "Another admission controller of the cluster changes what the controller writes, and the controller's own policies deny the changed object."
-        "Add the exception that the message names to the policy, or exempt the controller's user in that admission controller."
-        "将消息所写的例外加入策略,或在改动对象的准入控制器中豁免本控制器的用户。";
+        "Add the exception that the message names to the policy, or exempt the controller's user in that admission controller. The controller retries after 5 s, then more slowly, up to every 5 minutes."
+        "将消息所写的例外加入策略,或在改动对象的准入控制器中豁免本控制器的用户。控制器 5 秒后重试,之后越来越慢,最多 5 分钟一次。";
     RefusedByAdmission Person "An admission policy or webhook of others refuses the write."
-        "Give our Secret the label that it demands by `--secret-label` and an exception, have the ServiceAccount's owner set it, or exempt the controller's user. The message quotes the refusal."
-        "用 `--secret-label` 和例外为 Secret 加上所要求的标签,由 ServiceAccount 的所有者加上,或豁免本控制器的用户。消息引用了拒绝的原话。";
+        "Give our Secret the label that it demands by `--secret-label` and an exception, have the ServiceAccount's owner set it, or exempt the controller's user. The message quotes the refusal. The controller retries after 5 s, then more slowly, up to every 5 minutes."
+        "用 `--secret-label` 和例外为 Secret 加上所要求的标签,由 ServiceAccount 的所有者加上,或豁免本控制器的用户。消息引用了拒绝的原话。控制器 5 秒后重试,之后越来越慢,最多 5 分钟一次。";
     AdmissionUnreachable Controller "The API server cannot call an admission webhook of others, and refuses the write for it."
         "Start the webhook that the message names, delete its configuration if it was uninstalled, or exempt the controller's user. The controller retries."
         "启动消息所指的 webhook;若已卸载,删除其配置;或豁免本控制器的用户。控制器会重试。";

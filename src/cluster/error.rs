@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::core::Status;
 
 use super::claim::LeaseNotHeld;
-use crate::plan::refusal::Denial;
+use crate::plan::refusal::{Denial, is_too_large};
 
 /// Longest time of a call. Without it, a silent API server would hang the call.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -82,6 +82,8 @@ fn classify_status(status: &Status) -> CallError {
         // The quota is new, and its usage not counted yet.
         (403, _) if message.contains("status unknown for quota: ") => CallError::Later(message, wait),
         (401 | 403, _) => CallError::Forbidden(message),
+        // etcd's refusal comes as an internal error, and fails each time.
+        _ if is_too_large(&message) => CallError::Invalid(message),
         (400 | 413 | 422, _) => CallError::Invalid(message),
         _ => CallError::Later(format!("the API server answered {}: {message}", status.code), wait),
     }
@@ -137,6 +139,8 @@ mod tests {
         let policy = "x is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: exceeded quota: q";
         let refused = json!({"code": 422, "reason": "Invalid", "message": policy});
         assert_eq!(of(refused), CallError::Denied(policy.to_owned()));
+        let large = json!({"code": 500, "message": "etcdserver: request is too large"});
+        assert!(matches!(of(large), CallError::Invalid(_)));
         let uncounted = "secrets \"x\" is forbidden: status unknown for quota: q, resources: secrets";
         assert!(matches!(of(json!({"code": 403, "message": uncounted})), CallError::Later(_, None)));
     }

@@ -203,6 +203,9 @@ impl PolicyLoop {
         if lost {
             let cure = match &error {
                 CallError::Forbidden(_) => ": apply deploy/rbac.yaml of this version",
+                CallError::Denied(_) => {
+                    ": exempt the controller's user there, or apply deploy/policies.yaml of this version"
+                }
                 _ => "",
             };
             let why = format!("the ConfigMap {}/{}: {error}{cure}", self.namespace, names::ADMISSION_NAME);

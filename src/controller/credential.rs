@@ -14,6 +14,7 @@ use super::publish::PublishReason;
 use super::sources::ClusterSources;
 use super::state::SharedState;
 use crate::cloud::{Alibaba, CloudError, Retry};
+use crate::cluster::error::CallError;
 use crate::cluster::store::Store;
 use crate::model::identity::CredentialSource;
 use crate::model::{Credential, RegistryKey};
@@ -149,7 +150,15 @@ impl CredentialLoop {
         if !batch.ended.is_empty()
             && let Err(error) = self.store.save(&to_save).await
         {
-            warn!(%error, "token cache not written; a restart mints again");
+            match error {
+                // Secrets of this namespace take no exceptions.
+                CallError::Denied(_) => warn!(
+                    %error,
+                    "token cache not written; a restart mints again; exempt the controller's user from what changes or \
+                     refuses Secrets of its namespace"
+                ),
+                _ => warn!(%error, "token cache not written; a restart mints again"),
+            }
         }
         let mut state = self.shared.state();
         if give_up_waiting {

@@ -65,6 +65,11 @@ impl RefusedWrite<'_> {
 
     /// Returns the failure after a refusal by RBAC or by a part of the API server.
     pub fn by_rights(&self, message: &str) -> Failure {
+        if message.starts_with("Unauthorized") {
+            let message = "the API server does not accept the controller's token: restart the controller's Pods, and check \
+                           that its ServiceAccount exists";
+            return Failure::new(Reason::Forbidden, message);
+        }
         Failure::new(Reason::Forbidden, format!("{message}: apply deploy/rbac.yaml of this version"))
     }
 
@@ -117,11 +122,8 @@ impl RefusedWrite<'_> {
 
     /// Returns the failure after an answer or a silence that may pass.
     pub fn passing(&self, message: &str) -> Failure {
-        if is_too_large(message) {
-            return self.too_large(message);
-        }
         let Some((webhook, why)) = unreachable_webhook(message) else {
-            return Failure::new(Reason::WriteFailing, message);
+            return Failure::new(Reason::WriteFailing, format!("{message}; the controller retries"));
         };
         let message = format!(
             "the API server cannot call the admission webhook {webhook} and so refuses {}: start its Pods, or delete its \
@@ -227,7 +229,9 @@ impl RefusedWrite<'_> {
     /// Returns the failure after a denial by a policy or webhook of others.
     fn by_other(&self, source: &str, words: &str) -> Failure {
         let user = self.user();
+        let is_broken = words.contains("resulted in error") || words.starts_with("failed to configure");
         let cure = match self.change {
+            _ if is_broken => format!("correct it, or exempt the user {user} in it"),
             Change::SetPullSecrets { .. } => format!(
                 "have the ServiceAccount's owner set what it demands, since the controller sets no metadata there, or \
                  exempt the user {user} in it"
@@ -352,15 +356,15 @@ fn outdated(policy: &str, why: &str) -> Failure {
 }
 
 /// Returns whether the API server or etcd finds an object too large.
-fn is_too_large(message: &str) -> bool {
-    [
+pub fn is_too_large(message: &str) -> bool {
+    const WORDS: [&str; 5] = [
         "request is too large",
+        "larger than max",
         "Request entity too large",
         "Too long: may not be more",
         "Too long: must have at most",
-    ]
-    .iter()
-    .any(|words| message.contains(words))
+    ];
+    WORDS.iter().any(|words| message.contains(words))
 }
 
 #[cfg(test)]

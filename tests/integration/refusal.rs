@@ -12,31 +12,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::documentation::shell;
 use crate::harness::{CONTROLLER, Lab, NAMESPACE};
 
 /// The command that lists what may have changed an object.
 const MUTATORS: &str = "(kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies";
 
 impl Lab {
-    /// Runs a command of kubectl that a message prints in parentheses.
-    async fn follow(&self, message: &str, beginning: &str) -> String {
+    /// Runs the command that a message prints in parentheses, as a shell does, and returns what it prints.
+    fn follow(&self, message: &str, beginning: &str) -> String {
         let line = printed(message, beginning);
-        let args: Vec<&str> = line.split(' ').skip(1).collect();
-        self.plane.kubectl_ok(&args).await.unwrap()
-    }
-
-    /// Adds an item to a list of exceptions, as `kubectl acr exceptions` does with the given flag.
-    async fn allow(&self, policy: &str, variable: &str, item: &str) {
-        let kind = "validatingadmissionpolicy";
-        let policy = self.plane.kubectl_ok(&["get", kind, policy, "-o", "json"]).await.unwrap();
-        let mut policy: Value = serde_json::from_str(&policy).unwrap();
-        let variables = policy["spec"]["variables"].as_array_mut().unwrap();
-        let list = variables.iter_mut().find(|v| v["name"] == variable).unwrap();
-        list["expression"] = json!(format!("['{item}']"));
-        policy["metadata"].as_object_mut().unwrap().remove("managedFields");
-        let file = self.plane.dir().join("policy.json");
-        std::fs::write(&file, policy.to_string()).unwrap();
-        self.plane.kubectl_ok(&["replace", "-f", file.to_str().unwrap()]).await.unwrap();
+        shell(&self.plane, line).unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
     /// Applies objects as their JSON.
@@ -74,9 +60,10 @@ impl Lab {
 /// Returns the command of a message that begins so, without its parentheses.
 fn printed<'a>(message: &'a str, beginning: &str) -> &'a str {
     let (_, rest) = message.split_once(&format!("({beginning}")).unwrap_or_else(|| panic!("{message}"));
-    let length = rest.find([')', ';']).unwrap();
+    let (command, _) = rest.split_once(')').unwrap();
+    let end = command.find(" lists them").unwrap_or(command.len());
     let start = message.len() - rest.len() - beginning.len();
-    message[start..start + beginning.len() + length].trim()
+    &message[start..start + beginning.len() + end]
 }
 
 /// Returns the line that adds exceptions by these flags.

@@ -217,6 +217,12 @@ fn refusals_by_others_are_quoted_with_a_cure_that_fits_the_object() {
     let delete = Change::DeleteSecret { uid: "u".into(), resource_version: "1".into() };
     let failure = with(&delete, |write| write.by_admission(policy));
     assert_says(&failure, Reason::RefusedByAdmission, &["exempt the user"], &["--secret-label", "owner set"]);
+    let broken =
+        "policy 'm' with binding 'b' denied request: expression 'x' resulted in error: no such key: labels";
+    let failure = with(&create(), |write| write.by_admission(broken));
+    let parts =
+        ["the MutatingAdmissionPolicy m refuses the Secret shop/ours: correct it, or exempt the user"];
+    assert_says(&failure, Reason::RefusedByAdmission, &parts, &["--secret-label"]);
     let long = format!("admission webhook \"w\" denied the request: {}", "a b ".repeat(1000));
     let failure = with(&create(), |write| write.by_admission(&long));
     assert_says(&failure, Reason::RefusedByAdmission, &["…\""], &[]);
@@ -231,7 +237,12 @@ fn a_webhook_that_does_not_answer_is_named_and_other_failures_are_as_they_were()
         ["the admission webhook w.example.com", "shop/default", "start its Pods", "connection refused"];
     assert_says(&failure, Reason::AdmissionUnreachable, &parts, &[]);
     let failure = with(&create(), |write| write.passing("the API server answered 500: m"));
-    assert_says(&failure, Reason::WriteFailing, &["the API server answered 500: m"], &[]);
+    assert_says(
+        &failure,
+        Reason::WriteFailing,
+        &["the API server answered 500: m; the controller retries"],
+        &[],
+    );
 }
 
 #[test]
@@ -247,10 +258,10 @@ fn errors_about_our_own_secret_have_a_cure_each() {
         "Secret \"ours\" is invalid: metadata.annotations: Too long: may not be more than 262144 bytes";
     let failure = with(&update(), |write| write.as_invalid(annotated));
     assert_says(&failure, Reason::SecretTooLarge, &[delete, "fewer registries or domains"], &[]);
-    let etcd = "the API server answered 500: etcdserver: request is too large";
-    let failure = with(&create(), |write| write.passing(etcd));
+    let etcd = "etcdserver: request is too large";
+    let failure = with(&create(), |write| write.as_invalid(etcd));
     assert_says(&failure, Reason::SecretTooLarge, &["fewer registries or domains"], &[delete]);
-    let failure = with(&attach(), |write| write.passing(etcd));
+    let failure = with(&attach(), |write| write.as_invalid(etcd));
     assert_says(&failure, Reason::WriteFailing, &["the ServiceAccount shop/default is too large"], &[delete]);
     let quota =
         "secrets \"ours\" is forbidden: exceeded quota: limits, requested: secrets=1, used: secrets=1";
@@ -269,4 +280,6 @@ fn a_right_that_is_missing_names_the_file_that_gives_it() {
     let failure = with(&attach(), |write| write.by_rights(message));
     assert_eq!(failure.reason, Reason::Forbidden);
     assert!(failure.message.ends_with("apply deploy/rbac.yaml of this version"), "{}", failure.message);
+    let failure = with(&attach(), |write| write.by_rights("Unauthorized"));
+    assert_says(&failure, Reason::Forbidden, &["restart the controller's Pods"], &["rbac"]);
 }

@@ -44,7 +44,7 @@ async fn a_policy_that_demands_a_label_of_secrets_is_quoted_and_the_flag_and_its
     assert!(!message.contains("another admission controller"), "{message}");
     let line = printed(&message, "kubectl acr exceptions");
     assert_eq!(line, exceptions("--secret-label team=web"));
-    lab.allow("acr-credential-secrets", "allowedLabels", "team=web").await;
+    lab.follow(&message, "kubectl acr exceptions");
     lab.until_ready_is("strict", "True", "Succeeded").await;
     assert_eq!(lab.secret("strict").await.unwrap().metadata.labels.unwrap()["team"], "web");
 }
@@ -114,7 +114,7 @@ async fn a_webhook_that_does_not_answer_is_named_and_its_deletion_lets_the_entry
     let message = lab.until_ready_is("silent", "False", "AdmissionUnreachable").await;
     let webhook = "cannot call the admission webhook accounts.platform.example.com";
     assert!(message.contains(webhook) && message.contains("silent/default"), "{message}");
-    let listed = lab.follow(&message, "kubectl get").await;
+    let listed = lab.follow(&message, "kubectl get");
     assert!(
         listed.contains("validatingwebhookconfiguration.admissionregistration.k8s.io/platform"),
         "{listed}"
