@@ -15,7 +15,7 @@ use crate::uninstall::acr;
 const PATIENCE: Duration = Duration::from_secs(20);
 const MARK: &str = "acrcredential.dev/namespace";
 
-/// Without a grace period: what no binding covers is withdrawn at once, after a start too.
+/// Starts everything without a grace period: what no binding covers is withdrawn at once, after a start too.
 async fn without_grace() -> Lab {
     Lab::start_with(|options| options.arg("--withdrawal-grace=0s")).await
 }
