@@ -167,7 +167,7 @@ fn plan(record: &NamespaceRecord, snapshot: &Snapshot, round: &NamespaceRound<'_
         Duty::Serve => {
             let served = site.serve();
             results.extend(served_results(&site, &served.secret));
-            notices.extend(site.notices());
+            notices.extend(site.notices(&served.changes));
             reads_foreign = site.reads_foreign();
             served.changes
         }
