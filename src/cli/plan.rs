@@ -20,6 +20,7 @@ use crate::cluster::notices::foreign_hosts;
 use crate::model::credential::Origin;
 use crate::model::{Binding, Credential, Edition, count};
 use crate::plan::duty::filled_by;
+use crate::plan::notice::{Notice, NoticeReason};
 use crate::plan::{
     NamespaceRecord, NamespaceView, Phase, RegistryCredential, ResolvedBinding, ServiceAccountView, Snapshot,
     Template, change,
@@ -107,7 +108,7 @@ pub async fn plan(
             record.foreign = Some(Box::new(hosts));
         }
         let preview = preview(record, &then);
-        found.notes.extend(preview.notices.iter().map(|notice| notice.message.clone()));
+        found.notes.extend(preview.notices.iter().map(|notice| note(notice, &then)));
         let ours = preview.results.iter().find(|result| *result.binding == *names::LEGACY_NAME);
         let failure = ours.and_then(|result| result.secret.as_ref().err());
         match failure.filter(|failure| failure.reason.needs_human()) {
@@ -177,6 +178,18 @@ fn as_served(view: NamespaceView, now: &Snapshot, then: &Snapshot) -> NamespaceR
         secret.fingerprint = after.fingerprint;
     }
     record
+}
+
+/// Returns what a notice of the controller says. The domains of a registry without `domains` are known to the cloud only.
+fn note(notice: &Notice, then: &Snapshot) -> String {
+    let mut registries = then.bindings().iter().flat_map(|resolved| &resolved.binding.registries);
+    let is_guess = registries.any(|registry| registry.domains.is_empty());
+    match notice.reason {
+        NoticeReason::ContentReplaced if is_guess => {
+            format!("{}. Hosts of your own instances may be among these, and stay", notice.message)
+        }
+        _ => notice.message.clone(),
+    }
 }
 
 /// Returns a note if the binding would no longer select anything: then the controller removes nothing at first.

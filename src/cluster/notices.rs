@@ -32,7 +32,8 @@ impl Notifier {
         Self { events: Events::new(client.clone()), client, secret_name: secret_name.into() }
     }
 
-    /// Publishes a notice as an Event on its object, if that exists, and on these bindings. A failure is logged only.
+    /// Publishes a notice as an Event on its object, if that exists, and on these bindings, where those of many namespaces
+    /// are one series. A failure is logged only.
     pub async fn give(&self, namespace: &str, notice: &Notice, bindings: &[ObjectReference]) {
         let event = || Event {
             type_: EventType::Warning,
@@ -47,7 +48,11 @@ impl Notifier {
             secondary: None,
         };
         let subject = self.subject(namespace, &notice.subject).await.ok().flatten();
-        for about in subject.iter().chain(bindings) {
+        if let Some(about) = &subject {
+            // Without memory: another value or another host gives another note.
+            Events::new(self.client.clone()).publish(about, event()).await;
+        }
+        for about in bindings {
             self.events.publish(about, event()).await;
         }
     }

@@ -130,6 +130,9 @@ mod tests {
         let keys = (0..100).map(|number| format!("host-{number}")).chain(["a@b".to_owned(), "x".repeat(254)]);
         let hosts = ForeignHosts::of("3", Some(keys));
         assert_eq!((hosts.hosts.len(), hosts.unnamed), (16, 86));
+        let keys = ["a@b", "user:secret@host", "a b", "", "host:5000/team"].map(str::to_owned);
+        let hosts = ForeignHosts::of("3", Some(keys));
+        assert_eq!((&*hosts.hosts, hosts.unnamed), (&["host:5000/team".into()][..], 4));
         assert!(hosts.is_of(&foreign()) && !ForeignHosts::of("4", Some([])).is_of(&foreign()));
     }
 }

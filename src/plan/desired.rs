@@ -64,8 +64,9 @@ impl Site<'_> {
         })
     }
 
-    /// Returns the notices to the users of a served namespace.
-    pub fn notices(&self) -> Vec<Notice> {
+    /// Returns the notices to the users of a served namespace, before these changes.
+    pub fn notices(&self, changes: &[Change]) -> Vec<Notice> {
+        let updates = changes.iter().any(|change| matches!(change, Change::UpdateSecret { .. }));
         let Self { record, snapshot, coverage, .. } = self;
         let view = &record.view;
         let covers = |account: &ServiceAccountView| {
@@ -82,20 +83,16 @@ impl Site<'_> {
         let of_namespace = view.facts.as_ref().and_then(|facts| facts.unclear_skip.as_ref());
         let of_namespace = of_namespace.map(|value| skip_notice(NoticeSubject::Namespace, value));
         let of_accounts = view.service_accounts.iter().filter_map(unclear);
-        of_namespace.into_iter().chain(of_accounts).chain(self.replaced()).collect()
+        of_namespace.into_iter().chain(of_accounts).chain(self.replaced().filter(|_| updates)).collect()
     }
 
     /// Returns the notice that the takeover of a Secret removes content of its owner.
     fn replaced(&self) -> Option<Notice> {
         let Self { record, snapshot, coverage, content, .. } = self;
-        let secret = self.foreign().filter(|secret| secret.fingerprint != content.fingerprint)?;
+        let secret = self.foreign()?;
         let adopts = |&i: &usize| Some(&snapshot.resolved(i).binding).filter(|binding| binding.adopt);
         let bindings: Vec<Arc<str>> =
             coverage.active.iter().filter_map(adopts).map(|binding| binding.name.clone()).collect();
-        let pending = coverage.active.iter().any(|&i| snapshot.resolved(i).is_pending());
-        if bindings.is_empty() || pending || content.is_empty {
-            return None;
-        }
         let loss = adoption::loss(secret, record.foreign.as_deref(), content)?;
         let message = format!(
             "The Secret {}/{} is taken over for the binding {}. This removes {loss}",
@@ -122,14 +119,15 @@ impl Site<'_> {
 
     /// Returns the notice that a Secret of an earlier time is removed, though no binding gives the cause.
     pub fn leftover(&self, withdrawal: &[Change]) -> Option<Notice> {
-        let secret = self.record.view.secret.as_ref().filter(|_| !withdrawal.is_empty())?;
+        self.record.view.secret.as_ref().filter(|_| !withdrawal.is_empty())?;
         let message = format!(
-            "No binding covers the namespace {}. This controller wrote the Secret {} for it at an earlier time. It removes              the Secret and its entries of ServiceAccounts. To get a Secret here again, cover the namespace by a binding",
+            "No binding covers the namespace {}. This controller wrote the Secret {} for it at an earlier time. It removes \
+             the Secret and its entries of ServiceAccounts. To get a Secret here again, cover the namespace by a binding",
             self.record.view.name,
             self.snapshot.secret_name()
         );
         let (subject, reason) = (NoticeSubject::Object(ObjectKey::Secret), NoticeReason::LeftoverRemoved);
-        (!secret.uid.is_empty()).then_some(Notice { subject, reason, message, bindings: Vec::new() })
+        Some(Notice { subject, reason, message, bindings: Vec::new() })
     }
 
     fn fill(&self) -> Filled {

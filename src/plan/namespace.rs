@@ -78,7 +78,7 @@ pub fn namespace(
     now: Timestamp,
 ) -> Plan {
     match NamespaceCoverage::of(&record.view, snapshot, retained) {
-        Some(coverage) => plan(record, snapshot, &Round::of(record, snapshot, coverage, now)),
+        Some(coverage) => plan(record, snapshot, &NamespaceRound::of(record, snapshot, coverage, now)),
         None => Plan::default(),
     }
 }
@@ -104,7 +104,7 @@ pub fn left_alone(record: &NamespaceRecord, snapshot: &Snapshot) -> Option<&'sta
 }
 
 /// One round of a namespace: what its plan follows from.
-struct Round<'a> {
+struct NamespaceRound<'a> {
     coverage: NamespaceCoverage<'a>,
     content: Arc<SecretContent>,
     duty: Duty,
@@ -115,7 +115,7 @@ struct Round<'a> {
     now: Timestamp,
 }
 
-impl<'a> Round<'a> {
+impl<'a> NamespaceRound<'a> {
     fn of(
         record: &NamespaceRecord,
         snapshot: &Snapshot,
@@ -141,10 +141,10 @@ fn observed<'a>(
     snapshot: &Snapshot,
     retained: &'a [Retained],
     now: Timestamp,
-) -> Option<Round<'a>> {
+) -> Option<NamespaceRound<'a>> {
     record.awaits_admission = snapshot.awaits_admission();
     let coverage = NamespaceCoverage::of(&record.view, snapshot, retained)?;
-    let round = Round::of(record, snapshot, coverage, now);
+    let round = NamespaceRound::of(record, snapshot, coverage, now);
     let served = match round.duty {
         Duty::Serve => record.served || !round.site(record, snapshot).may_be_unclaimed(),
         // A binding that comes back finds the objects again.
@@ -159,7 +159,7 @@ fn observed<'a>(
     Some(round)
 }
 
-fn plan(record: &NamespaceRecord, snapshot: &Snapshot, round: &Round<'_>) -> Plan {
+fn plan(record: &NamespaceRecord, snapshot: &Snapshot, round: &NamespaceRound<'_>) -> Plan {
     let (site, now) = (round.site(record, snapshot), round.now);
     let mut results = Vec::new();
     let (mut notices, mut reads_foreign) = (Vec::new(), false);
@@ -167,7 +167,7 @@ fn plan(record: &NamespaceRecord, snapshot: &Snapshot, round: &Round<'_>) -> Pla
         Duty::Serve => {
             let served = site.serve();
             results.extend(served_results(&site, &served.secret));
-            notices.extend(site.notices());
+            notices.extend(site.notices(&served.changes));
             reads_foreign = site.reads_foreign();
             served.changes
         }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use acr_credential_binding::cli::plan::{PlanOptions, plan};
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
@@ -15,7 +16,7 @@ use crate::uninstall::acr;
 const PATIENCE: Duration = Duration::from_secs(20);
 const MARK: &str = "acrcredential.dev/namespace";
 
-/// Without a grace period: what no binding covers is withdrawn at once, after a start too.
+/// Starts everything without a grace period: what no binding covers is withdrawn at once, after a start too.
 async fn without_grace() -> Lab {
     Lab::start_with(|options| options.arg("--withdrawal-grace=0s")).await
 }
@@ -232,10 +233,16 @@ async fn a_takeover_names_the_hosts_and_keys_that_it_removes_and_never_a_credent
     lab.bind("taken", spec(&["taken"])).await;
     let loss = "removes its entries for quay.io and 1 more and its data keys more";
     let before = lab.until_ready_says("taken", "False", "SecretConflict", loss).await;
+    // The plan of a migration names it too.
+    let planned = serde_json::from_value(spec(&["taken"])).unwrap();
+    let options = PlanOptions { region: "cn-hangzhou".into(), secret_name: SECRET.into() };
+    let notes = plan(&lab.client, planned, &options).await.unwrap().notes;
+    let words = "is taken over for the binding acr-configuration. This removes its entries for";
+    assert!(notes.iter().any(|note| note.contains(words) && note.contains("quay.io")), "{notes:?}");
     lab.annotate("taken", "acrcredential.dev/adopt", "true").await;
     lab.until_ready_is("taken", "True", "Succeeded").await;
     let auths = lab.auths("taken").await.unwrap();
-    assert!(auths.contains_key(DOMAIN) && auths.keys().all(|host| host.ends_with(".aliyuncs.com")));
+    assert!(auths.contains_key(DOMAIN) && !auths.contains_key("quay.io"), "{:?}", auths.keys());
     let events = events(&lab, "ContentReplaced").await;
     let mut about: Vec<&str> = events.iter().map(|(about, _)| about.as_str()).collect();
     about.sort_unstable();
