@@ -246,8 +246,14 @@ struct Ours {
 
 impl Ours {
     fn has(&self, at: usize) -> bool {
-        self.object.contains(&at) && !self.foreign.iter().any(|foreign| foreign.contains(&at))
+        self.object.contains(&at) && !is_within(&self.foreign, at)
     }
+}
+
+/// Returns whether a byte is in one of some places, which are in their order.
+fn is_within(places: &[Range<usize>], at: usize) -> bool {
+    let next = places.partition_point(|place| place.end <= at);
+    places.get(next).is_some_and(|place| place.contains(&at))
 }
 
 fn finding(code: Code, key: &str, span: Range<usize>, message: String) -> Diagnostic {

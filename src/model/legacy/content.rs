@@ -37,11 +37,8 @@ fn comment(line: &str) -> Option<usize> {
         match quote {
             Some(_) if escaped => escaped = false,
             Some('"') if c == '\\' => escaped = true,
-            Some(open) => {
-                if c == open {
-                    quote = None;
-                }
-            }
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
             None if matches!(c, '"' | '\'') && opens(before) => quote = Some(c),
             None if is_apart(before) && begins_comment(&line[at..]) => return Some(at),
             None => {}

@@ -61,9 +61,7 @@ fn of_kind(file: &str, path: &str, root: &Node) -> Option<String> {
             printed("an Application of Argo CD", &format!("argocd app manifests {name}"))
         }
         "ApplicationSet" => printed("an ApplicationSet of Argo CD", "argocd app manifests NAME"),
-        "SealedSecret" => format!(
-            "the file has a SealedSecret, which only the cluster can decrypt: check the manifest that it was sealed from, or the result: kubectl acr lint --live"
-        ),
+        "SealedSecret" => "the file has a SealedSecret, which only the cluster can decrypt: check the manifest that it was sealed from, or the result: kubectl acr lint --live".to_owned(),
         "ExternalSecret" | "ClusterExternalSecret" => in_cluster("an ExternalSecret"),
         "PushSecret" | "SecretProviderClass" | "VaultStaticSecret" | "VaultDynamicSecret" | "SopsSecret" => {
             in_cluster(&format!("a {kind}"))

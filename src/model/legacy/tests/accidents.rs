@@ -283,6 +283,8 @@ fn what_is_not_rendered_is_named_as_written_with_its_command() {
             "ACR722",
             "sops -d FILE | kubectl acr lint -",
         ),
+        ("<no value>", "ACR720", "render the file again"),
+        ("(known after apply)", "ACR720", "render the file again"),
         ("<your-instance-id>", "ACR124", "write the text that belongs there"),
         ("<实例 ID>", "ACR124", "write the text that belongs there"),
     ] {

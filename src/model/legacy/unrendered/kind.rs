@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Octopus,
     /// `<your-instance-id>`
     Placeholder,
+    /// `<no value>`, `(known after apply)`
+    Missing,
     /// `<path:secret/data/x#key>`
     ArgoVault,
     /// `{{ .Values.x }}`
@@ -132,7 +134,7 @@ impl Kind {
             Self::At => ("a variable between @ signs that was not replaced", ""),
             Self::Underscores => ("a token between double underscores that was not replaced", ""),
             Self::Octopus => ("a token of Octopus or Azure DevOps that was not replaced", ""),
-            Self::Placeholder | Self::Merge => ("", ""),
+            Self::Placeholder | Self::Missing | Self::Merge => ("", ""),
         }
     }
 
@@ -147,6 +149,9 @@ impl Kind {
             Self::Placeholder => {
                 format!("{shown} is a placeholder: write the text that belongs there, without < and >")
             }
+            Self::Missing => format!(
+                "{shown} is what a template or Terraform prints for a value that is not set or not known yet: set it, render the file again, and check what comes out"
+            ),
             Self::Merge => format!(
                 "{shown} is a mark of a merge that was not resolved: keep one of the two sides, delete the marks, and check again; git diff --check lists them"
             ),

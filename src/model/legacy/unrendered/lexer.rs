@@ -112,6 +112,9 @@ impl<'a> Lexer<'a> {
                 is_path(inner).then_some((length, Kind::Octopus))
             }
             '<' | '＜' | '《' => angle(rest, before),
+            '(' if rest.starts_with("(known after apply)") => {
+                Some(("(known after apply)".len(), Kind::Missing))
+            }
             '(' => {
                 let (length, inner) = within(rest, "((", "))")?;
                 (!inner.trim().is_empty() && !inner.contains('"')).then_some((length, Kind::Concourse))
@@ -241,6 +244,10 @@ fn at_signs(rest: &str) -> Option<(usize, Kind)> {
 fn angle(rest: &str, before: Option<char>) -> Option<(usize, Kind)> {
     if let Some((length, _)) = within(rest, "<%", "%>") {
         return Some((length, Kind::Erb));
+    }
+    if let Some(missing) = ["<no value>", "<nil>", "<undefined>"].iter().find(|sign| rest.starts_with(**sign))
+    {
+        return Some((missing.len(), Kind::Missing));
     }
     let pairs = [("<", ">"), ("＜", "＞"), ("《", "》")];
     let (length, inner) = pairs.iter().find_map(|(open, close)| within(rest, open, close))?;
