@@ -70,6 +70,10 @@ fn a_new_personal_host_in_any_shape_is_in_no_binding() {
             );
         }
     }
+    let listed = config_map("- instanceId: \"cri-a1b2c3,crpi-q9z8\"\n  regionId: cn-shanghai\n");
+    assert_eq!(of(&findings(&listed), "ACR134").len(), 1);
+    let converted = acr(&["convert", "-"], &listed).out;
+    assert!(converted.contains("cri-a1b2c3") && !converted.contains("crpi"), "{converted}");
     // The old Personal Edition is served as ever.
     let old = config_map(
         "- instanceId: \"\"\n  regionId: cn-shanghai\n  domains: registry.cn-shanghai.aliyuncs.com\n",
@@ -177,6 +181,8 @@ fn a_host_of_another_region_is_reported() {
     };
     let other = findings(&entry("  regionId: cn-hangzhou\n"));
     assert!(of(&other, "ACR136")[0].contains("write regionId cn-shanghai"), "{other:#?}");
+    let zone = findings(&entry("  regionId: cn-shanghai-b\n"));
+    assert!(zone.len() == 1 && of(&zone, "ACR117").len() == 1, "{zone:#?}");
     let absent = findings(&entry(""));
     assert!(of(&absent, "ACR137")[0].contains("write regionId cn-shanghai"), "{absent:#?}");
     assert!(findings(&entry("  regionId: cn-shanghai\n")).is_empty());

@@ -146,6 +146,7 @@ impl EntryReader<'_> {
         let mut reported = BTreeSet::new();
         let mut registries = Vec::new();
         for instance_id in ids {
+            let unsupported = instance_id.as_deref().is_some_and(edition::is_unsupported_id);
             let registry = RegistryEntry { instance_id, ..shared.clone() };
             let invalid = validate_entry(registry.clone(), DEFAULT_THRESHOLD);
             if invalid.is_empty() {
@@ -157,11 +158,9 @@ impl EntryReader<'_> {
                 // A fault that the instances of a list share is reported once.
                 if reported.insert((field.clone(), found.message.clone())) {
                     let message = found.message.replace("accessKeySecretRef", CUSTOM_ACCESS_KEY);
-                    let (code, end) = match self.code_of(&field) {
-                        Code::UnsupportedEdition => {
-                            (Code::UnsupportedEdition, "; no credential is published for it")
-                        }
-                        code => (code, "; the entry is left out"),
+                    let (code, end) = match unsupported && field == INSTANCE_ID {
+                        true => (Code::UnsupportedEdition, "; no credential is published for it"),
+                        false => (self.code_of(&field), "; the entry is left out"),
                     };
                     let cure = self.cure(&field).filter(|_| code != Code::Placeholder);
                     self.fields.propose(code, &field, format!("{message}{end}"), cure);
@@ -237,7 +236,9 @@ impl EntryReader<'_> {
         if let Some(remark) = domain::glob_remark(domains) {
             self.fields.report(Code::DomainGlob, DOMAINS, remark);
         }
-        if let Some(remark) = region_id.and_then(|region| region::other_region(region, domains)) {
+        // A region that cannot be, or is not known, is reported on its own.
+        let known = region_id.filter(|id| region::check(id).is_ok() && region::unknown(id).is_none());
+        if let Some(remark) = known.and_then(|region| region::other_region(region, domains)) {
             self.fields.report(Code::DomainOfOtherRegion, DOMAINS, remark);
         }
         let named = domains.iter().find_map(|domain| Some((domain, region::of_address(domain)?)));
@@ -341,11 +342,6 @@ impl EntryReader<'_> {
     fn code_of(&self, field: &str) -> Code {
         let name = field.split('[').next().unwrap_or(field);
         let text = self.fields.node(name).map(|node| &node.value);
-        if name == INSTANCE_ID
-            && matches!(text, Some(Value::Text(text)) if edition::is_unsupported_id(unquote(text).text))
-        {
-            return Code::UnsupportedEdition;
-        }
         if matches!(text, Some(Value::Text(text)) if placeholder(unquote(text).text)) {
             return Code::Placeholder;
         }
