@@ -219,7 +219,7 @@ fn a_file_without_a_configuration_is_reported_in_a_line_with_its_cure() {
         (file("utf16.yaml", &utf16), "is UTF-16, as PowerShell's > writes it"),
         (file("binary", &[0xc3, 0x28, 0, 1]), "is not UTF-8 text"),
         (file("empty.yaml", b""), "get cm acr-configuration -o yaml | kubectl acr lint -"),
-        (file("tfplan", b"PK\x03\x04\xff"), "terraform show -json <file> | kubectl acr lint -"),
+        (file("tfplan", b"PK\x03\x04\xff"), "terraform show -json"),
         (file("service.yaml", b"kind: Service\nmetadata: {name: a}\n"), "has Service, but no ConfigMap"),
         (file("chart.yaml", b"data:\n  watch-namespace: {{ .Values.a }}\n"), "helm template"),
         (file("binding.yaml", b"kind: AcrCredentialBinding\n"), "--dry-run=server"),

@@ -227,8 +227,13 @@ impl PreparedFile {
     }
 }
 
-/// Returns whether a text is HCL, whose expressions have signs of their own. Its reader names them.
+/// Returns whether a text is HCL, or Terraform's JSON of it, whose expressions have signs of their own. Its reader
+/// names them.
 fn is_hcl(text: &str) -> bool {
+    let blocks = ["\"resource\":", "\"module\":", "\"locals\":"];
+    if super::read::is_json(text) && blocks.iter().any(|block| text.contains(block)) {
+        return true;
+    }
     let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
     let first = lines.into_iter().find(|line| !line.is_empty() && !line.starts_with(['#', '/', '*']));
     first.is_some_and(|line| {
