@@ -80,10 +80,7 @@ mod tests {
         for c in ["a ", "标", "é", "🦀"] {
             let long = quote(&c.repeat(2000));
             let inner = long.trim_matches('"').trim_end_matches('…');
-            assert!(
-                long.ends_with("…\"") && inner.len() <= 512 && inner.len() > 508,
-                "{long}"
-            );
+            assert!(long.ends_with("…\"") && inner.len() <= 512 && inner.len() > 508, "{long}");
         }
         assert_eq!(quote(""), "\"\"");
     }
