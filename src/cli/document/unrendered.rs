@@ -4,24 +4,18 @@
 mod bytes;
 mod generator;
 mod language;
-
-use std::ops::Range;
-use std::path::Path;
+mod named;
 
 pub use bytes::not_text;
 pub(super) use generator::generator;
+pub(in crate::cli) use named::shell_name;
+
+use named::{NamedFile, first_line};
 
 use crate::cli::diagnostic::Diagnostic;
 use crate::model::legacy::Code;
 use crate::model::legacy::line::{Line, is_space};
 use crate::model::legacy::unrendered::{self, Kind};
-
-/// What a file is, where it is not the configuration.
-struct NamedFile {
-    code: Code,
-    span: Range<usize>,
-    message: String,
-}
 
 /// Returns the finding about a file that cannot be read as a whole.
 pub(super) fn whole(name: &str, text: &str) -> Option<Diagnostic> {
@@ -33,24 +27,6 @@ pub(super) fn whole(name: &str, text: &str) -> Option<Diagnostic> {
     let NamedFile { code, span, message } = found;
     let (key, severity) = ("data".to_owned(), code.severity());
     Some(Diagnostic { code, severity, key, source: 0, span: Some(span), message, edits: Vec::new() })
-}
-
-/// Returns the name of a file for a command, or the word FILE for one that a shell would not take as it is.
-pub(in crate::cli) fn shell_name(name: &str) -> &str {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
-    if !name.is_empty() && name.chars().all(plain) && !name.starts_with('-') { name } else { "FILE" }
-}
-
-/// Returns the folder of a file for a command.
-fn folder(name: &str) -> &str {
-    let folder = Path::new(shell_name(name)).parent().and_then(Path::to_str).unwrap_or_default();
-    if folder.is_empty() { "." } else { folder }
-}
-
-fn first_line(text: &str) -> Range<usize> {
-    let start = text.len() - text.trim_start_matches('\u{feff}').len();
-    let line = text[start..].lines().next().unwrap_or_default();
-    start..start + line.trim_end().len()
 }
 
 /// Returns a file that only points to its content.

@@ -1,4 +1,4 @@
-//! Lines that were copied along with a text and are not part of it: the `|` of a manifest, the fences of Markdown, the
+//! Lines that were copied along with a text and are not part of it: the `|` of a manifest, the code fences of Markdown, the
 //! marks of a text in a shell or in Terraform.
 
 use std::ops::Range;
@@ -107,7 +107,7 @@ fn whole(text: &str, line: &Content, span: &Range<usize>, message: String) -> Wr
 }
 
 fn fence() -> String {
-    "the fence ``` belongs to Markdown and not to the text: delete this line".to_owned()
+    "the code fence ``` belongs to Markdown and not to the text: delete this line".to_owned()
 }
 
 fn heredoc_mark(word: &str) -> String {

@@ -1,6 +1,6 @@
 //! Bytes that are not text, by their first ones.
 
-use super::shell_name;
+use super::named::shell_name;
 
 /// Says why some bytes are not text, and what to do.
 pub fn not_text(name: &str, bytes: &[u8]) -> String {

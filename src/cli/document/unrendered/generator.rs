@@ -1,6 +1,6 @@
 //! Manifests that generate the ConfigMap, by the kinds of their objects.
 
-use super::{folder, shell_name};
+use super::named::{folder, shell_name};
 use crate::api::legacy::{Node, Value};
 use crate::api::names::LEGACY_NAME;
 use crate::model::legacy::data_key;

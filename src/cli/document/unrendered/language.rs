@@ -1,6 +1,6 @@
 //! Files in another language: programs that print the ConfigMap, and output of other commands.
 
-use super::{NamedFile, first_line, shell_name};
+use super::named::{NamedFile, first_line, shell_name};
 use crate::model::legacy::Code;
 
 /// The languages of programs by the ends of their files' names, and the commands that print what they generate.
