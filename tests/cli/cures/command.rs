@@ -11,8 +11,28 @@ use super::{folder, table};
 use crate::acr::{Done, command, root, run};
 
 /// The long flags of `kubectl` and of tools that render, which texts name too.
-const FLAGS_OF_OTHERS: [&str; 6] =
-    ["--server-side", "--dry-run", "--for", "--timeout", "--overwrite", "--from-file"];
+const FLAGS_OF_OTHERS: &[&str] = &[
+    "--server-side",
+    "--dry-run",
+    "--for",
+    "--timeout",
+    "--overwrite",
+    "--from-file",
+    "--type",
+    "--patch-file",
+    "--local",
+    "--path",
+    "--kustomization-file",
+    "--show-values",
+    "--check",
+    "--header",
+    "--body",
+    "--out",
+    "--file",
+    "--json",
+    "--stdout",
+    "--include",
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,7 +113,7 @@ fn flags(command: &clap::Command, found: &mut BTreeSet<String>) {
 
 /// Returns the flags in texts that no command has.
 pub fn unknown_flags(texts: &[SourceText]) -> Vec<String> {
-    let mut known: BTreeSet<String> = FLAGS_OF_OTHERS.map(str::to_owned).into();
+    let mut known: BTreeSet<String> = FLAGS_OF_OTHERS.iter().map(|flag| (*flag).to_owned()).collect();
     flags(&kubectl_acr::command(), &mut known);
     flags(&acr_credential_controller::command(), &mut known);
     let flag = Regex::new("--[a-z][a-z-]+").unwrap();
