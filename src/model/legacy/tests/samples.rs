@@ -54,7 +54,9 @@ fn two_domains() -> Vec<String> {
 fn same_account() {
     let printed = convert(&read(SAME_ACCOUNT));
     assert_eq!(marks(&printed), ["E acr-registry-info[0].instanceId:1"]);
-    assert!(reported(&printed).contains("\"cri-instanceId\" is not an Enterprise instance ID: write the ID cri-"));
+    assert!(
+        reported(&printed).contains("\"cri-instanceId\" is not an Enterprise instance ID: write the ID cri-")
+    );
     assert_eq!(printed.spec, None);
 
     let conversion = cleanly(SAME_ACCOUNT);
