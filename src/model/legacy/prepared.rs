@@ -125,7 +125,9 @@ impl PreparedText {
     pub(super) fn in_place(&self, mut finding: Finding) -> Option<Finding> {
         let about = finding.message.contains(HIDDEN) || self.overlaps(&finding);
         let listed = self.hidden.iter().any(|hidden| hidden.alone) && finding.code == Code::EmptyList;
-        if about || listed {
+        // A configuration of which a part is hidden may be valid once it is rendered.
+        let unreadable = !self.hidden.is_empty() && finding.code == Code::NotJson;
+        if about || listed || unreadable {
             return None;
         }
         if finding.edits.iter().any(|edit| edit.text.contains(HIDDEN)) {

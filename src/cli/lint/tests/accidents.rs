@@ -130,15 +130,25 @@ fn a_byte_order_mark_is_named_but_for_the_first() {
     }
 }
 
+#[test]
+fn a_variable_in_the_place_of_an_add_ons_configuration_is_the_only_finding() {
+    let file = "{\"A\": [{\"Name\": \"managed-aliyun-acr-credential-helper\", \"Config\": \"${A}\"}]}";
+    let report = check(&read("a.json", file));
+    let [found] = &report.diagnostics[..] else { panic!("{:?}", report.diagnostics) };
+    assert_eq!((found.code, &file[found.span.clone().unwrap()]), (Code::Variable, "${A}"));
+    assert!(report.conversion.unwrap().spec.is_none());
+}
+
 /// HCL has signs of its own for its expressions, which are not hidden from its reader.
 #[test]
-fn an_expression_of_terraform_is_named_in_its_quotes() {
+fn a_configuration_with_an_expression_of_terraform_is_named_with_what_it_depends_on() {
     let name = "name   = \"managed-aliyun-acr-credential-helper\"";
     let config = r#"config = "{\"AcrInstanceInfo\":[{\"instanceId\":\"${var.acr_id}\",\"regionId\":\"cn-beijing\"}]}""#;
     let file = format!("addons {{\n  {name}\n  {config}\n  count = ((1 < 2) ? 1 : 0) > 0 ? 1 : 0\n}}\n");
     let report = check(&read("a.tf", &file));
     let [found] = &report.diagnostics[..] else { panic!("{:?}", report.diagnostics) };
-    assert_eq!((found.code, &file[found.span.clone().unwrap()]), (Code::Variable, "${var.acr_id}"));
-    assert!(found.message.contains("terraform show -json tfplan | kubectl acr lint -"), "{}", found.message);
-    assert!(report.conversion.unwrap().spec.is_none());
+    let written = config.strip_prefix("config = ").unwrap();
+    assert_eq!((found.code, &file[found.span.clone().unwrap()]), (Code::Unevaluated, written));
+    assert!(found.message.contains("depends on var.acr_id"), "{}", found.message);
+    assert!(found.message.contains("terraform show -json | kubectl acr lint -"), "{}", found.message);
 }

@@ -79,22 +79,22 @@ fn each_sign_is_named_and_replaced_or_removed() {
 fn signs_in_keys_indents_and_lists_are_found() {
     for (value, found, expected) in [
         (
-            "- instanceId: cri-a\n\u{a0}\u{a0}regionId: cn-b\n",
+            "- instanceId: cri-a\n\u{a0}\u{a0}regionId: cn-beijing\n",
             vec!["ACR413"],
-            "- instanceId: cri-a\n  regionId: cn-b\n",
+            "- instanceId: cri-a\n  regionId: cn-beijing\n",
         ),
         (
-            "- instanceId: cri-a\n\u{3000}regionId: cn-b\n",
+            "- instanceId: cri-a\n\u{3000}regionId: cn-beijing\n",
             vec!["ACR408"],
-            "- instanceId: cri-a\n  regionId: cn-b\n",
+            "- instanceId: cri-a\n  regionId: cn-beijing\n",
         ),
         ("-\u{a0}instanceId: cri-a\n", vec!["ACR413"], "- instanceId: cri-a\n"),
         ("- instance\u{200b}Id: cri-a\n", vec!["ACR413"], "- instanceId: cri-a\n"),
         ("– instanceId: cri–a\n", vec!["ACR414"], "- instanceId: cri-a\n"),
         (
-            "- instanceId: cri-a\u{2028}  regionId: cn-b\n",
+            "- instanceId: cri-a\u{2028}  regionId: cn-beijing\n",
             vec!["ACR413"],
-            "- instanceId: cri-a\n  regionId: cn-b\n",
+            "- instanceId: cri-a\n  regionId: cn-beijing\n",
         ),
         ("- instanceId: “cri-a”\n", vec!["ACR131"], "- instanceId: cri-a\n"),
         (
@@ -218,8 +218,8 @@ fn the_keys_of_a_map_are_written_at_one_depth() {
 
 #[test]
 fn a_sign_of_the_manifest_or_of_another_language_is_taken_out() {
-    let entry = "- instanceId: cri-a\n  regionId: cn-b\n";
-    let deep = "  - instanceId: cri-a\n    regionId: cn-b\n";
+    let entry = "- instanceId: cri-a\n  regionId: cn-beijing\n";
+    let deep = "  - instanceId: cri-a\n    regionId: cn-beijing\n";
     for (value, expected) in [
         (format!("|\n{deep}"), deep.to_owned()),
         (format!("|-\n{entry}"), entry.to_owned()),
@@ -231,13 +231,13 @@ fn a_sign_of_the_manifest_or_of_another_language_is_taken_out() {
         (format!("<<EOT\n{entry}EOT\n"), entry.to_owned()),
         (format!("<<-\"EOF\"\n|\n{deep}EOF"), deep.trim_end().to_owned()),
         (format!("{entry}EOF\n"), entry.to_owned()),
-        ("| - instanceId: cri-a\n  regionId: cn-b\n".to_owned(), entry.to_owned()),
+        ("| - instanceId: cri-a\n  regionId: cn-beijing\n".to_owned(), entry.to_owned()),
     ] {
         let before = info(&value);
         assert!(codes(&before).iter().all(|code| *code == "ACR416"), "{value:?}: {}", reported(&before));
         let (text, left) = repaired(INFO, &value);
         assert_eq!((text.as_str(), codes(&left)), (expected.as_str(), vec![]), "{value:?}");
-        assert_eq!(only(&left).region_id.as_deref(), Some("cn-b"));
+        assert_eq!(only(&left).region_id.as_deref(), Some("cn-beijing"));
         assert_eq!(left.spec, before.spec, "{value:?}");
     }
     let names = of("watch-namespace", "|\n  shop,pay\n");
@@ -350,7 +350,7 @@ fn a_whole_that_is_not_rendered_leaves_no_binding() {
     // Neither a comment nor a sign that means itself.
     for value in [
         "- instanceId: cri-a # ${X} {{ y }}\n",
-        "- &d {regionId: cn-b}\n- {<<: *d, instanceId: cri-a}\n",
+        "- &d {regionId: cn-beijing}\n- {<<: *d, instanceId: cri-a}\n",
         "#- instanceId: <id>\n- instanceId: cri-a\n",
     ] {
         let found = info(value);
