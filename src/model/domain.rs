@@ -57,7 +57,10 @@ pub fn meant(text: &str) -> Option<String> {
     let lower = text.trim().to_ascii_lowercase();
     let rest = after_scheme(&lower).split(['?', '#']).next()?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = authority.rsplit('@').next()?.trim_end_matches('.');
+    let host = authority.rsplit('@').next()?;
+    // What is behind the colon of a host alone is a port or a tag.
+    let host = host.split_once(':').filter(|(_, port)| !is_port(port)).map_or(host, |(host, _)| host);
+    let host = host.trim_end_matches('.');
     let path = path.split('@').next()?;
     let last = path.rfind('/').map_or(0, |slash| slash + 1);
     let path = path[last..].find(':').map_or(path, |tag| &path[..last + tag]).trim_matches('/');
@@ -81,9 +84,16 @@ fn after_scheme(text: &str) -> &str {
     text.split_once("://").map_or(text, |(_, rest)| rest)
 }
 
-/// Returns whether the path of an address ends with a tag or a digest.
+/// Returns whether an address ends with a tag or a digest.
 fn has_tag(key: &str) -> bool {
-    key.split_once('/').is_some_and(|(_, path)| path.contains([':', '@']))
+    match key.split_once('/') {
+        Some((_, path)) => path.contains([':', '@']),
+        None => key.split_once(':').is_some_and(|(host, tag)| is_address(host) && !is_port(tag)),
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_digit())
 }
 
 fn is_address(key: &str) -> bool {
@@ -145,6 +155,8 @@ mod tests {
             ("a.com:5000/app:latest", "a.com:5000/app", "has a tag or a digest"),
             ("a.com/app@sha256:0123", "a.com/app", "has a tag or a digest"),
             ("a.com/app:1@sha256:0123", "a.com/app", "has a tag or a digest"),
+            ("a.com:latest", "a.com", "has a tag or a digest"),
+            ("a.com:1.2", "a.com", "has a tag or a digest"),
             ("a.com/", "a.com", "ends with a /"),
             ("a.com.", "a.com", "ends with a / or a dot"),
             ("A.com", "a.com", "is not in lower case"),
