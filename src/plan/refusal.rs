@@ -184,9 +184,14 @@ impl RefusedWrite<'_> {
             Some(exception) => (exception, ", or "),
             None => ("", ""),
         };
+        let exclude = if self.namespace == self.own_namespace {
+            ", or exclude the controller's own namespace from the binding (watchNamespaces.exclude)"
+        } else {
+            ""
+        };
         let message = format!(
             "another admission controller, a mutating webhook or policy of this cluster, {deed}: {before}{or}exempt the \
-             user {} there ({MUTATORS} lists them)",
+             user {} there ({MUTATORS} lists them){exclude}",
             self.user()
         );
         Failure::new(Reason::MetadataAddedByAdmission, message)
@@ -217,6 +222,11 @@ impl RefusedWrite<'_> {
                     self.exceptions(offence.part, &pairs)
                 )
             }
+            Rule::Never if self.namespace == self.own_namespace => format!(
+                "the policy {policy} takes no exception in the controller's own namespace for what {flag} sets, {}{more}: \
+                 exclude the namespace from the binding (watchNamespaces.exclude), or remove the flag",
+                listed.join(", ")
+            ),
             Rule::Never | Rule::Removed => format!(
                 "no exception of the policy {policy} can allow what {flag} sets, {}{more}: remove {flag} {first} from the \
                  controller's flags",
@@ -272,7 +282,7 @@ impl RefusedWrite<'_> {
     /// Returns the keys of one part that this controller sends.
     fn sent(&self, part: Part) -> BTreeSet<&str> {
         let labels = self.template.labels.keys().map(String::as_str).chain([names::LABEL_MANAGED_BY]);
-        let ours = [names::ANNOTATION_REGISTRIES, names::ANNOTATION_RETAINED];
+        let ours = [names::ANNOTATION_NAMESPACE, names::ANNOTATION_REGISTRIES, names::ANNOTATION_RETAINED];
         let annotations = self.template.annotations.keys().map(String::as_str).chain(ours);
         match (self.change, part) {
             (Change::SetPullSecrets { pull_secrets, .. }, Part::PullSecret) => {

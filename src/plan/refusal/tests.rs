@@ -175,9 +175,30 @@ fn a_key_of_our_own_flags_accuses_no_one_else() {
 }
 
 #[test]
+fn in_the_controllers_own_namespace_the_cure_is_to_exclude_it() {
+    for (words, reason) in [
+        ("labels that no exception allows: team", Reason::Forbidden),
+        ("labels that no exception allows: cost-center", Reason::MetadataAddedByAdmission),
+    ] {
+        let message = format!("secrets \"ours\" is forbidden: {POLICY} denied request: {words}");
+        let own =
+            RefusedWrite { namespace: "own", change: &create(), template: &template(), own_namespace: "own" };
+        assert_says(
+            &own.by_admission(&message),
+            reason,
+            &["from the binding (watchNamespaces.exclude)"],
+            &[],
+        );
+        let elsewhere = denied(&create(), words);
+        assert_says(&elsewhere, reason, &[], &["watchNamespaces.exclude"]);
+    }
+}
+
+#[test]
 fn policies_of_another_version_are_named_as_such() {
     for (change, words) in [
         (create(), "annotations outside the policy's lists: acrcredential.dev/registries"),
+        (update(), "annotations outside the policy's lists: acrcredential.dev/namespace"),
         (create(), "the controller writes one Secret name only"),
         (
             create(),
