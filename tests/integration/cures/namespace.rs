@@ -27,12 +27,11 @@ async fn a_full_quota_is_raised_or_its_namespace_excluded_as_the_message_says() 
         fill_quota(&lab, namespace).await;
         lab.bind(namespace, spec(&[namespace, "quota-other"])).await;
     }
-    let words = "raise the quota for secrets, or exclude the namespace from the binding";
     for namespace in ["quota-raise", "quota-exclude"] {
         let message = lab.until_ready_is(namespace, "False", "QuotaExceeded").await;
-        after(&message, words);
+        after(&message, "or exclude the namespace from the binding");
         if namespace == "quota-raise" {
-            let quota = between(&message, "exceeded quota: ", ",");
+            let quota = between(&message, "raise the quota for secrets (kubectl -n quota-raise edit resourcequota ", ")");
             let more = json!({ "spec": { "hard": { "secrets": "1" } } }).to_string();
             let patch = ["-n", namespace, "patch", "resourcequota", quota, "--type=merge", "-p", &more];
             lab.plane.kubectl_ok(&patch).await.unwrap();
@@ -84,8 +83,7 @@ async fn a_secret_of_another_owner_makes_room_as_the_message_says() {
         ("taken-delete", OURS, "was not created by this controller: delete or rename it"),
         ("taken-rename", OURS, "was not created by this controller: delete or rename it"),
         ("taken-adopt", OURS, "or annotate the binding with"),
-        ("type-delete", "Opaque", "which cannot be changed: delete or rename it"),
-        ("type-rename", "Opaque", "which cannot be changed: delete or rename it"),
+        ("type-command", "Opaque", "which cannot be changed: delete it ("),
     ];
     for (namespace, type_, _) in cases {
         lab.create_namespace(namespace).await;
@@ -98,6 +96,10 @@ async fn a_secret_of_another_owner_makes_room_as_the_message_says() {
         match namespace.split_once('-').unwrap().1 {
             "delete" => delete(&lab, &message).await,
             "rename" => rename(&lab, &message).await,
+            "command" => {
+                let command: Vec<&str> = between(&message, "delete it (kubectl ", ")").split(' ').collect();
+                lab.plane.kubectl_ok(&command).await.unwrap();
+            }
             _ => annotate(&lab, &["acb", namespace], &message, words).await,
         }
         lab.until_ready_is(namespace, "True", "Succeeded").await;
@@ -110,7 +112,7 @@ async fn a_secret_of_another_owner_makes_room_as_the_message_says() {
 async fn a_refused_write_is_allowed_by_the_files_of_this_version() {
     let lab = Lab::start().await;
     lab.create_namespace("refused").await;
-    let words = "apply the RBAC and policies of this version";
+    let words = "apply deploy/rbac.yaml of this version";
     let verbs = "verbs: [get, list, watch, create, patch, delete]\n# RBAC cannot";
     apply_changed(&lab, "deploy/rbac.yaml", verbs, &verbs.replace("create, ", "")).await;
     lab.bind("refused", spec(&["refused"])).await;
