@@ -18,8 +18,9 @@ use crate::api::{Reason, names};
 /// The prefix of the names of this controller's own policies.
 const OWN_POLICIES: &str = "acr-credential-";
 
-/// The command that shows what may have changed an object during admission. The controller has no right to read them.
-const MUTATORS: &str = "kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies";
+/// The commands that show what may have changed an object during admission. The controller has no right to read it. An
+/// API server without MutatingAdmissionPolicy refuses only the second one.
+const MUTATORS: &str = "kubectl get mutatingwebhookconfigurations; kubectl get mutatingadmissionpolicies";
 
 /// What this controller's policies say about changes that it never makes, and what another admission controller did then.
 const OTHER_OFFENCES: [(&str, &str); 8] = [

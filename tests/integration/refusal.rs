@@ -16,7 +16,7 @@ use crate::documentation::shell;
 use crate::harness::{CONTROLLER, Lab, NAMESPACE};
 
 /// The command that lists what may have changed an object.
-const MUTATORS: &str = "(kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies";
+const MUTATORS: &str = "(kubectl get mutatingwebhookconfigurations; kubectl get mutatingadmissionpolicies";
 
 impl Lab {
     /// Runs the command that a message prints in parentheses, as a shell does, and returns what it prints.

@@ -64,7 +64,7 @@ fn assert_says(failure: &Failure, reason: Reason, parts: &[&str], never: &[&str]
 
 #[test]
 fn what_others_add_is_named_with_both_cures_and_without_what_we_sent() {
-    let lists = "kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies";
+    let lists = "kubectl get mutatingwebhookconfigurations; kubectl get mutatingadmissionpolicies";
     let exempt = format!("exempt the user {USER} there");
     for (change, words, parts) in [
         (

@@ -31,7 +31,11 @@ async fn a_full_quota_is_raised_or_its_namespace_excluded_as_the_message_says() 
         let message = lab.until_ready_is(namespace, "False", "QuotaExceeded").await;
         after(&message, "or exclude the namespace from the binding");
         if namespace == "quota-raise" {
-            let quota = between(&message, "raise the quota for secrets (kubectl -n quota-raise edit resourcequota ", ")");
+            let quota = between(
+                &message,
+                "raise the quota for secrets (kubectl -n quota-raise edit resourcequota ",
+                ")",
+            );
             let more = json!({ "spec": { "hard": { "secrets": "1" } } }).to_string();
             let patch = ["-n", namespace, "patch", "resourcequota", quota, "--type=merge", "-p", &more];
             lab.plane.kubectl_ok(&patch).await.unwrap();
