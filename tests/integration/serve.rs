@@ -150,7 +150,10 @@ async fn tracking_marks_of_a_binding_are_not_copied_to_its_objects() {
         ["app.kubernetes.io/managed-by", "images.alibabacloud.com/accelerated"]
     );
     let annotations = metadata.annotations.unwrap();
-    assert_eq!(annotations.keys().collect::<Vec<_>>(), ["acrcredential.dev/registries"]);
+    assert_eq!(
+        annotations.keys().collect::<Vec<_>>(),
+        ["acrcredential.dev/namespace", "acrcredential.dev/registries"]
+    );
     assert!(
         annotations["acrcredential.dev/registries"].contains("cri-demo0001 in cn-hangzhou"),
         "{annotations:?}"
