@@ -77,8 +77,11 @@ pub fn unknown(id: &str) -> Option<String> {
     if let Some(region) = of_zone(id) {
         return Some(format!("{id} is a zone and not a region: write its region {region}"));
     }
-    let question = similar(id).map(|region| format!(": write {region} if that is meant")).unwrap_or_default();
-    Some(format!("{id} is not among the regions that were known in {COMPARED}{question}"))
+    let cure = match similar(id) {
+        Some(region) => format!("write {region} if that is meant"),
+        None => "check it in the console".to_owned(),
+    };
+    Some(format!("{id} is not among the regions that were known in {COMPARED}: {cure}"))
 }
 
 /// Returns the one known ID that is one or two letters away.

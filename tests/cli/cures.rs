@@ -17,8 +17,8 @@
 //! - The changes that a finding carries are always made, and need no word. `do` says what a person does: texts of the
 //!   file, each with the text to write instead. `write: TEXT` puts what the message says after "write" in its place.
 //!   `instead` is another file, or the output of another command, where the message asks for that.
-//! - `at` is the finding's key, where the file has several findings of the code. `live: true` reads the file as the
-//!   `data` of the live object.
+//! - `at` is the finding's key, where the file has several findings of the code. `name` is the file's name, where the
+//!   message depends on it. `live: true` reads the file as the `data` of the live object.
 //! - `⟦text %⟧` means many copies, numbered at `%`: `times: [65, 64]` before and after.
 //! - `leaves` lists the codes that are left to do, such as a placeholder that only the user can replace.
 //! - `nothing: why` is for a note that asks for nothing, and `never: why` for a message that no input can give.
@@ -63,8 +63,8 @@ fn repeated(text: &str, times: usize) -> String {
     Regex::new("(?s)⟦(.*?)⟧").unwrap().replace_all(text, copies).into_owned()
 }
 
-/// The beginning of the part of a message that says what to do.
-const CURE: &str = r"(?:[:;,.] |\b(?:or|and|only) )(?:write|delete|put|give|name|move|render|check|correct|indent|align|begin|keep|set|use|omit|split|save|add|run|fix|print|create|choose|apply|leave)\b|\b(?:such as|of the form) ";
+/// The beginning of the part of a message that says what to do, or the command to run.
+const CURE: &str = r"(?:[:;,.] |\b(?:or|and|only) )(?:write|delete|put|give|name|move|render|check|correct|indent|align|begin|keep|set|use|omit|split|save|add|run|fix|print|create|choose|apply|leave|decrypt|unpack|replace|fetch|unlock|download|let|pass|exempt)\b|\b(?:such as|of the form) |: (?:echo|terraform|kubectl|aliyun) [^:]* \| kubectl acr lint -";
 
 /// Returns all messages of the tables.
 fn messages() -> Vec<String> {

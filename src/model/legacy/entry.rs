@@ -159,7 +159,10 @@ impl EntryReader<'_> {
                 if reported.insert((field.clone(), found.message.clone())) {
                     let message = found.message.replace("accessKeySecretRef", CUSTOM_ACCESS_KEY);
                     let (code, end) = match unsupported && field == INSTANCE_ID {
-                        true => (Code::UnsupportedEdition, "; no credential is published for it"),
+                        true => (
+                            Code::UnsupportedEdition,
+                            "; no credential is published for it: delete the entry",
+                        ),
                         false => (self.code_of(&field), "; the entry is left out"),
                     };
                     let cure = self.cure(&field).filter(|_| code != Code::Placeholder);
@@ -262,7 +265,10 @@ impl EntryReader<'_> {
             let path = self.fields.path(&format!("{DOMAINS}[{i}]"));
             if edition::is_unsupported_address(&lower) {
                 unsupported = true;
-                let message = format!("{}; no credential is published for it", edition::unsupported(&lower));
+                let message = format!(
+                    "{}; no credential is published for it: delete it, or the entry if it has no other domain",
+                    edition::unsupported(&lower)
+                );
                 self.fields.findings.add(Code::UnsupportedEdition, &path, item.span, message);
                 continue;
             }

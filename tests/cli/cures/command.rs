@@ -63,10 +63,11 @@ fn rows() -> Vec<Row> {
 fn done(args: &[String], files: &BTreeMap<String, String>) -> Done {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
-        // A file in UTF-16 is not UTF-8.
-        let bytes = match name.strip_suffix(".utf16") {
-            Some(_) => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
-            None => text.clone().into_bytes(),
+        // A file in UTF-16 is not UTF-8, nor is one whose characters are its bytes.
+        let bytes = match name.rsplit('.').next() {
+            Some("utf16") => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            Some("bytes" | "gpg") => text.chars().map(|c| u8::try_from(c).unwrap()).collect(),
+            _ => text.clone().into_bytes(),
         };
         std::fs::write(folder.path().join(name), bytes).unwrap();
     }

@@ -19,6 +19,8 @@ struct Row {
     #[serde(default)]
     says: String,
     at: Option<String>,
+    /// The name of the file, where a message depends on it.
+    name: Option<String>,
     #[serde(default)]
     file: String,
     #[serde(default)]
@@ -42,7 +44,7 @@ struct LintedRow {
 
 /// All rows. The large files are linted once.
 static ROWS: LazyLock<Vec<LintedRow>> = LazyLock::new(|| {
-    let linted = |row: Row| LintedRow { found: row.lint(&row.before()), row };
+    let linted = |row: Row| LintedRow { found: row.lint(row.name(), &row.before()), row };
     rows().into_iter().map(linted).collect()
 });
 
@@ -58,12 +60,16 @@ impl Row {
         self.times.map_or_else(|| self.file.clone(), |(before, _)| repeated(&self.file, before))
     }
 
-    fn lint(&self, text: &str) -> Vec<Diagnostic> {
+    fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("file")
+    }
+
+    fn lint(&self, name: &str, text: &str) -> Vec<Diagnostic> {
         let document = if self.live {
             let data: BTreeMap<String, String> = serde_saphyr::from_str(text).unwrap();
             Document::live(&data)
         } else {
-            read("file", text)
+            read(name, text)
         };
         check(&document).diagnostics
     }
@@ -114,7 +120,9 @@ impl Row {
             if *by_machine && is_json(&self.before()) && !is_json(text) {
                 return Some(format!("{}: its changes make another format of the JSON\n{text}", self.code));
             }
-            let after = self.lint(text);
+            // The output of a command has no name.
+            let name = if self.instead.is_some() && !by_machine { "-" } else { self.name() };
+            let after = self.lint(name, text);
             let left = after.iter().filter(|d| !self.leaves.contains(d.code.as_str())).find(|d| {
                 let same = place(d) == place(found);
                 let new = d.severity != Severity::Note && !before.contains(&place(d));

@@ -130,9 +130,10 @@ pub fn missing(messages: &[String]) -> Vec<String> {
     missing.into_iter().map(|text| format!("{}: {}", text.place, text.value)).collect()
 }
 
-/// Returns what finds a text in a message. Braces match anything, and doubled ones match braces.
+/// Returns what finds a text in a message. Braces match anything, and doubled ones match braces. A command has the name
+/// of the file in the place of the word FILE.
 fn pattern(text: &str) -> Regex {
-    let part = Regex::new(r"\{\{|\}\}|\{[^{}]*\}").unwrap();
+    let part = Regex::new(r"\{\{|\}\}|\{[^{}]*\}|\bFILE\b").unwrap();
     let mut pattern = String::from("(?s)");
     let mut at = 0;
     for found in part.find_iter(text) {
@@ -140,6 +141,7 @@ fn pattern(text: &str) -> Regex {
         pattern.push_str(match found.as_str() {
             "{{" => r"\{",
             "}}" => r"\}",
+            "FILE" => r"\S+",
             _ => ".*",
         });
         at = found.end();
@@ -154,5 +156,6 @@ fn braces_match_anything() {
         pattern("the {} of {name:?}: write {{a: {0:?}}}").is_match("the end of \"a\": write {a: 0}, now")
     );
     assert!(!pattern("the {} of it").is_match("the end"));
+    assert!(pattern("sops -d FILE | kubectl").is_match("with sops -d a.yaml | kubectl acr lint -"));
     assert!(is_for_people("write it so") && !is_for_people("cri-a1b2c3 x") && !is_for_people("a - : b"));
 }
