@@ -170,8 +170,7 @@ async fn a_key_of_a_flag_is_excepted_or_removed_as_the_message_says() {
             lab.delete_secret("flags").await;
         }
         lab.controller = Controller::start_ready(with("--secret-label=team=web"), PATIENCE).await.unwrap();
-        let message = lab.until_ready_is("flags", "False", "Forbidden").await;
-        after(&message, cure);
+        let message = lab.until_ready_says("flags", "False", "Forbidden", cure).await;
         if cure == "or remove the flag" {
             lab.controller.terminate(PATIENCE).await.unwrap();
             lab.controller = Controller::start_ready(without.clone(), PATIENCE).await.unwrap();
@@ -186,13 +185,19 @@ async fn a_key_of_a_flag_is_excepted_or_removed_as_the_message_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn policies_of_another_version_are_replaced_as_the_message_says() {
     let lab = Lab::start().await;
-    lab.create_namespace("versions").await;
+    lab.bind("versions", spec(&["versions-*"])).await;
     apply_changed(&lab, "deploy/policies.yaml", SECRET, "acr-renamed").await;
-    let create = ["-n", "versions", "create", "secret", "docker-registry", SECRET, "--docker-server=a"];
-    let create = [&create[..], &["--docker-username=a", "--docker-password=a"]].concat();
-    until_refused(&lab, &create, "one Secret name only").await;
-    lab.bind("versions", spec(&["versions"])).await;
-    let message = lab.until_ready_is("versions", "False", "Forbidden").await;
+    let (mut number, mut message) = (0, String::new());
+    // A Secret that is created before the policy is in force is not refused.
+    lab.until("the policy is in force", async || {
+        number += 1;
+        lab.create_namespace(&format!("versions-{number}")).await;
+        let ready = lab.condition("versions", "Ready").await;
+        message =
+            ready.filter(|(_, reason, _)| reason == "Forbidden").map(|(.., said)| said).unwrap_or_default();
+        !message.is_empty()
+    })
+    .await;
     after(&message, "apply deploy/policies.yaml of this version");
     apply(&lab, &message).await;
     lab.until_ready_is("versions", "True", "Succeeded").await;
