@@ -112,6 +112,21 @@ mod tests {
     }
 
     #[test]
+    fn the_report_ends_and_the_secret_returns_once_nothing_deletes_it() {
+        let words = "Stop what deletes it";
+        let often = answered([0, 1, 2]);
+        let (report, over_at) = often.report("n/ours", at(3)).unwrap();
+        assert!(report.message.contains(words), "{}", report.message);
+        assert_eq!(often.report("n/ours", over_at).map(|(_, until)| until), Some(over_at));
+        assert!(often.report("n/ours", over_at.checked_add(SHOWN).unwrap()).is_none());
+        let resting = answered((0..11).map(|_| 0));
+        let until = resting.quiet_until(at(0)).unwrap();
+        let report = resting.rest("n/ours", until);
+        assert!(report.message.contains(words), "{}", report.message);
+        assert_eq!(resting.quiet_until(until), None);
+    }
+
+    #[test]
     fn a_secret_that_is_deleted_at_once_each_time_waits_for_half_a_minute_at_most() {
         let mut deletions = answered((0..11).map(|_| 0));
         let mut now = 0;

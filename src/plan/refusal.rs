@@ -7,7 +7,7 @@ mod quote;
 use std::collections::BTreeSet;
 
 pub use self::denial::{Denial, Denier, unreachable_webhook};
-use self::offence::{Offence, Part, Rule};
+use self::offence::{Breach, Offence, Part};
 pub use self::quote::says_the_same;
 use self::quote::{fitting, quote};
 use super::change::Change;
@@ -151,8 +151,8 @@ impl RefusedWrite<'_> {
         let (listed, left) = fitting(&theirs);
         let more = left + offence.more;
         let (verb, one, many, preposition) = match (offence.part, offence.rule) {
-            (Part::Label, Rule::Removed) => ("removes", "label", "labels", "of"),
-            (Part::Annotation, Rule::Removed) => ("removes", "annotation", "annotations", "of"),
+            (Part::Label, Breach::Removed) => ("removes", "label", "labels", "of"),
+            (Part::Annotation, Breach::Removed) => ("removes", "annotation", "annotations", "of"),
             (Part::Label, _) => ("sets", "label", "labels", "of"),
             (Part::Annotation, _) => ("sets", "annotation", "annotations", "of"),
             (Part::Field, _) => ("sets", "field", "fields", "of"),
@@ -164,7 +164,7 @@ impl RefusedWrite<'_> {
         let noun = if listed.len() + more == 1 { one } else { many };
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         let deed = format!("{verb} the {noun} {}{more} {preposition} {}", listed.join(", "), self.object());
-        let exception = (offence.rule == Rule::Unlisted).then(|| {
+        let exception = (offence.rule == Breach::Unlisted).then(|| {
             let if_false = if offence.part == Part::Field { " if it sets false" } else { "" };
             let keys: Vec<String> = listed
                 .iter()
@@ -214,7 +214,7 @@ impl RefusedWrite<'_> {
         let (listed, more) = fitting(&by_flag);
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         let message = match offence.rule {
-            Rule::Unlisted => {
+            Breach::Unlisted => {
                 let pairs: Vec<String> = listed.iter().map(|key| self.pair(key)).collect();
                 format!(
                     "no exception of the policy {policy} lists what {flag} sets, {}{more}: add the exception ({}), or remove \
@@ -223,12 +223,12 @@ impl RefusedWrite<'_> {
                     self.exceptions(offence.part, &pairs)
                 )
             }
-            Rule::Never if self.namespace == self.own_namespace => format!(
+            Breach::Never if self.namespace == self.own_namespace => format!(
                 "the policy {policy} takes no exception in the controller's own namespace for what {flag} sets, {}{more}: \
                  exclude the namespace from the binding (watchNamespaces.exclude), or remove the flag",
                 listed.join(", ")
             ),
-            Rule::Never | Rule::Removed => format!(
+            Breach::Never | Breach::Removed => format!(
                 "no exception of the policy {policy} can allow what {flag} sets, {}{more}: remove {flag} {first} from the \
                  controller's flags",
                 listed.join(", ")

@@ -49,6 +49,34 @@ const SOURCE: &[&str] =
     &["integration::cures::identity::a_source_of_an_identity_is_created_or_allowed_as_the_message_says"];
 const QUOTA: &[&str] =
     &["integration::cures::namespace::a_full_quota_is_raised_or_its_namespace_excluded_as_the_message_says"];
+const REGION: &[&str] = &["integration::cures::binding::a_region_is_corrected_as_the_remark_on_it_says"];
+const ADDED: &[&str] = &[
+    "integration::refusal::additions::a_label_on_everything_is_named_and_the_exceptions_let_secret_and_entries_in",
+    "integration::refusal::additions::an_exemption_of_the_named_user_lets_secret_and_entries_in",
+];
+const PLATFORM: &[&str] = &[
+    "integration::cures::refusal::another_admission_controller_is_corrected_started_deleted_or_exempts_the_user_as_the_message_says",
+];
+const FLAG_KEY: &[&str] =
+    &["integration::cures::refusal::a_key_of_a_flag_is_excepted_or_removed_as_the_message_says"];
+const PARAMETERS: &[&str] =
+    &["integration::cures::refusal::parameters_are_written_once_the_user_is_exempt_as_the_message_says"];
+const VERSION: &[&str] =
+    &["integration::cures::refusal::policies_of_another_version_are_replaced_as_the_message_says"];
+const ROOM: &[&str] = &[
+    "integration::refusal::own_secret::annotations_of_others_that_leave_no_room_go_by_the_printed_deletion",
+    "integration::refusal::own_secret::a_secret_that_etcd_finds_too_large_is_reported_and_fewer_domains_fit",
+];
+const IMMUTABLE: &[&str] = &[
+    "integration::refusal::own_secret::an_immutable_secret_is_reported_at_once_and_returns_after_the_printed_deletion",
+];
+const NO_TOKEN: &[&str] = &[
+    "integration::personal::a_dry_run_refuses_it_in_words",
+    "integration::personal::the_pull_secret_made_by_hand_stays_beside_ours",
+];
+const EXCEPTION: &[&str] = &[
+    "src::model::exceptions::tests::a_refused_exception_is_accepted_once_it_is_written_as_the_message_says",
+];
 const OWNER: &[&str] =
     &["integration::cures::namespace::a_secret_of_another_owner_makes_room_as_the_message_says"];
 const HELD: &[&str] =
@@ -82,6 +110,15 @@ pub const MESSAGES: &[Row] = &[
         SPEC,
     ),
     row("src/api/binding.rs", "use names: [\"*\"] if that is intended", SPEC),
+    row("src/api/binding/values.rs", "kubectl create secret docker-registry", NO_TOKEN),
+    row("src/api/binding/values.rs", "or use an Enterprise Edition instance", SPEC),
+    row("src/api/binding/values.rs", "write the host in domains", SPEC),
+    row("src/api/binding/values.rs", "write the ID, not the name in the console", SPEC),
+    row("src/api/binding/values.rs", "write each address as an item of its own", SPEC),
+    row("src/api/binding/values.rs", "leave out the user name", SPEC),
+    row("src/api/binding/values.rs", "leave out the scheme and a trailing /", SPEC),
+    row("src/api/binding/values.rs", "leave out the tag or the digest of an image", SPEC),
+    row("src/api/binding/values.rs", "leave out the trailing /", SPEC),
     row("src/args/acr_credential_controller.rs", "write a duration between 3s and 5m", FLAGS),
     row("src/args/acr_credential_controller.rs", "write key=value", FLAGS),
     row("src/args/acr_credential_controller.rs", "write address:port, such as 0.0.0.0:8080", FLAGS),
@@ -243,11 +280,12 @@ pub const MESSAGES: &[Row] = &[
     ),
     row("src/controller.rs", "cannot be served; choose another --listen-address", FLAG),
     row("src/controller/admission_policy.rs", ": apply deploy/rbac.yaml of this version", ADMISSION),
-    row("src/controller/namespace.rs", "raise the quota for secrets, or exclude the namespace", QUOTA),
+    row("src/controller/admission_policy.rs", ": exempt the controller's user there", PARAMETERS),
+    row("src/controller/admission_policy.rs", "or apply deploy/policies.yaml of this version", PARAMETERS),
     row(
-        "src/controller/namespace.rs",
-        "apply the RBAC and policies of this version",
-        &["integration::cures::namespace::a_refused_write_is_allowed_by_the_files_of_this_version"],
+        "src/controller/credential.rs",
+        "exempt the controller's user from what changes or refuses Secrets of its namespace",
+        &["integration::cures::refusal::a_token_cache_is_written_once_the_user_is_exempt_as_the_log_says"],
     ),
     row(
         "src/controller/policy_probe.rs",
@@ -297,6 +335,10 @@ pub const MESSAGES: &[Row] = &[
         FLAG,
     ),
     row("src/model/binding.rs", "needs an assumed role: set assumeRoleARN or rrsaRoleARN with it", SPEC),
+    row("src/model/binding.rs", "entries: write 1 to 64", SPEC),
+    row("src/model/binding.rs", "is out of range: write 1 to 30 seconds", SPEC),
+    row("src/model/binding.rs", "is out of range: write 3600 to 43200 seconds", SPEC),
+    row("src/model/binding.rs", "at most 320: write fewer", SPEC),
     row(
         "src/model/binding.rs",
         "rrsaRoleARN and accessKeySecretRef exclude each other: set one of them",
@@ -308,7 +350,7 @@ pub const MESSAGES: &[Row] = &[
         SPEC,
     ),
     row("src/model/binding/shape.rs", ": split the binding", SPEC),
-    row("src/model/binding/shape.rs", ": write cri-… as in the console", SPEC),
+    row("src/model/binding/shape.rs", ": write fewer", SPEC),
     row(
         "src/model/binding/shape.rs",
         "is not a valid Secret name: write lower-case letters, digits, '-' and '.'",
@@ -326,7 +368,9 @@ pub const MESSAGES: &[Row] = &[
     ),
     row("src/model/binding/shape.rs", "an expression has no key: add key: and the name of a label", SPEC),
     row("src/model/binding/shape.rs", "has an unusual format: write 15m, 900s, 1h30m or 0.5h", SPEC),
-    row("src/model/domain.rs", "has a scheme or a trailing /: write only ", SPEC),
+    row("src/model/domain.rs", "the address has a user name in it: write only ", SPEC),
+    row("src/model/domain.rs", "lists several addresses: write each as an item of its own", SPEC),
+    row("src/model/domain.rs", ": write only ", SPEC),
     row(
         "src/model/domain.rs",
         "write host[:port][/path] in lower case, such as demo-registry.cn-hangzhou.cr.aliyuncs.com",
@@ -338,8 +382,33 @@ pub const MESSAGES: &[Row] = &[
         &["src::model::domain::a_domain_is_a_host_with_a_port_and_a_path_if_need_be"],
     ),
     row("src/model/duration.rs", "write a number and a unit, such as 15m, 900s or 1h30m", FLAGS),
+    row("src/model/edition.rs", "kubectl create secret docker-registry", NO_TOKEN),
+    row("src/model/edition.rs", "or use an Enterprise Edition instance", SPEC),
+    row("src/model/exceptions.rs", "write key=value, key or domain/*", EXCEPTION),
+    row("src/model/exceptions.rs", "name each domain", EXCEPTION),
+    row("src/model/exceptions.rs", "write the name of a Secret, without its namespace", EXCEPTION),
+    row(
+        "src/model/exceptions.rs",
+        "Exempt the controller's user in the policy or webhook that adds it",
+        &[
+            "src::model::exceptions::tests::a_refused_exception_is_accepted_once_it_is_written_as_the_message_says",
+            "integration::refusal::additions::a_key_that_no_exception_allows_has_the_exemption_alone",
+        ],
+    ),
+    row("src/model/identity.rs", "RAM has no region: leave the third part empty", SPEC),
+    row("src/model/instance_id.rs", "is not an Enterprise instance ID: write ", SPEC),
+    row("src/model/instance_id.rs", "write cri-… as in the console, and the host in domains", SPEC),
+    row("src/model/instance_id.rs", "that the console shows with the instance's name", SPEC),
+    row("src/model/instance_id.rs", "or omit it for the Personal Edition", SPEC),
+    row("src/model/labels.rs", "needs values: write values: and a list", SPEC),
+    row("src/model/labels.rs", "takes no values: delete them", SPEC),
     row("src/model/labels.rs", "does not exist: use In, NotIn, Exists or DoesNotExist", SPEC),
     row("src/model/labels.rs", "use names: [\"*\"] if that is intended", SPEC),
+    row("src/model/region.rs", "is a zone and not a region: write its region ", SPEC),
+    row("src/model/region.rs", "is not a region ID: write ", SPEC),
+    row("src/model/region.rs", "write the ID, not the console's name", SPEC),
+    row("src/model/region.rs", " if that is meant", REGION),
+    row("src/model/region.rs", " if the instance is there", REGION),
     row(
         "src/plan/admission_mode.rs",
         "write them shorter, with globs",
@@ -381,9 +450,31 @@ pub const MESSAGES: &[Row] = &[
             "integration::limits::a_tool_that_states_our_entry_in_an_uncovered_namespace_is_reported_with_the_cure",
         ],
     ),
-    row("src/plan/desired.rs", "which cannot be changed: delete or rename it", OWNER),
+    row(
+        "src/plan/deletions.rs",
+        "Stop what deletes it",
+        &["src::plan::deletions::the_report_ends_and_the_secret_returns_once_nothing_deletes_it"],
+    ),
+    row(
+        "src/plan/desired.rs",
+        "cover the namespace by a binding",
+        &["integration::removal::a_leftover_is_announced_in_its_namespace_and_then_removed"],
+    ),
+    row("src/plan/desired.rs", "which cannot be changed: delete it (", OWNER),
     row("src/plan/desired.rs", "was not created by this controller: delete or rename it", OWNER),
     row("src/plan/desired.rs", "or annotate the binding with", OWNER),
+    row(
+        "src/plan/desired.rs",
+        "Write \"true\" or \"false\"",
+        &[
+            "integration::removal::skip_is_a_label_or_an_annotation_and_a_value_that_is_not_understood_gives_one_event",
+        ],
+    ),
+    row(
+        "src/plan/passed_over.rs",
+        "take it out of exclude to cover them",
+        &["integration::removal::a_status_names_the_rule_by_which_something_written_is_not_covered"],
+    ),
     row(
         "src/plan/policy_parameters.rs",
         "it is left alone for a while: stop that writer",
@@ -401,6 +492,69 @@ pub const MESSAGES: &[Row] = &[
             "integration::policy_probe::an_api_server_without_policies_is_recognized_and_namespaces_are_served",
         ],
     ),
+    row("src/plan/refusal.rs", "kubectl get mutating", ADDED),
+    row("src/plan/refusal.rs", "raise the quota for secrets", QUOTA),
+    row("src/plan/refusal.rs", " edit resourcequota ", QUOTA),
+    row("src/plan/refusal.rs", "delete a Secret there", QUOTA),
+    row("src/plan/refusal.rs", "or exclude the namespace from the binding", QUOTA),
+    row(
+        "src/plan/refusal.rs",
+        "restart the controller's Pods, and check that its ServiceAccount exists",
+        &["integration::cures::refusal::a_token_that_is_not_accepted_is_replaced_as_the_log_says"],
+    ),
+    row(
+        "src/plan/refusal.rs",
+        "apply deploy/rbac.yaml of this version",
+        &[
+            "integration::cures::namespace::a_refused_write_is_allowed_by_the_files_of_this_version",
+            "integration::refusal::own_secret::a_missing_right_names_its_file_and_applying_it_gives_the_right",
+        ],
+    ),
+    row("src/plan/refusal.rs", "apply deploy/policies.yaml of this version", VERSION),
+    row("src/plan/refusal.rs", "which cannot be changed: delete it (", OWNER),
+    row(
+        "src/plan/refusal.rs",
+        "and the controller writes it again; it says",
+        &["src::plan::refusal::tests::errors_about_our_own_secret_have_a_cure_each"],
+    ),
+    row(
+        "src/plan/refusal.rs",
+        "as it is: correct what it names",
+        &["src::plan::refusal::tests::errors_about_our_own_secret_have_a_cure_each"],
+    ),
+    row("src/plan/refusal.rs", ": start its Pods", PLATFORM),
+    row("src/plan/refusal.rs", "or delete its configuration if it was uninstalled", PLATFORM),
+    row("src/plan/refusal.rs", "or exempt the user {} there", PLATFORM),
+    row("src/plan/refusal.rs", "correct it, or exempt the user {user} in it", PLATFORM),
+    row("src/plan/refusal.rs", "exempt the user {user} in it", PLATFORM),
+    row("src/plan/refusal.rs", "add the exception to the policy", ADDED),
+    row("src/plan/refusal.rs", "kubectl acr exceptions", ADDED),
+    row("src/plan/refusal.rs", "add the exception (", FLAG_KEY),
+    row("src/plan/refusal.rs", "or remove the flag", FLAG_KEY),
+    row("src/plan/refusal.rs", " from the controller's flags", FLAG_KEY),
+    row(
+        "src/plan/refusal.rs",
+        "have the ServiceAccount's owner set what it demands",
+        &[
+            "integration::refusal::others::a_webhook_that_demands_a_label_of_accounts_is_quoted_once_and_the_owner_satisfies_it",
+        ],
+    ),
+    row(
+        "src/plan/refusal.rs",
+        "--secret-label KEY=VALUE",
+        &[
+            "integration::refusal::others::a_policy_that_demands_a_label_of_secrets_is_quoted_and_the_flag_and_its_exception_satisfy_it",
+        ],
+    ),
+    row(
+        "src/plan/refusal.rs",
+        "remove annotations or entries of imagePullSecrets from it",
+        &["integration::cures::refusal::a_service_account_without_room_gets_some_as_the_message_says"],
+    ),
+    row("src/plan/refusal.rs", "fewer registries or domains", ROOM),
+    row("src/plan/refusal.rs", "if others annotated it", ROOM),
+    row("src/plan/refusal.rs", " delete secret ", IMMUTABLE),
+    row("src/plan/refusal.rs", "is immutable, so its credential cannot be renewed: delete it (", IMMUTABLE),
     row(
         "src/plan/secret.rs",
         "have the bindings of this namespace name fewer registries or domains",
@@ -423,6 +577,8 @@ pub const MESSAGES: &[Row] = &[
 
 /// Texts that begin a clause with one of the verbs, and ask for nothing: file and words.
 pub const STATEMENTS: &[(&str, &str)] = &[
+    // A part of a rule.
+    ("src/api/binding/values.rs", "self.lowerAscii().replace('_', '-')"),
     ("src/cluster/watch.rs", "list failed: {}"),
     ("src/controller/config_map.rs", "edit reverted"),
     ("src/controller/namespace.rs", "write failed"),
@@ -439,6 +595,10 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("src/plan/change.rs", "delete the Secret"),
     ("src/plan/change.rs", "add our entry to"),
     ("src/plan/change.rs", "take our entry out of"),
+    ("src/plan/passed_over.rs", "spec.watchNamespaces.exclude has {pattern}, which excludes {}"),
+    // What the API server and etcd say.
+    ("src/plan/refusal.rs", "request is too large"),
+    ("src/plan/refusal.rs", "Request entity too large"),
     ("src/plan/webhook.rs", "request.userInfo.username != "),
     ("src/server/metrics/labels.rs", "Labels of a counted write or call"),
     ("src/server/metrics/labels.rs", "Result of the write or call"),

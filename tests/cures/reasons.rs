@@ -171,6 +171,15 @@ pub const REASONS: &[Row] = &[
         &[("src/cloud/classify.rs", 1)],
     ),
     row(
+        Reason::UnsupportedEdition,
+        Followed,
+        &[
+            "integration::personal::a_stored_one_reports_it_and_costs_no_other_registry",
+            "integration::personal::the_pull_secret_made_by_hand_stays_beside_ours",
+        ],
+        &[("src/plan/binding_facts.rs", 1)],
+    ),
+    row(
         Reason::NoDomains,
         Followed,
         &[
@@ -278,8 +287,11 @@ pub const REASONS: &[Row] = &[
     row(
         Reason::SecretConflict,
         Followed,
-        &["integration::cures::namespace::a_secret_of_another_owner_makes_room_as_the_message_says"],
-        &[("src/plan/desired.rs", 1)],
+        &[
+            "integration::cures::namespace::a_secret_of_another_owner_makes_room_as_the_message_says",
+            "integration::refusal::own_secret::a_secret_of_our_name_and_label_but_another_type_goes_by_the_printed_deletion",
+        ],
+        &[("src/plan/desired.rs", 1), ("src/plan/refusal.rs", 1)],
     ),
     row(
         Reason::Contended,
@@ -288,17 +300,19 @@ pub const REASONS: &[Row] = &[
             "integration::limits::a_writer_at_twenty_writes_a_second_gets_a_bounded_answer",
             "integration::limits::a_tool_that_sometimes_applies_the_list_is_reported_and_reverted_each_time",
             "integration::limits::a_tool_that_states_our_entry_in_an_uncovered_namespace_is_reported_with_the_cure",
+            "integration::removal::deletions_of_the_secret_are_reported_as_such",
             "src::plan::record::tests::writes_of_objects_that_are_gone_or_rested_for_long_are_forgotten",
         ],
-        &[("src/plan/conflict.rs", 1)],
+        &[("src/plan/conflict.rs", 1), ("src/plan/deletions.rs", 2)],
     ),
     row(
         Reason::QuotaExceeded,
         Followed,
         &[
             "integration::cures::namespace::a_full_quota_is_raised_or_its_namespace_excluded_as_the_message_says",
+            "integration::refusal::own_secret::a_quota_on_the_count_of_secrets_has_room_after_a_deletion_there",
         ],
-        &[("src/controller/namespace.rs", 1)],
+        &[("src/plan/refusal.rs", 1)],
     ),
     row(
         Reason::Forbidden,
@@ -309,18 +323,52 @@ pub const REASONS: &[Row] = &[
             "integration::cures::identity::an_addon_token_may_be_read_once_the_rbac_is_applied_as_the_message_says",
             "integration::identities::an_account_that_the_policies_do_not_name_is_reported_with_the_cure",
             "integration::config_map::an_unreadable_config_map_is_reported_and_its_binding_is_kept",
+            "integration::refusal::others::a_policy_that_demands_a_label_of_secrets_is_quoted_and_the_flag_and_its_exception_satisfy_it",
+            "integration::refusal::own_secret::a_missing_right_names_its_file_and_applying_it_gives_the_right",
         ],
+        &[("src/controller/sources.rs", 3), ("src/plan/config_map.rs", 1), ("src/plan/refusal.rs", 4)],
+    ),
+    row(
+        Reason::MetadataAddedByAdmission,
+        Followed,
         &[
-            ("src/controller/namespace.rs", 1),
-            ("src/controller/sources.rs", 3),
-            ("src/plan/config_map.rs", 1),
+            "integration::refusal::additions::a_label_on_everything_is_named_and_the_exceptions_let_secret_and_entries_in",
+            "integration::refusal::additions::an_exemption_of_the_named_user_lets_secret_and_entries_in",
         ],
+        &[("src/plan/refusal.rs", 1)],
+    ),
+    row(
+        Reason::RefusedByAdmission,
+        Followed,
+        &[
+            "integration::refusal::others::a_policy_that_demands_a_label_of_secrets_is_quoted_and_the_flag_and_its_exception_satisfy_it",
+            "integration::refusal::others::a_webhook_that_demands_a_label_of_accounts_is_quoted_once_and_the_owner_satisfies_it",
+            "integration::cures::refusal::another_admission_controller_is_corrected_started_deleted_or_exempts_the_user_as_the_message_says",
+        ],
+        &[("src/plan/refusal.rs", 1)],
+    ),
+    row(
+        Reason::AdmissionUnreachable,
+        Followed,
+        &[
+            "integration::refusal::others::a_webhook_that_does_not_answer_is_named_and_its_deletion_lets_the_entry_in",
+            "integration::cures::refusal::another_admission_controller_is_corrected_started_deleted_or_exempts_the_user_as_the_message_says",
+        ],
+        &[("src/plan/refusal.rs", 1)],
+    ),
+    row(
+        Reason::SecretImmutable,
+        Followed,
+        &[
+            "integration::refusal::own_secret::an_immutable_secret_is_reported_at_once_and_returns_after_the_printed_deletion",
+        ],
+        &[("src/plan/refusal.rs", 1)],
     ),
     row(
         Reason::WriteFailing,
         Followed,
-        &["integration::repair::an_account_that_a_policy_refuses_for_good_delays_no_other"],
-        &[("src/controller/namespace.rs", 2)],
+        &["integration::cures::refusal::a_service_account_without_room_gets_some_as_the_message_says"],
+        &[("src/plan/refusal.rs", 4)],
     ),
     row(
         Reason::DomainContested,
@@ -335,8 +383,10 @@ pub const REASONS: &[Row] = &[
         Followed,
         &[
             "integration::limits::a_secret_that_would_be_too_large_is_refused_and_the_fitting_domains_are_reported",
+            "integration::refusal::own_secret::annotations_of_others_that_leave_no_room_go_by_the_printed_deletion",
+            "integration::refusal::own_secret::a_secret_that_etcd_finds_too_large_is_reported_and_fewer_domains_fit",
         ],
-        &[("src/plan/desired.rs", 1), ("src/plan/namespace.rs", 1)],
+        &[("src/plan/desired.rs", 1), ("src/plan/namespace.rs", 1), ("src/plan/refusal.rs", 2)],
     ),
     row(
         Reason::LegacyConfigInvalid,

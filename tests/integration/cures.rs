@@ -9,6 +9,7 @@ mod config_map;
 mod identity;
 mod namespace;
 mod process;
+mod refusal;
 
 use acr_lab::message::{annotation, files, kubectl};
 
@@ -26,11 +27,6 @@ async fn apply(lab: &Lab, message: &str) {
     for file in files {
         lab.plane.apply_file(root().join(file)).await.unwrap();
     }
-}
-
-/// Applies the files of the installation that "the RBAC and policies of this version" means.
-async fn apply_installation(lab: &Lab) {
-    apply(lab, "deploy/rbac.yaml deploy/policies.yaml").await;
 }
 
 /// Applies a file of another version: with some text of it replaced.

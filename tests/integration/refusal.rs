@@ -33,7 +33,7 @@ impl Lab {
     }
 
     /// Waits until new objects of a kind are created in a namespace with what this finds, or are refused with it.
-    async fn until_created<K>(&self, namespace: &str, found: impl Fn(&Value) -> bool)
+    pub async fn until_created<K>(&self, namespace: &str, found: impl Fn(&Value) -> bool)
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
         K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
@@ -58,7 +58,7 @@ impl Lab {
 }
 
 /// Returns the command of a message that begins so, without its parentheses.
-fn printed<'a>(message: &'a str, beginning: &str) -> &'a str {
+pub fn printed<'a>(message: &'a str, beginning: &str) -> &'a str {
     let (_, rest) = message.split_once(&format!("({beginning}")).unwrap_or_else(|| panic!("{message}"));
     let (command, _) = rest.split_once(')').unwrap();
     let end = command.find(" lists them").unwrap_or(command.len());
@@ -79,7 +79,7 @@ fn user(message: &str) -> String {
 }
 
 /// Returns a mutating policy with its binding: it applies to `resource` in namespaces with this prefix.
-fn mutating(resource: &str, prefix: &str, configuration: &str) -> [Value; 2] {
+pub fn mutating(resource: &str, prefix: &str, configuration: &str) -> [Value; 2] {
     let policy = json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingAdmissionPolicy",
@@ -107,7 +107,7 @@ fn mutating(resource: &str, prefix: &str, configuration: &str) -> [Value; 2] {
 }
 
 /// Returns a validating policy with its binding: it demands this of `resource` in namespaces with this prefix.
-fn validating(resource: &str, prefix: &str, expression: &str, message: &str) -> [Value; 2] {
+pub fn validating(resource: &str, prefix: &str, expression: &str, message: &str) -> [Value; 2] {
     let policy = json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicy",
@@ -130,7 +130,7 @@ fn validating(resource: &str, prefix: &str, expression: &str, message: &str) -> 
 }
 
 /// Returns the configuration of a webhook for ServiceAccounts in one namespace.
-fn hooked(kind: &str, hook: &AdmissionHook, namespace: &str, conditions: Value) -> Value {
+pub fn hooked(kind: &str, hook: &AdmissionHook, namespace: &str, conditions: Value) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": kind,

@@ -213,6 +213,9 @@ async fn a_leftover_is_announced_in_its_namespace_and_then_removed() {
     assert_eq!(events[0].0, format!("Secret left/{SECRET}"));
     assert!(events[0].1.contains("No binding covers the namespace left"), "{events:?}");
     assert!(lab.token("kept", DOMAIN).await.is_some());
+    assert!(events[0].1.ends_with("cover the namespace by a binding"), "{events:?}");
+    lab.bind("left", spec(&["left", "kept"])).await;
+    lab.until_served("left", DOMAIN).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,7 +271,8 @@ async fn a_status_names_the_rule_by_which_something_written_is_not_covered() {
         namespaces.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     };
     label("asleep", Some("true")).await;
-    let excluded = "spec.watchNamespaces.names has kube-system, but spec.watchNamespaces.exclude has kube-*";
+    let excluded = "spec.watchNamespaces.names has kube-system, but spec.watchNamespaces.exclude has kube-*, which has \
+                    precedence: take it out of exclude to cover them";
     lab.bind("system", spec(&["kube-system"])).await;
     lab.until_ready_says("system", "True", "NothingCovered", excluded).await;
     lab.bind("both", spec(&["kube-system", "open"])).await;
@@ -350,6 +354,13 @@ async fn skip_is_a_label_or_an_annotation_and_a_value_that_is_not_understood_giv
     assert_eq!(about, ["Namespace /shop", "ServiceAccount shop/web"]);
     assert!(found[0].1.contains("\"ture\"") && found[1].1.contains("\"1\""), "{found:?}");
     assert!(lab.token("shop", DOMAIN).await.is_some(), "nothing is opted out");
+    let words = "Write \"true\" or \"false\"";
+    assert!(found.iter().all(|(_, note)| note.ends_with(words)), "{found:?}");
+    accounts.patch("web", &PatchParams::default(), &patch("annotations", Some("false"))).await.unwrap();
+    set("labels", Some("true")).await;
+    lab.until("the namespace opts out", async || lab.secret("shop").await.is_none()).await;
+    set("labels", Some("false")).await;
+    lab.until_attached("shop", "web").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

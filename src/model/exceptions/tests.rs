@@ -110,3 +110,27 @@ fn the_policies_hold_the_same_fixed_lists_and_every_list_of_exceptions_is_empty(
         assert_eq!(shipped(list.policy(), list.variable()), Vec::<String>::new(), "{list:?}");
     }
 }
+
+/// Each message asks for something that is accepted, or that needs no exception.
+#[test]
+fn a_refused_exception_is_accepted_once_it_is_written_as_the_message_says() {
+    use ExceptionList::{PullSecrets, SecretLabels};
+    for (list, refused, words, accepted) in [
+        (SecretLabels, "a b", "write key=value, key or domain/*", &["a=b", "a", "example.com/*"] as &[&str]),
+        (SecretLabels, "*/*", "name each domain", &["example.com/*", "example.org/*"]),
+        (PullSecrets, "shop/harbor", "write the name of a Secret, without its namespace", &["harbor"]),
+        // An exemption in the other policy is the cure, and no exception.
+        (
+            SecretLabels,
+            "helm.sh/chart",
+            "Exempt the controller's user in the policy or webhook that adds it",
+            &[],
+        ),
+    ] {
+        let message = refusal(list, refused).unwrap().to_string();
+        assert!(message.contains(words), "{refused}: {message}");
+        for exception in accepted {
+            assert_eq!(refusal(list, exception), None, "{exception}");
+        }
+    }
+}

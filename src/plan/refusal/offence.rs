@@ -9,7 +9,7 @@ pub struct Offence<'a> {
     /// The part of the object.
     pub part: Part,
     /// Why it is denied.
-    pub rule: Rule,
+    pub rule: Breach,
     /// The keys, in their order.
     pub keys: Vec<&'a str>,
     /// The number of further keys, which the policy does not name.
@@ -31,7 +31,7 @@ pub enum Part {
 
 /// Why keys are denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub enum Breach {
     /// No exception lists them.
     Unlisted,
     /// No exception can allow them.
@@ -44,16 +44,16 @@ pub enum Rule {
 const CUT: usize = 100;
 
 /// The policies' words before the keys.
-const MESSAGES: [(&str, Part, Rule); 9] = [
-    ("labels outside the policy's lists: ", Part::Label, Rule::Unlisted),
-    ("annotations outside the policy's lists: ", Part::Annotation, Rule::Unlisted),
-    ("fields outside the policy's lists: ", Part::Field, Rule::Unlisted),
-    ("pull secrets outside the policy's lists: ", Part::PullSecret, Rule::Unlisted),
-    ("labels that no exception allows: ", Part::Label, Rule::Never),
-    ("annotations that no exception allows: ", Part::Annotation, Rule::Never),
-    ("fields that no exception allows: ", Part::Field, Rule::Never),
-    ("labels removed: ", Part::Label, Rule::Removed),
-    ("annotations removed: ", Part::Annotation, Rule::Removed),
+const MESSAGES: [(&str, Part, Breach); 9] = [
+    ("labels outside the policy's lists: ", Part::Label, Breach::Unlisted),
+    ("annotations outside the policy's lists: ", Part::Annotation, Breach::Unlisted),
+    ("fields outside the policy's lists: ", Part::Field, Breach::Unlisted),
+    ("pull secrets outside the policy's lists: ", Part::PullSecret, Breach::Unlisted),
+    ("labels that no exception allows: ", Part::Label, Breach::Never),
+    ("annotations that no exception allows: ", Part::Annotation, Breach::Never),
+    ("fields that no exception allows: ", Part::Field, Breach::Never),
+    ("labels removed: ", Part::Label, Breach::Removed),
+    ("annotations removed: ", Part::Annotation, Breach::Removed),
 ];
 
 impl<'a> Offence<'a> {
@@ -77,7 +77,7 @@ impl<'a> Offence<'a> {
         // Nothing that was sent can have been removed by this controller.
         let sent =
             |key: &str| sent.contains(key) || (key.len() == CUT && sent.iter().any(|s| s.starts_with(key)));
-        let is_ours = |key: &&str| self.rule != Rule::Removed && sent(key);
+        let is_ours = |key: &&str| self.rule != Breach::Removed && sent(key);
         let (ours, theirs) = self.keys.iter().copied().partition(is_ours);
         (theirs, ours)
     }
@@ -85,32 +85,32 @@ impl<'a> Offence<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Offence, Part, Rule};
+    use super::{Breach, Offence, Part};
 
     #[test]
     fn each_message_of_the_policies_gives_its_keys() {
         for (words, part, rule, keys, more) in [
-            ("labels outside the policy's lists: a, b/c", Part::Label, Rule::Unlisted, vec!["a", "b/c"], 0),
-            ("annotations outside the policy's lists: a", Part::Annotation, Rule::Unlisted, vec!["a"], 0),
+            ("labels outside the policy's lists: a, b/c", Part::Label, Breach::Unlisted, vec!["a", "b/c"], 0),
+            ("annotations outside the policy's lists: a", Part::Annotation, Breach::Unlisted, vec!["a"], 0),
             (
                 "fields outside the policy's lists: automountServiceAccountToken",
                 Part::Field,
-                Rule::Unlisted,
+                Breach::Unlisted,
                 vec!["automountServiceAccountToken"],
                 0,
             ),
-            ("pull secrets outside the policy's lists: x", Part::PullSecret, Rule::Unlisted, vec!["x"], 0),
+            ("pull secrets outside the policy's lists: x", Part::PullSecret, Breach::Unlisted, vec!["x"], 0),
             (
                 "labels that no exception allows: helm.sh/chart",
                 Part::Label,
-                Rule::Never,
+                Breach::Never,
                 vec!["helm.sh/chart"],
                 0,
             ),
-            ("annotations that no exception allows: a", Part::Annotation, Rule::Never, vec!["a"], 0),
-            ("labels removed: a, b and 12 more", Part::Label, Rule::Removed, vec!["a", "b"], 12),
-            ("annotations removed: a", Part::Annotation, Rule::Removed, vec!["a"], 0),
-            ("fields that no exception allows: secrets", Part::Field, Rule::Never, vec!["secrets"], 0),
+            ("annotations that no exception allows: a", Part::Annotation, Breach::Never, vec!["a"], 0),
+            ("labels removed: a, b and 12 more", Part::Label, Breach::Removed, vec!["a", "b"], 12),
+            ("annotations removed: a", Part::Annotation, Breach::Removed, vec!["a"], 0),
+            ("fields that no exception allows: secrets", Part::Field, Breach::Never, vec!["secrets"], 0),
         ] {
             assert_eq!(Offence::of(words), Some(Offence { part, rule, keys, more }), "{words}");
         }

@@ -289,9 +289,14 @@ fn errors_about_our_own_secret_have_a_cure_each() {
     let failure = with(&create(), |write| write.by_quota(quota));
     assert_says(&failure, Reason::QuotaExceeded, &["kubectl -n shop edit resourcequota limits"], &[]);
     let failure = with(&update(), |write| write.as_invalid("Secret \"ours\" is invalid: odd"));
-    assert_says(&failure, Reason::WriteFailing, &[delete, "is invalid: odd"], &[]);
+    assert_says(
+        &failure,
+        Reason::WriteFailing,
+        &[delete, "and the controller writes it again; it says", "is invalid: odd"],
+        &[],
+    );
     let failure = with(&attach(), |write| write.as_invalid("ServiceAccount is invalid: odd"));
-    assert_says(&failure, Reason::WriteFailing, &["correct what it names"], &[delete]);
+    assert_says(&failure, Reason::WriteFailing, &["as it is: correct what it names"], &[delete]);
 }
 
 #[test]

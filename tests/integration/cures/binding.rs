@@ -56,6 +56,34 @@ async fn a_binding_that_serves_nothing_serves_again_as_its_reason_says() {
     lab.until_served("undomained", "img.example.com").await;
 }
 
+/// A region that is misspelt, and one of another instance: the remark on it gives the right one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_is_corrected_as_the_remark_on_it_says() {
+    let lab = Lab::start().await;
+    for (namespace, words, next, entry) in [
+        (
+            "misspelt",
+            ": write ",
+            " if that is meant",
+            json!({ "instanceId": "cri-demo0001", "regionId": "cn-hangzou" }),
+        ),
+        (
+            "elsewhere",
+            ": write regionId ",
+            " if the instance is there",
+            json!({ "instanceId": "cri-demo0002", "regionId": "cn-hangzhou", "domains": ["x-registry.cn-beijing.cr.aliyuncs.com"] }),
+        ),
+    ] {
+        lab.create_namespace(namespace).await;
+        lab.bind(namespace, with(namespace, "registries", json!([entry]))).await;
+        let message = lab.until_ready_says(namespace, "False", "InstanceNotFound", next).await;
+        let mut cured = entry.clone();
+        cured["regionId"] = json!(between(&message, words, next));
+        patch(&lab, namespace, json!({ "spec": { "registries": [cured] } })).await;
+        lab.until_ready_is(namespace, "True", "Succeeded").await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_contested_domain_is_served_once_it_is_removed_from_one_of_its_claims() {
     let lab = Lab::start().await;

@@ -5,12 +5,12 @@ use k8s_openapi::api::core::v1::{ResourceQuota, Secret};
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use super::{annotate, apply_changed, apply_installation};
+use super::{annotate, apply, apply_changed};
 use crate::harness::{Lab, SECRET, spec};
 
-async fn fill_quota(lab: &Lab, namespace: &str) {
+async fn fill_quota(lab: &Lab, namespace: &str, hard: &str) {
     let quotas = lab.namespaced::<ResourceQuota>(namespace);
-    let quota = json!({ "metadata": { "name": "tenant" }, "spec": { "hard": { "secrets": "0" } } });
+    let quota = json!({ "metadata": { "name": "tenant" }, "spec": { "hard": { "secrets": hard } } });
     quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
     lab.until("the quota counts", async || {
         quotas.get("tenant").await.unwrap().status.is_some_and(|status| status.used.is_some())
@@ -22,31 +22,44 @@ async fn fill_quota(lab: &Lab, namespace: &str) {
 async fn a_full_quota_is_raised_or_its_namespace_excluded_as_the_message_says() {
     let lab = Lab::start().await;
     lab.create_namespace("quota-other").await;
-    for namespace in ["quota-raise", "quota-exclude"] {
+    let namespaces = ["quota-raise", "quota-exclude", "quota-delete"];
+    for namespace in namespaces {
         lab.create_namespace(namespace).await;
-        fill_quota(&lab, namespace).await;
+        let hard = if namespace == "quota-delete" { "1" } else { "0" };
+        if hard == "1" {
+            lab.put_secret(namespace, "theirs", json!({ "a": "b" })).await;
+        }
+        fill_quota(&lab, namespace, hard).await;
         lab.bind(namespace, spec(&[namespace, "quota-other"])).await;
     }
-    for namespace in ["quota-raise", "quota-exclude"] {
+    for namespace in namespaces {
         let message = lab.until_ready_is(namespace, "False", "QuotaExceeded").await;
-        after(&message, "or exclude the namespace from the binding");
-        if namespace == "quota-raise" {
-            let quota = between(
-                &message,
-                "raise the quota for secrets (kubectl -n quota-raise edit resourcequota ",
-                ")",
-            );
-            let more = json!({ "spec": { "hard": { "secrets": "1" } } }).to_string();
-            let patch = ["-n", namespace, "patch", "resourcequota", quota, "--type=merge", "-p", &more];
-            lab.plane.kubectl_ok(&patch).await.unwrap();
-        } else {
-            let mut excluding = spec(&[namespace, "quota-other"]);
-            excluding["watchNamespaces"]["exclude"] = json!([namespace]);
-            lab.bind(namespace, excluding).await;
+        match namespace {
+            "quota-raise" => {
+                after(&message, "raise the quota for secrets");
+                let (in_namespace, quota) =
+                    between(&message, "(kubectl ", ")").split_once(" edit resourcequota ").unwrap();
+                let more = json!({ "spec": { "hard": { "secrets": "1" } } }).to_string();
+                // An edit without an editor.
+                let mut patch: Vec<&str> = in_namespace.split(' ').collect();
+                patch.extend(["patch", "resourcequota", quota, "--type=merge", "-p", &more]);
+                lab.plane.kubectl_ok(&patch).await.unwrap();
+            }
+            "quota-delete" => {
+                after(&message, "delete a Secret there");
+                lab.plane.kubectl_ok(&["-n", namespace, "delete", "secret", "theirs"]).await.unwrap();
+            }
+            _ => {
+                after(&message, "or exclude the namespace from the binding");
+                let mut excluding = spec(&[namespace, "quota-other"]);
+                excluding["watchNamespaces"]["exclude"] = json!([namespace]);
+                lab.bind(namespace, excluding).await;
+            }
         }
     }
-    lab.until_ready_is("quota-raise", "True", "Succeeded").await;
-    lab.until_ready_is("quota-exclude", "True", "Succeeded").await;
+    for namespace in namespaces {
+        lab.until_ready_is(namespace, "True", "Succeeded").await;
+    }
 }
 
 async fn put_foreign(lab: &Lab, namespace: &str, type_: &str) {
@@ -101,7 +114,7 @@ async fn a_secret_of_another_owner_makes_room_as_the_message_says() {
             "delete" => delete(&lab, &message).await,
             "rename" => rename(&lab, &message).await,
             "command" => {
-                let command: Vec<&str> = between(&message, "delete it (kubectl ", ")").split(' ').collect();
+                let command: Vec<&str> = between(&message, "(kubectl ", ")").split(' ').collect();
                 lab.plane.kubectl_ok(&command).await.unwrap();
             }
             _ => annotate(&lab, &["acb", namespace], &message, words).await,
@@ -111,7 +124,7 @@ async fn a_secret_of_another_owner_makes_room_as_the_message_says() {
     }
 }
 
-/// RBAC and policies of another version refuse what this version writes.
+/// RBAC of another version refuses what this version writes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_write_is_allowed_by_the_files_of_this_version() {
     let lab = Lab::start().await;
@@ -122,6 +135,6 @@ async fn a_refused_write_is_allowed_by_the_files_of_this_version() {
     lab.bind("refused", spec(&["refused"])).await;
     let message = lab.until_ready_is("refused", "False", "Forbidden").await;
     assert!(message.contains("is forbidden") && message.ends_with(words), "{message}");
-    apply_installation(&lab).await;
+    apply(&lab, &message).await;
     lab.until_ready_is("refused", "True", "Succeeded").await;
 }

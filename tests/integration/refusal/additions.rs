@@ -39,6 +39,7 @@ async fn a_label_on_everything_is_named_and_the_exceptions_let_secret_and_entrie
     let (lab, message) = labelled().await;
     assert_accuses_the_platform(&message, "sets the label cost-center of the Secret shop/");
     user(&message);
+    assert!(message.contains("add the exception to the policy acr-credential-secrets ("), "{message}");
     lab.assert_policies_are_enforced("shop").await;
     assert!(lab.secret("shop").await.is_none());
     let line = printed(&message, "kubectl acr exceptions");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::documentation::shell;
 use crate::harness::{DOMAIN, Lab, SECRET, spec};
 
-const DELETE: &str = "kubectl -n ours delete secret";
+const DELETE: &str = "kubectl -n ours delete secret ";
 
 async fn served() -> Lab {
     let lab = Lab::start().await;
@@ -42,6 +42,8 @@ async fn an_immutable_secret_is_reported_at_once_and_returns_after_the_printed_d
     let before = lab.secret("ours").await.unwrap();
     edit(&lab, json!({ "immutable": true })).await;
     let message = lab.until_ready_is("ours", "False", "SecretImmutable").await;
+    let words = "is immutable, so its credential cannot be renewed: delete it (kubectl";
+    assert!(message.contains(words), "{message}");
     lab.until_settled().await;
     // The refresh is not even tried, and the last good credential stays.
     let mark = lab.mark();

@@ -50,7 +50,9 @@ impl Replicas {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_two_replicas_may_end_without_a_refusal() {
-    let Replicas { lab, second, servers, balancer } = Replicas::start(|_, options| options).await;
+    // Long enough for a busy machine to see that a stopping replica still answers.
+    let delayed = |_, options: ControllerOptions| options.arg("--webhook-shutdown-delay=15s");
+    let Replicas { lab, second, servers, balancer } = Replicas::start(delayed).await;
     lab.create_namespace("replicas").await;
     lab.bind("replicas", asking(&["replicas"], "Fail", 15)).await;
     until_asked(&lab, "replicas").await;
