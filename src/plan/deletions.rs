@@ -118,7 +118,7 @@ mod tests {
         let (report, over_at) = often.report("n/ours", at(3)).unwrap();
         assert!(report.message.contains(words), "{}", report.message);
         assert_eq!(often.report("n/ours", over_at).map(|(_, until)| until), Some(over_at));
-        assert!(often.report("n/ours", over_at.checked_add(SHOWN).unwrap()).is_none());
+        assert!(often.report("n/ours", over_at.checked_add(super::SHOWN).unwrap()).is_none());
         let resting = answered((0..11).map(|_| 0));
         let until = resting.quiet_until(at(0)).unwrap();
         let report = resting.rest("n/ours", until);
