@@ -407,6 +407,11 @@ pub const MESSAGES: &[Row] = &[
     row("src/model/region.rs", "is a zone and not a region: write its region ", SPEC),
     row("src/model/region.rs", "is not a region ID: write ", SPEC),
     row("src/model/region.rs", "write the ID, not the console's name", SPEC),
+    row(
+        "src/model/region.rs",
+        "check it in the console",
+        &["src::model::region::tests::an_unknown_region_is_served_with_a_question"],
+    ),
     row("src/model/region.rs", " if that is meant", REGION),
     row("src/model/region.rs", " if the instance is there", REGION),
     row(
@@ -493,6 +498,11 @@ pub const MESSAGES: &[Row] = &[
         ],
     ),
     row("src/plan/refusal.rs", "kubectl get mutating", ADDED),
+    row(
+        "src/plan/refusal.rs",
+        "from the binding (watchNamespaces.exclude)",
+        &["src::plan::refusal::tests::in_the_controllers_own_namespace_the_cure_is_to_exclude_it"],
+    ),
     row("src/plan/refusal.rs", "raise the quota for secrets", QUOTA),
     row("src/plan/refusal.rs", " edit resourcequota ", QUOTA),
     row("src/plan/refusal.rs", "delete a Secret there", QUOTA),

@@ -99,6 +99,8 @@ fn an_unknown_region_is_served_with_a_question() {
         let remark = unknown(id).unwrap();
         assert_eq!(remark.contains("if that is meant"), question.is_some(), "{remark}");
     }
+    // Without a known region that is similar, only the console can say.
+    assert!(unknown("xx-nowhere-9").unwrap().ends_with("check it in the console"));
 }
 
 #[test]

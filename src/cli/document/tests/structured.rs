@@ -139,7 +139,7 @@ fn config(id: &str) -> String {
     format!("{{\"AcrInstanceInfo\": [{{\"instanceId\": {id:?}}}]}}")
 }
 
-/// Names of others, some of them nearly the same.
+/// Returns add-ons of others, some of them with nearly the same name.
 fn others() -> impl Strategy<Value = Vec<Addon>> {
     let name = prop_oneof![
         "[a-z]{3,9}(-[a-z]{3,9}){0,2}",
