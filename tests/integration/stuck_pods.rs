@@ -216,12 +216,11 @@ async fn without_the_policy_or_the_flag_no_pod_is_deleted() {
     replicas(&granted, "open", "app", 1, template(&image(), &[])).await;
     let admin = granted.plane.service_account_client(NAMESPACE, CONTROLLER).await.unwrap();
     let pod = pods(&granted, "open", "app").await.remove(0);
-    granted
-        .until("the policy is gone", async || {
-            let dry_run = DeleteParams { dry_run: true, ..DeleteParams::default() };
-            Api::<Pod>::namespaced(admin.clone(), "open").delete(&pod.name_any(), &dry_run).await.is_ok()
-        })
-        .await;
+    let may_delete = async || {
+        let dry_run = DeleteParams { dry_run: true, ..DeleteParams::default() };
+        Api::<Pod>::namespaced(admin.clone(), "open").delete(&pod.name_any(), &dry_run).await.is_ok()
+    };
+    granted.until("the policy is gone", may_delete).await;
     granted.bind("open", spec(&["open"])).await;
     granted.until_ready_is("open", "True", "Succeeded").await;
     report(&granted, &pod, "ErrImagePull", REFUSED).await;
@@ -238,6 +237,7 @@ async fn without_the_policy_or_the_flag_no_pod_is_deleted() {
     for file in files(cure) {
         granted.plane.apply_file(root().join(file)).await.unwrap();
     }
+    granted.until("the policy is in force", async || !may_delete().await).await;
     granted.controller.restart().unwrap();
     granted
         .until("the Pod is replaced", async || {
