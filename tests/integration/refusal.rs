@@ -32,12 +32,14 @@ impl Lab {
         }
     }
 
-    /// Waits until new objects of a kind are created in a namespace with what this finds, or are refused with it.
+    /// Waits until our policies are enforced, and new objects of a kind are created in a namespace with what this
+    /// finds, or are refused with it.
     pub async fn until_created<K>(&self, namespace: &str, found: impl Fn(&Value) -> bool)
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
         K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
     {
+        self.until_policies_enforced().await;
         let dry = PostParams { dry_run: true, ..PostParams::default() };
         let object: K = serde_json::from_value(json!({ "metadata": { "name": "dry" } })).unwrap();
         self.until("the policy is in force", async || {
