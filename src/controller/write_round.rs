@@ -152,3 +152,6 @@ async fn granted(permit: Option<&(Permit, Priority)>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;
