@@ -94,7 +94,7 @@ where
     type Error = C::Error;
     type Future = BoxFuture<'static, Result<Self::Response, C::Error>>;
 
-    /// A client of hyper is always ready: it waits while it answers.
+    // A client of hyper is always ready: it waits while it answers.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
         Poll::Ready(Ok(()))
     }

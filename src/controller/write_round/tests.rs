@@ -234,8 +234,8 @@ fn paused<T>(play: impl Future<Output = T>) -> T {
 proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 20, ..Default::default() })]
 
-    /// However many of 70 namespaces hang, whenever they begin, and for whatever reason they are asked for: an account
-    /// elsewhere waits for at most a second, beside its own write.
+    /// Any of 70 namespaces hang, at any time and for any reason: an account elsewhere waits for at most a second, beside
+    /// its own write.
     #[test]
     fn a_good_account_waits_at_most_a_second_while_any_others_hang(
         bad in events("bad", 70, 81, 30_000),
@@ -244,7 +244,7 @@ proptest! {
         paused(play([bad, good].concat(), PATIENCE + 4 * QUICK))?;
     }
 
-    /// Two namespaces with 81 accounts each fill no budget: nobody waits at all, at any retry.
+    /// Two namespaces with 81 accounts each fill no budget: no account waits at all, at any retry.
     #[test]
     fn a_good_account_does_not_wait_for_two_namespaces_that_hang(
         bad in events("bad", 2, 81, 30_000),

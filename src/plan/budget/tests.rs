@@ -37,7 +37,7 @@ fn a_namespace_has_sixteen_writes_in_flight_and_one_after_a_silence_until_one_su
     let later = now + PATIENCE;
     let one = fill(&mut budget, "a", Slow, later);
     assert_eq!(one.len(), 1);
-    // A refusal that took long is no success.
+    // A refusal that took long does not count as an answer.
     budget.release(one[0], WriteEnd::Refused, later + PATIENCE);
     assert_eq!(fill(&mut budget, "a", New, later).len(), 1);
     assert_eq!(fill(&mut budget, "b", New, later).len(), 16, "another namespace");

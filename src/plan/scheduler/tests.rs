@@ -99,7 +99,7 @@ fn a_key_whose_writes_hang_gives_its_place_up() {
     scheduler.add(101, New, Instant::now());
     assert_eq!(scheduler.take().map(|taken| taken.key), Some(100));
     assert_eq!(scheduler.take().map(|taken| taken.key), Some(101));
-    // It is slow for whatever reason it comes again, until a write is quick.
+    // It is slow for any reason that it is added for, until a write is quick.
     (0..72).for_each(|key| scheduler.finish(&key));
     assert_eq!(fill(&mut scheduler, 0..72, New), 12);
     scheduler.speed_up(&3);
@@ -139,7 +139,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 96, ..Default::default() })]
 
-    /// Whatever happens in between, each key that is added is processed afterwards, and never twice at the same time.
+    /// In any order of events, each key that is added is processed afterwards, and never twice at the same time.
     #[test]
     fn no_key_is_lost(steps in steps()) {
         let (mut scheduler, mut now) = (scheduler(), Instant::now());

@@ -102,12 +102,12 @@ impl AdmissionHook {
         Ok(AdmissionHook { authority, listening, silences })
     }
 
-    /// Returns the numbers of the requests that wait for an answer in vain.
+    /// Returns the numbers of the requests that wait without an answer.
     pub fn waiting(&self) -> Vec<usize> {
         lock(&self.silences.0).waiting.keys().copied().collect()
     }
 
-    /// Returns the most requests of one namespace that waited in vain at the same time, by namespace.
+    /// Returns the most requests of one namespace that waited at the same time, by namespace.
     pub fn most_waiting(&self) -> HashMap<String, usize> {
         lock(&self.silences.0).most.clone()
     }
