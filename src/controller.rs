@@ -34,6 +34,7 @@ mod watches;
 pub mod webhook;
 mod withdrawal_guard;
 mod work_queue;
+mod write_round;
 
 use std::future::Future;
 use std::sync::Arc;

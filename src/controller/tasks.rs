@@ -1,5 +1,6 @@
 //! Tasks that must never end, each with a name for the error that it did.
 
+use std::any::Any;
 use std::future::Future;
 
 use tokio::task::{JoinError, JoinSet};
@@ -14,6 +15,11 @@ pub fn name_of(ended: Result<&'static str, JoinError>) -> &'static str {
         error!(%error, "task panicked");
         "a task that panicked"
     })
+}
+
+/// Returns the panic of a task that ended by one: who started the task must not go on without it.
+pub fn panic_of<T>(ended: Result<T, JoinError>) -> Option<Box<dyn Any + Send>> {
+    ended.err()?.try_into_panic().ok()
 }
 
 /// Starts a task.
