@@ -21,6 +21,8 @@ mod context;
 mod credential;
 mod definition;
 mod error;
+mod key_pair_checks;
+mod key_pairs;
 mod label_hold;
 mod loops;
 mod namespace;
