@@ -22,6 +22,7 @@ pub mod policy_probe;
 pub mod report;
 pub mod store;
 pub mod watch;
+pub mod watch_health;
 pub mod webhook;
 
 pub use apply::{Applier, Outcome};
