@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 use super::binding_store::BindingStore;
 use super::work_queue::{Priority, WorkQueue};
 use crate::cluster::Index;
+use crate::cluster::watch_health::WatchHealth;
 use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
 use crate::plan::binding_step::SETTLE;
 use crate::plan::condition::BindingCondition;
@@ -15,7 +16,7 @@ use crate::plan::credential_cache::CredentialCache;
 use crate::plan::passed_over::PassedOver;
 use crate::plan::rollup::Rollups;
 use crate::plan::withdrawal_guard::WithdrawalGuard;
-use crate::plan::{NamespaceResult, Snapshot, Template};
+use crate::plan::{Failure, NamespaceResult, Snapshot, Template};
 
 /// Number of namespace workers, and of those that may be busy with low priority.
 pub const WORKERS: usize = 20;
@@ -30,6 +31,8 @@ pub struct SharedState {
     pub namespaces: Arc<WorkQueue<Arc<str>>>,
     /// Bindings whose status or finalizer to reconcile.
     pub bindings: Arc<WorkQueue<Arc<str>>>,
+    /// When each watch was last heard.
+    pub watches: WatchHealth,
     /// Wakes the credential loop when demands changed.
     pub credentials: Notify,
     /// Wakes the ConfigMap loop when the ConfigMap or its binding changed.
@@ -63,6 +66,8 @@ pub struct State {
     pub notes: HashMap<Arc<str>, Vec<BindingCondition>>,
     /// Conditions of every binding.
     pub common: Vec<BindingCondition>,
+    /// Why the statuses may be out of date: a watch hears nothing.
+    pub blindness: Option<Failure>,
     /// The entries that the API server adds by itself.
     pub(super) applied: AppliedParameters,
     /// Whether the ConfigMap is watched.
@@ -90,6 +95,7 @@ impl SharedState {
             passed_over: PassedOver::default(),
             notes: HashMap::new(),
             common: Vec::new(),
+            blindness: None,
             applied: AppliedParameters::default(),
             config_map: false,
             live: false,
@@ -98,6 +104,7 @@ impl SharedState {
             index: Arc::default(),
             namespaces: WorkQueue::new(LOW_PRIORITY_WORKERS),
             bindings: WorkQueue::new(LOW_PRIORITY_WORKERS),
+            watches: WatchHealth::default(),
             credentials: Notify::new(),
             config_map: Notify::new(),
             definition: Notify::new(),

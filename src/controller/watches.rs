@@ -17,6 +17,7 @@ use crate::api::{AcrCredentialBinding, names};
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::cluster::parameters::{ParametersSink, ParametersState};
 use crate::cluster::watch::{self, IndexSink, Sink, watch};
+use crate::cluster::watch_health;
 use crate::plan::admission_mode::AppliedParameters;
 use crate::server::admin::{Readiness, StartupStep};
 
@@ -29,7 +30,7 @@ pub fn spawn_all(
     readiness: &Arc<Readiness>,
     shared: &Arc<SharedState>,
 ) -> Arc<channel::Sender<Option<ParametersState>>> {
-    let client = &clients.watch;
+    let listen = |watch| shared.watches.listen(&clients.watch, watch);
     let index_sink = |step: StartupStep, wake: fn(&SharedState, Arc<str>)| {
         let (observer, readiness) = (shared.clone(), readiness.clone());
         IndexSink {
@@ -44,7 +45,7 @@ pub fn spawn_all(
         tasks,
         "the watch on namespaces",
         watch(
-            Api::<WatchedNamespace>::all(client.clone()),
+            Api::<WatchedNamespace>::all(listen(watch_health::NAMESPACES)),
             watch::config(),
             index_sink(StartupStep::Namespaces, SharedState::observe_namespace),
         ),
@@ -53,7 +54,7 @@ pub fn spawn_all(
         tasks,
         "the watch on service accounts",
         watch(
-            Api::<WatchedServiceAccount>::all(client.clone()),
+            Api::<WatchedServiceAccount>::all(listen(watch_health::SERVICE_ACCOUNTS)),
             watch::config(),
             index_sink(StartupStep::ServiceAccounts, SharedState::wake_namespace),
         ),
@@ -62,13 +63,14 @@ pub fn spawn_all(
         tasks,
         "the watch on secrets",
         watch(
-            Api::<WatchedSecret>::all(client.clone()),
+            Api::<WatchedSecret>::all(listen(watch_health::SECRETS)),
             secrets,
             index_sink(StartupStep::Secrets, SharedState::wake_namespace),
         ),
     );
     let bindings = BindingSink { shared: shared.clone(), readiness: readiness.clone() };
-    spawn(tasks, "the watch on bindings", watch(Api::all(client.clone()), watch::config(), bindings));
+    let api = Api::all(listen(watch_health::BINDINGS));
+    spawn(tasks, "the watch on bindings", watch(api, watch::config(), bindings));
     let seen = Arc::new(channel::Sender::new(None));
     let (first, ready) = (shared.clone(), readiness.clone());
     let known = move |seen: &ParametersState| {
@@ -79,7 +81,7 @@ pub fn spawn_all(
         ready.done(StartupStep::AdmissionParameters);
     };
     let sink = ParametersSink { state: seen.clone(), first_observed: known };
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &config.namespace);
+    let maps: Api<ConfigMap> = Api::namespaced(listen(watch_health::ADMISSION_PARAMETERS), &config.namespace);
     let parameters = watch::config().fields(&format!("metadata.name={}", names::ADMISSION_NAME));
     spawn(tasks, "the watch on the admission parameters", watch(maps, parameters, sink));
     seen
