@@ -26,6 +26,7 @@ pub mod report;
 pub mod store;
 pub mod streams;
 pub mod watch;
+pub mod watch_health;
 pub mod webhook;
 
 pub use apply::{Applier, Outcome};
