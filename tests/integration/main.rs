@@ -43,6 +43,8 @@ mod managed;
 #[cfg(test)]
 mod migration;
 #[cfg(test)]
+mod neighbours;
+#[cfg(test)]
 mod personal;
 #[cfg(test)]
 mod plan;

@@ -14,6 +14,8 @@ use std::{
 
 use anyhow::{Context, bail};
 
+use crate::process::Program;
+
 /// The beginning of every group's name; the process that made it and a number follow.
 const PREFIX: &str = "acr-lab-";
 
@@ -27,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const POLL_EVERY: Duration = Duration::from_millis(10);
 
 /// Moves a shell into a group, and makes it the program.
-pub(crate) const ENTER: &str = r#"echo $$ > "$0" && exec "$@""#;
+const ENTER: &str = r#"echo $$ > "$0" && exec "$@""#;
 
 /// The kernel's two interfaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +109,14 @@ impl MemoryCgroup {
     /// Returns the file that takes the ID of a process to move it into the group.
     pub fn procs(&self) -> PathBuf {
         self.dir.join("cgroup.procs")
+    }
+
+    /// Returns a program to start in the group. A shell is in the group before it becomes the program, so that
+    /// its start counts too.
+    pub fn program(&self, program: impl AsRef<Path>, log: impl Into<PathBuf>) -> Program {
+        let program = program.as_ref();
+        let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
+        Program::new("sh", log).named(&name).args(["-c", ENTER]).arg(self.procs()).arg(program)
     }
 
     /// Returns the group's directory.

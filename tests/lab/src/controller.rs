@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 
 use crate::{
-    cgroup::{self, MemoryCgroup},
+    cgroup::MemoryCgroup,
     plane::free_port,
     process::{Child, Program, Signal, lock},
 };
@@ -294,11 +294,7 @@ impl Controller {
 fn spawn(options: &ControllerOptions, port: u16) -> anyhow::Result<Child> {
     let mut program = match &options.cgroup {
         None => Program::new(&options.binary, &options.log),
-        // The shell is in the group before it becomes the controller, so that its start counts too.
-        Some(cgroup) => Program::new("sh", &options.log)
-            .args(["-c", cgroup::ENTER])
-            .arg(cgroup.procs())
-            .arg(&options.binary),
+        Some(cgroup) => cgroup.program(&options.binary, &options.log),
     };
     program = program
         .arg(format!("--region={}", options.region))

@@ -33,7 +33,7 @@ pub(super) const ROWS: [Row; 3] = [
         .arranged(|setup| add_instances(&mut setup.world, "1", 1)),
     Row::new(
         "refused-account",
-        "one account that a policy refuses for ever, in each namespace of the victim; others annotate all accounts",
+        "one account that a policy always refuses, in each namespace of the victim; others annotate all accounts",
         |stage| refused(stage).boxed_local(),
     )
     .arranged(|setup| setup.annotated = true),
