@@ -11,6 +11,7 @@ mod keeper;
 mod report;
 mod rows;
 mod scene;
+mod seen;
 mod stage;
 mod victim;
 

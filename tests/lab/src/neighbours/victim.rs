@@ -1,26 +1,25 @@
 //! The victim: ten namespaces of a well-behaved tenant, and what happens to them in a phase.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use acr_lab::plane::{AuditEvent, AuditEvents};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Args, stage::Stage};
+use super::{
+    Args,
+    seen::{Seen, is_bound},
+    stage::Stage,
+};
 use crate::bench::{
     CONTROLLER, NAMESPACE, SECRET,
     call::Call,
     scout::{self, BINDINGS},
     spans::Spans,
-    transport::{Kind, Transport},
-    watch::{Watch, from_to},
+    watch::from_to,
 };
 
 /// The victim's binding, and the beginning of its namespaces' names.
@@ -31,6 +30,10 @@ pub(super) const NAMESPACES: usize = 10;
 
 /// The instance of its registry.
 const INSTANCE: &str = "cri-demo0001";
+
+/// What the watches observe.
+const ACCOUNTS: &str = "/api/v1/serviceaccounts";
+const SECRETS: &str = "/api/v1/secrets";
 
 /// The longest wait for an entry or a refresh. Longer is never.
 pub(super) const NEVER: Duration = Duration::from_secs(120);
@@ -43,7 +46,7 @@ const ANSWER: Duration = Duration::from_secs(40);
 const QUIET: Duration = Duration::from_secs(4);
 
 /// How often to check what the watches have seen.
-const POLL_EVERY: Duration = Duration::from_millis(5);
+pub(super) const POLL_EVERY: Duration = Duration::from_millis(5);
 
 /// Returns the name of one of the victim's namespaces, in turn.
 pub(super) fn namespace(number: usize) -> String {
@@ -106,17 +109,12 @@ struct Sample {
 impl Victim {
     /// Creates the victim's namespaces and binding, and waits until they are served.
     pub(super) async fn move_in(stage: &Stage, args: &Args) -> anyhow::Result<Victim> {
-        let open = async || Transport::open(stage.plane.kubeconfig(), Kind::Http2(1)).await;
-        let path = "/api/v1/serviceaccounts";
-        let accounts =
-            Watch::open(open().await?.client(0), path, &format!("&labelSelector={VICTIM}")).await?;
-        let only = format!("&fieldSelector=metadata.name={SECRET}");
-        let secrets = Watch::open(open().await?.client(0), "/api/v1/secrets", &only).await?;
         let victim = Victim {
             samples: args.samples,
             seconds: args.seconds,
-            entries: Seen::of(accounts, true),
-            secrets: Seen::of(secrets, false),
+            entries: Seen::follow(stage, ACCOUNTS, &format!("labelSelector={VICTIM}"), true).await?,
+            secrets: Seen::follow(stage, SECRETS, &format!("fieldSelector=metadata.name={SECRET}"), false)
+                .await?,
             phases: 0,
         };
         let names: Vec<String> = (0..NAMESPACES).map(namespace).collect();
@@ -238,7 +236,9 @@ impl Victim {
                 }
             }
         }
-        phase.count(&stage.plane.audit().since(mark)?);
+        // A webhook adds the entry before the account exists.
+        let accounts = if stage.webhook { 0 } else { phase.windows.len() };
+        phase.count(&stage.plane.audit().since(mark)?, accounts);
         for call in stage.cloud.calls().iter().skip(calls) {
             match call.instance.as_deref() {
                 Some(INSTANCE) => phase.own_calls += 1,
@@ -284,17 +284,13 @@ impl Victim {
             tokio::time::sleep(POLL_EVERY).await;
         };
         let path = format!("/api/v1/namespaces/{}/serviceaccounts/{account}", namespace(0));
-        let bound = |object: &serde_json::Value| {
-            let entries = object["imagePullSecrets"].as_array();
-            entries.is_some_and(|entries| entries.iter().any(|entry| entry["name"] == SECRET))
-        };
-        stage.until("the first account has its entry", &path, bound).await?;
+        stage.until("the first account has its entry", &path, is_bound).await?;
         Ok((from_to(end, created), end.elapsed()))
     }
 }
 
 impl Phase {
-    fn count(&mut self, events: &AuditEvents) {
+    fn count(&mut self, events: &AuditEvents, accounts: usize) {
         for event in events.iter().filter(|event| is_controllers(event)) {
             self.failed_requests += usize::from(event.code == 429 || event.code >= 500);
         }
@@ -309,7 +305,7 @@ impl Phase {
             }
         }
         let refreshes = if self.refresh.is_some() { NAMESPACES } else { 0 };
-        let needed = i64::try_from(self.windows.len() + refreshes).unwrap_or_default();
+        let needed = i64::try_from(accounts + refreshes).unwrap_or_default();
         self.extra_writes = writes - needed;
     }
 }
@@ -363,57 +359,6 @@ async fn create(client: Client, namespace: String, name: String, annotated: bool
         let _ = Call::merge(&format!("{path}/{name}"), &patch).send(&client).await;
     }
     Sample { place: (namespace, name), created }
-}
-
-/// When each object was last seen as wanted: a Secret at its last change, an account at its entry.
-#[derive(Clone)]
-struct Seen {
-    times: Arc<Mutex<HashMap<(String, String), Instant>>>,
-    ended: Arc<Mutex<Option<String>>>,
-}
-
-impl Seen {
-    /// Follows a watch. With `first`, the time is that of the first state with our entry.
-    fn of(mut watch: Watch, first: bool) -> Seen {
-        let seen = Seen { times: Arc::default(), ended: Arc::default() };
-        let (times, ended) = (Arc::clone(&seen.times), Arc::clone(&seen.ended));
-        tokio::spawn(async move {
-            loop {
-                let observation = match watch.next().await {
-                    Ok(observation) => observation,
-                    Err(error) => {
-                        *ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{error:#}"));
-                        return;
-                    }
-                };
-                let place = (observation.namespace, observation.name);
-                let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
-                match (first, observation.bound) {
-                    (true, true) => drop(times.entry(place).or_insert(observation.at)),
-                    (true, false) => {}
-                    (false, _) => drop(times.insert(place, observation.at)),
-                }
-            }
-        });
-        seen
-    }
-
-    fn at(&self, place: &(String, String)) -> Option<Instant> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner).get(place).copied()
-    }
-
-    /// Waits until all were seen, for as long as they may come at all.
-    async fn until(&self, places: &[(String, String)]) -> anyhow::Result<()> {
-        let started = Instant::now();
-        while places.iter().any(|place| self.at(place).is_none()) && started.elapsed() < NEVER {
-            let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let Some(error) = ended {
-                return Err(anyhow::anyhow!(error)).context("the victim is not observed any more");
-            }
-            tokio::time::sleep(POLL_EVERY).await;
-        }
-        Ok(())
-    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "the refresh annotation's value is a time")]

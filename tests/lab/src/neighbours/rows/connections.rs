@@ -1,19 +1,27 @@
-//! Connections that say little or nothing.
+//! Connections that say little or nothing, and come back when they are closed.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use futures::{FutureExt, future::join_all};
+use futures::FutureExt;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::TlsConnector;
 
 use super::Row;
 use crate::neighbours::{report::Found, stage::Stage};
@@ -38,69 +46,103 @@ const IDLE: usize = 128;
 /// The longest time for a connection and what it sends. A server may refuse either.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Opens a connection and sends the beginning of a request.
-async fn half(address: &str, bytes: usize) -> Option<TcpStream> {
-    let begun = async {
-        let mut stream = TcpStream::connect(address).await?;
-        let head = format!("GET /metrics HTTP/1.1\r\nhost: a\r\nx: {}", "x".repeat(bytes));
-        stream.write_all(head.as_bytes()).await?;
-        std::io::Result::Ok(stream)
-    };
-    tokio::time::timeout(PATIENCE, begun).await.ok()?.ok()
+/// The time from the end of a connection to the next one.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Connections that are opened again whenever they are closed; they end when this is dropped.
+#[derive(Default)]
+struct Intruders {
+    tasks: JoinSet<()>,
+    counts: Arc<Counts>,
 }
 
-/// Returns whether the other side has left a connection open. It has sent nothing, unless it answered.
-async fn is_open(stream: &mut (impl AsyncReadExt + Unpin)) -> bool {
-    let mut buffer = [0; 1024];
-    loop {
-        match tokio::time::timeout(Duration::from_millis(1), stream.read(&mut buffer)).await {
-            Err(_) => return true,
-            Ok(Ok(1..)) => {}
-            Ok(Ok(0) | Err(_)) => return false,
+#[derive(Default)]
+struct Counts {
+    opened: AtomicUsize,
+    open: AtomicUsize,
+}
+
+impl Intruders {
+    /// Keeps one connection open, as far as the other side lets it.
+    fn keep<S, F>(&mut self, connect: impl Fn() -> F + Send + 'static)
+    where
+        S: AsyncRead + Unpin + Send,
+        F: Future<Output = std::io::Result<S>> + Send,
+    {
+        let counts = Arc::clone(&self.counts);
+        self.tasks.spawn(async move {
+            loop {
+                if let Ok(Ok(mut stream)) = tokio::time::timeout(PATIENCE, connect()).await {
+                    counts.opened.fetch_add(1, Ordering::SeqCst);
+                    counts.open.fetch_add(1, Ordering::SeqCst);
+                    let mut answer = [0; 1024];
+                    while matches!(stream.read(&mut answer).await, Ok(1..)) {}
+                    counts.open.fetch_sub(1, Ordering::SeqCst);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+    }
+
+    /// Waits until each had its first connection, or was refused it.
+    async fn until_there(&self) {
+        let started = Instant::now();
+        while self.counts.opened.load(Ordering::SeqCst) < self.tasks.len() && started.elapsed() < 2 * PATIENCE
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    fn found(&self) -> Found {
+        let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
+        let (opened, open) = (count(&self.counts.opened), count(&self.counts.open));
+        Found::note(format!("{opened} were accepted in all, {open} were open at the end"))
     }
 }
 
-async fn count_open<S: AsyncReadExt + Unpin>(streams: impl IntoIterator<Item = S>) -> usize {
-    let open =
-        join_all(streams.into_iter().map(|mut stream| async move { is_open(&mut stream).await })).await;
-    open.into_iter().filter(|open| *open).count()
+/// Opens a connection and sends the beginning of a request.
+async fn half(address: String, bytes: usize) -> std::io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
+    let head = format!("GET /metrics HTTP/1.1\r\nhost: a\r\nx: {}", "x".repeat(bytes));
+    stream.write_all(head.as_bytes()).await?;
+    Ok(stream)
 }
 
 async fn admin(stage: &Stage) -> anyhow::Result<Found> {
-    let address = stage.keeper.admin_address();
-    let mut streams: Vec<TcpStream> = Vec::new();
-    // Some at a time, so that the backlog of the port is not what refuses them.
-    for batch in 0..(LARGE + SMALL) / 100 {
-        let bytes = if batch < LARGE / 100 { HEAD_BYTES } else { 10 };
-        let opened = join_all((0..100).map(|_| half(&address, bytes))).await;
-        streams.extend(opened.into_iter().flatten());
+    let mut intruders = Intruders::default();
+    for number in 0..LARGE + SMALL {
+        let bytes = if number < LARGE { HEAD_BYTES } else { 10 };
+        let address = stage.keeper.admin_address();
+        intruders.keep(move || half(address.clone(), bytes));
+        // Some at a time, so that the backlog of the port is not what refuses them.
+        if number.is_multiple_of(100) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
-    let opened = streams.len();
+    intruders.until_there().await;
     stage.scene.in_place();
     stage.scene.until_over().await;
-    let open = count_open(streams).await;
-    Ok(Found::note(format!("{opened} of {} were accepted, {open} were open at the end", LARGE + SMALL)))
+    Ok(intruders.found())
 }
 
 async fn webhook(stage: &Stage) -> anyhow::Result<Found> {
-    let connector = connector(stage).await?;
-    let opened = join_all((0..IDLE).map(|_| idle(&connector, stage.webhook_port))).await;
-    let streams: Vec<_> = opened.into_iter().flatten().collect();
-    let opened = streams.len();
+    let (connector, port) = (connector(stage).await?, stage.webhook_port);
+    let mut intruders = Intruders::default();
+    for _ in 0..IDLE {
+        let connector = connector.clone();
+        intruders.keep(move || {
+            let connector = connector.clone();
+            async move {
+                let address = IpAddr::from([127, 0, 0, 1]);
+                let stream = TcpStream::connect((address, port)).await?;
+                connector.connect(ServerName::IpAddress(address.into()), stream).await
+            }
+        });
+    }
+    intruders.until_there().await;
     stage.scene.in_place();
     stage.scene.until_over().await;
-    let open = count_open(streams).await;
-    Ok(Found::note(format!("{opened} of {IDLE} were accepted, {open} were open at the end")))
-}
-
-async fn idle(connector: &TlsConnector, port: u16) -> Option<TlsStream<TcpStream>> {
-    let address = IpAddr::from([127, 0, 0, 1]);
-    let connected = async {
-        let stream = TcpStream::connect((address, port)).await?;
-        connector.connect(ServerName::IpAddress(address.into()), stream).await
-    };
-    tokio::time::timeout(PATIENCE, connected).await.ok()?.ok()
+    Ok(intruders.found())
 }
 
 /// Returns a connector that trusts the webhook, as the API server does.
