@@ -50,18 +50,16 @@ pub(super) struct Outcome {
     pub(super) peak_rss_kib: u64,
 }
 
-const HEAD: [&str; 11] = [
+const HEAD: [&str; 9] = [
     "neighbour",
-    "new account, p50 / p99: before",
-    "during",
-    "after",
-    "p99, during ÷ without: entry; bare create call",
-    "bare create call p99, before, during, after",
-    "refresh: before, during, after",
-    "needless writes of the victim's objects; status; cache",
-    "cloud calls: own; others",
-    "CPU",
+    "new account without it, p50 / p99",
+    "beside it",
+    "p99, ratio: entry; bare create call",
+    "refresh: without; beside",
+    "needless writes; own cloud calls: without; beside",
+    "CPU: without; beside",
     "peak RSS",
+    "promise",
 ];
 
 impl Outcome {
@@ -118,9 +116,9 @@ impl Outcome {
         broken
     }
 
-    fn cells(&self) -> [String; 11] {
-        let [before, during, after] = &self.phases;
-        let each = |of: fn(&Phase) -> String| format!("{}, {}, {}", of(before), of(during), of(after));
+    fn cells(&self) -> [String; 9] {
+        let [before, during, _] = &self.phases;
+        let both = |of: fn(&Phase) -> String| format!("{}; {}", of(before), of(during));
         let memory = match self.oom_kills {
             0 => mebibytes(self.peak_rss_kib),
             kills => format!("{}; killed {kills} ×", mebibytes(self.peak_rss_kib)),
@@ -129,14 +127,12 @@ impl Outcome {
             self.title.to_owned(),
             windows(before),
             windows(during),
-            windows(after),
-            format!("{:.1}; {:.1} ×", self.slower(), self.bare_slower()),
-            each(|phase| millis(phase.creates.p99())),
-            each(|phase| phase.refresh.map_or_else(|| "never".to_owned(), seconds)),
-            each(|phase| format!("{}; {}; {}", phase.extra_writes, phase.status_writes, phase.cache_writes)),
-            each(|phase| format!("{}; {}", phase.own_calls, phase.other_calls)),
-            each(cpu),
+            format!("{:.1} ×; {:.1} ×", self.slower(), self.bare_slower()),
+            both(|phase| phase.refresh.map_or_else(|| "never".to_owned(), seconds)),
+            both(|phase| format!("{}, {}", phase.extra_writes, phase.own_calls)),
+            both(cpu),
             memory,
+            self.verdict(),
         ]
     }
 
@@ -212,11 +208,9 @@ impl Report {
     /// Returns the tables in Markdown, as the documentation shows them.
     pub(super) fn markdown(&self) -> String {
         let figures: Vec<_> = self.outcomes.iter().map(Outcome::cells).collect();
-        let verdicts: Vec<_> = self
-            .outcomes
-            .iter()
-            .map(|outcome| [outcome.title.to_owned(), outcome.verdict(), outcome.found.note.clone()])
-            .collect();
+        let noted = self.outcomes.iter().filter(|outcome| !outcome.found.note.is_empty());
+        let notes: Vec<_> =
+            noted.map(|outcome| [outcome.title.to_owned(), outcome.found.note.clone()]).collect();
         let recoveries = self.outcomes.iter().filter_map(|outcome| {
             let (bare, controller) = outcome.found.recovery?;
             let during = &outcome.phases[1];
@@ -230,7 +224,7 @@ impl Report {
         });
         let recoveries: Vec<_> = recoveries.collect();
         let mut text = format!("{}\n\n{}\n", self.conditions, table(&HEAD, &figures));
-        text.push_str(&table(&["neighbour", "promise", "besides"], &verdicts));
+        text.push_str(&table(&["neighbour", "what else was seen"], &notes));
         if !recoveries.is_empty() {
             let head = [
                 "fault of all",
