@@ -10,8 +10,10 @@ pub mod error;
 pub mod events;
 pub mod index;
 pub mod keys;
+pub mod label_keys;
 pub mod last_writer;
 pub mod lease;
+pub mod metadata;
 pub mod named_secret;
 pub mod notices;
 pub mod objects;
@@ -24,6 +26,7 @@ pub mod report;
 pub mod store;
 pub mod streams;
 pub mod watch;
+pub mod watch_health;
 pub mod webhook;
 
 pub use apply::{Applier, Outcome};

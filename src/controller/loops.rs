@@ -12,6 +12,7 @@ use super::config::ControllerConfig;
 use super::config_map::{ConfigMapLoop, ConfigMapSink};
 use super::context::LoopContext;
 use super::credential::CredentialLoop;
+use super::key_pair_checks::check_failing;
 use super::namespace::NamespaceLoop;
 use super::stuck_pods;
 use super::tasks::{Tasks, spawn};
@@ -23,6 +24,7 @@ use crate::cluster::notices::Notifier;
 use crate::cluster::parameters::ParametersWriter;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::watch::{self, watch};
+use crate::cluster::watch_health;
 
 /// Starts the loops.
 pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients, context: LoopContext) {
@@ -50,6 +52,7 @@ pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients
     for _ in 0..4 {
         spawn(tasks, "a binding worker", reporter.clone().run());
     }
+    spawn(tasks, "the checks of key pairs", check_failing(shared.clone(), sources.clone()));
     spawn(
         tasks,
         "the credential loop",
@@ -77,7 +80,8 @@ pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients
     }
     if let Some(namespace) = &config.config_map_namespace {
         let watched = Arc::default();
-        let api: Api<ConfigMap> = Api::namespaced(clients.watch.clone(), namespace);
+        let api: Api<ConfigMap> =
+            Api::namespaced(shared.watches.listen(&clients.watch, watch_health::CONFIG_MAP), namespace);
         let fields = watch::config().fields(&format!("metadata.name={}", names::LEGACY_NAME));
         let sink = ConfigMapSink { watched: Arc::clone(&watched), shared: shared.clone() };
         spawn(tasks, "the watch on the ConfigMap", watch(api, fields, sink));

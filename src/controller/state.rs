@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use super::binding_store::BindingStore;
+use super::waiting_bindings::WaitingBindings;
 use super::work_queue::WorkQueue;
 use crate::cluster::Index;
 use crate::cluster::budget::WriteBudget;
+use crate::cluster::watch_health::WatchHealth;
 use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
 use crate::plan::binding_step::SETTLE;
 use crate::plan::condition::BindingCondition;
@@ -18,7 +20,7 @@ use crate::plan::priority::{PlaceLimits, Priority};
 use crate::plan::rollup::Rollups;
 use crate::plan::scheduler::NAMESPACES;
 use crate::plan::withdrawal_guard::WithdrawalGuard;
-use crate::plan::{NamespaceResult, Snapshot, Template};
+use crate::plan::{Failure, NamespaceResult, Snapshot, Template};
 
 /// The shared state.
 #[derive(Debug)]
@@ -31,12 +33,16 @@ pub struct SharedState {
     pub writes: Arc<WriteBudget>,
     /// Bindings whose status or finalizer to reconcile.
     pub bindings: Arc<WorkQueue<Arc<str>>>,
+    /// When each watch was last heard.
+    pub watches: WatchHealth,
     /// Wakes the credential loop when demands changed.
     pub credentials: Notify,
     /// Wakes the ConfigMap loop when the ConfigMap or its binding changed.
     pub config_map: Notify,
     /// Wakes the definition loop when the CustomResourceDefinition may have changed.
     pub definition: Notify,
+    /// Bindings that wait for the labels that they select by.
+    pub(super) waiting: WaitingBindings,
     /// The cluster's region.
     pub(super) cluster_region: Box<str>,
     /// The snapshot that namespaces are planned by.
@@ -64,6 +70,8 @@ pub struct State {
     pub notes: HashMap<Arc<str>, Vec<BindingCondition>>,
     /// Conditions of every binding.
     pub common: Vec<BindingCondition>,
+    /// Why the statuses may be out of date: a watch hears nothing.
+    pub blindness: Option<Failure>,
     /// The entries that the API server adds by itself.
     pub(super) applied: AppliedParameters,
     /// Whether the ConfigMap is watched.
@@ -91,6 +99,7 @@ impl SharedState {
             passed_over: PassedOver::default(),
             notes: HashMap::new(),
             common: Vec::new(),
+            blindness: None,
             applied: AppliedParameters::default(),
             config_map: false,
             live: false,
@@ -100,9 +109,11 @@ impl SharedState {
             namespaces: WorkQueue::new(NAMESPACES, Priority::Retry),
             writes: Arc::default(),
             bindings: WorkQueue::new(PlaceLimits::NONE, Priority::Changed),
+            watches: WatchHealth::default(),
             credentials: Notify::new(),
             config_map: Notify::new(),
             definition: Notify::new(),
+            waiting: WaitingBindings::default(),
             cluster_region: cluster_region.into(),
             snapshot: watch::Sender::new(Arc::new(Snapshot::new(template.clone(), Vec::new(), true))),
             template,

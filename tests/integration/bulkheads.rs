@@ -111,7 +111,7 @@ async fn two_namespaces_of_which_81_writes_each_hang_delay_no_other_and_are_serv
     for (namespace, most) in hook.most_waiting() {
         assert!(most <= PER_NAMESPACE, "{most} writes of {namespace} hung at the same time");
     }
-    lab.until_ready_says("bad", "False", "WriteFailing", "did not answer within").await;
+    lab.until_ready_says("bad", "False", "WriteFailing", "the API server did not answer in time").await;
     let attached = async || {
         let lists = names.iter().map(async |name| {
             let all = lab.namespaced::<ServiceAccount>(name).list(&ListParams::default()).await.unwrap();
@@ -193,7 +193,9 @@ async fn accounts_that_change_at_their_creation_do_not_wait_for_one_that_is_refu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_flow_schema_takes_the_controllers_requests() {
-    let plane = installed_without(&[], Options::default()).await;
+    let fair = "--enable-priority-and-fairness=true".to_owned();
+    let plane =
+        installed_without(&[], Options { extra_api_server_args: vec![fair], ..Options::default() }).await;
     plane.apply_file(root().join("deploy/flow-schema.yaml")).await.unwrap();
     let lab = Lab::start_on_installed(plane).await;
     lab.create_namespace("tenant").await;
