@@ -121,6 +121,7 @@ impl Index {
     pub fn put_namespace(&self, name: &str, facts: NamespaceFacts) -> Option<Arc<str>> {
         self.change(name, |record| {
             let changed = record.view.facts.as_ref().is_none_or(|known| known.differs_from(&facts));
+            record.has_newcomer |= record.view.facts.is_none();
             record.view.facts = Some(facts);
             changed
         })
@@ -274,6 +275,7 @@ fn put_account(record: &mut NamespaceRecord, account: ServiceAccountView) -> boo
         }
         Err(at) => {
             record.view.service_accounts.insert(at, account);
+            record.has_newcomer = true;
             true
         }
     }

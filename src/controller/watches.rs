@@ -22,6 +22,7 @@ use crate::cluster::label_keys::{LabelKeys, SelectedKeys};
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::cluster::parameters::{ParametersSink, ParametersState};
 use crate::cluster::watch::{self, IndexSink, Sink, watch};
+use crate::cluster::watch_health;
 use crate::plan::admission_mode::AppliedParameters;
 use crate::plan::refresh::backoff;
 use crate::server::admin::{Readiness, StartupStep};
@@ -38,7 +39,7 @@ pub fn spawn_all(
     readiness: &Arc<Readiness>,
     shared: &Arc<SharedState>,
 ) -> Arc<channel::Sender<Option<ParametersState>>> {
-    let client = &clients.watch;
+    let listen = |watch| shared.watches.listen(&clients.watch, watch);
     let index_sink = |step: StartupStep, wake: fn(&SharedState, Arc<str>)| {
         let (observer, readiness) = (shared.clone(), readiness.clone());
         IndexSink {
@@ -56,7 +57,7 @@ pub fn spawn_all(
             shared,
             NAMESPACE_KEYS,
             watch(
-                Api::<WatchedNamespace>::all(client.clone()),
+                Api::<WatchedNamespace>::all(listen(watch_health::NAMESPACES)),
                 watch::config(),
                 index_sink(StartupStep::Namespaces, SharedState::observe_namespace),
             ),
@@ -69,7 +70,7 @@ pub fn spawn_all(
             shared,
             ACCOUNT_KEYS,
             watch(
-                Api::<WatchedServiceAccount>::all(client.clone()),
+                Api::<WatchedServiceAccount>::all(listen(watch_health::SERVICE_ACCOUNTS)),
                 watch::config(),
                 index_sink(StartupStep::ServiceAccounts, SharedState::wake_namespace),
             ),
@@ -78,7 +79,7 @@ pub fn spawn_all(
     let refresh = |index: &Index, object: WatchedNamespace, keys: &SelectedKeys| {
         index.refresh_namespace(&object.name_any(), object.facts(keys))
     };
-    let api = Api::<WatchedNamespace>::all(client.clone());
+    let api = Api::<WatchedNamespace>::all(clients.watch.clone());
     spawn(
         tasks,
         "the lists of labelled namespaces",
@@ -87,7 +88,7 @@ pub fn spawn_all(
     let refresh = |index: &Index, object: WatchedServiceAccount, keys: &SelectedKeys| {
         index.refresh_service_account(&object.namespace().unwrap_or_default(), object.view(keys))
     };
-    let api = Api::<WatchedServiceAccount>::all(client.clone());
+    let api = Api::<WatchedServiceAccount>::all(clients.watch.clone());
     spawn(
         tasks,
         "the lists of labelled service accounts",
@@ -97,13 +98,14 @@ pub fn spawn_all(
         tasks,
         "the watch on secrets",
         watch(
-            Api::<WatchedSecret>::all(client.clone()),
+            Api::<WatchedSecret>::all(listen(watch_health::SECRETS)),
             secrets,
             index_sink(StartupStep::Secrets, SharedState::wake_namespace),
         ),
     );
     let bindings = BindingSink { shared: shared.clone(), readiness: readiness.clone() };
-    spawn(tasks, "the watch on bindings", watch(Api::all(client.clone()), watch::config(), bindings));
+    let api = Api::all(listen(watch_health::BINDINGS));
+    spawn(tasks, "the watch on bindings", watch(api, watch::config(), bindings));
     let seen = Arc::new(channel::Sender::new(None));
     let (first, ready) = (shared.clone(), readiness.clone());
     let known = move |seen: &ParametersState| {
@@ -114,7 +116,7 @@ pub fn spawn_all(
         ready.done(StartupStep::AdmissionParameters);
     };
     let sink = ParametersSink { state: seen.clone(), first_observed: known };
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &config.namespace);
+    let maps: Api<ConfigMap> = Api::namespaced(listen(watch_health::ADMISSION_PARAMETERS), &config.namespace);
     let parameters = watch::config().fields(&format!("metadata.name={}", names::ADMISSION_NAME));
     spawn(tasks, "the watch on the admission parameters", watch(maps, parameters, sink));
     seen

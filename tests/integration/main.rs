@@ -45,6 +45,8 @@ mod memory;
 #[cfg(test)]
 mod migration;
 #[cfg(test)]
+mod neighbours;
+#[cfg(test)]
 mod personal;
 #[cfg(test)]
 mod plan;
