@@ -111,19 +111,13 @@ async fn follow<K>(
     loop {
         let begun = Instant::now();
         let result = match source.watch(&version).await {
-            Ok(mut lines) => {
-                let ended = deliver(&mut lines, &mut version, sink).await;
-                if lines.were_heard() {
-                    retries.failures = 0;
-                }
-                ended.map(|()| lines.were_heard())
-            }
+            Ok(mut lines) => deliver(&mut lines, &mut version, sink, || retries.failures = 0).await,
             Err(error) => Err(watcher::Error::WatchStartFailed(error)),
         };
         match result {
-            // The API server ends each watch after a while.
-            Ok(heard) if heard || begun.elapsed() > MIN_BACKOFF => {}
-            Ok(_) => retries.pause().await,
+            // The API server ends each watch after a while. What ends each at once must not be asked all the time.
+            Ok(()) if begun.elapsed() > MIN_BACKOFF => {}
+            Ok(()) => retries.pause().await,
             Err(error) => {
                 sink.interrupted(retries.kind, &error);
                 if requires_list(&error) {
@@ -135,11 +129,12 @@ async fn follow<K>(
     }
 }
 
-/// Delivers the events of one watch until it ends, and moves the version along.
+/// Delivers the events of one watch until it ends, and moves the version along. `heard` is called for each.
 async fn deliver<K>(
     lines: &mut WatchLines,
     version: &mut String,
     sink: &mut impl Sink<K>,
+    mut heard: impl FnMut(),
 ) -> Result<(), watcher::Error>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
@@ -156,6 +151,9 @@ where
                 None => return Err(watcher::Error::WatchFailed(source::too_large())),
             },
         };
+        if event.is_ok() {
+            heard();
+        }
         let object_version = |object: &K| object.resource_version().filter(|version| !version.is_empty());
         match event {
             Ok(WatchedEvent::Put(object)) => {

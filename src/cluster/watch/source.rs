@@ -177,7 +177,7 @@ impl WatchSource {
         let request = self.request.watch(&params, version).map_err(kube::Error::BuildRequest)?;
         let response = timeout(HEAD_DEADLINE, self.client.request_stream(request)).await;
         let response = response.unwrap_or_else(|_| Err(GivenUp::NoHead.into()))?;
-        Ok(WatchLines { response: Box::pin(response), line: Vec::new(), heard: false })
+        Ok(WatchLines { response: Box::pin(response), line: Vec::new() })
     }
 }
 
@@ -207,7 +207,6 @@ async fn read_up_to(
 pub struct WatchLines {
     response: std::pin::Pin<Box<dyn AsyncBufRead + Send>>,
     line: Vec<u8>,
-    heard: bool,
 }
 
 /// A line.
@@ -222,11 +221,6 @@ pub enum WatchLine<'a> {
 }
 
 impl WatchLines {
-    /// Returns whether any line arrived.
-    pub fn were_heard(&self) -> bool {
-        self.heard
-    }
-
     /// Returns the next line.
     ///
     /// # Errors
@@ -236,7 +230,6 @@ impl WatchLines {
         self.line.shrink_to(KEPT);
         let read = timeout(LONGEST_SILENCE, read_line(&mut self.response, &mut self.line)).await;
         let read = read.map_err(|_| GivenUp::Silent)?.map_err(kube::Error::ReadEvents)?;
-        self.heard |= read != ReadLine::End;
         Ok(match read {
             ReadLine::End => WatchLine::End,
             ReadLine::Whole => WatchLine::Whole(&self.line),
@@ -245,7 +238,6 @@ impl WatchLines {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum ReadLine {
     End,
     Whole,
