@@ -279,7 +279,7 @@ pub const MESSAGES: &[Row] = &[
         &["integration::start::a_refused_list_is_retried_at_growing_intervals"],
     ),
     row(
-        "src/cluster/watch.rs",
+        "src/cluster/watch/event.rs",
         "remove what makes it large",
         &["integration::memory::an_account_over_the_limit_is_ignored_until_what_makes_it_large_is_removed"],
     ),
