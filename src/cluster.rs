@@ -1,6 +1,7 @@
 //! Kubernetes: watches, and the writes that execute changes. Never the cloud.
 
 pub mod apply;
+pub mod budget;
 pub mod certificates;
 pub mod certified_key;
 pub mod claim;
@@ -21,6 +22,7 @@ pub mod pods;
 pub mod policy_probe;
 pub mod report;
 pub mod store;
+pub mod streams;
 pub mod watch;
 pub mod watch_health;
 pub mod webhook;

@@ -200,8 +200,8 @@ impl Applier {
         Ok(())
     }
 
-    /// Reads the object once after a failed precondition, so that the next plan knows its present state.
-    async fn read_again(&self, namespace: &str, change: &Change) -> Outcome {
+    /// Reads the object of a change once, so that the next plan knows its present state.
+    pub async fn read_again(&self, namespace: &str, change: &Change) -> Outcome {
         let result = match change {
             Change::SetPullSecrets { service_account, resource_version, .. } => {
                 call(self.service_accounts(namespace).get_opt(service_account)).await.map(|found| match found

@@ -116,6 +116,7 @@ impl Index {
     pub fn put_namespace(&self, name: &str, facts: NamespaceFacts) -> Option<Arc<str>> {
         self.change(name, |record| {
             let changed = record.view.facts.as_ref() != Some(&facts);
+            record.has_newcomer |= record.view.facts.is_none();
             record.view.facts = Some(facts);
             changed
         })
@@ -177,6 +178,7 @@ impl Index {
             }
             Err(at) => {
                 record.view.service_accounts.insert(at, account);
+                record.has_newcomer = true;
                 true
             }
         })

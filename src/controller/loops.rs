@@ -13,7 +13,6 @@ use super::config_map::{ConfigMapLoop, ConfigMapSink};
 use super::context::LoopContext;
 use super::credential::CredentialLoop;
 use super::namespace::NamespaceLoop;
-use super::state::WORKERS;
 use super::stuck_pods;
 use super::tasks::{Tasks, spawn};
 use super::webhook::WebhookLoop;
@@ -29,18 +28,16 @@ use crate::cluster::watch_health;
 /// Starts the loops.
 pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients, context: LoopContext) {
     let LoopContext { shared, metrics, store, cloud, sources, seen, webhook, .. } = context;
-    let applier = Applier::new(clients.write.clone(), shared.index.clone(), shared.template().clone());
+    let applier = Applier::new(clients.tenants.clone(), shared.index.clone(), shared.template().clone());
     let worker = NamespaceLoop {
         shared: shared.clone(),
         applier,
-        notifier: Notifier::new(clients.write.clone(), &shared.template().name),
+        notifier: Notifier::new(clients.tenants.clone(), &shared.template().name),
         metrics: metrics.clone(),
         own_namespace: config.namespace.clone(),
         dry_run: config.dry_run,
     };
-    for _ in 0..WORKERS {
-        spawn(tasks, "a namespace worker", worker.clone().run());
-    }
+    spawn(tasks, "the namespace loop", worker.run());
     if config.replace_stuck_pods {
         stuck_pods::spawn_all(tasks, clients, &shared, &metrics, config.dry_run);
     }

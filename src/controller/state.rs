@@ -6,21 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use super::binding_store::BindingStore;
-use super::work_queue::{Priority, WorkQueue};
+use super::work_queue::WorkQueue;
 use crate::cluster::Index;
+use crate::cluster::budget::WriteBudget;
 use crate::cluster::watch_health::WatchHealth;
 use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
 use crate::plan::binding_step::SETTLE;
 use crate::plan::condition::BindingCondition;
 use crate::plan::credential_cache::CredentialCache;
 use crate::plan::passed_over::PassedOver;
+use crate::plan::priority::{PlaceLimits, Priority};
 use crate::plan::rollup::Rollups;
+use crate::plan::scheduler::NAMESPACES;
 use crate::plan::withdrawal_guard::WithdrawalGuard;
 use crate::plan::{Failure, NamespaceResult, Snapshot, Template};
-
-/// Number of namespace workers, and of those that may be busy with low priority.
-pub const WORKERS: usize = 20;
-const LOW_PRIORITY_WORKERS: usize = 16;
 
 /// The shared state.
 #[derive(Debug)]
@@ -29,6 +28,8 @@ pub struct SharedState {
     pub index: Arc<Index>,
     /// Namespaces to reconcile.
     pub namespaces: Arc<WorkQueue<Arc<str>>>,
+    /// Permits of writes in tenants' namespaces.
+    pub writes: Arc<WriteBudget>,
     /// Bindings whose status or finalizer to reconcile.
     pub bindings: Arc<WorkQueue<Arc<str>>>,
     /// When each watch was last heard.
@@ -102,8 +103,9 @@ impl SharedState {
         };
         Arc::new(Self {
             index: Arc::default(),
-            namespaces: WorkQueue::new(LOW_PRIORITY_WORKERS),
-            bindings: WorkQueue::new(LOW_PRIORITY_WORKERS),
+            namespaces: WorkQueue::new(NAMESPACES, Priority::Retry),
+            writes: Arc::default(),
+            bindings: WorkQueue::new(PlaceLimits::NONE, Priority::Changed),
             watches: WatchHealth::default(),
             credentials: Notify::new(),
             config_map: Notify::new(),
@@ -143,7 +145,15 @@ impl SharedState {
 
     /// Queues a namespace that changed.
     pub fn wake_namespace(&self, name: Arc<str>) {
-        self.namespaces.add(name, Priority::High);
+        let newcomer = self.index.update(&name, |record| std::mem::take(&mut record.has_newcomer));
+        let priority = if newcomer == Some(true) { Priority::New } else { Priority::Changed };
+        self.namespaces.add(name, priority);
+    }
+
+    /// Forgets how the writes of a namespace went: it is gone.
+    pub fn forget_pace(&self, namespace: &Arc<str>) {
+        self.namespaces.forget(namespace);
+        self.writes.forget(namespace);
     }
 
     /// Queues the status of a binding, after the results that come with this one.

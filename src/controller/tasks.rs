@@ -1,6 +1,7 @@
 //! Tasks that must never end, each with a name for the error that it did, a heartbeat, and a measure of the time for
 //! which it keeps the others waiting.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -96,6 +97,11 @@ pub fn name_of(ended: Result<&'static str, JoinError>) -> &'static str {
         error!(%error, "task panicked");
         "a task that panicked"
     })
+}
+
+/// Returns the panic of a task that ended by one: who started the task must not go on without it.
+pub fn panic_of<T>(ended: Result<T, JoinError>) -> Option<Box<dyn Any + Send>> {
+    ended.err()?.try_into_panic().ok()
 }
 
 /// Starts a task.

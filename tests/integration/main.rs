@@ -7,6 +7,8 @@ mod at_rest;
 #[cfg(test)]
 mod blindness;
 #[cfg(test)]
+mod bulkheads;
+#[cfg(test)]
 mod bystanders;
 #[cfg(test)]
 mod caller;

@@ -269,6 +269,11 @@ impl Plane {
         &self.controller_manager
     }
 
+    /// Returns etcd's address, where it also serves its API as JSON.
+    pub fn etcd_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.etcd)
+    }
+
     /// Returns etcd's process.
     pub fn etcd(&self) -> &Child {
         &self.etcd
