@@ -24,6 +24,7 @@ pub mod lease;
 pub mod namespace;
 pub mod notice;
 pub mod ownership;
+pub mod packed_pairs;
 pub mod passed_over;
 pub mod policy_parameters;
 pub mod policy_probe;

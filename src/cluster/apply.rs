@@ -196,7 +196,7 @@ impl Applier {
     ) -> Result<(), CallError> {
         let accounts = self.service_accounts(namespace);
         let now = call(accounts.patch(name, &merging(), &Patch::Merge(patch))).await?;
-        self.index.put_service_account(namespace, now.view());
+        self.index.put_service_account(namespace, now.view(&self.index.account_keys.wanted()));
         Ok(())
     }
 
@@ -207,7 +207,8 @@ impl Applier {
                 call(self.service_accounts(namespace).get_opt(service_account)).await.map(|found| match found
                 {
                     Some(account) if account.meta().deletion_timestamp.is_none() => {
-                        self.index.put_service_account(namespace, account.view());
+                        let keys = self.index.account_keys.wanted();
+                        self.index.put_service_account(namespace, account.view(&keys));
                     }
                     _ => {
                         self.index.remove_service_account(namespace, service_account, resource_version);

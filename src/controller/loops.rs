@@ -12,6 +12,7 @@ use super::config::ControllerConfig;
 use super::config_map::{ConfigMapLoop, ConfigMapSink};
 use super::context::LoopContext;
 use super::credential::CredentialLoop;
+use super::key_pair_checks::check_failing;
 use super::namespace::NamespaceLoop;
 use super::stuck_pods;
 use super::tasks::{Tasks, spawn};
@@ -51,6 +52,7 @@ pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients
     for _ in 0..4 {
         spawn(tasks, "a binding worker", reporter.clone().run());
     }
+    spawn(tasks, "the checks of key pairs", check_failing(shared.clone(), sources.clone()));
     spawn(
         tasks,
         "the credential loop",

@@ -24,8 +24,11 @@ pub enum PublishReason {
 }
 
 impl SharedState {
-    /// Records a binding.
+    /// Records a binding, once the labels that it selects by are complete.
     pub fn put_binding(&self, object: AcrCredentialBinding) {
+        let Some(mut object) = self.hold_for_labels(object) else { return };
+        // Nothing reads the record of its writers, which is larger than many a binding.
+        object.metadata.managed_fields = None;
         let name: Arc<str> = object.metadata.name.clone().unwrap_or_default().into();
         let mut state = self.state();
         let news = state.bindings.put(object, &self.cluster_region);
@@ -48,6 +51,7 @@ impl SharedState {
 
     /// Forgets a binding.
     pub fn remove_binding(&self, name: &str) {
+        self.waiting.remove(name);
         let mut state = self.state();
         if state.bindings.remove(name) {
             self.refresh_demands(&mut state);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use super::binding_store::BindingStore;
+use super::waiting_bindings::WaitingBindings;
 use super::work_queue::WorkQueue;
 use crate::cluster::Index;
 use crate::cluster::budget::WriteBudget;
@@ -40,6 +41,8 @@ pub struct SharedState {
     pub config_map: Notify,
     /// Wakes the definition loop when the CustomResourceDefinition may have changed.
     pub definition: Notify,
+    /// Bindings that wait for the labels that they select by.
+    pub(super) waiting: WaitingBindings,
     /// The cluster's region.
     pub(super) cluster_region: Box<str>,
     /// The snapshot that namespaces are planned by.
@@ -110,6 +113,7 @@ impl SharedState {
             credentials: Notify::new(),
             config_map: Notify::new(),
             definition: Notify::new(),
+            waiting: WaitingBindings::default(),
             cluster_region: cluster_region.into(),
             snapshot: watch::Sender::new(Arc::new(Snapshot::new(template.clone(), Vec::new(), true))),
             template,
