@@ -5,6 +5,8 @@ mod admission_policy;
 #[cfg(test)]
 mod at_rest;
 #[cfg(test)]
+mod blindness;
+#[cfg(test)]
 mod bulkheads;
 #[cfg(test)]
 mod bystanders;
