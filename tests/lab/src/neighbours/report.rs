@@ -152,7 +152,12 @@ impl Outcome {
             _ if !broken.is_empty() => broken.join("; "),
             None => "holds".to_owned(),
             Some((bare, controller)) => {
-                format!("recovers {} after a bare client", seconds(controller.saturating_sub(bare)))
+                let ends = match self.ends {
+                    0 => String::new(),
+                    1 => "; the process ended once".to_owned(),
+                    ends => format!("; the process ended {ends} times"),
+                };
+                format!("recovers {} after a bare client{ends}", seconds(controller.saturating_sub(bare)))
             }
         }
     }
