@@ -41,6 +41,8 @@ mod limits;
 #[cfg(test)]
 mod managed;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod migration;
 #[cfg(test)]
 mod neighbours;
