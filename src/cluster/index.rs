@@ -112,6 +112,27 @@ impl Index {
         changed.then_some(name)
     }
 
+    /// Forgets a version that the API server refused, where a read after that `found` an older one. Only a restored etcd has
+    /// that: its revisions begin again at an earlier one, and ours would be newer than each event for a long time.
+    pub fn correct_version(&self, namespace: &str, object: &ObjectKey, (refused, found): (&str, &str)) {
+        if !is_older(found, refused) {
+            return;
+        }
+        self.update(namespace, |record| {
+            let view = &mut record.view;
+            let known = match object {
+                ObjectKey::Secret => view.secret.as_mut().map(|secret| &mut secret.resource_version),
+                ObjectKey::ServiceAccount(name) => find(&view.service_accounts, name)
+                    .ok()
+                    .map(|at| &mut view.service_accounts[at].resource_version),
+            };
+            known
+                .filter(|version| ***version == *refused)
+                .into_iter()
+                .for_each(|version| *version = found.into());
+        });
+    }
+
     /// Records a Namespace. Like the methods below, it returns the namespace if anything changed that decisions need.
     pub fn put_namespace(&self, name: &str, facts: NamespaceFacts) -> Option<Arc<str>> {
         self.change(name, |record| {
@@ -259,7 +280,7 @@ pub fn is_older(new: &str, known: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Index;
+    use super::{Index, ObjectKey};
     use crate::model::Labels;
     use crate::plan::view::{NamespaceFacts, ServiceAccountView};
 
@@ -282,6 +303,26 @@ mod tests {
         assert_eq!(index.read("n", |v| v.service_accounts[0].pull_secrets.len()), Some(1));
         assert_eq!(index.remove_service_account("n", "a", "9"), None);
         assert!(index.remove_service_account("n", "a", "11").is_some());
+    }
+
+    /// etcd was restored from a snapshot: what exists is older than what is known.
+    #[test]
+    fn an_older_version_is_accepted_after_the_api_server_refused_the_known_one() {
+        let index = Index::default();
+        let object = ObjectKey::ServiceAccount("a".into());
+        let entries = |index: &Index| index.read("n", |v| v.service_accounts[0].pull_secrets.len());
+        index.put_service_account("n", account("a", "1000", &["ours"]));
+        index.correct_version("n", &object, ("999", "750"));
+        assert_eq!(index.put_service_account("n", account("a", "750", &[])), None, "another one was refused");
+        index.correct_version("n", &object, ("1000", "1001"));
+        assert_eq!(index.put_service_account("n", account("a", "750", &[])), None, "what exists is newer");
+        index.correct_version("n", &object, ("1000", "750"));
+        assert!(index.put_service_account("n", account("a", "750", &[])).is_some());
+        assert_eq!(entries(&index), Some(0));
+        assert!(
+            index.put_service_account("n", account("a", "801", &["ours"])).is_some(),
+            "events count again"
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::cluster::{Applier, Outcome};
 use crate::plan::conflict::{Conflict, ConflictKind, ConflictSite};
 use crate::plan::notice::Notice;
 use crate::plan::record::WriteResult;
-use crate::plan::refusal::RefusedWrite;
+use crate::plan::refusal::{RefusedWrite, UNAUTHORIZED};
 use crate::plan::{self, Change, Failure, NamespaceRecord, Plan};
 use crate::server::Metrics;
 
@@ -182,6 +182,7 @@ impl NamespaceLoop {
                     }
                     Change::CreateSecret { .. } => info!(%namespace, "Secret created"),
                     Change::UpdateSecret { .. } => info!(%namespace, "Secret updated"),
+                    Change::ReplaceSecret { .. } => info!(%namespace, "immutable Secret replaced"),
                     Change::RetainSecret { .. } => {
                         info!(%namespace, "Secret kept: it is not managed any more")
                     }
@@ -215,6 +216,10 @@ fn failed(error: CallError, write: RefusedWrite<'_>) -> WriteResult {
     match error {
         CallError::Terminating | CallError::NotFound | CallError::Conflict => WriteResult::Gone,
         CallError::Quota(message) => WriteResult::Refused(write.by_quota(&message)),
+        // The API server forgets and learns tokens within moments, as at a restart.
+        CallError::Forbidden(message) if message.starts_with(UNAUTHORIZED) => {
+            WriteResult::Failed { failure: write.by_rights(&message), at_least: None }
+        }
         CallError::Forbidden(message) => WriteResult::Refused(write.by_rights(&message)),
         CallError::Denied(message) => WriteResult::Refused(write.by_admission(&message)),
         CallError::Invalid(message) => WriteResult::Refused(write.as_invalid(&message)),

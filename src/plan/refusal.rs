@@ -15,6 +15,9 @@ use super::failure::Failure;
 use super::secret::Template;
 use crate::api::{Reason, names};
 
+/// The words of the API server about a token that it does not accept.
+pub const UNAUTHORIZED: &str = "Unauthorized";
+
 /// The prefix of the names of this controller's own policies.
 const OWN_POLICIES: &str = "acr-credential-";
 
@@ -66,7 +69,7 @@ impl RefusedWrite<'_> {
 
     /// Returns the failure after a refusal by RBAC or by a part of the API server.
     pub fn by_rights(&self, message: &str) -> Failure {
-        if message.starts_with("Unauthorized") {
+        if message.starts_with(UNAUTHORIZED) {
             let message = "the API server does not accept the controller's token: restart the controller's Pods, and check \
                            that its ServiceAccount exists";
             return Failure::new(Reason::Forbidden, message);
@@ -247,7 +250,10 @@ impl RefusedWrite<'_> {
                 "have the ServiceAccount's owner set what it demands, since the controller sets no metadata there, or \
                  exempt the user {user} in it"
             ),
-            Change::DeleteSecret { .. } => format!("exempt the user {user} in it"),
+            // The deletion comes first, and its refusal ends the replacement.
+            Change::DeleteSecret { .. } | Change::ReplaceSecret { .. } => {
+                format!("exempt the user {user} in it")
+            }
             _ => format!(
                 "set what it demands by the controller's --secret-label KEY=VALUE (or --secret-annotation) and add the \
                  exception (kubectl acr exceptions --secret-label KEY=VALUE --live | kubectl apply --server-side -f -), or exempt the user {user} in it"
@@ -348,8 +354,7 @@ pub fn deletion(namespace: &str, secret: &str) -> String {
     format!("kubectl -n {namespace} delete secret {secret}")
 }
 
-/// Returns the failure where our Secret is immutable. The controller does not replace it by itself: between a deletion
-/// and a creation that is refused, the last good credential would be lost.
+/// Returns the failure where a Secret is immutable that this controller may not replace: nothing proves that it wrote it.
 pub fn immutable(namespace: &str, secret: &str) -> Failure {
     let message = format!(
         "the Secret {namespace}/{secret} is immutable, so its credential cannot be renewed: delete it ({}), and the \
