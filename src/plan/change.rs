@@ -183,7 +183,7 @@ pub fn describe(changes: &[Change], secret: &str) -> String {
     let put = changes.iter().find_map(|change| match change {
         Change::CreateSecret { .. } => Some("create the Secret"),
         Change::UpdateSecret { .. } => Some("change the Secret in place"),
-        Change::ReplaceSecret { .. } => Some("delete the immutable Secret and create it again"),
+        Change::ReplaceSecret { .. } => Some("replace the immutable Secret"),
         _ => None,
     });
     let gone = changes.iter().find_map(|change| match change {

@@ -613,6 +613,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("src/model/coverage/webhook_filter.rs", "object.metadata.name == ''"),
     ("src/plan/binding_facts.rs", "no credential is minted, and nothing is written or withdrawn"),
     // What a dry run would write.
+    ("src/plan/change.rs", "replace the immutable Secret"),
     ("src/plan/change.rs", "create the Secret"),
     ("src/plan/change.rs", "change the Secret in place"),
     ("src/plan/change.rs", "delete the Secret"),

@@ -92,6 +92,7 @@ async fn bind_many(lab: &Lab) {
                 domain: format!("host-{host}-of-a-registry-{n:04}.with-a-name-of-its-own.images.example.com"),
                 kind: DomainKind::User,
             });
+            instance.endpoints.truncate(1);
             instance.endpoints[0].domains = domains.collect();
             world.instances.insert(id(n), instance);
         }

@@ -76,7 +76,7 @@ fn a_registry_whose_63_siblings_hang_is_minted_at_once() {
     assert!(first[&keys[199]] <= 21 && most <= 96, "{first:?} {most}");
 }
 
-/// Once they have failed, they stand behind the others.
+/// Once they have failed, they come after the others.
 #[test]
 fn a_new_registry_beside_hundreds_that_hang_is_minted_at_once() {
     let hanging = instances(300);
