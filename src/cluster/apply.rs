@@ -212,12 +212,12 @@ impl Applier {
     ) -> Result<(), CallError> {
         let accounts = self.service_accounts(namespace);
         let now = call(accounts.patch(name, &merging(), &Patch::Merge(patch))).await?;
-        self.index.put_service_account(namespace, now.view());
+        self.index.put_service_account(namespace, now.view(&self.index.account_keys.wanted()));
         Ok(())
     }
 
-    /// Reads the object once after a failed precondition, so that the next plan knows its present state.
-    async fn read_again(&self, namespace: &str, change: &Change) -> Outcome {
+    /// Reads the object of a change once, so that the next plan knows its present state.
+    pub async fn read_again(&self, namespace: &str, change: &Change) -> Outcome {
         let result = match change {
             Change::SetPullSecrets { service_account, resource_version, .. } => {
                 call(self.service_accounts(namespace).get_opt(service_account)).await.map(|found| match found
@@ -225,7 +225,8 @@ impl Applier {
                     Some(account) if account.meta().deletion_timestamp.is_none() => {
                         let found = account.meta().resource_version.as_deref().unwrap_or_default();
                         self.index.correct_version(namespace, &change.object(), (resource_version, found));
-                        self.index.put_service_account(namespace, account.view());
+                        let keys = self.index.account_keys.wanted();
+                        self.index.put_service_account(namespace, account.view(&keys));
                     }
                     _ => {
                         self.index.remove_service_account(namespace, service_account, resource_version);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::label_keys::LabelKeys;
 use crate::plan::change::{Change, ObjectKey};
 use crate::plan::record::{NamespaceRecord, WriteResult};
 use crate::plan::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
@@ -15,6 +16,10 @@ use crate::plan::write_history::FORGOTTEN;
 /// All records, by namespace.
 #[derive(Debug, Default)]
 pub struct Index {
+    /// The keys of Namespaces' labels that are kept.
+    pub namespace_keys: LabelKeys,
+    /// The keys of ServiceAccounts' labels that are kept.
+    pub account_keys: LabelKeys,
     records: Mutex<Records>,
 }
 
@@ -133,10 +138,42 @@ impl Index {
         });
     }
 
+    /// Forgets the versions of all ServiceAccounts, since they were set back: those that exist may be older.
+    pub fn forget_account_versions(&self) {
+        let mut records = self.lock();
+        let views = records.namespaces.values_mut().map(|record| &mut record.view);
+        views
+            .flat_map(|view| &mut view.service_accounts)
+            .for_each(|account| account.resource_version = "".into());
+    }
+
+    /// Forgets the versions of all Secrets, since they were set back.
+    pub fn forget_secret_versions(&self) {
+        let mut records = self.lock();
+        let views = records.namespaces.values_mut().map(|record| &mut record.view);
+        views.filter_map(|view| view.secret.as_mut()).for_each(|secret| secret.resource_version = "".into());
+    }
+
     /// Records a Namespace. Like the methods below, it returns the namespace if anything changed that decisions need.
     pub fn put_namespace(&self, name: &str, facts: NamespaceFacts) -> Option<Arc<str>> {
         self.change(name, |record| {
-            let changed = record.view.facts.as_ref() != Some(&facts);
+            let changed = record.view.facts.as_ref().is_none_or(|known| known.differs_from(&facts));
+            record.has_newcomer |= record.view.facts.is_none();
+            record.view.facts = Some(facts);
+            changed
+        })
+    }
+
+    /// Records a Namespace as a list beside the watch read it: one that is unknown by now was deleted, or follows on the
+    /// watch.
+    pub fn refresh_namespace(&self, name: &str, facts: NamespaceFacts) -> Option<Arc<str>> {
+        self.change(name, |record| {
+            // A version that is not a number is before every number.
+            let Some(known) = record.view.facts.as_ref().filter(|known| known.version <= facts.version)
+            else {
+                return false;
+            };
+            let changed = known.differs_from(&facts);
             record.view.facts = Some(facts);
             changed
         })
@@ -185,21 +222,14 @@ impl Index {
 
     /// Records a ServiceAccount.
     pub fn put_service_account(&self, namespace: &str, account: ServiceAccountView) -> Option<Arc<str>> {
-        self.change(namespace, |record| match find(&record.view.service_accounts, &account.name) {
-            Ok(at) => {
-                let known = &mut record.view.service_accounts[at];
-                if is_older(&account.resource_version, &known.resource_version) {
-                    return false;
-                }
-                let changed = (&known.pull_secrets, &known.labels, known.skip, &known.unclear_skip)
-                    != (&account.pull_secrets, &account.labels, account.skip, &account.unclear_skip);
-                *known = account;
-                changed
-            }
-            Err(at) => {
-                record.view.service_accounts.insert(at, account);
-                true
-            }
+        self.change(namespace, |record| put_account(record, account))
+    }
+
+    /// Records a ServiceAccount as a list beside the watch read it: one that is unknown by now was deleted, or follows on
+    /// the watch.
+    pub fn refresh_service_account(&self, namespace: &str, account: ServiceAccountView) -> Option<Arc<str>> {
+        self.change(namespace, |record| {
+            find(&record.view.service_accounts, &account.name).is_ok() && put_account(record, account)
         })
     }
 
@@ -266,6 +296,28 @@ impl Index {
     }
 }
 
+/// Records a ServiceAccount, unless a newer one of its name is known. Returns whether anything changed that decisions
+/// need.
+fn put_account(record: &mut NamespaceRecord, account: ServiceAccountView) -> bool {
+    match find(&record.view.service_accounts, &account.name) {
+        Ok(at) => {
+            let known = &mut record.view.service_accounts[at];
+            if is_older(&account.resource_version, &known.resource_version) {
+                return false;
+            }
+            let changed = (&known.pull_secrets, &known.labels, known.skip, &known.unclear_skip)
+                != (&account.pull_secrets, &account.labels, account.skip, &account.unclear_skip);
+            *known = account;
+            changed
+        }
+        Err(at) => {
+            record.view.service_accounts.insert(at, account);
+            record.has_newcomer = true;
+            true
+        }
+    }
+}
+
 fn find(accounts: &[ServiceAccountView], name: &str) -> Result<usize, usize> {
     accounts.binary_search_by(|account| account.name.as_ref().cmp(name))
 }
@@ -279,77 +331,4 @@ pub fn is_older(new: &str, known: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Index, ObjectKey};
-    use crate::model::Labels;
-    use crate::plan::view::{NamespaceFacts, ServiceAccountView};
-
-    fn account(name: &str, version: &str, secrets: &[&str]) -> ServiceAccountView {
-        ServiceAccountView {
-            name: name.into(),
-            resource_version: version.into(),
-            labels: Labels::default(),
-            skip: false,
-            unclear_skip: None,
-            pull_secrets: secrets.iter().map(|s| (*s).into()).collect(),
-        }
-    }
-
-    #[test]
-    fn an_event_older_than_our_own_write_changes_nothing() {
-        let index = Index::default();
-        index.put_service_account("n", account("a", "10", &["ours"]));
-        assert_eq!(index.put_service_account("n", account("a", "9", &[])), None);
-        assert_eq!(index.read("n", |v| v.service_accounts[0].pull_secrets.len()), Some(1));
-        assert_eq!(index.remove_service_account("n", "a", "9"), None);
-        assert!(index.remove_service_account("n", "a", "11").is_some());
-    }
-
-    /// etcd was restored from a snapshot: what exists is older than what is known.
-    #[test]
-    fn an_older_version_is_accepted_after_the_api_server_refused_the_known_one() {
-        let index = Index::default();
-        let object = ObjectKey::ServiceAccount("a".into());
-        let entries = |index: &Index| index.read("n", |v| v.service_accounts[0].pull_secrets.len());
-        index.put_service_account("n", account("a", "1000", &["ours"]));
-        index.correct_version("n", &object, ("999", "750"));
-        assert_eq!(index.put_service_account("n", account("a", "750", &[])), None, "another one was refused");
-        index.correct_version("n", &object, ("1000", "1001"));
-        assert_eq!(index.put_service_account("n", account("a", "750", &[])), None, "what exists is newer");
-        index.correct_version("n", &object, ("1000", "750"));
-        assert!(index.put_service_account("n", account("a", "750", &[])).is_some());
-        assert_eq!(entries(&index), Some(0));
-        assert!(
-            index.put_service_account("n", account("a", "801", &["ours"])).is_some(),
-            "events count again"
-        );
-    }
-
-    #[test]
-    fn the_echo_of_our_own_write_changes_nothing() {
-        let index = Index::default();
-        assert!(index.put_service_account("n", account("a", "10", &["ours"])).is_some());
-        assert_eq!(index.put_service_account("n", account("a", "10", &["ours"])), None);
-        assert_eq!(index.put_service_account("n", account("a", "12", &["ours"])), None);
-    }
-
-    #[test]
-    fn a_list_drops_what_is_not_in_it() {
-        let index = Index::default();
-        index.put_namespace("n", NamespaceFacts::default());
-        index.put_service_account("n", account("a", "1", &[]));
-        index.put_service_account("n", account("b", "1", &[]));
-        let seen = [("n".into(), "b".into())].into();
-        assert_eq!(index.retain_service_accounts(&seen), ["n".into()]);
-        assert_eq!(index.retain_service_accounts(&seen), []);
-        assert_eq!(index.read("n", |v| v.service_accounts.len()), Some(1));
-    }
-
-    #[test]
-    fn an_empty_namespace_is_forgotten() {
-        let index = Index::default();
-        index.put_namespace("n", NamespaceFacts::default());
-        index.remove_namespace("n");
-        assert_eq!(index.read("n", |_| ()), None);
-    }
-}
+mod tests;

@@ -210,6 +210,41 @@ async fn a_token_that_is_not_accepted_for_a_moment_costs_seconds_and_not_minutes
     lab.until_ready_is("moment", "True", "Succeeded").await;
 }
 
+/// The restored revisions are older than all that the controller knows, its own entry among them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_etcd_is_followed_without_a_restart() {
+    let lab = Lab::start().await;
+    lab.create_namespace("restored").await;
+    lab.bind("restored", spec(&["restored"])).await;
+    lab.until_ready_is("restored", "True", "Succeeded").await;
+    lab.until_settled().await;
+    lab.controller.kill();
+    lab.create_account("restored", "kept", &[]).await;
+    let untouched = lab.secret("restored").await.unwrap();
+    lab.plane.copy_etcd().unwrap();
+    lab.controller.restart().unwrap();
+    lab.controller.until_ready(Duration::from_secs(30)).await.unwrap();
+    lab.until_attached("restored", "kept").await;
+    lab.refresh("restored", "1").await;
+    lab.until_settled().await;
+    // The revision goes on, so that the restored one stays behind it for long.
+    for number in 0..300 {
+        lab.put_secret("default", "noise", json!({ "n": number.to_string() })).await;
+    }
+    let token = lab.token("restored", DOMAIN).await.unwrap();
+    let pid = lab.controller.pid();
+    lab.plane.restore_etcd().await.unwrap();
+    assert_eq!(lab.secret("restored").await.unwrap().data, untouched.data, "it is restored");
+    lab.until_attached("restored", "kept").await;
+    lab.until("the present token is written again", async || {
+        lab.token("restored", DOMAIN).await.unwrap() == token
+    })
+    .await;
+    lab.create_account("restored", "new", &[]).await;
+    lab.until_attached("restored", "new").await;
+    assert!(lab.controller.is_running() && lab.controller.pid() == pid, "{}", lab.controller.log_tail(20));
+}
+
 /// The cloud documents twelve hours at most. A token for ten years would never be renewed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expiry_that_cannot_be_relied_on_is_reported_or_the_token_renewed_within_hours() {

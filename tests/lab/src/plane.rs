@@ -9,15 +9,20 @@
 mod access;
 mod audit;
 mod binaries;
+mod etcd;
 mod keys;
 mod kubectl;
 mod processes;
 mod proxy;
 mod request;
+mod reused;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,6 +42,7 @@ pub use self::{
     processes::free_port,
     proxy::{Fault, FaultProxy, Fired, Held, Write},
     request::{Request, Target},
+    reused::ReusedPlane,
 };
 use crate::{
     certificates::{Authority, write_private},
@@ -99,6 +105,8 @@ pub struct Plane {
     controller_manager: Child,
     api_server: Mutex<Arc<Child>>,
     etcd: Child,
+    /// The etcd that runs in its place after a restore.
+    restored_etcd: Mutex<Option<Child>>,
     binaries: Binaries,
     options: Options,
     ports: Ports,
@@ -106,6 +114,8 @@ pub struct Plane {
     authority: String,
     admin: Admin,
     kubeconfig: PathBuf,
+    /// Whether a caller got hold of its programs, and may have stopped one.
+    disturbed: AtomicBool,
     dir: Scratch,
 }
 
@@ -176,6 +186,7 @@ impl Plane {
             controller_manager,
             api_server: Mutex::new(Arc::new(api_server)),
             etcd,
+            restored_etcd: Mutex::default(),
             binaries: binaries.clone(),
             options: options.clone(),
             ports,
@@ -183,6 +194,7 @@ impl Plane {
             authority: authority.pem().to_owned(),
             admin,
             kubeconfig,
+            disturbed: AtomicBool::new(false),
             dir,
         })
     }
@@ -261,17 +273,52 @@ impl Plane {
 
     /// Returns the API server's process, for its memory, processor time and log. A restart replaces it.
     pub fn api_server(&self) -> Arc<Child> {
+        self.disturbed.store(true, Ordering::Relaxed);
         Arc::clone(&lock(&self.api_server))
     }
 
     /// Returns the controller manager's process.
     pub fn controller_manager(&self) -> &Child {
+        self.disturbed.store(true, Ordering::Relaxed);
         &self.controller_manager
+    }
+
+    /// Returns etcd's address, where it also serves its API as JSON.
+    pub fn etcd_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.etcd)
     }
 
     /// Returns etcd's process.
     pub fn etcd(&self) -> &Child {
+        self.disturbed.store(true, Ordering::Relaxed);
         &self.etcd
+    }
+
+    /// Copies etcd's data, for [`Plane::restore_etcd`].
+    pub fn copy_etcd(&self) -> anyhow::Result<()> {
+        self.disturbed.store(true, Ordering::Relaxed);
+        self.etcd.signal(Signal::STOP)?;
+        let copied = std::process::Command::new("cp")
+            .arg("-a")
+            .args([self.dir().join("etcd"), self.dir().join("etcd-copy")])
+            .status();
+        self.etcd.signal(Signal::CONT)?;
+        anyhow::ensure!(copied?.success(), "etcd's data are not copied");
+        Ok(())
+    }
+
+    /// Brings back the data of [`Plane::copy_etcd`], revisions included, as an administrator does after a disaster: the API
+    /// server stops first, and is started again afterwards.
+    pub async fn restore_etcd(&self) -> anyhow::Result<()> {
+        self.kill_api_server();
+        self.etcd.kill();
+        drop(lock(&self.restored_etcd).take());
+        std::fs::remove_dir_all(self.dir().join("etcd"))?;
+        std::fs::rename(self.dir().join("etcd-copy"), self.dir().join("etcd"))?;
+        let setup = Setup { binaries: &self.binaries, dir: self.dir(), options: &self.options };
+        let etcd = setup.etcd(self.ports.etcd).await?;
+        *lock(&self.restored_etcd) = Some(etcd);
+        self.restart_api_server().await
     }
 
     /// Stops the API server (SIGSTOP), so that it neither answers nor closes connections, like a network
