@@ -115,6 +115,16 @@ impl Template {
         labels
     }
 
+    /// Returns the keys of every label that we write.
+    pub fn label_keys(&self) -> impl Iterator<Item = &str> {
+        self.labels.keys().map(String::as_str).chain(names::OWN_LABELS)
+    }
+
+    /// Returns the keys of every annotation that we write.
+    pub fn annotation_keys(&self) -> impl Iterator<Item = &str> {
+        self.annotations.keys().map(String::as_str).chain(names::OWN_ANNOTATIONS)
+    }
+
     /// Returns the fingerprint of a Secret as read. Labels, annotations and data keys that are not ours do not count,
     /// except that data may hold nothing besides our key.
     pub fn fingerprint(
@@ -130,11 +140,11 @@ impl Template {
                 hash.update(part);
             }
         };
-        for key in self.labels.keys().map(String::as_str).chain([names::LABEL_MANAGED_BY]) {
+        for key in self.label_keys() {
             field("label", key, labels.get(key).map(String::as_bytes));
         }
-        let ours = [names::ANNOTATION_REGISTRIES, names::ANNOTATION_RETAINED];
-        for key in self.annotations.keys().map(String::as_str).chain(ours) {
+        // The mark of its namespace comes with the next refresh, not by a write of its own.
+        for key in self.annotation_keys().filter(|key| *key != names::ANNOTATION_NAMESPACE) {
             field("annotation", key, annotations.get(key).map(String::as_bytes));
         }
         for (key, digest) in data {
