@@ -62,6 +62,8 @@ pub struct NamespaceRecord {
 struct ObjectRecord {
     failed: Option<FailedWrite>,
     history: WriteHistory,
+    /// The list of a ServiceAccount as it was last written.
+    list: Box<[Box<str>]>,
     deletions: Deletions,
     left_alone: Option<LeftAlone>,
     /// The report on a writer that reverts each of our writes.
@@ -210,10 +212,16 @@ impl NamespaceRecord {
         same.then_some(Rest::Failed { until: failed.retry_at, failure: failed.failure.as_ref() })
     }
 
-    /// Returns when the writes of an object began, if the next one is the first to report and it is not reported yet.
-    pub fn unreported_since(&self, object: &ObjectKey, now: Timestamp) -> Option<Timestamp> {
-        let record = self.writes.get(object).filter(|record| record.reverted.is_none())?;
-        record.history.reports_from(now)
+    /// Returns when the writes of an object began, if this one is the first to report and it is not reported yet. Our own
+    /// entry that is taken out, or is added again, was not written by another: the coverage changed.
+    pub fn unreported_since(&self, change: &Change, secret: &str, now: Timestamp) -> Option<Timestamp> {
+        let record = self.writes.get(&change.object()).filter(|record| record.reverted.is_none())?;
+        let names_it = |list: &[Box<str>]| list.iter().any(|name| **name == *secret);
+        let repeats = match change {
+            Change::SetPullSecrets { pull_secrets, .. } => names_it(&record.list) == names_it(pull_secrets),
+            _ => true,
+        };
+        record.history.reports_from(now).filter(|_| repeats)
     }
 
     /// Returns the report on a writer that reverts our writes or deletes our Secret, and when it is over.
@@ -250,6 +258,9 @@ impl NamespaceRecord {
                 record.reverted = None;
             }
             record.history.wrote(now, &name);
+            if let Change::SetPullSecrets { pull_secrets, .. } = change {
+                record.list = pull_secrets.as_slice().into();
+            }
             self.bound_memory();
         }
         let (failure, refused, at_least) = match result {

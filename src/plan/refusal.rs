@@ -292,16 +292,13 @@ impl RefusedWrite<'_> {
 
     /// Returns the keys of one part that this controller sends.
     fn sent(&self, part: Part) -> BTreeSet<&str> {
-        let labels = self.template.labels.keys().map(String::as_str).chain([names::LABEL_MANAGED_BY]);
-        let ours = [names::ANNOTATION_NAMESPACE, names::ANNOTATION_REGISTRIES, names::ANNOTATION_RETAINED];
-        let annotations = self.template.annotations.keys().map(String::as_str).chain(ours);
         match (self.change, part) {
             (Change::SetPullSecrets { pull_secrets, .. }, Part::PullSecret) => {
                 pull_secrets.iter().map(|name| &**name).collect()
             }
             (Change::SetPullSecrets { .. }, _) | (_, Part::Field | Part::PullSecret) => BTreeSet::new(),
-            (_, Part::Label) => labels.collect(),
-            (_, Part::Annotation) => annotations.collect(),
+            (_, Part::Label) => self.template.label_keys().collect(),
+            (_, Part::Annotation) => self.template.annotation_keys().collect(),
         }
     }
 

@@ -35,6 +35,28 @@ fn failed(at_least: Option<Duration>) -> WriteResult {
     WriteResult::Failed { failure: Failure::new(Reason::WriteFailing, "busy"), at_least }
 }
 
+/// A user who opts a ServiceAccount out and in again does not compete with us. Another writer does.
+#[test]
+fn coverage_that_changes_back_and_forth_is_not_a_conflict() {
+    let snapshot = all_accounts();
+    let mut record = lacking(&["default"], &snapshot);
+    let write = |record: &mut NamespaceRecord, second: i64| {
+        let mut planned = plan(record, &snapshot, at(second));
+        let change = planned.changes.remove(0);
+        record.record_write(&change, WriteResult::Done, true, at(second));
+        let Change::SetPullSecrets { pull_secrets, .. } = change else { panic!("{change:?}") };
+        record.view.service_accounts[0].pull_secrets = pull_secrets.as_slice().into();
+        planned.conflicts.len()
+    };
+    for second in 0..8 {
+        assert_eq!(write(&mut record, second * 5), 0, "write {second}");
+        record.view.service_accounts[0].skip = second % 2 == 0;
+    }
+    record.view.service_accounts[0].skip = true;
+    record.view.service_accounts[0].pull_secrets = ["ours".into()].into();
+    assert_eq!(write(&mut record, 50), 1, "our entry is back, and was not added by us");
+}
+
 /// One account is refused at each attempt, and the others are changed by another writer once, just before our first
 /// write.
 #[test]
