@@ -80,6 +80,8 @@ pub struct CachedCredential {
     answering: bool,
     /// The AccessKey of the identity's source, since it changed.
     source_key_id: Option<Box<str>>,
+    /// An attempt that answered a request has failed: the next success answers it.
+    unanswered: bool,
 }
 
 /// All registries.
@@ -223,7 +225,9 @@ impl CredentialCache {
         cached.in_flight = false;
         let mut failure = None;
         match minted.credential {
-            Some(Ok(credential)) if !answering && cached.gains_nothing(&credential, now) => {
+            Some(Ok(credential))
+                if !(answering || cached.unanswered) && cached.gains_nothing(&credential, now) =>
+            {
                 failure = Some(source_not_renewed(&credential));
             }
             Some(Ok(credential)) => {
@@ -232,8 +236,12 @@ impl CredentialCache {
                     && cached.source_key_id.is_some()
                     && key_id != cached.source_key_id.as_deref();
                 cached.credential = Some(Arc::new(credential));
+                cached.unanswered = false;
             }
-            Some(Err(error)) => failure = Some(error),
+            Some(Err(error)) => {
+                cached.unanswered |= answering;
+                failure = Some(error);
+            }
             None => {}
         }
         let mut only_domains = false;
