@@ -86,6 +86,8 @@ pub struct CachedCredential {
     answering: bool,
     /// The AccessKey of the identity's source, since it changed.
     source_key_id: Option<Box<str>>,
+    /// An attempt that answered a request has failed: the next success answers it.
+    unanswered: bool,
 }
 
 /// All registries.
@@ -254,7 +256,9 @@ impl CredentialCache {
         cached.in_flight = None;
         let mut failure = None;
         match minted.credential {
-            Some(Ok(credential)) if !answering && cached.gains_nothing(&credential, now) => {
+            Some(Ok(credential))
+                if !(answering || cached.unanswered) && cached.gains_nothing(&credential, now) =>
+            {
                 failure = Some(source_not_renewed(&credential));
             }
             Some(Ok(credential)) => {
@@ -263,8 +267,12 @@ impl CredentialCache {
                     && cached.source_key_id.is_some()
                     && key_id != cached.source_key_id.as_deref();
                 cached.credential = Some(Arc::new(credential));
+                cached.unanswered = false;
             }
-            Some(Err(error)) => failure = Some(error),
+            Some(Err(error)) => {
+                cached.unanswered |= answering;
+                failure = Some(error);
+            }
             None => {}
         }
         let mut only_domains = false;
