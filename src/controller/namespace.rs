@@ -152,6 +152,7 @@ impl NamespaceLoop {
                 break;
             }
             self.advance(visit).await;
+            visit.round.pause();
         }
         warn!(%namespace, "namespace keeps changing, retrying later");
         self.shared.index.update(namespace, |record| record.record_unsettled(clock::now()))
