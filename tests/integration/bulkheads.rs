@@ -80,7 +80,11 @@ async fn good_accounts_are_served_beside(lab: &Lab, hook: &AdmissionHook, waves:
         lab.until_attached("good", &name).await;
         let waiting = hook.waiting();
         let left = hanging.iter().filter(|number| waiting.contains(number)).count();
-        assert!(left > 0, "{name} had its entry only after all {} hanging writes were given up", hanging.len());
+        assert!(
+            left > 0,
+            "{name} had its entry only after all {} hanging writes were given up",
+            hanging.len()
+        );
         seen.extend(waiting);
         seen.extend(hanging);
     }
