@@ -55,7 +55,7 @@ pub struct NamespaceLoop {
 /// A namespace that is being reconciled.
 struct Visit {
     item: WorkItem<Arc<str>>,
-    round: WriteRound<Answer>,
+    round: WriteRound<WriteAnswer>,
     /// The priority of what is to be done.
     asked: Priority,
     /// When that was added.
@@ -67,7 +67,7 @@ struct Visit {
 }
 
 /// The answer to a write.
-struct Answer {
+struct WriteAnswer {
     outcome: Outcome,
     /// It was given at once.
     is_quick: bool,
@@ -152,6 +152,7 @@ impl NamespaceLoop {
                 break;
             }
             self.advance(visit).await;
+            visit.round.pause();
         }
         warn!(%namespace, "namespace keeps changing, retrying later");
         self.shared.index.update(namespace, |record| record.record_unsettled(clock::now()))
@@ -331,7 +332,7 @@ async fn write(
     pace: Pace<Arc<str>>,
     permit: Permit,
     change: Change,
-) -> Written<Answer> {
+) -> Written<WriteAnswer> {
     let namespace = pace.key().clone();
     let succeeded = |outcome: &Outcome| matches!(outcome, Outcome::Done | Outcome::Stale);
     let ended = permit.hold(applier.apply(&namespace, &change), succeeded, || pace.slow_down()).await;
@@ -347,7 +348,7 @@ async fn write(
             Outcome::Failed(CallError::unanswered())
         }
     };
-    Written { change, result: Answer { outcome, is_quick, is_silent } }
+    Written { change, result: WriteAnswer { outcome, is_quick, is_silent } }
 }
 
 /// Returns what a failed call means for the object that it wrote.
