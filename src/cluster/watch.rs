@@ -104,7 +104,7 @@ where
         sink.put(object);
     };
     let version = source.list(put).await?;
-    debug!(kind = %K::kind(&()), objects = listed.len(), "objects listed");
+    debug!(kind = &*K::kind(&()), objects = listed.len(), "objects listed");
     sink.listed(&listed);
     Ok(version)
 }

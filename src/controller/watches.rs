@@ -165,7 +165,7 @@ async fn list_new_keys<K>(
             Err(error) => {
                 failures += 1;
                 let error = watch::refused(&error);
-                warn!(kind = %K::kind(&()), %key, %error, "objects with a label not listed");
+                warn!(kind = &*K::kind(&()), %key, %error, "objects with a label not listed");
                 tokio::time::sleep(backoff(failures, RETRY.0, RETRY.1, &key)).await;
             }
         }
