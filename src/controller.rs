@@ -27,7 +27,7 @@ mod policy_probe;
 mod publish;
 mod reconciles;
 mod sources;
-mod state;
+pub mod state;
 mod stuck_pods;
 mod tasks;
 mod watches;
@@ -103,6 +103,7 @@ pub async fn run(
     let cloud = cloud(sources.clone())?;
     serve_admin(&mut tasks, &config, &readiness, &metrics, &shared);
     let seen = watches::spawn_all(&mut tasks, &config, &clients, &readiness, &shared);
+    spawn(&mut tasks, "the publisher", shared.clone().keep_publishing());
     let context = LoopContext { shared, readiness, metrics, store, cloud, sources, seen, webhook };
     spawn_for_every_replica(&mut tasks, &config, &clients, &context);
     let watched = LeaseWatch::default();

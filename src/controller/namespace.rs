@@ -63,11 +63,13 @@ impl NamespaceLoop {
     async fn reconcile(&self, item: &WorkItem<Arc<str>>) -> Option<Timestamp> {
         let namespace = &item.key;
         trace!(%namespace, "reconciling");
+        let mut last = Vec::new();
         for _ in 0..ROUNDS {
             let Some(mut plan) = self.plan(namespace) else {
                 self.shared.report(namespace, &[]);
                 return None;
             };
+            last.clone_from(&plan.results);
             if plan.reads_foreign {
                 self.read_foreign(namespace).await;
                 continue;
@@ -93,6 +95,8 @@ impl NamespaceLoop {
             }
         }
         warn!(%namespace, "namespace keeps changing, retrying later");
+        // The status of its bindings waits for each of their namespaces.
+        self.shared.report(namespace, &last);
         self.shared.index.update(namespace, |record| record.record_unsettled(clock::now()))
     }
 

@@ -1,6 +1,6 @@
 //! The shared state: one lock, and the channels that wake the loops.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -14,6 +14,7 @@ use crate::plan::condition::BindingCondition;
 use crate::plan::credential_cache::CredentialCache;
 use crate::plan::passed_over::PassedOver;
 use crate::plan::rollup::Rollups;
+use crate::plan::unpublished::Unpublished;
 use crate::plan::withdrawal_guard::WithdrawalGuard;
 use crate::plan::{NamespaceResult, Snapshot, Template};
 
@@ -30,6 +31,8 @@ pub struct SharedState {
     pub namespaces: Arc<WorkQueue<Arc<str>>>,
     /// Bindings whose status or finalizer to reconcile.
     pub bindings: Arc<WorkQueue<Arc<str>>>,
+    /// Wakes the publisher when bindings changed.
+    pub(super) publications: Notify,
     /// Wakes the credential loop when demands changed.
     pub credentials: Notify,
     /// Wakes the ConfigMap loop when the ConfigMap or its binding changed.
@@ -51,6 +54,12 @@ pub struct SharedState {
 pub struct State {
     /// The bindings.
     pub bindings: BindingStore,
+    /// Bindings that changed and are not published yet.
+    pub(super) unpublished: Unpublished,
+    /// Namespaces in which bindings had a part that are gone, and whose snapshot still has them.
+    pub(super) left: HashSet<Arc<str>>,
+    /// Whether the last snapshot was made without a CustomResourceDefinition.
+    pub(super) published_undefined: bool,
     /// The credentials.
     pub credentials: CredentialCache,
     /// The results of all namespaces.
@@ -84,6 +93,9 @@ impl SharedState {
     pub fn new(cluster_region: &str, template: Arc<Template>, guard: WithdrawalGuard) -> Arc<Self> {
         let state = State {
             bindings: BindingStore::default(),
+            unpublished: Unpublished::default(),
+            left: HashSet::new(),
+            published_undefined: true,
             credentials: CredentialCache::default(),
             rollups: Rollups::default(),
             guard,
@@ -98,6 +110,7 @@ impl SharedState {
             index: Arc::default(),
             namespaces: WorkQueue::new(LOW_PRIORITY_WORKERS),
             bindings: WorkQueue::new(LOW_PRIORITY_WORKERS),
+            publications: Notify::new(),
             credentials: Notify::new(),
             config_map: Notify::new(),
             definition: Notify::new(),

@@ -114,6 +114,8 @@ impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
                 self.shared.remove_binding(&name);
             }
         }
+        // Admission answers from now on.
+        self.shared.publish_waiting();
         self.shared.definition.notify_one();
         self.readiness.done(StartupStep::Bindings);
     }

@@ -253,11 +253,14 @@ impl CredentialCache {
         });
     }
 
-    /// Marks first attempts that are still under way as slow.
-    pub fn give_up_waiting(&mut self) {
-        for cached in self.cached.values_mut().filter(|cached| cached.in_flight) {
+    /// Marks first attempts that are still under way as slow. Returns the registries that were not before.
+    pub fn give_up_waiting(&mut self) -> Vec<RegistryKey> {
+        let waiting = self.cached.iter_mut().filter(|(_, cached)| cached.in_flight && !cached.slow);
+        let slow = waiting.map(|(key, cached)| {
             cached.slow = true;
-        }
+            key.clone()
+        });
+        slow.collect()
     }
 
     /// Returns what there is to write for a registry.
