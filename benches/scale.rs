@@ -80,6 +80,8 @@ fn resolved(object: &AcrCredentialBinding) -> ResolvedBinding {
 fn leader(bindings: usize) -> Arc<SharedState> {
     let guard = WithdrawalGuard::new(SignedDuration::from_mins(10));
     let shared = SharedState::new("cn-hangzhou", template(), guard);
+    shared.index.namespace_keys.want(["team"]);
+    shared.index.namespace_keys.begin();
     for i in 0..bindings {
         (0..5).for_each(|n| drop(shared.index.put_namespace(&format!("team-{i}-{n}"), facts(i))));
         shared.put_binding(object(i, 1, 1));

@@ -8,11 +8,11 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::clock;
 use super::state::{SharedState, State};
-use super::work_queue::Priority;
 use crate::api::AcrCredentialBinding;
 use crate::model::RegistryKey;
 use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
 use crate::plan::credential_cache::{CredentialCache, SavedCredentials};
+use crate::plan::priority::Priority;
 use crate::plan::stored_binding::StoredBinding;
 use crate::plan::transition::{CoverageChange, Transition};
 use crate::plan::unpublished::Churn;
@@ -28,8 +28,12 @@ pub enum PublishReason {
 }
 
 impl SharedState {
-    /// Records a binding. It is published together with others that change now.
+    /// Records a binding, once the labels that it selects by are complete. It is published together with others that
+    /// change now.
     pub fn put_binding(&self, object: AcrCredentialBinding) {
+        let Some(mut object) = self.hold_for_labels(object) else { return };
+        // Nothing reads the record of its writers, which is larger than many a binding.
+        object.metadata.managed_fields = None;
         let name: Arc<str> = object.metadata.name.clone().unwrap_or_default().into();
         let mut state = self.state();
         let news = state.bindings.put(object, &self.cluster_region);
@@ -46,12 +50,13 @@ impl SharedState {
             self.definition.notify_one();
         }
         drop(state);
-        self.bindings.add(name, Priority::High);
+        self.bindings.add(name, Priority::Changed);
         self.config_map.notify_one();
     }
 
     /// Forgets a binding.
     pub fn remove_binding(&self, name: &str) {
+        self.waiting.remove(name);
         let name: Arc<str> = name.into();
         let mut state = self.state();
         if state.bindings.remove(&name) {
@@ -110,7 +115,7 @@ impl SharedState {
         }
         drop(state);
         // Their status waited for this.
-        due.into_iter().for_each(|name| self.bindings.add(name, Priority::High));
+        due.into_iter().for_each(|name| self.bindings.add(name, Priority::Changed));
     }
 
     /// Records a binding that cannot be read: until it can, coverage is unknown and nothing is withdrawn.
@@ -143,7 +148,7 @@ impl SharedState {
         self.publish(&mut state, &names, PublishReason::CredentialsChanged);
         drop(state);
         for name in names {
-            self.bindings.add(name, Priority::High);
+            self.bindings.add(name, Priority::Changed);
         }
     }
 
@@ -266,7 +271,7 @@ impl SharedState {
             dirty.extend(self.index.awaiting_admission());
         }
         for namespace in dirty {
-            self.namespaces.add(namespace, Priority::Low);
+            self.namespaces.add(namespace, Priority::Bulk);
         }
     }
 
@@ -278,7 +283,7 @@ impl SharedState {
             *modes != before
         });
         let names = if changed { self.state().bindings.names() } else { Vec::new() };
-        names.into_iter().for_each(|name| self.bindings.add(name, Priority::High));
+        names.into_iter().for_each(|name| self.bindings.add(name, Priority::Changed));
     }
 
     /// Records what the API server adds by itself. Withdrawals that waited for it continue.
@@ -307,7 +312,7 @@ impl SharedState {
     pub fn release_due(&self, state: &mut State, binding: &Arc<str>) -> bool {
         let Some(over) = state.guard.release_due(binding, clock::now()) else { return false };
         for namespace in over {
-            self.namespaces.add(namespace, Priority::Low);
+            self.namespaces.add(namespace, Priority::Bulk);
         }
         self.publish(state, std::slice::from_ref(binding), PublishReason::SpecChanged);
         true

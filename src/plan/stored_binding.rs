@@ -20,10 +20,10 @@ const EARLIER: usize = 64;
 /// One binding.
 #[derive(Clone, Debug)]
 pub struct StoredBinding {
-    /// The object, without the pairs of its status.
+    /// The object, but for the pairs of its status.
     pub object: Arc<AcrCredentialBinding>,
     /// The pairs of its status.
-    pairs: Arc<PackedPairs>,
+    pairs: PackedPairs,
     /// Errors of its spec.
     pub invalid: Vec<InvalidField>,
     /// The last valid spec: it stays in force.
@@ -69,7 +69,7 @@ impl StoredBinding {
             before.as_ref().and_then(|b| b.handled_refresh.clone()).or_else(|| reported_refresh(&object));
         let pairs = object.status.as_mut().map(|status| std::mem::take(&mut status.pairs));
         Self {
-            pairs: Arc::new(PackedPairs::pack(pairs.unwrap_or_default())),
+            pairs: PackedPairs::pack(pairs.unwrap_or_default()),
             earlier: before.as_ref().map(|before| before.earlier_than(good.as_ref())).unwrap_or_default(),
             had_finalizer: before.as_ref().is_some_and(|b| b.had_finalizer || b.has_finalizer()),
             refreshing: pending_refresh(&object, handled_refresh.as_ref()),
@@ -202,15 +202,15 @@ impl StoredBinding {
             .map(|c| c.last_transition_time.0)
     }
 
-    /// Returns the namespaces that its status names.
-    pub fn reported_namespaces(&self) -> BTreeSet<&str> {
-        self.pairs.namespaces().collect()
-    }
-
-    /// Returns its status as the API server has it.
+    /// Returns its status, with the pairs.
     pub fn status(&self) -> Option<AcrCredentialBindingStatus> {
         let status = self.object.status.clone()?;
         Some(AcrCredentialBindingStatus { pairs: self.pairs.unpack(), ..status })
+    }
+
+    /// Returns the namespaces that its status names.
+    pub fn reported_namespaces(&self) -> BTreeSet<&str> {
+        self.pairs.namespaces().collect()
     }
 
     /// Returns the spec in force and its phase.
