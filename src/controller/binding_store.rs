@@ -85,6 +85,13 @@ impl BindingStore {
         Some(good.registries.iter().map(|registry| registry.key.clone()).collect())
     }
 
+    /// Forgets the versions of all bindings, since they were set back: those that exist may be older.
+    pub fn forget_versions(&mut self) {
+        for stored in self.bindings.values_mut() {
+            Arc::make_mut(&mut stored.object).metadata.resource_version = None;
+        }
+    }
+
     /// Removes a binding. Returns whether it existed.
     pub fn remove(&mut self, name: &str) -> bool {
         self.totals.take();
