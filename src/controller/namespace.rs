@@ -32,6 +32,9 @@ use crate::server::Metrics;
 /// Reads in a row that a plan may ask for.
 const DETOURS: usize = 6;
 
+/// Plans in a row after which a namespace reports what it has, though writes are still wanted.
+const ROUNDS: usize = 6;
+
 /// The shortest time between two plans of a namespace whose writes are under way.
 const PLAN_EVERY: Duration = Duration::from_millis(20);
 
@@ -111,7 +114,7 @@ impl NamespaceLoop {
     async fn reconcile(&self, visit: &mut Visit) -> Option<Timestamp> {
         let namespace = &visit.item.key.clone();
         trace!(%namespace, "reconciling");
-        let mut detours = 0;
+        let (mut detours, mut rounds) = (0, 0);
         while detours < DETOURS {
             let Some(mut plan) = self.plan(namespace) else {
                 self.shared.forget_pace(namespace);
@@ -150,6 +153,11 @@ impl NamespaceLoop {
             visit.round.add(plan.changes, |object| attempts(object).unwrap_or_default());
             if visit.round.is_empty() {
                 break;
+            }
+            rounds += 1;
+            // The status of its bindings waits for each of their namespaces, also for one that never comes to rest.
+            if rounds % ROUNDS == 0 {
+                self.shared.report(namespace, &plan.results);
             }
             self.advance(visit).await;
             visit.round.pause();

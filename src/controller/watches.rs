@@ -209,6 +209,8 @@ impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
         // Now it is known which labels to keep.
         self.shared.index.namespace_keys.begin();
         self.shared.index.account_keys.begin();
+        // Admission answers from now on.
+        self.shared.publish_waiting();
         self.shared.definition.notify_one();
         self.readiness.done(StartupStep::Bindings);
     }

@@ -168,7 +168,6 @@ pub const MESSAGES: &[Row] = &[
     row("src/cloud/classify.rs", "a new session is requested automatically", AUTOMATIC),
     row("src/cloud/classify.rs", "if this persists, check the node's clock", PERSISTS),
     row("src/cloud/classify.rs", "if this persists, check for a proxy that repeats requests", PERSISTS),
-    row("src/cloud/classify.rs", "retrying at nextRefreshAt", AUTOMATIC),
     row(
         "src/cloud/classify.rs",
         "if this persists, raise the account's quota or reduce other callers",
