@@ -22,11 +22,8 @@ pub async fn check_failing(shared: Arc<SharedState>, sources: Arc<ClusterSources
 
 /// Returns the Secrets of the pairs that failing registries use.
 fn failing(state: &State) -> BTreeSet<Box<str>> {
-    let names = state.bindings.names();
-    let bindings = names.iter().filter_map(|name| state.bindings.get(name)?.good.as_ref());
-    let registries = bindings.flat_map(|binding| &binding.registries);
-    let pairs = registries.filter_map(|registry| match &registry.key.identity.source {
-        CredentialSource::AccessKey { secret } => state.credentials.failure(registry).map(|_| secret.clone()),
+    let pairs = state.credentials.failing().filter_map(|key| match &key.identity.source {
+        CredentialSource::AccessKey { secret } => Some(secret.clone()),
         CredentialSource::ControllerIdentity | CredentialSource::Rrsa { .. } => None,
     });
     pairs.collect()
