@@ -248,7 +248,13 @@ async fn labels_that_flap_cost_their_namespace_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_never_ends_terminating_is_left_alone() {
     let lab = with_victim().await;
-    serve(&lab, "ending", &["ending"]).await;
+    lab.create_namespace("ending").await;
+    // A change of a label that some binding selects is looked into.
+    let mut selecting = neighbour(&["ending"]);
+    selecting["watchNamespaces"]["selector"] = json!({ "matchLabels": { "number": "none" } });
+    lab.bind("ending", selecting).await;
+    lab.until_ready_is("ending", "True", "Succeeded").await;
+    lab.until_settled().await;
     let namespaces: Api<Namespace> = Api::all(lab.client.clone());
     let kept = json!({ "metadata": { "name": "kept", "finalizers": ["example.com/kept"] } });
     let kept = serde_json::from_value(kept).unwrap();
