@@ -366,3 +366,22 @@ fn a_key_pair_rotated_during_an_attempt_causes_another_attempt() {
     cache.record(&key, with("LTAI-new", 1), at(2));
     assert_eq!(started(&mut cache, &demands, at(3)), []);
 }
+
+/// The cloud's ten years are not believed, so a token that ends twelve hours later is a gain.
+#[test]
+fn a_token_of_ten_years_is_renewed_after_hours_and_the_new_one_is_taken() {
+    let key = key("cri-1");
+    let (mut cache, demands) = holding(&[(&key, 0)]);
+    let of_ten_years = |token, second| {
+        let expires_at = at(10 * 365 * 24 * 3600);
+        let credential = Credential { expires_at, ..credential(token, second) };
+        MintResult { credential: Some(Ok(credential)), domains: None }
+    };
+    cache.record(&key, of_ten_years("long", 0), at(0));
+    let due = cache.next_refresh_at(&key, &demands[&key]).unwrap();
+    assert!(due <= at(12 * 3600) && due > at(10 * 3600), "{due}");
+    let second = due.as_second() - at(0).as_second() + 1;
+    assert_eq!(due_keys(&mut cache, &demands, second), std::slice::from_ref(&key));
+    cache.record(&key, of_ten_years("new", second), at(second));
+    assert_eq!((token(&cache, &registry(&key, &["d"])).as_str(), cache.failing().count()), ("new", 0));
+}
