@@ -35,7 +35,7 @@ pub use self::{
     binaries::Binaries,
     kubectl::Output,
     processes::free_port,
-    proxy::{Fault, FaultProxy, Fired, Held, Write},
+    proxy::{Fault, FaultProxy, Fired, Frozen, Held, Write},
     request::{Request, Target},
 };
 use crate::{
@@ -98,7 +98,7 @@ pub struct Plane {
     // Fields drop in this order: the clients of a program before the program, the directory last.
     controller_manager: Child,
     api_server: Mutex<Arc<Child>>,
-    etcd: Child,
+    etcd: Mutex<Arc<Child>>,
     binaries: Binaries,
     options: Options,
     ports: Ports,
@@ -175,7 +175,7 @@ impl Plane {
         Ok(Plane {
             controller_manager,
             api_server: Mutex::new(Arc::new(api_server)),
-            etcd,
+            etcd: Mutex::new(Arc::new(etcd)),
             binaries: binaries.clone(),
             options: options.clone(),
             ports,
@@ -269,9 +269,23 @@ impl Plane {
         &self.controller_manager
     }
 
-    /// Returns etcd's process.
-    pub fn etcd(&self) -> &Child {
-        &self.etcd
+    /// Returns etcd's process. A restart replaces it.
+    pub fn etcd(&self) -> Arc<Child> {
+        Arc::clone(&lock(&self.etcd))
+    }
+
+    /// Kills etcd, so that the API server answers nothing that needs it.
+    pub fn kill_etcd(&self) {
+        self.etcd().kill();
+    }
+
+    /// Starts etcd again, on the same port and with the same data, and returns when it listens.
+    pub async fn restart_etcd(&self) -> anyhow::Result<()> {
+        self.kill_etcd();
+        let setup = Setup { binaries: &self.binaries, dir: self.dir(), options: &self.options };
+        let child = setup.etcd(self.ports.etcd).await?;
+        *lock(&self.etcd) = Arc::new(child);
+        Ok(())
     }
 
     /// Stops the API server (SIGSTOP), so that it neither answers nor closes connections, like a network

@@ -64,6 +64,8 @@ pub enum FaultKind {
     ExpireTimeString,
     /// `ExpireTime`, `expireDate` and `Expiration` a minute ago.
     ExpireTimePast,
+    /// The same, this far in the future, although the credential itself ends as always.
+    ExpireTimeIn(Duration),
     /// 200 with the envelope only.
     MissingFields,
 }
@@ -83,6 +85,7 @@ impl FaultKind {
             Self::HugeBody(_) => "HugeBody",
             Self::ExpireTimeString => "ExpireTimeString",
             Self::ExpireTimePast => "ExpireTimePast",
+            Self::ExpireTimeIn(_) => "ExpireTimeIn",
             Self::MissingFields => "MissingFields",
         }
     }
@@ -110,7 +113,7 @@ impl FaultKind {
                 reply.status = 200;
                 reply.content_type = JSON;
             }
-            Self::ExpireTimeString | Self::ExpireTimePast | Self::MissingFields => {
+            Self::ExpireTimeString | Self::ExpireTimePast | Self::ExpireTimeIn(_) | Self::MissingFields => {
                 if let Ok(mut body) = serde_json::from_str::<Value>(&reply.body) {
                     self.edit_fields(&mut body, now);
                     reply.body = body.to_string();
@@ -130,10 +133,18 @@ impl FaultKind {
                 (Self::ExpireTimeString, "ExpireTime" | "expireDate") => *value = json!(value.to_string()),
                 (Self::ExpireTimePast, "ExpireTime" | "expireDate") => *value = json!(now - PAST),
                 (Self::ExpireTimePast, "Expiration") => *value = json!(iso8601(now - PAST)),
+                (Self::ExpireTimeIn(time), "ExpireTime" | "expireDate") => {
+                    *value = json!(now + millis(*time));
+                }
+                (Self::ExpireTimeIn(time), "Expiration") => *value = json!(iso8601(now + millis(*time))),
                 _ => self.edit_fields(value, now),
             }
         }
     }
+}
+
+fn millis(time: Duration) -> Millis {
+    Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX / 2)
 }
 
 /// The handle of a fault, to clear it by.
