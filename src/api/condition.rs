@@ -173,6 +173,9 @@ reasons! {
     ClockSkew Person "The clocks of this machine and of the cloud differ by more than 15 minutes."
         "Set the clock of this machine."
         "校正本机时钟。";
+    WatchStale Controller "A watch of the API server has sent nothing for `--watch-stale-after`, so the status may be out of date. `Ready` is `Unknown`, and Secrets and entries stay as they are."
+        "Check the connection to the API server: `/readyz?verbose` of the controller has the age of each watch. If the connection works, restart the controller's Pods. The status follows by itself once the watch is heard."
+        "请检查与 API server 的连接:控制器的 `/readyz?verbose` 列出每个 watch 的静默时间。若连接正常,请重启控制器的 Pod。watch 恢复后状态自动更新。";
     Throttled Controller "The cloud limits the rate of calls."
         "Wait. The controller retries with back-off, and the last valid credential stays."
         "自动退避重试,上一次有效的凭证保留。";

@@ -14,6 +14,7 @@ use tower::util::MapFuture;
 use tower::{BoxError, ServiceBuilder};
 
 use super::claim::{Claim, ClaimLayer};
+use super::streams::StreamPool;
 
 /// Longest time from the beginning of a connection to the end of its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -37,7 +38,7 @@ pub fn set_user_agent(config: &mut Config, replica: &str) {
     }
 }
 
-/// Creates a client with its own connection.
+/// Creates a client with its own connection, and more of them while it has more than 64 streams.
 ///
 /// kube's default stack speaks HTTP/1.1 with Nagle's algorithm on, and repeats a refused request up to 15 times. This
 /// one speaks HTTP/2 if the server does, sends at once, and detects a dead peer by ping. It repeats nothing: the
@@ -85,13 +86,15 @@ fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, ClientErr
             tokio::time::timeout(HANDSHAKE, connection).await.map_err(late)?
         })
     });
-    let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .http2_keep_alive_timeout(Duration::from_secs(10))
-        .http2_keep_alive_while_idle(true)
-        .http2_adaptive_window(false)
-        .build(connector);
+    let http = StreamPool::new(move || -> HttpClient<_, Body> {
+        HttpClient::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .http2_keep_alive_timeout(Duration::from_secs(10))
+            .http2_keep_alive_while_idle(true)
+            .http2_adaptive_window(false)
+            .build(connector.clone())
+    });
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer().map_err(boxed)?)

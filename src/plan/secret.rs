@@ -115,6 +115,17 @@ impl Template {
         labels
     }
 
+    /// Returns whether a label of a Secret is part of what is read.
+    pub fn reads_label(&self, key: &str) -> bool {
+        key == names::LABEL_MANAGED_BY || self.labels.contains_key(key)
+    }
+
+    /// Returns whether an annotation of a Secret is part of what is read.
+    pub fn reads_annotation(&self, key: &str) -> bool {
+        let ours = [names::ANNOTATION_REGISTRIES, names::ANNOTATION_RETAINED, names::ANNOTATION_NAMESPACE];
+        ours.contains(&key) || self.annotations.contains_key(key)
+    }
+
     /// Returns the fingerprint of a Secret as read. Labels, annotations and data keys that are not ours do not count,
     /// except that data may hold nothing besides our key.
     pub fn fingerprint(

@@ -278,6 +278,11 @@ pub const MESSAGES: &[Row] = &[
         ": apply deploy/stuck-pods.yaml",
         &["integration::start::a_refused_list_is_retried_at_growing_intervals"],
     ),
+    row(
+        "src/cluster/watch.rs",
+        "remove what makes it large",
+        &["integration::memory::an_account_over_the_limit_is_ignored_until_what_makes_it_large_is_removed"],
+    ),
     row("src/controller.rs", "cannot be served; choose another --listen-address", FLAG),
     row("src/controller/admission_policy.rs", ": apply deploy/rbac.yaml of this version", ADMISSION),
     row("src/controller/admission_policy.rs", ": exempt the controller's user there", PARAMETERS),

@@ -43,7 +43,11 @@ mod limits;
 #[cfg(test)]
 mod managed;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod migration;
+#[cfg(test)]
+mod neighbours;
 #[cfg(test)]
 mod personal;
 #[cfg(test)]

@@ -39,7 +39,10 @@ fn bad_specs(good: &Value) -> Vec<(&'static str, Value)> {
         ("a role that does not exist", {
             entry(json!({ "instanceId": "cri-demo0003", "assumeRoleARN": "acs:ram::2:role/nosuch" }))
         }),
-        ("a role that is no ARN", entry(json!({ "instanceId": "cri-demo0003", "assumeRoleARN": "admin" }))),
+        (
+            "a role that is not an ARN",
+            entry(json!({ "instanceId": "cri-demo0003", "assumeRoleARN": "admin" })),
+        ),
         ("a key pair that does not exist", {
             entry(json!({ "instanceId": "cri-demo0003", "accessKeySecretRef": { "name": "nosuch" } }))
         }),
@@ -62,8 +65,8 @@ fn bad_specs(good: &Value) -> Vec<(&'static str, Value)> {
         ("an account that does not exist", with("/serviceAccounts/names", json!(["nosuch"]))),
         ("no account", with("/serviceAccounts/names", json!([]))),
         ("an account that is huge", with("/serviceAccounts/names", json!(["a".repeat(5000)]))),
-        ("a threshold that is no time", with("/expiringThreshold", json!("soon"))),
-        ("a threshold beyond all lives", with("/expiringThreshold", json!("10000h"))),
+        ("a threshold that is not a time", with("/expiringThreshold", json!("soon"))),
+        ("a threshold beyond each lifetime", with("/expiringThreshold", json!("10000h"))),
         ("a policy that does not exist", with("/deletionPolicy", json!("Perhaps"))),
         ("suspended", with("/suspend", json!(true))),
     ]

@@ -1,4 +1,4 @@
-//! Watches that are frozen, too old, or tell of the past.
+//! Watches that are frozen, too old, or show the past.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn a_frozen_watch_delays_no_rotation() {
     })
     .await;
     assert_eq!(expired, 0, "the Secret held an expired token");
-    // What happened meanwhile is unknown, until the watch tells of it.
+    // What happened meanwhile is unknown, until the watch shows it.
     lab.create_account("frozen", "unseen", &[]).await;
     let mark = proxy.asked(&Target::new("patch", "secrets").in_namespace("frozen"));
     lab.until("one more token came", async || {
@@ -56,7 +56,7 @@ async fn a_frozen_watch_delays_no_rotation() {
     lab.until_attached("frozen", "unseen").await;
 }
 
-/// By an event in the stream, as the API server tells it, and by a refused request, as a gateway may.
+/// By an event in the stream, as the API server sends it, and by a refused request, as a gateway may.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_is_too_old_gives_a_new_list_and_no_write() {
     let (lab, proxy) = Lab::proxied().await;

@@ -25,6 +25,8 @@ pub enum Verdict {
     Patch(Value),
     /// The object is refused with this code and message.
     Deny(u16, String),
+    /// The request is read and never answered; the connection stays open.
+    NoAnswer,
 }
 
 /// The webhook; it ends, with its connections, when dropped.
@@ -75,6 +77,7 @@ async fn reviewed(
     let mut response = json!({ "uid": asked["uid"], "allowed": true });
     match answer(&asked) {
         Verdict::Admit => {}
+        Verdict::NoAnswer => std::future::pending().await,
         Verdict::Patch(patch) => {
             response["patchType"] = json!("JSONPatch");
             response["patch"] = json!(STANDARD.encode(patch.to_string()));

@@ -5,6 +5,7 @@
 
 pub mod canary;
 pub mod certificates;
+pub mod cgroup;
 pub mod cloud;
 pub mod controller;
 pub mod docs;

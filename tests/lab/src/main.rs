@@ -7,6 +7,7 @@ mod bench;
 mod demo;
 mod economy;
 mod faults;
+mod neighbours;
 
 use std::{
     path::{Path, PathBuf},
@@ -46,6 +47,9 @@ enum Command {
     /// Break things at random while the product works, and compare the end with that of a run in which nothing
     /// broke.
     Faults(faults::Args),
+    /// Put the product beside one bad neighbour after the other, in a memory cgroup of 128 MiB, and measure what
+    /// another tenant notices.
+    Neighbours(neighbours::Args),
     /// Start only the control plane and the cloud, for any client.
     Up(CloudArgs),
     /// Start only the cloud.
@@ -83,6 +87,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Economy(args) => economy::run(args).await,
         Command::Admission(args) => admission::run(args).await,
         Command::Faults(args) => faults::run(args).await,
+        Command::Neighbours(args) => neighbours::run(args).await,
         Command::Up(args) => {
             let plane = Plane::start(Options::default()).await?;
             let cloud = args.start().await?;

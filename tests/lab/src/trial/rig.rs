@@ -278,7 +278,7 @@ async fn restart_ended(replicas: Arc<Vec<Controller>>, down: Arc<Mutex<BTreeSet<
         for (number, replica) in replicas.iter().enumerate() {
             let stays_down = lock(&down).contains(&number);
             if !stays_down && !replica.is_running() {
-                // A program that does not start is reported by whoever waits for it.
+                // A program that does not start is reported by the next wait for it.
                 let _ = replica.restart();
             }
         }

@@ -77,7 +77,7 @@ impl Schedule {
         let seed = self.seed;
         let (calm, broken) = (format!("s{seed}-calm"), format!("s{seed}-run"));
         let result = self.compare(rig, &calm, &broken).await;
-        // The next schedule begins with a whole plane, whatever became of this one.
+        // The next schedule begins with a whole plane, even after one that failed.
         restore(rig).await?;
         for tag in [&calm, &broken] {
             clean_up(rig, tag).await?;

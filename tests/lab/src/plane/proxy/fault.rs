@@ -72,7 +72,7 @@ impl Held {
     }
 }
 
-/// A hold on requests, for as long as its guard lives.
+/// A hold on requests, for as long as its guard exists.
 #[derive(Clone)]
 pub(super) struct Hold {
     pub(super) target: Target,
