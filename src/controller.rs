@@ -117,7 +117,7 @@ pub async fn run(
     let cloud = cloud(sources.clone())?;
     let seen = watches::spawn_all(&mut tasks, &config, &clients, &readiness, &shared);
     let context = LoopContext { shared, readiness, metrics, store, cloud, sources, seen, webhook };
-    let server = admin_server(&config, &context, &heartbeats);
+    let server = admin_server(&config, &clients, &context, &heartbeats);
     spawn(&mut tasks, "the admin server", serve_admin(server, config.listen_address));
     spawn_for_every_replica(&mut tasks, &config, &clients, &context);
     let watched = LeaseWatch::default();
@@ -284,13 +284,24 @@ async fn load(store: &Store, namespace: &str) -> Result<SavedCredentials, Contro
 }
 
 /// Returns the server of health and metrics.
-fn admin_server(config: &ControllerConfig, context: &LoopContext, heartbeats: &Heartbeats) -> AdminServer {
+fn admin_server(
+    config: &ControllerConfig,
+    clients: &Clients,
+    context: &LoopContext,
+    heartbeats: &Heartbeats,
+) -> AdminServer {
     let (shared, gauges) = (context.shared.clone(), context.metrics.clone());
+    let streams = clients.watch_streams.clone();
     let refresh = move || {
         for (name, depth) in [("namespace", shared.namespaces.depth()), ("binding", shared.bindings.depth())]
         {
             gauges.queue_depth.get_or_create(&QueueLabel { name }).set(gauge(depth));
         }
+        gauges.watch_streams.set(gauge(streams.get()));
+        gauges.writes_in_flight.set(gauge(shared.writes.in_flight()));
+        let longest = shared.writes.longest(Instant::now()).unwrap_or_default();
+        gauges.longest_write.set(i64::try_from(longest.as_secs()).unwrap_or(i64::MAX));
+        gauges.delayed_namespaces.set(gauge(shared.namespaces.delayed()));
     };
     AdminServer {
         readiness: context.readiness.clone(),

@@ -173,9 +173,6 @@ reasons! {
     ClockSkew Person "The clocks of this machine and of the cloud differ by more than 15 minutes."
         "Set the clock of this machine."
         "校正本机时钟。";
-    WatchStale Controller "A watch of the API server has sent nothing for `--watch-stale-after`, so the status may be out of date. `Ready` is `Unknown`, and Secrets and entries stay as they are."
-        "Check the connection to the API server: `/readyz?verbose` of the controller has the age of each watch. If the connection works, restart the controller's Pods. The status follows by itself once the watch is heard."
-        "请检查与 API server 的连接:控制器的 `/readyz?verbose` 列出每个 watch 的静默时间。若连接正常,请重启控制器的 Pod。watch 恢复后状态自动更新。";
     Throttled Controller "The cloud limits the rate of calls."
         "Wait. The controller retries with back-off, and the last valid credential stays."
         "自动退避重试,上一次有效的凭证保留。";
@@ -221,7 +218,7 @@ reasons! {
     AdmissionUnreachable Controller "The API server cannot call an admission webhook of others, and refuses the write for it."
         "Start the webhook that the message names, delete its configuration if it was uninstalled, or exempt the controller's user. The controller retries."
         "启动消息所指的 webhook;若已卸载,删除其配置;或豁免本控制器的用户。控制器会重试。";
-    SecretImmutable Person "The pull Secret was made immutable, so its credential cannot be renewed in place. The last credential stays until it expires."
+    SecretImmutable Person "A Secret of the pull Secret's name is immutable. The controller replaces its own, but not one that it did not write for this namespace. The last credential stays until it expires."
         "Delete the Secret by the command in the message. The controller writes it again at once."
         "用消息中的命令删除该 Secret,控制器会立即重新写入。";
     WriteFailing Controller "The API server rejects the write for another reason, or fails."
@@ -239,6 +236,9 @@ reasons! {
     LegacyConfigMissing Controller "The ConfigMap is missing. Its binding is deleted after `--config-map-grace`."
         "Restore the ConfigMap within this time, or let its binding go."
         "ConfigMap 已被删除:请在 `--config-map-grace` 之内恢复,否则其绑定随之删除。";
+    WatchStale Controller "A watch of the API server has sent nothing for `--watch-stale-after`, so the status may be out of date. `Ready` is `Unknown`, and Secrets and entries stay as they are."
+        "Check the connection to the API server: `/readyz?verbose` of the controller has the age of each watch. If the connection works, restart the controller's Pods. The status follows by itself once the watch is heard."
+        "请检查与 API server 的连接:控制器的 `/readyz?verbose` 列出每个 watch 的静默时间。若连接正常,请重启控制器的 Pod。watch 恢复后状态自动更新。";
     PoliciesMissing Controller "An admission policy is missing, or this API server does not support admission policies."
         "Apply `deploy/policies.yaml` or `deploy/webhook.yaml`, as the message says. Before Kubernetes 1.30, only an upgrade helps: protect the controller's token."
         "应用 `deploy/policies.yaml` 或 `deploy/webhook.yaml`,消息会写明缺少什么。Kubernetes 1.30 之前只能升级:请妥善保管控制器的令牌。";

@@ -21,6 +21,15 @@ pub const ANNOTATION_REGISTRIES: &str = "acrcredential.dev/registries";
 /// Annotation on the pull Secret: the namespace that it was written for. A copy elsewhere is not ours to delete.
 pub const ANNOTATION_NAMESPACE: &str = "acrcredential.dev/namespace";
 
+/// The labels of the pull Secret that this controller sets without a flag.
+pub const OWN_LABELS: [&str; 1] = [LABEL_MANAGED_BY];
+
+/// The annotations of the pull Secret that this controller sets and removes without a flag.
+pub const OWN_ANNOTATIONS: [&str; 3] = [ANNOTATION_REGISTRIES, ANNOTATION_RETAINED, ANNOTATION_NAMESPACE];
+
+/// The label of the image accelerator. It needs no exception where a flag sets it on the pull Secret.
+pub const ACCELERATED: &str = "images.alibabacloud.com/accelerated";
+
 /// Label or annotation on a Namespace or ServiceAccount: no binding covers it.
 pub const SKIP: &str = "acrcredential.dev/skip";
 
@@ -56,6 +65,18 @@ pub const DEFAULT_NAMESPACE: &str = "acr-credential-system";
 
 /// Secret in the controller's own namespace that caches minted tokens across restarts.
 pub const CACHE_SECRET_NAME: &str = "acr-credential-cache";
+
+/// The Secrets that keep minted credentials: the first one, and more where they outgrow it.
+pub const CACHE_SECRET_NAMES: [&str; 8] = [
+    CACHE_SECRET_NAME,
+    "acr-credential-cache-1",
+    "acr-credential-cache-2",
+    "acr-credential-cache-3",
+    "acr-credential-cache-4",
+    "acr-credential-cache-5",
+    "acr-credential-cache-6",
+    "acr-credential-cache-7",
+];
 
 /// Lease in the controller's own namespace: only its holder writes.
 pub const LEASE_NAME: &str = "acr-credential-controller";

@@ -10,6 +10,8 @@
 //! the faults of both levels.
 
 mod fault;
+mod flat_state;
+mod functions;
 mod locate;
 mod parse;
 mod prepared;
@@ -66,7 +68,19 @@ pub struct Document {
     pub unread: bool,
 }
 
+/// Returns whether a file is a template for a stack of resources, or a part of one.
+fn is_stack(text: &str) -> bool {
+    ["ROSTemplateFormatVersion", "AWSTemplateFormatVersion", "!Sub", "Fn::Sub"]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
 impl Document {
+    /// Returns whether the file is a template for a stack of resources.
+    pub fn is_stack(&self) -> bool {
+        self.sources.first().is_some_and(|source| is_stack(&source.text))
+    }
+
     /// Takes the `data` of a live ConfigMap: each value is its own source, named after its key.
     pub fn live(data: &BTreeMap<String, String>) -> Self {
         let mut document = Self { found: true, ..Self::default() };

@@ -9,9 +9,9 @@ mod tests;
 use std::io;
 
 use super::diagnostic::{Diagnostic, Lines};
-use super::document::{Document, Source, shell_name};
+use super::document::{DataValue, Document, Scalar, Source, shell_name};
 use super::redact::{is_public, masked};
-use crate::model::legacy::unrendered::with_file;
+use crate::model::legacy::unrendered::{Kind, Unrendered, with_file};
 use crate::model::legacy::{Code, Edit, Finding, convert, data_key, from_addon_config, separate_edits};
 pub use report::{Format, LintReport};
 
@@ -81,17 +81,27 @@ fn placed(document: &Document, finding: &Finding) -> Diagnostic {
         key: finding.key.clone(),
         source: value.map_or(0, |value| value.source),
         span,
-        message: in_file(document, finding, value.is_some_and(|value| value.key.is_some())),
+        message: in_file(document, finding, value),
         edits,
     }
 }
 
 /// Returns a message with the name of the file in its command.
-fn in_file(document: &Document, finding: &Finding, written: bool) -> String {
+fn in_file(document: &Document, finding: &Finding, value: Option<&DataValue>) -> String {
+    let written = value.is_some_and(|value| value.key.is_some());
+    let text = document.addon.as_ref().or(value.map(|value| &value.scalar)).map(Scalar::value);
     let file = document.sources.first().filter(|_| written || document.addon.is_some());
     let unrendered = matches!(finding.code, Code::Variable | Code::Template | Code::Encrypted);
     match file.filter(|_| unrendered) {
-        Some(file) => with_file(&finding.message, shell_name(&file.name)),
+        Some(file) => {
+            let variable = finding.span.clone().filter(|_| document.is_stack()).zip(text);
+            let variable = variable.filter(|(span, text)| text[span.start..].starts_with("${"));
+            let message = match variable {
+                Some((span, text)) => Unrendered { span, kind: Kind::Stack, alone: false }.message(text),
+                None => finding.message.clone(),
+            };
+            with_file(&message, shell_name(&file.name))
+        }
         None => finding.message.clone(),
     }
 }

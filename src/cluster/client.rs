@@ -14,7 +14,7 @@ use tower::util::MapFuture;
 use tower::{BoxError, ServiceBuilder};
 
 use super::claim::{Claim, ClaimLayer};
-use super::streams::StreamPool;
+use super::streams::{StreamCount, StreamPool};
 
 /// Longest time from the beginning of a connection to the end of its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -47,7 +47,15 @@ pub fn set_user_agent(config: &mut Config, replica: &str) {
 /// # Errors
 /// [`ClientError`].
 pub fn connect(config: &Config) -> Result<Client, ClientError> {
-    build(config, None)
+    build(config, None, StreamCount::default())
+}
+
+/// Creates a client as [`connect`] does, whose streams are counted.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn connect_counted(config: &Config, streams: &StreamCount) -> Result<Client, ClientError> {
+    build(config, None, streams.clone())
 }
 
 /// Creates a client as [`connect`] does, which writes only under a claim.
@@ -55,10 +63,10 @@ pub fn connect(config: &Config) -> Result<Client, ClientError> {
 /// # Errors
 /// [`ClientError`].
 pub fn connect_under(config: &Config, claim: &Claim) -> Result<Client, ClientError> {
-    build(config, Some(ClaimLayer(claim.clone())))
+    build(config, Some(ClaimLayer(claim.clone())), StreamCount::default())
 }
 
-fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, ClientError> {
+fn build(config: &Config, claim: Option<ClaimLayer>, streams: StreamCount) -> Result<Client, ClientError> {
     let boxed = |e: kube::Error| ClientError::Config(Box::new(e));
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -86,7 +94,7 @@ fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, ClientErr
             tokio::time::timeout(HANDSHAKE, connection).await.map_err(late)?
         })
     });
-    let http = StreamPool::new(move || -> HttpClient<_, Body> {
+    let create = move || -> HttpClient<_, Body> {
         HttpClient::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .http2_keep_alive_interval(Duration::from_secs(10))
@@ -94,7 +102,8 @@ fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, ClientErr
             .http2_keep_alive_while_idle(true)
             .http2_adaptive_window(false)
             .build(connector.clone())
-    });
+    };
+    let http = StreamPool::new(create, streams);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer().map_err(boxed)?)

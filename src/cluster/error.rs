@@ -33,9 +33,9 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Returns the error of a call that was not answered for so long.
-    pub fn unanswered(lasted: Duration) -> Self {
-        Self::Later(format!("the API server did not answer within {} s", lasted.as_secs()), None)
+    /// Returns the error of a call that was not answered in time. It names no time, so that its report stays the same.
+    pub fn unanswered() -> Self {
+        Self::Later("the API server did not answer in time".to_owned(), None)
     }
 }
 
@@ -59,7 +59,7 @@ impl std::fmt::Display for CallError {
 pub async fn call<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match tokio::time::timeout(DEADLINE, request).await {
         Ok(result) => result.map_err(|error| classify(&error)),
-        Err(_) => Err(CallError::unanswered(DEADLINE)),
+        Err(_) => Err(CallError::unanswered()),
     }
 }
 

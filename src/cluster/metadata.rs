@@ -137,8 +137,8 @@ struct WriterEntry<'a> {
 
 impl<'de> serde::Deserialize<'de> for Writers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
+        struct WriterList;
+        impl<'de> Visitor<'de> for WriterList {
             type Value = Writers;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -157,7 +157,7 @@ impl<'de> serde::Deserialize<'de> for Writers {
                 Ok(Writers { include_us })
             }
         }
-        deserializer.deserialize_any(Entries)
+        deserializer.deserialize_any(WriterList)
     }
 }
 

@@ -4,6 +4,7 @@
 //! that never ends would then keep those behind it waiting. A watch is a stream for as long as it lasts.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -15,6 +16,17 @@ use tower::Service;
 
 /// Streams of one connection at the same time.
 pub const STREAMS: usize = 64;
+
+/// The number of streams of a client. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct StreamCount(Arc<AtomicUsize>);
+
+impl StreamCount {
+    /// Returns the number of streams in use.
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// A client of as many connections as its streams need. `C` is the client of one connection.
 pub struct StreamPool<C> {
@@ -29,7 +41,10 @@ impl<C> Clone for StreamPool<C> {
     }
 }
 
-struct Connections<C>(Mutex<Vec<Connection<C>>>);
+struct Connections<C> {
+    open: Mutex<Vec<Connection<C>>>,
+    count: StreamCount,
+}
 
 struct Connection<C> {
     client: C,
@@ -37,16 +52,16 @@ struct Connection<C> {
 }
 
 impl<C> StreamPool<C> {
-    /// Returns a pool without connections.
-    pub fn new(create: impl Fn() -> C + Send + Sync + 'static) -> Self {
-        let connections = Arc::new(Connections(Mutex::default()));
+    /// Returns a pool without connections, whose streams are counted.
+    pub fn new(create: impl Fn() -> C + Send + Sync + 'static, count: StreamCount) -> Self {
+        let connections = Arc::new(Connections { open: Mutex::default(), count });
         Self { connections, create: Arc::new(create) }
     }
 }
 
 impl<C> Connections<C> {
     fn lock(&self) -> MutexGuard<'_, Vec<Connection<C>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a stream on the first connection that has room.
@@ -63,6 +78,7 @@ impl<C> Connections<C> {
         });
         let connection = &mut connections[at];
         connection.streams += 1;
+        self.count.0.fetch_add(1, Ordering::Relaxed);
         (send(&mut connection.client), Stream { at, connections: self.clone() })
     }
 }
@@ -77,6 +93,7 @@ impl<C> Drop for Stream<C> {
     fn drop(&mut self) {
         let mut connections = self.connections.lock();
         connections[self.at].streams -= 1;
+        self.connections.count.0.fetch_sub(1, Ordering::Relaxed);
         // The first ones are filled first, so that the last ones become idle and are closed.
         while connections.len() > 1 && connections.last().is_some_and(|last| last.streams == 0) {
             connections.pop();
@@ -94,7 +111,7 @@ where
     type Error = C::Error;
     type Future = BoxFuture<'static, Result<Self::Response, C::Error>>;
 
-    /// A client of hyper is always ready: it waits while it answers.
+    // A client of hyper is always ready: it waits while it answers.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
         Poll::Ready(Ok(()))
     }
@@ -142,7 +159,7 @@ mod tests {
     use http::{Request, Response};
     use tower::{Service, service_fn};
 
-    use super::{STREAMS, StreamPool};
+    use super::{STREAMS, StreamCount, StreamPool};
 
     type Answer = BoxFuture<'static, Result<Response<usize>, std::convert::Infallible>>;
 
@@ -161,11 +178,11 @@ mod tests {
     ) {
         let made = Arc::new(AtomicUsize::new(0));
         let count = made.clone();
-        let pool = StreamPool::new(move || {
+        let create = move || {
             let number = count.fetch_add(1, Ordering::SeqCst);
             service_fn(move |_: Request<()>| -> Answer { Box::pin(async move { Ok(Response::new(number)) }) })
-        });
-        (pool, made)
+        };
+        (StreamPool::new(create, StreamCount::default()), made)
     }
 
     #[tokio::test]
@@ -192,7 +209,9 @@ mod tests {
         let (mut pool, _) = pool();
         let given_up = pool.call(Request::new(()));
         assert_eq!(pool.connections.lock()[0].streams, 1);
+        assert_eq!(pool.connections.count.get(), 1);
         drop(given_up);
         assert_eq!(pool.connections.lock()[0].streams, 0);
+        assert_eq!(pool.connections.count.get(), 0);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! # Guarantees
 //! - A list is one consistent state of the cluster, never older than what was seen before.
-//! - A response is read up to [`page::LIMIT`] bytes, whatever tenants write, and objects are decoded one by one.
+//! - A response is read up to [`page::LIMIT`] bytes, and objects are decoded one by one.
 //! - A request without an answer, and a watch that is silent for longer than the API server keeps one open, end.
 
 mod event;
@@ -13,6 +13,7 @@ mod source;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use kube::core::Status;
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -20,8 +21,10 @@ use tracing::{debug, warn};
 
 use self::event::WatchedEvent;
 pub use self::index_sink::IndexSink;
-use self::source::{Line, Lines, Source};
+pub use self::source::WatchConfig;
+use self::source::{WatchLine, WatchLines, WatchSource};
 use super::error::{CallError, classify};
+use super::index::is_older;
 use crate::plan::refresh::backoff;
 
 /// Shortest time from a failed list, or a refused watch, to the next request.
@@ -40,34 +43,15 @@ pub trait Sink<K> {
     fn interrupted(&mut self, kind: &str, error: &watcher::Error) {
         warn!(kind, error = %describe(error), "watch interrupted{}", cure(kind, error));
     }
+    /// Handles versions that were set back, as by a restore of etcd: a list of older objects follows.
+    fn set_back(&mut self) {}
     /// Handles the end of a list: only these `(namespace, name)` exist.
     fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>);
-}
-
-/// The objects to watch.
-#[derive(Clone, Debug, Default)]
-pub struct WatchConfig {
-    fields: Option<String>,
-    labels: Option<String>,
 }
 
 /// Returns the configuration of a watch on all objects.
 pub fn config() -> WatchConfig {
     WatchConfig::default()
-}
-
-impl WatchConfig {
-    /// Selects objects by a field selector.
-    #[must_use]
-    pub fn fields(self, selector: &str) -> Self {
-        Self { fields: Some(selector.to_owned()), ..self }
-    }
-
-    /// Selects objects by a label selector.
-    #[must_use]
-    pub fn labels(self, selector: &str) -> Self {
-        Self { labels: Some(selector.to_owned()), ..self }
-    }
 }
 
 /// Watches until it is dropped. After an error it retries with back-off, and lists again where that is needed.
@@ -76,8 +60,9 @@ where
     K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
 {
     let kind = K::kind(&()).into_owned();
-    let source = Source::new(api, &config);
+    let source = WatchSource::new(api, &config);
     let mut retries = Retries { failures: 0, kind: &kind };
+    let mut last: Option<String> = None;
     loop {
         let version = match list(&source, &mut sink).await {
             Ok(version) => version,
@@ -87,7 +72,12 @@ where
                 continue;
             }
         };
-        follow(&source, version, &mut sink, &mut retries).await;
+        if last.take().is_some_and(|last| is_older(&version, &last)) {
+            warn!(kind, "versions were set back, as by a restore of etcd; everything is listed again");
+            sink.set_back();
+            continue;
+        }
+        last = Some(follow(&source, version, &mut sink, &mut retries).await);
         retries.pause().await;
     }
 }
@@ -100,11 +90,11 @@ pub async fn list_once<K>(api: Api<K>, config: WatchConfig, put: impl FnMut(K)) 
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
 {
-    Source::new(api, &config).list(put).await.map(drop)
+    WatchSource::new(api, &config).list(put).await.map(drop)
 }
 
 /// Hands a complete list to the sink, and returns its version.
-async fn list<K>(source: &Source, sink: &mut impl Sink<K>) -> Result<String, watcher::Error>
+async fn list<K>(source: &WatchSource, sink: &mut impl Sink<K>) -> Result<String, watcher::Error>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
 {
@@ -119,31 +109,30 @@ where
     Ok(version)
 }
 
-/// Follows the events after a version, until a new list is needed.
-async fn follow<K>(source: &Source, mut version: String, sink: &mut impl Sink<K>, retries: &mut Retries<'_>)
+/// Follows the events after a version, until a new list is needed. Returns the last version.
+async fn follow<K>(
+    source: &WatchSource,
+    mut version: String,
+    sink: &mut impl Sink<K>,
+    retries: &mut Retries<'_>,
+) -> String
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
 {
     loop {
         let begun = Instant::now();
         let result = match source.watch(&version).await {
-            Ok(mut lines) => {
-                let ended = deliver(&mut lines, &mut version, sink).await;
-                if lines.were_heard() {
-                    retries.failures = 0;
-                }
-                ended.map(|()| lines.were_heard())
-            }
+            Ok(mut lines) => deliver(&mut lines, &mut version, sink, || retries.failures = 0).await,
             Err(error) => Err(watcher::Error::WatchStartFailed(error)),
         };
         match result {
-            // The API server ends each watch after a while.
-            Ok(heard) if heard || begun.elapsed() > MIN_BACKOFF => {}
-            Ok(_) => retries.pause().await,
+            // The API server ends each watch after a while. What ends each at once must not be asked all the time.
+            Ok(()) if begun.elapsed() > MIN_BACKOFF => {}
+            Ok(()) => retries.pause().await,
             Err(error) => {
                 sink.interrupted(retries.kind, &error);
                 if requires_list(&error) {
-                    return;
+                    return version;
                 }
                 retries.pause().await;
             }
@@ -151,27 +140,31 @@ where
     }
 }
 
-/// Delivers the events of one watch until it ends, and moves the version along.
+/// Delivers the events of one watch until it ends, and moves the version along. `heard` is called for each.
 async fn deliver<K>(
-    lines: &mut Lines,
+    lines: &mut WatchLines,
     version: &mut String,
     sink: &mut impl Sink<K>,
+    mut heard: impl FnMut(),
 ) -> Result<(), watcher::Error>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
 {
     loop {
         let event = match lines.next().await.map_err(watcher::Error::WatchFailed)? {
-            Line::End => return Ok(()),
-            Line::Whole(line) => event::decode::<K>(line),
-            Line::TooLong(beginning) => match event::stub::<K>(beginning) {
+            WatchLine::End => return Ok(()),
+            WatchLine::Whole(line) => event::decode::<K>(line),
+            WatchLine::TooLong(beginning) => match event::stub::<K>(beginning) {
                 Some(object) => {
-                    warn_of_size(&object);
+                    event::warn_of_size(&object);
                     Ok(WatchedEvent::Removed(object))
                 }
                 None => return Err(watcher::Error::WatchFailed(source::too_large())),
             },
         };
+        if event.is_ok() {
+            heard();
+        }
         let object_version = |object: &K| object.resource_version().filter(|version| !version.is_empty());
         match event {
             Ok(WatchedEvent::Put(object)) => {
@@ -182,6 +175,11 @@ where
                 *version = object_version(&object).ok_or(watcher::Error::NoResourceVersion)?;
                 sink.remove(object);
             }
+            // The API server accepts a version of the future, and is silent about all before it.
+            Ok(WatchedEvent::Bookmark(bookmark)) if is_older(&bookmark, version) => {
+                let status = Status::failure("the versions of the cluster were set back", "Expired");
+                return Err(watcher::Error::WatchError(status.with_code(410).boxed()));
+            }
             Ok(WatchedEvent::Bookmark(bookmark)) => *version = bookmark,
             Ok(WatchedEvent::Failed(status)) => return Err(watcher::Error::WatchError(status)),
             // One object that cannot be decoded must not end the watch for all others.
@@ -191,16 +189,6 @@ where
             }
         }
     }
-}
-
-/// Logs that an object is too large to be read.
-fn warn_of_size<K: Resource<DynamicType = ()>>(object: &K) {
-    warn!(
-        kind = %K::kind(&()),
-        namespace = object.namespace().unwrap_or_default(),
-        name = object.name_any(),
-        "object ignored: it is larger than 4 MiB; remove what makes it large"
-    );
 }
 
 /// Failures in a row.

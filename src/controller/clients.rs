@@ -4,6 +4,7 @@ use kube::Client;
 
 use crate::cluster::claim::Claim;
 use crate::cluster::client;
+use crate::cluster::streams::StreamCount;
 
 /// Connections to the API server: writes must not wait behind a list, nor behind those of a tenant whose writes hang.
 #[derive(Clone)]
@@ -15,6 +16,8 @@ pub struct Clients {
     pub write: Client,
     /// For the objects in tenants' namespaces.
     pub tenants: Client,
+    /// The streams of the watches.
+    pub watch_streams: StreamCount,
     /// The claim on the lease.
     pub claim: Claim,
     /// The configuration of all.
@@ -28,9 +31,10 @@ impl Clients {
     /// [`client::ClientError`] where the configuration cannot be used.
     pub fn new(config: kube::Config) -> Result<Self, client::ClientError> {
         let claim = Claim::default();
-        let watch = client::connect(&config)?;
+        let watch_streams = StreamCount::default();
+        let watch = client::connect_counted(&config, &watch_streams)?;
         let under_claim = || client::connect_under(&config, &claim);
         let (write, tenants) = (under_claim()?, under_claim()?);
-        Ok(Self { watch, write, tenants, claim, config })
+        Ok(Self { watch, write, tenants, watch_streams, claim, config })
     }
 }

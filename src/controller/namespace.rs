@@ -25,7 +25,7 @@ use crate::plan::conflict::{Conflict, ConflictKind, ConflictSite};
 use crate::plan::notice::Notice;
 use crate::plan::priority::Priority;
 use crate::plan::record::WriteResult;
-use crate::plan::refusal::RefusedWrite;
+use crate::plan::refusal::{RefusedWrite, is_unauthorized};
 use crate::plan::{self, Change, Failure, NamespaceRecord, Plan};
 use crate::server::Metrics;
 
@@ -62,6 +62,8 @@ struct Visit {
     since: Instant,
     /// Whether a write was answered at once.
     answered: bool,
+    /// The failure of a write that was not answered in time.
+    silence: Option<Failure>,
 }
 
 /// The answer to a write.
@@ -97,6 +99,7 @@ impl NamespaceLoop {
             asked: item.asked,
             since: item.since,
             answered: false,
+            silence: None,
             item,
         };
         if let Some(retry_at) = self.reconcile(&mut visit).await {
@@ -131,6 +134,12 @@ impl NamespaceLoop {
                 continue;
             }
             self.give_notices(&visit.item, visit.asked, &plan).await;
+            if let Some(failure) = &visit.silence {
+                // Something of it is always due, and hangs again. The report does not wait for that.
+                let served = plan.results.iter_mut().filter(|result| result.secret.is_ok());
+                served.for_each(|result| result.secret = Err(failure.clone()));
+                self.shared.report(namespace, &plan.results);
+            }
             if plan.changes.is_empty() {
                 self.shared.report(namespace, &plan.results);
                 if visit.round.is_empty() && !visit.round.has_left_out() {
@@ -151,7 +160,7 @@ impl NamespaceLoop {
     /// Continues the writes until all have ended, or until another plan is due: something changed meanwhile, or an object
     /// was stale. The others may take their time.
     async fn advance(&self, visit: &mut Visit) {
-        let Visit { item, round, asked, since, answered } = visit;
+        let Visit { item, round, asked, since, answered, silence } = visit;
         let next_plan = Instant::now() + PLAN_EVERY;
         let mut is_due = false;
         loop {
@@ -165,7 +174,8 @@ impl NamespaceLoop {
                     let Some(Written { change, result }) = written else { return };
                     *answered |= result.is_quick;
                     is_due |= result.outcome == Outcome::Stale;
-                    self.record(item, (*asked, *since), &change, result.outcome);
+                    let failure = self.record(item, (*asked, *since), &change, result.outcome);
+                    *silence = failure.filter(|_| result.is_silent).or(silence.take()).filter(|_| !*answered);
                     if result.is_silent && !*answered {
                         let given_up = round.give_up();
                         self.shared.index.update(&item.key, |record| {
@@ -262,14 +272,14 @@ impl NamespaceLoop {
         }
     }
 
-    /// Counts, logs and records the outcome of a write.
+    /// Counts, logs and records the outcome of a write. Returns the failure, if it failed.
     fn record(
         &self,
         item: &WorkItem<Arc<str>>,
         (asked, since): (Priority, Instant),
         change: &Change,
         outcome: Outcome,
-    ) {
+    ) -> Option<Failure> {
         let namespace = &item.key;
         self.metrics.count_change(change, &outcome);
         let kind = change.label();
@@ -282,6 +292,7 @@ impl NamespaceLoop {
                     }
                     Change::CreateSecret { .. } => info!(%namespace, "Secret created"),
                     Change::UpdateSecret { .. } => info!(%namespace, "Secret updated"),
+                    Change::ReplaceSecret { .. } => info!(%namespace, "immutable Secret replaced"),
                     Change::RetainSecret { .. } => {
                         info!(%namespace, "Secret kept: it is not managed any more")
                     }
@@ -301,12 +312,15 @@ impl NamespaceLoop {
                 )
             }
         };
+        let mut failed = None;
         if let WriteResult::Refused(failure) | WriteResult::Failed { failure, .. } = &result {
+            failed = Some(failure.clone());
             let reason = failure.reason;
             warn!(%namespace, change = kind, %reason, message = %failure.message, "write failed");
         }
         let attempt = Attempt { change, result, event: asked != Priority::Bulk, now: clock::now() };
         self.shared.index.record_write(namespace, attempt);
+        failed
     }
 }
 
@@ -321,7 +335,7 @@ async fn write(
     let namespace = pace.key().clone();
     let succeeded = |outcome: &Outcome| matches!(outcome, Outcome::Done | Outcome::Stale);
     let ended = permit.hold(applier.apply(&namespace, &change), succeeded, || pace.slow_down()).await;
-    let (is_quick, lasted) = (ended.is_quick(), ended.lasted);
+    let is_quick = ended.is_quick();
     if is_quick {
         pace.speed_up();
     }
@@ -330,7 +344,7 @@ async fn write(
         Some(outcome) => outcome,
         None => {
             budget.read(applier.read_again(&namespace, &change)).await;
-            Outcome::Failed(CallError::unanswered(lasted))
+            Outcome::Failed(CallError::unanswered())
         }
     };
     Written { change, result: Answer { outcome, is_quick, is_silent } }
@@ -341,6 +355,10 @@ fn failed(error: CallError, write: RefusedWrite<'_>) -> WriteResult {
     match error {
         CallError::Terminating | CallError::NotFound | CallError::Conflict => WriteResult::Gone,
         CallError::Quota(message) => WriteResult::Refused(write.by_quota(&message)),
+        // The API server forgets and learns tokens within moments, as at a restart.
+        CallError::Forbidden(message) if is_unauthorized(&message) => {
+            WriteResult::Failed { failure: write.by_rights(&message), at_least: None }
+        }
         CallError::Forbidden(message) => WriteResult::Refused(write.by_rights(&message)),
         CallError::Denied(message) => WriteResult::Refused(write.by_admission(&message)),
         CallError::Invalid(message) => WriteResult::Refused(write.as_invalid(&message)),

@@ -31,7 +31,7 @@ fn random(seed: u64) {
 #[test]
 fn random_schedules_keep_the_promises() {
     let first = std::env::var("ACR_SIMULATION_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let count = std::env::var("ACR_SIMULATIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(150);
+    let count = std::env::var("ACR_SIMULATIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(60);
     for seed in first..first + count {
         random(seed);
     }

@@ -30,7 +30,7 @@ pub struct Written<T> {
 /// # Guarantees
 /// - A write begins once it has a permit. The namespace asks for one permit at a time, so that it takes turns with the
 ///   others.
-/// - The writes go on by themselves, whatever this namespace's worker awaits.
+/// - The writes go on by themselves while this namespace's worker awaits something else.
 pub struct WriteRound<T> {
     budget: Arc<WriteBudget>,
     /// With the number of attempts that failed before.
@@ -152,3 +152,6 @@ async fn granted(permit: Option<&(Permit, Priority)>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

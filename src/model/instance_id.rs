@@ -9,7 +9,9 @@ pub fn check(id: &str) -> Result<&str, String> {
         return Ok(id);
     }
     let shown: String = id.chars().take(80).collect();
-    Err(match respelled(id) {
+    // The name of a resource ends with the ID.
+    let last = id.rsplit(['/', ':']).next().filter(|last| *last != id && is_id(last));
+    Err(match respelled(id).or_else(|| last.map(str::to_owned)) {
         Some(meant) => format!("{shown:?} is not an Enterprise instance ID: write {meant}"),
         None if id.contains('.') => format!(
             "{shown:?} is a host and not an Enterprise instance ID: write cri-… as in the console, and the host in domains"
@@ -48,6 +50,7 @@ mod tests {
         }
         for (text, words) in [
             ("CRI-ABC123", "write cri-abc123"),
+            ("acs:cr:cn-hangzhou:1:instance/cri-abc123", "write cri-abc123"),
             ("cri_abc123", "write cri-abc123"),
             ("shop-registry.cn-hangzhou.cr.aliyuncs.com", "the host in domains"),
             ("shop", "the console shows with the instance's name"),

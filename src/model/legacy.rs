@@ -125,6 +125,12 @@ fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &Findings) -> (K
     let (mut keys, mut readable) = (KnownKeys::new(), true);
     for (written, value) in data {
         let Some(key) = data_key(written.trim()) else {
+            if has_keys(value) {
+                let message = "the value holds keys of data, as kubectl create configmap --from-file writes a file: write each of them below data itself";
+                findings.add(Code::OutsideData, written, None, message);
+                readable = false;
+                continue;
+            }
             let message =
                 "the key is unknown in acr-configuration and is ignored: delete it, or correct its name";
             findings.add(Code::DataKeyUnknown, written, None, message);
@@ -154,6 +160,11 @@ fn known_keys<'a>(data: &'a BTreeMap<String, String>, findings: &Findings) -> (K
         keys.insert(key, SourceValue { key: written, value, node: None });
     }
     (keys, readable)
+}
+
+/// Returns whether a text has a key of `data` at the beginning of a line.
+fn has_keys(text: &str) -> bool {
+    text.lines().filter_map(|line| line.split_once(':')).any(|(key, _)| legacy::KEYS.contains(&key))
 }
 
 #[cfg(test)]

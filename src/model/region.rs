@@ -60,7 +60,21 @@ pub fn meant(text: &str) -> Option<&'static str> {
         };
         KNOWN.iter().find(zones).map(|region| region.id)
     };
-    zone.or_else(several)
+    zone.or_else(several).or_else(|| within(&lower))
+}
+
+/// Returns the region in the name of a host or of a network, such as `oss-cn-hangzhou` or `cn-hangzhou-internal`.
+fn within(lower: &str) -> Option<&'static str> {
+    let region = |part: &str| {
+        let part = ["oss-", "vpc-", "cr-", "registry-"]
+            .iter()
+            .find_map(|head| part.strip_prefix(head))
+            .unwrap_or(part);
+        let tails = ["-internal", "-intranet", "-vpc", "-public"];
+        known(tails.iter().find_map(|tail| part.strip_suffix(tail)).unwrap_or(part))
+    };
+    let mut found = lower.split(['.', '/', ':']).filter_map(region);
+    found.next().filter(|first| found.all(|other| other == *first))
 }
 
 /// Returns the ID that a text spells with other separators or letters, such as `CN_Hangzhou`.
@@ -77,7 +91,7 @@ pub fn unknown(id: &str) -> Option<String> {
     if let Some(region) = of_zone(id) {
         return Some(format!("{id} is a zone and not a region: write its region {region}"));
     }
-    let cure = match similar(id) {
+    let cure = match similar(id).or_else(|| within(id)) {
         Some(region) => format!("write {region} if that is meant"),
         None => "check it in the console".to_owned(),
     };

@@ -150,9 +150,12 @@ impl Budget {
         self.held.contains_key(&id)
     }
 
-    /// Decides on a write that is older than [`PATIENCE`]. One that is cut is still to be released.
+    /// Decides on a write that is older than [`PATIENCE`]. One that is cut is still to be released. What its namespace
+    /// waits for may hang as well.
     pub fn outlast(&mut self, id: PermitId) -> Overdue {
         let Some(permit) = self.held.get_mut(&id) else { return Overdue::IsCut };
+        let beside = self.waiting.iter_mut().filter(|request| request.namespace == permit.namespace);
+        beside.for_each(|request| request.priority = Priority::Slow);
         if permit.priority == Priority::Slow {
             return Overdue::GoesOn;
         }

@@ -286,7 +286,8 @@ fn schedule(record: &NamespaceRecord, snapshot: &Snapshot, changes: Vec<Change>,
     let (mut failed, mut contended, mut deleted) = (None, None, None);
     for change in changes {
         let Some(rest) = record.rest(&change, snapshot.secret_name(), now) else {
-            let since = record.unreported_since(&change.object(), now).filter(|_| change.may_repair());
+            let since = record.unreported_since(&change, snapshot.secret_name(), now);
+            let since = since.filter(|_| change.may_repair());
             let conflict = since
                 .map(|since| Conflict::of(&change, snapshot.secret_name(), ConflictKind::Reverted { since }));
             schedule.conflicts.extend(conflict);

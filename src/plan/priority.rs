@@ -9,7 +9,7 @@ pub enum Priority {
     Changed,
     /// A retry that fell due.
     Retry,
-    /// Its last write took long, whatever is to be done now.
+    /// Its last write took long, which precedes each other reason.
     Slow,
     /// One of thousands, such as a refresh.
     Bulk,
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn each_priority_gets_its_reserved_places_whatever_the_others_take() {
+    fn each_priority_gets_its_reserved_places_beside_any_others() {
         let mut places = Places::new(LIMITS);
         let taken = [Priority::Bulk, Priority::Slow, Priority::Changed, Priority::Retry, Priority::New]
             .map(|priority| fill(&mut places, priority));

@@ -254,7 +254,10 @@ impl RefusedWrite<'_> {
                 "have the ServiceAccount's owner set what it demands, since the controller sets no metadata there, or \
                  exempt the user {user} in it"
             ),
-            Change::DeleteSecret { .. } => format!("exempt the user {user} in it"),
+            // The deletion comes first, and its refusal ends the replacement.
+            Change::DeleteSecret { .. } | Change::ReplaceSecret { .. } => {
+                format!("exempt the user {user} in it")
+            }
             _ => format!(
                 "set what it demands by the controller's --secret-label KEY=VALUE (or --secret-annotation) and add the \
                  exception (kubectl acr exceptions --secret-label KEY=VALUE --live | kubectl apply --server-side -f -), or exempt the user {user} in it"
@@ -289,16 +292,13 @@ impl RefusedWrite<'_> {
 
     /// Returns the keys of one part that this controller sends.
     fn sent(&self, part: Part) -> BTreeSet<&str> {
-        let labels = self.template.labels.keys().map(String::as_str).chain([names::LABEL_MANAGED_BY]);
-        let ours = [names::ANNOTATION_NAMESPACE, names::ANNOTATION_REGISTRIES, names::ANNOTATION_RETAINED];
-        let annotations = self.template.annotations.keys().map(String::as_str).chain(ours);
         match (self.change, part) {
             (Change::SetPullSecrets { pull_secrets, .. }, Part::PullSecret) => {
                 pull_secrets.iter().map(|name| &**name).collect()
             }
             (Change::SetPullSecrets { .. }, _) | (_, Part::Field | Part::PullSecret) => BTreeSet::new(),
-            (_, Part::Label) => labels.collect(),
-            (_, Part::Annotation) => annotations.collect(),
+            (_, Part::Label) => self.template.label_keys().collect(),
+            (_, Part::Annotation) => self.template.annotation_keys().collect(),
         }
     }
 
@@ -355,8 +355,7 @@ pub fn deletion(namespace: &str, secret: &str) -> String {
     format!("kubectl -n {namespace} delete secret {secret}")
 }
 
-/// Returns the failure where our Secret is immutable. The controller does not replace it by itself: between a deletion
-/// and a creation that is refused, the last good credential would be lost.
+/// Returns the failure where a Secret is immutable that this controller may not replace: nothing proves that it wrote it.
 pub fn immutable(namespace: &str, secret: &str) -> Failure {
     let message = format!(
         "the Secret {namespace}/{secret} is immutable, so its credential cannot be renewed: delete it ({}), and the \

@@ -115,15 +115,24 @@ impl Template {
         labels
     }
 
+    /// Returns the keys of every label that we write.
+    pub fn label_keys(&self) -> impl Iterator<Item = &str> {
+        self.labels.keys().map(String::as_str).chain(names::OWN_LABELS)
+    }
+
+    /// Returns the keys of every annotation that we write.
+    pub fn annotation_keys(&self) -> impl Iterator<Item = &str> {
+        self.annotations.keys().map(String::as_str).chain(names::OWN_ANNOTATIONS)
+    }
+
     /// Returns whether a label of a Secret is part of what is read.
     pub fn reads_label(&self, key: &str) -> bool {
-        key == names::LABEL_MANAGED_BY || self.labels.contains_key(key)
+        self.label_keys().any(|ours| ours == key)
     }
 
     /// Returns whether an annotation of a Secret is part of what is read.
     pub fn reads_annotation(&self, key: &str) -> bool {
-        let ours = [names::ANNOTATION_REGISTRIES, names::ANNOTATION_RETAINED, names::ANNOTATION_NAMESPACE];
-        ours.contains(&key) || self.annotations.contains_key(key)
+        self.annotation_keys().any(|ours| ours == key)
     }
 
     /// Returns the fingerprint of a Secret as read. Labels, annotations and data keys that are not ours do not count,
@@ -141,11 +150,11 @@ impl Template {
                 hash.update(part);
             }
         };
-        for key in self.labels.keys().map(String::as_str).chain([names::LABEL_MANAGED_BY]) {
+        for key in self.label_keys() {
             field("label", key, labels.get(key).map(String::as_bytes));
         }
-        let ours = [names::ANNOTATION_REGISTRIES, names::ANNOTATION_RETAINED];
-        for key in self.annotations.keys().map(String::as_str).chain(ours) {
+        // The mark of its namespace comes with the next refresh, not by a write of its own.
+        for key in self.annotation_keys().filter(|key| *key != names::ANNOTATION_NAMESPACE) {
             field("annotation", key, annotations.get(key).map(String::as_bytes));
         }
         for (key, digest) in data {

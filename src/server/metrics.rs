@@ -109,6 +109,18 @@ metrics! {
         /// Time since a watch of the API server was last heard: an event, a bookmark or the end of a list.
         watch_age: Family<WatchLabel, Gauge> = "acr_watch_last_event_age_seconds", Family::default();
 
+        /// Streams of watches that are open to the API server.
+        watch_streams: Gauge = "acr_watch_streams", Gauge::default();
+
+        /// Writes in tenants' namespaces that are in flight.
+        writes_in_flight: Gauge = "acr_writes_in_flight", Gauge::default();
+
+        /// Time for which the longest of these writes has lasted, or 0 without one.
+        longest_write: Gauge = "acr_longest_write_age_seconds", Gauge::default();
+
+        /// Namespaces that wait until a time: after a refused or failed write, or for the next check.
+        delayed_namespaces: Gauge = "acr_namespaces_delayed", Gauge::default();
+
         /// Time since a task last ran. Each of them runs once a second at least.
         heartbeat_age: Family<TaskLabel, Gauge> = "acr_task_heartbeat_age_seconds", Family::default();
 

@@ -60,11 +60,16 @@ fn each_file_becomes_the_binding_that_it_means() {
         ("ros.json", all.clone(), vec!["ACR118"]),
         ("pulumi.yaml", all.clone(), vec!["ACR118"]),
         ("crossplane.yaml", all.clone(), vec!["ACR118"]),
+        ("flat-state.json", all.clone(), vec!["ACR118"]),
+        ("flat-config-map.json", all.clone(), vec!["ACR118"]),
+        ("ros-sub.yaml", all.clone(), vec!["ACR118"]),
+        ("ros-join.yaml", all.clone(), vec![]),
+        ("ros-manifest.yaml", json!([ID, "cn-hangzhou", ["shop"], ["*"]]), vec!["ACR118"]),
     ] {
         assert_eq!(becomes(name), expected, "{name}");
         assert_eq!(codes(name), found, "{name}");
         // The printed changes are made in the user's file, and leave nothing. A manifest in a text has none.
-        if name != "kubectl-manifest.tf" {
+        if !["kubectl-manifest.tf", "ros-manifest.yaml"].contains(&name) {
             let linted = acr(&["lint", "--strict", "-"], &fixed(&file(name)));
             assert_eq!(linted.code, Some(0), "{name}: {}", linted.out);
         }
@@ -75,6 +80,7 @@ fn each_file_becomes_the_binding_that_it_means() {
 fn what_a_file_cannot_say_is_named_with_the_command_that_prints_it() {
     const SHOW: &str = "terraform show -json | kubectl acr lint -";
     const DESCRIBE: &str = "aliyun cs DescribeClusterAddonInstance --ClusterId <id> --AddonName managed-aliyun-acr-credential-helper | kubectl acr lint -";
+    const PREVIEW: &str = "aliyun ros PreviewStack --StackName preview --TemplateBody \"$(cat FILE)\" --Parameters.1.ParameterKey KEY --Parameters.1.ParameterValue VALUE | kubectl acr lint -";
     const GET: &str = "kubectl -n kube-system get cm acr-configuration -o yaml | kubectl acr lint -";
     for (name, code, parts) in [
         ("variables.tf", "ACR606", vec!["depends on var.instance_id and join(\",\", var.namespaces)", SHOW]),
@@ -92,6 +98,26 @@ fn what_a_file_cannot_say_is_named_with_the_command_that_prints_it() {
         ("two-clusters.tf", "ACR605", vec!["line 4 has another configuration", DESCRIBE]),
         ("unmanaged.tf", "ACR702", vec!["configured by a ConfigMap", GET]),
         ("broken.tf", "ACR401", vec!["not valid HCL", "terraform show -json"]),
+        (
+            "ros-variables.yaml",
+            "ACR720",
+            vec!["${Acr.InstanceId} is a variable of a template for a stack of resources", PREVIEW],
+        ),
+        ("ros-functions.yaml", "ACR606", vec!["depends on Fn::Join, a function of the template", PREVIEW]),
+        (
+            "cloud-formation.json",
+            "ACR606",
+            vec!["depends on Fn::GetAtt, a function of the template", DESCRIBE],
+        ),
+        (
+            "variable-default.tf",
+            "ACR606",
+            vec![
+                "echo 'var.acr' | terraform console | kubectl acr lint - reads it",
+                "The default in this file counts only where no tfvars file sets another value.",
+                "Give the console the -var-file that you apply with",
+            ],
+        ),
         ("sensitive.txt", "ACR702", vec!["echo 'nonsensitive(<expression>)' | terraform console"]),
     ] {
         let linted = acr(&["lint", "-"], &file(name));

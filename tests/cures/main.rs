@@ -12,6 +12,10 @@
 //! message fails here until the test is changed too. A message of two cures (`a, or b`) has a row for each.
 //!
 //! What [`verbs`] takes for a cure and is none has a row in [`STATEMENTS`](messages::STATEMENTS).
+//!
+//! # A new message without a cure
+//! One line in `statements.yaml`. Each text has a row or a line, so that a cure with a rare verb is not missed: the author
+//! of a message decides which one it is.
 
 #![expect(clippy::panic, clippy::expect_used, reason = "what cannot be read fails the test")]
 
@@ -149,6 +153,59 @@ fn every_test_of_a_row_exists_and_holds_the_words_that_it_follows() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// The fewest words of a text that can be a message. A shorter one is a name, or a part of another text.
+const WORDS: usize = 3;
+
+/// Returns the texts of messages that have neither a row nor a line, by their files.
+fn undecided<'a>(
+    messages: &'a [Message],
+    rows: &[(&str, &str)],
+    lines: &BTreeMap<String, BTreeSet<String>>,
+) -> Vec<(&'a str, &'a str)> {
+    let is_word = |word: &str| word.contains(|c: char| c.is_alphabetic());
+    let mut undecided: Vec<(&str, &str)> = messages
+        .iter()
+        .filter(|message| message.text.split_whitespace().filter(|word| is_word(word)).count() >= WORDS)
+        .filter(|message| {
+            let row = |(file, words): &(&str, &str)| *file == message.file && message.text.contains(words);
+            let line = lines.get(&message.file).is_some_and(|texts| texts.contains(&message.text));
+            !line && !rows.iter().any(row)
+        })
+        .map(|message| (message.file.as_str(), message.text.as_str()))
+        .collect();
+    undecided.sort_unstable();
+    undecided.dedup();
+    undecided
+}
+
+/// A message whose verb no list has is a cure or a statement, and its author says which.
+#[test]
+fn every_message_has_a_row_or_is_listed_as_one_without_a_cure() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cures/statements.yaml");
+    let text = std::fs::read_to_string(path).expect("the list");
+    let lines: BTreeMap<String, BTreeSet<String>> = serde_saphyr::from_str(&text).expect("YAML");
+    let rows = MESSAGES.iter().map(|row| (row.file, row.words)).chain(STATEMENTS.iter().copied());
+    let rows: Vec<(&str, &str)> = rows.collect();
+    let mut missing = String::new();
+    let mut last = "";
+    for (file, text) in undecided(&CODE.messages, &rows, &lines) {
+        if file != last {
+            missing.push_str(&format!("{file}:\n"));
+        }
+        missing.push_str(&format!("- {}\n", serde_json::Value::from(text)));
+        last = file;
+    }
+    assert!(missing.is_empty(), "a row for each with a cure, or these lines in {path}:\n{missing}");
+    let exists = |file: &str, text: &str| CODE.messages.iter().any(|m| m.file == file && m.text == text);
+    let has_row = |file: &str, text: &str| rows.iter().any(|(f, words)| *f == file && text.contains(words));
+    let wrong: Vec<(&str, &str)> = lines
+        .iter()
+        .flat_map(|(file, texts)| texts.iter().map(|text| (file.as_str(), text.as_str())))
+        .filter(|(file, text)| !exists(file, text) || has_row(file, text) || verbs::asks(text))
+        .collect();
+    assert!(wrong.is_empty(), "no message has these words, or they have a row, or they ask: {wrong:#?}");
+}
+
 /// The rules themselves, on code that breaks them.
 #[test]
 fn a_new_message_and_a_new_place_are_found() {
@@ -166,6 +223,11 @@ fn a_new_message_and_a_new_place_are_found() {
     let missing = without_row(&code.messages, &[("src/plan/new.rs", "restart the controller")]);
     let missing: Vec<&str> = missing.iter().map(|message| message.text.as_str()).collect();
     assert_eq!(missing, ["{found}: rotate the key, and wait"]);
+    let lines =
+        BTreeMap::from([("src/plan/new.rs".to_owned(), BTreeSet::from(["the key is old".to_owned()]))]);
+    let rows = [("src/plan/new.rs", "restart the controller"), ("src/plan/new.rs", "rotate the key")];
+    assert_eq!(undecided(&code.messages, &rows, &BTreeMap::new()), [("src/plan/new.rs", "the key is old")]);
+    assert_eq!(undecided(&code.messages, &rows, &lines), []);
     let counts: Vec<_> = code.reasons.into_iter().collect();
     assert_eq!(counts, [(("KeyInvalid".to_owned(), "src/plan/new.rs".to_owned()), 2)]);
 }

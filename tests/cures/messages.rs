@@ -47,6 +47,8 @@ const OTHER_ACCOUNT: &[&str] =
 
 const SOURCE: &[&str] =
     &["integration::cures::identity::a_source_of_an_identity_is_created_or_allowed_as_the_message_says"];
+const STALE: &[&str] =
+    &["integration::blindness::a_restart_opens_a_watch_that_is_heard_again_as_the_message_says"];
 const QUOTA: &[&str] =
     &["integration::cures::namespace::a_full_quota_is_raised_or_its_namespace_excluded_as_the_message_says"];
 const REGION: &[&str] = &["integration::cures::binding::a_region_is_corrected_as_the_remark_on_it_says"];
@@ -69,6 +71,9 @@ const ROOM: &[&str] = &[
 ];
 const IMMUTABLE: &[&str] = &[
     "integration::refusal::own_secret::an_immutable_secret_is_reported_at_once_and_returns_after_the_printed_deletion",
+];
+const CACHE_RIGHTS: &[&str] = &[
+    "integration::credentials::an_upgrade_from_one_cache_secret_mints_nothing_also_with_the_rights_of_before",
 ];
 const NO_TOKEN: &[&str] = &[
     "integration::personal::a_dry_run_refuses_it_in_words",
@@ -279,7 +284,7 @@ pub const MESSAGES: &[Row] = &[
         &["integration::start::a_refused_list_is_retried_at_growing_intervals"],
     ),
     row(
-        "src/cluster/watch.rs",
+        "src/cluster/watch/event.rs",
         "remove what makes it large",
         &["integration::memory::an_account_over_the_limit_is_ignored_until_what_makes_it_large_is_removed"],
     ),
@@ -287,6 +292,16 @@ pub const MESSAGES: &[Row] = &[
     row("src/controller/admission_policy.rs", ": apply deploy/rbac.yaml of this version", ADMISSION),
     row("src/controller/admission_policy.rs", ": exempt the controller's user there", PARAMETERS),
     row("src/controller/admission_policy.rs", "or apply deploy/policies.yaml of this version", PARAMETERS),
+    row(
+        "src/cluster/store.rs",
+        "a part of the token cache may not be read; apply deploy/rbac.yaml of this version",
+        CACHE_RIGHTS,
+    ),
+    row(
+        "src/controller/credential.rs",
+        "a restart mints again; apply deploy/rbac.yaml of this version",
+        CACHE_RIGHTS,
+    ),
     row(
         "src/controller/credential.rs",
         "exempt the controller's user from what changes or refuses Secrets of its namespace",
@@ -584,6 +599,8 @@ pub const MESSAGES: &[Row] = &[
             "integration::webhook::other_writer::a_writer_that_keeps_reverting_the_configuration_is_reported_and_not_fought",
         ],
     ),
+    row("src/plan/status/blindness.rs", "Check the connection to the API server", STALE),
+    row("src/plan/status/blindness.rs", "If it works, restart the controller's Pods", STALE),
     row("src/plan/withdrawal_guard.rs", "To confirm it, annotate the binding with", HELD),
     row("src/plan/withdrawal_guard.rs", "or delete the binding", HELD),
     row("src/plan/withdrawal_guard.rs", "correct spec.serviceAccounts", HELD),
@@ -605,6 +622,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("src/model/coverage/webhook_filter.rs", "object.metadata.name == ''"),
     ("src/plan/binding_facts.rs", "no credential is minted, and nothing is written or withdrawn"),
     // What a dry run would write.
+    ("src/plan/change.rs", "replace the immutable Secret"),
     ("src/plan/change.rs", "create the Secret"),
     ("src/plan/change.rs", "change the Secret in place"),
     ("src/plan/change.rs", "delete the Secret"),

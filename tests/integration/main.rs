@@ -5,6 +5,10 @@ mod admission_policy;
 #[cfg(test)]
 mod at_rest;
 #[cfg(test)]
+mod blindness;
+#[cfg(test)]
+mod bulkheads;
+#[cfg(test)]
 mod bystanders;
 #[cfg(test)]
 mod caller;
@@ -16,6 +20,8 @@ mod conflict;
 mod coverage;
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod credentials;
 #[cfg(test)]
 mod cures;
 #[cfg(test)]

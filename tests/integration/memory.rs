@@ -60,7 +60,7 @@ fn lists(lab: &Lab, since: Mark) -> Vec<String> {
 /// once, be killed for it, and restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_with_many_labels_cost_no_memory_at_the_start_and_at_a_restart() {
-    const ALLOWED_KIB: u64 = 40 << 10;
+    const ALLOWED_KIB: u64 = 32 << 10;
     let lab = Lab::start().await;
     lab.create_namespace("served").await;
     lab.create_namespace("loud").await;
@@ -72,7 +72,7 @@ async fn accounts_with_many_labels_cost_no_memory_at_the_start_and_at_a_restart(
     let without = lab.controller.peak_rss_kib().unwrap();
 
     let accounts = lab.namespaced::<ServiceAccount>("loud");
-    let creations = (0..120).map(|number| {
+    let creations = (0..60).map(|number| {
         let object = json!({ "metadata": { "name": format!("loud-{number}"), "labels": many_labels() } });
         let object: ServiceAccount = serde_json::from_value(object).unwrap();
         let accounts = accounts.clone();
@@ -90,7 +90,6 @@ async fn accounts_with_many_labels_cost_no_memory_at_the_start_and_at_a_restart(
     lab.create_account("served", "later", &[]).await;
     lab.until_attached("served", "later").await;
     let as_list = lab.controller.peak_rss_kib().unwrap();
-    println!("peak KiB: {without} without, {as_events} as events, {as_list} as a list");
     assert!(as_events < without + ALLOWED_KIB, "{without} → {as_events} KiB");
     assert!(as_list < without + ALLOWED_KIB, "{without} → {as_list} KiB");
 }

@@ -1,5 +1,5 @@
-//! Bad neighbours: whatever is done in one namespace, others get their entries meanwhile, and cost what they
-//! cost without it.
+//! Bad neighbours: regardless of what is done in one namespace, others get their entries meanwhile, and cost what
+//! they cost without it.
 //!
 //! The tests assert the order and the number of requests. `cargo lab neighbours` measures times.
 

@@ -84,7 +84,7 @@ pub(super) fn domains(generator: &mut SchemaGenerator) -> Schema {
             "maxLength": 253,
             "x-kubernetes-validations": [
                 { "rule": format!("!self.matches('(?i){UNSUPPORTED_HOST}')"), "message": format!("the domain {UNSUPPORTED}") },
-                { "rule": format!("!self.matches('(?i){UNSUPPORTED_GLOB}')"), "message": format!("the glob {UNSUPPORTED}") },
+                { "rule": format!("!self.contains('*') || !self.matches('(?i){UNSUPPORTED_GLOB}')"), "message": format!("the glob {UNSUPPORTED}") },
                 { "rule": format!("self.matches('{ADDRESS}')"), "message": address, "messageExpression": explained },
             ],
         }),

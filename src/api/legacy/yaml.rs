@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, StructureStyle};
+use granit_parser::{Event, Options, Parser, ScalarStyle, StructureStyle, Tag};
 
 use super::node::{Fault, FaultKind, Node, Pair, Style, Value};
 
@@ -77,25 +77,45 @@ struct Builder<'a> {
     anchors: HashMap<usize, Node>,
 }
 
+/// Returns a node below the name of the function that its tag calls.
+fn called(function: Option<String>, node: Node) -> Node {
+    let Some(name) = function else { return node };
+    let span = node.span.clone();
+    let key = Node { span: span.clone(), style: Style::Alias, value: Value::Text(name) };
+    Node { span, style: Style::Alias, value: Value::Map(vec![Pair { key, value: node }]) }
+}
+
 struct OpenNode {
     node: Node,
     anchor: usize,
     key: Option<Node>,
+    /// The function that its tag calls.
+    function: Option<String>,
 }
 
 impl Builder<'_> {
     fn add(&mut self, event: Event<'_>, span: Range<usize>) -> Result<(), Refused> {
         match event {
             Event::Scalar(value, style, anchor, tag) => {
-                let node = self.scalar(value.into_owned(), style, tag.is_some(), span);
-                self.close(node, anchor)
+                let function = self.function(tag.as_deref());
+                let tagged = tag.is_some() && function.is_none();
+                let node = self.scalar(value.into_owned(), style, tagged, span);
+                self.close(called(function, node), anchor)
             }
-            Event::SequenceStart(style, anchor, _) => {
-                self.begin(Value::List(Vec::new()), style, span, anchor)
+            Event::SequenceStart(style, anchor, tag) => {
+                let function = self.function(tag.as_deref());
+                self.begin(Value::List(Vec::new()), style, span)?;
+                self.name(anchor, function)
             }
-            Event::MappingStart(style, anchor, _) => self.begin(Value::Map(Vec::new()), style, span, anchor),
+            Event::MappingStart(style, anchor, tag) => {
+                let function = self.function(tag.as_deref());
+                self.begin(Value::Map(Vec::new()), style, span)?;
+                self.name(anchor, function)
+            }
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some(OpenNode { mut node, anchor, .. }) = self.open.pop() else { return Ok(()) };
+                let Some(OpenNode { mut node, anchor, function, .. }) = self.open.pop() else {
+                    return Ok(());
+                };
                 let last = match &node.value {
                     _ if node.style == Style::Flow => None,
                     Value::Map(pairs) => pairs.last().map(|pair| &pair.value),
@@ -108,7 +128,7 @@ impl Builder<'_> {
                 if self.limits.nested {
                     self.merge(&mut node)?;
                 }
-                self.close(node, anchor)
+                self.close(called(function, node), anchor)
             }
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor) else {
@@ -139,20 +159,33 @@ impl Builder<'_> {
         Node { span: Some(span), style, value: if null { Value::Null } else { Value::Text(text) } }
     }
 
-    fn begin(
-        &mut self,
-        value: Value,
-        style: StructureStyle,
-        span: Range<usize>,
-        anchor: usize,
-    ) -> Result<(), Refused> {
+    fn begin(&mut self, value: Value, style: StructureStyle, span: Range<usize>) -> Result<(), Refused> {
         self.one_document()?;
         if self.open.len() >= self.limits.depth {
             return Err((FaultKind::Excessive, "it is deeper than configuration can be"));
         }
         let style = if style == StructureStyle::Flow { Style::Flow } else { Style::Block };
-        self.open.push(OpenNode { node: Node { span: Some(span), style, value }, anchor, key: None });
+        let node = Node { span: Some(span), style, value };
+        self.open.push(OpenNode { node, anchor: 0, key: None, function: None });
         Ok(())
+    }
+
+    /// Gives the last list or map that was begun its anchor and its function.
+    fn name(&mut self, anchor: usize, function: Option<String>) -> Result<(), Refused> {
+        if let Some(open) = self.open.last_mut() {
+            (open.anchor, open.function) = (anchor, function);
+        }
+        Ok(())
+    }
+
+    /// Returns the function that a tag calls in a template for a stack of resources: `!Ref` and `!Sub` are the short
+    /// forms of `Ref` and `Fn::Sub`. No other tag of a file begins with a capital letter.
+    fn function(&self, tag: Option<&Tag>) -> Option<String> {
+        let name = tag.filter(|tag| !self.limits.nested && tag.handle() == "!")?.suffix();
+        let capital = name.starts_with(|c: char| c.is_ascii_uppercase());
+        let word = name.len() <= 40 && name.chars().all(|c| c.is_ascii_alphanumeric());
+        let long = || if name == "Ref" { name.to_owned() } else { format!("Fn::{name}") };
+        (capital && word).then(long)
     }
 
     fn close(&mut self, node: Node, anchor: usize) -> Result<(), Refused> {

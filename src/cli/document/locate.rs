@@ -46,7 +46,7 @@ pub(super) struct AddonNode<'a> {
 const MAX_WRAPS: usize = 3;
 
 /// Keys under which a plan of Terraform has what was before, and a manifest what is not an add-on.
-const SKIPPED: [&str; 4] = ["before", "prior_state", "resource_drift", "metadata"];
+const SKIPPED: [&str; 5] = ["before", "prior_state", "resource_drift", "metadata", "deposed"];
 
 /// Keys of a thing that has a name and is not an add-on: an object, a container, and a resource in Terraform's records.
 const OTHERS: [&str; 3] = ["kind", "image", "mode"];

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::locate::{Located, locate};
+use super::{flat_state, functions};
 use crate::api::legacy::{Fault, Node, Style, Value, parse_hcl, parse_json, parse_manifest};
 
 /// The language of a text.
@@ -35,11 +36,20 @@ impl ParsedFile {
 /// Reads a text that is JSON or a file of HCL as a whole. YAML is neither.
 pub(super) fn whole(text: &str) -> Option<ParsedFile> {
     let parsed = |language, roots| ParsedFile { language, roots, fault: None };
-    if let Some(roots) = parse_json(text).ok().filter(|roots| !roots.is_empty()) {
+    if let Some(mut roots) = parse_json(text).ok().filter(|roots| !roots.is_empty()) {
+        roots.iter_mut().for_each(flat_state::unfold);
+        roots.iter_mut().for_each(functions::evaluate);
         return Some(parsed(FileLanguage::Json, roots));
     }
     let body = parse_hcl(text).ok().filter(|root| root.style == Style::Block && !root.pairs().is_empty());
     body.map(|root| parsed(FileLanguage::Hcl, vec![root]))
+}
+
+/// Reads a text that is YAML.
+pub(super) fn yaml(text: &str) -> (Vec<Node>, Option<Fault>) {
+    let (mut roots, fault) = parse_manifest(text);
+    roots.iter_mut().for_each(functions::evaluate);
+    (roots, fault)
 }
 
 /// Reads a text that is YAML, or a part of JSON or HCL.
@@ -64,7 +74,7 @@ pub(super) fn part(text: &str) -> ParsedFile {
     if let Some(file) = with_comments {
         return file;
     }
-    let (roots, fault) = parse_manifest(text);
+    let (roots, fault) = yaml(text);
     if locate(&roots).is_some() {
         return ParsedFile { language: FileLanguage::Yaml, roots, fault };
     }

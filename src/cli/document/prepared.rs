@@ -4,13 +4,14 @@
 use std::ops::Range;
 
 use super::locate::{Located, locate};
+use super::parse::{FileLanguage, ParsedFile};
 use super::unrendered::{generator, shell_name, whole};
-use super::{Document, Scalar, Source};
-use crate::api::legacy::parse_manifest;
+use super::{Document, Scalar, Source, is_stack};
+use crate::api::legacy::Node;
 use crate::cli::diagnostic::Diagnostic;
 use crate::model::legacy::patch::PatchedText;
 use crate::model::legacy::sign::{self, FoundSign, Signs};
-use crate::model::legacy::unrendered::{self, HIDDEN, Unrendered};
+use crate::model::legacy::unrendered::{self, HIDDEN, Kind, Unrendered};
 use crate::model::legacy::wrapper::{self, Wrapper};
 use crate::model::legacy::{Code, Edit, Severity};
 
@@ -23,14 +24,15 @@ const MAX_LISTED: usize = 100;
 /// Reads a file.
 pub fn read(name: &str, text: &str) -> Document {
     if text.len() > MAX_BYTES {
-        return super::read::read(name, text);
+        return super::read::read(name, text).0;
     }
     if let Some(diagnostic) = whole(name, text).filter(|found| concerns_config(found, text)) {
         let sources = vec![Source { name: name.to_owned(), text: text.to_owned() }];
         return Document { sources, diagnostics: vec![diagnostic], ..Document::default() };
     }
-    let file = PreparedFile::of(text);
-    let document = super::read::read(name, &file.read);
+    let mut file = PreparedFile::of(text);
+    let (document, parsed) = super::read::read(name, &file.read);
+    file.parsed = parsed;
     file.in_place(document, name, text)
 }
 
@@ -48,6 +50,8 @@ struct PreparedFile {
     hidden: Vec<Unrendered>,
     /// What the reader reads.
     read: String,
+    /// The trees of that, once it was read.
+    parsed: Option<ParsedFile>,
 }
 
 impl PreparedFile {
@@ -56,9 +60,20 @@ impl PreparedFile {
         let wrappers = wrapper::around(text);
         let edits = wrappers.iter().map(|wrapper| &wrapper.edit).chain(&signs.edits);
         let cleaned = PatchedText::new(text, edits);
-        let hidden = if is_hcl(text) { Vec::new() } else { unrendered::find(&cleaned.text) };
+        let mut hidden = if is_hcl(text) { Vec::new() } else { unrendered::find(&cleaned.text) };
+        if is_stack(text) {
+            let variables =
+                hidden.iter_mut().filter(|hidden| cleaned.text[hidden.span.start..].starts_with("${"));
+            variables.for_each(|hidden| hidden.kind = Kind::Stack);
+        }
         let read = unrendered::hide(&cleaned.text, &hidden);
-        Self { cleaned, signs: signs.found, wrappers, hidden, read }
+        Self { cleaned, signs: signs.found, wrappers, hidden, read, parsed: None }
+    }
+
+    /// Returns the trees of YAML or JSON. HCL generates no manifest.
+    fn manifests(&self) -> &[Node] {
+        let manifests = self.parsed.as_ref().filter(|file| file.language != FileLanguage::Hcl);
+        manifests.map_or(&[], |file| &file.roots)
     }
 
     /// Gives a document that was read its places in the file, and adds the findings of the preparation.
@@ -99,7 +114,8 @@ impl PreparedFile {
                 }
                 None => {
                     let place = value.key.filter(|_| key.contains(HIDDEN)).unwrap_or(whole);
-                    lost.push((key.replace(HIDDEN, "data"), place));
+                    let key = if key.contains(HIDDEN) { "data".to_owned() } else { key };
+                    lost.push((key, place));
                 }
             }
         }
@@ -111,8 +127,8 @@ impl PreparedFile {
     /// Adds a finding of the reader, or those about what is not rendered in its place.
     fn diagnostic(&self, mut diagnostic: Diagnostic, document: &mut Document, name: &str) {
         if diagnostic.code == Code::NoConfiguration && diagnostic.span.is_none() {
-            let (roots, _) = parse_manifest(&self.read);
-            if let Some(message) = generator(name, &roots) {
+            let roots = self.manifests();
+            if let Some(message) = generator(name, roots) {
                 document.diagnostics.push(Diagnostic { code: Code::Generator, message, ..diagnostic });
                 return;
             }
@@ -164,8 +180,8 @@ impl PreparedFile {
         if self.signs.is_empty() && !self.hidden.iter().any(|hidden| hidden.alone) {
             return ours;
         }
-        let (roots, fault) = parse_manifest(&self.read);
-        if let Some(Located::Map(map)) = locate(&roots).filter(|_| fault.is_none())
+        let whole = self.parsed.as_ref().filter(|file| file.fault.is_none());
+        if let Some(Located::Map(map)) = whole.and_then(|file| locate(&file.roots))
             && let Some(object) = map.object
         {
             let span = object.span.clone().unwrap_or_default();

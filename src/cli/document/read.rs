@@ -3,11 +3,13 @@
 mod addon;
 mod config_map;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::fault::blame;
 use super::locate::{Located, locate};
-use super::parse::{FileLanguage, ParsedFile, part, whole};
+use super::parse::{FileLanguage, ParsedFile, part, whole, yaml};
+use super::unevaluated::variables_with_default;
 use super::{Document, Scalar, Source};
 use crate::api::legacy::{Fault, FaultKind, Node, Style, Value, parse_manifest};
 use crate::cli::diagnostic::Diagnostic;
@@ -26,15 +28,15 @@ const MAX_LISTED: usize = 200;
 /// The most changes that are proposed for one mistake. A mistake with more is only described.
 const MAX_CHANGES: usize = 2_048;
 
-/// Reads a file.
-pub fn read(name: &str, text: &str) -> Document {
+/// Reads a file. Returns its trees, too, as far as they were read.
+pub fn read(name: &str, text: &str) -> (Document, Option<ParsedFile>) {
     let mut document = Document::default();
     document.sources.push(Source { name: name.to_owned(), text: text.to_owned() });
     let most = if is_json(text) { MAX_JSON_BYTES } else { MAX_BYTES };
     if text.len() > most {
         let message = format!("the file has {} bytes, more than a ConfigMap can: write less", text.len());
         document.diagnostics.push(in_data(Code::NotYaml, None, message));
-        return document;
+        return (document, None);
     }
     let whole = whole(text);
     let template = template(text).filter(|at| match &whole {
@@ -45,10 +47,11 @@ pub fn read(name: &str, text: &str) -> Document {
     if let Some(at) = template {
         let message = "a template begins here: render it first, as helm template or kustomize build does, and check the output".to_owned();
         document.diagnostics.push(in_data(Code::Template, Some(at..at + 2), message));
-        return document;
+        return (document, whole);
     }
-    read_file(whole.unwrap_or_else(|| part(text)), text, &mut document);
-    document
+    let file = whole.unwrap_or_else(|| part(text));
+    read_file(&file, text, &mut document);
+    (document, Some(file))
 }
 
 /// Reads a manifest that is the text of another document.
@@ -56,22 +59,25 @@ fn read_manifest(text: &str) -> Document {
     let mut document = Document::default();
     document.sources.push(Source { name: String::new(), text: text.to_owned() });
     let (roots, fault) = parse_manifest(text);
-    read_file(ParsedFile { language: FileLanguage::Yaml, roots, fault }, text, &mut document);
+    read_file(&ParsedFile { language: FileLanguage::Yaml, roots, fault }, text, &mut document);
     document
 }
 
-fn read_file(file: ParsedFile, text: &str, document: &mut Document) {
-    let ParsedFile { language, roots, fault } = file;
+fn read_file(file: &ParsedFile, text: &str, document: &mut Document) {
+    let language = file.language;
     let mistakes = match language {
-        FileLanguage::Yaml => mistakes(text, &roots, fault.is_some()),
+        FileLanguage::Yaml => mistakes(text, &file.roots, file.fault.is_some()),
         FileLanguage::Json | FileLanguage::Hcl => Vec::new(),
     };
     let patched = PatchedText::new(text, mistakes.iter().flat_map(|mistake| &mistake.edits));
     document.diagnostics.extend(mistakes.into_iter().map(diagnostic));
-    let (roots, fault) = if patched.is_unchanged() { (roots, fault) } else { parse_manifest(&patched.text) };
+    let repaired = (!patched.is_unchanged()).then(|| yaml(&patched.text));
+    let (roots, fault) =
+        repaired.as_ref().map_or((&file.roots, &file.fault), |(roots, fault)| (roots, fault));
     let own = |root: &Node| ["resource", "module", "locals"].iter().any(|key| root.get(key).is_some());
     let terraform = language == FileLanguage::Hcl || roots.iter().any(own) || text.contains("resource \"");
-    DocumentReader { patched: &patched, language, terraform, document }.read(&roots, fault);
+    let defaults = variables_with_default(roots);
+    DocumentReader { patched: &patched, language, terraform, defaults, document }.read(roots, fault.clone());
     bound(&mut document.diagnostics);
 }
 
@@ -150,6 +156,8 @@ struct DocumentReader<'a> {
     language: FileLanguage,
     /// Whether it is written for Terraform, or by Terraform for people.
     terraform: bool,
+    /// The variables of Terraform that have a default in the file.
+    defaults: BTreeSet<String>,
     document: &'a mut Document,
 }
 
@@ -158,6 +166,10 @@ impl DocumentReader<'_> {
         match locate(roots) {
             Some(Located::Map(map)) => {
                 map.object.into_iter().for_each(|object| self.around(object));
+                if let Some(data) = map.data.filter(|data| data.style == Style::Expression) {
+                    self.unevaluated("data", data, false);
+                    return;
+                }
                 if let Some(node) = map.without_keys() {
                     let message = "data is a text or a list instead of a map: write each key on a line of its own below it, indented by spaces, with a colon and a space after it";
                     self.report(Code::DataNotMap, "data", node, message, &[]);

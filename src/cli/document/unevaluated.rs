@@ -1,5 +1,8 @@
 //! What a value depends on that only the tool around it can evaluate, and the command that does.
 
+use std::collections::BTreeSet;
+
+use super::functions;
 use crate::api::legacy::{Node, Style, addon};
 use crate::api::names::{LEGACY_NAME, LEGACY_NAMESPACE};
 use crate::cli::redact::is_public;
@@ -30,8 +33,21 @@ pub(super) fn depends(node: &Node) -> bool {
         || node.pairs().iter().any(|pair| depends(&pair.key) || depends(&pair.value))
 }
 
+/// Says which function of a template gives a value, and how to read what it comes to; `None` where none does.
+pub(super) fn describe_function(node: &Node, command: &str) -> Option<String> {
+    let name = functions::name(node).filter(|name| may_be_shown(name))?;
+    Some(format!("the value depends on {name}, a function of the template: {command} reads what it comes to"))
+}
+
+/// Returns the names of the variables that have a default in a file.
+pub(super) fn variables_with_default(roots: &[Node]) -> BTreeSet<String> {
+    let variables = roots.iter().filter_map(|root| root.get("variable")).flat_map(Node::pairs);
+    let with_default = variables.filter(|variable| variable.value.get("default").is_some());
+    with_default.map(|variable| variable.name().to_owned()).collect()
+}
+
 /// Says what a value depends on, and how to read what it comes to. A whole configuration can be printed alone.
-pub(super) fn describe(text: &str, node: &Node, whole: bool) -> String {
+pub(super) fn describe(text: &str, node: &Node, whole: bool, defaults: &BTreeSet<String>) -> String {
     let mut parts = Vec::new();
     expressions(text, node, &mut parts);
     let mut shown: Vec<&str> = parts.iter().copied().filter(|part| may_be_shown(part)).collect();
@@ -46,8 +62,17 @@ pub(super) fn describe(text: &str, node: &Node, whole: bool) -> String {
     // Inside a loop the names mean nothing to others.
     let alone = !["each.", "count.", "self.", ".value", ".key"].iter().any(|name| source.contains(name));
     if whole && alone && node.style == Style::Expression && may_be_shown(source) && !source.contains('\'') {
+        // The console reads the files that Terraform finds by itself, and no other.
+        let variable = source.strip_prefix("var.").map(|name| name.split(['.', '[']).next().unwrap_or(name));
+        let more = match variable {
+            Some(name) if defaults.contains(name) => {
+                ". The default in this file counts only where no tfvars file sets another value. Give the console the -var-file that you apply with"
+            }
+            Some(_) => ". Give the console the -var-file that you apply with",
+            None => "",
+        };
         format!(
-            "the value depends on {names}, which only Terraform knows: echo '{source}' | terraform console | kubectl acr lint - reads it"
+            "the value depends on {names}, which only Terraform knows: echo '{source}' | terraform console | kubectl acr lint - reads it{more}"
         )
     } else {
         format!("the value depends on {names}, which only Terraform knows: {SHOW} reads what it came to")

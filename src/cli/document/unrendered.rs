@@ -66,6 +66,11 @@ fn encrypted(name: &str, text: &str) -> Option<NamedFile> {
         let message =
             "the file is encrypted by git-crypt: unlock the repository, and check again: git-crypt unlock";
         return Some(NamedFile { code: Code::Encrypted, span: 0..0, message: message.to_owned() });
+    } else if body.starts_with('{')
+        && text.contains("\"encrypted_data\":")
+        && text.contains("\"encryption_version\":")
+    {
+        ("OpenTofu", "tofu show -json".to_owned())
     } else {
         return sops(file, text);
     };

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 
 use kube::core::Status;
+use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use tracing::warn;
 
 /// An event.
 #[derive(Debug)]
@@ -74,6 +76,16 @@ pub fn stub<K: DeserializeOwned>(beginning: &[u8]) -> Option<K> {
     }
     metadata.contains_key("name").then_some(())?;
     serde_json::from_value(json!({ "metadata": metadata })).ok()
+}
+
+/// Logs that an object is too large to be read.
+pub fn warn_of_size<K: Resource<DynamicType = ()>>(object: &K) {
+    warn!(
+        kind = %K::kind(&()),
+        namespace = object.namespace().unwrap_or_default(),
+        name = object.name_any(),
+        "object ignored: it is larger than 4 MiB; remove what makes it large"
+    );
 }
 
 /// Returns the text at the beginning of some JSON, and what follows it.

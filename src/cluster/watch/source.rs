@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::event;
 use super::page::{self, LIMIT, ListHead, PageSize};
-use super::{WatchConfig, event, warn_of_size};
 
 /// Seconds after which the API server ends a watch. A watch that is open but frozen misses events for that long at
 /// most, and a little more.
@@ -64,8 +64,29 @@ pub fn is_too_large(error: &kube::Error) -> bool {
     matches!(reason, Some(GivenUp::TooLarge))
 }
 
+/// The objects to watch.
+#[derive(Clone, Debug, Default)]
+pub struct WatchConfig {
+    fields: Option<String>,
+    labels: Option<String>,
+}
+
+impl WatchConfig {
+    /// Selects objects by a field selector.
+    #[must_use]
+    pub fn fields(self, selector: &str) -> Self {
+        Self { fields: Some(selector.to_owned()), ..self }
+    }
+
+    /// Selects objects by a label selector.
+    #[must_use]
+    pub fn labels(self, selector: &str) -> Self {
+        Self { labels: Some(selector.to_owned()), ..self }
+    }
+}
+
 /// The objects of one watch.
-pub struct Source {
+pub struct WatchSource {
     client: Client,
     request: Request,
     fields: Option<String>,
@@ -79,7 +100,7 @@ enum Body {
     Beginning(Vec<u8>),
 }
 
-impl Source {
+impl WatchSource {
     /// Returns the objects of an API that a configuration selects.
     pub fn new<K: Resource>(api: Api<K>, config: &WatchConfig) -> Self {
         Self {
@@ -145,7 +166,7 @@ impl Source {
     ///
     /// # Errors
     /// The API server refused, or sent no head of a response in time.
-    pub async fn watch(&self, version: &str) -> kube::Result<Lines> {
+    pub async fn watch(&self, version: &str) -> kube::Result<WatchLines> {
         let params = WatchParams {
             label_selector: self.labels.clone(),
             field_selector: self.fields.clone(),
@@ -156,7 +177,7 @@ impl Source {
         let request = self.request.watch(&params, version).map_err(kube::Error::BuildRequest)?;
         let response = timeout(HEAD_DEADLINE, self.client.request_stream(request)).await;
         let response = response.unwrap_or_else(|_| Err(GivenUp::NoHead.into()))?;
-        Ok(Lines { response: Box::pin(response), line: Vec::new(), heard: false })
+        Ok(WatchLines { response: Box::pin(response), line: Vec::new() })
     }
 }
 
@@ -169,7 +190,7 @@ where
     let head = page::head(beginning)?;
     let at = beginning.windows(ITEMS.len()).position(|window| window == ITEMS)?;
     if let Some(object) = beginning.get(at..).and_then(event::stub::<K>) {
-        warn_of_size(&object);
+        event::warn_of_size(&object);
     }
     Some(head)
 }
@@ -183,15 +204,14 @@ async fn read_up_to(
 }
 
 /// The lines of an open watch.
-pub struct Lines {
+pub struct WatchLines {
     response: std::pin::Pin<Box<dyn AsyncBufRead + Send>>,
     line: Vec<u8>,
-    heard: bool,
 }
 
 /// A line.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Line<'a> {
+pub enum WatchLine<'a> {
     /// The watch ended.
     End,
     /// A complete line.
@@ -200,31 +220,24 @@ pub enum Line<'a> {
     TooLong(&'a [u8]),
 }
 
-impl Lines {
-    /// Returns whether any line arrived.
-    pub fn were_heard(&self) -> bool {
-        self.heard
-    }
-
+impl WatchLines {
     /// Returns the next line.
     ///
     /// # Errors
     /// The connection failed, or nothing came for too long.
-    pub async fn next(&mut self) -> kube::Result<Line<'_>> {
+    pub async fn next(&mut self) -> kube::Result<WatchLine<'_>> {
         self.line.clear();
         self.line.shrink_to(KEPT);
         let read = timeout(LONGEST_SILENCE, read_line(&mut self.response, &mut self.line)).await;
         let read = read.map_err(|_| GivenUp::Silent)?.map_err(kube::Error::ReadEvents)?;
-        self.heard |= read != ReadLine::End;
         Ok(match read {
-            ReadLine::End => Line::End,
-            ReadLine::Whole => Line::Whole(&self.line),
-            ReadLine::TooLong => Line::TooLong(&self.line),
+            ReadLine::End => WatchLine::End,
+            ReadLine::Whole => WatchLine::Whole(&self.line),
+            ReadLine::TooLong => WatchLine::TooLong(&self.line),
         })
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum ReadLine {
     End,
     Whole,

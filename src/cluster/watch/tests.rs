@@ -255,3 +255,12 @@ async fn an_object_that_cannot_be_decoded_does_not_end_the_watch() {
     assert!(lines[3].starts_with("interrupted: watch failed"), "{lines:?}");
     assert_eq!(lines[4], "put b");
 }
+
+/// Something that is no API server answers each request at once.
+#[tokio::test(start_paused = true)]
+async fn watches_that_end_at_once_are_opened_at_growing_intervals() {
+    let garbage = || Answer::Whole("<html>\n".to_owned());
+    let (lines, took) = run(vec![list(&[], "", 1), garbage(), garbage(), garbage()]).await;
+    assert_eq!(lines.iter().filter(|line| line.starts_with("watch from 7")).count(), 3, "{lines:?}");
+    assert!(took > Duration::from_secs(4), "{took:?}");
+}

@@ -38,7 +38,7 @@ use crate::server::heartbeats::Heartbeats;
 const SECRET: &str = names::DEFAULT_SECRET_NAME;
 
 /// Longer than any back-off: after it, all that can be done is done.
-const REST: Duration = Duration::from_secs(1_200);
+const REST: Duration = Duration::from_secs(400);
 
 /// Namespaces of random steps.
 const NAMESPACES: usize = 4;
@@ -90,6 +90,7 @@ impl World {
             watch: server.client(),
             write: server.client(),
             tenants: server.client(),
+            watch_streams: Default::default(),
             claim: Claim::default(),
             config: kube::Config::new("http://model".parse().unwrap()),
         };

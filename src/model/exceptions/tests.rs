@@ -1,5 +1,7 @@
 use super::{ExceptionList, Exceptions, InvalidException, REFUSED_DOMAINS, REFUSED_KEYS, from_cel, refused};
 
+use crate::api::names;
+
 const POLICIES: &str = include_str!("../../../deploy/policies.yaml");
 
 fn refusal(list: ExceptionList, exception: &str) -> Option<InvalidException> {
@@ -109,6 +111,15 @@ fn the_policies_hold_the_same_fixed_lists_and_every_list_of_exceptions_is_empty(
     for list in ExceptionList::ALL {
         assert_eq!(shipped(list.policy(), list.variable()), Vec::<String>::new(), "{list:?}");
     }
+}
+
+/// What the controller writes without a flag needs no exception, and nothing else does not.
+#[test]
+fn the_policy_of_secrets_lists_what_the_controller_itself_writes() {
+    let policy = "acr-credential-secrets";
+    let labels: Vec<&str> = names::OWN_LABELS.into_iter().chain([names::ACCELERATED]).collect();
+    assert_eq!(shipped(policy, "ownLabels"), labels);
+    assert_eq!(shipped(policy, "ownAnnotations"), names::OWN_ANNOTATIONS);
 }
 
 /// Each message asks for something that is accepted, or that needs no exception.

@@ -13,7 +13,7 @@ use super::source::Parsed;
 use super::source_value::SourceValue;
 use super::spec::SpecParts;
 use crate::api::binding::{AcrCredentialBindingSpec, Webhook};
-use crate::api::legacy::{Node, Value, addon, parse_yaml};
+use crate::api::legacy::{Node, Style, Value, addon, parse_yaml};
 
 /// The most strings around the JSON: Terraform's `config` is one, a shell adds another.
 const MAX_WRAPS: usize = 3;
@@ -59,6 +59,11 @@ fn places_unknown(mut node: Node) -> Node {
 }
 
 fn spec(node: &Node, text: &str, findings: &Findings) -> Option<(AcrCredentialBindingSpec, Vec<KeyPair>)> {
+    if let Some(key) = swallowed(node) {
+        let message = "a comment swallows the key after it, since JSON has no comments: delete the comment";
+        findings.add(Code::NotJson, addon::CONFIG, key.span.clone(), message);
+        return None;
+    }
     let schema = MapSchema { at: "", text, known: &addon::KEYS, unknown: Code::AddonKeyUnknown };
     let fields = MapFields::read(schema, node, findings)?.consistent()?;
     let rrsa = fields.boolean(addon::ENABLE_RRSA, false).ok();
@@ -86,6 +91,17 @@ fn spec(node: &Node, text: &str, findings: &Findings) -> Option<(AcrCredentialBi
         entries: rrsa.and(entries),
     };
     parts.spec(findings)
+}
+
+/// Returns the first key that begins with a comment. A key in quotes may be `//`.
+fn swallowed(node: &Node) -> Option<&Node> {
+    let comment = |key: &Node| {
+        let bare = matches!(key.style, Style::Plain | Style::Wrapped);
+        bare && key.text().is_some_and(|text| text.starts_with("//") || text.starts_with("/*"))
+    };
+    let keys = || node.pairs().iter().map(|pair| &pair.key).find(|key| comment(key));
+    let values = || node.pairs().iter().find_map(|pair| swallowed(&pair.value));
+    keys().or_else(values).or_else(|| node.items().iter().find_map(swallowed))
 }
 
 /// Returns a field that the ConfigMap has as a key.

@@ -6,7 +6,7 @@ mod lexer;
 
 use std::ops::Range;
 
-pub(crate) use kind::Kind;
+pub(crate) use kind::{Kind, PREVIEW_STACK};
 pub(crate) use lexer::{braces, find};
 
 use super::code::Code;

@@ -45,6 +45,9 @@ fn a_name_of_the_console_means_its_region() {
         ("shanghai-finance-1", "cn-shanghai-finance-1"),
         ("CN-HANGZHOU-B", "cn-hangzhou"),
         ("cn-hangzhou-MAZ10(h,i)", "cn-hangzhou"),
+        ("oss-cn-hangzhou", "cn-hangzhou"),
+        ("registry-vpc.cn-hangzhou.aliyuncs.com", "cn-hangzhou"),
+        ("https://oss-cn-shanghai-internal.aliyuncs.com", "cn-shanghai"),
     ] {
         assert_eq!(meant(written), Some(id), "{written}");
         let refused = check(written).unwrap_err();

@@ -305,6 +305,29 @@ impl Plane {
         Ok(())
     }
 
+    /// Copies etcd's data, for [`Plane::restore_etcd`].
+    pub fn copy_etcd(&self) -> anyhow::Result<()> {
+        self.etcd().signal(Signal::STOP)?;
+        let copied = std::process::Command::new("cp")
+            .arg("-a")
+            .args([self.dir().join("etcd"), self.dir().join("etcd-copy")])
+            .status();
+        self.etcd().signal(Signal::CONT)?;
+        anyhow::ensure!(copied?.success(), "etcd's data are not copied");
+        Ok(())
+    }
+
+    /// Brings back the data of [`Plane::copy_etcd`], revisions included, as an administrator does after a disaster: the API
+    /// server stops first, and is started again afterwards.
+    pub async fn restore_etcd(&self) -> anyhow::Result<()> {
+        self.kill_api_server();
+        self.kill_etcd();
+        std::fs::remove_dir_all(self.dir().join("etcd"))?;
+        std::fs::rename(self.dir().join("etcd-copy"), self.dir().join("etcd"))?;
+        self.restart_etcd().await?;
+        self.restart_api_server().await
+    }
+
     /// Stops the API server (SIGSTOP), so that it neither answers nor closes connections, like a network
     /// failure.
     pub fn pause_api_server(&self) -> anyhow::Result<()> {

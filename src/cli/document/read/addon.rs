@@ -5,9 +5,11 @@ use crate::api::legacy::{Node, addon};
 use crate::api::names::LEGACY_NAME;
 use crate::cli::diagnostic::Lines;
 use crate::cli::document::locate::{AddonNode, has_setting, kinds, names, says_nothing};
-use crate::cli::document::unevaluated::{SHOW, depends, describe, describe_addon, get_config_map};
-use crate::cli::document::{Document, Scalar};
-use crate::model::legacy::Code;
+use crate::cli::document::unevaluated::{
+    SHOW, depends, describe, describe_addon, describe_function, get_config_map,
+};
+use crate::cli::document::{Document, Scalar, shell_name};
+use crate::model::legacy::{Code, unrendered};
 
 impl DocumentReader<'_> {
     /// Reads the managed edition's configuration, or says what it is without one.
@@ -94,7 +96,16 @@ impl DocumentReader<'_> {
 
     /// Reports a value that is more than the file says.
     pub(super) fn unevaluated(&mut self, key: &str, node: &Node, whole: bool) {
-        let message = describe(&self.patched.text, node, whole);
+        let source = &self.document.sources[0];
+        let command = match (source.text.contains("ROSTemplateFormatVersion"), whole) {
+            (true, _) => {
+                unrendered::PREVIEW_STACK.replace(" FILE", &format!(" {}", shell_name(&source.name)))
+            }
+            (false, true) => describe_addon(),
+            (false, false) => get_config_map(),
+        };
+        let message = describe_function(node, &command)
+            .unwrap_or_else(|| describe(&self.patched.text, node, whole, &self.defaults));
         self.report(Code::Unevaluated, key, node, &message, &[]);
         self.document.unread = true;
     }

@@ -5,6 +5,9 @@ use crate::model::legacy::code::Code;
 /// The words before the command of a message.
 pub(super) const BEFORE_COMMAND: &str = "check what comes out: ";
 
+/// The command that prints the resources of a template of ROS with their properties.
+pub(crate) const PREVIEW_STACK: &str = "aliyun ros PreviewStack --StackName preview --TemplateBody \"$(cat FILE)\" --Parameters.1.ParameterKey KEY --Parameters.1.ParameterValue VALUE | kubectl acr lint -";
+
 /// The kind of text, by the tool that replaces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -16,6 +19,8 @@ pub(crate) enum Kind {
     Paren,
     /// `${var.x}`, `%{ if x }`
     Terraform,
+    /// `${X}` in `Fn::Sub`, in a template for a stack of resources
+    Stack,
     /// `${{ x }}`, `$[[ x ]]`
     Pipeline,
     /// `%X%`
@@ -90,6 +95,7 @@ impl Kind {
                 "an expression of Terraform that was not evaluated",
                 "terraform plan -out tfplan, then terraform show -json tfplan | kubectl acr lint -",
             ),
+            Self::Stack => ("a variable of a template for a stack of resources", PREVIEW_STACK),
             Self::Pipeline => (
                 "an expression that only the pipeline replaces",
                 "let it apply the file, then kubectl acr lint --live",

@@ -186,7 +186,9 @@ fn dollar(rest: &str, apart: bool) -> Option<(usize, Kind)> {
     }
     let name = &rest[1..];
     let end = name.find(|c: char| !is_word(c)).unwrap_or(name.len());
-    (apart && is_name(&name[..end])).then_some((1 + end, Kind::Shell))
+    // Keys of a patch of Kubernetes begin with the same sign.
+    let directive = matches!(&name[..end], "patch" | "retainKeys") && name[end..].starts_with(':');
+    (apart && is_name(&name[..end]) && !directive).then_some((1 + end, Kind::Shell))
 }
 
 /// Returns the length of a text up to the sign that closes the one at a byte.

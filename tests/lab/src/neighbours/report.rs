@@ -22,15 +22,25 @@ const LIMIT_KIB: u64 = super::LIMIT / 1024;
 pub(super) struct Found {
     /// What is worth a note.
     pub(super) note: String,
-    /// Of a fault that hit everyone: from its end until a bare client, where there is one, and the controller
-    /// did their first write.
-    pub(super) recovery: Option<(Option<Duration>, Duration)>,
+    /// What it broke besides the victim.
+    pub(super) broken: Vec<String>,
+    /// Of a fault that hit everyone: from its end until a bare client's first success, and the controller's.
+    pub(super) recovery: Option<(Duration, Duration)>,
 }
 
 impl Found {
     /// Returns a note alone.
     pub(super) fn note(note: impl Into<String>) -> Found {
-        Found { note: note.into(), recovery: None }
+        Found { note: note.into(), ..Found::default() }
+    }
+
+    /// Adds what it broke, unless that holds.
+    #[must_use]
+    pub(super) fn unless(mut self, holds: bool, broken: impl Into<String>) -> Found {
+        if !holds {
+            self.broken.push(broken.into());
+        }
+        self
     }
 }
 
@@ -79,7 +89,7 @@ impl Outcome {
     /// Returns what broke; empty if nothing did. A fault that hits everyone is measured by its recovery.
     fn broken(&self) -> Vec<String> {
         let [before, during, after] = &self.phases;
-        let mut broken = Vec::new();
+        let mut broken = self.found.broken.clone();
         if self.found.recovery.is_none() {
             if during.never > 0 {
                 broken.push(format!("{} accounts had no entry after {} s", during.never, NEVER.as_secs()));
@@ -138,7 +148,18 @@ impl Outcome {
 
     fn verdict(&self) -> String {
         let broken = self.broken();
-        if broken.is_empty() { "holds".to_owned() } else { broken.join("; ") }
+        match self.found.recovery {
+            _ if !broken.is_empty() => broken.join("; "),
+            None => "holds".to_owned(),
+            Some((bare, controller)) => {
+                let ends = match self.ends {
+                    0 => String::new(),
+                    1 => "; the process ended once".to_owned(),
+                    ends => format!("; the process ended {ends} times"),
+                };
+                format!("recovers {} after a bare client{ends}", seconds(controller.saturating_sub(bare)))
+            }
+        }
     }
 
     /// Returns the figures as text, one a line.
@@ -173,9 +194,10 @@ impl Outcome {
             self.found.note
         ));
         if let Some((bare, controller)) = self.found.recovery {
-            let bare =
-                bare.map(|bare| format!("a bare client after {}, ", seconds(bare))).unwrap_or_default();
-            text.push_str(&format!("   recovery: {bare}the controller after {}\n", seconds(controller)));
+            let (bare, controller) = (seconds(bare), seconds(controller));
+            text.push_str(&format!(
+                "   recovery: a bare client after {bare}, the controller after {controller}\n"
+            ));
         }
         text.push_str(&format!("   {}", self.verdict()));
         text
@@ -218,7 +240,7 @@ impl Report {
                 outcome.title.to_owned(),
                 format!("{} of {}", during.refused, during.refused + during.creates.len()),
                 during.failed_requests.to_string(),
-                bare.map(seconds).unwrap_or_default(),
+                seconds(bare),
                 seconds(controller),
             ])
         });

@@ -350,7 +350,7 @@ async fn create(client: Client, namespace: String, name: String, annotated: bool
     let answer = tokio::time::timeout(ANSWER, call.send(&client)).await;
     let created = match answer {
         Ok(Ok(_)) => Ok((sent.elapsed(), Instant::now())),
-        Ok(Err(error)) => Err(format!("{error:#}")),
+        Ok(Err(error)) => Err(short(&error)),
         Err(_) => Err(format!("no answer within {ANSWER:?}")),
     };
     if annotated && created.is_ok() {
@@ -359,6 +359,14 @@ async fn create(client: Client, namespace: String, name: String, annotated: bool
         let _ = Call::merge(&format!("{path}/{name}"), &patch).send(&client).await;
     }
     Sample { place: (namespace, name), created }
+}
+
+/// Returns the API server's words alone, where it answered.
+fn short(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(status)) => format!("{} {}", status.code, status.message),
+        _ => format!("{error:#}"),
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "the refresh annotation's value is a time")]

@@ -27,6 +27,12 @@ const NAMESPACES: usize = 300;
 /// Registries that the bindings share.
 const SHARED: usize = 8;
 
+/// Writes a Secret while the bindings are made: one with all of them, and one where they came in two parts.
+const MOST_WRITES: f64 = 2.0;
+
+/// The longest time that a new binding waits for those that leave.
+const MOST_LATE: Duration = Duration::from_secs(1);
+
 async fn many(stage: &Stage) -> anyhow::Result<Found> {
     let made = names("many", BINDINGS_MADE);
     let mark = stage.plane.audit().mark()?;
@@ -75,16 +81,21 @@ async fn many(stage: &Stage) -> anyhow::Result<Found> {
     stage.scene.until_over().await;
     #[expect(clippy::cast_precision_loss, reason = "a count of writes is far below 2^53")]
     let each = written as f64 / NAMESPACES as f64;
-    let yes = |yes: bool| if yes { "" } else { "not " };
-    Ok(Found::note(format!(
-        "{ready} ready within {}, {each:.1} writes a Secret, peak until then {before} MiB; {}ready after a restart \
-         of {}; while they left, a new binding was {}served within {}; the last was {}gone after {}",
+    let found = Found::note(format!(
+        "{ready} ready within {}, {each:.1} writes a Secret, peak until then {before} MiB; ready after a restart of {}; \
+         while they left, a new binding was served within {}; the last was gone after {}",
         seconds(made_in),
-        yes(back),
         seconds(restart),
-        yes(served),
         seconds(late),
-        yes(left),
         seconds(left_in),
-    )))
+    ));
+    Ok(found
+        .unless(ready == BINDINGS_MADE, format!("{ready} of {BINDINGS_MADE} bindings became ready"))
+        .unless(each <= MOST_WRITES, format!("{each:.1} writes a Secret"))
+        .unless(back, "it was not ready again after a restart")
+        .unless(
+            served && late < MOST_LATE,
+            format!("a new binding was served after {} while others left", seconds(late)),
+        )
+        .unless(left, "the bindings did not leave"))
 }

@@ -92,11 +92,10 @@ async fn immutable(stage: &Stage) -> anyhow::Result<Found> {
         tokio::time::sleep(BEAT).await;
     }
     stage.scene.until_over().await;
-    let note = match fresh {
-        Some(after) => format!("its own Secret had a fresh token after {}", seconds(after)),
-        None => format!("its own Secret had no fresh token within {} s", PATIENCE.as_secs()),
-    };
-    Ok(Found::note(note))
+    let patience = PATIENCE.as_secs();
+    let note = fresh.map(|after| format!("its own Secret had a fresh token after {}", seconds(after)));
+    let found = Found::note(note.unwrap_or_default());
+    Ok(found.unless(fresh.is_some(), format!("its own Secret had no fresh token within {patience} s")))
 }
 
 /// Does something 50 times a second until the observation has ended.
@@ -180,7 +179,9 @@ async fn churn(stage: &Stage) -> anyhow::Result<Found> {
     let took = started.elapsed();
     stage.scene.until_over().await;
     let served: usize = served.into_iter().sum();
-    Ok(Found::note(format!("100 namespaces within {}, of which {served} were served", seconds(took))))
+    let found =
+        Found::note(format!("100 namespaces within {}, of which {served} were served", seconds(took)));
+    Ok(found.unless(served == 100, format!("only {served} of 100 namespaces were served")))
 }
 
 /// Makes and deletes one namespace ten times. Returns how often it was served.

@@ -135,6 +135,7 @@ pub(super) fn answer(
 
 fn failure(status: u16) -> serde_json::Value {
     let reason = match status {
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "NotFound",
         409 => "Conflict",
@@ -146,8 +147,10 @@ fn failure(status: u16) -> serde_json::Value {
         504 => "Timeout",
         _ => "",
     };
+    // The API server's own words, by which a client knows it.
+    let message = if status == 401 { "Unauthorized" } else { "a fault of the lab" };
     serde_json::json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": "a fault of the lab", "reason": reason, "code": status,
+        "message": message, "reason": reason, "code": status,
     })
 }
