@@ -38,7 +38,7 @@ fn tasks() -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_in_any_task_ends_the_process_while_it_works() {
     let names = tasks();
-    assert!(names.len() >= 12 && names.contains("a namespace worker"), "{names:?}");
+    assert!(names.len() >= 12 && names.contains("the namespace loop"), "{names:?}");
     let folder = tempfile::tempdir().unwrap();
     let order = folder.path().join("panic");
     let (lab, proxy) = Lab::proxied_with(|options| {
