@@ -30,6 +30,8 @@ mod namespace;
 mod policy_probe;
 mod publish;
 mod reconciles;
+#[cfg(test)]
+mod simulation;
 mod sources;
 pub mod state;
 mod stuck_pods;

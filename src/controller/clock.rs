@@ -7,7 +7,37 @@ use k8s_openapi::jiff::Timestamp;
 /// Returns the time now.
 #[expect(clippy::disallowed_methods, reason = "the loops read the time here and pass it in")]
 pub fn now() -> Timestamp {
+    #[cfg(test)]
+    if let Some(now) = simulated::now() {
+        return now;
+    }
     Timestamp::now()
+}
+
+#[cfg(test)]
+pub use simulated::simulate;
+
+/// Time that passes with tokio's paused clock.
+#[cfg(test)]
+mod simulated {
+    use std::cell::Cell;
+
+    use k8s_openapi::jiff::{SignedDuration, Timestamp};
+    use tokio::time::Instant;
+
+    thread_local! {
+        static BEGUN: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+
+    /// Begins a simulation on this thread.
+    pub fn simulate() {
+        BEGUN.set(Some(Instant::now()));
+    }
+
+    pub fn now() -> Option<Timestamp> {
+        let elapsed = SignedDuration::try_from(BEGUN.get()?.elapsed()).ok()?;
+        Some(Timestamp::from_second(1_800_000_000).ok()? + elapsed)
+    }
 }
 
 /// Returns the time that is left until `at`; zero where it has passed.

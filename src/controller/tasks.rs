@@ -106,11 +106,32 @@ pub fn panic_of<T>(ended: Result<T, JoinError>) -> Option<Box<dyn Any + Send>> {
 
 /// Starts a task.
 pub fn spawn<T>(tasks: &mut Tasks, name: &'static str, task: impl Future<Output = T> + Send + 'static) {
+    let task = async move { drop(task.await) };
+    #[cfg(debug_assertions)]
+    let task = unless_ordered(name, task);
     let observer = tasks.observer.clone();
     tasks.running.spawn(async move {
         observer.observe(name, task).await;
         name
     });
+}
+
+/// Panics in place of a task once the file that `ACR_PANIC_FILE` names holds its name: so a test sees that no task is
+/// missed. A release build has no such order.
+#[cfg(debug_assertions)]
+#[expect(clippy::panic, reason = "a test ordered it")]
+async fn unless_ordered(name: &'static str, task: impl Future<Output = ()>) {
+    let Some(file) = std::env::var_os("ACR_PANIC_FILE") else { return task.await };
+    tracing::trace!(name, "task begun");
+    let ordered = async {
+        while !std::fs::read_to_string(&file).is_ok_and(|order| order == name) {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = task => {}
+        () = ordered => std::panic!("the task {name} panics as ordered"),
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use acr_credential_binding::api::AcrCredentialBinding;
+use acr_lab::canary;
 use acr_lab::certificates::Authority;
 use acr_lab::cloud::{Cloud, CloudConfig};
 use acr_lab::controller::{Controller, ControllerOptions};
@@ -25,6 +26,10 @@ pub const DOMAIN: &str = "demo-registry.cn-hangzhou.cr.aliyuncs.com";
 
 /// The longest wait before a test fails. A successful test never waits for it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// All that is ours and the clients' own, at the most verbose level: every test searches it for secrets. The
+/// layers below log each frame; one test of its own searches these as well.
+pub const LOG_LEVEL: &str = "trace,h2=info,hyper=info,hyper_util=info,rustls=info,mio=info,want=info";
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -55,7 +60,7 @@ pub async fn installed_without(left_out: &[&str], options: Options) -> ReusedPla
 
 pub fn options(kubeconfig: PathBuf, cloud: &Cloud) -> ControllerOptions {
     ControllerOptions::new(env!("CARGO_BIN_EXE_acr-credential-controller"), kubeconfig, cloud.address())
-        .log_level("info,acr_credential_binding=trace")
+        .log_level(LOG_LEVEL)
 }
 
 /// Starts a cloud that has the cluster's OIDC provider registered, as a cluster with RRSA enabled has.
@@ -386,6 +391,16 @@ impl Lab {
     /// renewed by the clock.
     pub fn requests(&self, since: Mark) -> AuditEvents {
         self.plane.audit().since(since).unwrap().by_service_account(NAMESPACE, CONTROLLER).without("leases")
+    }
+}
+
+/// Every test is also a test of secrecy: no controller of its plane logged a secret of its cloud.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let leaked = canary::leaked(&self.plane, &self.cloud).unwrap();
+            assert!(leaked.is_none(), "a log holds a secret: {leaked:?}");
+        }
     }
 }
 

@@ -31,6 +31,8 @@ mod dry_run;
 #[cfg(test)]
 mod exceptions;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod identities;

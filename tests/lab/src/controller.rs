@@ -285,6 +285,11 @@ impl Controller {
         lock(&self.child).peak_rss_kib()
     }
 
+    /// Returns the memory that it holds now, in KiB.
+    pub fn rss_kib(&self) -> anyhow::Result<u64> {
+        lock(&self.child).rss_kib()
+    }
+
     /// Returns the processor time that it used since its last start.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         lock(&self.child).cpu()

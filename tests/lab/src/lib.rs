@@ -3,6 +3,7 @@
 //! It shares no code with the product, so that it can be its oracle: it does not repeat the product's
 //! mistakes.
 
+pub mod canary;
 pub mod certificates;
 pub mod cgroup;
 pub mod cloud;
@@ -16,3 +17,4 @@ pub mod plane;
 pub mod process;
 pub mod registry;
 mod tls;
+pub mod trial;

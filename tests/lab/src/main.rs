@@ -6,6 +6,7 @@ mod admission;
 mod bench;
 mod demo;
 mod economy;
+mod faults;
 mod neighbours;
 
 use std::{
@@ -43,6 +44,9 @@ enum Command {
     Economy(economy::Args),
     /// Create ServiceAccounts at fixed rates, and measure the latency and refusals that admission adds.
     Admission(admission::Args),
+    /// Break things at random while the product works, and compare the end with that of a run in which nothing
+    /// broke.
+    Faults(faults::Args),
     /// Put the product beside one bad neighbour after the other, in a memory cgroup of 128 MiB, and measure what
     /// another tenant notices.
     Neighbours(neighbours::Args),
@@ -82,6 +86,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(args).await,
         Command::Economy(args) => economy::run(args).await,
         Command::Admission(args) => admission::run(args).await,
+        Command::Faults(args) => faults::run(args).await,
         Command::Neighbours(args) => neighbours::run(args).await,
         Command::Up(args) => {
             let plane = Plane::start(Options::default()).await?;

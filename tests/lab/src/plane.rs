@@ -40,7 +40,7 @@ pub use self::{
     binaries::Binaries,
     kubectl::Output,
     processes::free_port,
-    proxy::{Fault, FaultProxy, Fired, Held, Write},
+    proxy::{Fault, FaultProxy, Fired, Frozen, Held, Write},
     request::{Request, Target},
     reused::ReusedPlane,
 };
@@ -104,9 +104,7 @@ pub struct Plane {
     // Fields drop in this order: the clients of a program before the program, the directory last.
     controller_manager: Child,
     api_server: Mutex<Arc<Child>>,
-    etcd: Child,
-    /// The etcd that runs in its place after a restore.
-    restored_etcd: Mutex<Option<Child>>,
+    etcd: Mutex<Arc<Child>>,
     binaries: Binaries,
     options: Options,
     ports: Ports,
@@ -185,8 +183,7 @@ impl Plane {
         Ok(Plane {
             controller_manager,
             api_server: Mutex::new(Arc::new(api_server)),
-            etcd,
-            restored_etcd: Mutex::default(),
+            etcd: Mutex::new(Arc::new(etcd)),
             binaries: binaries.clone(),
             options: options.clone(),
             ports,
@@ -288,21 +285,34 @@ impl Plane {
         format!("http://127.0.0.1:{}", self.ports.etcd)
     }
 
-    /// Returns etcd's process.
-    pub fn etcd(&self) -> &Child {
+    /// Returns etcd's process. A restart replaces it.
+    pub fn etcd(&self) -> Arc<Child> {
         self.disturbed.store(true, Ordering::Relaxed);
-        &self.etcd
+        Arc::clone(&lock(&self.etcd))
+    }
+
+    /// Kills etcd, so that the API server answers nothing that needs it.
+    pub fn kill_etcd(&self) {
+        self.etcd().kill();
+    }
+
+    /// Starts etcd again, on the same port and with the same data, and returns when it listens.
+    pub async fn restart_etcd(&self) -> anyhow::Result<()> {
+        self.kill_etcd();
+        let setup = Setup { binaries: &self.binaries, dir: self.dir(), options: &self.options };
+        let child = setup.etcd(self.ports.etcd).await?;
+        *lock(&self.etcd) = Arc::new(child);
+        Ok(())
     }
 
     /// Copies etcd's data, for [`Plane::restore_etcd`].
     pub fn copy_etcd(&self) -> anyhow::Result<()> {
-        self.disturbed.store(true, Ordering::Relaxed);
-        self.etcd.signal(Signal::STOP)?;
+        self.etcd().signal(Signal::STOP)?;
         let copied = std::process::Command::new("cp")
             .arg("-a")
             .args([self.dir().join("etcd"), self.dir().join("etcd-copy")])
             .status();
-        self.etcd.signal(Signal::CONT)?;
+        self.etcd().signal(Signal::CONT)?;
         anyhow::ensure!(copied?.success(), "etcd's data are not copied");
         Ok(())
     }
@@ -311,13 +321,10 @@ impl Plane {
     /// server stops first, and is started again afterwards.
     pub async fn restore_etcd(&self) -> anyhow::Result<()> {
         self.kill_api_server();
-        self.etcd.kill();
-        drop(lock(&self.restored_etcd).take());
+        self.kill_etcd();
         std::fs::remove_dir_all(self.dir().join("etcd"))?;
         std::fs::rename(self.dir().join("etcd-copy"), self.dir().join("etcd"))?;
-        let setup = Setup { binaries: &self.binaries, dir: self.dir(), options: &self.options };
-        let etcd = setup.etcd(self.ports.etcd).await?;
-        *lock(&self.restored_etcd) = Some(etcd);
+        self.restart_etcd().await?;
         self.restart_api_server().await
     }
 

@@ -277,12 +277,21 @@ impl Child {
 
     /// Returns the most memory that the process held at once, in KiB (`VmHWM`); only while it runs.
     pub fn peak_rss_kib(&self) -> anyhow::Result<u64> {
+        self.memory("VmHWM")
+    }
+
+    /// Returns the memory that the process holds now, in KiB (`VmRSS`); only while it runs.
+    pub fn rss_kib(&self) -> anyhow::Result<u64> {
+        self.memory("VmRSS")
+    }
+
+    fn memory(&self, field: &str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         status
             .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
             .and_then(|value| value.split_whitespace().next()?.parse().ok())
-            .with_context(|| format!("{} ({}) has no VmHWM: has it ended?", self.name, self.pid))
+            .with_context(|| format!("{} ({}) has no {field}: has it ended?", self.name, self.pid))
     }
 
     /// Returns the processor time that the process has used in user and system mode; only while it runs.

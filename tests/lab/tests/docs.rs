@@ -30,6 +30,7 @@ fn every_cargo_command_of_the_pages_exists() {
         commands("docs/contributing/lab.md", "Show the product at work"),
         commands("docs/contributing/lab.md", "Start the parts alone"),
         commands("docs/contributing/lab.md", "Measure"),
+        commands("docs/contributing/lab.md", "Break it"),
         commands("docs/contributing/lab.md", "Run the tests"),
         commands("CONTRIBUTING.md", "Before you send a change"),
     ];
@@ -58,4 +59,34 @@ fn ci_runs_the_demo_and_the_tests_and_the_plugin_has_its_name() {
     let install = commands("docs/kubectl-acr.md", "Install the plugin").unwrap();
     assert_eq!(install, ["cargo install --path . --bin kubectl-acr"]);
     assert!(root().join("src/bin/kubectl-acr/main.rs").exists());
+}
+
+/// Each fault of the table names tests, and all of them exist.
+#[test]
+fn each_fault_of_the_table_has_its_tests() {
+    let page = std::fs::read_to_string(root().join("docs/contributing/lab.md")).unwrap();
+    let (_, table) = page.split_once("## Faults survived").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let mut sources = String::new();
+    let mut folders = vec![root().join("tests"), root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert_eq!(rows.len(), 25);
+    for (number, row) in rows.iter().enumerate() {
+        assert!(row.starts_with(&format!("| {} |", number + 1)), "{row}");
+        let names: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{row} names no test");
+        for name in names {
+            assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
+        }
+    }
 }

@@ -39,7 +39,7 @@ async fn a_plane_serves_kubectl_and_counts_each_users_requests_and_comes_back_fr
     let started = Instant::now();
     let plane = Plane::start(Options::default()).await.unwrap();
     println!("up in {:?}", started.elapsed());
-    for child in [&*plane.api_server(), plane.etcd(), plane.controller_manager()] {
+    for child in [&*plane.api_server(), &*plane.etcd(), plane.controller_manager()] {
         println!("{}: {} KiB", child.name(), child.peak_rss_kib().unwrap());
     }
 

@@ -3,7 +3,7 @@
 use hyper::{Method, Uri};
 
 /// A request in Kubernetes' terms.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Request {
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: &'static str,
@@ -80,6 +80,8 @@ pub struct Target {
     verb: Option<String>,
     resource: Option<String>,
     namespace: Option<String>,
+    name: Option<String>,
+    writes_only: bool,
 }
 
 impl Target {
@@ -90,7 +92,17 @@ impl Target {
 
     /// Matches one verb on one resource; a subresource only if written with a slash.
     pub fn new(verb: &str, resource: &str) -> Target {
-        Target { verb: Some(verb.to_owned()), resource: Some(resource.to_owned()), namespace: None }
+        Target { verb: Some(verb.to_owned()), ..Target::resource(resource) }
+    }
+
+    /// Matches every write, as [`Request::is_write`] defines it.
+    pub fn writes() -> Target {
+        Target { writes_only: true, ..Target::default() }
+    }
+
+    /// Matches every watch.
+    pub fn watches() -> Target {
+        Target { verb: Some("watch".to_owned()), ..Target::default() }
     }
 
     /// Matches every verb on one resource.
@@ -104,6 +116,18 @@ impl Target {
         self
     }
 
+    /// Limits the match to objects of one name.
+    pub fn named(mut self, name: &str) -> Target {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Limits the match to writes.
+    pub fn written(mut self) -> Target {
+        self.writes_only = true;
+        self
+    }
+
     /// Returns whether a request matches.
     pub fn matches(&self, request: &Request) -> bool {
         let target = if request.subresource.is_empty() {
@@ -113,7 +137,11 @@ impl Target {
         };
         let is =
             |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
-        is(&self.verb, request.verb) && is(&self.resource, &target) && is(&self.namespace, &request.namespace)
+        is(&self.verb, request.verb)
+            && is(&self.resource, &target)
+            && is(&self.namespace, &request.namespace)
+            && is(&self.name, &request.name)
+            && (!self.writes_only || request.is_write())
     }
 }
 

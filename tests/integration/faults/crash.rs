@@ -1,0 +1,60 @@
+//! A crash after each write of each job, with two replicas: the end is that of a run without a crash.
+
+use acr_lab::plane::Target;
+use acr_lab::trial::{Job, NAMESPACE};
+
+use super::{assert_nothing_leaked, rig};
+use crate::harness::{DOMAIN, Lab, spec};
+
+/// Runs jobs one after the other. Each must crash at least so often.
+async fn jobs(flags: &[&str], jobs: &[(Job, usize)]) {
+    let rig = rig(2, flags).await;
+    for (job, least) in jobs {
+        let crashes = job.crash_after_each_write(&rig).await.unwrap_or_else(|error| panic!("{error:#}"));
+        println!("{job:?}: {crashes} crashes");
+        assert!(crashes >= *least, "{job:?} crashed only {crashes} times");
+    }
+    assert_nothing_leaked(&rig);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_of_a_first_fill_or_a_refresh_changes_no_end() {
+    // A finalizer, two Secrets, four accounts, the token cache and a status; two Secrets, the cache, a status.
+    jobs(&[], &[(Job::Fill, 6), (Job::Refresh, 3)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_of_a_narrowing_or_an_adoption_changes_no_end() {
+    // After a crash, a Secret that no status names any more stays for the grace.
+    jobs(&["--withdrawal-grace=2s"], &[(Job::Narrowing, 2), (Job::Adoption, 2)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_of_a_conversion_or_a_graduation_changes_no_end() {
+    jobs(&["--config-map-grace=0s"], &[(Job::Conversion, 5), (Job::Graduation, 1)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_of_a_takeover_changes_no_end() {
+    jobs(&["--config-map-grace=0s"], &[(Job::Takeover, 5)]).await;
+}
+
+/// Only a process that dies knows the token: at most one more is minted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_between_the_mint_and_the_first_write_costs_one_mint() {
+    let (lab, proxy) = Lab::proxied().await;
+    lab.create_namespace("minted").await;
+    let mut held = proxy.hold(Target::resource("secrets").written());
+    lab.bind("minted", spec(&["minted"])).await;
+    held.until_caught(1).await.unwrap();
+    assert_eq!(lab.cloud.count("GetAuthorizationToken"), 1);
+    lab.controller.kill();
+    proxy.cut();
+    drop(held);
+    assert!(lab.secret("minted").await.is_none(), "nothing was written yet");
+    lab.controller.restart().unwrap();
+    lab.until_served("minted", DOMAIN).await;
+    lab.until_ready_is("minted", "True", "Succeeded").await;
+    assert_eq!(lab.cloud.count("GetAuthorizationToken"), 2);
+    assert!(proxy.asked(&Target::resource("secrets").in_namespace(NAMESPACE).written()) >= 1);
+}
