@@ -163,9 +163,13 @@ fn undecided<'a>(
     lines: &BTreeMap<String, BTreeSet<String>>,
 ) -> Vec<(&'a str, &'a str)> {
     let is_word = |word: &str| word.contains(|c: char| c.is_alphabetic());
+    // The comment of an item within a macro, which is documentation.
+    let is_comment =
+        |text: &str| text.starts_with(' ') && text[1..].starts_with(|c: char| c.is_uppercase() || c == '`');
     let mut undecided: Vec<(&str, &str)> = messages
         .iter()
         .filter(|message| message.text.split_whitespace().filter(|word| is_word(word)).count() >= WORDS)
+        .filter(|message| !is_comment(&message.text))
         .filter(|message| {
             let row = |(file, words): &(&str, &str)| *file == message.file && message.text.contains(words);
             let line = lines.get(&message.file).is_some_and(|texts| texts.contains(&message.text));

@@ -574,6 +574,13 @@ pub const MESSAGES: &[Row] = &[
     ),
     row(
         "src/plan/webhook_configuration.rs",
+        "the webhook is off: set --webhook-address",
+        &[
+            "src::plan::webhook_configuration::the_configuration_is_needed_where_it_is_requested_and_no_policy_works",
+        ],
+    ),
+    row(
+        "src/plan/webhook_configuration.rs",
         "it is left alone for a while: stop that writer",
         &[
             "integration::webhook::other_writer::a_writer_that_keeps_reverting_the_configuration_is_reported_and_not_fought",
