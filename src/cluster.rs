@@ -1,6 +1,7 @@
 //! Kubernetes: watches, and the writes that execute changes. Never the cloud.
 
 pub mod apply;
+pub mod budget;
 pub mod certificates;
 pub mod certified_key;
 pub mod claim;
@@ -9,8 +10,10 @@ pub mod error;
 pub mod events;
 pub mod index;
 pub mod keys;
+pub mod label_keys;
 pub mod last_writer;
 pub mod lease;
+pub mod metadata;
 pub mod named_secret;
 pub mod notices;
 pub mod objects;
@@ -21,7 +24,9 @@ pub mod pods;
 pub mod policy_probe;
 pub mod report;
 pub mod store;
+pub mod streams;
 pub mod watch;
+pub mod watch_health;
 pub mod webhook;
 
 pub use apply::{Applier, Outcome};

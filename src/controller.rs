@@ -13,6 +13,7 @@
 mod admission_policy;
 mod binding;
 mod binding_store;
+mod blindness;
 mod clients;
 mod clock;
 mod config;
@@ -21,6 +22,9 @@ mod context;
 mod credential;
 mod definition;
 mod error;
+mod key_pair_checks;
+mod key_pairs;
+mod label_hold;
 mod loops;
 mod namespace;
 mod policy_probe;
@@ -30,12 +34,15 @@ mod sources;
 mod state;
 mod stuck_pods;
 mod tasks;
+mod waiting_bindings;
 mod watches;
 pub mod webhook;
 mod withdrawal_guard;
 mod work_queue;
+mod write_round;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,6 +50,7 @@ use k8s_openapi::jiff::SignedDuration;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
+use self::blindness::BlindnessLoop;
 pub use self::clients::Clients;
 pub use self::config::ControllerConfig;
 use self::context::LoopContext;
@@ -52,30 +60,32 @@ use self::policy_probe::PolicyProbeLoop;
 use self::sources::ClusterSources;
 pub use self::sources::SourceLocations;
 use self::state::SharedState;
-use self::tasks::{Tasks, name_of, spawn};
+use self::tasks::{TaskObserver, Tasks, name_of, spawn};
 use self::webhook::{ServerContext, WebhookReplica};
 use crate::cloud::{Alibaba, IdentitySources, SetupError};
-use crate::cluster::client;
 use crate::cluster::error::CallError;
-use crate::cluster::lease::{Callbacks, LeaseConfig, LeaseHolder, LeaseWatch};
+use crate::cluster::lease::{Callbacks, Candidate, LeaseConfig, LeaseThread, LeaseWatch};
 use crate::cluster::report::BindingWriter;
 use crate::cluster::store::Store;
+use crate::cluster::watch_health;
 use crate::plan::credential_cache::SavedCredentials;
 use crate::plan::lease::{Election, LeaseTimings};
 use crate::plan::withdrawal_guard::WithdrawalGuard;
 use crate::server::Metrics;
-use crate::server::admin::{self, Readiness, StartupStep};
+use crate::server::admin::{AdminServer, Readiness, StartupStep};
+use crate::server::heartbeats::{self, Heartbeats};
+use crate::server::metrics::QueueLabel;
 
 /// Time for writes that are under way at the end.
 const LAST_WRITES: Duration = Duration::from_secs(3);
 
 /// Notifications between the start and the lease.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct StartSignals {
     /// All caches are full: this replica may become a candidate.
-    caches_full: Notify,
+    caches_full: Arc<Notify>,
     /// The lease was acquired.
-    lease_acquired: Notify,
+    lease_acquired: Arc<Notify>,
 }
 
 /// Runs until `stop` is ready, or until a task ends that never must.
@@ -92,7 +102,9 @@ pub async fn run(
     let webhook = WebhookReplica::new(config.webhook.clone());
     let steps = StartupStep::ALWAYS.into_iter().chain(webhook.is_on().then_some(StartupStep::Webhook));
     let readiness = Readiness::awaiting(steps);
-    let (mut tasks, mut work) = (Tasks::new(), Tasks::new());
+    let heartbeats = Heartbeats::default();
+    let observer = TaskObserver::new(heartbeats.clone(), metrics.clone());
+    let (mut tasks, mut work) = (Tasks::new(observer.clone()), Tasks::new(observer.clone()));
     let store = Store::new(clients.write.clone(), &config.namespace);
     let worked_before = !load(&store, &config.namespace).await?.is_empty();
     let grace = SignedDuration::try_from(config.withdrawal_grace).unwrap_or(SignedDuration::MAX);
@@ -101,28 +113,26 @@ pub async fn run(
     let sources = ClusterSources::new(&clients, &config.namespace, config.places.clone(), shared.clone());
     let sources = Arc::new(sources);
     let cloud = cloud(sources.clone())?;
-    serve_admin(&mut tasks, &config, &readiness, &metrics, &shared);
     let seen = watches::spawn_all(&mut tasks, &config, &clients, &readiness, &shared);
     let context = LoopContext { shared, readiness, metrics, store, cloud, sources, seen, webhook };
+    let server = admin_server(&config, &clients, &context, &heartbeats);
+    spawn(&mut tasks, "the admin server", serve_admin(server, config.listen_address));
     spawn_for_every_replica(&mut tasks, &config, &clients, &context);
     let watched = LeaseWatch::default();
-    let lease_watch = watched.watch(clients.watch.clone(), &config.namespace);
+    let lease_client = context.shared.watches.listen(&clients.watch, watch_health::LEASE);
+    let lease_watch = watched.watch(lease_client, &config.namespace);
     spawn(&mut tasks, "the watch on the lease", lease_watch);
-    let mut holder = holder(&config, &clients, &watched, worked_before)?;
     let signals = StartSignals::default();
-    let (readiness, metrics) = (context.readiness.clone(), context.metrics.clone());
-    let (shared, webhook) = (context.shared.clone(), context.webhook.clone());
-    let callbacks = Callbacks {
-        read: || readiness.done(StartupStep::Lease),
-        acquired: || {
-            metrics.leader.set(1);
-            signals.lease_acquired.notify_one();
-        },
-    };
+    let candidate = candidate(&config, &clients, &signals, worked_before);
+    let lease_config = lease_config(&config, &clients, &heartbeats);
+    let mut lease = LeaseThread::start(lease_config, candidate, &watched, callbacks(&context, &signals))?;
+    let (metrics, shared, webhook) =
+        (context.metrics.clone(), context.shared.clone(), context.webhook.clone());
+    let supervised = supervise(&mut tasks, &mut work, &config, &clients, context, &signals);
     let ended = tokio::select! {
         () = stop => Ok(()),
-        loss = holder.keep(signals.caches_full.notified(), callbacks) => Err(ControllerError::Lost(loss)),
-        ended = supervise(&mut tasks, &mut work, &config, &clients, context, &signals) => Err(ended),
+        loss = lease.lost() => Err(loss.map_or(ControllerError::Ended("the thread of the lease"), ControllerError::Lost)),
+        ended = observer.observe("the supervisor", supervised) => Err(ended),
     };
     if let Err(lost @ ControllerError::Lost(_)) = ended {
         return Err(lost);
@@ -132,7 +142,7 @@ pub async fn run(
         warn!("writes under way abandoned");
     }
     work.shutdown().await;
-    holder.release().await;
+    lease.release().await;
     metrics.leader.set(0);
     // Another replica leads now. The watches go on, since the webhook answers from them.
     if ended.is_ok() {
@@ -174,25 +184,51 @@ fn spawn_for_every_replica(
         readiness: context.readiness.clone(),
     };
     spawn(tasks, "the definition loop", definition.run());
+    let blindness = BlindnessLoop { shared: context.shared.clone(), limit: config.watch_stale_after };
+    spawn(tasks, "the blindness loop", blindness.run());
 }
 
-fn holder(
+/// Returns what this replica brings into the election.
+fn candidate(
     config: &ControllerConfig,
     clients: &Clients,
-    watched: &LeaseWatch,
+    signals: &StartSignals,
     worked_before: bool,
-) -> Result<LeaseHolder, client::ClientError> {
+) -> Candidate {
     let timings = LeaseTimings { lease: config.lease };
     let begin = if config.dry_run { Election::watching } else { Election::new };
-    let election = begin(&config.replica, timings, worked_before, Instant::now());
-    let lease = LeaseConfig {
+    Candidate {
+        election: begin(&config.replica, timings, worked_before, Instant::now()),
+        claim: clients.claim.clone(),
+        ready: signals.caches_full.clone(),
+    }
+}
+
+fn lease_config(config: &ControllerConfig, clients: &Clients, heartbeats: &Heartbeats) -> LeaseConfig {
+    let heartbeats = heartbeats.clone();
+    LeaseConfig {
         config: clients.config.clone(),
         namespace: config.namespace.clone(),
         name: config.replica.clone(),
-        timings,
+        timings: LeaseTimings { lease: config.lease },
         clock: clock::now,
-    };
-    LeaseHolder::new(lease, election, clients.claim.clone(), watched)
+        stopped: Box::new(move |now| heartbeats.stopped(now, heartbeats::STOPPED)),
+    }
+}
+
+fn callbacks(
+    context: &LoopContext,
+    signals: &StartSignals,
+) -> Callbacks<impl Fn() + Send + use<>, impl Fn() + Send + use<>> {
+    let (readiness, metrics) = (context.readiness.clone(), context.metrics.clone());
+    let acquired = signals.lease_acquired.clone();
+    Callbacks {
+        read: move || readiness.done(StartupStep::Lease),
+        acquired: move || {
+            metrics.leader.set(1);
+            acquired.notify_one();
+        },
+    }
 }
 
 /// Starts the loops once the caches are full and the lease is ours. Returns when any task ends.
@@ -245,26 +281,42 @@ async fn load(store: &Store, namespace: &str) -> Result<SavedCredentials, Contro
     store.load().await.map_err(unreadable)
 }
 
-fn serve_admin(
-    tasks: &mut Tasks,
+/// Returns the server of health and metrics.
+fn admin_server(
     config: &ControllerConfig,
-    readiness: &Arc<Readiness>,
-    metrics: &Arc<Metrics>,
-    shared: &Arc<SharedState>,
-) {
-    let (address, readiness, metrics, shared) =
-        (config.listen_address, readiness.clone(), metrics.clone(), shared.clone());
-    let gauges = metrics.clone();
+    clients: &Clients,
+    context: &LoopContext,
+    heartbeats: &Heartbeats,
+) -> AdminServer {
+    let (shared, gauges) = (context.shared.clone(), context.metrics.clone());
+    let streams = clients.watch_streams.clone();
     let refresh = move || {
         for (name, depth) in [("namespace", shared.namespaces.depth()), ("binding", shared.bindings.depth())]
         {
-            let label = crate::server::metrics::QueueLabel { name };
-            gauges.queue_depth.get_or_create(&label).set(i64::try_from(depth).unwrap_or(i64::MAX));
+            gauges.queue_depth.get_or_create(&QueueLabel { name }).set(gauge(depth));
         }
+        gauges.watch_streams.set(gauge(streams.get()));
+        gauges.writes_in_flight.set(gauge(shared.writes.in_flight()));
+        let longest = shared.writes.longest(Instant::now()).unwrap_or_default();
+        gauges.longest_write.set(i64::try_from(longest.as_secs()).unwrap_or(i64::MAX));
+        gauges.delayed_namespaces.set(gauge(shared.namespaces.delayed()));
     };
-    spawn(tasks, "the admin server", async move {
-        if let Err(error) = admin::serve(address, readiness, metrics, refresh).await {
-            error!(%error, %address, "health and metrics cannot be served; choose another --listen-address");
-        }
-    });
+    AdminServer {
+        readiness: context.readiness.clone(),
+        metrics: context.metrics.clone(),
+        watches: context.shared.watches.clone(),
+        stale_after: config.watch_stale_after,
+        heartbeats: heartbeats.clone(),
+        refresh: Arc::new(refresh),
+    }
+}
+
+async fn serve_admin(server: AdminServer, address: SocketAddr) {
+    if let Err(error) = server.serve(address).await {
+        error!(%error, %address, "health and metrics cannot be served; choose another --listen-address");
+    }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

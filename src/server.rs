@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod admission;
 mod connections;
+pub mod heartbeats;
 pub mod metrics;
 mod review;
 pub mod tls;

@@ -236,6 +236,9 @@ reasons! {
     LegacyConfigMissing Controller "The ConfigMap is missing. Its binding is deleted after `--config-map-grace`."
         "Restore the ConfigMap within this time, or let its binding go."
         "ConfigMap 已被删除:请在 `--config-map-grace` 之内恢复,否则其绑定随之删除。";
+    WatchStale Controller "A watch of the API server has sent nothing for `--watch-stale-after`, so the status may be out of date. `Ready` is `Unknown`, and Secrets and entries stay as they are."
+        "Check the connection to the API server: `/readyz?verbose` of the controller has the age of each watch. If the connection works, restart the controller's Pods. The status follows by itself once the watch is heard."
+        "请检查与 API server 的连接:控制器的 `/readyz?verbose` 列出每个 watch 的静默时间。若连接正常,请重启控制器的 Pod。watch 恢复后状态自动更新。";
     PoliciesMissing Controller "An admission policy is missing, or this API server does not support admission policies."
         "Apply `deploy/policies.yaml` or `deploy/webhook.yaml`, as the message says. Before Kubernetes 1.30, only an upgrade helps: protect the controller's token."
         "应用 `deploy/policies.yaml` 或 `deploy/webhook.yaml`,消息会写明缺少什么。Kubernetes 1.30 之前只能升级:请妥善保管控制器的令牌。";

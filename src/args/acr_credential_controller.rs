@@ -68,6 +68,11 @@ pub struct ControllerArgs {
     #[arg(long, env = "ACR_WITHDRAWAL_GRACE", default_value = "10m", value_parser = parse_duration)]
     pub withdrawal_grace: Duration,
 
+    /// Time for which a watch of the API server may send nothing before the bindings become Ready=Unknown, such as 5m;
+    /// a watch without changes sends a bookmark each minute, so that less than 2m is for tests
+    #[arg(long, env = "ACR_WATCH_STALE_AFTER", default_value = "5m", value_parser = parse_duration)]
+    pub watch_stale_after: Duration,
+
     /// Address that serves /livez, /readyz and /metrics
     #[arg(long, env = "ACR_LISTEN_ADDRESS", default_value = "0.0.0.0:8080", value_parser = listen_address)]
     pub listen_address: SocketAddr,
@@ -227,6 +232,7 @@ impl ControllerArgs {
                 .map(Into::into),
             config_map_grace: self.config_map_grace,
             withdrawal_grace: self.withdrawal_grace,
+            watch_stale_after: self.watch_stale_after,
             dry_run: self.dry_run,
             replace_stuck_pods: self.replace_stuck_pods,
             places: self.identity.source_locations(),

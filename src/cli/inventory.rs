@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::api::binding::AcrCredentialBinding;
 use crate::cluster::Index;
+use crate::cluster::label_keys::SelectedKeys;
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::plan::Template;
 
@@ -41,16 +42,16 @@ pub(super) async fn bindings(client: &Client) -> Result<Vec<AcrCredentialBinding
 /// # Errors
 /// [`ReadError`]
 pub(super) async fn index(client: &Client, template: &Template) -> Result<Index, ReadError> {
-    let index = Index::default();
+    let (index, every) = (Index::default(), SelectedKeys::every());
     let named = format!("metadata.name={}", template.name);
     let namespaces: Api<WatchedNamespace> = Api::all(client.clone());
     list(&namespaces, None, "the namespaces", |object| {
-        index.put_namespace(&object.name_any(), object.facts());
+        index.put_namespace(&object.name_any(), object.facts(&every));
     })
     .await?;
     let accounts: Api<WatchedServiceAccount> = Api::all(client.clone());
     list(&accounts, None, "the ServiceAccounts", |object| {
-        index.put_service_account(&object.namespace().unwrap_or_default(), object.view());
+        index.put_service_account(&object.namespace().unwrap_or_default(), object.view(&every));
     })
     .await?;
     let secrets: Api<WatchedSecret> = Api::all(client.clone());

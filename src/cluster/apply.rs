@@ -196,18 +196,19 @@ impl Applier {
     ) -> Result<(), CallError> {
         let accounts = self.service_accounts(namespace);
         let now = call(accounts.patch(name, &merging(), &Patch::Merge(patch))).await?;
-        self.index.put_service_account(namespace, now.view());
+        self.index.put_service_account(namespace, now.view(&self.index.account_keys.wanted()));
         Ok(())
     }
 
-    /// Reads the object once after a failed precondition, so that the next plan knows its present state.
-    async fn read_again(&self, namespace: &str, change: &Change) -> Outcome {
+    /// Reads the object of a change once, so that the next plan knows its present state.
+    pub async fn read_again(&self, namespace: &str, change: &Change) -> Outcome {
         let result = match change {
             Change::SetPullSecrets { service_account, resource_version, .. } => {
                 call(self.service_accounts(namespace).get_opt(service_account)).await.map(|found| match found
                 {
                     Some(account) if account.meta().deletion_timestamp.is_none() => {
-                        self.index.put_service_account(namespace, account.view());
+                        let keys = self.index.account_keys.wanted();
+                        self.index.put_service_account(namespace, account.view(&keys));
                     }
                     _ => {
                         self.index.remove_service_account(namespace, service_account, resource_version);

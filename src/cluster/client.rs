@@ -14,6 +14,7 @@ use tower::util::MapFuture;
 use tower::{BoxError, ServiceBuilder};
 
 use super::claim::{Claim, ClaimLayer};
+use super::streams::{StreamCount, StreamPool};
 
 /// Longest time from the beginning of a connection to the end of its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -37,7 +38,7 @@ pub fn set_user_agent(config: &mut Config, replica: &str) {
     }
 }
 
-/// Creates a client with its own connection.
+/// Creates a client with its own connection, and more of them while it has more than 64 streams.
 ///
 /// kube's default stack speaks HTTP/1.1 with Nagle's algorithm on, and repeats a refused request up to 15 times. This
 /// one speaks HTTP/2 if the server does, sends at once, and detects a dead peer by ping. It repeats nothing: the
@@ -46,7 +47,15 @@ pub fn set_user_agent(config: &mut Config, replica: &str) {
 /// # Errors
 /// [`ClientError`].
 pub fn connect(config: &Config) -> Result<Client, ClientError> {
-    build(config, None)
+    build(config, None, StreamCount::default())
+}
+
+/// Creates a client as [`connect`] does, whose streams are counted.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn connect_counted(config: &Config, streams: &StreamCount) -> Result<Client, ClientError> {
+    build(config, None, streams.clone())
 }
 
 /// Creates a client as [`connect`] does, which writes only under a claim.
@@ -54,10 +63,10 @@ pub fn connect(config: &Config) -> Result<Client, ClientError> {
 /// # Errors
 /// [`ClientError`].
 pub fn connect_under(config: &Config, claim: &Claim) -> Result<Client, ClientError> {
-    build(config, Some(ClaimLayer(claim.clone())))
+    build(config, Some(ClaimLayer(claim.clone())), StreamCount::default())
 }
 
-fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, ClientError> {
+fn build(config: &Config, claim: Option<ClaimLayer>, streams: StreamCount) -> Result<Client, ClientError> {
     let boxed = |e: kube::Error| ClientError::Config(Box::new(e));
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -85,13 +94,16 @@ fn build(config: &Config, claim: Option<ClaimLayer>) -> Result<Client, ClientErr
             tokio::time::timeout(HANDSHAKE, connection).await.map_err(late)?
         })
     });
-    let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .http2_keep_alive_timeout(Duration::from_secs(10))
-        .http2_keep_alive_while_idle(true)
-        .http2_adaptive_window(false)
-        .build(connector);
+    let create = move || -> HttpClient<_, Body> {
+        HttpClient::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .http2_keep_alive_timeout(Duration::from_secs(10))
+            .http2_keep_alive_while_idle(true)
+            .http2_adaptive_window(false)
+            .build(connector.clone())
+    };
+    let http = StreamPool::new(create, streams);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer().map_err(boxed)?)

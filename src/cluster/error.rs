@@ -32,6 +32,13 @@ pub enum CallError {
     Later(String, Option<Duration>),
 }
 
+impl CallError {
+    /// Returns the error of a call that was not answered in time. It names no time, so that its report stays the same.
+    pub fn unanswered() -> Self {
+        Self::Later("the API server did not answer in time".to_owned(), None)
+    }
+}
+
 impl std::fmt::Display for CallError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -52,10 +59,7 @@ impl std::fmt::Display for CallError {
 pub async fn call<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match tokio::time::timeout(DEADLINE, request).await {
         Ok(result) => result.map_err(|error| classify(&error)),
-        Err(_) => Err(CallError::Later(
-            format!("the API server did not answer within {} s", DEADLINE.as_secs()),
-            None,
-        )),
+        Err(_) => Err(CallError::unanswered()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::label_keys::LabelKeys;
 use crate::plan::change::{Change, ObjectKey};
 use crate::plan::record::{NamespaceRecord, WriteResult};
 use crate::plan::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
@@ -15,6 +16,10 @@ use crate::plan::write_history::FORGOTTEN;
 /// All records, by namespace.
 #[derive(Debug, Default)]
 pub struct Index {
+    /// The keys of Namespaces' labels that are kept.
+    pub namespace_keys: LabelKeys,
+    /// The keys of ServiceAccounts' labels that are kept.
+    pub account_keys: LabelKeys,
     records: Mutex<Records>,
 }
 
@@ -115,7 +120,23 @@ impl Index {
     /// Records a Namespace. Like the methods below, it returns the namespace if anything changed that decisions need.
     pub fn put_namespace(&self, name: &str, facts: NamespaceFacts) -> Option<Arc<str>> {
         self.change(name, |record| {
-            let changed = record.view.facts.as_ref() != Some(&facts);
+            let changed = record.view.facts.as_ref().is_none_or(|known| known.differs_from(&facts));
+            record.has_newcomer |= record.view.facts.is_none();
+            record.view.facts = Some(facts);
+            changed
+        })
+    }
+
+    /// Records a Namespace as a list beside the watch read it: one that is unknown by now was deleted, or follows on the
+    /// watch.
+    pub fn refresh_namespace(&self, name: &str, facts: NamespaceFacts) -> Option<Arc<str>> {
+        self.change(name, |record| {
+            // A version that is not a number is before every number.
+            let Some(known) = record.view.facts.as_ref().filter(|known| known.version <= facts.version)
+            else {
+                return false;
+            };
+            let changed = known.differs_from(&facts);
             record.view.facts = Some(facts);
             changed
         })
@@ -164,21 +185,14 @@ impl Index {
 
     /// Records a ServiceAccount.
     pub fn put_service_account(&self, namespace: &str, account: ServiceAccountView) -> Option<Arc<str>> {
-        self.change(namespace, |record| match find(&record.view.service_accounts, &account.name) {
-            Ok(at) => {
-                let known = &mut record.view.service_accounts[at];
-                if is_older(&account.resource_version, &known.resource_version) {
-                    return false;
-                }
-                let changed = (&known.pull_secrets, &known.labels, known.skip, &known.unclear_skip)
-                    != (&account.pull_secrets, &account.labels, account.skip, &account.unclear_skip);
-                *known = account;
-                changed
-            }
-            Err(at) => {
-                record.view.service_accounts.insert(at, account);
-                true
-            }
+        self.change(namespace, |record| put_account(record, account))
+    }
+
+    /// Records a ServiceAccount as a list beside the watch read it: one that is unknown by now was deleted, or follows on
+    /// the watch.
+    pub fn refresh_service_account(&self, namespace: &str, account: ServiceAccountView) -> Option<Arc<str>> {
+        self.change(namespace, |record| {
+            find(&record.view.service_accounts, &account.name).is_ok() && put_account(record, account)
         })
     }
 
@@ -245,6 +259,28 @@ impl Index {
     }
 }
 
+/// Records a ServiceAccount, unless a newer one of its name is known. Returns whether anything changed that decisions
+/// need.
+fn put_account(record: &mut NamespaceRecord, account: ServiceAccountView) -> bool {
+    match find(&record.view.service_accounts, &account.name) {
+        Ok(at) => {
+            let known = &mut record.view.service_accounts[at];
+            if is_older(&account.resource_version, &known.resource_version) {
+                return false;
+            }
+            let changed = (&known.pull_secrets, &known.labels, known.skip, &known.unclear_skip)
+                != (&account.pull_secrets, &account.labels, account.skip, &account.unclear_skip);
+            *known = account;
+            changed
+        }
+        Err(at) => {
+            record.view.service_accounts.insert(at, account);
+            record.has_newcomer = true;
+            true
+        }
+    }
+}
+
 fn find(accounts: &[ServiceAccountView], name: &str) -> Result<usize, usize> {
     accounts.binary_search_by(|account| account.name.as_ref().cmp(name))
 }
@@ -290,6 +326,35 @@ mod tests {
         assert!(index.put_service_account("n", account("a", "10", &["ours"])).is_some());
         assert_eq!(index.put_service_account("n", account("a", "10", &["ours"])), None);
         assert_eq!(index.put_service_account("n", account("a", "12", &["ours"])), None);
+    }
+
+    #[test]
+    fn a_list_beside_the_watch_adds_labels_and_no_object() {
+        let labels =
+            |tier: &str| Labels::from(std::collections::BTreeMap::from([("tier".into(), tier.into())]));
+        let facts = |version: u64, tier: &str| NamespaceFacts {
+            labels: labels(tier),
+            version: Some(version),
+            ..NamespaceFacts::default()
+        };
+        let labelled = |version: &str, tier: &str| ServiceAccountView {
+            labels: labels(tier),
+            ..account("a", version, &[])
+        };
+        let index = Index::default();
+        assert_eq!(index.refresh_namespace("n", facts(5, "app")), None);
+        assert_eq!(index.refresh_service_account("n", labelled("5", "app")), None);
+        assert_eq!(index.read("n", |_| ()), None, "a deleted object does not return");
+        index.put_namespace("n", NamespaceFacts { version: Some(5), ..NamespaceFacts::default() });
+        index.put_service_account("n", account("a", "5", &[]));
+        assert!(index.refresh_namespace("n", facts(5, "app")).is_some());
+        assert!(index.refresh_service_account("n", labelled("5", "app")).is_some());
+        index.put_namespace("n", facts(8, "db"));
+        index.put_service_account("n", labelled("8", "db"));
+        assert_eq!(index.refresh_namespace("n", facts(7, "app")), None, "the watch is ahead");
+        assert_eq!(index.refresh_service_account("n", labelled("7", "app")), None);
+        let tier = |index: &Index| index.read("n", |view| view.facts.clone().unwrap().labels).unwrap();
+        assert_eq!(tier(&index).get("tier"), Some("db"));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The last writer of an object, as the API server recorded it.
 
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Client};
 
 use super::error::{CallError, call};
-use super::objects::{WatchedSecret, WatchedServiceAccount};
 use crate::api::names;
 
 /// The last write of an object.
@@ -30,12 +30,12 @@ pub async fn last_writer(
 ) -> Result<LastWrite, CallError> {
     let metadata = match service_account {
         Some(name) => {
-            let accounts: Api<WatchedServiceAccount> = Api::namespaced(client.clone(), namespace);
-            call(accounts.get(name)).await?.metadata
+            let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+            call(accounts.get_metadata(name)).await?.metadata
         }
         None => {
-            let secrets: Api<WatchedSecret> = Api::namespaced(client.clone(), namespace);
-            call(secrets.get(secret)).await?.metadata
+            let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+            call(secrets.get_metadata(secret)).await?.metadata
         }
     };
     Ok(LastWrite { by: writer(&metadata), created_at: metadata.creation_timestamp.map(|time| time.0) })

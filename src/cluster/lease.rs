@@ -1,5 +1,7 @@
 //! Reads, acquires, renews and releases the Lease, as [`crate::plan::lease`] decides.
 
+mod thread;
+
 use std::collections::HashSet;
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -13,6 +15,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
+pub use self::thread::{Candidate, LeaseThread, LeaseThreadError, StoppedTask};
 use super::claim::Claim;
 use super::client;
 use super::error::{CallError, classify};
@@ -20,6 +23,7 @@ use super::owned::merging;
 use super::watch::Sink;
 use crate::api::names;
 use crate::plan::lease::{Election, Holder, LeaseLost, LeaseRecord, LeaseStep, LeaseTimings, LeaseUpdate};
+use crate::plan::refusal::{UNAUTHORIZED, is_unauthorized};
 
 /// Duration of a released lease, so that other clients do not wait for its end.
 const RELEASED_SECONDS: i32 = 1;
@@ -36,19 +40,23 @@ pub struct LeaseConfig {
     pub timings: LeaseTimings,
     /// Reads the wall clock, for the times that users read in the Lease.
     pub clock: fn() -> Timestamp,
+    /// Finds a task of this replica that has stopped.
+    pub stopped: StoppedTask,
 }
 
 /// Holds the Lease for one replica.
-pub struct LeaseHolder {
+struct LeaseHolder {
     config: LeaseConfig,
     leases: Api<Lease>,
     election: Election,
     claim: Claim,
     observed: watch::Receiver<ObservedLease>,
     logged_holder: Option<Box<str>>,
+    /// Whether a task of this replica had stopped at the last check.
+    is_stopped: bool,
 }
 
-/// Callbacks of [`LeaseHolder::keep`].
+/// Callbacks of the thread of the lease, which runs them.
 pub struct Callbacks<L, A> {
     /// Called after each read of the Lease.
     pub read: L,
@@ -64,19 +72,20 @@ impl LeaseHolder {
     ///
     /// # Errors
     /// The configuration of the client is invalid.
-    pub fn new(
+    fn new(
         config: LeaseConfig,
         election: Election,
         claim: Claim,
         watched: &LeaseWatch,
     ) -> Result<Self, client::ClientError> {
         let leases = Api::namespaced(client::connect(&config.config)?, &config.namespace);
-        Ok(Self { config, leases, election, claim, observed: watched.0.subscribe(), logged_holder: None })
+        let observed = watched.0.subscribe();
+        Ok(Self { config, leases, election, claim, observed, logged_holder: None, is_stopped: false })
     }
 
     /// Runs until the lease, once held, is lost. It reads the Lease from the start, and becomes a candidate after
     /// `ready`.
-    pub async fn keep(
+    async fn keep(
         &mut self,
         ready: impl Future<Output = ()>,
         callbacks: Callbacks<impl Fn(), impl Fn()>,
@@ -84,6 +93,7 @@ impl LeaseHolder {
         tokio::pin!(ready);
         let (mut is_candidate, mut held) = (false, false);
         loop {
+            self.check_tasks();
             match self.election.next(Instant::now()) {
                 LeaseStep::Wait(until) => tokio::select! {
                     () = self.sleep(until) => {}
@@ -117,7 +127,7 @@ impl LeaseHolder {
     }
 
     /// Releases the lease if this replica holds it, so that another acquires it at once.
-    pub async fn release(&mut self) {
+    async fn release(&mut self) {
         self.claim.set(None);
         // A renewal in flight may have changed the version when the work ended.
         for _ in 0..2 {
@@ -139,6 +149,21 @@ impl LeaseHolder {
                 }
             }
         }
+    }
+
+    /// Checks whether a task has stopped. A lease that is not renewed any more is reported once.
+    fn check_tasks(&mut self) {
+        let stopped = (self.config.stopped)(Instant::now());
+        self.election.set_stopped(stopped.is_some());
+        if stopped.is_some() != self.is_stopped {
+            match stopped {
+                Some((task, age)) => {
+                    error!(task, stopped_s = age.as_secs(), "task stopped: the lease is not renewed");
+                }
+                None => info!("all tasks run again: the lease is renewed"),
+            }
+        }
+        self.is_stopped = stopped.is_some();
     }
 
     async fn sleep(&mut self, until: Option<Instant>) {
@@ -210,13 +235,17 @@ impl LeaseHolder {
     }
 
     fn fail(&mut self, error: CallError) {
-        if let CallError::Forbidden(_) = error {
-            warn!(%error, "lease forbidden: apply the RBAC of this version");
-        } else {
-            warn!(%error, lease = names::LEASE_NAME, "lease request failed");
-            // The connection alone may be dead, and a new one may reach another API server.
-            if let Ok(client) = client::connect(&self.config.config) {
-                self.leases = Api::namespaced(client, &self.config.namespace);
+        match &error {
+            CallError::Forbidden(message) if is_unauthorized(message) => {
+                warn!(%error, "lease refused: {UNAUTHORIZED}");
+            }
+            CallError::Forbidden(_) => warn!(%error, "lease forbidden: apply the RBAC of this version"),
+            _ => {
+                warn!(%error, lease = names::LEASE_NAME, "lease request failed");
+                // The connection alone may be dead, and a new one may reach another API server.
+                if let Ok(client) = client::connect(&self.config.config) {
+                    self.leases = Api::namespaced(client, &self.config.namespace);
+                }
             }
         }
         self.election.failed(Instant::now());

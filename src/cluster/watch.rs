@@ -1,31 +1,31 @@
-//! Watches that feed the index.
+//! Watches: a list, then the events after it, again and again.
+//!
+//! # Guarantees
+//! - A list is one consistent state of the cluster, never older than what was seen before.
+//! - A response is read up to [`page::LIMIT`] bytes, and objects are decoded one by one.
+//! - A request without an answer, and a watch that is silent for longer than the API server keeps one open, end.
+
+mod event;
+mod index_sink;
+mod page;
+mod source;
 
 use std::collections::HashSet;
-use std::fmt::Debug;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
-use futures::pin_mut;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tracing::{debug, warn};
 
+use self::event::WatchedEvent;
+pub use self::index_sink::IndexSink;
+pub use self::source::WatchConfig;
+use self::source::{WatchLine, WatchLines, WatchSource};
 use super::error::{CallError, classify};
-use super::index::Index;
-use super::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::plan::refresh::backoff;
-use crate::plan::secret::Template;
 
-/// Seconds after which a watch is opened again. A watch that is open but frozen misses events for that long at most.
-const WATCH_SECONDS: u32 = 120;
-
-/// Objects of one list call. A page is the largest response in memory.
-const PAGE: u32 = 250;
-
-/// Shortest time from a failed list, or a refused watch, to the next list.
+/// Shortest time from a failed list, or a refused watch, to the next request.
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 
 /// Longest such time, after repeated failures.
@@ -45,46 +45,146 @@ pub trait Sink<K> {
     fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>);
 }
 
-/// Returns the usual configuration of a watch.
-pub fn config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE)
+/// Returns the configuration of a watch on all objects.
+pub fn config() -> WatchConfig {
+    WatchConfig::default()
 }
 
 /// Watches until it is dropped. After an error it retries with back-off, and lists again where that is needed.
-pub async fn watch<K>(api: Api<K>, config: watcher::Config, mut sink: impl Sink<K>)
+pub async fn watch<K>(api: Api<K>, config: WatchConfig, mut sink: impl Sink<K>)
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
 {
     let kind = K::kind(&()).into_owned();
-    let mut failures = 0_u32;
+    let source = WatchSource::new(api, &config);
+    let mut retries = Retries { failures: 0, kind: &kind };
+    loop {
+        let version = match list(&source, &mut sink).await {
+            Ok(version) => version,
+            Err(error) => {
+                sink.interrupted(&kind, &error);
+                retries.pause().await;
+                continue;
+            }
+        };
+        follow(&source, version, &mut sink, &mut retries).await;
+        retries.pause().await;
+    }
+}
+
+/// Lists once, by the configuration's selectors, and hands over each object.
+///
+/// # Errors
+/// The list failed; some objects may have been handed over.
+pub async fn list_once<K>(api: Api<K>, config: WatchConfig, put: impl FnMut(K)) -> Result<(), watcher::Error>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
+{
+    WatchSource::new(api, &config).list(put).await.map(drop)
+}
+
+/// Hands a complete list to the sink, and returns its version.
+async fn list<K>(source: &WatchSource, sink: &mut impl Sink<K>) -> Result<String, watcher::Error>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
+{
+    let mut listed = HashSet::new();
+    let put = |object: K| {
+        listed.insert((object.namespace().unwrap_or_default().into(), object.name_any().into()));
+        sink.put(object);
+    };
+    let version = source.list(put).await?;
+    debug!(kind = %K::kind(&()), objects = listed.len(), "objects listed");
+    sink.listed(&listed);
+    Ok(version)
+}
+
+/// Follows the events after a version, until a new list is needed.
+async fn follow<K>(
+    source: &WatchSource,
+    mut version: String,
+    sink: &mut impl Sink<K>,
+    retries: &mut Retries<'_>,
+) where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
+{
     loop {
         let begun = Instant::now();
-        let events = watcher(api.clone(), config.clone()).default_backoff();
-        pin_mut!(events);
-        let mut listed = HashSet::new();
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(Event::Init) => listed = HashSet::new(),
-                Ok(Event::InitApply(object)) => {
-                    listed.insert((object.namespace().unwrap_or_default().into(), object.name_any().into()));
-                    sink.put(object);
+        let result = match source.watch(&version).await {
+            Ok(mut lines) => deliver(&mut lines, &mut version, sink, || retries.failures = 0).await,
+            Err(error) => Err(watcher::Error::WatchStartFailed(error)),
+        };
+        match result {
+            // The API server ends each watch after a while. What ends each at once must not be asked all the time.
+            Ok(()) if begun.elapsed() > MIN_BACKOFF => {}
+            Ok(()) => retries.pause().await,
+            Err(error) => {
+                sink.interrupted(retries.kind, &error);
+                if requires_list(&error) {
+                    return;
                 }
-                Ok(Event::InitDone) => {
-                    debug!(kind, objects = listed.len(), "objects listed");
-                    sink.listed(&std::mem::take(&mut listed));
-                }
-                Ok(Event::Apply(object)) => sink.put(object),
-                Ok(Event::Delete(object)) => sink.remove(object),
-                Err(error) => {
-                    sink.interrupted(&kind, &error);
-                    if requires_list(&error) {
-                        break;
-                    }
-                }
+                retries.pause().await;
             }
         }
-        failures = if begun.elapsed() > MAX_BACKOFF { 1 } else { failures.saturating_add(1) };
-        tokio::time::sleep(backoff(failures, MIN_BACKOFF, MAX_BACKOFF, &kind)).await;
+    }
+}
+
+/// Delivers the events of one watch until it ends, and moves the version along. `heard` is called for each.
+async fn deliver<K>(
+    lines: &mut WatchLines,
+    version: &mut String,
+    sink: &mut impl Sink<K>,
+    mut heard: impl FnMut(),
+) -> Result<(), watcher::Error>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
+{
+    loop {
+        let event = match lines.next().await.map_err(watcher::Error::WatchFailed)? {
+            WatchLine::End => return Ok(()),
+            WatchLine::Whole(line) => event::decode::<K>(line),
+            WatchLine::TooLong(beginning) => match event::stub::<K>(beginning) {
+                Some(object) => {
+                    event::warn_of_size(&object);
+                    Ok(WatchedEvent::Removed(object))
+                }
+                None => return Err(watcher::Error::WatchFailed(source::too_large())),
+            },
+        };
+        if event.is_ok() {
+            heard();
+        }
+        let object_version = |object: &K| object.resource_version().filter(|version| !version.is_empty());
+        match event {
+            Ok(WatchedEvent::Put(object)) => {
+                *version = object_version(&object).ok_or(watcher::Error::NoResourceVersion)?;
+                sink.put(object);
+            }
+            Ok(WatchedEvent::Removed(object)) => {
+                *version = object_version(&object).ok_or(watcher::Error::NoResourceVersion)?;
+                sink.remove(object);
+            }
+            Ok(WatchedEvent::Bookmark(bookmark)) => *version = bookmark,
+            Ok(WatchedEvent::Failed(status)) => return Err(watcher::Error::WatchError(status)),
+            // One object that cannot be decoded must not end the watch for all others.
+            Err(error) => {
+                let error = watcher::Error::WatchFailed(kube::Error::SerdeError(error));
+                sink.interrupted(&K::kind(&()), &error);
+            }
+        }
+    }
+}
+
+/// Failures in a row.
+struct Retries<'a> {
+    failures: u32,
+    kind: &'a str,
+}
+
+impl Retries<'_> {
+    async fn pause(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        tokio::time::sleep(backoff(self.failures, MIN_BACKOFF, MAX_BACKOFF, self.kind)).await;
     }
 }
 
@@ -103,11 +203,13 @@ pub fn refused(error: &watcher::Error) -> CallError {
     }
 }
 
-/// Returns whether an error requires a new list. After missing RBAC is granted, a resumed watch is silent, and
-/// earlier observations would never be confirmed. After a failed list, kube's own back-off never grows, because it
-/// takes the start of the next list for a success.
+/// Returns whether an error requires a new list: the version is too old, or cannot be known. After missing RBAC is
+/// granted, a resumed watch is silent, and earlier observations would never be confirmed.
 fn requires_list(error: &watcher::Error) -> bool {
-    matches!(error, watcher::Error::InitialListFailed(_)) || matches!(status(error), Some(401 | 403))
+    let too_large = matches!(error, watcher::Error::WatchFailed(error) if source::is_too_large(error));
+    too_large
+        || matches!(error, watcher::Error::NoResourceVersion)
+        || matches!(status(error), Some(401 | 403 | 410))
 }
 
 /// Returns the HTTP status of a refused list or watch.
@@ -143,70 +245,5 @@ fn describe(error: &watcher::Error) -> String {
     }
 }
 
-/// Feeds one kind of object to the index, and reports the namespaces that changed.
-pub struct IndexSink<W, L> {
-    /// The index.
-    pub index: Arc<Index>,
-    /// Names and labels of the pull Secret.
-    pub template: Arc<Template>,
-    /// Called with each namespace that changed.
-    pub wake: W,
-    /// Called after each complete list.
-    pub complete: L,
-}
-
-impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedNamespace> for IndexSink<W, L> {
-    fn put(&mut self, object: WatchedNamespace) {
-        let name = object.name_any();
-        self.index.put_namespace(&name, object.facts()).into_iter().for_each(&mut self.wake);
-    }
-
-    fn remove(&mut self, object: WatchedNamespace) {
-        self.index.remove_namespace(&object.name_any()).into_iter().for_each(&mut self.wake);
-    }
-
-    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
-        self.index.retain_namespaces(names).into_iter().for_each(&mut self.wake);
-        (self.complete)();
-    }
-}
-
-impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedServiceAccount> for IndexSink<W, L> {
-    fn put(&mut self, object: WatchedServiceAccount) {
-        if object.metadata.deletion_timestamp.is_some() {
-            return self.remove(object);
-        }
-        let namespace = object.namespace().unwrap_or_default();
-        self.index.put_service_account(&namespace, object.view()).into_iter().for_each(&mut self.wake);
-    }
-
-    fn remove(&mut self, object: WatchedServiceAccount) {
-        let (namespace, version) =
-            (object.namespace().unwrap_or_default(), object.resource_version().unwrap_or_default());
-        let changed = self.index.remove_service_account(&namespace, &object.name_any(), &version);
-        changed.into_iter().for_each(&mut self.wake);
-    }
-
-    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
-        self.index.retain_service_accounts(names).into_iter().for_each(&mut self.wake);
-        (self.complete)();
-    }
-}
-
-impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedSecret> for IndexSink<W, L> {
-    fn put(&mut self, object: WatchedSecret) {
-        let namespace = object.namespace().unwrap_or_default();
-        self.index.put_secret(&namespace, object.view(&self.template)).into_iter().for_each(&mut self.wake);
-    }
-
-    fn remove(&mut self, object: WatchedSecret) {
-        let version = object.resource_version().unwrap_or_default();
-        let changed = self.index.remove_secret(&object.namespace().unwrap_or_default(), &version);
-        changed.into_iter().for_each(&mut self.wake);
-    }
-
-    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
-        self.index.retain_secrets(names, &self.template.name).into_iter().for_each(&mut self.wake);
-        (self.complete)();
-    }
-}
+#[cfg(test)]
+mod tests;

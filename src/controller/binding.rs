@@ -206,6 +206,7 @@ impl BindingLoop {
             name,
             generation,
             standstill: standstill(binding),
+            blindness: state.blindness.clone(),
             registries,
             // Borrowed: a copy would cost the size of the cluster.
             rollup,
@@ -217,15 +218,16 @@ impl BindingLoop {
                 .and_then(|selection| state.passed_over.why_nothing(name, selection)),
             others,
         };
-        let status = status(&facts, binding.object.status.as_ref(), now);
-        let ready = status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
-        self.metrics.set_ready(name, ready);
+        let current = binding.status();
+        let status = status(&facts, current.as_ref(), now);
+        let ready = status.conditions.iter().find(|c| c.type_ == ConditionType::Ready.as_str());
+        self.metrics.set_ready(name, ready.map_or("Unknown", |ready| &ready.status));
         let report = StatusReport {
             status,
             changes_after: changes.map(|at| clock::until(at, now) + Duration::from_secs(1)),
             since_write: self.writes().get(name).map(|writes| writes.last.elapsed()),
         };
-        status_step(binding.object.status.as_ref(), report)
+        status_step(current.as_ref(), report)
     }
 
     /// Decides on the effect of a deletion, and publishes it.

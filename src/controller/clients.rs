@@ -4,17 +4,23 @@ use kube::Client;
 
 use crate::cluster::claim::Claim;
 use crate::cluster::client;
+use crate::cluster::streams::StreamCount;
 
-/// Connections to the API server: writes must not wait behind a list.
+/// Connections to the API server: writes must not wait behind a list, nor behind those of a tenant whose writes hang.
 #[derive(Clone)]
 pub struct Clients {
     /// For watches.
     pub watch: Client,
-    /// For everything else. It writes only while this replica holds the lease.
+    /// For what is the controller's own: statuses, tokens, the cache, probes, Events on bindings. It writes only while this
+    /// replica holds the lease, and so does the next one.
     pub write: Client,
+    /// For the objects in tenants' namespaces.
+    pub tenants: Client,
+    /// The streams of the watches.
+    pub watch_streams: StreamCount,
     /// The claim on the lease.
     pub claim: Claim,
-    /// The configuration of both.
+    /// The configuration of all.
     pub config: kube::Config,
 }
 
@@ -25,7 +31,10 @@ impl Clients {
     /// [`client::ClientError`] where the configuration cannot be used.
     pub fn new(config: kube::Config) -> Result<Self, client::ClientError> {
         let claim = Claim::default();
-        let (watch, write) = (client::connect(&config)?, client::connect_under(&config, &claim)?);
-        Ok(Self { watch, write, claim, config })
+        let watch_streams = StreamCount::default();
+        let watch = client::connect_counted(&config, &watch_streams)?;
+        let under_claim = || client::connect_under(&config, &claim);
+        let (write, tenants) = (under_claim()?, under_claim()?);
+        Ok(Self { watch, write, tenants, watch_streams, claim, config })
     }
 }

@@ -22,6 +22,8 @@ pub struct ControllerConfig {
     pub config_map_grace: Duration,
     /// How long pull Secrets are kept and refreshed after a binding suddenly selects nothing; zero: not at all.
     pub withdrawal_grace: Duration,
+    /// How long a watch may hear nothing before the bindings become `Unknown`.
+    pub watch_stale_after: Duration,
     /// Nothing is written to any selected namespace: statuses report what would be.
     pub dry_run: bool,
     /// Whether Pods that were created too early are replaced.

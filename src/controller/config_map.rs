@@ -11,7 +11,6 @@ use tracing::{info, warn};
 
 use super::reconciles;
 use super::state::SharedState;
-use super::work_queue::Priority;
 use crate::api::{AcrCredentialBinding, Reason, names};
 use crate::cluster::error::CallError;
 use crate::cluster::keys::KeySecrets;
@@ -22,6 +21,7 @@ use crate::plan::condition::BindingCondition;
 use crate::plan::config_map::{
     ConfigMapObservation, ConfigMapStep, converted, forbidden, foreign_binding_note, missing, reverted_note,
 };
+use crate::plan::priority::Priority;
 use crate::plan::refresh::backoff;
 use crate::server::Metrics;
 use crate::server::metrics::Reconciler;
@@ -284,7 +284,7 @@ impl ConfigMapLoop {
             None => drop(state.notes.remove(name)),
         }
         drop(state);
-        self.shared.bindings.add(name.into(), Priority::High);
+        self.shared.bindings.add(name.into(), Priority::Changed);
     }
 }
 

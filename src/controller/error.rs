@@ -3,6 +3,7 @@
 use crate::api::names;
 use crate::cloud::SetupError;
 use crate::cluster::client;
+use crate::cluster::lease::LeaseThreadError;
 use crate::plan::lease::LeaseLost;
 
 /// Reason why the controller ended.
@@ -17,6 +18,9 @@ pub enum ControllerError {
     /// A client of the API server cannot be built.
     #[error(transparent)]
     Client(#[from] client::ClientError),
+    /// The thread of the lease cannot be started.
+    #[error(transparent)]
+    Lease(#[from] LeaseThreadError),
     /// The client of the cloud cannot be built.
     #[error(transparent)]
     Cloud(#[from] SetupError),

@@ -12,8 +12,8 @@ use super::config::ControllerConfig;
 use super::config_map::{ConfigMapLoop, ConfigMapSink};
 use super::context::LoopContext;
 use super::credential::CredentialLoop;
+use super::key_pair_checks::check_failing;
 use super::namespace::NamespaceLoop;
-use super::state::WORKERS;
 use super::stuck_pods;
 use super::tasks::{Tasks, spawn};
 use super::webhook::WebhookLoop;
@@ -24,22 +24,21 @@ use crate::cluster::notices::Notifier;
 use crate::cluster::parameters::ParametersWriter;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::watch::{self, watch};
+use crate::cluster::watch_health;
 
 /// Starts the loops.
 pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients, context: LoopContext) {
     let LoopContext { shared, metrics, store, cloud, sources, seen, webhook, .. } = context;
-    let applier = Applier::new(clients.write.clone(), shared.index.clone(), shared.template().clone());
+    let applier = Applier::new(clients.tenants.clone(), shared.index.clone(), shared.template().clone());
     let worker = NamespaceLoop {
         shared: shared.clone(),
         applier,
-        notifier: Notifier::new(clients.write.clone(), &shared.template().name),
+        notifier: Notifier::new(clients.tenants.clone(), &shared.template().name),
         metrics: metrics.clone(),
         own_namespace: config.namespace.clone(),
         dry_run: config.dry_run,
     };
-    for _ in 0..WORKERS {
-        spawn(tasks, "a namespace worker", worker.clone().run());
-    }
+    spawn(tasks, "the namespace loop", worker.run());
     if config.replace_stuck_pods {
         stuck_pods::spawn_all(tasks, clients, &shared, &metrics, config.dry_run);
     }
@@ -53,6 +52,7 @@ pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients
     for _ in 0..4 {
         spawn(tasks, "a binding worker", reporter.clone().run());
     }
+    spawn(tasks, "the checks of key pairs", check_failing(shared.clone(), sources.clone()));
     spawn(
         tasks,
         "the credential loop",
@@ -80,7 +80,8 @@ pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients
     }
     if let Some(namespace) = &config.config_map_namespace {
         let watched = Arc::default();
-        let api: Api<ConfigMap> = Api::namespaced(clients.watch.clone(), namespace);
+        let api: Api<ConfigMap> =
+            Api::namespaced(shared.watches.listen(&clients.watch, watch_health::CONFIG_MAP), namespace);
         let fields = watch::config().fields(&format!("metadata.name={}", names::LEGACY_NAME));
         let sink = ConfigMapSink { watched: Arc::clone(&watched), shared: shared.clone() };
         spawn(tasks, "the watch on the ConfigMap", watch(api, fields, sink));

@@ -1,36 +1,41 @@
 //! The namespace loop: observe → plan → apply → report.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{debug, info, trace, warn};
 
 use super::clock;
 use super::state::SharedState;
-use super::work_queue::WorkItem;
+use super::tasks::panic_of;
+use super::work_queue::{Pace, WorkItem};
+use super::write_round::{WriteRound, Written};
 use crate::api::Reason;
+use crate::cluster::budget::{Permit, WriteBudget};
 use crate::cluster::error::CallError;
 use crate::cluster::index::Attempt;
 use crate::cluster::notices::Notifier;
 use crate::cluster::{Applier, Outcome};
 use crate::plan::conflict::{Conflict, ConflictKind, ConflictSite};
 use crate::plan::notice::Notice;
+use crate::plan::priority::Priority;
 use crate::plan::record::WriteResult;
 use crate::plan::refusal::RefusedWrite;
 use crate::plan::{self, Change, Failure, NamespaceRecord, Plan};
 use crate::server::Metrics;
 
-/// Rounds of plan and apply in a row. What changes faster than that waits for its back-off.
-const ROUNDS: usize = 6;
+/// Reads in a row that a plan may ask for.
+const DETOURS: usize = 6;
 
-/// Writes of one namespace that run at once. Each has a deadline, which thousands side by side would miss.
-const SIDE_BY_SIDE: usize = 64;
+/// The shortest time between two plans of a namespace whose writes are under way.
+const PLAN_EVERY: Duration = Duration::from_millis(20);
 
-/// The namespace loop, one of several workers.
+/// The namespace loop.
 #[derive(Clone)]
 pub struct NamespaceLoop {
     /// The shared state.
@@ -47,29 +52,76 @@ pub struct NamespaceLoop {
     pub dry_run: bool,
 }
 
+/// A namespace that is being reconciled.
+struct Visit {
+    item: WorkItem<Arc<str>>,
+    round: WriteRound<Answer>,
+    /// The priority of what is to be done.
+    asked: Priority,
+    /// When that was added.
+    since: Instant,
+    /// Whether a write was answered at once.
+    answered: bool,
+    /// The failure of a write that was not answered in time.
+    silence: Option<Failure>,
+}
+
+/// The answer to a write.
+struct Answer {
+    outcome: Outcome,
+    /// It was given at once.
+    is_quick: bool,
+    /// There was none in time.
+    is_silent: bool,
+}
+
 impl NamespaceLoop {
-    /// Runs until it is dropped.
+    /// Runs until it is dropped. Each namespace has a task of its own; the work queue bounds their number.
     pub async fn run(self) {
+        let (worker, mut tasks) = (Arc::new(self), JoinSet::new());
         loop {
-            let item = self.shared.namespaces.next().await;
-            if let Some(retry_at) = self.reconcile(&item).await {
-                let wait = clock::until(retry_at, clock::now());
-                self.shared.namespaces.add_after(item.key.clone(), wait);
+            tokio::select! {
+                item = worker.shared.namespaces.next() => {
+                    let worker = worker.clone();
+                    tasks.spawn(async move { worker.process(item).await });
+                }
+                Some(ended) = tasks.join_next() => if let Some(panic) = panic_of(ended) {
+                    std::panic::resume_unwind(panic);
+                },
             }
         }
     }
 
+    async fn process(&self, item: WorkItem<Arc<str>>) {
+        let namespace = item.key.clone();
+        let mut visit = Visit {
+            round: WriteRound::new(self.shared.writes.clone()),
+            asked: item.asked,
+            since: item.since,
+            answered: false,
+            silence: None,
+            item,
+        };
+        if let Some(retry_at) = self.reconcile(&mut visit).await {
+            self.shared.namespaces.add_after(namespace, clock::until(retry_at, clock::now()));
+        }
+    }
+
     /// Brings a namespace to the wanted state, as far as that is possible now. Returns when to continue.
-    async fn reconcile(&self, item: &WorkItem<Arc<str>>) -> Option<Timestamp> {
-        let namespace = &item.key;
+    async fn reconcile(&self, visit: &mut Visit) -> Option<Timestamp> {
+        let namespace = &visit.item.key.clone();
         trace!(%namespace, "reconciling");
-        for _ in 0..ROUNDS {
+        let mut detours = 0;
+        while detours < DETOURS {
             let Some(mut plan) = self.plan(namespace) else {
+                self.shared.forget_pace(namespace);
                 self.shared.report(namespace, &[]);
                 return None;
             };
+            plan.conflicts.retain(|conflict| !visit.round.has(&conflict.object));
             if plan.reads_foreign {
-                self.read_foreign(namespace).await;
+                self.shared.writes.read(self.read_foreign(namespace)).await;
+                detours += 1;
                 continue;
             }
             if self.dry_run {
@@ -77,23 +129,71 @@ impl NamespaceLoop {
                 return None;
             }
             if !plan.conflicts.is_empty() {
-                self.identify(namespace, &plan.conflicts).await;
+                self.shared.writes.read(self.identify(namespace, &plan.conflicts)).await;
+                detours += 1;
                 continue;
             }
-            self.give_notices(namespace, &plan).await;
+            self.give_notices(&visit.item, visit.asked, &plan).await;
+            if let Some(failure) = &visit.silence {
+                // Something of it is always due, and hangs again. The report does not wait for that.
+                let served = plan.results.iter_mut().filter(|result| result.secret.is_ok());
+                served.for_each(|result| result.secret = Err(failure.clone()));
+                self.shared.report(namespace, &plan.results);
+            }
             if plan.changes.is_empty() {
                 self.shared.report(namespace, &plan.results);
-                return plan.retry_at.take();
+                if visit.round.is_empty() && !visit.round.has_left_out() {
+                    return plan.retry_at;
+                }
             }
-            let writes: Vec<_> =
-                plan.changes.iter().map(|change| self.applier.apply(namespace, change)).collect();
-            let outcomes: Vec<Outcome> = stream::iter(writes).buffered(SIDE_BY_SIDE).collect().await;
-            for (change, outcome) in plan.changes.iter().zip(outcomes) {
-                self.record(item, change, outcome);
+            let attempts = |object: &_| self.shared.index.update(namespace, |record| record.attempts(object));
+            visit.round.add(plan.changes, |object| attempts(object).unwrap_or_default());
+            if visit.round.is_empty() {
+                break;
             }
+            self.advance(visit).await;
         }
         warn!(%namespace, "namespace keeps changing, retrying later");
         self.shared.index.update(namespace, |record| record.record_unsettled(clock::now()))
+    }
+
+    /// Continues the writes until all have ended, or until another plan is due: something changed meanwhile, or an object
+    /// was stale. The others may take their time.
+    async fn advance(&self, visit: &mut Visit) {
+        let Visit { item, round, asked, since, answered, silence } = visit;
+        let next_plan = Instant::now() + PLAN_EVERY;
+        let mut is_due = false;
+        loop {
+            let begin = |permit, change| {
+                let (applier, budget) = (self.applier.clone(), self.shared.writes.clone());
+                write(applier, budget, item.pace(), permit, change)
+            };
+            tokio::select! {
+                biased;
+                written = round.next(item, *asked, begin) => {
+                    let Some(Written { change, result }) = written else { return };
+                    *answered |= result.is_quick;
+                    is_due |= result.outcome == Outcome::Stale;
+                    let failure = self.record(item, (*asked, *since), &change, result.outcome);
+                    *silence = failure.filter(|_| result.is_silent).or(silence.take()).filter(|_| !*answered);
+                    if result.is_silent && !*answered {
+                        let given_up = round.give_up();
+                        self.shared.index.update(&item.key, |record| {
+                            given_up.iter().for_each(|other| record.postpone(other, &change.object()));
+                        });
+                        is_due = true;
+                    }
+                }
+                () = tokio::time::sleep_until(next_plan), if is_due => return,
+                news = item.news(), if !is_due => {
+                    is_due = true;
+                    (*asked, *since) = ((*asked).min(news.asked), news.since.into());
+                }
+            }
+            if round.is_empty() {
+                return;
+            }
+        }
     }
 
     /// Observes and plans a namespace; `None` where nothing is known of it.
@@ -114,7 +214,8 @@ impl NamespaceLoop {
     }
 
     /// Gives the notices of a plan. A removal is said before it is made, and the rest delays no write.
-    async fn give_notices(&self, namespace: &Arc<str>, plan: &Plan) {
+    async fn give_notices(&self, item: &WorkItem<Arc<str>>, asked: Priority, plan: &Plan) {
+        let namespace = &item.key;
         let due = |notice: &&Notice| plan.changes.is_empty() || !notice.reason.is_provoked();
         for notice in plan.notices.iter().filter(due) {
             warn!(%namespace, reason = notice.reason.as_str(), message = %notice.message, "notice given");
@@ -123,7 +224,10 @@ impl NamespaceLoop {
                 let objects = notice.bindings.iter().filter_map(|name| state.bindings.get(name));
                 objects.map(|entry| entry.object.object_ref(&())).collect()
             };
-            self.notifier.give(namespace, notice, &bindings).await;
+            let permit = self.shared.writes.request(namespace, item.priority(asked));
+            permit.granted().await;
+            let given = self.notifier.give(namespace, notice, &bindings);
+            permit.hold(given, |()| true, || item.pace().slow_down()).await;
             self.shared.index.update(namespace, |record| record.notices.add(notice));
         }
     }
@@ -168,8 +272,14 @@ impl NamespaceLoop {
         }
     }
 
-    /// Counts, logs and records the outcome of a write.
-    fn record(&self, item: &WorkItem<Arc<str>>, change: &Change, outcome: Outcome) {
+    /// Counts, logs and records the outcome of a write. Returns the failure, if it failed.
+    fn record(
+        &self,
+        item: &WorkItem<Arc<str>>,
+        (asked, since): (Priority, Instant),
+        change: &Change,
+        outcome: Outcome,
+    ) -> Option<Failure> {
         let namespace = &item.key;
         self.metrics.count_change(change, &outcome);
         let kind = change.label();
@@ -177,7 +287,7 @@ impl NamespaceLoop {
             Outcome::Done => {
                 match change {
                     Change::SetPullSecrets { service_account, .. } => {
-                        self.metrics.attach_duration.observe(item.since.elapsed().as_secs_f64());
+                        self.metrics.attach_duration.observe(since.elapsed().as_secs_f64());
                         debug!(%namespace, %service_account, "ServiceAccount patched");
                     }
                     Change::CreateSecret { .. } => info!(%namespace, "Secret created"),
@@ -201,13 +311,42 @@ impl NamespaceLoop {
                 )
             }
         };
+        let mut failed = None;
         if let WriteResult::Refused(failure) | WriteResult::Failed { failure, .. } = &result {
+            failed = Some(failure.clone());
             let reason = failure.reason;
             warn!(%namespace, change = kind, %reason, message = %failure.message, "write failed");
         }
-        let attempt = Attempt { change, result, event: item.answers_event(), now: clock::now() };
+        let attempt = Attempt { change, result, event: asked != Priority::Bulk, now: clock::now() };
         self.shared.index.record_write(namespace, attempt);
+        failed
     }
+}
+
+/// Executes a write under a permit. One that is cut has an unknown result: its object is read.
+async fn write(
+    applier: Applier,
+    budget: Arc<WriteBudget>,
+    pace: Pace<Arc<str>>,
+    permit: Permit,
+    change: Change,
+) -> Written<Answer> {
+    let namespace = pace.key().clone();
+    let succeeded = |outcome: &Outcome| matches!(outcome, Outcome::Done | Outcome::Stale);
+    let ended = permit.hold(applier.apply(&namespace, &change), succeeded, || pace.slow_down()).await;
+    let is_quick = ended.is_quick();
+    if is_quick {
+        pace.speed_up();
+    }
+    let is_silent = ended.answer.is_none();
+    let outcome = match ended.answer {
+        Some(outcome) => outcome,
+        None => {
+            budget.read(applier.read_again(&namespace, &change)).await;
+            Outcome::Failed(CallError::unanswered())
+        }
+    };
+    Written { change, result: Answer { outcome, is_quick, is_silent } }
 }
 
 /// Returns what a failed call means for the object that it wrote.

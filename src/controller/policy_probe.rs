@@ -7,9 +7,9 @@ use kube::Client;
 use tracing::{info, warn};
 
 use super::state::SharedState;
-use super::work_queue::Priority;
 use crate::cluster::policy_probe;
 use crate::plan::policy_probe::PolicyProbe;
+use crate::plan::priority::Priority;
 use crate::plan::refresh::backoff;
 use crate::server::Metrics;
 use crate::server::admin::{Readiness, StartupStep};
@@ -86,7 +86,7 @@ impl PolicyProbeLoop {
         let names = state.bindings.names();
         drop(state);
         for name in names {
-            self.shared.bindings.add(name, Priority::High);
+            self.shared.bindings.add(name, Priority::Changed);
         }
     }
 }

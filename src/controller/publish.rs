@@ -7,11 +7,11 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::clock;
 use super::state::{SharedState, State};
-use super::work_queue::Priority;
 use crate::api::AcrCredentialBinding;
 use crate::plan::Snapshot;
 use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
 use crate::plan::credential_cache::{CredentialCache, SavedCredentials};
+use crate::plan::priority::Priority;
 use crate::plan::transition::{CoverageChange, Transition};
 
 /// The reason why a snapshot is published.
@@ -24,8 +24,11 @@ pub enum PublishReason {
 }
 
 impl SharedState {
-    /// Records a binding.
+    /// Records a binding, once the labels that it selects by are complete.
     pub fn put_binding(&self, object: AcrCredentialBinding) {
+        let Some(mut object) = self.hold_for_labels(object) else { return };
+        // Nothing reads the record of its writers, which is larger than many a binding.
+        object.metadata.managed_fields = None;
         let name: Arc<str> = object.metadata.name.clone().unwrap_or_default().into();
         let mut state = self.state();
         let news = state.bindings.put(object, &self.cluster_region);
@@ -42,12 +45,13 @@ impl SharedState {
             self.definition.notify_one();
         }
         drop(state);
-        self.bindings.add(name, Priority::High);
+        self.bindings.add(name, Priority::Changed);
         self.config_map.notify_one();
     }
 
     /// Forgets a binding.
     pub fn remove_binding(&self, name: &str) {
+        self.waiting.remove(name);
         let mut state = self.state();
         if state.bindings.remove(name) {
             self.refresh_demands(&mut state);
@@ -93,7 +97,7 @@ impl SharedState {
         self.publish(&mut state, &names, PublishReason::CredentialsChanged);
         drop(state);
         for name in names {
-            self.bindings.add(name, Priority::High);
+            self.bindings.add(name, Priority::Changed);
         }
     }
 
@@ -166,7 +170,7 @@ impl SharedState {
             dirty.extend(self.index.awaiting_admission());
         }
         for namespace in dirty {
-            self.namespaces.add(namespace, Priority::Low);
+            self.namespaces.add(namespace, Priority::Bulk);
         }
     }
 
@@ -178,7 +182,7 @@ impl SharedState {
             *modes != before
         });
         let names = if changed { self.state().bindings.names() } else { Vec::new() };
-        names.into_iter().for_each(|name| self.bindings.add(name, Priority::High));
+        names.into_iter().for_each(|name| self.bindings.add(name, Priority::Changed));
     }
 
     /// Records what the API server adds by itself. Withdrawals that waited for it continue.
@@ -207,7 +211,7 @@ impl SharedState {
     pub fn release_due(&self, state: &mut State, binding: &Arc<str>) -> bool {
         let Some(over) = state.guard.release_due(binding, clock::now()) else { return false };
         for namespace in over {
-            self.namespaces.add(namespace, Priority::Low);
+            self.namespaces.add(namespace, Priority::Bulk);
         }
         self.publish(state, std::slice::from_ref(binding), PublishReason::SpecChanged);
         true

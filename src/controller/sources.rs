@@ -6,13 +6,14 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use kube::Client;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::clients::Clients;
 use super::clock;
+use super::key_pairs::{ReadPairs, WatchedPairs};
 use super::state::SharedState;
 use crate::api::{Reason, names};
 use crate::cloud::{AccessKeyPair, CloudError, IdentitySources, OidcToken, Retry};
@@ -59,6 +60,8 @@ pub struct ClusterSources {
     locations: SourceLocations,
     tokens: TokenRequester,
     watched: Mutex<HashMap<SourceSecret, Arc<NamedSecret>>>,
+    /// The key pairs that are read, since too many are named to watch each.
+    read: ReadPairs,
     shared: Arc<SharedState>,
 }
 
@@ -77,19 +80,62 @@ impl ClusterSources {
             namespace: namespace.into(),
             locations,
             watched: Mutex::default(),
+            read: ReadPairs::new(clients.write.clone(), namespace),
             shared,
         }
     }
 
-    /// Watches the Secrets of these key pairs and no others, so that a rotated pair is noticed at once.
+    /// Watches the Secrets of these key pairs and no others, so that a rotated pair is noticed at once. Of more than
+    /// [`WatchedPairs::MOST`], the rest is read where it is needed: RBAC grants a Secret by its name, so that each takes
+    /// a watch of its own.
     pub fn watch_pairs(&self, secrets: &BTreeSet<Box<str>>) {
-        for secret in secrets {
-            self.secret(SecretPurpose::KeyPair, &self.namespace, secret);
-        }
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.retain(|secret, _| {
             secret.purpose == SecretPurpose::ControllerIdentity || secrets.contains(&secret.name)
         });
+        let chosen = WatchedPairs::choose(secrets, pairs_of(&watched));
+        drop(watched);
+        for secret in chosen {
+            self.secret(SecretPurpose::KeyPair, &self.namespace, &secret);
+        }
+        self.read.retain(secrets);
+    }
+
+    /// Reads the pairs among these that are not watched. Failed attempts with a pair that changed are repeated at once.
+    pub async fn check_pairs(&self, secrets: BTreeSet<Box<str>>) {
+        let unwatched = secrets.into_iter().filter(|secret| self.watched_pair(secret).is_none());
+        let reads = unwatched.map(|secret| async move { self.read_pair(&secret).await });
+        futures::stream::iter(reads).buffer_unordered(WatchedPairs::READS).map(drop).collect::<()>().await;
+    }
+
+    /// Returns the watch on the Secret of a key pair. There is none where too many are named.
+    fn watched_pair(&self, secret: &str) -> Option<Arc<NamedSecret>> {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let pair = SourceSecret {
+            purpose: SecretPurpose::KeyPair,
+            namespace: self.namespace.clone(),
+            name: secret.into(),
+        };
+        if let Some(watch) = watched.get(&pair) {
+            return Some(watch.clone());
+        }
+        let room = pairs_of(&watched).count() < WatchedPairs::MOST;
+        drop(watched);
+        room.then(|| self.secret(SecretPurpose::KeyPair, &self.namespace, secret))
+    }
+
+    /// Reads the Secret of a key pair. Users of it are woken if it changed since it was last read.
+    async fn read_pair(&self, secret: &str) -> SecretState {
+        let (state, changed) = self.read.read(secret).await;
+        if changed {
+            let source = SourceSecret {
+                purpose: SecretPurpose::KeyPair,
+                namespace: self.namespace.clone(),
+                name: secret.into(),
+            };
+            source_changed(&self.shared, &source, &state);
+        }
+        state
     }
 
     /// Returns the watch on a Secret, and starts it first where there is none.
@@ -108,7 +154,11 @@ impl ClusterSources {
     async fn pair(&self, secret: &str) -> Result<AccessKeyPair, CloudError> {
         let source = format!("Secret {}/{secret}", self.namespace);
         let missing = |message: String| CloudError::new(Reason::SecretNotFound, Retry::Rarely, message);
-        match self.secret(SecretPurpose::KeyPair, &self.namespace, secret).now().await {
+        let state = match self.watched_pair(secret) {
+            Some(watch) => watch.now().await,
+            None => self.read_pair(secret).await,
+        };
+        match state {
             SecretState::Present(data) => pair_in(&data, "accessKeyId", "accessKeySecret").ok_or_else(|| {
                 missing(format!("the {source} lacks accessKeyId or accessKeySecret; give it both"))
             }),
@@ -229,6 +279,12 @@ fn source_changed(shared: &SharedState, source: &SourceSecret, seen: &SecretStat
     }
     drop(state);
     shared.credentials.notify_one();
+}
+
+/// Returns the names of the key pairs that are watched.
+fn pairs_of(watched: &HashMap<SourceSecret, Arc<NamedSecret>>) -> impl Iterator<Item = &str> {
+    let pairs = watched.keys().filter(|secret| secret.purpose == SecretPurpose::KeyPair);
+    pairs.map(|secret| &*secret.name)
 }
 
 fn pair_in(data: &SecretData, id: &str, secret: &str) -> Option<AccessKeyPair> {

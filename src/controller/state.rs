@@ -6,20 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use super::binding_store::BindingStore;
-use super::work_queue::{Priority, WorkQueue};
+use super::waiting_bindings::WaitingBindings;
+use super::work_queue::WorkQueue;
 use crate::cluster::Index;
+use crate::cluster::budget::WriteBudget;
+use crate::cluster::watch_health::WatchHealth;
 use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
 use crate::plan::binding_step::SETTLE;
 use crate::plan::condition::BindingCondition;
 use crate::plan::credential_cache::CredentialCache;
 use crate::plan::passed_over::PassedOver;
+use crate::plan::priority::{PlaceLimits, Priority};
 use crate::plan::rollup::Rollups;
+use crate::plan::scheduler::NAMESPACES;
 use crate::plan::withdrawal_guard::WithdrawalGuard;
-use crate::plan::{NamespaceResult, Snapshot, Template};
-
-/// Number of namespace workers, and of those that may be busy with low priority.
-pub const WORKERS: usize = 20;
-const LOW_PRIORITY_WORKERS: usize = 16;
+use crate::plan::{Failure, NamespaceResult, Snapshot, Template};
 
 /// The shared state.
 #[derive(Debug)]
@@ -28,14 +29,20 @@ pub struct SharedState {
     pub index: Arc<Index>,
     /// Namespaces to reconcile.
     pub namespaces: Arc<WorkQueue<Arc<str>>>,
+    /// Permits of writes in tenants' namespaces.
+    pub writes: Arc<WriteBudget>,
     /// Bindings whose status or finalizer to reconcile.
     pub bindings: Arc<WorkQueue<Arc<str>>>,
+    /// When each watch was last heard.
+    pub watches: WatchHealth,
     /// Wakes the credential loop when demands changed.
     pub credentials: Notify,
     /// Wakes the ConfigMap loop when the ConfigMap or its binding changed.
     pub config_map: Notify,
     /// Wakes the definition loop when the CustomResourceDefinition may have changed.
     pub definition: Notify,
+    /// Bindings that wait for the labels that they select by.
+    pub(super) waiting: WaitingBindings,
     /// The cluster's region.
     pub(super) cluster_region: Box<str>,
     /// The snapshot that namespaces are planned by.
@@ -63,6 +70,8 @@ pub struct State {
     pub notes: HashMap<Arc<str>, Vec<BindingCondition>>,
     /// Conditions of every binding.
     pub common: Vec<BindingCondition>,
+    /// Why the statuses may be out of date: a watch hears nothing.
+    pub blindness: Option<Failure>,
     /// The entries that the API server adds by itself.
     pub(super) applied: AppliedParameters,
     /// Whether the ConfigMap is watched.
@@ -90,17 +99,21 @@ impl SharedState {
             passed_over: PassedOver::default(),
             notes: HashMap::new(),
             common: Vec::new(),
+            blindness: None,
             applied: AppliedParameters::default(),
             config_map: false,
             live: false,
         };
         Arc::new(Self {
             index: Arc::default(),
-            namespaces: WorkQueue::new(LOW_PRIORITY_WORKERS),
-            bindings: WorkQueue::new(LOW_PRIORITY_WORKERS),
+            namespaces: WorkQueue::new(NAMESPACES, Priority::Retry),
+            writes: Arc::default(),
+            bindings: WorkQueue::new(PlaceLimits::NONE, Priority::Changed),
+            watches: WatchHealth::default(),
             credentials: Notify::new(),
             config_map: Notify::new(),
             definition: Notify::new(),
+            waiting: WaitingBindings::default(),
             cluster_region: cluster_region.into(),
             snapshot: watch::Sender::new(Arc::new(Snapshot::new(template.clone(), Vec::new(), true))),
             template,
@@ -136,7 +149,15 @@ impl SharedState {
 
     /// Queues a namespace that changed.
     pub fn wake_namespace(&self, name: Arc<str>) {
-        self.namespaces.add(name, Priority::High);
+        let newcomer = self.index.update(&name, |record| std::mem::take(&mut record.has_newcomer));
+        let priority = if newcomer == Some(true) { Priority::New } else { Priority::Changed };
+        self.namespaces.add(name, priority);
+    }
+
+    /// Forgets how the writes of a namespace went: it is gone.
+    pub fn forget_pace(&self, namespace: &Arc<str>) {
+        self.namespaces.forget(namespace);
+        self.writes.forget(namespace);
     }
 
     /// Queues the status of a binding, after the results that come with this one.

@@ -1,24 +1,34 @@
 //! The watches that run from the start: the caches must be full before anything is decided.
 
 use std::collections::HashSet;
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::DeserializeGuard;
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use tokio::sync::watch as channel;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::clients::Clients;
 use super::config::ControllerConfig;
 use super::state::SharedState;
 use super::tasks::{Tasks, spawn};
 use crate::api::{AcrCredentialBinding, names};
+use crate::cluster::Index;
+use crate::cluster::label_keys::{LabelKeys, SelectedKeys};
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::cluster::parameters::{ParametersSink, ParametersState};
 use crate::cluster::watch::{self, IndexSink, Sink, watch};
+use crate::cluster::watch_health;
 use crate::plan::admission_mode::AppliedParameters;
+use crate::plan::refresh::backoff;
 use crate::server::admin::{Readiness, StartupStep};
+
+/// Shortest and longest time from a failed list of the objects with a label to the next.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Starts the watches on namespaces, ServiceAccounts, our Secrets, the bindings, and the ConfigMap that our admission
 /// policy reads. Returns where that one is kept.
@@ -29,7 +39,7 @@ pub fn spawn_all(
     readiness: &Arc<Readiness>,
     shared: &Arc<SharedState>,
 ) -> Arc<channel::Sender<Option<ParametersState>>> {
-    let client = &clients.watch;
+    let listen = |watch| shared.watches.listen(&clients.watch, watch);
     let index_sink = |step: StartupStep, wake: fn(&SharedState, Arc<str>)| {
         let (observer, readiness) = (shared.clone(), readiness.clone());
         IndexSink {
@@ -43,32 +53,59 @@ pub fn spawn_all(
     spawn(
         tasks,
         "the watch on namespaces",
-        watch(
-            Api::<WatchedNamespace>::all(client.clone()),
-            watch::config(),
-            index_sink(StartupStep::Namespaces, SharedState::observe_namespace),
+        after_bindings(
+            shared,
+            NAMESPACE_KEYS,
+            watch(
+                Api::<WatchedNamespace>::all(listen(watch_health::NAMESPACES)),
+                watch::config(),
+                index_sink(StartupStep::Namespaces, SharedState::observe_namespace),
+            ),
         ),
     );
     spawn(
         tasks,
         "the watch on service accounts",
-        watch(
-            Api::<WatchedServiceAccount>::all(client.clone()),
-            watch::config(),
-            index_sink(StartupStep::ServiceAccounts, SharedState::wake_namespace),
+        after_bindings(
+            shared,
+            ACCOUNT_KEYS,
+            watch(
+                Api::<WatchedServiceAccount>::all(listen(watch_health::SERVICE_ACCOUNTS)),
+                watch::config(),
+                index_sink(StartupStep::ServiceAccounts, SharedState::wake_namespace),
+            ),
         ),
+    );
+    let refresh = |index: &Index, object: WatchedNamespace, keys: &SelectedKeys| {
+        index.refresh_namespace(&object.name_any(), object.facts(keys))
+    };
+    let api = Api::<WatchedNamespace>::all(clients.watch.clone());
+    spawn(
+        tasks,
+        "the lists of labelled namespaces",
+        list_new_keys(api, shared.clone(), NAMESPACE_KEYS, refresh),
+    );
+    let refresh = |index: &Index, object: WatchedServiceAccount, keys: &SelectedKeys| {
+        index.refresh_service_account(&object.namespace().unwrap_or_default(), object.view(keys))
+    };
+    let api = Api::<WatchedServiceAccount>::all(clients.watch.clone());
+    spawn(
+        tasks,
+        "the lists of labelled service accounts",
+        list_new_keys(api, shared.clone(), ACCOUNT_KEYS, refresh),
     );
     spawn(
         tasks,
         "the watch on secrets",
         watch(
-            Api::<WatchedSecret>::all(client.clone()),
+            Api::<WatchedSecret>::all(listen(watch_health::SECRETS)),
             secrets,
             index_sink(StartupStep::Secrets, SharedState::wake_namespace),
         ),
     );
     let bindings = BindingSink { shared: shared.clone(), readiness: readiness.clone() };
-    spawn(tasks, "the watch on bindings", watch(Api::all(client.clone()), watch::config(), bindings));
+    let api = Api::all(listen(watch_health::BINDINGS));
+    spawn(tasks, "the watch on bindings", watch(api, watch::config(), bindings));
     let seen = Arc::new(channel::Sender::new(None));
     let (first, ready) = (shared.clone(), readiness.clone());
     let known = move |seen: &ParametersState| {
@@ -79,10 +116,60 @@ pub fn spawn_all(
         ready.done(StartupStep::AdmissionParameters);
     };
     let sink = ParametersSink { state: seen.clone(), first_observed: known };
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &config.namespace);
+    let maps: Api<ConfigMap> = Api::namespaced(listen(watch_health::ADMISSION_PARAMETERS), &config.namespace);
     let parameters = watch::config().fields(&format!("metadata.name={}", names::ADMISSION_NAME));
     spawn(tasks, "the watch on the admission parameters", watch(maps, parameters, sink));
     seen
+}
+
+/// The keys of one kind's labels.
+type KeysOf = fn(&Index) -> &LabelKeys;
+
+const NAMESPACE_KEYS: KeysOf = |index| &index.namespace_keys;
+const ACCOUNT_KEYS: KeysOf = |index| &index.account_keys;
+
+/// Begins a watch once the bindings are listed: which labels to keep is known then.
+fn after_bindings(
+    shared: &Arc<SharedState>,
+    keys: KeysOf,
+    watch: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = ()> + Send + 'static {
+    let index = shared.index.clone();
+    async move {
+        keys(&index).begun().await;
+        watch.await;
+    }
+}
+
+/// Lists the objects that have a label, for each key that a binding newly selects by.
+async fn list_new_keys<K>(
+    api: Api<K>,
+    shared: Arc<SharedState>,
+    keys: KeysOf,
+    refresh: fn(&Index, K, &SelectedKeys) -> Option<Arc<str>>,
+) where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Send + 'static,
+{
+    let keys = keys(&shared.index);
+    let mut failures = 0;
+    loop {
+        let key = keys.next_unlisted().await;
+        // No binding in force selects by this key, so that nothing follows from its labels yet.
+        let put = |object| drop(refresh(&shared.index, object, &keys.wanted()));
+        match watch::list_once(api.clone(), watch::config().labels(&key), put).await {
+            Ok(()) => {
+                failures = 0;
+                keys.listed(&key);
+                shared.release_waiting();
+            }
+            Err(error) => {
+                failures += 1;
+                let error = watch::refused(&error);
+                warn!(kind = %K::kind(&()), %key, %error, "objects with a label not listed");
+                tokio::time::sleep(backoff(failures, RETRY.0, RETRY.1, &key)).await;
+            }
+        }
+    }
 }
 
 /// Receives bindings. One that cannot be read does not stall the watch.
@@ -114,6 +201,10 @@ impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
                 self.shared.remove_binding(&name);
             }
         }
+        self.shared.waiting.retain(seen);
+        // Now it is known which labels to keep.
+        self.shared.index.namespace_keys.begin();
+        self.shared.index.account_keys.begin();
         self.shared.definition.notify_one();
         self.readiness.done(StartupStep::Bindings);
     }

@@ -7,8 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::clock;
 use super::state::{SharedState, State};
-use super::work_queue::Priority;
 use crate::plan::ownership::{AccountLoss, Claimant, Recovery};
+use crate::plan::priority::Priority;
 use crate::plan::view::NamespaceFacts;
 use crate::plan::withdrawal_guard::EntryLoss;
 use crate::plan::{Phase, ResolvedBinding, Snapshot};
@@ -25,7 +25,7 @@ impl SharedState {
         for binding in changed {
             // The others that were lost with this one are held from now on.
             let others = state.guard.namespaces(&binding).filter(|name| **name != namespace).cloned();
-            others.for_each(|name| self.namespaces.add(name, Priority::Low));
+            others.for_each(|name| self.namespaces.add(name, Priority::Bulk));
             self.schedule_status(binding);
         }
         drop(state);

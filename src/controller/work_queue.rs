@@ -1,51 +1,28 @@
-//! A queue of keys: each is in it once, is processed by one worker at a time, and those of high priority go first.
+//! A queue of keys for several workers: a [`Scheduler`], with waiting.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-/// The priority of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Priority {
-    /// One of thousands, such as a refresh: a few workers stay free of these.
-    Low,
-    /// It answers to an event.
-    High,
-}
+use crate::plan::priority::{PlaceLimits, Priority};
+use crate::plan::scheduler::{Scheduler, Taken};
 
 /// The queue.
-///
-/// # Guarantees
-/// - A key added while it is processed is processed again afterwards: no event is lost.
-/// - One key is never processed by two workers.
-/// - At most `low_limit` workers process keys of low priority, so that one of high priority always finds a free worker.
 #[derive(Debug)]
 pub struct WorkQueue<K> {
-    inner: Mutex<Queues<K>>,
+    state: Mutex<QueueState<K>>,
     wake: Notify,
-    low_limit: usize,
 }
 
 #[derive(Debug)]
-struct Queues<K> {
-    high: VecDeque<K>,
-    low: VecDeque<K>,
-    entries: HashMap<K, QueuedKey>,
-    delayed: BTreeMap<(Instant, u64), K>,
-    due: HashMap<K, (Instant, u64)>,
-    sequence: u64,
-    low_active: usize,
-}
-
-#[derive(Debug)]
-struct QueuedKey {
-    queued: Option<Priority>,
-    since: Instant,
-    active: bool,
+struct QueueState<K> {
+    scheduler: Scheduler<K>,
+    /// Wakes the workers of keys that are added while they are processed.
+    workers: HashMap<K, Arc<Notify>>,
 }
 
 /// A key that is being processed, until this is dropped.
@@ -55,262 +32,166 @@ pub struct WorkItem<K: Eq + Hash + Clone> {
     pub key: K,
     /// When it was added.
     pub since: Instant,
-    priority: Priority,
+    /// The priority that it was added with.
+    pub asked: Priority,
+    news: Arc<Notify>,
     queue: Arc<WorkQueue<K>>,
 }
 
+/// Returns the time on the clock that deadlines use, which tests can pause.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
 impl<K: Eq + Hash + Clone> WorkQueue<K> {
-    /// Returns a queue in which at most `low_limit` workers process keys of low priority.
-    pub fn new(low_limit: usize) -> Arc<Self> {
-        let inner = Queues {
-            high: VecDeque::new(),
-            low: VecDeque::new(),
-            entries: HashMap::new(),
-            delayed: BTreeMap::new(),
-            due: HashMap::new(),
-            sequence: 0,
-            low_active: 0,
-        };
-        Arc::new(Self { inner: Mutex::new(inner), wake: Notify::new(), low_limit })
+    /// Returns a queue in which places are limited, and in which keys that fall due have this priority.
+    pub fn new(limits: PlaceLimits, due_as: Priority) -> Arc<Self> {
+        let state = QueueState { scheduler: Scheduler::new(limits, due_as), workers: HashMap::new() };
+        Arc::new(Self { state: Mutex::new(state), wake: Notify::new() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queues<K>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, QueueState<K>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a key. One that waits with low priority moves up.
+    /// Adds a key. One that waits moves up, where this is more urgent.
     pub fn add(&self, key: K, priority: Priority) {
-        self.lock().add(key, priority, Instant::now());
+        let mut state = self.lock();
+        if state.scheduler.add(key.clone(), priority, now()) {
+            state.notify(&key);
+        }
+        drop(state);
         self.wake.notify_one();
     }
 
     /// Adds a key after a delay, unless it is due earlier already.
     pub fn add_after(&self, key: K, delay: Duration) {
-        let mut inner = self.lock();
-        let at = Instant::now() + delay;
-        if inner.due.get(&key).is_some_and(|(due, _)| *due <= at) {
-            return;
-        }
-        inner.sequence += 1;
-        let slot = (at, inner.sequence);
-        if let Some(later) = inner.due.insert(key.clone(), slot) {
-            inner.delayed.remove(&later);
-        }
-        inner.delayed.insert(slot, key);
-        drop(inner);
+        self.lock().scheduler.add_at(key, now() + delay);
         self.wake.notify_one();
+    }
+
+    /// Forgets that the writes of a key took long: it is gone.
+    pub fn forget(&self, key: &K) {
+        self.lock().scheduler.speed_up(key);
     }
 
     /// Forgets the keys that wait. For a queue without workers.
     pub fn clear(&self) {
-        let mut inner = self.lock();
-        inner.high.clear();
-        inner.low.clear();
-        inner.entries.clear();
+        self.lock().scheduler.clear();
     }
 
     /// Returns the number of keys that wait.
     pub fn depth(&self) -> usize {
-        self.lock().entries.values().filter(|entry| entry.queued.is_some()).count()
+        self.lock().scheduler.depth()
+    }
+
+    /// Returns the number of keys that are due later.
+    pub fn delayed(&self) -> usize {
+        self.lock().scheduler.delayed()
     }
 
     /// Waits for the next key.
     pub async fn next(self: &Arc<Self>) -> WorkItem<K> {
         loop {
             let later = {
-                let mut inner = self.lock();
-                inner.release_due(Instant::now());
-                if let Some((key, since, priority)) = inner.take(self.low_limit) {
-                    if inner.has_work(self.low_limit) {
+                let mut state = self.lock();
+                state.release_due();
+                if let Some(taken) = state.scheduler.take() {
+                    if state.scheduler.has_work() {
                         self.wake.notify_one();
                     }
-                    return WorkItem { key, since, priority, queue: self.clone() };
+                    return self.item(&mut state, taken);
                 }
-                inner.delayed.first_key_value().map(|((at, _), _)| *at)
+                state.scheduler.next_due()
             };
             match later {
                 Some(at) => {
-                    let _ = tokio::time::timeout_at(at, self.wake.notified()).await;
+                    let _ = timeout_at(at.into(), self.wake.notified()).await;
                 }
                 None => self.wake.notified().await,
             }
         }
     }
+
+    fn item(self: &Arc<Self>, state: &mut QueueState<K>, taken: Taken<K>) -> WorkItem<K> {
+        let news = Arc::new(Notify::new());
+        state.workers.insert(taken.key.clone(), news.clone());
+        let Taken { key, since, asked } = taken;
+        WorkItem { key, since: since.into(), asked, news, queue: self.clone() }
+    }
 }
 
-impl<K: Eq + Hash + Clone> Queues<K> {
-    fn add(&mut self, key: K, priority: Priority, now: Instant) {
-        let entry =
-            self.entries.entry(key.clone()).or_insert(QueuedKey { queued: None, since: now, active: false });
-        if entry.queued.is_some_and(|queued| queued >= priority) {
-            return;
-        }
-        if entry.queued.is_none() {
-            entry.since = now;
-        }
-        entry.queued = Some(priority);
-        if !entry.active {
-            self.push(key, priority);
+impl<K: Eq + Hash + Clone> QueueState<K> {
+    fn notify(&self, key: &K) {
+        if let Some(worker) = self.workers.get(key) {
+            worker.notify_one();
         }
     }
 
-    fn push(&mut self, key: K, priority: Priority) {
-        match priority {
-            Priority::High => self.high.push_back(key),
-            Priority::Low => self.low.push_back(key),
-        }
-    }
-
-    fn release_due(&mut self, now: Instant) {
-        while let Some(first) = self.delayed.first_entry().filter(|first| first.key().0 <= now) {
-            let key = first.remove();
-            self.due.remove(&key);
-            self.add(key, Priority::High, now);
-        }
-    }
-
-    fn has_work(&self, low_limit: usize) -> bool {
-        !self.high.is_empty() || (!self.low.is_empty() && self.low_active < low_limit)
-    }
-
-    fn take(&mut self, low_limit: usize) -> Option<(K, Instant, Priority)> {
-        while let Some(key) = self.high.pop_front() {
-            if let Some(since) = self.start(&key, Priority::High) {
-                return Some((key, since, Priority::High));
-            }
-        }
-        while self.low_active < low_limit {
-            let key = self.low.pop_front()?;
-            if let Some(since) = self.start(&key, Priority::Low) {
-                self.low_active += 1;
-                return Some((key, since, Priority::Low));
-            }
-        }
-        None
-    }
-
-    /// Marks a key as being processed, unless it moved up and left the popped place.
-    fn start(&mut self, key: &K, priority: Priority) -> Option<Instant> {
-        let entry = self.entries.get_mut(key)?;
-        if entry.active || entry.queued != Some(priority) {
-            return None;
-        }
-        entry.active = true;
-        entry.queued = None;
-        Some(entry.since)
-    }
-
-    fn finish(&mut self, key: &K, priority: Priority) {
-        if priority == Priority::Low {
-            self.low_active -= 1;
-        }
-        let Some(entry) = self.entries.get_mut(key) else { return };
-        entry.active = false;
-        match entry.queued {
-            Some(again) => self.push(key.clone(), again),
-            None => {
-                self.entries.remove(key);
-            }
+    fn release_due(&mut self) {
+        for key in self.scheduler.release_due(now()) {
+            self.notify(&key);
         }
     }
 }
 
 impl<K: Eq + Hash + Clone> WorkItem<K> {
-    /// Returns whether it answers to an event, rather than to a round over many keys.
-    pub fn answers_event(&self) -> bool {
-        self.priority == Priority::High
+    /// Returns the priority of its writes, for what was asked with this one.
+    pub fn priority(&self, asked: Priority) -> Priority {
+        if self.queue.lock().scheduler.is_slow(&self.key) { Priority::Slow } else { asked }
+    }
+
+    /// Waits until the key is added again while it is processed, and takes the news.
+    pub async fn news(&self) -> Taken<K> {
+        loop {
+            let news = self.queue.lock().scheduler.take_news(&self.key);
+            if let Some(news) = news {
+                return news;
+            }
+            self.news.notified().await;
+        }
+    }
+
+    /// Returns where the pace of its writes is recorded.
+    pub fn pace(&self) -> Pace<K> {
+        Pace { key: self.key.clone(), queue: self.queue.clone() }
+    }
+}
+
+/// The pace of a key's writes.
+#[derive(Clone, Debug)]
+pub struct Pace<K> {
+    key: K,
+    queue: Arc<WorkQueue<K>>,
+}
+
+impl<K: Eq + Hash + Clone> Pace<K> {
+    /// Returns the key.
+    pub fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// Records that a write takes long. Its place among the others is free from now on.
+    pub fn slow_down(&self) {
+        self.queue.lock().scheduler.slow_down(&self.key);
+        self.queue.wake.notify_one();
+    }
+
+    /// Records that a write was quick.
+    pub fn speed_up(&self) {
+        self.queue.lock().scheduler.speed_up(&self.key);
     }
 }
 
 impl<K: Eq + Hash + Clone> Drop for WorkItem<K> {
     fn drop(&mut self) {
-        self.queue.lock().finish(&self.key, self.priority);
+        let mut state = self.queue.lock();
+        state.workers.remove(&self.key);
+        state.scheduler.finish(&self.key);
+        drop(state);
         self.queue.wake.notify_one();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Priority, WorkQueue};
-    use std::time::Duration;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_key_is_in_it_once_and_those_of_high_priority_go_first() {
-        let queue = WorkQueue::new(8);
-        for (key, priority) in
-            [("a", Priority::Low), ("b", Priority::Low), ("a", Priority::Low), ("b", Priority::High)]
-        {
-            queue.add(key, priority);
-        }
-        assert_eq!(queue.depth(), 2);
-        let (first, second) = (queue.next().await, queue.next().await);
-        assert_eq!((first.key, second.key), ("b", "a"));
-        drop((first, second));
-        assert!(tokio::time::timeout(Duration::from_secs(60), queue.next()).await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_key_added_while_it_is_processed_is_processed_again_and_not_twice_at_once() {
-        let queue = WorkQueue::new(8);
-        queue.add("a", Priority::High);
-        let item = queue.next().await;
-        queue.add("a", Priority::Low);
-        assert!(tokio::time::timeout(Duration::from_secs(60), queue.next()).await.is_err());
-        drop(item);
-        assert_eq!(queue.next().await.key, "a");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn low_priority_leaves_a_worker_free() {
-        let queue = WorkQueue::new(1);
-        queue.add("a", Priority::Low);
-        queue.add("b", Priority::Low);
-        let low = queue.next().await;
-        assert!(tokio::time::timeout(Duration::from_secs(60), queue.next()).await.is_err());
-        queue.add("c", Priority::High);
-        assert_eq!(queue.next().await.key, "c");
-        drop(low);
-        assert_eq!(queue.next().await.key, "b");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn of_two_delays_the_shorter_counts() {
-        let queue = WorkQueue::new(8);
-        queue.add_after("a", Duration::from_secs(60));
-        queue.add_after("a", Duration::from_secs(5));
-        queue.add_after("a", Duration::from_secs(30));
-        let start = tokio::time::Instant::now();
-        let item = queue.next().await;
-        assert_eq!((item.key, start.elapsed().as_secs()), ("a", 5));
-        drop(item);
-        assert!(tokio::time::timeout(Duration::from_secs(120), queue.next()).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn every_added_key_is_processed_by_many_workers() {
-        let queue = WorkQueue::new(3);
-        let (sender, mut done) = tokio::sync::mpsc::unbounded_channel();
-        let workers: Vec<_> = (0..4)
-            .map(|_| {
-                let (queue, sender) = (queue.clone(), sender.clone());
-                tokio::spawn(async move {
-                    loop {
-                        let item = queue.next().await;
-                        tokio::task::yield_now().await;
-                        let _ = sender.send(item.key);
-                    }
-                })
-            })
-            .collect();
-        for key in 0..1000 {
-            queue.add(key, if key % 10 == 0 { Priority::High } else { Priority::Low });
-        }
-        let mut seen = std::collections::HashSet::new();
-        while seen.len() < 1000 {
-            let key =
-                tokio::time::timeout(Duration::from_secs(10), done.recv()).await.expect("a key was lost");
-            seen.insert(key);
-        }
-        workers.iter().for_each(tokio::task::JoinHandle::abort);
-    }
-}
+mod tests;

@@ -32,6 +32,14 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| complaint(text))
 }
 
+/// Returns a duration of whole seconds as Go users write it, such as `5m` or `1m30s`.
+pub fn format(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let text: String = parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 fn complaint(text: &str) -> String {
     format!("{text:?} is not a duration: write a number and a unit, such as 15m, 900s or 1h30m")
 }
@@ -46,6 +54,13 @@ mod tests {
             [("15m", 900.0), ("900s", 900.0), ("1h30m", 5400.0), ("0.5h", 1800.0), ("250ms", 0.25)]
         {
             assert_eq!(super::parse(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_is_written_as_it_is_read() {
+        for text in ["0s", "45s", "5m", "1m30s", "1h", "2h5m", "1h1s"] {
+            assert_eq!(super::format(super::parse(text).unwrap()), text);
         }
     }
 

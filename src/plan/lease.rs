@@ -5,6 +5,7 @@
 //!   others count from when they saw that renewal, which is later.
 //! - No wall clock is read. The times in the lease are for people, and are compared for equality at most.
 //! - A lease is written only over the version that was seen, so that an outdated view can lose a race, never win it.
+//! - While the work of this replica does not run, it neither acquires the lease nor renews it.
 //!
 //! # Assumptions
 //! - Two processes that run at the same time have different names. A Pod's name and UID are such a name. A container
@@ -157,6 +158,8 @@ pub struct Election {
     outdated: bool,
     /// After a call that failed, no call is made before this time.
     quiet_until: Option<Instant>,
+    /// The work of this replica does not run.
+    is_stopped: bool,
 }
 
 impl Election {
@@ -174,6 +177,7 @@ impl Election {
             claim: None,
             outdated: false,
             quiet_until: None,
+            is_stopped: false,
         }
     }
 
@@ -187,6 +191,12 @@ impl Election {
     /// Makes this replica a candidate: from here on it takes the lease when that is free.
     pub fn become_candidate(&mut self) {
         self.is_candidate = true;
+    }
+
+    /// Records whether the work of this replica has stopped. A leader that does nothing must make room for another one:
+    /// its claim ends as if it could not reach the API server.
+    pub fn set_stopped(&mut self, is_stopped: bool) {
+        self.is_stopped = is_stopped;
     }
 
     /// Returns until when writing is allowed, if it is.
@@ -300,6 +310,9 @@ impl Election {
             return LeaseStep::Lost(LeaseLost::Expired);
         }
         let wait = |until: Instant| LeaseStep::Wait(Some(end.map_or(until, |end| end.min(until))));
+        if self.is_stopped {
+            return wait(now + self.timings.retry());
+        }
         if let Some(until) = self.quiet_until.filter(|until| now < *until) {
             return wait(until);
         }

@@ -42,6 +42,8 @@ pub struct NamespaceRecord {
     pub notices: GivenNotices,
     /// Whether our Secret was in place here, so that a missing one was deleted by another.
     pub(super) held_secret: bool,
+    /// Whether the namespace or a ServiceAccount in it is new since it was last queued.
+    pub has_newcomer: bool,
     /// Whether it was planned while the API server could still add entries that are not wanted.
     pub awaits_admission: bool,
     /// The content of the Secret as this process last wrote it.
@@ -167,6 +169,7 @@ impl NamespaceRecord {
             foreign: None,
             notices: GivenNotices::default(),
             held_secret: false,
+            has_newcomer: false,
             awaits_admission: false,
             written: None,
             unsettled: 0,
@@ -272,6 +275,23 @@ impl NamespaceRecord {
         let wait = backoff(attempts, first, most, &name).max(at_least.unwrap_or_default());
         let retry_at = after(now, wait);
         record.failed = Some(FailedWrite { write: change.key(), attempts, retry_at, failure, refused });
+    }
+
+    /// Returns how often the write of an object failed in a row.
+    pub fn attempts(&self, object: &ObjectKey) -> u32 {
+        let failed = self.writes.get(object).and_then(|record| record.failed.as_ref());
+        failed.map_or(0, |failed| failed.attempts)
+    }
+
+    /// Lets a write rest for as long as that of another object, which was not answered: this one was not tried.
+    pub fn postpone(&mut self, change: &Change, unanswered: &ObjectKey) {
+        let failed = self.writes.get(unanswered).and_then(|record| record.failed.as_ref());
+        let Some((retry_at, failure)) = failed.map(|failed| (failed.retry_at, failed.failure.clone())) else {
+            return;
+        };
+        let attempts = self.attempts(&change.object());
+        let failed = FailedWrite { write: change.key(), attempts, retry_at, failure, refused: false };
+        self.writes.entry(change.object()).or_default().failed = Some(failed);
     }
 
     /// Records the report on an object that is left alone until then.

@@ -22,6 +22,10 @@ const OWN_POLICIES: &str = "acr-credential-";
 /// API server without MutatingAdmissionPolicy refuses only the second one.
 const MUTATORS: &str = "kubectl get mutatingwebhookconfigurations; kubectl get mutatingadmissionpolicies";
 
+/// What to do where the API server answers 401. No right that is granted helps.
+pub const UNAUTHORIZED: &str = "the API server does not accept the controller's token: restart the controller's Pods, and \
+                                check that its ServiceAccount exists";
+
 /// What this controller's policies say about changes that it never makes, and what another admission controller did then.
 const OTHER_OFFENCES: [(&str, &str); 8] = [
     // The API server has no room for the keys.
@@ -37,6 +41,11 @@ const OTHER_OFFENCES: [(&str, &str); 8] = [
     ),
     ("its own entry of imagePullSecrets only", "changes imagePullSecrets of"),
 ];
+
+/// Returns whether a refusal is that of the token, not of a right.
+pub fn is_unauthorized(message: &str) -> bool {
+    message.starts_with("Unauthorized")
+}
 
 /// A write that the API server refused.
 #[derive(Clone, Copy, Debug)]
@@ -66,10 +75,8 @@ impl RefusedWrite<'_> {
 
     /// Returns the failure after a refusal by RBAC or by a part of the API server.
     pub fn by_rights(&self, message: &str) -> Failure {
-        if message.starts_with("Unauthorized") {
-            let message = "the API server does not accept the controller's token: restart the controller's Pods, and check \
-                           that its ServiceAccount exists";
-            return Failure::new(Reason::Forbidden, message);
+        if is_unauthorized(message) {
+            return Failure::new(Reason::Forbidden, UNAUTHORIZED);
         }
         Failure::new(Reason::Forbidden, format!("{message}: apply deploy/rbac.yaml of this version"))
     }

@@ -125,6 +125,16 @@ impl Template {
         self.annotations.keys().map(String::as_str).chain(names::OWN_ANNOTATIONS)
     }
 
+    /// Returns whether a label of a Secret is part of what is read.
+    pub fn reads_label(&self, key: &str) -> bool {
+        names::OWN_LABELS.contains(&key) || self.labels.contains_key(key)
+    }
+
+    /// Returns whether an annotation of a Secret is part of what is read.
+    pub fn reads_annotation(&self, key: &str) -> bool {
+        names::OWN_ANNOTATIONS.contains(&key) || self.annotations.contains_key(key)
+    }
+
     /// Returns the fingerprint of a Secret as read. Labels, annotations and data keys that are not ours do not count,
     /// except that data may hold nothing besides our key.
     pub fn fingerprint(

@@ -1,5 +1,6 @@
 //! The status of a binding, from its credentials and the results of its namespaces.
 
+mod blindness;
 mod facts;
 mod overall;
 mod pairs;
@@ -8,11 +9,12 @@ mod writer;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
+pub use self::blindness::blindness;
 pub use self::facts::{BindingFacts, RegistryFacts};
 use self::overall::overall;
 pub use self::pairs::MAX_PAIRS;
 use self::pairs::pairs;
-use self::writer::{ConditionWriter, number, time};
+use self::writer::{ConditionStatus, ConditionWriter, number, time};
 use super::failure::Failure;
 use crate::api::status::{
     AcrCredentialBindingStatus, NamespaceCounts, RegistryStatus, ServiceAccountCounts, Summary,
@@ -61,8 +63,24 @@ fn conditions(
 ) -> Vec<Condition> {
     let earlier = previous.map(|p| p.conditions.as_slice()).unwrap_or_default();
     let overall = overall(facts, issued, writer.now);
-    let ready = with_excluded_names(facts, &overall.why);
-    let mut conditions = vec![writer.condition(ConditionType::Ready, overall.ready, &ready, earlier)];
+    let ready = match &facts.blindness {
+        Some(why) => {
+            let last = &overall.why;
+            let message =
+                format!("{}. The last known state is {}: {}", why.message, last.reason, last.message);
+            writer.condition(
+                ConditionType::Ready,
+                ConditionStatus::Unknown,
+                &Failure::new(why.reason, message),
+                earlier,
+            )
+        }
+        None => {
+            let why = with_excluded_names(facts, &overall.why);
+            writer.condition(ConditionType::Ready, overall.ready, &why, earlier)
+        }
+    };
+    let mut conditions = vec![ready];
     if overall.reconciling {
         conditions.push(writer.condition(ConditionType::Reconciling, true, &overall.why, earlier));
     }

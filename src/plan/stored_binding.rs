@@ -7,9 +7,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::credential_cache::CredentialCache;
+use super::packed_pairs::PackedPairs;
 use super::resolved_binding::{Phase, RegistryCredential};
 use super::withdrawal_guard::WithdrawalIntent;
-use crate::api::{AcrCredentialBinding, ConditionType, names};
+use crate::api::{AcrCredentialBinding, AcrCredentialBindingStatus, ConditionType, names};
 use crate::model::identity::CredentialSource;
 use crate::model::{Binding, InvalidField, Registry, RegistryKey};
 
@@ -19,8 +20,10 @@ const EARLIER: usize = 64;
 /// One binding.
 #[derive(Clone, Debug)]
 pub struct StoredBinding {
-    /// The object.
+    /// The object, but for the pairs of its status.
     pub object: Arc<AcrCredentialBinding>,
+    /// The pairs of its status.
+    pairs: PackedPairs,
     /// Errors of its spec.
     pub invalid: Vec<InvalidField>,
     /// The last valid spec: it stays in force.
@@ -57,14 +60,16 @@ pub struct BindingChange {
 
 impl StoredBinding {
     /// Returns the binding as an object describes it. `before`: the same object as it was last seen.
-    pub fn observe(object: AcrCredentialBinding, before: Option<Self>, cluster_region: &str) -> Self {
+    pub fn observe(mut object: AcrCredentialBinding, before: Option<Self>, cluster_region: &str) -> Self {
         let (good, invalid) = match Binding::parse_stored(&object, cluster_region) {
             Ok(binding) => (Some(Arc::new(binding)), Vec::new()),
             Err(invalid) => (before.as_ref().and_then(|b| b.good.clone()), invalid),
         };
         let handled_refresh =
             before.as_ref().and_then(|b| b.handled_refresh.clone()).or_else(|| reported_refresh(&object));
+        let pairs = object.status.as_mut().map(|status| std::mem::take(&mut status.pairs));
         Self {
+            pairs: PackedPairs::pack(pairs.unwrap_or_default()),
             earlier: before.as_ref().map(|before| before.earlier_than(good.as_ref())).unwrap_or_default(),
             had_finalizer: before.as_ref().is_some_and(|b| b.had_finalizer || b.has_finalizer()),
             refreshing: pending_refresh(&object, handled_refresh.as_ref()),
@@ -197,9 +202,15 @@ impl StoredBinding {
             .map(|c| c.last_transition_time.0)
     }
 
+    /// Returns its status, with the pairs.
+    pub fn status(&self) -> Option<AcrCredentialBindingStatus> {
+        let status = self.object.status.clone()?;
+        Some(AcrCredentialBindingStatus { pairs: self.pairs.unpack(), ..status })
+    }
+
     /// Returns the namespaces that its status names.
     pub fn reported_namespaces(&self) -> BTreeSet<&str> {
-        reported_namespaces(&self.object).collect()
+        self.pairs.namespaces().collect()
     }
 
     /// Returns the spec in force and its phase.

@@ -33,7 +33,7 @@ impl NamespaceView {
 /// The part of a Namespace object that decisions need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceFacts {
-    /// Its labels.
+    /// Its labels of the keys that some binding selects.
     pub labels: Labels,
     /// Whether it opts out.
     pub skip: bool,
@@ -41,12 +41,21 @@ pub struct NamespaceFacts {
     pub unclear_skip: Option<Box<str>>,
     /// Whether it is being deleted: nothing can be created in it, and everything in it is deleted.
     pub terminating: bool,
+    /// The version of the object, if it is a number. It decides nothing.
+    pub version: Option<u64>,
 }
 
 impl NamespaceFacts {
     /// Returns whether it may be covered: it neither opts out nor is being deleted.
     pub fn is_open(&self) -> bool {
         !self.skip && !self.terminating
+    }
+
+    /// Returns whether a later observation changes what decisions need.
+    pub fn differs_from(&self, later: &Self) -> bool {
+        let decisive = |facts: &Self| (facts.skip, facts.terminating);
+        decisive(self) != decisive(later)
+            || (&self.labels, &self.unclear_skip) != (&later.labels, &later.unclear_skip)
     }
 }
 
@@ -108,7 +117,7 @@ pub struct ServiceAccountView {
     pub name: Box<str>,
     /// The precondition of the next write.
     pub resource_version: Box<str>,
-    /// Its labels.
+    /// Its labels of the keys that some binding selects.
     pub labels: Labels,
     /// Whether it opts out.
     pub skip: bool,

@@ -1,20 +1,25 @@
 //! Health and metrics over HTTP.
 
+mod checks;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{RawQuery, State};
+use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::checks::{Check, answer};
 use super::connections::{self, ConnectionLimits};
+use super::heartbeats::{self, Heartbeats};
 use super::metrics::Metrics;
+use crate::cluster::watch_health::WatchHealth;
 
 /// Bounds of the connections: the probes of one kubelet and a few scrapers.
 const LIMITS: ConnectionLimits = ConnectionLimits {
@@ -73,11 +78,27 @@ impl StartupStep {
             Self::Webhook => "the webhook's certificate",
         }
     }
+
+    /// Returns the name of its check in `/readyz?verbose`.
+    pub const fn check(self) -> &'static str {
+        match self {
+            Self::Namespaces => "namespaces",
+            Self::ServiceAccounts => "serviceaccounts",
+            Self::Secrets => "secrets",
+            Self::Bindings => "bindings",
+            Self::Policies => "policies",
+            Self::Definition => "definition",
+            Self::AdmissionParameters => "admission-parameters",
+            Self::Lease => "lease",
+            Self::Webhook => "webhook",
+        }
+    }
 }
 
 /// The steps of the start that are still to be done.
 #[derive(Debug, Default)]
 pub struct Readiness {
+    steps: BTreeSet<StartupStep>,
     missing: Mutex<BTreeSet<StartupStep>>,
     changed: Notify,
 }
@@ -85,7 +106,8 @@ pub struct Readiness {
 impl Readiness {
     /// Returns a readiness that waits for these steps.
     pub fn awaiting(steps: impl IntoIterator<Item = StartupStep>) -> Arc<Self> {
-        Arc::new(Self { missing: Mutex::new(steps.into_iter().collect()), changed: Notify::new() })
+        let steps: BTreeSet<_> = steps.into_iter().collect();
+        Arc::new(Self { missing: Mutex::new(steps.clone()), steps, changed: Notify::new() })
     }
 
     /// Records that a step is done.
@@ -123,50 +145,90 @@ impl Readiness {
     }
 }
 
-/// State of the handlers.
+/// The server of health and metrics.
 #[derive(Clone)]
-struct AdminState {
-    readiness: Arc<Readiness>,
-    metrics: Arc<Metrics>,
-    refresh: Arc<dyn Fn() + Send + Sync>,
+pub struct AdminServer {
+    /// The steps of the start.
+    pub readiness: Arc<Readiness>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// When each watch was last heard.
+    pub watches: WatchHealth,
+    /// How long a watch may hear nothing.
+    pub stale_after: Duration,
+    /// The heartbeats of the tasks.
+    pub heartbeats: Heartbeats,
+    /// Updates gauges before each scrape.
+    pub refresh: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// Serves `/livez`, `/readyz` and `/metrics`. `refresh` updates gauges before each scrape.
-///
-/// # Errors
-/// The address cannot be bound.
-pub async fn serve(
-    address: SocketAddr,
-    readiness: Arc<Readiness>,
-    metrics: Arc<Metrics>,
-    refresh: impl Fn() + Send + Sync + 'static,
-) -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::bind(address).await?;
-    let router = Router::new()
-        .route("/livez", get(async || "ok"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(scrape))
-        .with_state(AdminState { readiness, metrics, refresh: Arc::new(refresh) });
-    connections::serve(listener, None, router, LIMITS, CancellationToken::new()).await;
-    Ok(())
-}
+impl AdminServer {
+    /// Serves `/livez`, `/readyz` and `/metrics`.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn serve(self, address: SocketAddr) -> std::io::Result<()> {
+        let listener = tokio::net::TcpListener::bind(address).await?;
+        connections::serve(listener, None, self.router(), LIMITS, CancellationToken::new()).await;
+        Ok(())
+    }
 
-/// Ignores whether the cloud answers, because a restart would not fix that.
-async fn ready(State(served): State<AdminState>) -> impl IntoResponse {
-    let missing = served.readiness.missing();
-    match missing.as_slice() {
-        [] => (StatusCode::OK, "ok".to_owned()),
-        steps => {
-            let steps: Vec<_> = steps.iter().map(|step| step.describe()).collect();
-            (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}", steps.join(", ")))
-        }
+    fn router(self) -> Router {
+        Router::new()
+            .route("/livez", get(live))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(scrape))
+            .with_state(self)
+    }
+
+    /// Returns the checks of the heartbeats: a restart repairs a task that has stopped.
+    fn liveness(&self, now: Instant) -> Vec<Check> {
+        let ages = self.heartbeats.ages(now).into_iter();
+        ages.map(|(task, age)| Check::heartbeat(task, age, heartbeats::STOPPED)).collect()
+    }
+
+    /// Returns the checks of the start and of the watches. Whether the cloud answers is left out, because a restart
+    /// would not fix that.
+    fn readiness(&self, now: Instant) -> Vec<Check> {
+        let missing = self.readiness.missing();
+        let step = |step: &StartupStep| Check {
+            name: step.check().to_owned(),
+            result: match missing.contains(step) {
+                true => Err(format!("waiting for {}", step.describe())),
+                false => Ok(String::new()),
+            },
+            counts: true,
+        };
+        let steps = self.readiness.steps.iter().map(step);
+        let ages = self.watches.ages(now).into_iter();
+        let watches = ages.map(|(watch, age)| Check::watch(watch, age, self.stale_after));
+        steps.chain(watches).collect()
     }
 }
 
-async fn scrape(State(served): State<AdminState>) -> impl IntoResponse {
-    (served.refresh)();
+async fn live(State(server): State<AdminServer>, query: RawQuery) -> impl IntoResponse {
+    answer("livez", &server.liveness(Instant::now()), is_verbose(&query))
+}
+
+async fn ready(State(server): State<AdminServer>, query: RawQuery) -> impl IntoResponse {
+    answer("readyz", &server.readiness(Instant::now()), is_verbose(&query))
+}
+
+/// Returns whether a probe asks for every check, as `?verbose` or `?verbose=true`.
+fn is_verbose(RawQuery(query): &RawQuery) -> bool {
+    let mut pairs = query.iter().flat_map(|query| query.split('&'));
+    pairs.any(|pair| pair.split('=').next() == Some("verbose"))
+}
+
+async fn scrape(State(server): State<AdminServer>) -> impl IntoResponse {
+    (server.refresh)();
+    let now = Instant::now();
+    server.metrics.set_ages(&server.watches.ages(now), &server.heartbeats.ages(now));
     (
         [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
-        served.metrics.render(),
+        server.metrics.render(),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use self::described_registry::DescribedRegistry;
 pub use self::described_registry::MetricDescription;
 pub use self::labels::{
     AdmissionLabel, AdmissionOutcome, BindingLabel, BuildLabel, CallResult, QueueLabel, ReconcileLabel,
-    ReconcileResult, Reconciler, ReconcilerLabel, RegistryLabel, ResultLabel,
+    ReconcileResult, Reconciler, ReconcilerLabel, RegistryLabel, ResultLabel, TaskLabel, WatchLabel,
 };
 use crate::cluster::Outcome;
 use crate::plan::Change;
@@ -57,6 +57,9 @@ macro_rules! metrics {
     };
 }
 
+/// The statuses of the condition `Ready`.
+const READY: [&str; 3] = ["True", "False", "Unknown"];
+
 const BUILD_INFO: &str = "Version of this controller.";
 
 const BUILD: BuildLabel = BuildLabel { version: env!("CARGO_PKG_VERSION") };
@@ -82,7 +85,7 @@ metrics! {
         expiration: Family<RegistryLabel, Gauge> =
             "acr_credential_expiration_timestamp_seconds", Family::default();
 
-        /// Whether the binding is ready: 1 for its present condition, 0 for the other.
+        /// Whether the binding is ready: 1 for its present condition, 0 for the others.
         ready: Family<BindingLabel, Gauge> = "acr_binding_ready_status", Family::default();
 
         /// Items that wait in a work queue.
@@ -102,6 +105,29 @@ metrics! {
 
         /// Whether this replica holds the lease: 1, or 0 if it is a standby.
         leader: Gauge = "acr_leader", Gauge::default();
+
+        /// Time since a watch of the API server was last heard: an event, a bookmark or the end of a list.
+        watch_age: Family<WatchLabel, Gauge> = "acr_watch_last_event_age_seconds", Family::default();
+
+        /// Streams of watches that are open to the API server.
+        watch_streams: Gauge = "acr_watch_streams", Gauge::default();
+
+        /// Writes in tenants' namespaces that are in flight.
+        writes_in_flight: Gauge = "acr_writes_in_flight", Gauge::default();
+
+        /// Time for which the longest of these writes has lasted, or 0 without one.
+        longest_write: Gauge = "acr_longest_write_age_seconds", Gauge::default();
+
+        /// Namespaces that wait until a time: after a refused or failed write, or for the next check.
+        delayed_namespaces: Gauge = "acr_namespaces_delayed", Gauge::default();
+
+        /// Time since a task last ran. Each of them runs once a second at least.
+        heartbeat_age: Family<TaskLabel, Gauge> = "acr_task_heartbeat_age_seconds", Family::default();
+
+        /// Time for which a task kept all others waiting, where that was 50 ms or longer.
+        long_polls: Family<TaskLabel, Histogram, fn() -> Histogram> =
+            "acr_task_long_poll_duration_seconds",
+            Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.05, 2.0, 10)));
 
         /// Admission requests about ServiceAccounts.
         admissions: Family<AdmissionLabel, Counter> = "acr_admission_requests_total", Family::default();
@@ -147,17 +173,31 @@ impl Metrics {
         self.reconcile_duration.get_or_create(&ReconcilerLabel { controller }).observe(took.as_secs_f64());
     }
 
-    /// Records whether a binding is ready.
-    pub fn set_ready(&self, name: &str, ready: bool) {
-        for (condition, holds) in [("True", ready), ("False", !ready)] {
-            self.ready.get_or_create(&BindingLabel { name: name.to_owned(), condition }).set(holds.into());
+    /// Records the status of a binding's condition `Ready`.
+    pub fn set_ready(&self, name: &str, status: &str) {
+        for condition in READY {
+            let label = BindingLabel { name: name.to_owned(), condition };
+            self.ready.get_or_create(&label).set((condition == status).into());
         }
     }
 
     /// Drops the series of a binding that is gone.
     pub fn forget(&self, name: &str) {
-        for condition in ["True", "False"] {
+        for condition in READY {
             self.ready.remove(&BindingLabel { name: name.to_owned(), condition });
+        }
+    }
+
+    /// Records the ages of the watches and of the tasks' heartbeats.
+    pub fn set_ages(&self, watches: &[(&'static str, Duration)], tasks: &[(&'static str, Duration)]) {
+        let seconds = |age: &Duration| i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        for (watch, age) in watches {
+            self.watch_age.get_or_create(&WatchLabel { watch }).set(seconds(age));
+        }
+        // A task that ended has no age any more.
+        self.heartbeat_age.clear();
+        for (task, age) in tasks {
+            self.heartbeat_age.get_or_create(&TaskLabel { task }).set(seconds(age));
         }
     }
 
@@ -178,6 +218,7 @@ mod tests {
 
     use super::{
         AdmissionLabel, AdmissionOutcome, Metrics, QueueLabel, ReconcileResult, Reconciler, RegistryLabel,
+        TaskLabel,
     };
 
     /// Metrics with a series in each family.
@@ -192,7 +233,9 @@ mod tests {
         ] {
             Metrics::count(family, true);
         }
-        metrics.set_ready("a", true);
+        metrics.set_ready("a", "True");
+        metrics.set_ages(&[("secrets", Duration::from_secs(7))], &[("the loop", Duration::from_secs(1))]);
+        metrics.long_polls.get_or_create(&TaskLabel { task: "the loop" }).observe(0.06);
         let registry = RegistryLabel { registry: "r".to_owned(), identity: "i".to_owned() };
         metrics.expiration.get_or_create(&registry).set(5);
         metrics.queue_depth.get_or_create(&QueueLabel { name: "namespace" }).set(1);
@@ -235,5 +278,32 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn one_status_of_ready_is_set_at_a_time() {
+        let metrics = Metrics::default();
+        for status in ["True", "Unknown", "False"] {
+            metrics.set_ready("a", status);
+            let text = metrics.render();
+            for other in super::READY {
+                let line = format!(
+                    "acr_binding_ready_status{{name=\"a\",condition=\"{other}\"}} {}\n",
+                    u8::from(other == status)
+                );
+                assert!(text.contains(&line), "{line} is not in\n{text}");
+            }
+        }
+        metrics.forget("a");
+        assert!(!metrics.render().contains("name=\"a\""));
+    }
+
+    #[test]
+    fn ages_are_whole_seconds_and_a_task_that_ended_has_none() {
+        let metrics = filled();
+        metrics.set_ages(&[("secrets", Duration::from_millis(312_900))], &[]);
+        let text = metrics.render();
+        assert!(text.contains("acr_watch_last_event_age_seconds{watch=\"secrets\"} 312\n"), "{text}");
+        assert!(!text.contains("acr_task_heartbeat_age_seconds{"), "{text}");
     }
 }

@@ -47,6 +47,8 @@ const OTHER_ACCOUNT: &[&str] =
 
 const SOURCE: &[&str] =
     &["integration::cures::identity::a_source_of_an_identity_is_created_or_allowed_as_the_message_says"];
+const STALE: &[&str] =
+    &["integration::blindness::a_restart_opens_a_watch_that_is_heard_again_as_the_message_says"];
 const QUOTA: &[&str] =
     &["integration::cures::namespace::a_full_quota_is_raised_or_its_namespace_excluded_as_the_message_says"];
 const REGION: &[&str] = &["integration::cures::binding::a_region_is_corrected_as_the_remark_on_it_says"];
@@ -277,6 +279,11 @@ pub const MESSAGES: &[Row] = &[
         "src/cluster/watch.rs",
         ": apply deploy/stuck-pods.yaml",
         &["integration::start::a_refused_list_is_retried_at_growing_intervals"],
+    ),
+    row(
+        "src/cluster/watch/event.rs",
+        "remove what makes it large",
+        &["integration::memory::an_account_over_the_limit_is_ignored_until_what_makes_it_large_is_removed"],
     ),
     row("src/controller.rs", "cannot be served; choose another --listen-address", FLAG),
     row("src/controller/admission_policy.rs", ": apply deploy/rbac.yaml of this version", ADMISSION),
@@ -586,6 +593,8 @@ pub const MESSAGES: &[Row] = &[
             "integration::webhook::other_writer::a_writer_that_keeps_reverting_the_configuration_is_reported_and_not_fought",
         ],
     ),
+    row("src/plan/status/blindness.rs", "Check the connection to the API server", STALE),
+    row("src/plan/status/blindness.rs", "If it works, restart the controller's Pods", STALE),
     row("src/plan/withdrawal_guard.rs", "To confirm it, annotate the binding with", HELD),
     row("src/plan/withdrawal_guard.rs", "or delete the binding", HELD),
     row("src/plan/withdrawal_guard.rs", "correct spec.serviceAccounts", HELD),

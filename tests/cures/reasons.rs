@@ -404,6 +404,15 @@ pub const REASONS: &[Row] = &[
         &[("src/plan/config_map.rs", 1)],
     ),
     row(
+        Reason::WatchStale,
+        Followed,
+        &[
+            "integration::blindness::a_restart_opens_a_watch_that_is_heard_again_as_the_message_says",
+            "integration::blindness::a_watch_that_hears_nothing_is_reported_and_bindings_are_unknown_until_it_does",
+        ],
+        &[("src/plan/status/blindness.rs", 1)],
+    ),
+    row(
         Reason::PoliciesMissing,
         Followed,
         &[

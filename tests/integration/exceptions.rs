@@ -5,7 +5,7 @@ mod served;
 
 use std::time::{Duration, Instant};
 
-use acr_lab::plane::{Options, Plane};
+use acr_lab::plane::{Options, Plane, ReusedPlane};
 use serde_json::{Value, json};
 
 use crate::caller::{Body, Call, Caller};
@@ -36,7 +36,7 @@ type Case<'a> = (&'a str, Call, Option<&'a str>);
 
 /// A cluster with the policies, what the controller serves in it, and the controller's token.
 struct Installed {
-    plane: Plane,
+    plane: ReusedPlane,
     controller: Caller,
 }
 

@@ -10,7 +10,7 @@ use acr_lab::certificates::Authority;
 use acr_lab::cloud::{Cloud, CloudConfig};
 use acr_lab::controller::{Controller, ControllerOptions};
 use acr_lab::front::{ConnectProxy, HttpsFront};
-use acr_lab::plane::{AuditEvents, FaultProxy, Mark, Options, Plane};
+use acr_lab::plane::{AuditEvents, FaultProxy, Mark, Options, Plane, ReusedPlane};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
@@ -33,7 +33,7 @@ pub fn root() -> &'static Path {
 pub struct Lab {
     pub controller: Controller,
     pub cloud: Cloud,
-    pub plane: Plane,
+    pub plane: ReusedPlane,
     pub client: Client,
 }
 
@@ -41,14 +41,16 @@ const FILES: [&str; 4] =
     ["crds/acrcredentialbindings.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
 
 /// Starts a control plane with the CRD, the rights and the policies, and no controller yet.
-pub async fn installed_without(left_out: &[&str], options: Options) -> Plane {
-    let plane = Plane::start(options).await.unwrap();
-    for file in FILES.iter().filter(|file| !left_out.contains(file)) {
-        plane.apply_file(root().join(file)).await.unwrap();
-    }
-    let crd = "crd/acrcredentialbindings.acrcredential.dev";
-    plane.kubectl_ok(&["wait", "--for=condition=Established", crd, "--timeout=20s"]).await.unwrap();
-    plane
+pub async fn installed_without(left_out: &[&str], options: Options) -> ReusedPlane {
+    let install = async |plane: &Plane| {
+        for file in FILES.iter().filter(|file| !left_out.contains(file)) {
+            plane.apply_file(root().join(file)).await?;
+        }
+        let crd = "crd/acrcredentialbindings.acrcredential.dev";
+        plane.kubectl_ok(&["wait", "--for=condition=Established", crd, "--timeout=20s"]).await?;
+        Ok(())
+    };
+    ReusedPlane::start(&left_out.join(" "), options, install).await.unwrap()
 }
 
 pub fn options(kubeconfig: PathBuf, cloud: &Cloud) -> ControllerOptions {
@@ -82,7 +84,7 @@ impl Lab {
     }
 
     /// Starts a cloud and a controller on a plane that has everything installed, and waits until it is ready.
-    pub async fn start_on_installed(plane: Plane) -> Self {
+    pub async fn start_on_installed(plane: impl Into<ReusedPlane>) -> Self {
         Self::start_on(plane, |_, options| options).await
     }
 
@@ -127,9 +129,10 @@ impl Lab {
 
     /// Starts a cloud and a controller with changed options, on a plane that has everything installed.
     pub async fn start_on(
-        plane: Plane,
+        plane: impl Into<ReusedPlane>,
         change: impl FnOnce(&Cloud, ControllerOptions) -> ControllerOptions,
     ) -> Self {
+        let plane = plane.into();
         let cloud = cloud_of(&plane).await;
         let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap();
         let options = change(&cloud, options(kubeconfig, &cloud));

@@ -5,6 +5,10 @@ mod admission_policy;
 #[cfg(test)]
 mod at_rest;
 #[cfg(test)]
+mod blindness;
+#[cfg(test)]
+mod bulkheads;
+#[cfg(test)]
 mod bystanders;
 #[cfg(test)]
 mod caller;
@@ -41,7 +45,11 @@ mod limits;
 #[cfg(test)]
 mod managed;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod migration;
+#[cfg(test)]
+mod neighbours;
 #[cfg(test)]
 mod personal;
 #[cfg(test)]

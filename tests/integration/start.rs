@@ -21,7 +21,11 @@ async fn nothing_is_written_before_all_caches_are_full() {
     lab.until_ready_is("cached", "True", "Succeeded").await;
     lab.until_settled().await;
     for (resource, kinds) in [
-        ("acrcredentialbindings", "AcrCredentialBindings"),
+        // Which labels of the others to keep follows from the bindings.
+        (
+            "acrcredentialbindings",
+            "Namespaces, the list of ServiceAccounts, the list of AcrCredentialBindings",
+        ),
         ("namespaces", "Namespaces"),
         ("serviceaccounts", "ServiceAccounts"),
         ("secrets", "Secrets"),

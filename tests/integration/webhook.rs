@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use acr_lab::controller::ControllerOptions;
-use acr_lab::plane::{Options, Plane, free_port};
+use acr_lab::plane::{Options, Plane, ReusedPlane, free_port};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Client;
@@ -25,7 +25,7 @@ const NAME: &str = "acr-credential-webhook";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts a plane without MutatingAdmissionPolicy, and without the webhook's rights yet.
-async fn plane() -> Plane {
+async fn plane() -> ReusedPlane {
     installed_without(&[], Options::default().without_mutating_policies()).await
 }
 

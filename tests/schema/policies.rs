@@ -67,3 +67,18 @@ async fn every_expression_of_a_policy_is_of_the_right_type() {
         assert!(warning.contains("undefined field 'nome'"), "{name}: {warning}");
     }
 }
+
+/// The API server evaluates every messageExpression at every write, also of a request that passes.
+#[test]
+fn a_list_of_names_is_composed_only_where_its_rule_is_broken() {
+    let policies = policies();
+    let rules = policies.iter().flat_map(|policy| policy["spec"]["validations"].as_array().unwrap());
+    let composed: Vec<_> = rules
+        .filter_map(|rule| Some((rule["expression"].as_str()?, rule["messageExpression"].as_str()?)))
+        .filter(|(_, message)| message.contains("variables.texts"))
+        .collect();
+    assert!(composed.len() >= 15, "{}", composed.len());
+    for (rule, message) in composed {
+        assert!(message.starts_with(&format!("{rule} ? '' : ")), "{rule}: {message}");
+    }
+}

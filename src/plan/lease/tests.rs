@@ -379,3 +379,33 @@ fn a_free_lease_is_taken_after_any_history() {
     }
     assert_eq!(led, [true; 3]);
 }
+
+#[test]
+fn a_leader_whose_work_has_stopped_does_not_renew_and_loses_the_lease() {
+    let start = Instant::now();
+    let mut election = leader(start);
+    let due = start + TIMINGS.renewal();
+    assert!(matches!(election.clone().next(due), LeaseStep::Write(_)));
+    election.set_stopped(true);
+    assert_eq!(election.next(due), LeaseStep::Wait(Some(due + TIMINGS.retry())));
+    let end = start + TIMINGS.claim();
+    assert_eq!(election.next(end - seconds(1) / 2), LeaseStep::Wait(Some(end)), "it wakes for the end");
+    // It goes on where the work does, and not after its claim.
+    let mut resumed = election.clone();
+    resumed.set_stopped(false);
+    assert!(matches!(resumed.next(end - seconds(1)), LeaseStep::Write(_)));
+    assert_eq!(election.next(end), LeaseStep::Lost(LeaseLost::Expired));
+    assert_eq!(resumed.next(end), LeaseStep::Lost(LeaseLost::Expired));
+}
+
+#[test]
+fn a_candidate_whose_work_has_stopped_acquires_no_lease() {
+    let start = Instant::now();
+    for record in [None, Some(record("1", Holder::NeverHeld)), Some(record("1", Holder::Released))] {
+        let mut election = candidate(record, false, start);
+        election.set_stopped(true);
+        assert_eq!(election.next(start), LeaseStep::Wait(Some(start + TIMINGS.retry())));
+        election.set_stopped(false);
+        assert!(matches!(election.next(start), LeaseStep::Create | LeaseStep::Write(_)));
+    }
+}

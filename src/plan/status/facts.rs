@@ -48,6 +48,8 @@ pub struct BindingFacts<'a> {
     pub generation: i64,
     /// Why the binding as a whole is not served: invalid, suspended, being deleted.
     pub standstill: Option<Failure>,
+    /// Why nothing is known of the present state: a watch hears nothing.
+    pub blindness: Option<Failure>,
     /// One a registry, in their order.
     pub registries: Vec<RegistryFacts>,
     /// Results of its namespaces.

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
 use super::facts::BindingFacts;
-use super::writer::{ConditionWriter, number, status_of};
+use super::writer::{ConditionStatus, ConditionWriter, number};
 use crate::api::status::{AcrCredentialBindingStatus, PairStatus};
 use crate::api::{ConditionType, Reason};
 use crate::plan::failure::Failure;
@@ -46,7 +46,7 @@ pub fn pairs(
                 .err()
                 .unwrap_or_else(|| Failure::new(Reason::Succeeded, "The Secret holds a valid credential."));
             let before = earlier
-                .get_mut(&(registry, &**namespace, status_of(ready)))
+                .get_mut(&(registry, &**namespace, ConditionStatus::Holds(ready).as_str()))
                 .and_then(VecDeque::pop_front)
                 .unwrap_or_default();
             PairStatus {

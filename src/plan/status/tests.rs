@@ -16,6 +16,7 @@ use crate::plan::{Failure, NamespaceResult};
 struct Scene {
     generation: i64,
     standstill: Option<Failure>,
+    blindness: Option<Failure>,
     registries: Vec<RegistryFacts>,
     results: Vec<(String, NamespaceResult)>,
     /// Namespaces that were not reconciled since the spec changed.
@@ -68,6 +69,7 @@ fn good() -> Scene {
     Scene {
         generation: 3,
         standstill: None,
+        blindness: None,
         registries: vec![registry("cri-1"), registry("cri-2")],
         results: ["n1", "n2"].map(|n| (n.to_owned(), result())).into(),
         awaited: vec![],
@@ -114,6 +116,7 @@ impl Scene {
             name: "a",
             generation: self.generation,
             standstill: self.standstill.clone(),
+            blindness: self.blindness.clone(),
             registries: self.registries.clone(),
             rollup: rollups.of("a").unwrap(),
             handled_refresh_at: Some("once".into()),

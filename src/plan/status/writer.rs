@@ -22,11 +22,11 @@ impl ConditionWriter {
     pub fn condition(
         &self,
         kind: ConditionType,
-        holds: bool,
+        holds: impl Into<ConditionStatus>,
         why: &Failure,
         earlier: &[Condition],
     ) -> Condition {
-        let status = status_of(holds);
+        let status = holds.into().as_str();
         let before = earlier.iter().find(|c| c.type_ == kind.as_str() && c.status == status);
         Condition {
             type_: kind.as_str().to_owned(),
@@ -39,9 +39,30 @@ impl ConditionWriter {
     }
 }
 
-/// Returns a condition's status as it is written.
-pub fn status_of(holds: bool) -> &'static str {
-    if holds { "True" } else { "False" }
+/// Whether a condition holds, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionStatus {
+    /// It holds, or it does not.
+    Holds(bool),
+    /// What is known may be out of date.
+    Unknown,
+}
+
+impl From<bool> for ConditionStatus {
+    fn from(holds: bool) -> Self {
+        Self::Holds(holds)
+    }
+}
+
+impl ConditionStatus {
+    /// Returns the status of the condition as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Holds(true) => "True",
+            Self::Holds(false) => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
 }
 
 fn shorten(message: &str) -> String {

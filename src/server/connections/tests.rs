@@ -119,3 +119,33 @@ async fn an_idle_connection_is_closed_after_its_time_and_no_earlier() {
     assert!(closed(&mut stream).await);
     assert!(connected.elapsed() >= idle);
 }
+
+/// A head has a bound in bytes, on both versions of HTTP.
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused() {
+    let (address, ..) = start(limits(4)).await;
+    let long = [&b"GET / HTTP/1.1\r\nhost: a\r\nx: "[..], &[b'a'; 80 * 1024], b"\r\n\r\n"].concat();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // It is refused before all of it is sent.
+    let sent = stream.write_all(&long).await.is_ok();
+    assert!(!(sent && read_until(&mut stream, "ok").await));
+    assert!(ask(&mut TcpStream::connect(address).await.unwrap(), HEAD, "ok").await);
+}
+
+/// The clock is paused, and moves on to the next deadline while the peer says nothing.
+#[tokio::test(start_paused = true)]
+async fn an_http_2_peer_that_answers_no_ping_is_gone_even_with_a_request_in_flight() {
+    let (address, asked, _release) = start(limits(4)).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // HEADERS of stream 1, complete: `GET http://a/hold`.
+    let headers = *b"\x00\x00\x0c\x01\x05\x00\x00\x00\x01\x82\x86\x04\x05/hold\x01\x01a";
+    let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings, &headers].concat();
+    stream.write_all(&preface).await.unwrap();
+    asked.notified().await;
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(LONG, stream.read_to_end(&mut rest)).await;
+    assert!(end.is_ok(), "it is still open");
+    // PING, with the eight bytes that were never sent back.
+    assert!(rest.windows(4).any(|frame| frame == [0, 8, 6, 0]), "{rest:?}");
+}

@@ -127,7 +127,7 @@ label_sets! {
     BindingLabel {
         /// Name of the binding.
         name: String,
-        /// `True` or `False`.
+        /// `True`, `False` or `Unknown`.
         condition: &'static str,
     }
 
@@ -135,6 +135,18 @@ label_sets! {
     QueueLabel {
         /// `namespace` or `binding`.
         name: &'static str,
+    }
+
+    /// Labels of a watch.
+    WatchLabel {
+        /// What it watches, such as `secrets`.
+        watch: &'static str,
+    }
+
+    /// Labels of a task.
+    TaskLabel {
+        /// Its name, such as `the credential loop`.
+        task: &'static str,
     }
 
     /// Labels of admission requests.

@@ -295,6 +295,9 @@ async fn a_token_that_is_not_accepted_is_replaced_as_the_log_says() {
     lab.delete_secret("tokens").await;
     lab.until("the log has the cure", async || lab.controller.log().contains(words)).await;
     assert!(lab.secret("tokens").await.is_none());
+    let refused = format!("lease refused: the API server does not accept the controller's token: {words}");
+    lab.until("the lease says the same", async || lab.controller.log().contains(&refused)).await;
+    assert!(!lab.controller.log().contains("lease forbidden"), "no right that is granted helps");
     apply(&lab, "deploy/rbac.yaml").await;
     lab.controller.kill();
     let kubeconfig = lab.plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap();

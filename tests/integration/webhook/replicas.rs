@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use acr_lab::controller::{Controller, ControllerOptions};
 use acr_lab::front::Balancer;
-use acr_lab::plane::{Plane, free_port};
+use acr_lab::plane::{ReusedPlane, free_port};
 use acr_lab::process::Signal;
 use tokio::net::TcpStream;
 
@@ -27,9 +27,10 @@ impl Replicas {
     }
 
     pub(super) async fn start_on(
-        plane: Plane,
+        plane: impl Into<ReusedPlane>,
         change: impl Fn(usize, ControllerOptions) -> ControllerOptions,
     ) -> Replicas {
+        let plane = plane.into();
         let cloud = cloud_of(&plane).await;
         let ports = [free_port().unwrap(), free_port().unwrap()];
         let servers = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));

@@ -21,7 +21,7 @@ pub(crate) mod scout;
 pub(crate) mod setup;
 pub(crate) mod spans;
 pub(crate) mod transport;
-mod watch;
+pub(crate) mod watch;
 
 use std::{
     os::unix::process::CommandExt,

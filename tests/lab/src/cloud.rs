@@ -16,6 +16,7 @@
 mod acs3;
 mod addon;
 mod authenticate;
+mod caller;
 mod calls;
 mod clock;
 mod demo;

@@ -4,13 +4,14 @@
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
 
 use crate::{
+    cgroup::MemoryCgroup,
     plane::free_port,
     process::{Child, Program, Signal, lock},
 };
@@ -48,6 +49,8 @@ pub struct ControllerOptions {
     pub log: PathBuf,
     /// The name of its Pod: the same after a restart. Two that run at the same time need two.
     pub pod: String,
+    /// The control group that it starts in, if its memory is limited.
+    pub cgroup: Option<Arc<MemoryCgroup>>,
 }
 
 impl ControllerOptions {
@@ -71,6 +74,7 @@ impl ControllerOptions {
             log_level: "info".to_owned(),
             log_format: "text".to_owned(),
             pod: "controller-0".to_owned(),
+            cgroup: None,
         }
     }
 
@@ -118,6 +122,12 @@ impl ControllerOptions {
     pub fn pod(self, name: &str) -> ControllerOptions {
         let log = self.log.with_file_name(format!("{name}.log"));
         ControllerOptions { pod: name.to_owned(), ..self.log(log) }
+    }
+
+    /// Limits its memory: it starts in this group, and so does each restart.
+    #[must_use]
+    pub fn within(self, cgroup: Arc<MemoryCgroup>) -> ControllerOptions {
+        ControllerOptions { cgroup: Some(cgroup), ..self }
     }
 
     /// Logs at another level.
@@ -282,7 +292,11 @@ impl Controller {
 }
 
 fn spawn(options: &ControllerOptions, port: u16) -> anyhow::Result<Child> {
-    let mut program = Program::new(&options.binary, &options.log)
+    let mut program = match &options.cgroup {
+        None => Program::new(&options.binary, &options.log),
+        Some(cgroup) => cgroup.program(&options.binary, &options.log),
+    };
+    program = program
         .arg(format!("--region={}", options.region))
         .arg(format!("--metadata-endpoint={}", options.cloud_address))
         .arg(format!("--listen-address=127.0.0.1:{port}"))

@@ -4,6 +4,7 @@
 //! mistakes.
 
 pub mod certificates;
+pub mod cgroup;
 pub mod cloud;
 pub mod controller;
 pub mod docs;

@@ -6,6 +6,7 @@ mod admission;
 mod bench;
 mod demo;
 mod economy;
+mod neighbours;
 
 use std::{
     path::{Path, PathBuf},
@@ -42,6 +43,9 @@ enum Command {
     Economy(economy::Args),
     /// Create ServiceAccounts at fixed rates, and measure the latency and refusals that admission adds.
     Admission(admission::Args),
+    /// Put the product beside one bad neighbour after the other, in a memory cgroup of 128 MiB, and measure what
+    /// another tenant notices.
+    Neighbours(neighbours::Args),
     /// Start only the control plane and the cloud, for any client.
     Up(CloudArgs),
     /// Start only the cloud.
@@ -78,6 +82,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(args).await,
         Command::Economy(args) => economy::run(args).await,
         Command::Admission(args) => admission::run(args).await,
+        Command::Neighbours(args) => neighbours::run(args).await,
         Command::Up(args) => {
             let plane = Plane::start(Options::default()).await?;
             let cloud = args.start().await?;

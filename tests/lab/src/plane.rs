@@ -9,15 +9,20 @@
 mod access;
 mod audit;
 mod binaries;
+mod etcd;
 mod keys;
 mod kubectl;
 mod processes;
 mod proxy;
 mod request;
+mod reused;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,6 +42,7 @@ pub use self::{
     processes::free_port,
     proxy::{Fault, FaultProxy, Fired, Held, Write},
     request::{Request, Target},
+    reused::ReusedPlane,
 };
 use crate::{
     certificates::{Authority, write_private},
@@ -106,6 +112,8 @@ pub struct Plane {
     authority: String,
     admin: Admin,
     kubeconfig: PathBuf,
+    /// Whether a caller got hold of its programs, and may have stopped one.
+    disturbed: AtomicBool,
     dir: Scratch,
 }
 
@@ -183,6 +191,7 @@ impl Plane {
             authority: authority.pem().to_owned(),
             admin,
             kubeconfig,
+            disturbed: AtomicBool::new(false),
             dir,
         })
     }
@@ -261,16 +270,24 @@ impl Plane {
 
     /// Returns the API server's process, for its memory, processor time and log. A restart replaces it.
     pub fn api_server(&self) -> Arc<Child> {
+        self.disturbed.store(true, Ordering::Relaxed);
         Arc::clone(&lock(&self.api_server))
     }
 
     /// Returns the controller manager's process.
     pub fn controller_manager(&self) -> &Child {
+        self.disturbed.store(true, Ordering::Relaxed);
         &self.controller_manager
+    }
+
+    /// Returns etcd's address, where it also serves its API as JSON.
+    pub fn etcd_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.etcd)
     }
 
     /// Returns etcd's process.
     pub fn etcd(&self) -> &Child {
+        self.disturbed.store(true, Ordering::Relaxed);
         &self.etcd
     }
 

@@ -132,6 +132,11 @@ impl Program {
         Program { command: Command::new(program), name, log: log.into() }
     }
 
+    /// Changes its name in messages, where it is started by another program.
+    pub(crate) fn named(self, name: &str) -> Program {
+        Program { name: name.to_owned(), ..self }
+    }
+
     /// Adds an argument.
     pub fn arg(mut self, arg: impl AsRef<std::ffi::OsStr>) -> Program {
         self.command.arg(arg);

@@ -231,3 +231,22 @@ fn counts_agree_with_their_nouns() {
     let expected = "Ready so far: 2 of 3 namespaces, 4 of 4 ServiceAccounts, 2 of 2 registries";
     assert_eq!(message(&converging), expected);
 }
+
+#[test]
+fn a_binding_whose_watches_hear_nothing_is_unknown_and_says_what_was_known_last() {
+    let blind = good().with(|s| s.blindness = Some(failure(Reason::WatchStale)));
+    let before = good().status(None, at(0));
+    let status = blind.status(Some(&before), at(10));
+    assert_eq!(conditions_of(&status), ["Ready=Unknown WatchStale"]);
+    assert_eq!(
+        message(&status),
+        "why WatchStale. The last known state is Succeeded: 2 registries serve 2 namespaces and 4 ServiceAccounts."
+    );
+    assert_eq!(moved_at(&status.conditions, "Ready"), Some(at(10)));
+    // What it reports beside that stays, and nothing changes with the time.
+    assert_eq!((&status.pairs, &status.registries), (&before.pairs, &before.registries));
+    assert_eq!(blind.status(Some(&status), at(20)), status);
+    let failing = blind.with(|s| s.fail_secret(0, Reason::SecretConflict)).status(Some(&status), at(20));
+    assert_eq!(conditions_of(&failing), ["Ready=Unknown WatchStale", "Stalled=True SecretConflict"]);
+    assert_eq!(conditions_of(&good().status(Some(&status), at(30))), ["Ready=True Succeeded"]);
+}

@@ -48,18 +48,18 @@ impl Call {
     }
 
     /// Returns a server-side apply request without force.
-    pub(super) fn apply(path: &str, body: &Value) -> Call {
+    pub(crate) fn apply(path: &str, body: &Value) -> Call {
         Call::new(Method::PATCH, format!("{path}?fieldManager=bench"), "application/apply-patch+yaml", body)
     }
 
     /// Returns a merge patch request.
-    pub(super) fn merge(path: &str, body: &Value) -> Call {
+    pub(crate) fn merge(path: &str, body: &Value) -> Call {
         let path = format!("{path}?fieldManager=bench");
         Call::new(Method::PATCH, path, "application/merge-patch+json", body)
     }
 
     /// Returns a delete request.
-    pub(super) fn delete(path: String) -> Call {
+    pub(crate) fn delete(path: String) -> Call {
         Call { method: Method::DELETE, path, content_type: "application/json", body: Vec::new() }
     }
 

@@ -47,7 +47,7 @@ pub(super) fn binding(name: &str, namespaces: &str) -> Call {
 }
 
 /// Returns a patch of the binding that asks for fresh tokens.
-pub(super) fn refresh(name: &str, value: &str) -> Call {
+pub(crate) fn refresh(name: &str, value: &str) -> Call {
     let annotations: Value = json!({ "acrcredential.dev/refresh-at": value });
     Call::merge(&format!("{BINDINGS}/{name}"), &json!({ "metadata": { "annotations": annotations } }))
 }

@@ -27,12 +27,12 @@ impl Spans {
         self.percentile(50)
     }
 
-    pub(super) fn p99(&self) -> Duration {
+    pub(crate) fn p99(&self) -> Duration {
         self.percentile(99)
     }
 
     /// Formats p50 and p99 as the tables show them.
-    pub(super) fn both(&self) -> String {
+    pub(crate) fn both(&self) -> String {
         format!("{:.1} / {:.1} ms", millis(self.p50()), millis(self.p99()))
     }
 }
@@ -53,7 +53,7 @@ pub(crate) fn seconds(span: Duration) -> String {
 }
 
 /// Returns the ratio of two durations.
-pub(super) fn ratio(span: Duration, of: Duration) -> f64 {
+pub(crate) fn ratio(span: Duration, of: Duration) -> f64 {
     span.as_secs_f64() / of.as_secs_f64().max(f64::EPSILON)
 }
 

@@ -16,25 +16,25 @@ use super::SECRET;
 
 /// An observed state of an object, with its time.
 #[derive(Debug, Clone)]
-pub(super) struct Observation {
+pub(crate) struct Observation {
     /// The object's namespace.
-    pub(super) namespace: String,
+    pub(crate) namespace: String,
     /// The object's name.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The object's generation.
     pub(super) generation: i64,
     /// The object's resource version.
     pub(super) version: String,
     /// Whether the object exists.
-    pub(super) exists: bool,
+    pub(crate) exists: bool,
     /// Whether it is a ServiceAccount with our entry.
-    pub(super) bound: bool,
+    pub(crate) bound: bool,
     /// When the event was read.
-    pub(super) at: Instant,
+    pub(crate) at: Instant,
 }
 
 /// A watch on one resource in all namespaces, from the moment of its opening.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     /// The resource's API path.
     path: &'static str,
     sightings: UnboundedReceiver<anyhow::Result<Observation>>,
@@ -69,7 +69,7 @@ struct Named {
 
 impl Watch {
     /// Opens a watch. `query` narrows it down with a field selector, or is empty.
-    pub(super) async fn open(client: Client, path: &'static str, query: &str) -> anyhow::Result<Watch> {
+    pub(crate) async fn open(client: Client, path: &'static str, query: &str) -> anyhow::Result<Watch> {
         let list = Request::get(format!("{path}?limit=1")).body(Vec::new())?;
         let version = client.request::<Slim>(list).await?.metadata.resource_version;
         // An hour is longer than any run. A watch that ends fails the run, since it would miss events.
@@ -85,7 +85,7 @@ impl Watch {
     }
 
     /// Returns the next observation.
-    pub(super) async fn next(&mut self) -> anyhow::Result<Observation> {
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Observation> {
         self.sightings.recv().await.with_context(|| format!("the watch on {} is over", self.path))?
     }
 
@@ -138,6 +138,6 @@ async fn watch(
 }
 
 /// Returns the time from one moment to another, or `None` if the other came first.
-pub(super) fn from_to(from: Instant, to: Instant) -> Duration {
+pub(crate) fn from_to(from: Instant, to: Instant) -> Duration {
     to.saturating_duration_since(from)
 }
