@@ -218,7 +218,7 @@ reasons! {
     AdmissionUnreachable Controller "The API server cannot call an admission webhook of others, and refuses the write for it."
         "Start the webhook that the message names, delete its configuration if it was uninstalled, or exempt the controller's user. The controller retries."
         "启动消息所指的 webhook;若已卸载,删除其配置;或豁免本控制器的用户。控制器会重试。";
-    SecretImmutable Person "The pull Secret was made immutable, so its credential cannot be renewed in place. The last credential stays until it expires."
+    SecretImmutable Person "A Secret of the pull Secret's name is immutable. The controller replaces its own, but not one that it did not write for this namespace. The last credential stays until it expires."
         "Delete the Secret by the command in the message. The controller writes it again at once."
         "用消息中的命令删除该 Secret,控制器会立即重新写入。";
     WriteFailing Controller "The API server rejects the write for another reason, or fails."

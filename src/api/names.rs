@@ -66,6 +66,18 @@ pub const DEFAULT_NAMESPACE: &str = "acr-credential-system";
 /// Secret in the controller's own namespace that caches minted tokens across restarts.
 pub const CACHE_SECRET_NAME: &str = "acr-credential-cache";
 
+/// The Secrets that keep minted credentials: the first one, and more where they outgrow it.
+pub const CACHE_SECRET_NAMES: [&str; 8] = [
+    CACHE_SECRET_NAME,
+    "acr-credential-cache-1",
+    "acr-credential-cache-2",
+    "acr-credential-cache-3",
+    "acr-credential-cache-4",
+    "acr-credential-cache-5",
+    "acr-credential-cache-6",
+    "acr-credential-cache-7",
+];
+
 /// Lease in the controller's own namespace: only its holder writes.
 pub const LEASE_NAME: &str = "acr-credential-controller";
 

@@ -51,7 +51,9 @@ pub(super) fn preview(mut record: NamespaceRecord, snapshot: &Snapshot) -> Previ
 
 fn observe(view: &mut NamespaceView, change: &Change) {
     match change {
-        Change::CreateSecret { content } | Change::UpdateSecret { content, .. } => {
+        Change::CreateSecret { content }
+        | Change::UpdateSecret { content, .. }
+        | Change::ReplaceSecret { content, .. } => {
             view.secret = Some(written(content));
         }
         Change::RetainSecret { .. } => view.secret.iter_mut().for_each(|secret| secret.retained = true),

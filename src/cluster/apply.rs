@@ -14,6 +14,7 @@ use super::objects::{WatchedSecret, WatchedServiceAccount};
 use super::owned::merging;
 use crate::api::names;
 use crate::plan::Change;
+use crate::plan::change::ObjectKey;
 use crate::plan::secret::{SecretContent, Template};
 
 /// Outcome of a change.
@@ -53,6 +54,9 @@ impl Applier {
                 let annotations = self.annotations(namespace, content);
                 let patch = self.update(content, annotations, resource_version, extra_keys);
                 self.patch_secret(namespace, &patch).await
+            }
+            Change::ReplaceSecret { content, uid, resource_version } => {
+                self.replace_secret(namespace, content, (uid, resource_version)).await
             }
             Change::RetainSecret { resource_version, extra_keys } => {
                 self.patch_secret(namespace, &self.retain(namespace, resource_version, extra_keys)).await
@@ -121,6 +125,18 @@ impl Applier {
         let made = call(secrets.patch(&self.template.name, &params, &Patch::Apply(&object))).await?;
         self.index.put_secret(namespace, made.view(&self.template));
         Ok(())
+    }
+
+    /// Deletes an immutable Secret, and creates it again at once. A crash in between leaves a Secret that is missing, which
+    /// the next plan creates.
+    async fn replace_secret(
+        &self,
+        namespace: &str,
+        content: &SecretContent,
+        (uid, resource_version): (&str, &str),
+    ) -> Result<(), CallError> {
+        self.delete_secret(namespace, uid, resource_version).await?;
+        self.create_secret(namespace, content).await
     }
 
     /// Returns the merge patch that updates a Secret to its content.
@@ -207,6 +223,8 @@ impl Applier {
                 call(self.service_accounts(namespace).get_opt(service_account)).await.map(|found| match found
                 {
                     Some(account) if account.meta().deletion_timestamp.is_none() => {
+                        let found = account.meta().resource_version.as_deref().unwrap_or_default();
+                        self.index.correct_version(namespace, &change.object(), (resource_version, found));
                         let keys = self.index.account_keys.wanted();
                         self.index.put_service_account(namespace, account.view(&keys));
                     }
@@ -217,6 +235,7 @@ impl Applier {
             }
             Change::CreateSecret { .. } => self.read_secret(namespace, "").await,
             Change::UpdateSecret { resource_version, .. }
+            | Change::ReplaceSecret { resource_version, .. }
             | Change::RetainSecret { resource_version, .. }
             | Change::DeleteSecret { resource_version, .. } => {
                 self.read_secret(namespace, resource_version).await
@@ -230,7 +249,11 @@ impl Applier {
 
     async fn read_secret(&self, namespace: &str, last_version: &str) -> Result<(), CallError> {
         match call(self.secrets(namespace).get_opt(&self.template.name)).await? {
-            Some(secret) => self.index.put_secret(namespace, secret.view(&self.template)),
+            Some(secret) => {
+                let found = secret.meta().resource_version.as_deref().unwrap_or_default();
+                self.index.correct_version(namespace, &ObjectKey::Secret, (last_version, found));
+                self.index.put_secret(namespace, secret.view(&self.template))
+            }
             None => self.index.remove_secret(namespace, last_version),
         };
         Ok(())

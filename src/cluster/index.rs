@@ -117,6 +117,43 @@ impl Index {
         changed.then_some(name)
     }
 
+    /// Forgets a version that the API server refused, where a read after that `found` an older one. Only a restored etcd has
+    /// that: its revisions begin again at an earlier one, and ours would be newer than each event for a long time.
+    pub fn correct_version(&self, namespace: &str, object: &ObjectKey, (refused, found): (&str, &str)) {
+        if !is_older(found, refused) {
+            return;
+        }
+        self.update(namespace, |record| {
+            let view = &mut record.view;
+            let known = match object {
+                ObjectKey::Secret => view.secret.as_mut().map(|secret| &mut secret.resource_version),
+                ObjectKey::ServiceAccount(name) => find(&view.service_accounts, name)
+                    .ok()
+                    .map(|at| &mut view.service_accounts[at].resource_version),
+            };
+            known
+                .filter(|version| ***version == *refused)
+                .into_iter()
+                .for_each(|version| *version = found.into());
+        });
+    }
+
+    /// Forgets the versions of all ServiceAccounts, since they were set back: those that exist may be older.
+    pub fn forget_account_versions(&self) {
+        let mut records = self.lock();
+        let views = records.namespaces.values_mut().map(|record| &mut record.view);
+        views
+            .flat_map(|view| &mut view.service_accounts)
+            .for_each(|account| account.resource_version = "".into());
+    }
+
+    /// Forgets the versions of all Secrets, since they were set back.
+    pub fn forget_secret_versions(&self) {
+        let mut records = self.lock();
+        let views = records.namespaces.values_mut().map(|record| &mut record.view);
+        views.filter_map(|view| view.secret.as_mut()).for_each(|secret| secret.resource_version = "".into());
+    }
+
     /// Records a Namespace. Like the methods below, it returns the namespace if anything changed that decisions need.
     pub fn put_namespace(&self, name: &str, facts: NamespaceFacts) -> Option<Arc<str>> {
         self.change(name, |record| {
@@ -294,86 +331,4 @@ pub fn is_older(new: &str, known: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Index;
-    use crate::model::Labels;
-    use crate::plan::view::{NamespaceFacts, ServiceAccountView};
-
-    fn account(name: &str, version: &str, secrets: &[&str]) -> ServiceAccountView {
-        ServiceAccountView {
-            name: name.into(),
-            resource_version: version.into(),
-            labels: Labels::default(),
-            skip: false,
-            unclear_skip: None,
-            pull_secrets: secrets.iter().map(|s| (*s).into()).collect(),
-        }
-    }
-
-    #[test]
-    fn an_event_older_than_our_own_write_changes_nothing() {
-        let index = Index::default();
-        index.put_service_account("n", account("a", "10", &["ours"]));
-        assert_eq!(index.put_service_account("n", account("a", "9", &[])), None);
-        assert_eq!(index.read("n", |v| v.service_accounts[0].pull_secrets.len()), Some(1));
-        assert_eq!(index.remove_service_account("n", "a", "9"), None);
-        assert!(index.remove_service_account("n", "a", "11").is_some());
-    }
-
-    #[test]
-    fn the_echo_of_our_own_write_changes_nothing() {
-        let index = Index::default();
-        assert!(index.put_service_account("n", account("a", "10", &["ours"])).is_some());
-        assert_eq!(index.put_service_account("n", account("a", "10", &["ours"])), None);
-        assert_eq!(index.put_service_account("n", account("a", "12", &["ours"])), None);
-    }
-
-    #[test]
-    fn a_list_beside_the_watch_adds_labels_and_no_object() {
-        let labels =
-            |tier: &str| Labels::from(std::collections::BTreeMap::from([("tier".into(), tier.into())]));
-        let facts = |version: u64, tier: &str| NamespaceFacts {
-            labels: labels(tier),
-            version: Some(version),
-            ..NamespaceFacts::default()
-        };
-        let labelled = |version: &str, tier: &str| ServiceAccountView {
-            labels: labels(tier),
-            ..account("a", version, &[])
-        };
-        let index = Index::default();
-        assert_eq!(index.refresh_namespace("n", facts(5, "app")), None);
-        assert_eq!(index.refresh_service_account("n", labelled("5", "app")), None);
-        assert_eq!(index.read("n", |_| ()), None, "a deleted object does not return");
-        index.put_namespace("n", NamespaceFacts { version: Some(5), ..NamespaceFacts::default() });
-        index.put_service_account("n", account("a", "5", &[]));
-        assert!(index.refresh_namespace("n", facts(5, "app")).is_some());
-        assert!(index.refresh_service_account("n", labelled("5", "app")).is_some());
-        index.put_namespace("n", facts(8, "db"));
-        index.put_service_account("n", labelled("8", "db"));
-        assert_eq!(index.refresh_namespace("n", facts(7, "app")), None, "the watch is ahead");
-        assert_eq!(index.refresh_service_account("n", labelled("7", "app")), None);
-        let tier = |index: &Index| index.read("n", |view| view.facts.clone().unwrap().labels).unwrap();
-        assert_eq!(tier(&index).get("tier"), Some("db"));
-    }
-
-    #[test]
-    fn a_list_drops_what_is_not_in_it() {
-        let index = Index::default();
-        index.put_namespace("n", NamespaceFacts::default());
-        index.put_service_account("n", account("a", "1", &[]));
-        index.put_service_account("n", account("b", "1", &[]));
-        let seen = [("n".into(), "b".into())].into();
-        assert_eq!(index.retain_service_accounts(&seen), ["n".into()]);
-        assert_eq!(index.retain_service_accounts(&seen), []);
-        assert_eq!(index.read("n", |v| v.service_accounts.len()), Some(1));
-    }
-
-    #[test]
-    fn an_empty_namespace_is_forgotten() {
-        let index = Index::default();
-        index.put_namespace("n", NamespaceFacts::default());
-        index.remove_namespace("n");
-        assert_eq!(index.read("n", |_| ()), None);
-    }
-}
+mod tests;

@@ -65,12 +65,12 @@ impl KeySecrets {
         self.delete(&unwanted).await
     }
 
-    /// Returns all Secrets that the controller created in its own namespace: the key pairs and the token cache.
+    /// Returns all Secrets that the controller created in its own namespace: the key pairs and the token cache's shards.
     ///
     /// # Errors
     /// [`CallError`] of the first that cannot be read.
     pub async fn all(&self) -> Result<Vec<Secret>, CallError> {
-        let cache = [names::CACHE_SECRET_NAME.to_owned()];
+        let cache = names::CACHE_SECRET_NAMES.map(str::to_owned);
         self.made((0..MAX_KEY_PAIRS).map(key_secret_name).chain(cache)).await
     }
 

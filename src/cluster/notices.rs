@@ -42,6 +42,7 @@ impl Notifier {
             action: match notice.reason {
                 NoticeReason::LeftoverRemoved => "Withdraw",
                 NoticeReason::ContentReplaced => "Adopt",
+                NoticeReason::SecretReplaced => "Replace",
                 NoticeReason::SkipNotUnderstood => "Serve",
             }
             .to_owned(),

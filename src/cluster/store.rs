@@ -1,9 +1,11 @@
-//! The Secret in the controller's own namespace that stores minted credentials, so that a restart mints nothing.
+//! The Secrets in the controller's own namespace that store minted credentials, so that a restart mints nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::future::join_all;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
@@ -12,14 +14,17 @@ use kube::api::{Api, Patch, PatchParams};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use serde_json::value::RawValue;
+use tracing::warn;
 
 use super::error::{CallError, call};
 use crate::api::names;
 use crate::model::Credential;
 use crate::model::credential::Origin;
+use crate::plan::credential_cache::shards::{Layout, count_up_to};
 use crate::plan::credential_cache::{SavedCredential, SavedCredentials};
 
-/// Key of the Secret's data.
+/// Key of the Secrets' data.
 const KEY: &str = "tokens.json";
 
 /// One registry as stored. Its `Debug` shows no token.
@@ -55,74 +60,187 @@ impl fmt::Debug for StoredCredential {
     }
 }
 
-/// Reads and writes the Secret.
+/// Reads and writes the Secrets.
 #[derive(Clone)]
 pub struct Store {
     secrets: Api<Secret>,
     namespace: Box<str>,
+    known: Arc<Mutex<KnownShards>>,
+}
+
+/// What the shards hold, as far as this process read or wrote them.
+#[derive(Default)]
+struct KnownShards {
+    shards: [KnownShard; names::CACHE_SECRET_NAMES.len()],
+    /// Number of shards in use.
+    count: usize,
+}
+
+#[derive(Clone, Default)]
+struct KnownShard {
     /// The version that was read or written last. A write in flight while another replica takes over must not restore
     /// older tokens.
-    version: Arc<Mutex<Option<String>>>,
+    version: Option<String>,
+    /// A digest of the content that was read or written last; `None` where there is none.
+    content: Option<u64>,
+}
+
+/// The result of [`Store::save`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// Number of credentials that no Secret has room for.
+    pub left_out: usize,
+}
+
+/// The new content of one shard.
+struct ShardContent {
+    shard: usize,
+    bytes: Vec<u8>,
 }
 
 impl Store {
     /// Creates a store for a namespace.
     pub fn new(client: Client, namespace: &str) -> Self {
-        let secrets = Api::namespaced(client, namespace);
-        Self { secrets, namespace: namespace.into(), version: Arc::default() }
+        Self {
+            secrets: Api::namespaced(client, namespace),
+            namespace: namespace.into(),
+            known: Arc::default(),
+        }
     }
 
     /// Reads the stored credentials. Unreadable content counts as empty: its credentials are minted again.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`]. RBAC of an earlier version grants the first Secret alone; the others count as absent then.
     pub async fn load(&self) -> Result<SavedCredentials, CallError> {
-        let secret = call(self.secrets.get_opt(names::CACHE_SECRET_NAME)).await?;
-        *self.version() = secret.as_ref().and_then(|secret| secret.metadata.resource_version.clone());
-        let bytes = secret.and_then(|s| s.data).and_then(|mut data| data.remove(KEY)).unwrap_or_default();
-        Ok(parse(&bytes))
+        let reads = (0..names::CACHE_SECRET_NAMES.len()).map(|shard| self.load_shard(shard));
+        let (mut all, mut last) = (SavedCredentials::new(), 0);
+        for (shard, read) in join_all(reads).await.into_iter().enumerate() {
+            let saved = match read {
+                Err(CallError::Forbidden(error)) if shard > 0 => {
+                    warn!(%error, "a part of the token cache may not be read; apply deploy/rbac.yaml of this version");
+                    continue;
+                }
+                read => read?,
+            };
+            if !saved.is_empty() {
+                last = shard;
+            }
+            saved.into_iter().for_each(|(id, saved)| merge(&mut all, id, saved));
+        }
+        self.known().count = count_up_to(last);
+        Ok(all)
     }
 
-    /// Writes the credentials, also if the Secret was changed or deleted meanwhile. It belongs to this controller
-    /// alone, and only the holder of the lease sends writes.
+    /// Writes the credentials, also if a Secret was changed or deleted meanwhile. They belong to this controller alone,
+    /// and only the holder of the lease sends writes. A Secret whose content stays is not written.
     ///
     /// # Errors
-    /// [`CallError`].
-    pub async fn save(&self, tokens: &SavedCredentials) -> Result<(), CallError> {
-        match self.apply(tokens).await {
+    /// The first [`CallError`]. Secrets that were not written are tried again with the next save.
+    pub async fn save(&self, tokens: &SavedCredentials) -> Result<Saved, CallError> {
+        let entries = render(tokens);
+        let lengths = entries.iter().map(|(id, entry)| (*id, entry.get().len())).collect();
+        let before = self.known().count;
+        let layout = Layout::of(&lengths, before);
+        let contents = self.changed(&layout, &entries);
+        if layout.count == before {
+            // One that hangs delays no other.
+            let writes = contents.iter().map(|content| self.write(content));
+            join_all(writes).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+        } else {
+            // What moves is written to its new place before it goes from the old one.
+            let grows = layout.count > before;
+            let (first, second): (Vec<_>, Vec<_>) =
+                contents.iter().partition(|content| (content.shard >= before.min(layout.count)) == grows);
+            for content in first.into_iter().chain(second) {
+                self.write(content).await?;
+            }
+            self.known().count = layout.count;
+        }
+        Ok(Saved { left_out: layout.left_out })
+    }
+
+    /// Returns the shards whose content changes.
+    fn changed(&self, layout: &Layout<'_>, entries: &StoredEntries<'_>) -> Vec<ShardContent> {
+        let known = self.known();
+        let contents = (0..known.shards.len()).map(|shard| {
+            let ids = layout.shards.get(shard).into_iter().flatten();
+            let entries: StoredEntries<'_> =
+                ids.filter_map(|id| entries.get_key_value(id)).map(|(id, e)| (*id, e.clone())).collect();
+            // Raw JSON always serializes.
+            let bytes = serde_json::to_vec(&entries).unwrap_or_default();
+            (entries.is_empty(), ShardContent { shard, bytes })
+        });
+        let differs = |(is_empty, content): &(bool, ShardContent)| match known.shards[content.shard].content {
+            Some(known) => known != digest(&content.bytes),
+            None => !is_empty,
+        };
+        contents.filter(differs).map(|(_, content)| content).collect()
+    }
+
+    async fn load_shard(&self, shard: usize) -> Result<SavedCredentials, CallError> {
+        let secret = call(self.secrets.get_opt(names::CACHE_SECRET_NAMES[shard])).await?;
+        let version = secret.as_ref().and_then(|secret| secret.metadata.resource_version.clone());
+        let bytes = secret.and_then(|s| s.data).and_then(|mut data| data.remove(KEY));
+        let content = bytes.as_ref().map(|bytes| digest(&bytes.0));
+        self.known().shards[shard] = KnownShard { version, content };
+        Ok(parse(&bytes.unwrap_or_default()))
+    }
+
+    async fn write(&self, content: &ShardContent) -> Result<(), CallError> {
+        match self.apply(content).await {
             Err(CallError::Conflict) => {
-                self.load().await?;
-                self.apply(tokens).await
+                self.load_shard(content.shard).await?;
+                self.apply(content).await
             }
             written => written,
         }
     }
 
-    async fn apply(&self, tokens: &SavedCredentials) -> Result<(), CallError> {
+    async fn apply(&self, content: &ShardContent) -> Result<(), CallError> {
+        let ShardContent { shard, bytes } = content;
         let mut object = json!({
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {
-                "name": names::CACHE_SECRET_NAME,
+                "name": names::CACHE_SECRET_NAMES[*shard],
                 "namespace": self.namespace,
                 "labels": { names::LABEL_MANAGED_BY: names::MANAGER },
             },
             "type": "Opaque",
-            "data": { KEY: ByteString(render(tokens)) },
+            "data": { KEY: ByteString(bytes.clone()) },
         });
-        if let Some(version) = self.version().clone() {
+        if let Some(version) = self.known().shards[*shard].version.clone() {
             object["metadata"]["resourceVersion"] = version.into();
         }
         let params = PatchParams::apply(names::MANAGER).force();
         let patch = Patch::Apply(&object);
-        let written = call(self.secrets.patch(names::CACHE_SECRET_NAME, &params, &patch)).await?;
-        *self.version() = written.metadata.resource_version;
+        let written = call(self.secrets.patch(names::CACHE_SECRET_NAMES[*shard], &params, &patch)).await?;
+        let content = Some(digest(bytes));
+        self.known().shards[*shard] = KnownShard { version: written.metadata.resource_version, content };
         Ok(())
     }
 
-    fn version(&self) -> MutexGuard<'_, Option<String>> {
-        self.version.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, KnownShards> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Adds a saved credential. While shards are divided, one may be in two of them: the newer counts.
+fn merge(all: &mut SavedCredentials, id: String, saved: SavedCredential) {
+    let minted_at =
+        |saved: &SavedCredential| saved.credential.as_ref().map(|credential| credential.minted_at);
+    let kept = all.entry(id).or_default();
+    if minted_at(kept) <= minted_at(&saved) {
+        *kept = saved;
+    }
+}
+
+/// Returns a digest that is compared within this process only.
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn parse(bytes: &ByteString) -> SavedCredentials {
@@ -147,10 +265,13 @@ fn parse(bytes: &ByteString) -> SavedCredentials {
     stored.into_iter().map(|(id, stored)| (id, keep(stored))).collect()
 }
 
-fn render(tokens: &SavedCredentials) -> Vec<u8> {
-    let stored: BTreeMap<&String, Stored> = tokens
+/// StoredEntries as JSON, by id.
+type StoredEntries<'a> = BTreeMap<&'a str, Box<RawValue>>;
+
+fn render(tokens: &SavedCredentials) -> StoredEntries<'_> {
+    tokens
         .iter()
-        .map(|(id, kept)| {
+        .filter_map(|(id, kept)| {
             let credential = kept.credential.as_ref().map(|c| StoredCredential {
                 username: c.username.clone(),
                 token: c.token.expose_secret().to_owned(),
@@ -161,11 +282,11 @@ fn render(tokens: &SavedCredentials) -> Vec<u8> {
                 key_id: c.origin.key_id.clone(),
                 remark: c.origin.remark.clone(),
             });
-            (id, Stored { credential, domains: kept.domains.as_ref().map(|d| d.to_vec()) })
+            let stored = Stored { credential, domains: kept.domains.as_ref().map(|d| d.to_vec()) };
+            // Strings and times always serialize.
+            Some((id.as_str(), serde_json::value::to_raw_value(&stored).ok()?))
         })
-        .collect();
-    // Strings and times always serialize.
-    serde_json::to_vec(&stored).unwrap_or_default()
+        .collect()
 }
 
 #[cfg(test)]
@@ -198,7 +319,8 @@ mod tests {
             credential: Some(Arc::new(credential)),
             domains: Some(Arc::from(["d".to_owned()])),
         };
-        let back = parse(&ByteString(render(&SavedCredentials::from([("id".to_owned(), kept)]))));
+        let saved = SavedCredentials::from([("id".to_owned(), kept)]);
+        let back = parse(&ByteString(serde_json::to_vec(&render(&saved)).unwrap()));
         let credential = back["id"].credential.as_ref().unwrap();
         assert_eq!(credential.token.expose_secret(), "t:1");
         assert_eq!((credential.minted_at, credential.expires_at), (at(1), at(2)));

@@ -13,6 +13,7 @@ mod source;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use kube::core::Status;
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -23,6 +24,7 @@ pub use self::index_sink::IndexSink;
 pub use self::source::WatchConfig;
 use self::source::{WatchLine, WatchLines, WatchSource};
 use super::error::{CallError, classify};
+use super::index::is_older;
 use crate::plan::refresh::backoff;
 
 /// Shortest time from a failed list, or a refused watch, to the next request.
@@ -41,6 +43,8 @@ pub trait Sink<K> {
     fn interrupted(&mut self, kind: &str, error: &watcher::Error) {
         warn!(kind, error = %describe(error), "watch interrupted{}", cure(kind, error));
     }
+    /// Handles versions that were set back, as by a restore of etcd: a list of older objects follows.
+    fn set_back(&mut self) {}
     /// Handles the end of a list: only these `(namespace, name)` exist.
     fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>);
 }
@@ -58,6 +62,7 @@ where
     let kind = K::kind(&()).into_owned();
     let source = WatchSource::new(api, &config);
     let mut retries = Retries { failures: 0, kind: &kind };
+    let mut last: Option<String> = None;
     loop {
         let version = match list(&source, &mut sink).await {
             Ok(version) => version,
@@ -67,7 +72,12 @@ where
                 continue;
             }
         };
-        follow(&source, version, &mut sink, &mut retries).await;
+        if last.take().is_some_and(|last| is_older(&version, &last)) {
+            warn!(kind, "versions were set back, as by a restore of etcd; everything is listed again");
+            sink.set_back();
+            continue;
+        }
+        last = Some(follow(&source, version, &mut sink, &mut retries).await);
         retries.pause().await;
     }
 }
@@ -99,13 +109,14 @@ where
     Ok(version)
 }
 
-/// Follows the events after a version, until a new list is needed.
+/// Follows the events after a version, until a new list is needed. Returns the last version.
 async fn follow<K>(
     source: &WatchSource,
     mut version: String,
     sink: &mut impl Sink<K>,
     retries: &mut Retries<'_>,
-) where
+) -> String
+where
     K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
 {
     loop {
@@ -121,7 +132,7 @@ async fn follow<K>(
             Err(error) => {
                 sink.interrupted(retries.kind, &error);
                 if requires_list(&error) {
-                    return;
+                    return version;
                 }
                 retries.pause().await;
             }
@@ -163,6 +174,11 @@ where
             Ok(WatchedEvent::Removed(object)) => {
                 *version = object_version(&object).ok_or(watcher::Error::NoResourceVersion)?;
                 sink.remove(object);
+            }
+            // The API server accepts a version of the future, and is silent about all before it.
+            Ok(WatchedEvent::Bookmark(bookmark)) if is_older(&bookmark, version) => {
+                let status = Status::failure("the versions of the cluster were set back", "Expired");
+                return Err(watcher::Error::WatchError(status.with_code(410).boxed()));
             }
             Ok(WatchedEvent::Bookmark(bookmark)) => *version = bookmark,
             Ok(WatchedEvent::Failed(status)) => return Err(watcher::Error::WatchError(status)),

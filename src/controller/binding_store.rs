@@ -50,6 +50,13 @@ impl BindingStore {
         refreshing.filter_map(|stored| stored.good.clone()).collect()
     }
 
+    /// Forgets the versions of all bindings, since they were set back: those that exist may be older.
+    pub fn forget_versions(&mut self) {
+        for stored in self.bindings.values_mut() {
+            Arc::make_mut(&mut stored.object).metadata.resource_version = None;
+        }
+    }
+
     /// Removes a binding. Returns whether it existed.
     pub fn remove(&mut self, name: &str) -> bool {
         self.unreadable.remove(name) | self.bindings.remove(name).is_some()

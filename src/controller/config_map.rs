@@ -16,10 +16,11 @@ use crate::cluster::error::CallError;
 use crate::cluster::keys::KeySecrets;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::watch::{Sink, refused};
-use crate::model::legacy::{self, Conversion};
+use crate::model::legacy;
 use crate::plan::condition::BindingCondition;
 use crate::plan::config_map::{
-    ConfigMapObservation, ConfigMapStep, converted, forbidden, foreign_binding_note, missing, reverted_note,
+    ConfigMapObservation, ConfigMapStep, Converted, LastConversion, converted, forbidden,
+    foreign_binding_note, missing, reverted_note,
 };
 use crate::plan::priority::Priority;
 use crate::plan::refresh::backoff;
@@ -91,6 +92,8 @@ struct Progress {
     written: Option<String>,
     /// Version of the ConfigMap that an Event was last published about.
     reported: Option<String>,
+    /// What the ConfigMap was last converted into.
+    conversion: LastConversion,
 }
 
 /// The ConfigMap loop.
@@ -178,7 +181,10 @@ impl ConfigMapLoop {
                 self.publish_event(config_map, progress, "BindingNotConverted", note).await;
             }
             (ConfigMapStep::Convert, Some(config_map), converted) => {
-                self.convert(config_map, converted, progress).await?;
+                if let Some(object) = &watched.object {
+                    let conversion = progress.conversion.of(object, legacy::convert);
+                    self.convert(config_map, &conversion, converted, progress).await?;
+                }
             }
             _ => {}
         }
@@ -207,13 +213,13 @@ impl ConfigMapLoop {
     async fn convert(
         &self,
         config_map: &ConfigMap,
+        converted: &Converted,
         binding: Option<&AcrCredentialBinding>,
         progress: &mut Progress,
     ) -> Result<(), CallError> {
-        let data = config_map.data.clone().unwrap_or_default();
-        let conversion = legacy::convert(&data);
-        self.report(config_map, &conversion, progress).await;
-        let Some(spec) = conversion.spec else { return Ok(()) };
+        self.report(config_map, converted, progress).await;
+        let conversion = &converted.conversion;
+        let Some(spec) = &conversion.spec else { return Ok(()) };
         // The key pairs exist before the binding names them, and are deleted after it names them no more.
         let key_secrets: BTreeSet<String> =
             conversion.key_pairs.iter().map(|pair| pair.secret_name.clone()).collect();
@@ -225,9 +231,9 @@ impl ConfigMapLoop {
                 info!(binding = names::LEGACY_NAME, "binding created from the ConfigMap");
                 let source =
                     format!("{}/{}", config_map.namespace().unwrap_or_default(), config_map.name_any());
-                self.writer.create_converted(&source, &spec).await?;
+                self.writer.create_converted(&source, spec).await?;
             }
-            Some(binding) if binding.spec == spec || binding.metadata.deletion_timestamp.is_some() => {}
+            Some(binding) if binding.spec == *spec || binding.metadata.deletion_timestamp.is_some() => {}
             Some(binding) => {
                 if progress.written == version {
                     let note = reverted_note(config_map);
@@ -235,25 +241,24 @@ impl ConfigMapLoop {
                     self.writer.event(&binding.object_ref(&()), true, "HandEditReverted", note).await;
                 }
                 // Recorded at once: seen late by the watch, it would count as an edit.
-                self.shared.put_binding(self.writer.replace_spec(binding, &spec).await?);
+                self.shared.put_binding(self.writer.replace_spec(binding, spec).await?);
             }
         }
         progress.unused_keys |= progress.key_secrets != key_secrets;
         progress.written = version;
-        if binding.is_some_and(|binding| binding.spec == spec) {
+        if binding.is_some_and(|binding| binding.spec == *spec) {
             self.delete_unused_keys(progress).await?;
         }
         Ok(())
     }
 
     /// Reports the findings in the ConfigMap: as a condition of its binding, and as an Event once a version.
-    async fn report(&self, config_map: &ConfigMap, conversion: &Conversion, progress: &mut Progress) {
-        let valid = conversion.spec.is_some() && !conversion.has_errors();
-        let summary = legacy::summarize(&conversion.findings);
-        self.report_condition(Some(converted(valid, &summary)));
+    async fn report(&self, config_map: &ConfigMap, of: &Converted, progress: &mut Progress) {
+        let valid = of.conversion.spec.is_some() && !of.conversion.has_errors();
+        self.report_condition(Some(converted(valid, &of.summary)));
         if !valid {
             let reason = Reason::LegacyConfigInvalid.as_str();
-            self.publish_event(config_map, progress, reason, summary).await;
+            self.publish_event(config_map, progress, reason, of.summary.clone()).await;
         }
     }
 
@@ -279,6 +284,9 @@ impl ConfigMapLoop {
         match condition {
             Some(condition) => {
                 self.metrics.legacy_config_valid.set(condition.holds.into());
+                if state.notes.get(name).is_some_and(|known| *known == [condition.clone()]) {
+                    return;
+                }
                 state.notes.insert(name.into(), vec![condition]);
             }
             None => drop(state.notes.remove(name)),

@@ -1,4 +1,5 @@
-//! The credential loop: one attempt a registry at a time, and those that are due together in one batch.
+//! The credential loop: one attempt a registry at a time, a bounded number in all, and those that are due together in one
+//! batch.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,10 +16,10 @@ use super::sources::ClusterSources;
 use super::state::SharedState;
 use crate::cloud::{Alibaba, CloudError, Retry};
 use crate::cluster::error::CallError;
-use crate::cluster::store::Store;
+use crate::cluster::store::{Saved, Store};
 use crate::model::identity::CredentialSource;
-use crate::model::{Credential, RegistryKey};
-use crate::plan::credential_cache::{MintFailure, MintRequest, MintResult, RetryAdvice};
+use crate::model::{Credential, RegistryKey, count};
+use crate::plan::credential_cache::{MintFailure, MintRequest, MintResult, RetryAdvice, SavedCredentials};
 use crate::server::Metrics;
 use crate::server::metrics::{ReconcileResult, Reconciler, RegistryLabel};
 
@@ -97,6 +98,7 @@ impl CredentialLoop {
         let mut state = self.shared.state();
         let demands = state.bindings.demands();
         let (due, next) = state.credentials.start_due(&demands, now);
+        let awaits_permit = state.credentials.awaits_permit();
         let mut started = Vec::new();
         for mut request in due {
             request.domains.splice(0..0, state.bindings.given_domains(&request.key));
@@ -105,7 +107,7 @@ impl CredentialLoop {
         }
         drop(state);
         self.sources.watch_pairs(&key_secrets(demands.keys()));
-        if !started.is_empty() {
+        if !started.is_empty() || awaits_permit {
             batch.start();
         }
         for (request, current) in started {
@@ -143,22 +145,34 @@ impl CredentialLoop {
         self.shared.state().credentials.record(key, result, clock::now());
     }
 
+    /// Saves the credentials. Without it, a restart mints again, and nothing else is lost.
+    async fn save(&self, credentials: &SavedCredentials) {
+        match self.store.save(credentials).await {
+            Ok(Saved { left_out: 0 }) => {}
+            Ok(Saved { left_out }) => {
+                let credentials = count(left_out, "credential", "credentials");
+                warn!("token cache full; a restart mints {credentials} again");
+            }
+            // Secrets of this namespace take no exceptions.
+            Err(error @ CallError::Denied(_)) => warn!(
+                %error,
+                "token cache not written; a restart mints again; exempt the controller's user from what changes or \
+                 refuses Secrets of its namespace"
+            ),
+            Err(error @ CallError::Forbidden(_)) => warn!(
+                %error,
+                "token cache not written; a restart mints again; apply deploy/rbac.yaml of this version"
+            ),
+            Err(error) => warn!(%error, "token cache not written; a restart mints again"),
+        }
+    }
+
     /// Saves new credentials, then publishes them: a replica that takes over after a crash finds the same ones, and
     /// writes nothing again. `give_up_waiting`: namespaces no longer wait for attempts under way.
     async fn publish(&self, batch: &mut Batch, give_up_waiting: bool) {
         let to_save = self.shared.state().credentials.to_save();
-        if !batch.ended.is_empty()
-            && let Err(error) = self.store.save(&to_save).await
-        {
-            match error {
-                // Secrets of this namespace take no exceptions.
-                CallError::Denied(_) => warn!(
-                    %error,
-                    "token cache not written; a restart mints again; exempt the controller's user from what changes or \
-                     refuses Secrets of its namespace"
-                ),
-                _ => warn!(%error, "token cache not written; a restart mints again"),
-            }
+        if !batch.ended.is_empty() {
+            self.save(&to_save).await;
         }
         let mut state = self.shared.state();
         if give_up_waiting {

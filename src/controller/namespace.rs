@@ -25,7 +25,7 @@ use crate::plan::conflict::{Conflict, ConflictKind, ConflictSite};
 use crate::plan::notice::Notice;
 use crate::plan::priority::Priority;
 use crate::plan::record::WriteResult;
-use crate::plan::refusal::RefusedWrite;
+use crate::plan::refusal::{RefusedWrite, is_unauthorized};
 use crate::plan::{self, Change, Failure, NamespaceRecord, Plan};
 use crate::server::Metrics;
 
@@ -292,6 +292,7 @@ impl NamespaceLoop {
                     }
                     Change::CreateSecret { .. } => info!(%namespace, "Secret created"),
                     Change::UpdateSecret { .. } => info!(%namespace, "Secret updated"),
+                    Change::ReplaceSecret { .. } => info!(%namespace, "immutable Secret replaced"),
                     Change::RetainSecret { .. } => {
                         info!(%namespace, "Secret kept: it is not managed any more")
                     }
@@ -354,6 +355,10 @@ fn failed(error: CallError, write: RefusedWrite<'_>) -> WriteResult {
     match error {
         CallError::Terminating | CallError::NotFound | CallError::Conflict => WriteResult::Gone,
         CallError::Quota(message) => WriteResult::Refused(write.by_quota(&message)),
+        // The API server forgets and learns tokens within moments, as at a restart.
+        CallError::Forbidden(message) if is_unauthorized(&message) => {
+            WriteResult::Failed { failure: write.by_rights(&message), at_least: None }
+        }
         CallError::Forbidden(message) => WriteResult::Refused(write.by_rights(&message)),
         CallError::Denied(message) => WriteResult::Refused(write.by_admission(&message)),
         CallError::Invalid(message) => WriteResult::Refused(write.as_invalid(&message)),

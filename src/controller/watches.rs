@@ -194,6 +194,10 @@ impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
         self.shared.remove_binding(&object.name_any());
     }
 
+    fn set_back(&mut self) {
+        self.shared.state().bindings.forget_versions();
+    }
+
     fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
         let known = self.shared.state().bindings.names();
         for name in known {

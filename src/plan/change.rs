@@ -30,6 +30,8 @@ pub enum WriteKey {
     Create(Fingerprint),
     /// An update of the Secret.
     Update(Box<str>, Fingerprint),
+    /// A replacement of the Secret of this UID.
+    Replace(Box<str>, Fingerprint),
     /// A mark on the Secret.
     Retain(Box<str>),
     /// A deletion of the Secret.
@@ -56,6 +58,15 @@ pub enum Change {
         extra_keys: Box<[Box<str>]>,
         /// Whether another writer changed it since this process wrote it.
         reverts: bool,
+    },
+    /// Deletes the existing Secret and creates it again: an immutable one cannot be updated.
+    ReplaceSecret {
+        /// Its new content.
+        content: Arc<SecretContent>,
+        /// Precondition.
+        uid: Box<str>,
+        /// Precondition.
+        resource_version: Box<str>,
     },
     /// Marks the Secret as left behind on purpose.
     RetainSecret {
@@ -91,6 +102,7 @@ impl Change {
             }
             Self::CreateSecret { .. }
             | Self::UpdateSecret { .. }
+            | Self::ReplaceSecret { .. }
             | Self::RetainSecret { .. }
             | Self::DeleteSecret { .. } => ObjectKey::Secret,
         }
@@ -108,6 +120,7 @@ impl Change {
             Self::UpdateSecret { content, resource_version, .. } => {
                 WriteKey::Update(resource_version.clone(), content.fingerprint)
             }
+            Self::ReplaceSecret { content, uid, .. } => WriteKey::Replace(uid.clone(), content.fingerprint),
             Self::RetainSecret { resource_version, .. } => WriteKey::Retain(resource_version.clone()),
             Self::DeleteSecret { resource_version, .. } => WriteKey::Delete(resource_version.clone()),
             Self::SetPullSecrets { resource_version, pull_secrets, .. } => {
@@ -121,6 +134,7 @@ impl Change {
         match self {
             Self::CreateSecret { .. } => "create",
             Self::UpdateSecret { .. } => "update",
+            Self::ReplaceSecret { .. } => "replace",
             Self::RetainSecret { .. } => "retain",
             Self::DeleteSecret { .. } => "delete",
             Self::SetPullSecrets { .. } => "set-pull-secrets",
@@ -131,7 +145,7 @@ impl Change {
     pub fn may_repair(&self) -> bool {
         match self {
             Self::UpdateSecret { reverts, .. } => *reverts,
-            Self::CreateSecret { .. } | Self::SetPullSecrets { .. } => true,
+            Self::CreateSecret { .. } | Self::ReplaceSecret { .. } | Self::SetPullSecrets { .. } => true,
             Self::RetainSecret { .. } | Self::DeleteSecret { .. } => false,
         }
     }
@@ -139,7 +153,9 @@ impl Change {
     /// Returns the content that it writes to the Secret, if it writes one.
     pub fn content(&self) -> Option<&SecretContent> {
         match self {
-            Self::CreateSecret { content } | Self::UpdateSecret { content, .. } => Some(content),
+            Self::CreateSecret { content }
+            | Self::UpdateSecret { content, .. }
+            | Self::ReplaceSecret { content, .. } => Some(content),
             Self::RetainSecret { .. } | Self::DeleteSecret { .. } | Self::SetPullSecrets { .. } => None,
         }
     }
@@ -167,6 +183,7 @@ pub fn describe(changes: &[Change], secret: &str) -> String {
     let put = changes.iter().find_map(|change| match change {
         Change::CreateSecret { .. } => Some("create the Secret"),
         Change::UpdateSecret { .. } => Some("change the Secret in place"),
+        Change::ReplaceSecret { .. } => Some("replace the immutable Secret"),
         _ => None,
     });
     let gone = changes.iter().find_map(|change| match change {

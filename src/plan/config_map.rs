@@ -1,5 +1,7 @@
 //! The next step of the ConfigMap loop, and the condition of the binding that is made from the ConfigMap.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -9,6 +11,7 @@ use super::condition::BindingCondition;
 use super::failure::Failure;
 use crate::api::binding::DeletionPolicy;
 use crate::api::{AcrCredentialBinding, ConditionType, Reason, names};
+use crate::model::legacy::{self, Conversion};
 
 /// State of the ConfigMap and its binding.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +88,40 @@ impl<'a> ConfigMapObservation<'a> {
             Duration::ZERO => ConfigMapStep::DeleteBinding,
             left => ConfigMapStep::ReportMissing(left),
         }
+    }
+}
+
+/// The conversion of a ConfigMap, and what is reported of it.
+#[derive(Debug)]
+pub struct Converted {
+    /// The conversion.
+    pub conversion: Conversion,
+    /// The findings, in words.
+    pub summary: String,
+}
+
+/// The last conversion, which serves for as long as the data of the ConfigMap stay the same. Other bindings change far
+/// more often.
+#[derive(Debug, Default)]
+pub struct LastConversion(Option<(Arc<ConfigMap>, Arc<Converted>)>);
+
+impl LastConversion {
+    /// Returns the conversion of a ConfigMap. Data are compared, since a restored etcd gives a version twice.
+    pub fn of(
+        &mut self,
+        config_map: &Arc<ConfigMap>,
+        convert: impl FnOnce(&BTreeMap<String, String>) -> Conversion,
+    ) -> Arc<Converted> {
+        let is_same = |last: &Arc<ConfigMap>| Arc::ptr_eq(last, config_map) || last.data == config_map.data;
+        if let Some((_, converted)) = self.0.as_ref().filter(|(last, _)| is_same(last)) {
+            return converted.clone();
+        }
+        let none = BTreeMap::new();
+        let conversion = convert(config_map.data.as_ref().unwrap_or(&none));
+        let summary = legacy::summarize(&conversion.findings);
+        let converted = Arc::new(Converted { conversion, summary });
+        self.0 = Some((config_map.clone(), converted.clone()));
+        converted
     }
 }
 

@@ -2,10 +2,13 @@
 //!
 //! # Guarantees
 //! - The last good credential stays until it expires; a failed attempt removes nothing.
-//! - One attempt a registry at a time.
+//! - One attempt a registry at a time, and a bounded number in all. Registries that hang delay the others for a second at
+//!   most.
 //! - Registries that are due soon are refreshed together with those that are due now: one write a namespace.
 
 mod attempt;
+mod permits;
+pub mod shards;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,6 +18,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use self::attempt::FailedAttempt;
 pub use self::attempt::{MintFailure, RetryAdvice};
+use self::permits::{AttemptUnderWay, Permits};
 use super::failure::Failure;
 use super::refresh::{Life, Round};
 use super::resolved_binding::RegistryCredential;
@@ -71,7 +75,9 @@ pub struct CachedCredential {
     credential: Option<Arc<Credential>>,
     domains: Option<Arc<[String]>>,
     failed: Option<FailedAttempt>,
-    in_flight: bool,
+    in_flight: Option<AttemptUnderWay>,
+    /// It is due, and waits for a permit.
+    waiting: bool,
     /// The first attempt takes long: nothing waits for it any more.
     slow: bool,
     /// A fresh credential was requested.
@@ -80,6 +86,8 @@ pub struct CachedCredential {
     answering: bool,
     /// The AccessKey of the identity's source, since it changed.
     source_key_id: Option<Box<str>>,
+    /// An attempt that answered a request has failed: the next success answers it.
+    unanswered: bool,
 }
 
 /// All registries.
@@ -142,7 +150,8 @@ impl CredentialCache {
         now: Timestamp,
     ) -> (Vec<MintRequest>, Option<Timestamp>) {
         let valid = |cached: &CachedCredential| cached.life().is_some_and(|life| !life.is_over(now));
-        self.cached.retain(|key, cached| demands.contains_key(key) || cached.in_flight || valid(cached));
+        self.cached
+            .retain(|key, cached| demands.contains_key(key) || cached.in_flight.is_some() || valid(cached));
         self.cached
             .values_mut()
             .filter_map(|cached| cached.failed.as_mut())
@@ -163,32 +172,55 @@ impl CredentialCache {
                 .filter(|key| !due.contains(key))
                 .collect(),
         };
+        let mut wanted: Vec<(RegistryKey, bool)> = Vec::with_capacity(due.len() + together.len());
+        wanted.extend(due.into_iter().map(|key| (key, false)));
+        wanted.extend(together.into_iter().map(|key| (key, true)));
+        wanted.sort_by_cached_key(|(key, _)| self.cached.get(key).map(|cached| cached.urgency(key)));
+        let under_way = self.cached.iter().filter_map(|(key, cached)| Some((key, cached.in_flight?)));
+        let mut permits = Permits::of(under_way, now);
         let mut started = Vec::new();
-        for (key, joins) in
-            due.into_iter().map(|key| (key, false)).chain(together.into_iter().map(|key| (key, true)))
-        {
+        for (key, joins) in wanted {
             let (Some(cached), Some(demand)) = (self.cached.get_mut(&key), demands.get(&key)) else {
                 continue;
             };
+            let permit = permits.take(&key, cached.failed.is_some());
+            cached.waiting = permit.is_none();
+            if permit.is_none() {
+                continue;
+            }
             let is_good = !joins && cached.needs_domains_only(&key, demand, now);
-            (cached.in_flight, cached.answering, cached.forced) = (true, cached.forced, false);
+            (cached.in_flight, cached.answering, cached.forced) = (permit, cached.forced, false);
             let domains = cached.domains.iter().flat_map(|domains| domains.to_vec()).collect();
             started.push(MintRequest { key, list_domains: demand.list_domains, domains, is_good });
         }
-        let next = demands.iter().filter_map(|(key, demand)| self.due_at(key, demand)).min();
-        (started, next)
+        let waits = |key: &RegistryKey| self.cached.get(key).is_some_and(|cached| cached.waiting);
+        let times = demands.iter().filter(|(key, _)| !waits(key));
+        let next = times.filter_map(|(key, demand)| self.due_at(key, demand)).min();
+        let any_waits = self.cached.values().any(|cached| cached.waiting);
+        let passes_at = permits.passes_at().filter(|_| any_waits);
+        (started, next.into_iter().chain(passes_at).min())
+    }
+
+    /// Returns whether a first attempt waits for a permit, and namespaces for it.
+    pub fn awaits_permit(&self) -> bool {
+        self.cached.values().any(|cached| cached.waiting && !cached.slow)
+    }
+
+    /// Returns the registries whose last attempt failed.
+    pub fn failing(&self) -> impl Iterator<Item = &RegistryKey> {
+        self.cached.iter().filter(|(_, cached)| cached.failed.is_some()).map(|(key, _)| key)
     }
 
     /// Returns when a registry is due: at once, at a retry, or before its credential expires. `None` while an attempt
     /// is under way.
     fn due_at(&self, key: &RegistryKey, demand: &Demand) -> Option<Timestamp> {
         let cached = self.cached.get(key)?;
-        if cached.in_flight {
+        if cached.in_flight.is_some() {
             return None;
         }
         match &cached.failed {
             Some(failed) if !cached.forced || failed.asked_to_wait => return Some(failed.next_try),
-            _ if cached.forced => return Some(Timestamp::MIN),
+            _ if cached.forced || cached.waiting => return Some(Timestamp::MIN),
             _ => {}
         }
         if demand.list_domains && cached.domains.is_none() {
@@ -208,7 +240,8 @@ impl CredentialCache {
     }
 
     fn joins(&self, key: &RegistryKey, demand: &Demand, now: Timestamp, round: Option<Duration>) -> bool {
-        let idle = self.cached.get(key).filter(|cached| !cached.in_flight && cached.failed.is_none());
+        let idle =
+            self.cached.get(key).filter(|cached| cached.in_flight.is_none() && cached.failed.is_none());
         let life = idle.and_then(CachedCredential::life);
         life.is_some_and(|life| {
             let length = round.unwrap_or_else(|| life.short_round());
@@ -220,10 +253,12 @@ impl CredentialCache {
     pub fn record(&mut self, key: &RegistryKey, minted: MintResult, now: Timestamp) {
         let Some(cached) = self.cached.get_mut(key) else { return };
         let answering = std::mem::take(&mut cached.answering);
-        cached.in_flight = false;
+        cached.in_flight = None;
         let mut failure = None;
         match minted.credential {
-            Some(Ok(credential)) if !answering && cached.gains_nothing(&credential, now) => {
+            Some(Ok(credential))
+                if !(answering || cached.unanswered) && cached.gains_nothing(&credential, now) =>
+            {
                 failure = Some(source_not_renewed(&credential));
             }
             Some(Ok(credential)) => {
@@ -232,8 +267,12 @@ impl CredentialCache {
                     && cached.source_key_id.is_some()
                     && key_id != cached.source_key_id.as_deref();
                 cached.credential = Some(Arc::new(credential));
+                cached.unanswered = false;
             }
-            Some(Err(error)) => failure = Some(error),
+            Some(Err(error)) => {
+                cached.unanswered |= answering;
+                failure = Some(error);
+            }
             None => {}
         }
         let mut only_domains = false;
@@ -253,9 +292,9 @@ impl CredentialCache {
         });
     }
 
-    /// Marks first attempts that are still under way as slow.
+    /// Marks first attempts that are still under way, or wait for a permit, as slow.
     pub fn give_up_waiting(&mut self) {
-        for cached in self.cached.values_mut().filter(|cached| cached.in_flight) {
+        for cached in self.cached.values_mut().filter(|cached| cached.in_flight.is_some() || cached.waiting) {
             cached.slow = true;
         }
     }
@@ -317,8 +356,14 @@ impl CredentialCache {
 }
 
 impl CachedCredential {
+    /// Returns the order in which permits are given: failed ones last, then those without a credential first, then those
+    /// that expire first.
+    fn urgency(&self, key: &RegistryKey) -> (bool, Option<Timestamp>, String) {
+        (self.failed.is_some(), self.credential.as_ref().map(|credential| credential.expires_at), key.id())
+    }
+
     fn life(&self) -> Option<Life> {
-        self.credential.as_ref().map(|c| Life { minted_at: c.minted_at, expires_at: c.expires_at })
+        self.credential.as_deref().map(Life::of)
     }
 
     /// Returns whether only the domains are due.
@@ -335,8 +380,8 @@ impl CachedCredential {
     /// renewed. Each such token would be valid for half as long as the one before, and cost every namespace a write.
     fn gains_nothing(&self, new: &Credential, now: Timestamp) -> bool {
         self.credential.as_ref().is_some_and(|cached| {
-            let left = cached.expires_at.duration_since(now);
-            let gain = new.expires_at.duration_since(cached.expires_at);
+            let (end, new_end) = (Life::of(cached).trusted_until(), Life::of(new).trusted_until());
+            let (left, gain) = (end.duration_since(now), new_end.duration_since(end));
             new.origin.key_id == cached.origin.key_id && left.is_positive() && gain.saturating_mul(10) < left
         })
     }

@@ -83,7 +83,8 @@ impl Site<'_> {
         let of_namespace = view.facts.as_ref().and_then(|facts| facts.unclear_skip.as_ref());
         let of_namespace = of_namespace.map(|value| skip_notice(NoticeSubject::Namespace, value));
         let of_accounts = view.service_accounts.iter().filter_map(unclear);
-        of_namespace.into_iter().chain(of_accounts).chain(self.replaced().filter(|_| updates)).collect()
+        let replaced = self.replaced().filter(|_| updates).into_iter().chain(self.replacement(changes));
+        of_namespace.into_iter().chain(of_accounts).chain(replaced).collect()
     }
 
     /// Returns the notice that the takeover of a Secret removes content of its owner.
@@ -142,7 +143,7 @@ impl Site<'_> {
         if let Some(failure) = found.and_then(|secret| self.conflict(secret, adopt)) {
             return Filled::Not(failure);
         }
-        if found.is_some_and(|secret| secret.immutable) {
+        if found.is_some_and(|secret| secret.immutable && !self.may_replace(secret)) {
             return Filled::Not(immutable(&record.view.name, snapshot.secret_name()));
         }
         // A binding that is left out loses its credentials. It must be reported, and one that rests reports nothing.
@@ -160,15 +161,41 @@ impl Site<'_> {
                 record.refusal().cloned().unwrap_or_else(|| progressing("the Secret is being created")),
                 Change::CreateSecret { content: Arc::clone(content) },
             ),
-            Some(secret) if is_as_wanted(secret, content) => Filled::Done,
+            Some(secret) if !secret.immutable && is_as_wanted(secret, content) => Filled::Done,
             Some(_) if self.may_be_unclaimed() => Filled::Not(progressing(
                 "the Secret holds credentials that no binding asks for, and the CustomResourceDefinition is new: \
                  waiting for the bindings that asked for them",
             )),
             // The existing content may be all that pulls have, and nothing is there to replace it.
             Some(_) if pending || content.is_empty => waiting(),
+            Some(secret) if secret.immutable => Filled::Soon(
+                progressing("the Secret is immutable and is being replaced"),
+                self.replace(secret),
+            ),
             Some(secret) => Filled::Soon(progressing("the Secret is being updated"), self.update(secret)),
         }
+    }
+
+    /// Returns whether an immutable Secret may be deleted and created again: it must be this controller's own. At once,
+    /// also with the wanted content: a kubelet that reads it while it is immutable never reads it again.
+    fn may_replace(&self, secret: &SecretView) -> bool {
+        may_go(secret) && is_removable(secret, self.record, self.coverage)
+    }
+
+    /// Returns the notice that an immutable Secret is replaced.
+    fn replacement(&self, changes: &[Change]) -> Option<Notice> {
+        let replaces = |change: &Change| matches!(change, Change::ReplaceSecret { .. });
+        let secret = self.record.view.secret.as_ref().filter(|_| changes.iter().any(replaces))?;
+        let message = format!(
+            "The Secret {}/{} was made immutable, so its credential cannot be renewed. The controller deletes it (UID {}) and \
+             creates it again with another UID. Entries of ServiceAccounts stay. A kubelet that read it meanwhile keeps the \
+             old content for as long as a Pod on its node names it",
+            self.record.view.name,
+            self.snapshot.secret_name(),
+            secret.uid
+        );
+        let (subject, reason) = (NoticeSubject::Object(ObjectKey::Secret), NoticeReason::SecretReplaced);
+        Some(Notice { subject, reason, message, bindings: Vec::new() })
     }
 
     /// Returns why the existing Secret must not be touched, if it must not.
@@ -228,7 +255,17 @@ impl Site<'_> {
         let pending = coverage.retained.iter().any(|(i, _)| snapshot.resolved(*i).is_pending());
         let stale = secret.fingerprint != content.fingerprint;
         let usable = !pending && !content.is_empty && content.too_large.is_none();
-        (stale && usable).then(|| self.update(secret))
+        let possible = !secret.immutable || self.may_replace(secret);
+        let write = || if secret.immutable { self.replace(secret) } else { self.update(secret) };
+        (stale && usable && possible).then(write)
+    }
+
+    fn replace(&self, secret: &SecretView) -> Change {
+        Change::ReplaceSecret {
+            content: Arc::clone(self.content),
+            uid: secret.uid.clone(),
+            resource_version: secret.resource_version.clone(),
+        }
     }
 
     fn update(&self, secret: &SecretView) -> Change {

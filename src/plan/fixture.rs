@@ -171,6 +171,7 @@ pub(crate) fn in_words(changes: &[Change]) -> Vec<String> {
                 extra_keys.iter().map(|k| format!(" without {k}")).collect::<String>()
             )
         }
+        Change::ReplaceSecret { uid, resource_version, .. } => format!("replace {uid} at {resource_version}"),
         Change::RetainSecret { resource_version, .. } => format!("retain at {resource_version}"),
         Change::DeleteSecret { uid, resource_version } => format!("delete {uid} at {resource_version}"),
         Change::SetPullSecrets { service_account, resource_version, pull_secrets } => {

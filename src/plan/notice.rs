@@ -25,6 +25,8 @@ pub enum NoticeReason {
     LeftoverRemoved,
     /// The takeover of a Secret removes content of its owner.
     ContentReplaced,
+    /// An immutable Secret is deleted and created again.
+    SecretReplaced,
     /// The value of `skip` is not a boolean, so it opts nothing out.
     SkipNotUnderstood,
 }
@@ -35,6 +37,7 @@ impl NoticeReason {
         match self {
             Self::LeftoverRemoved => "LeftoverRemoved",
             Self::ContentReplaced => "ContentReplaced",
+            Self::SecretReplaced => "SecretReplaced",
             Self::SkipNotUnderstood => "SkipNotUnderstood",
         }
     }

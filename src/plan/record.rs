@@ -24,6 +24,9 @@ const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 /// Bounds of the back-off after any other failure.
 const FAILED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
+/// Objects of one namespace whose repairs are remembered. Failed writes are remembered for each object that exists.
+const REMEMBERED: usize = 256;
+
 /// Bounds of the back-off of a namespace that changes faster than it is written.
 const UNSETTLED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -238,13 +241,18 @@ impl NamespaceRecord {
     pub fn record_write(&mut self, change: &Change, result: WriteResult, event: bool, now: Timestamp) {
         let name = self.view.name.clone();
         let object = change.object();
+        if matches!(change, Change::ReplaceSecret { .. }) && self.view.secret.is_none() {
+            // Deleted by this process, and not created again yet.
+            self.held_secret = false;
+        }
         // Reverted writes come back as events. A fill or a refresh of thousands is not remembered for it.
-        let is_over = matches!(result, WriteResult::Done | WriteResult::Stale);
+        // A conflict wrote nothing: who changes an object between our read and our write reverts nothing of ours.
+        let is_over = result == WriteResult::Done;
         if event && is_over && matches!(change, Change::CreateSecret { .. }) {
             if self.held_secret {
                 self.writes.entry(object.clone()).or_default().deletions.answered(now, &name);
             }
-        } else if event && is_over && change.may_repair() {
+        } else if event && is_over && change.may_repair() && self.exists(&object) {
             let record = self.writes.entry(object.clone()).or_default();
             if record.history.is_over(now) {
                 record.reverted = None;
@@ -253,6 +261,7 @@ impl NamespaceRecord {
             if let Change::SetPullSecrets { pull_secrets, .. } = change {
                 record.list = pull_secrets.as_slice().into();
             }
+            self.bound_memory();
         }
         let (failure, refused, at_least) = match result {
             WriteResult::Done => {
@@ -268,6 +277,9 @@ impl NamespaceRecord {
             WriteResult::Refused(failure) => (Some(failure), true, None),
             WriteResult::Failed { failure, at_least } => (Some(failure), false, at_least),
         };
+        if !self.exists(&object) {
+            return;
+        }
         let record = self.writes.entry(object).or_default();
         let failure = failure.map(|failure| record.first_of_run(failure));
         let attempts = record.failed.as_ref().map_or(0, |failed| failed.attempts).saturating_add(1);
@@ -275,6 +287,26 @@ impl NamespaceRecord {
         let wait = backoff(attempts, first, most, &name).max(at_least.unwrap_or_default());
         let retry_at = after(now, wait);
         record.failed = Some(FailedWrite { write: change.key(), attempts, retry_at, failure, refused });
+    }
+
+    /// Returns whether an object exists, as far as it is known, or is ours to create. A ServiceAccount may be deleted while
+    /// it is written.
+    fn exists(&self, object: &ObjectKey) -> bool {
+        let Some(name) = object.service_account() else { return true };
+        self.view.service_accounts.binary_search_by(|account| (*account.name).cmp(name)).is_ok()
+    }
+
+    /// Forgets the repairs of one object where too many are remembered: of one that was written the fewest times, and of
+    /// those the one that rested for longest.
+    fn bound_memory(&mut self) {
+        if self.writes.len() <= REMEMBERED {
+            return;
+        }
+        let forgettable = self.writes.iter().filter(|(_, record)| record.failed.is_none());
+        let first = forgettable.min_by_key(|(_, record)| (record.history.count(), record.history.last()));
+        if let Some(object) = first.map(|(object, _)| object.clone()) {
+            self.writes.remove(&object);
+        }
     }
 
     /// Returns how often the write of an object failed in a row.

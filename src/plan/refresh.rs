@@ -5,10 +5,16 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use crate::model::Credential;
+
 /// The largest shares of the lifetime that the lead and the jitter may take. A token that is shorter than the threshold
 /// would otherwise be renewed without end.
 const LEAD_SHARE: f64 = 0.5;
 const JITTER_SHARE: f64 = 0.1;
+
+/// The longest lifetime that is believed. A token is documented to be valid as long as the session that mints it, and RAM
+/// allows sessions of 12 hours at most.
+const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(12);
 
 /// The share of its use after which a credential may be renewed together with others.
 const SETTLED_SHARE: f64 = 0.25;
@@ -32,8 +38,20 @@ pub struct Round {
 }
 
 impl Life {
+    /// Returns the lifetime of a credential.
+    pub fn of(credential: &Credential) -> Self {
+        Self { minted_at: credential.minted_at, expires_at: credential.expires_at }
+    }
+
+    /// Returns until when it is relied on, by which it is renewed: its expiry, or an earlier time if that is far beyond
+    /// what is documented.
+    pub fn trusted_until(&self) -> Timestamp {
+        let longest = self.minted_at.checked_add(LONGEST_LIFE).unwrap_or(Timestamp::MAX);
+        self.expires_at.min(longest)
+    }
+
     fn length(&self) -> Duration {
-        Duration::try_from(self.expires_at.duration_since(self.minted_at)).unwrap_or_default()
+        Duration::try_from(self.trusted_until().duration_since(self.minted_at)).unwrap_or_default()
     }
 
     /// Returns how long before its expiry it is renewed: the threshold, but never more than half the lifetime.
@@ -41,11 +59,11 @@ impl Life {
         threshold.min(self.length().mul_f64(LEAD_SHARE))
     }
 
-    /// Returns when it is due: `lead` before its expiry, and earlier by a jitter that is always the same for one seed.
+    /// Returns when it is due: `lead` before its trusted end, and earlier by a jitter that is always the same for one seed.
     pub fn due_at(&self, threshold: Duration, seed: &str) -> Timestamp {
         let room = self.length().saturating_sub(self.lead(threshold)).mul_f64(JITTER_SHARE);
         let jitter = room.mul_f64(unit(&(seed, "refresh")));
-        back(self.expires_at, self.lead(threshold) + jitter)
+        back(self.trusted_until(), self.lead(threshold) + jitter)
     }
 
     /// Returns how long it is used at most.
@@ -123,6 +141,25 @@ mod tests {
     fn a_token_of_five_minutes_is_not_expiring_when_it_is_minted() {
         let used = minutes_used(life(5), 15, "a");
         assert!((2.0..=2.5).contains(&used), "{used}");
+    }
+
+    /// The cloud may claim ten years. Then it is refreshed as the longest that is documented, and stays valid meanwhile.
+    #[test]
+    fn an_expiry_beyond_what_is_documented_is_not_relied_on() {
+        let ten_years = life(10 * 365 * 24 * 60);
+        let used = minutes_used(ten_years, 15, "a");
+        assert!((600.0..=12.0 * 60.0 - 15.0).contains(&used), "{used}");
+        let later = ten_years.minted_at + SignedDuration::from_hours(100);
+        assert!(!ten_years.is_over(later), "what is not renewed still counts");
+        let joins = |hours| {
+            let now = ten_years.minted_at + SignedDuration::from_hours(hours);
+            ten_years.joins(Duration::from_secs(900), "a", &Round { now, length: Duration::from_secs(3600) })
+        };
+        assert!(joins(11) && !joins(5));
+        assert!(
+            (minutes_used(life(12 * 60), 15, "a") - used).abs() < 1.0,
+            "the longest documented one is whole"
+        );
     }
 
     #[test]

@@ -254,7 +254,10 @@ impl RefusedWrite<'_> {
                 "have the ServiceAccount's owner set what it demands, since the controller sets no metadata there, or \
                  exempt the user {user} in it"
             ),
-            Change::DeleteSecret { .. } => format!("exempt the user {user} in it"),
+            // The deletion comes first, and its refusal ends the replacement.
+            Change::DeleteSecret { .. } | Change::ReplaceSecret { .. } => {
+                format!("exempt the user {user} in it")
+            }
             _ => format!(
                 "set what it demands by the controller's --secret-label KEY=VALUE (or --secret-annotation) and add the \
                  exception (kubectl acr exceptions --secret-label KEY=VALUE --live | kubectl apply --server-side -f -), or exempt the user {user} in it"
@@ -352,8 +355,7 @@ pub fn deletion(namespace: &str, secret: &str) -> String {
     format!("kubectl -n {namespace} delete secret {secret}")
 }
 
-/// Returns the failure where our Secret is immutable. The controller does not replace it by itself: between a deletion
-/// and a creation that is refused, the last good credential would be lost.
+/// Returns the failure where a Secret is immutable that this controller may not replace: nothing proves that it wrote it.
 pub fn immutable(namespace: &str, secret: &str) -> Failure {
     let message = format!(
         "the Secret {namespace}/{secret} is immutable, so its credential cannot be renewed: delete it ({}), and the \

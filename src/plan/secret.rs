@@ -127,12 +127,12 @@ impl Template {
 
     /// Returns whether a label of a Secret is part of what is read.
     pub fn reads_label(&self, key: &str) -> bool {
-        names::OWN_LABELS.contains(&key) || self.labels.contains_key(key)
+        self.label_keys().any(|ours| ours == key)
     }
 
     /// Returns whether an annotation of a Secret is part of what is read.
     pub fn reads_annotation(&self, key: &str) -> bool {
-        names::OWN_ANNOTATIONS.contains(&key) || self.annotations.contains_key(key)
+        self.annotation_keys().any(|ours| ours == key)
     }
 
     /// Returns the fingerprint of a Secret as read. Labels, annotations and data keys that are not ours do not count,

@@ -297,5 +297,5 @@ fn the_other_writers_write_no_secret_of_a_tenant_and_no_service_account() {
     let store = of("src/cluster/store.rs");
     let verbs = |verb: &str| has(&store, &format!(". {verb} ("));
     assert!(!has(&store, "ServiceAccount") && !verbs("create") && !verbs("delete") && !verbs("replace"));
-    assert!(has(&store, ". patch ( names :: CACHE_SECRET_NAME"), "the cache is written by its name");
+    assert!(has(&store, ". patch ( names :: CACHE_SECRET_NAMES ["), "the cache is written by its names");
 }

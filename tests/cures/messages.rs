@@ -72,6 +72,9 @@ const ROOM: &[&str] = &[
 const IMMUTABLE: &[&str] = &[
     "integration::refusal::own_secret::an_immutable_secret_is_reported_at_once_and_returns_after_the_printed_deletion",
 ];
+const CACHE_RIGHTS: &[&str] = &[
+    "integration::credentials::an_upgrade_from_one_cache_secret_mints_nothing_also_with_the_rights_of_before",
+];
 const NO_TOKEN: &[&str] = &[
     "integration::personal::a_dry_run_refuses_it_in_words",
     "integration::personal::the_pull_secret_made_by_hand_stays_beside_ours",
@@ -289,6 +292,16 @@ pub const MESSAGES: &[Row] = &[
     row("src/controller/admission_policy.rs", ": apply deploy/rbac.yaml of this version", ADMISSION),
     row("src/controller/admission_policy.rs", ": exempt the controller's user there", PARAMETERS),
     row("src/controller/admission_policy.rs", "or apply deploy/policies.yaml of this version", PARAMETERS),
+    row(
+        "src/cluster/store.rs",
+        "a part of the token cache may not be read; apply deploy/rbac.yaml of this version",
+        CACHE_RIGHTS,
+    ),
+    row(
+        "src/controller/credential.rs",
+        "a restart mints again; apply deploy/rbac.yaml of this version",
+        CACHE_RIGHTS,
+    ),
     row(
         "src/controller/credential.rs",
         "exempt the controller's user from what changes or refuses Secrets of its namespace",
@@ -616,6 +629,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("src/model/coverage/webhook_filter.rs", "object.metadata.name == ''"),
     ("src/plan/binding_facts.rs", "no credential is minted, and nothing is written or withdrawn"),
     // What a dry run would write.
+    ("src/plan/change.rs", "replace the immutable Secret"),
     ("src/plan/change.rs", "create the Secret"),
     ("src/plan/change.rs", "change the Secret in place"),
     ("src/plan/change.rs", "delete the Secret"),

@@ -297,6 +297,8 @@ async fn only_the_controller_writes_the_token_cache_and_it_goes_with_its_namespa
             write(),
             Call::new("PUT", &cache, Body::Json(secret("acr-credential-cache", poison()))),
             Call::new("PATCH", &cache, Body::Apply(secret("acr-credential-cache", poison()))),
+            Call::new("POST", &all, Body::Json(secret("acr-credential-cache-1", poison()))),
+            Call::new("PATCH", format!("{cache}-7"), Body::Apply(secret("acr-credential-cache-7", poison()))),
             Call::new(
                 "PATCH",
                 &cache,

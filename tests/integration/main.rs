@@ -21,6 +21,8 @@ mod coverage;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
 mod cures;
 #[cfg(test)]
 mod documentation;

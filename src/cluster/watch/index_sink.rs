@@ -56,6 +56,10 @@ impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedServiceAccount> for IndexSink<W
         changed.into_iter().for_each(&mut self.wake);
     }
 
+    fn set_back(&mut self) {
+        self.index.forget_account_versions();
+    }
+
     fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
         self.index.retain_service_accounts(names).into_iter().for_each(&mut self.wake);
         (self.complete)();
@@ -72,6 +76,10 @@ impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedSecret> for IndexSink<W, L> {
         let version = object.resource_version().unwrap_or_default();
         let changed = self.index.remove_secret(&object.namespace().unwrap_or_default(), &version);
         changed.into_iter().for_each(&mut self.wake);
+    }
+
+    fn set_back(&mut self) {
+        self.index.forget_secret_versions();
     }
 
     fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {

@@ -1,12 +1,15 @@
 //! Tests of the next step of the ConfigMap loop.
 
+use std::cell::Cell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
-use super::{ConfigMapObservation, ConfigMapStep};
+use super::{ConfigMapObservation, ConfigMapStep, LastConversion};
 use crate::api::{AcrCredentialBinding, names};
+use crate::model::legacy;
 
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -94,4 +97,32 @@ fn before_the_first_list_only_a_missing_right_is_reported() {
         };
         assert_eq!(observed.step(Instant::now()), expected);
     }
+}
+
+/// Each event of any binding comes by here, and the ConfigMap may hold a megabyte.
+#[test]
+fn a_config_map_is_converted_once_for_the_same_data() {
+    let map = |version: &str, namespaces: &str| -> Arc<ConfigMap> {
+        let object = json!({
+            "metadata": { "resourceVersion": version },
+            "data": { "watch-namespace": namespaces },
+        });
+        Arc::new(serde_json::from_value(object).unwrap())
+    };
+    let (count, mut last) = (Cell::new(0), LastConversion::default());
+    let mut namespaces = |map: &Arc<ConfigMap>| {
+        let converted = last.of(map, |data| {
+            count.set(count.get() + 1);
+            legacy::convert(data)
+        });
+        (converted.conversion.spec.clone().unwrap().watch_namespaces.names, count.get())
+    };
+    let first = map("1", "a");
+    for _ in 0..100 {
+        assert_eq!(namespaces(&first), (vec!["a".to_owned()], 1));
+    }
+    assert_eq!(namespaces(&map("2", "a")), (vec!["a".to_owned()], 1), "an annotation changed");
+    assert_eq!(namespaces(&map("3", "b")), (vec!["b".to_owned()], 2));
+    // After a restore of etcd, a version may come twice.
+    assert_eq!(namespaces(&map("3", "c")), (vec!["c".to_owned()], 3));
 }

@@ -211,3 +211,4 @@ fn a_failed_registry_does_not_join() {
 }
 
 mod keeping;
+mod permits;

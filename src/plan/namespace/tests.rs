@@ -8,9 +8,10 @@ use crate::plan::fixture::{
     account, at, bound_with, foreign, held, holding, in_words, opened, outdated, record, refuse_create,
     resolved, snapshot, snapshot_beside_unreadable,
 };
+use crate::plan::notice::NoticeReason;
 use crate::plan::record::WriteResult;
 use crate::plan::secret::MAX_BYTES;
-use crate::plan::view::SecretView;
+use crate::plan::view::{Provenance, SecretView};
 use crate::plan::{Change, NamespaceRecord, Phase, Plan, RegistryCredential, ResolvedBinding, Snapshot};
 
 mod model;
@@ -206,10 +207,26 @@ fn a_foreign_secret_is_taken_over_in_place_on_request() {
     assert_eq!(in_words(&plan.changes), ["update at 3"]);
 }
 
+/// Its content may be as wanted: a kubelet that reads it while it is immutable never reads it again.
 #[test]
-fn an_immutable_secret_is_not_written_and_named_with_the_command_that_deletes_it() {
+fn our_immutable_secret_is_replaced_at_once_and_a_notice_names_the_old_uid() {
+    let snapshot = snapshot([resolved("a")]);
+    for secret in [holding(&snapshot.content(&[0])), outdated()] {
+        let mut record = record(&[("default", "ours")]);
+        record.view.secret = Some(SecretView { immutable: true, ..secret });
+        let plan = namespace(&record, &snapshot);
+        assert_eq!(in_words(&plan.changes), ["replace u at 3"], "the entry stays");
+        let [notice] = &plan.notices[..] else { panic!("{:?}", plan.notices) };
+        assert_eq!(notice.reason, NoticeReason::SecretReplaced);
+        assert!(notice.message.contains("(UID u)"), "{}", notice.message);
+    }
+}
+
+#[test]
+fn an_immutable_secret_that_may_not_go_is_left_and_named_with_the_command_that_deletes_it() {
     let snapshot = snapshot([resolved("a").adopting()]);
-    for secret in [holding(&snapshot.content(&[0])), outdated(), foreign()] {
+    let copy = SecretView { provenance: Provenance::Elsewhere, ..outdated() };
+    for secret in [foreign(), copy] {
         let mut record = record(&[("default", "")]);
         record.view.secret = Some(SecretView { immutable: true, ..secret });
         let plan = namespace(&record, &snapshot);

@@ -325,3 +325,63 @@ fn our_own_withdrawal_and_a_first_secret_are_not_deletions_by_others() {
     }
     assert!(record.contention("ours", at(6)).is_none());
 }
+
+/// A platform that annotates each new account may come first many times.
+#[test]
+fn conflicts_at_the_creation_of_an_account_are_not_rivalry() {
+    let snapshot = all_accounts();
+    let mut record = lacking(&["new"], &snapshot);
+    for version in 0..30_u32 {
+        record.view.service_accounts[0].resource_version = version.to_string().into();
+        let planned = plan(&record, &snapshot, at(0));
+        assert!(planned.conflicts.is_empty() && !planned.is_resting, "after {version} conflicts");
+        record.record_write(&planned.changes[0], WriteResult::Stale, true, at(0));
+    }
+    let last = plan(&record, &snapshot, at(1)).changes.remove(0);
+    record.record_write(&last, WriteResult::Done, true, at(1));
+    assert_eq!(record.contention("ours", at(1)), None);
+}
+
+/// A pipeline makes an account for each job, a hundred a second, and deletes it after the job.
+#[test]
+fn accounts_that_come_and_go_leave_nothing_behind_and_many_that_stay_little() {
+    let snapshot = all_accounts();
+    let mut record = lacking(&[], &snapshot);
+    let attach = |record: &mut NamespaceRecord, name: &str, now: Timestamp| {
+        record.view.service_accounts = vec![account(name, "")];
+        plan(record, &snapshot, now).changes.remove(0)
+    };
+    for number in 0..10_000 {
+        let (name, now) = (format!("job-{number:05}"), at(number / 100));
+        let change = attach(&mut record, &name, now);
+        let result = match number % 3 {
+            0 => WriteResult::Done,
+            1 => refused(),
+            _ => failed(None),
+        };
+        // The deletion is observed before the answer to our write is recorded, or after it.
+        record.view.service_accounts.clear();
+        if number % 2 == 0 {
+            record.record_write(&change, result, true, now);
+        } else {
+            record.view.service_accounts = vec![account(&name, "")];
+            record.record_write(&change, result, true, now);
+            record.view.service_accounts.clear();
+            record.forget(&change.object());
+        }
+    }
+    assert_eq!(record.writes.len(), 0);
+
+    let names: Vec<String> = (0..3_000).map(|number| format!("stays-{number:05}")).collect();
+    record.view.service_accounts = names.iter().map(|name| account(name, "")).collect();
+    let changes = plan(&record, &snapshot, at(200)).changes;
+    for _ in 0..2 {
+        // One of them is contended, and is not forgotten for the others.
+        record.record_write(&changes[7], WriteResult::Done, true, at(200));
+    }
+    for change in &changes {
+        record.record_write(change, WriteResult::Done, true, at(201));
+    }
+    assert_eq!(record.writes.len(), super::REMEMBERED);
+    assert!(record.unreported_since(&changes[7].object(), at(202)).is_some());
+}

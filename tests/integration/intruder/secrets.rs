@@ -42,6 +42,18 @@ pub fn other_secrets() -> Vec<Attack> {
             Body::None,
         ),
         rbac(
+            "delete a shard of the token cache",
+            "DELETE",
+            "/api/v1/namespaces/acr-credential-system/secrets/acr-credential-cache-7",
+            Body::None,
+        ),
+        rbac(
+            "make a ninth shard of the token cache",
+            "PATCH",
+            "/api/v1/namespaces/acr-credential-system/secrets/acr-credential-cache-8",
+            Body::Apply(secret("acr-credential-cache-8", json!({ "type": "Opaque" }))),
+        ),
+        rbac(
             "make a key pair in a tenant's namespace",
             "PATCH",
             &format!("{all}/acr-configuration-0"),
@@ -185,6 +197,12 @@ pub fn existing_secrets() -> Vec<Attack> {
             "and nothing else",
             "acr-credential-cache",
             Body::Merge(json!({ "data": { "more": "eA==" } })),
+        ),
+        home(
+            "keep more in a shard of the cache",
+            "and nothing else",
+            "acr-credential-cache-7",
+            Body::Apply(secret("acr-credential-cache-7", json!({ "type": "Opaque" }))),
         ),
         home(
             "keep more in a key pair",

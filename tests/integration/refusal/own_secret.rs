@@ -38,14 +38,24 @@ fn with_domains(count: usize) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_immutable_secret_is_reported_at_once_and_returns_after_the_printed_deletion() {
-    let lab = served().await;
-    let before = lab.secret("ours").await.unwrap();
-    edit(&lab, json!({ "immutable": true })).await;
+    let lab = Lab::start().await;
+    lab.create_namespace("ours").await;
+    // It belongs to a user, who asks to have it taken over. Only what the controller wrote is removed by it.
+    let object = json!({
+        "metadata": { "name": SECRET },
+        "type": "kubernetes.io/dockerconfigjson",
+        "stringData": { ".dockerconfigjson": "{\"auths\":{}}" },
+        "immutable": true,
+    });
+    let object = serde_json::from_value(object).unwrap();
+    let before = lab.namespaced::<Secret>("ours").create(&PostParams::default(), &object).await.unwrap();
+    lab.bind("ours", spec(&["ours"])).await;
+    lab.annotate("ours", "acrcredential.dev/adopt", "true").await;
     let message = lab.until_ready_is("ours", "False", "SecretImmutable").await;
     let words = "is immutable, so its credential cannot be renewed: delete it (kubectl";
     assert!(message.contains(words), "{message}");
     lab.until_settled().await;
-    // The refresh is not even tried, and the last good credential stays.
+    // The takeover is not even tried, and the content stays.
     let mark = lab.mark();
     lab.refresh("ours", "1").await;
     lab.until_settled().await;

@@ -105,6 +105,8 @@ pub struct Plane {
     controller_manager: Child,
     api_server: Mutex<Arc<Child>>,
     etcd: Child,
+    /// The etcd that runs in its place after a restore.
+    restored_etcd: Mutex<Option<Child>>,
     binaries: Binaries,
     options: Options,
     ports: Ports,
@@ -184,6 +186,7 @@ impl Plane {
             controller_manager,
             api_server: Mutex::new(Arc::new(api_server)),
             etcd,
+            restored_etcd: Mutex::default(),
             binaries: binaries.clone(),
             options: options.clone(),
             ports,
@@ -289,6 +292,33 @@ impl Plane {
     pub fn etcd(&self) -> &Child {
         self.disturbed.store(true, Ordering::Relaxed);
         &self.etcd
+    }
+
+    /// Copies etcd's data, for [`Plane::restore_etcd`].
+    pub fn copy_etcd(&self) -> anyhow::Result<()> {
+        self.disturbed.store(true, Ordering::Relaxed);
+        self.etcd.signal(Signal::STOP)?;
+        let copied = std::process::Command::new("cp")
+            .arg("-a")
+            .args([self.dir().join("etcd"), self.dir().join("etcd-copy")])
+            .status();
+        self.etcd.signal(Signal::CONT)?;
+        anyhow::ensure!(copied?.success(), "etcd's data are not copied");
+        Ok(())
+    }
+
+    /// Brings back the data of [`Plane::copy_etcd`], revisions included, as an administrator does after a disaster: the API
+    /// server stops first, and is started again afterwards.
+    pub async fn restore_etcd(&self) -> anyhow::Result<()> {
+        self.kill_api_server();
+        self.etcd.kill();
+        drop(lock(&self.restored_etcd).take());
+        std::fs::remove_dir_all(self.dir().join("etcd"))?;
+        std::fs::rename(self.dir().join("etcd-copy"), self.dir().join("etcd"))?;
+        let setup = Setup { binaries: &self.binaries, dir: self.dir(), options: &self.options };
+        let etcd = setup.etcd(self.ports.etcd).await?;
+        *lock(&self.restored_etcd) = Some(etcd);
+        self.restart_api_server().await
     }
 
     /// Stops the API server (SIGSTOP), so that it neither answers nor closes connections, like a network

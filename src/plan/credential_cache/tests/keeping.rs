@@ -322,6 +322,29 @@ fn a_refresh_requested_during_an_attempt_follows_it() {
     assert_eq!(started(&mut cache, &demands, at(3)), []);
 }
 
+/// The node's key limits each token, so that a new one expires with the one before. A user who asks for another wants
+/// it nevertheless, as after a leak.
+#[test]
+fn a_requested_refresh_that_failed_at_first_is_answered_by_a_later_success() {
+    let key = key("cri-1");
+    let (mut cache, demands) = holding(&[(&key, 0)]);
+    let limited = |token, second| {
+        let credential =
+            Credential { expires_at: credential("first", 0).expires_at, ..credential(token, second) };
+        MintResult { credential: Some(Ok(credential)), domains: None }
+    };
+    let registry = registry(&key, &["d"]);
+    cache.force([key.clone()]);
+    started(&mut cache, &demands, at(10));
+    cache.record(&key, failed(RetryAdvice::Soon), at(10));
+    started(&mut cache, &demands, at(100));
+    cache.record(&key, limited("asked for", 100), at(100));
+    assert_eq!((token(&cache, &registry).as_str(), cache.failure(&registry)), ("asked for", None));
+    // Without a request, a token that lasts no longer is not taken.
+    cache.record(&key, limited("useless", 200), at(200));
+    assert_eq!(token(&cache, &registry), "asked for");
+}
+
 #[test]
 fn a_key_pair_rotated_during_an_attempt_causes_another_attempt() {
     let identity =
@@ -342,4 +365,23 @@ fn a_key_pair_rotated_during_an_attempt_causes_another_attempt() {
     assert_eq!(started(&mut cache, &demands, at(1)), std::slice::from_ref(&key));
     cache.record(&key, with("LTAI-new", 1), at(2));
     assert_eq!(started(&mut cache, &demands, at(3)), []);
+}
+
+/// The cloud's ten years are not believed, so a token that ends twelve hours later is a gain.
+#[test]
+fn a_token_of_ten_years_is_renewed_after_hours_and_the_new_one_is_taken() {
+    let key = key("cri-1");
+    let (mut cache, demands) = holding(&[(&key, 0)]);
+    let of_ten_years = |token, second| {
+        let expires_at = at(10 * 365 * 24 * 3600);
+        let credential = Credential { expires_at, ..credential(token, second) };
+        MintResult { credential: Some(Ok(credential)), domains: None }
+    };
+    cache.record(&key, of_ten_years("long", 0), at(0));
+    let due = cache.next_refresh_at(&key, &demands[&key]).unwrap();
+    assert!(due <= at(12 * 3600) && due > at(10 * 3600), "{due}");
+    let second = due.as_second() - at(0).as_second() + 1;
+    assert_eq!(due_keys(&mut cache, &demands, second), std::slice::from_ref(&key));
+    cache.record(&key, of_ten_years("new", second), at(second));
+    assert_eq!((token(&cache, &registry(&key, &["d"])).as_str(), cache.failing().count()), ("new", 0));
 }

@@ -119,6 +119,7 @@ impl World {
                 secret.data.retain(|key, _| !extra_keys.iter().any(|extra| **extra == **key));
                 secret.version = version;
             }
+            Change::ReplaceSecret { .. } => panic!("no Secret is immutable here"),
             Change::RetainSecret { resource_version, .. } => {
                 let secret = self.at(resource_version);
                 secret.annotations.insert(names::ANNOTATION_RETAINED.into(), "true".into());

@@ -10,6 +10,9 @@ use super::reply::{JSON, Refusal, Reply};
 /// How long ago [`FaultKind::ExpireTimePast`] claims the expiry was.
 const PAST: Millis = 60_000;
 
+/// How far [`FaultKind::ExpireTimeFar`] claims the expiry is: ten years.
+const FAR: Millis = 10 * 365 * 24 * 3_600_000;
+
 /// The fields that [`FaultKind::MissingFields`] keeps.
 const ENVELOPE: [&str; 4] = ["RequestId", "requestId", "Code", "IsSuccess"];
 
@@ -64,6 +67,8 @@ pub enum FaultKind {
     ExpireTimeString,
     /// `ExpireTime`, `expireDate` and `Expiration` a minute ago.
     ExpireTimePast,
+    /// `ExpireTime` (of Personal: `expireDate`) in ten years.
+    ExpireTimeFar,
     /// 200 with the envelope only.
     MissingFields,
 }
@@ -83,6 +88,7 @@ impl FaultKind {
             Self::HugeBody(_) => "HugeBody",
             Self::ExpireTimeString => "ExpireTimeString",
             Self::ExpireTimePast => "ExpireTimePast",
+            Self::ExpireTimeFar => "ExpireTimeFar",
             Self::MissingFields => "MissingFields",
         }
     }
@@ -110,7 +116,7 @@ impl FaultKind {
                 reply.status = 200;
                 reply.content_type = JSON;
             }
-            Self::ExpireTimeString | Self::ExpireTimePast | Self::MissingFields => {
+            Self::ExpireTimeString | Self::ExpireTimePast | Self::ExpireTimeFar | Self::MissingFields => {
                 if let Ok(mut body) = serde_json::from_str::<Value>(&reply.body) {
                     self.edit_fields(&mut body, now);
                     reply.body = body.to_string();
@@ -129,6 +135,7 @@ impl FaultKind {
             match (self, name.as_str()) {
                 (Self::ExpireTimeString, "ExpireTime" | "expireDate") => *value = json!(value.to_string()),
                 (Self::ExpireTimePast, "ExpireTime" | "expireDate") => *value = json!(now - PAST),
+                (Self::ExpireTimeFar, "ExpireTime" | "expireDate") => *value = json!(now + FAR),
                 (Self::ExpireTimePast, "Expiration") => *value = json!(iso8601(now - PAST)),
                 _ => self.edit_fields(value, now),
             }

@@ -356,6 +356,7 @@ impl Hold {
 /// Returns a refusal in the API server's own form.
 fn refusal(status: u16) -> anyhow::Result<Reply> {
     let reason = match status {
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "NotFound",
         409 => "Conflict",
@@ -367,7 +368,7 @@ fn refusal(status: u16) -> anyhow::Result<Reply> {
     };
     let body = serde_json::json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": "a fault of the lab", "reason": reason, "code": status,
+        "message": if status == 401 { "Unauthorized" } else { "a fault of the lab" }, "reason": reason, "code": status,
     });
     let mut response =
         Response::builder().status(StatusCode::from_u16(status)?).header(CONTENT_TYPE, "application/json");
