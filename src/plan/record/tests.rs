@@ -384,5 +384,5 @@ fn accounts_that_come_and_go_leave_nothing_behind_and_many_that_stay_little() {
         record.record_write(change, WriteResult::Done, true, at(201));
     }
     assert_eq!(record.writes.len(), super::REMEMBERED);
-    assert!(record.unreported_since(&changes[7].object(), at(202)).is_some());
+    assert!(record.unreported_since(&changes[7], "ours", at(202)).is_some());
 }
