@@ -44,7 +44,10 @@ impl SharedState {
                 Some(_) => Churn::Edited,
                 None => Churn::Joins,
             };
-            self.publish_soon(&mut state, &name, churn);
+            let stored = state.bindings.get(&name);
+            let awaits_more = stored.is_some_and(|stored| stored.good.is_some() && !stored.is_governed());
+            state.unpublished.add(&name, churn, awaits_more, Instant::now());
+            self.publications.notify_one();
         }
         if state.guard.is_undefined() {
             self.definition.notify_one();
@@ -78,7 +81,7 @@ impl SharedState {
 
     /// Publishes a binding soon, together with others.
     pub fn publish_soon(&self, state: &mut State, name: &Arc<str>, churn: Churn) {
-        state.unpublished.add(name, churn, Instant::now());
+        state.unpublished.add(name, churn, false, Instant::now());
         self.publications.notify_one();
     }
 

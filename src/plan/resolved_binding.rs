@@ -81,7 +81,7 @@ impl ResolvedBinding {
         (self.binding.created_at, &self.binding.name)
     }
 
-    /// Returns whether both have one spec and one phase, whatever their credentials are.
+    /// Returns whether both have one spec and one phase, regardless of their credentials.
     pub fn asks_the_same(&self, other: &Self) -> bool {
         self.phase == other.phase && self.binding == other.binding
     }
