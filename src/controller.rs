@@ -33,7 +33,7 @@ mod reconciles;
 #[cfg(test)]
 mod simulation;
 mod sources;
-mod state;
+pub mod state;
 mod stuck_pods;
 mod tasks;
 mod waiting_bindings;
@@ -116,6 +116,7 @@ pub async fn run(
     let sources = Arc::new(sources);
     let cloud = cloud(sources.clone())?;
     let seen = watches::spawn_all(&mut tasks, &config, &clients, &readiness, &shared);
+    spawn(&mut tasks, "the publisher", shared.clone().keep_publishing());
     let context = LoopContext { shared, readiness, metrics, store, cloud, sources, seen, webhook };
     let server = admin_server(&config, &clients, &context, &heartbeats);
     spawn(&mut tasks, "the admin server", serve_admin(server, config.listen_address));

@@ -105,7 +105,7 @@ pub struct RegistryStatus {
     /// Time of the last refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refreshed_at: Option<Time>,
-    /// Time of the next refresh.
+    /// Time of the next refresh. Absent while attempts fail: these are repeated with growing pauses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_refresh_at: Option<Time>,
     /// `Issued`.

@@ -214,7 +214,7 @@ impl ErrorText {
             ),
             ErrorClass::Throttled => fixed(
                 "the cloud throttles the account's calls",
-                "retrying at nextRefreshAt; if this persists, raise the account's quota or reduce other callers",
+                "retrying automatically; if this persists, raise the account's quota or reduce other callers",
             ),
             ErrorClass::ServerError => {
                 with(format!("{host} reports an internal error"), "retrying automatically")

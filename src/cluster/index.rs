@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use k8s_openapi::jiff::Timestamp;
 
 use super::label_keys::LabelKeys;
+use crate::model::coverage::SelectionIndex;
 use crate::plan::change::{Change, ObjectKey};
 use crate::plan::record::{NamespaceRecord, WriteResult};
 use crate::plan::view::{NamespaceFacts, NamespaceView, SecretView, ServiceAccountView};
@@ -72,6 +73,26 @@ impl Index {
     /// Returns the names of the namespaces that satisfy a test. It walks the cluster: only a changed binding asks.
     pub fn matching(&self, mut test: impl FnMut(&str, &NamespaceFacts) -> bool) -> Vec<Arc<str>> {
         self.select(|record| record.view.facts.as_ref().is_some_and(|facts| test(record.name(), facts)))
+    }
+
+    /// Reads each namespace once for each selection of an index that selects it, excluded or not. It walks the cluster,
+    /// unless all of them are exact names.
+    pub fn selected_by(
+        &self,
+        selections: &SelectionIndex,
+        mut read: impl FnMut(usize, &Arc<str>, &NamespaceFacts),
+    ) {
+        let records = self.lock();
+        let mut visit = |record: &NamespaceRecord| {
+            let Some(facts) = &record.view.facts else { return };
+            for position in selections.selecting(record.name(), &facts.labels) {
+                read(position, record.name(), facts);
+            }
+        };
+        match selections.only_names() {
+            Some(names) => names.filter_map(|name| records.namespaces.get(name)).for_each(visit),
+            None => records.namespaces.values().for_each(&mut visit),
+        }
     }
 
     /// Returns the names of the namespaces in which a Secret of ours exists.

@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
-pub use self::thread::{Candidate, LeaseThread, LeaseThreadError, StoppedTask};
+pub use self::thread::{Candidate, LeaseThread, LeaseThreadError};
 use super::claim::Claim;
 use super::client;
 use super::error::{CallError, classify};
@@ -27,6 +27,9 @@ use crate::plan::refusal::{UNAUTHORIZED, is_unauthorized};
 
 /// Duration of a released lease, so that other clients do not wait for its end.
 const RELEASED_SECONDS: i32 = 1;
+
+/// Check for a task that has stopped: its name, and for how long. `None` while all run.
+pub type StoppedTask = Box<dyn Fn(Instant) -> Option<(&'static str, Duration)> + Send>;
 
 /// Configuration of a replica's part in the election.
 pub struct LeaseConfig {

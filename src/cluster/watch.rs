@@ -1,7 +1,7 @@
 //! Watches: a list, then the events after it, again and again.
 //!
 //! # Guarantees
-//! - A list is one consistent state of the cluster, never older than what was seen before.
+//! - A list is one consistent state of the cluster. One that is older than what was seen before is reported to the sink.
 //! - A response is read up to [`page::LIMIT`] bytes, and objects are decoded one by one.
 //! - A request without an answer, and a watch that is silent for longer than the API server keeps one open, end.
 
@@ -104,7 +104,7 @@ where
         sink.put(object);
     };
     let version = source.list(put).await?;
-    debug!(kind = %K::kind(&()), objects = listed.len(), "objects listed");
+    debug!(kind = &*K::kind(&()), objects = listed.len(), "objects listed");
     sink.listed(&listed);
     Ok(version)
 }

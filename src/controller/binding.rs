@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::clock;
-use super::publish::PublishReason;
 use super::reconciles;
 use super::state::{SharedState, State};
 use crate::api::binding::DeletionPolicy;
@@ -19,13 +18,14 @@ use crate::cluster::report::BindingWriter;
 use crate::plan::Rollup;
 use crate::plan::binding_facts::{registry_facts, standstill};
 use crate::plan::binding_step::{
-    BindingObservation, BindingStep, SETTLE, StatusReport, deletion_effect, lifecycle_step, status_step,
+    BindingObservation, BindingStep, StatusReport, deletion_effect, lifecycle_step, status_step,
 };
 use crate::plan::condition::BindingCondition;
 use crate::plan::passed_over::excluded_names;
 use crate::plan::refresh::backoff;
 use crate::plan::status::{BindingFacts, status};
 use crate::plan::stored_binding::StoredBinding;
+use crate::plan::unpublished::Churn;
 use crate::server::Metrics;
 use crate::server::metrics::Reconciler;
 
@@ -170,6 +170,7 @@ impl BindingLoop {
             rollup: state.rollups.of(name).unwrap_or(&nothing),
             admission_known: self.shared.modes().borrow().are_known(),
             awaits_config_map: state.awaits_config_map(name),
+            is_published: !state.unpublished.contains(name),
         };
         let step = lifecycle_step(&observed).unwrap_or_else(|| self.report(&mut state, name, &binding));
         Some((binding, step))
@@ -178,15 +179,13 @@ impl BindingLoop {
     /// Decides whether to write the status of a binding.
     fn report(&self, state: &mut State, name: &Arc<str>, binding: &StoredBinding) -> BindingStep {
         let now = clock::now();
-        if let (Some(requested), Some(good)) = (&binding.refreshing, &binding.good)
+        if let (Some(_), Some(good)) = (&binding.refreshing, &binding.good)
             && !good.registries.iter().any(|r| state.credentials.is_forced(&r.key))
-            && let Some(binding) = state.bindings.get_mut(name)
         {
-            binding.handled_refresh = Some(requested.clone());
-            binding.refreshing = None;
+            state.bindings.handle_refresh(name);
         }
         let binding = state.bindings.get(name).unwrap_or(binding);
-        let registries = registry_facts(binding, &state.credentials, &state.bindings.demands());
+        let registries = registry_facts(binding, &state.credentials, &state.bindings.totals().demands);
         let expires = registries.iter().filter_map(|r| r.life).map(|life| life.expires_at);
         let changes = expires.filter(|end| *end > now).chain(state.guard.until(name)).min();
         let mut others = [state.notes.get(name).cloned().unwrap_or_default(), state.common.clone()].concat();
@@ -239,12 +238,8 @@ impl BindingLoop {
         if !definition_exists {
             state.guard.define(None);
         }
-        if let Some(binding) = state.bindings.get_mut(name) {
-            binding.deletion = Some(effect);
-        }
-        self.shared.publish(&mut state, std::slice::from_ref(name), PublishReason::SpecChanged);
-        drop(state);
-        self.shared.bindings.add_after(name.clone(), SETTLE);
+        state.bindings.decide_deletion(name, effect);
+        self.shared.publish_soon(&mut state, name, Churn::Leaves);
         Ok(())
     }
 }

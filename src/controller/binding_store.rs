@@ -1,14 +1,14 @@
 //! The bindings by name, as they were last seen.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::api::AcrCredentialBinding;
 use crate::cluster::is_older;
-use crate::model::{Binding, RegistryKey};
+use crate::model::RegistryKey;
 use crate::plan::credential_cache::{CredentialCache, Demand};
 use crate::plan::stored_binding::{BindingChange, StoredBinding};
 use crate::plan::{Phase, ResolvedBinding};
@@ -19,6 +19,23 @@ pub struct BindingStore {
     bindings: BTreeMap<Arc<str>, StoredBinding>,
     /// Names of bindings that exist and cannot be read at all.
     unreadable: BTreeSet<Arc<str>>,
+    /// Names of bindings whose coverage is unknown: none of their specs was ever valid.
+    without_spec: BTreeSet<Arc<str>>,
+    /// Bindings that request fresh credentials which are not requested from the cache yet.
+    refreshing: BTreeSet<Arc<str>>,
+    /// What follows from all of them, until one changes.
+    totals: OnceLock<Arc<Totals>>,
+}
+
+/// What follows from all bindings together.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// The demand of the active bindings on each registry.
+    pub demands: HashMap<RegistryKey, Demand>,
+    /// The domains that active bindings give for a registry, each once.
+    pub given_domains: HashMap<RegistryKey, BTreeSet<String>>,
+    /// The bindings that use a registry, active or not: its credential is kept.
+    users: HashMap<RegistryKey, Vec<Arc<str>>>,
 }
 
 impl BindingStore {
@@ -39,15 +56,33 @@ impl BindingStore {
         let earlier = before.clone().filter(same_object);
         let stored = StoredBinding::observe(object, earlier, cluster_region);
         let change = stored.change_since(before.as_ref());
-        self.bindings.insert(name, stored);
-        BindingChange { changed: readable_again || change.changed, ..change }
+        let found_or_lost = match stored.counts() && stored.good.is_none() {
+            true => self.without_spec.insert(name.clone()),
+            false => self.without_spec.remove(&name),
+        };
+        self.bindings.insert(name.clone(), stored);
+        let changed = readable_again || found_or_lost || change.changed;
+        if changed {
+            self.totals.take();
+        }
+        if change.refresh {
+            self.refreshing.insert(name);
+        }
+        BindingChange { changed, ..change }
     }
 
-    /// Starts again from what the objects say. Returns the bindings with a refresh still to be made.
-    pub fn begin(&mut self) -> Vec<Arc<Binding>> {
+    /// Starts again from what the objects say. Bindings with a refresh still to be made request it again.
+    pub fn begin(&mut self) {
+        self.totals.take();
         self.bindings.values_mut().for_each(StoredBinding::restart);
-        let refreshing = self.bindings.values().filter(|stored| stored.refreshing.is_some());
-        refreshing.filter_map(|stored| stored.good.clone()).collect()
+        let asking = self.bindings.iter().filter(|(_, stored)| stored.refreshing.is_some());
+        self.refreshing = asking.map(|(name, _)| name.clone()).collect();
+    }
+
+    /// Takes the request of a binding for fresh credentials: the registries, if it made one.
+    pub fn take_refresh(&mut self, name: &str) -> Option<Vec<RegistryKey>> {
+        let good = self.bindings.get(name)?.good.as_ref().filter(|_| self.refreshing.remove(name))?;
+        Some(good.registries.iter().map(|registry| registry.key.clone()).collect())
     }
 
     /// Forgets the versions of all bindings, since they were set back: those that exist may be older.
@@ -59,6 +94,9 @@ impl BindingStore {
 
     /// Removes a binding. Returns whether it existed.
     pub fn remove(&mut self, name: &str) -> bool {
+        self.totals.take();
+        self.without_spec.remove(name);
+        self.refreshing.remove(name);
         self.unreadable.remove(name) | self.bindings.remove(name).is_some()
     }
 
@@ -77,61 +115,79 @@ impl BindingStore {
         self.bindings.get(name)
     }
 
-    /// Returns one binding, to change.
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut StoredBinding> {
-        self.bindings.get_mut(name)
+    /// Records the effect of a deletion.
+    pub fn decide_deletion(&mut self, name: &str, effect: Phase) {
+        self.totals.take();
+        if let Some(stored) = self.bindings.get_mut(name) {
+            stored.deletion = Some(effect);
+        }
     }
 
-    /// Returns all bindings in force, with their credentials.
-    pub fn resolved_bindings(&self, credentials: &CredentialCache, now: Timestamp) -> Vec<ResolvedBinding> {
-        let resolved = |stored: &StoredBinding| {
-            let (binding, phase) = stored.in_force()?;
-            let registries =
-                binding.registries.iter().map(|r| stored.credential(r, credentials, now)).collect();
-            Some(ResolvedBinding { binding, phase, registries, keeps_entries: false })
-        };
-        self.bindings.values().filter_map(resolved).collect()
+    /// Records that the refresh which a binding requests was handled.
+    pub fn handle_refresh(&mut self, name: &str) {
+        if let Some(stored) = self.bindings.get_mut(name) {
+            stored.handled_refresh = stored.refreshing.take();
+        }
+    }
+
+    /// Returns a binding with its credentials, if it is in force.
+    pub fn resolved(
+        &self,
+        name: &str,
+        credentials: &CredentialCache,
+        now: Timestamp,
+    ) -> Option<ResolvedBinding> {
+        let stored = self.bindings.get(name)?;
+        let (binding, phase) = stored.in_force()?;
+        let registries = binding.registries.iter().map(|r| stored.credential(r, credentials, now)).collect();
+        Some(ResolvedBinding { binding, phase, registries, keeps_entries: false })
     }
 
     /// Returns whether the coverage of some binding is unknown: then it is unknown which Secrets are unclaimed.
     pub fn coverage_unknown(&self) -> bool {
-        !self.unreadable.is_empty()
-            || self.bindings.values().any(|stored| stored.counts() && stored.good.is_none())
+        !self.unreadable.is_empty() || !self.without_spec.is_empty()
     }
 
-    fn active(&self) -> impl Iterator<Item = Arc<Binding>> {
-        let in_force = self.bindings.values().filter_map(StoredBinding::in_force);
-        in_force.filter(|(_, phase)| *phase == Phase::Active).map(|(binding, _)| binding)
+    /// Returns what follows from all bindings. It is added up once, however many ask, until one of them changes.
+    pub fn totals(&self) -> &Arc<Totals> {
+        self.totals.get_or_init(|| Arc::new(self.add_up()))
     }
 
-    /// Returns the demand of the active bindings on each registry.
-    pub fn demands(&self) -> HashMap<RegistryKey, Demand> {
-        let mut demands: HashMap<RegistryKey, Demand> = HashMap::new();
-        for binding in self.active() {
-            for registry in binding.registries.iter().filter(|registry| registry.is_served()) {
-                let demand = demands
+    fn add_up(&self) -> Totals {
+        let mut totals = Totals::default();
+        for (name, stored) in &self.bindings {
+            for registry in stored.good.iter().flat_map(|binding| &binding.registries) {
+                let users = totals.users.entry(registry.key.clone()).or_default();
+                if users.last() != Some(name) {
+                    users.push(name.clone());
+                }
+            }
+            let Some((binding, Phase::Active)) = stored.in_force() else { continue };
+            for registry in &binding.registries {
+                let given = totals.given_domains.entry(registry.key.clone()).or_default();
+                given.extend(registry.domains.iter().cloned());
+                if !registry.is_served() {
+                    continue;
+                }
+                let demand = totals
+                    .demands
                     .entry(registry.key.clone())
                     .or_insert(Demand { threshold: binding.threshold, ..Demand::default() });
                 demand.threshold = demand.threshold.max(binding.threshold);
                 demand.list_domains |= registry.domains.is_empty();
             }
         }
-        demands
+        totals
     }
 
-    /// Returns the domains that active bindings give for a registry, each once.
-    pub fn given_domains(&self, key: &RegistryKey) -> BTreeSet<String> {
-        let of = |binding: Arc<Binding>| {
-            let registries = binding.registries.iter().filter(|registry| registry.key == *key);
-            registries.flat_map(|registry| registry.domains.clone()).collect::<Vec<_>>()
-        };
-        self.active().flat_map(of).collect()
-    }
-
-    /// Returns the registries of all valid specs, active or not: their credentials are kept.
-    pub fn keys(&self) -> impl Iterator<Item = RegistryKey> {
-        let in_force = self.bindings.values().filter_map(|stored| stored.good.clone());
-        in_force.flat_map(|binding| binding.registries.iter().map(|r| r.key.clone()).collect::<Vec<_>>())
+    /// Returns the registries to track: those in demand, and those of any valid spec.
+    pub fn tracked(&self) -> HashMap<RegistryKey, Demand> {
+        let totals = self.totals();
+        let mut tracked = totals.demands.clone();
+        for key in totals.users.keys() {
+            tracked.entry(key.clone()).or_default();
+        }
+        tracked
     }
 
     /// Returns the names of the Secrets with key pairs that any binding names.
@@ -139,10 +195,10 @@ impl BindingStore {
         self.bindings.values().flat_map(StoredBinding::key_secrets).collect()
     }
 
-    /// Returns the bindings that use some of these registries.
+    /// Returns the bindings that use some of these registries, each once.
     pub fn users(&self, keys: &[RegistryKey]) -> Vec<Arc<str>> {
-        let users = self.bindings.iter().filter(|(_, stored)| stored.uses_any(keys));
-        users.map(|(name, _)| name.clone()).collect()
+        let users = keys.iter().filter_map(|key| self.totals().users.get(key));
+        users.flatten().cloned().collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 

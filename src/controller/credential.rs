@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::clock;
-use super::publish::PublishReason;
 use super::sources::ClusterSources;
 use super::state::SharedState;
 use crate::cloud::{Alibaba, CloudError, Retry};
@@ -57,6 +56,8 @@ struct EndedAttempt {
 #[derive(Default)]
 struct Batch {
     ended: Vec<RegistryKey>,
+    /// Whether there is something new to save.
+    changed: bool,
     deadline: Option<Instant>,
 }
 
@@ -79,6 +80,9 @@ impl CredentialLoop {
                     if batch.deadline.is_some() => self.publish(&mut batch, true).await,
                 Some(ended) = attempts.join_next(), if !attempts.is_empty() => match ended {
                     Ok(EndedAttempt { key, result, took }) => {
+                        let failed = matches!(result.credential, Some(Err(_)) | None)
+                            && matches!(result.domains, Some(Err(_)) | None);
+                        batch.changed |= !failed;
                         self.record(&key, result, took);
                         batch.ended.push(key);
                         batch.start();
@@ -96,17 +100,18 @@ impl CredentialLoop {
     fn start_due(&self, attempts: &mut Attempts, batch: &mut Batch) -> Duration {
         let now = clock::now();
         let mut state = self.shared.state();
-        let demands = state.bindings.demands();
-        let (due, next) = state.credentials.start_due(&demands, now);
+        let totals = state.bindings.totals().clone();
+        let (due, next) = state.credentials.start_due(&totals.demands, now);
         let awaits_permit = state.credentials.awaits_permit();
         let mut started = Vec::new();
         for mut request in due {
-            request.domains.splice(0..0, state.bindings.given_domains(&request.key));
+            let given = totals.given_domains.get(&request.key).into_iter().flatten();
+            request.domains.splice(0..0, given.cloned());
             let current = state.credentials.current(&request.key).filter(|_| request.is_good);
             started.push((request, current));
         }
         drop(state);
-        self.sources.watch_pairs(&key_secrets(demands.keys()));
+        self.sources.watch_pairs(&key_secrets(totals.demands.keys()));
         if !started.is_empty() || awaits_permit {
             batch.start();
         }
@@ -171,25 +176,21 @@ impl CredentialLoop {
     /// writes nothing again. `give_up_waiting`: namespaces no longer wait for attempts under way.
     async fn publish(&self, batch: &mut Batch, give_up_waiting: bool) {
         let to_save = self.shared.state().credentials.to_save();
-        if !batch.ended.is_empty() {
+        if batch.changed {
             self.save(&to_save).await;
         }
         let mut state = self.shared.state();
+        let mut concerned = std::mem::take(batch).ended;
         if give_up_waiting {
-            state.credentials.give_up_waiting();
+            concerned.extend(state.credentials.give_up_waiting());
         }
-        let users = match give_up_waiting {
-            true => state.bindings.names(),
-            false => state.bindings.users(&batch.ended),
-        };
         self.metrics.expiration.clear();
         for ((registry, identity), expires_at) in state.credentials.expirations() {
             let label = RegistryLabel { registry, identity };
             self.metrics.expiration.get_or_create(&label).set(expires_at.as_second());
         }
-        self.shared.publish(&mut state, &users, PublishReason::CredentialsChanged);
+        let users = self.shared.publish_credentials(&mut state, &concerned);
         drop(state);
-        *batch = Batch::default();
         for name in users {
             self.shared.schedule_status(name);
         }

@@ -32,6 +32,9 @@ use crate::server::Metrics;
 /// Reads in a row that a plan may ask for.
 const DETOURS: usize = 6;
 
+/// Plans in a row after which a namespace reports what it has, though writes are still wanted.
+const ROUNDS: usize = 6;
+
 /// The shortest time between two plans of a namespace whose writes are under way.
 const PLAN_EVERY: Duration = Duration::from_millis(20);
 
@@ -55,7 +58,7 @@ pub struct NamespaceLoop {
 /// A namespace that is being reconciled.
 struct Visit {
     item: WorkItem<Arc<str>>,
-    round: WriteRound<Answer>,
+    round: WriteRound<WriteAnswer>,
     /// The priority of what is to be done.
     asked: Priority,
     /// When that was added.
@@ -67,7 +70,7 @@ struct Visit {
 }
 
 /// The answer to a write.
-struct Answer {
+struct WriteAnswer {
     outcome: Outcome,
     /// It was given at once.
     is_quick: bool,
@@ -111,7 +114,7 @@ impl NamespaceLoop {
     async fn reconcile(&self, visit: &mut Visit) -> Option<Timestamp> {
         let namespace = &visit.item.key.clone();
         trace!(%namespace, "reconciling");
-        let mut detours = 0;
+        let (mut detours, mut rounds) = (0, 0);
         while detours < DETOURS {
             let Some(mut plan) = self.plan(namespace) else {
                 self.shared.forget_pace(namespace);
@@ -151,7 +154,13 @@ impl NamespaceLoop {
             if visit.round.is_empty() {
                 break;
             }
+            rounds += 1;
+            // The status of its bindings waits for each of their namespaces, also for one that never comes to rest.
+            if rounds % ROUNDS == 0 {
+                self.shared.report(namespace, &plan.results);
+            }
             self.advance(visit).await;
+            visit.round.pause();
         }
         warn!(%namespace, "namespace keeps changing, retrying later");
         self.shared.index.update(namespace, |record| record.record_unsettled(clock::now()))
@@ -331,7 +340,7 @@ async fn write(
     pace: Pace<Arc<str>>,
     permit: Permit,
     change: Change,
-) -> Written<Answer> {
+) -> Written<WriteAnswer> {
     let namespace = pace.key().clone();
     let succeeded = |outcome: &Outcome| matches!(outcome, Outcome::Done | Outcome::Stale);
     let ended = permit.hold(applier.apply(&namespace, &change), succeeded, || pace.slow_down()).await;
@@ -347,7 +356,7 @@ async fn write(
             Outcome::Failed(CallError::unanswered())
         }
     };
-    Written { change, result: Answer { outcome, is_quick, is_silent } }
+    Written { change, result: WriteAnswer { outcome, is_quick, is_silent } }
 }
 
 /// Returns what a failed call means for the object that it wrote.

@@ -1,18 +1,22 @@
 //! Publishes snapshots: what the bindings ask now, and which namespaces and statuses follow from it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::clock;
 use super::state::{SharedState, State};
 use crate::api::AcrCredentialBinding;
-use crate::plan::Snapshot;
+use crate::model::RegistryKey;
 use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
 use crate::plan::credential_cache::{CredentialCache, SavedCredentials};
 use crate::plan::priority::Priority;
+use crate::plan::stored_binding::StoredBinding;
 use crate::plan::transition::{CoverageChange, Transition};
+use crate::plan::unpublished::Churn;
+use crate::plan::{Phase, Rollup, Snapshot};
 
 /// The reason why a snapshot is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +28,8 @@ pub enum PublishReason {
 }
 
 impl SharedState {
-    /// Records a binding, once the labels that it selects by are complete.
+    /// Records a binding, once the labels that it selects by are complete. It is published together with others that
+    /// change now.
     pub fn put_binding(&self, object: AcrCredentialBinding) {
         let Some(mut object) = self.hold_for_labels(object) else { return };
         // Nothing reads the record of its writers, which is larger than many a binding.
@@ -33,13 +38,13 @@ impl SharedState {
         let mut state = self.state();
         let news = state.bindings.put(object, &self.cluster_region);
         if news.changed {
-            self.refresh_demands(&mut state);
-            if let (true, Some(binding)) =
-                (news.refresh, state.bindings.get(&name).and_then(|entry| entry.good.clone()))
-            {
-                state.credentials.force(binding.registries.iter().map(|registry| registry.key.clone()));
-            }
-            self.publish(&mut state, std::slice::from_ref(&name), PublishReason::SpecChanged);
+            let leaves = state.bindings.get(&name).is_some_and(StoredBinding::is_deleting);
+            let churn = match self.snapshot().index_of(&name) {
+                _ if leaves => Churn::Leaves,
+                Some(_) => Churn::Edited,
+                None => Churn::Joins,
+            };
+            self.publish_soon(&mut state, &name, churn);
         }
         if state.guard.is_undefined() {
             self.definition.notify_one();
@@ -52,15 +57,65 @@ impl SharedState {
     /// Forgets a binding.
     pub fn remove_binding(&self, name: &str) {
         self.waiting.remove(name);
+        let name: Arc<str> = name.into();
         let mut state = self.state();
-        if state.bindings.remove(name) {
-            self.refresh_demands(&mut state);
-            self.publish(&mut state, &[name.into()], PublishReason::SpecChanged);
-            state.rollups.remove(name);
-            state.notes.remove(name);
+        if state.bindings.remove(&name) {
+            // Where its part was taken back, nothing is left to plan.
+            let taken_back = state.rollups.of(&name).is_some_and(Rollup::is_as_wanted)
+                && self.snapshot().phase_of(&name).is_some_and(Phase::is_leaving);
+            let parts = state.guard.forget(&name);
+            if !taken_back {
+                state.left.extend(parts);
+            }
+            state.passed_over.forget(&name);
+            state.rollups.remove(&name);
+            state.notes.remove(&name);
+            self.publish_soon(&mut state, &name, Churn::Leaves);
         }
         drop(state);
         self.config_map.notify_one();
+    }
+
+    /// Publishes a binding soon, together with others.
+    pub fn publish_soon(&self, state: &mut State, name: &Arc<str>, churn: Churn) {
+        state.unpublished.add(name, churn, Instant::now());
+        self.publications.notify_one();
+    }
+
+    /// Publishes bindings that changed, once no others follow.
+    pub async fn keep_publishing(self: Arc<Self>) {
+        loop {
+            let due_at = self.state().unpublished.due_at();
+            let wait = async {
+                match due_at {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.publications.notified() => continue,
+                () = wait => {}
+            }
+            self.publish_due(Instant::now());
+        }
+    }
+
+    /// Publishes all bindings that wait: a list is complete.
+    pub fn publish_waiting(&self) {
+        let due_at = self.state().unpublished.last_due_at();
+        due_at.into_iter().for_each(|at| self.publish_due(at));
+    }
+
+    /// Publishes the bindings that are due.
+    pub fn publish_due(&self, now: Instant) {
+        let mut state = self.state();
+        let due = state.unpublished.take_due(now);
+        if !due.is_empty() {
+            self.publish(&mut state, &due, PublishReason::SpecChanged);
+        }
+        drop(state);
+        // Their status waited for this.
+        due.into_iter().for_each(|name| self.bindings.add(name, Priority::Changed));
     }
 
     /// Records a binding that cannot be read: until it can, coverage is unknown and nothing is withdrawn.
@@ -72,12 +127,12 @@ impl SharedState {
         }
     }
 
-    fn refresh_demands(&self, state: &mut State) {
-        let mut demands = state.bindings.demands();
-        for key in state.bindings.keys() {
-            demands.entry(key).or_default();
-        }
-        state.credentials.track(&demands);
+    fn refresh_demands(&self, state: &mut State, changed: &[Arc<str>]) {
+        let tracked = state.bindings.tracked();
+        state.credentials.track(&tracked);
+        let requested = changed.iter().filter_map(|name| state.bindings.take_refresh(name));
+        let requested: Vec<RegistryKey> = requested.flatten().collect();
+        state.credentials.force(requested);
         self.credentials.notify_one();
     }
 
@@ -87,11 +142,7 @@ impl SharedState {
         let mut state = self.state();
         (state.live, state.config_map) = (true, config_map);
         state.credentials = CredentialCache::new(saved);
-        let asking = state.bindings.begin();
-        self.refresh_demands(&mut state);
-        for binding in asking {
-            state.credentials.force(binding.registries.iter().map(|registry| registry.key.clone()));
-        }
+        state.bindings.begin();
         self.namespaces.clear();
         let names = state.bindings.names();
         self.publish(&mut state, &names, PublishReason::CredentialsChanged);
@@ -101,68 +152,118 @@ impl SharedState {
         }
     }
 
-    /// Publishes what the named bindings ask now, and queues the namespaces that this concerns.
+    /// Publishes the credentials of these registries, where they differ from the published ones. Returns the bindings
+    /// that use them.
+    pub fn publish_credentials(&self, state: &mut State, registries: &[RegistryKey]) -> Vec<Arc<str>> {
+        let (now, snapshot) = (clock::now(), self.snapshot());
+        let users = state.bindings.users(registries);
+        let differs = |name: &&Arc<str>| {
+            let published = snapshot.index_of(name).map(|i| snapshot.resolved(i));
+            let current = state.bindings.resolved(name, &state.credentials, now);
+            match (published, current) {
+                (Some(published), Some(current)) => !published.has_same_credentials(&current),
+                (published, current) => published.is_some() != current.is_some(),
+            }
+        };
+        // One that changed itself is published soon.
+        let waits = |name: &&Arc<str>| state.unpublished.contains(name);
+        let changed: Vec<Arc<str>> =
+            users.iter().filter(|name| !waits(name) && differs(name)).cloned().collect();
+        if !changed.is_empty() {
+            self.publish(state, &changed, PublishReason::CredentialsChanged);
+        }
+        users
+    }
+
+    /// Publishes what the named bindings ask now, and queues the namespaces that this concerns. It costs these
+    /// namespaces, not those of other bindings.
     pub fn publish(&self, state: &mut State, changed: &[Arc<str>], reason: PublishReason) {
         let now = clock::now();
-        let next = Arc::new(self.assemble(state, changed, now));
-        let before = self.snapshot.send_replace(next.clone());
+        let before = self.snapshot();
+        let mut edited: HashSet<&Arc<str>> =
+            changed.iter().filter(|name| state.unpublished.take(name) | !state.guard.knows(name)).collect();
+        if reason == PublishReason::SpecChanged {
+            edited.extend(changed);
+        }
+        if !edited.is_empty() {
+            self.refresh_demands(state, changed);
+        }
+        let next = self.assemble(state, &before, changed, now);
+        let edited: Vec<Arc<str>> = edited.into_iter().cloned().collect();
+        let coverage = if state.live { self.coverage_of(state, &edited, &next) } else { HashMap::new() };
+        let next =
+            if state.live { self.observe_accounts(state, next, changed, (&coverage, now)) } else { next };
+        let next = Arc::new(next);
+        self.snapshot.send_replace(next.clone());
         if !state.live {
             return;
         }
-        self.remember(state, &next, changed);
-        let changes = changed.iter().map(|name| {
-            self.change_of(state, name, Publication { before: &before, next: &next, reason, now })
+        self.remember(state, &next, &coverage);
+        let mut coverage = coverage;
+        let changes = changed.iter().filter_map(|name| {
+            let covered = coverage.remove(name);
+            self.change_of(state, name, Publication { next: &next, covered, reason, now })
         });
         let changes = changes.collect();
         self.follow(state, Transition::between(&before, &next, changes));
     }
 
-    /// Returns the snapshot of this moment.
-    fn assemble(&self, state: &mut State, changed: &[Arc<str>], now: Timestamp) -> Snapshot {
-        let mut resolved = state.bindings.resolved_bindings(&state.credentials, now);
-        if state.live {
-            self.observe_accounts(state, &resolved, changed, now);
-        }
-        state.guard.restrict(&mut resolved);
-        let unknown = !state.live || state.bindings.coverage_unknown();
-        let next = Snapshot::new(self.template().clone(), resolved, unknown);
+    /// Returns the snapshot of this moment: the one before, with what changed.
+    fn assemble(
+        &self,
+        state: &mut State,
+        before: &Snapshot,
+        changed: &[Arc<str>],
+        now: Timestamp,
+    ) -> Snapshot {
+        let is_undefined = state.guard.is_undefined();
+        let all = is_undefined != std::mem::replace(&mut state.published_undefined, is_undefined);
+        let names = if all { state.bindings.names() } else { changed.to_vec() };
+        let resolved = names.into_iter().map(|name| {
+            let mut resolved = state.bindings.resolved(&name, &state.credentials, now);
+            resolved.iter_mut().for_each(|resolved| state.guard.restrict(resolved));
+            (name, resolved)
+        });
+        let next = before.replacing(resolved.collect());
         let awaiting = state.applied.differ_from(&next.parameters().data);
         let until = Some(state.guard.unclaimed_until()).filter(|until| now < *until);
-        next.awaiting_admission(awaiting).protecting_unclaimed_until(until)
+        next.knowing_coverage(!state.live || state.bindings.coverage_unknown())
+            .awaiting_admission(awaiting)
+            .protecting_unclaimed_until(until)
     }
 
     /// Has the guard observe a changed binding, and returns how its coverage changed.
-    fn change_of(&self, state: &mut State, name: &Arc<str>, publication: Publication<'_>) -> CoverageChange {
-        let Publication { before, next, reason, now } = publication;
-        let covered = |snapshot: &Snapshot| {
-            let index = snapshot.index_of(name);
-            index.map(|index| self.covered_by(snapshot.resolved(index))).unwrap_or_default()
-        };
-        let (before, after) = (covered(before), covered(next));
-        let binding = name.clone();
-        let Some(entry) = state.bindings.get(name) else {
-            let retained = state.guard.namespaces(name).cloned().collect();
-            return CoverageChange { binding, before, retained, ..CoverageChange::default() };
-        };
+    fn change_of(
+        &self,
+        state: &mut State,
+        name: &Arc<str>,
+        publication: Publication<'_>,
+    ) -> Option<CoverageChange> {
+        let Publication { next, covered, reason, now } = publication;
+        let entry = state.bindings.get(name)?;
         let (intent, is_new) = (entry.intent(), reason == PublishReason::SpecChanged || !entry.is_observed());
-        if let Some(index) = next.index_of(name) {
-            state.guard.observe_spec(&next.resolved(index).binding);
-            self.observe_passed_over(state, next.resolved(index));
-        }
-        let released = state.guard.observe_coverage(name, after.clone(), intent, now).into_iter().collect();
-        let retained: HashSet<Arc<str>> = state.guard.namespaces(name).cloned().collect();
-        CoverageChange { binding, exists: true, is_new, before, after, retained, released }
+        let before = state.guard.covered(name).cloned().unwrap_or_default();
+        let change = CoverageChange { binding: name.clone(), is_new, ..CoverageChange::default() };
+        let change = match covered {
+            Some(after) => {
+                if let Some(index) = next.index_of(name) {
+                    state.guard.observe_spec(&next.resolved(index).binding);
+                }
+                let released = state.guard.observe_coverage(name, after.clone(), intent, now);
+                CoverageChange { before, after, released: released.into_iter().collect(), ..change }
+            }
+            // Only its credentials changed.
+            None => CoverageChange { after: before, ..change },
+        };
+        Some(CoverageChange { retained: state.guard.namespaces(name).cloned().collect(), ..change })
     }
 
     fn follow(&self, state: &mut State, transition: Transition) {
         for expected in transition.expected {
             state.rollups.expect(&expected.binding, expected.namespaces, expected.is_new);
         }
-        for binding in &transition.forgotten {
-            state.guard.forget(binding);
-            state.passed_over.forget(binding);
-        }
         let mut dirty = transition.dirty;
+        dirty.extend(state.left.drain());
         if transition.unblocks_ours {
             dirty.extend(self.index.with_our_secret());
         }
@@ -218,11 +319,14 @@ impl SharedState {
     }
 }
 
-/// A snapshot that is published.
-#[derive(Clone, Copy)]
+/// A binding of a snapshot that is published.
 struct Publication<'a> {
-    before: &'a Snapshot,
     next: &'a Snapshot,
+    /// The namespaces that it covers, where its spec changed.
+    covered: Option<HashSet<Arc<str>>>,
     reason: PublishReason,
     now: Timestamp,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The shared state: one lock, and the channels that wake the loops.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -19,6 +19,7 @@ use crate::plan::passed_over::PassedOver;
 use crate::plan::priority::{PlaceLimits, Priority};
 use crate::plan::rollup::Rollups;
 use crate::plan::scheduler::NAMESPACES;
+use crate::plan::unpublished::Unpublished;
 use crate::plan::withdrawal_guard::WithdrawalGuard;
 use crate::plan::{Failure, NamespaceResult, Snapshot, Template};
 
@@ -33,6 +34,8 @@ pub struct SharedState {
     pub writes: Arc<WriteBudget>,
     /// Bindings whose status or finalizer to reconcile.
     pub bindings: Arc<WorkQueue<Arc<str>>>,
+    /// Wakes the publisher when bindings changed.
+    pub(super) publications: Notify,
     /// When each watch was last heard.
     pub watches: WatchHealth,
     /// Wakes the credential loop when demands changed.
@@ -58,6 +61,12 @@ pub struct SharedState {
 pub struct State {
     /// The bindings.
     pub bindings: BindingStore,
+    /// Bindings that changed and are not published yet.
+    pub(super) unpublished: Unpublished,
+    /// Namespaces in which bindings had a part that are gone, and whose snapshot still has them.
+    pub(super) left: HashSet<Arc<str>>,
+    /// Whether the last snapshot was made without a CustomResourceDefinition.
+    pub(super) published_undefined: bool,
     /// The credentials.
     pub credentials: CredentialCache,
     /// The results of all namespaces.
@@ -93,6 +102,9 @@ impl SharedState {
     pub fn new(cluster_region: &str, template: Arc<Template>, guard: WithdrawalGuard) -> Arc<Self> {
         let state = State {
             bindings: BindingStore::default(),
+            unpublished: Unpublished::default(),
+            left: HashSet::new(),
+            published_undefined: true,
             credentials: CredentialCache::default(),
             rollups: Rollups::default(),
             guard,
@@ -109,6 +121,7 @@ impl SharedState {
             namespaces: WorkQueue::new(NAMESPACES, Priority::Retry),
             writes: Arc::default(),
             bindings: WorkQueue::new(PlaceLimits::NONE, Priority::Changed),
+            publications: Notify::new(),
             watches: WatchHealth::default(),
             credentials: Notify::new(),
             config_map: Notify::new(),

@@ -205,7 +205,7 @@ impl StuckPodsLoop {
                 REFUSED
             }
             Err(DeletionError::Call(error)) => {
-                warn!(%namespace, pod = %name, %error, "the stuck Pod cannot be replaced; is deploy/stuck-pods.yaml applied?");
+                warn!(%namespace, pod = %name, %error, "the stuck Pod cannot be replaced: apply deploy/stuck-pods.yaml");
                 REFUSED
             }
         }

@@ -165,7 +165,7 @@ async fn list_new_keys<K>(
             Err(error) => {
                 failures += 1;
                 let error = watch::refused(&error);
-                warn!(kind = %K::kind(&()), %key, %error, "objects with a label not listed");
+                warn!(kind = &*K::kind(&()), %key, %error, "objects with a label not listed");
                 tokio::time::sleep(backoff(failures, RETRY.0, RETRY.1, &key)).await;
             }
         }
@@ -209,6 +209,8 @@ impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
         // Now it is known which labels to keep.
         self.shared.index.namespace_keys.begin();
         self.shared.index.account_keys.begin();
+        // Admission answers from now on.
+        self.shared.publish_waiting();
         self.shared.definition.notify_one();
         self.readiness.done(StartupStep::Bindings);
     }

@@ -1,17 +1,21 @@
 //! Feeds the guard of [`crate::plan::withdrawal_guard`]: coverage of the bindings, now and before this process started.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::clock;
 use super::state::{SharedState, State};
+use crate::model::Binding;
+use crate::model::coverage::SelectionIndex;
 use crate::plan::ownership::{AccountLoss, Claimant, Recovery};
 use crate::plan::priority::Priority;
-use crate::plan::view::NamespaceFacts;
 use crate::plan::withdrawal_guard::EntryLoss;
-use crate::plan::{Phase, ResolvedBinding, Snapshot};
+use crate::plan::{Phase, Snapshot};
+
+/// The namespaces that bindings cover, by binding.
+pub(super) type Coverage = HashMap<Arc<str>, HashSet<Arc<str>>>;
 
 impl SharedState {
     /// Observes a namespace whose object changed, and queues it.
@@ -32,81 +36,90 @@ impl SharedState {
         self.wake_namespace(namespace);
     }
 
-    /// Returns the namespaces that a binding covers.
-    pub(super) fn covered_by(&self, resolved: &ResolvedBinding) -> HashSet<Arc<str>> {
-        let selection = &resolved.binding.namespaces;
-        let covered =
-            |name: &str, facts: &NamespaceFacts| facts.is_open() && selection.covers(name, &facts.labels);
-        self.index.matching(covered).into_iter().collect()
+    /// Returns the namespaces that each of these bindings covers, and observes those that it selects and does not cover.
+    /// The cluster is walked once for all of them, or not at all where they name their namespaces.
+    pub(super) fn coverage_of(&self, state: &mut State, names: &[Arc<str>], snapshot: &Snapshot) -> Coverage {
+        let existing = names.iter().filter(|name| state.bindings.get(name).is_some());
+        let mut coverage: Coverage = existing.map(|name| (name.clone(), HashSet::new())).collect();
+        let in_force: Vec<&Binding> = names
+            .iter()
+            .filter_map(|name| Some(&*snapshot.resolved(snapshot.index_of(name)?).binding))
+            .collect();
+        in_force.iter().for_each(|binding| state.passed_over.reset(&binding.name));
+        let selections = in_force.iter().map(|binding| &binding.namespaces).enumerate();
+        self.index.selected_by(&SelectionIndex::new(selections), |position, namespace, facts| {
+            let binding = in_force[position];
+            if facts.skip || binding.namespaces.excluded_by(namespace).is_some() {
+                state.passed_over.observe(&binding.name, &binding.namespaces, namespace, Some(facts));
+            } else if facts.is_open() {
+                coverage.entry(binding.name.clone()).or_default().insert(namespace.clone());
+            }
+        });
+        coverage
     }
 
-    /// Observes which namespaces a binding selects and does not cover.
-    pub(super) fn observe_passed_over(&self, state: &mut State, resolved: &ResolvedBinding) {
-        let binding = &resolved.binding;
-        state.passed_over.reset(&binding.name);
-        let selected = |name: &str, facts: &NamespaceFacts| {
-            binding.namespaces.selects(name, &facts.labels)
-                && (facts.skip || binding.namespaces.excluded_by(name).is_some())
-        };
-        for namespace in self.index.matching(selected) {
-            let facts = self.index.read(&namespace, |view| view.facts.clone()).flatten();
-            state.passed_over.observe(&binding.name, &binding.namespaces, &namespace, facts.as_ref());
-        }
-    }
-
-    /// Recovers what the named bindings covered before this process started, so that a grace period outlives a restart.
-    /// Their statuses show it, and so does each Secret of ours that no binding covers.
-    pub(super) fn remember(&self, state: &mut State, snapshot: &Snapshot, names: &[Arc<str>]) {
-        let known = |name: &&Arc<str>| !state.guard.knows(name);
-        let unknown = names.iter().filter(known).filter_map(|name| Some((name, state.bindings.get(name)?)));
-        let unknown = unknown.filter(|(_, entry)| entry.may_have_covered());
-        let covers = |i: usize| !self.covered_by(snapshot.resolved(i)).is_empty();
+    /// Recovers what bindings covered before this process started, so that a grace period outlives a restart. Their
+    /// statuses show it, and so does each Secret of ours that no binding covers.
+    pub(super) fn remember(&self, state: &mut State, snapshot: &Snapshot, coverage: &Coverage) {
+        let unknown = coverage.iter().filter(|(name, _)| !state.guard.knows(name));
+        let unknown = unknown.filter_map(|(name, covered)| Some((name, covered, state.bindings.get(name)?)));
+        let unknown = unknown.filter(|(.., entry)| entry.may_have_covered());
         let claimants: Vec<(Claimant, Option<Timestamp>)> = unknown
-            .map(|(name, entry)| {
+            .map(|(name, covered, entry)| {
                 let since = entry.held_since();
                 let reported = entry.reported_namespaces().into_iter().map(Arc::from).collect();
-                let lost_all = since.is_some() || !snapshot.index_of(name).is_some_and(covers);
+                let lost_all = since.is_some() || covered.is_empty();
                 (Claimant { binding: name.clone(), reported, lost_all }, since)
             })
             .collect();
         if claimants.is_empty() {
             return;
         }
-        let ours = self.index.with_our_secret();
-        let named = |namespace: &Arc<str>| claimants.iter().any(|(c, _)| c.reported.contains(namespace));
-        for namespace in ours.iter().filter(|namespace| named(namespace)) {
-            self.index.update(namespace, |record| record.reported = true);
-        }
         let (claimants, since): (Vec<_>, Vec<_>) = claimants.into_iter().unzip();
         let mut recovery = Recovery::of(snapshot, &claimants);
-        self.index.read_until(&ours, |view| {
-            recovery.observe(view);
-            false
-        });
+        // A new binding that covers something has no part from before.
+        let may_have_parts = |claimant: &Claimant| claimant.lost_all || !claimant.reported.is_empty();
+        if claimants.iter().any(may_have_parts) {
+            let ours = self.index.with_our_secret();
+            for namespace in ours.iter().filter(|namespace| recovery.is_reported(namespace)) {
+                self.index.update(namespace, |record| record.reported = true);
+            }
+            self.index.read_until(&ours, |view| {
+                recovery.observe(view);
+                false
+            });
+        }
         let mut recovered = recovery.found();
-        for (claimant, since) in claimants.into_iter().zip(since) {
+        for (claimant, since) in claimants.iter().zip(since) {
             let parts = recovered.remove(&claimant.binding).unwrap_or_default();
             state.guard.remember(&claimant.binding, parts, since);
         }
     }
 
     /// Observes whether the named bindings lost all their ServiceAccounts while entries exist that they alone gave.
+    /// Returns the snapshot, in which such entries stay.
     pub(super) fn observe_accounts(
         &self,
         state: &mut State,
-        all: &[ResolvedBinding],
+        mut snapshot: Snapshot,
         names: &[Arc<str>],
-        now: Timestamp,
-    ) {
-        for resolved in all.iter().filter(|resolved| names.contains(&resolved.binding.name)) {
-            let Some(entry) = state.bindings.get(&resolved.binding.name) else { continue };
+        observation: (&Coverage, Timestamp),
+    ) -> Snapshot {
+        let (coverage, now) = observation;
+        for name in names {
+            let Some(position) = snapshot.index_of(name) else { continue };
+            let Some(entry) = state.bindings.get(name) else { continue };
             let (intent, reported_since) = (entry.intent(), entry.held_since());
-            let mut loss = AccountLoss::of(resolved, all, &self.template().name);
+            let resolved = snapshot.resolved(position);
+            let mut loss = AccountLoss::of(resolved, &snapshot);
+            let covered = coverage.get(name).or_else(|| state.guard.covered(name));
             if resolved.phase == Phase::Active {
-                self.index.read_until(&self.covered_by(resolved), |view| loss.observe(view));
+                self.index.read_until(covered.into_iter().flatten(), |view| loss.observe(view));
             }
             let loss = EntryLoss { is_lost: loss.is_lost(), intent, reported_since, now };
             state.guard.observe_accounts(&resolved.binding, loss);
+            snapshot = snapshot.keeping_entries(position, state.guard.keeps_entries(name));
         }
+        snapshot
     }
 }

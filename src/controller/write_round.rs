@@ -89,6 +89,11 @@ impl<T: Send + 'static> WriteRound<T> {
         }
     }
 
+    /// Gives back a permit that is not used yet. While this round is not polled, the namespace may need it otherwise.
+    pub fn pause(&mut self) {
+        self.permit = None;
+    }
+
     /// Gives up the writes that did not begin, and returns them.
     pub fn give_up(&mut self) -> Vec<Change> {
         self.permit = None;

@@ -7,9 +7,11 @@
 
 mod expression;
 mod parameter;
+mod selection_index;
 mod webhook_filter;
 
 pub use self::parameter::{FORMAT, Parameter};
+pub use self::selection_index::SelectionIndex;
 pub use self::webhook_filter::WebhookFilter;
 
 use super::labels::{Labels, Selector};

@@ -17,6 +17,21 @@ impl Pattern {
         &self.0
     }
 
+    /// Returns whether it may match other names than its own text.
+    pub fn is_glob(&self) -> bool {
+        self.0.contains(['*', '?'])
+    }
+
+    /// Returns the text before its first wildcard: each name that matches begins with it.
+    pub fn literal_start(&self) -> &str {
+        self.0.split(['*', '?']).next().unwrap_or_default()
+    }
+
+    /// Returns the text after its last wildcard: each name that matches ends with it.
+    pub fn literal_end(&self) -> &str {
+        self.0.rsplit(['*', '?']).next().unwrap_or_default()
+    }
+
     /// Returns whether the whole of `name` matches.
     ///
     /// Linear in practice: on a mismatch only the last `*` is tried again, since an earlier one can gain nothing

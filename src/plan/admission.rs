@@ -1,6 +1,7 @@
 //! ServiceAccounts that get their entry during admission. The namespace loop attaches it an instant later; a Pod that
 //! is created in between has no entry and never gets one.
 
+use super::admission_parameters::enables;
 pub use super::admission_parameters::{PolicyParameters, enabling, parameters};
 use super::service_account::{Want, pull_secrets};
 use super::snapshot::Snapshot;
@@ -19,7 +20,7 @@ pub fn attached(
         let namespace = NamedLabels { name: namespace, labels: &facts.labels };
         binding.coverage().covers(namespace, named(account))
     };
-    if facts.skip { None } else { list(snapshot, account, covers) }
+    if facts.skip { None } else { list(snapshot, account, &snapshot.selecting(namespace, facts), covers) }
 }
 
 /// Returns the same in a namespace whose labels are not known yet: only its name decides. The namespace loop attaches
@@ -29,7 +30,8 @@ pub fn attached_unseen(
     namespace: &str,
     account: &ServiceAccountView,
 ) -> Option<Vec<Box<str>>> {
-    list(snapshot, account, |binding| {
+    let selecting = snapshot.selecting(namespace, &NamespaceFacts::default());
+    list(snapshot, account, &selecting, |binding| {
         binding.namespaces.covers_name(namespace)
             && binding.service_accounts.covers(&account.name, &account.labels)
     })
@@ -42,9 +44,11 @@ fn named(account: &ServiceAccountView) -> NamedLabels<'_> {
 fn list(
     snapshot: &Snapshot,
     account: &ServiceAccountView,
+    selecting: &[usize],
     covers: impl Fn(&Binding) -> bool,
 ) -> Option<Vec<Box<str>>> {
-    let wanted = !account.skip && enabling(snapshot.bindings()).any(covers);
+    let enabling = selecting.iter().map(|&i| snapshot.resolved(i)).filter(|resolved| enables(resolved));
+    let wanted = !account.skip && enabling.into_iter().any(|resolved| covers(&resolved.binding));
     let want = if wanted { Want::Attached } else { Want::AsIs };
     pull_secrets(&account.pull_secrets, snapshot.secret_name(), want)
 }

@@ -22,14 +22,18 @@ pub struct PolicyParameters {
     pub left_out: BTreeSet<Arc<str>>,
 }
 
+/// Returns whether a binding is active and enables admission.
+pub fn enables(resolved: &ResolvedBinding) -> bool {
+    resolved.phase == Phase::Active && resolved.binding.admission.is_some()
+}
+
 /// Returns the active bindings that enable admission, in their order.
-pub fn enabling(bindings: &[ResolvedBinding]) -> impl Iterator<Item = &Binding> {
-    let active = bindings.iter().filter(|resolved| resolved.phase == Phase::Active);
-    active.map(|resolved| &*resolved.binding).filter(|binding| binding.admission.is_some())
+pub fn enabling(bindings: &[Arc<ResolvedBinding>]) -> impl Iterator<Item = &Binding> {
+    bindings.iter().filter(|resolved| enables(resolved)).map(|resolved| &*resolved.binding)
 }
 
 /// Returns the parameters for bindings in the order of precedence. Those that come first are the last to be left out.
-pub fn parameters(bindings: &[ResolvedBinding]) -> PolicyParameters {
+pub fn parameters(bindings: &[Arc<ResolvedBinding>]) -> PolicyParameters {
     let mut parameters = PolicyParameters::default();
     let (mut cost, mut bytes) = (0, 0);
     for binding in enabling(bindings) {

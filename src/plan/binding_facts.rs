@@ -41,6 +41,7 @@ pub fn registry_facts(
                 (None, registry.domains.clone())
             }
         };
+        let failure = failure(registry, credentials);
         let origin = credential.as_ref().map(|credential| credential.origin.clone()).unwrap_or_default();
         let given = |text: Box<str>| Some(text.into_string()).filter(|text| !text.is_empty());
         RegistryFacts {
@@ -51,11 +52,12 @@ pub fn registry_facts(
             endpoint: given(origin.endpoint),
             remark: origin.remark.map(Into::into).or_else(|| domain::glob_remark(&registry.domains)),
             life: credential.map(|c| Life { minted_at: c.minted_at, expires_at: c.expires_at }),
+            // The next try after a failure moves with each: it would rewrite the status each time.
             next_refresh_at: demands
                 .get(key)
-                .filter(|_| registry.is_served())
+                .filter(|_| registry.is_served() && failure.is_none())
                 .and_then(|demand| credentials.next_refresh_at(key, demand)),
-            failure: failure(registry, credentials),
+            failure,
             is_unsupported: registry.unsupported.is_some(),
         }
     };

@@ -40,6 +40,8 @@ pub struct BindingObservation<'a> {
     pub admission_known: bool,
     /// Whether the ConfigMap that the binding is made from was not read yet.
     pub awaits_config_map: bool,
+    /// Whether its namespaces are planned by what it asks now.
+    pub is_published: bool,
 }
 
 /// A status to report.
@@ -64,7 +66,7 @@ pub fn lifecycle_step(observed: &BindingObservation<'_>) -> Option<BindingStep> 
             if binding.deletion.is_none() {
                 return Some(BindingStep::DecideDeletion(good.deletion_policy));
             }
-            if rollup.is_settled() && rollup.ready() == rollup.matched() {
+            if observed.is_published && rollup.is_as_wanted() {
                 return Some(BindingStep::RemoveFinalizer);
             }
         }
@@ -73,7 +75,7 @@ pub fn lifecycle_step(observed: &BindingObservation<'_>) -> Option<BindingStep> 
     // After a start or a refresh, the reported status holds until every namespace was reconciled.
     let unsettled = !rollup.is_settled() && !rollup.is_converging() && binding.is_observed();
     let awaits_admission = binding.requests_admission().is_some() && !observed.admission_known;
-    let early = unsettled || awaits_admission || observed.awaits_config_map;
+    let early = unsettled || awaits_admission || observed.awaits_config_map || !observed.is_published;
     early.then_some(BindingStep::Wait(Some(SETTLE)))
 }
 
@@ -123,8 +125,14 @@ mod tests {
     }
 
     fn step(binding: &StoredBinding, rollup: &Rollup) -> Option<BindingStep> {
-        let (admission_known, awaits_config_map) = (true, false);
-        lifecycle_step(&BindingObservation { binding, rollup, admission_known, awaits_config_map })
+        let observed = BindingObservation {
+            binding,
+            rollup,
+            admission_known: true,
+            awaits_config_map: false,
+            is_published: true,
+        };
+        lifecycle_step(&observed)
     }
 
     #[test]
@@ -175,9 +183,26 @@ mod tests {
             rollup: &rollup,
             admission_known: false,
             awaits_config_map,
+            is_published: true,
         };
         assert_eq!(lifecycle_step(&observed(true)), Some(BindingStep::Wait(Some(SETTLE))));
         assert_eq!(lifecycle_step(&observed(false)), None, "it does not request admission");
+    }
+
+    #[test]
+    fn what_is_not_published_yet_is_neither_reported_nor_over() {
+        let mut leaving = stored(&[DELETING, FINALIZER]);
+        leaving.deletion = Some(Phase::Withdrawing);
+        for binding in [stored(&[FINALIZER]), leaving] {
+            let observed = BindingObservation {
+                binding: &binding,
+                rollup: &rollup(false, false),
+                admission_known: true,
+                awaits_config_map: false,
+                is_published: false,
+            };
+            assert_eq!(lifecycle_step(&observed), Some(BindingStep::Wait(Some(SETTLE))));
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub struct Budget {
     next: u64,
     waiting: Vec<Request>,
     held: BTreeMap<PermitId, HeldPermit>,
-    namespaces: HashMap<Arc<str>, Holder>,
+    namespaces: HashMap<Arc<str>, PermitHolder>,
 }
 
 #[derive(Debug)]
@@ -89,7 +89,7 @@ struct HeldPermit {
 
 /// A namespace with permits, or with a silence to remember.
 #[derive(Debug, Default)]
-struct Holder {
+struct PermitHolder {
     held: usize,
     hanging: usize,
     is_silent: bool,

@@ -292,11 +292,16 @@ impl CredentialCache {
         });
     }
 
-    /// Marks first attempts that are still under way, or wait for a permit, as slow.
-    pub fn give_up_waiting(&mut self) {
-        for cached in self.cached.values_mut().filter(|cached| cached.in_flight.is_some() || cached.waiting) {
+    /// Marks first attempts that are still under way, or wait for a permit, as slow. Returns the registries that were not
+    /// before.
+    pub fn give_up_waiting(&mut self) -> Vec<RegistryKey> {
+        let is_awaited = |cached: &CachedCredential| cached.in_flight.is_some() || cached.waiting;
+        let waiting = self.cached.iter_mut().filter(|(_, cached)| is_awaited(cached) && !cached.slow);
+        let slow = waiting.map(|(key, cached)| {
             cached.slow = true;
-        }
+            key.clone()
+        });
+        slow.collect()
     }
 
     /// Returns what there is to write for a registry.

@@ -2,9 +2,10 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::record::NamespaceRecord;
 use super::resolved_binding::Phase;
 use super::snapshot::Snapshot;
-use super::view::NamespaceView;
+use super::view::{NamespaceFacts, NamespaceView};
 use super::withdrawal_guard::Retained;
 
 /// The bindings that matter in one namespace, as indices into the snapshot in the order of precedence.
@@ -36,12 +37,36 @@ impl<'a> NamespaceCoverage<'a> {
     /// Returns the bindings that matter in a namespace; `None` where it does not exist or is being deleted.
     pub fn of(view: &NamespaceView, snapshot: &Snapshot, retained: &'a [Retained]) -> Option<Self> {
         let facts = view.facts.as_ref().filter(|facts| !facts.terminating)?;
-        let covering = snapshot.covering(&view.name, facts);
+        Some(Self::beside(facts, &snapshot.covering(&view.name, facts), snapshot, retained))
+    }
+
+    /// Returns the same, where the bindings that cover it may be known already. They are recorded.
+    pub fn of_record(
+        record: &mut NamespaceRecord,
+        snapshot: &Snapshot,
+        retained: &'a [Retained],
+    ) -> Option<Self> {
+        let facts = record.view.facts.as_ref().filter(|facts| !facts.terminating)?;
+        if let Some(covering) = record.coverage.get(snapshot.selections(), facts) {
+            return Some(Self::beside(facts, covering, snapshot, retained));
+        }
+        let covering = snapshot.covering(&record.view.name, facts);
+        record.coverage.put(snapshot.selections(), facts, &covering);
+        Some(Self::beside(facts, &covering, snapshot, retained))
+    }
+
+    /// Returns the bindings that matter: those that cover the namespace, and those whose part stays.
+    fn beside(
+        facts: &NamespaceFacts,
+        covering: &[usize],
+        snapshot: &Snapshot,
+        retained: &'a [Retained],
+    ) -> Self {
         let awaits_relabelling = retained.iter().any(|retained| !retained.held);
         let retained = retained.iter().filter(|_| !facts.skip);
         let retained =
             retained.filter_map(|retained| Some((snapshot.index_of(&retained.binding)?, retained)));
-        let beside: Vec<_> = retained.filter(|(index, _)| !covering.contains(index)).collect();
+        let beside: Vec<_> = retained.filter(|(index, _)| covering.binary_search(index).is_err()).collect();
         let phase = |index: usize| snapshot.resolved(index).phase;
         let of_phase = |wanted: Phase| {
             let beside = beside.iter().map(|(index, _)| *index).filter(|_| wanted != Phase::Active);
@@ -53,7 +78,7 @@ impl<'a> NamespaceCoverage<'a> {
         let mut filling: Vec<usize> = covering.iter().copied().chain(verified).filter(fills).collect();
         filling.sort_unstable();
         let unverified = beside.iter().any(|(index, retained)| !retained.verified && fills(index));
-        Some(Self {
+        Self {
             skip: facts.skip,
             active: of_phase(Phase::Active),
             suspended: of_phase(Phase::Suspended),
@@ -64,7 +89,7 @@ impl<'a> NamespaceCoverage<'a> {
             filling,
             awaits_relabelling,
             unverified,
-        })
+        }
     }
 
     /// Returns the bindings whose part stays as it is.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::change::Change;
+use super::change::{Change, ObjectKey};
 use super::conflict::{Conflict, ConflictKind};
 use super::desired::{self, Site};
 use super::duty::{Duty, NamespaceCoverage};
@@ -60,6 +60,8 @@ pub struct NamespaceResult {
     pub bound: u32,
     /// Number of ServiceAccounts that it selects and that opt out.
     pub opted_out: u32,
+    /// Why one of its ServiceAccounts has no entry, if the write fails.
+    pub unattached: Option<Failure>,
     /// The report on a writer that reverts our writes here, if one does.
     pub contention: Option<Failure>,
 }
@@ -143,7 +145,7 @@ fn observed<'a>(
     now: Timestamp,
 ) -> Option<NamespaceRound<'a>> {
     record.awaits_admission = snapshot.awaits_admission();
-    let coverage = NamespaceCoverage::of(&record.view, snapshot, retained)?;
+    let coverage = NamespaceCoverage::of_record(record, snapshot, retained)?;
     let round = NamespaceRound::of(record, snapshot, coverage, now);
     let served = match round.duty {
         Duty::Serve => record.served || !round.site(record, snapshot).may_be_unclaimed(),
@@ -182,9 +184,7 @@ fn plan(record: &NamespaceRecord, snapshot: &Snapshot, round: &NamespaceRound<'_
     };
     results.extend(other_results(&site, !changes.is_empty()));
     let mut plan = schedule(record, snapshot, changes, now);
-    if let Some(failure) = plan.failure {
-        results.iter_mut().for_each(|result| result.secret = Err(failure.clone()));
-    }
+    results.iter_mut().for_each(|result| plan.report(&site, result));
     if let Some((failure, over_at)) = record.contention(snapshot.secret_name(), now) {
         results.iter_mut().for_each(|result| result.contention = Some(failure.clone()));
         plan.retry_at.push(later(over_at, Duration::from_secs(1)));
@@ -266,6 +266,7 @@ fn result(view: &NamespaceView, snapshot: &Snapshot, index: usize) -> NamespaceR
         matched,
         bound,
         opted_out,
+        unattached: None,
         contention: None,
     }
 }
@@ -276,14 +277,42 @@ struct Schedule {
     due: Vec<Change>,
     is_resting: bool,
     retry_at: Vec<Timestamp>,
-    /// Why nothing is due, where writes rest.
-    failure: Option<Failure>,
+    /// Why nothing is due, where writes rest: the Secret's failure, and that of each ServiceAccount.
+    secret: Option<Failure>,
+    accounts: Vec<(Box<str>, Failure)>,
     conflicts: Vec<Conflict>,
+}
+
+impl Schedule {
+    /// Adds the failures of writes that rest to a binding's result. The Secret of a namespace is ready, whether or not
+    /// one of its ServiceAccounts is refused.
+    fn report(&self, site: &Site<'_>, result: &mut NamespaceResult) {
+        if let Some(failure) = &self.secret {
+            result.secret = Err(failure.clone());
+        }
+        let Some(position) = site.snapshot.index_of(&result.binding) else { return };
+        let covered = &site.snapshot.resolved(position).binding.service_accounts;
+        let accounts = &site.record.view.service_accounts;
+        let is_covered = |name: &str| {
+            let account = accounts.iter().find(|account| *account.name == *name);
+            account.is_some_and(|account| covered.covers(&account.name, &account.labels))
+        };
+        let failure = self.accounts.iter().find(|(name, _)| is_covered(name)).map(|(_, failure)| failure);
+        match &result.secret {
+            // An entry that cannot be removed holds the binding back.
+            Err(why) if why.reason == Reason::Withdrawing => {
+                if let Some((_, failure)) = self.accounts.first() {
+                    result.secret = Err(failure.clone());
+                }
+            }
+            _ => result.unattached = failure.cloned(),
+        }
+    }
 }
 
 fn schedule(record: &NamespaceRecord, snapshot: &Snapshot, changes: Vec<Change>, now: Timestamp) -> Schedule {
     let mut schedule = Schedule::default();
-    let (mut failed, mut contended, mut deleted) = (None, None, None);
+    let mut resting = Vec::new();
     for change in changes {
         let Some(rest) = record.rest(&change, snapshot.secret_name(), now) else {
             let since = record.unreported_since(&change, snapshot.secret_name(), now);
@@ -296,24 +325,35 @@ fn schedule(record: &NamespaceRecord, snapshot: &Snapshot, changes: Vec<Change>,
         };
         schedule.is_resting = true;
         schedule.retry_at.push(rest.until());
-        match rest {
-            Rest::Failed { failure, .. } => failed = failed.or(failure),
-            Rest::Deleted { failure, .. } => deleted = deleted.or(Some(failure)),
-            Rest::Contended { .. } => contended = contended.or(Some((change, rest))),
-        }
+        resting.push((change, rest));
     }
     if !schedule.due.is_empty() {
         return schedule;
     }
-    match contended {
-        Some((_, Rest::Contended { failure: Some(failure), .. })) => schedule.failure = Some(failure.clone()),
-        Some((change, rest)) => {
-            let kind = ConflictKind::LeftAlone { until: rest.until() };
-            schedule.conflicts.push(Conflict::of(&change, snapshot.secret_name(), kind));
+    let (refused, mut contended) = (record.refusal().is_some(), false);
+    for (change, rest) in resting {
+        let failure = match rest {
+            Rest::Contended { failure, until } => {
+                // One writer is identified: that takes a request.
+                if failure.is_none() && !contended {
+                    let kind = ConflictKind::LeftAlone { until };
+                    schedule.conflicts.push(Conflict::of(&change, snapshot.secret_name(), kind));
+                }
+                contended = true;
+                failure.cloned()
+            }
+            // A refused Secret is in the results of its bindings already.
+            Rest::Failed { .. } | Rest::Deleted { .. } if refused && change.object() == ObjectKey::Secret => {
+                None
+            }
+            Rest::Failed { failure, .. } => failure.cloned(),
+            Rest::Deleted { failure, .. } => Some(failure),
+        };
+        match (change.object(), failure) {
+            (ObjectKey::Secret, failure) => schedule.secret = schedule.secret.or(failure),
+            (ObjectKey::ServiceAccount(name), Some(failure)) => schedule.accounts.push((name, failure)),
+            (ObjectKey::ServiceAccount(_), None) => {}
         }
-        // A refused Secret is in the results of its bindings already.
-        None if record.refusal().is_some() => {}
-        None => schedule.failure = deleted.or_else(|| failed.cloned()),
     }
     schedule
 }

@@ -1,6 +1,6 @@
 //! Ownership after a restart: which bindings have a part in what exists, as far as the objects themselves show it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::resolved_binding::ResolvedBinding;
@@ -32,13 +32,24 @@ pub struct Parts {
 pub struct Recovery<'a> {
     snapshot: &'a Snapshot,
     claimants: &'a [Claimant],
+    /// The claimants whose status names a namespace.
+    reported: HashMap<&'a str, Vec<usize>>,
     parts: BTreeMap<Arc<str>, Parts>,
 }
 
 impl<'a> Recovery<'a> {
     /// Returns a search that observed no namespace yet.
     pub fn of(snapshot: &'a Snapshot, claimants: &'a [Claimant]) -> Self {
-        Self { snapshot, claimants, parts: BTreeMap::new() }
+        let mut reported: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (i, claimant) in claimants.iter().enumerate() {
+            claimant.reported.iter().for_each(|name| reported.entry(name).or_default().push(i));
+        }
+        Self { snapshot, claimants, reported, parts: BTreeMap::new() }
+    }
+
+    /// Returns whether the status of some claimant names a namespace.
+    pub fn is_reported(&self, namespace: &str) -> bool {
+        self.reported.contains_key(namespace)
     }
 
     /// Observes a namespace with our Secret.
@@ -51,11 +62,14 @@ impl<'a> Recovery<'a> {
         let unclaimed = self.snapshot.covering(&view.name, facts).is_empty();
         // A copy that a user made does not belong to any binding.
         let unclaimed = unclaimed && provenance == Provenance::Here;
-        let may_own =
-            |claimant: &&Claimant| claimant.reported.contains(&view.name) || (unclaimed && claimant.lost_all);
-        let candidates = self.claimants.iter().filter(may_own);
+        let mut may_own: BTreeSet<usize> =
+            self.reported.get(&*view.name).into_iter().flatten().copied().collect();
+        if unclaimed {
+            may_own.extend((0..self.claimants.len()).filter(|&i| self.claimants[i].lost_all));
+        }
+        let candidates = may_own.into_iter().map(|i| &self.claimants[i].binding);
         let candidates: Vec<usize> =
-            candidates.filter_map(|claimant| self.snapshot.index_of(&claimant.binding)).collect();
+            candidates.filter_map(|binding| self.snapshot.index_of(binding)).collect();
         if candidates.is_empty() {
             return;
         }
@@ -100,16 +114,15 @@ fn owners(
 #[derive(Debug)]
 pub struct AccountLoss<'a> {
     resolved: &'a ResolvedBinding,
-    all: &'a [ResolvedBinding],
-    secret_name: &'a str,
+    snapshot: &'a Snapshot,
     covers_none: bool,
     left_entries: bool,
 }
 
 impl<'a> AccountLoss<'a> {
-    /// Returns the question for one binding among `all`.
-    pub fn of(resolved: &'a ResolvedBinding, all: &'a [ResolvedBinding], secret_name: &'a str) -> Self {
-        Self { resolved, all, secret_name, covers_none: true, left_entries: false }
+    /// Returns the question for one binding of a snapshot.
+    pub fn of(resolved: &'a ResolvedBinding, snapshot: &'a Snapshot) -> Self {
+        Self { resolved, snapshot, covers_none: true, left_entries: false }
     }
 
     /// Observes a namespace that it covers. Returns `true` once the answer is known.
@@ -122,11 +135,11 @@ impl<'a> AccountLoss<'a> {
         self.covers_none &= !accounts().any(|account| covers(self.resolved, account));
         let ours = view.secret.as_ref().is_some_and(|secret| secret.ours);
         let alone = |account: &ServiceAccountView| {
-            let here = |other: &&ResolvedBinding| other.binding.namespaces.covers(&view.name, &facts.labels);
-            !self.all.iter().filter(here).any(|other| covers(other, account))
+            let here = self.snapshot.covering(&view.name, facts);
+            !here.into_iter().any(|other| covers(self.snapshot.resolved(other), account))
         };
         let carries = |account: &ServiceAccountView| {
-            account.pull_secrets.iter().any(|name| **name == *self.secret_name)
+            account.pull_secrets.iter().any(|name| **name == *self.snapshot.secret_name())
         };
         let left = |account: &ServiceAccountView| carries(account) && alone(account);
         self.left_entries |= self.covers_none && ours && accounts().any(left);

@@ -1,7 +1,7 @@
 //! Namespaces that a binding selects by name or label, and does not cover: an exclusion or an opt-out has precedence. The
 //! status names the rule.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::adoption::listed;
@@ -32,43 +32,72 @@ impl Rule {
 
 /// The namespaces that each binding selects and does not cover.
 #[derive(Debug, Default)]
-pub struct PassedOver(HashMap<Arc<str>, BTreeMap<Arc<str>, Rule>>);
+pub struct PassedOver {
+    by_binding: HashMap<Arc<str>, BTreeMap<Arc<str>, Rule>>,
+    /// The same by namespace, so that an event of one asks only the bindings that it concerns.
+    by_namespace: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
+}
 
 impl PassedOver {
     /// Begins again with a binding, none of whose namespaces was observed.
     pub fn reset(&mut self, binding: &Arc<str>) {
-        self.0.insert(binding.clone(), BTreeMap::new());
+        self.forget(binding);
+        self.by_binding.insert(binding.clone(), BTreeMap::new());
     }
 
     /// Forgets a binding.
     pub fn forget(&mut self, binding: &str) {
-        self.0.remove(binding);
+        for namespace in self.by_binding.remove(binding).unwrap_or_default().into_keys() {
+            self.unlist(&namespace, binding);
+        }
+    }
+
+    fn unlist(&mut self, namespace: &str, binding: &str) {
+        let Some(listed) = self.by_namespace.get_mut(namespace) else { return };
+        listed.remove(binding);
+        if listed.is_empty() {
+            self.by_namespace.remove(namespace);
+        }
     }
 
     /// Observes a namespace as it is now, for one binding; `None` where it does not exist. Returns whether anything
     /// changed.
     pub fn observe(
         &mut self,
-        binding: &str,
+        binding: &Arc<str>,
         selection: &ObjectSelection,
         namespace: &Arc<str>,
         facts: Option<&NamespaceFacts>,
     ) -> bool {
-        let Some(known) = self.0.get_mut(binding) else { return false };
+        let Some(known) = self.by_binding.get_mut(binding) else { return false };
         match facts.and_then(|facts| Rule::of(selection, namespace, facts)) {
-            Some(rule) => known.insert(namespace.clone(), rule) != Some(rule),
-            None => known.remove(namespace).is_some(),
+            Some(rule) => {
+                self.by_namespace.entry(namespace.clone()).or_default().insert(binding.clone());
+                known.insert(namespace.clone(), rule) != Some(rule)
+            }
+            None => {
+                let was_known = known.remove(namespace).is_some();
+                if was_known {
+                    self.unlist(namespace, binding);
+                }
+                was_known
+            }
         }
     }
 
-    /// Observes a namespace for all bindings. Returns those for which anything changed.
+    /// Observes a namespace for all bindings. Returns those for which anything changed. It costs the bindings that
+    /// select the namespace or did, not all of them.
     pub fn observe_all(
         &mut self,
         namespace: &Arc<str>,
         facts: Option<&NamespaceFacts>,
         snapshot: &Snapshot,
     ) -> Vec<Arc<str>> {
-        let bindings = snapshot.bindings().iter().map(|resolved| &resolved.binding);
+        let selecting = facts.map(|facts| snapshot.selecting(namespace, facts)).unwrap_or_default();
+        let before = self.by_namespace.get(namespace).into_iter().flatten();
+        let mut concerned: BTreeSet<usize> = before.filter_map(|name| snapshot.index_of(name)).collect();
+        concerned.extend(selecting);
+        let bindings = concerned.into_iter().map(|i| &snapshot.resolved(i).binding);
         let changed =
             bindings.filter(|binding| self.observe(&binding.name, &binding.namespaces, namespace, facts));
         changed.map(|binding| binding.name.clone()).collect()
@@ -77,7 +106,7 @@ impl PassedOver {
     /// Returns which rule passed over what, for a binding that covers no namespace.
     pub fn why_nothing(&self, binding: &str, selection: &ObjectSelection) -> Option<String> {
         let empty = BTreeMap::new();
-        let known = self.0.get(binding).unwrap_or(&empty);
+        let known = self.by_binding.get(binding).unwrap_or(&empty);
         let mut reasons: Vec<String> = excluded_names(selection).into_iter().collect();
         let mut excluded: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for namespace in known.iter().filter(|(_, rule)| **rule == Rule::Excluded).map(|(name, _)| name) {

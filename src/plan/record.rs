@@ -14,6 +14,7 @@ use super::notice::GivenNotices;
 use super::refresh::backoff;
 use super::refusal::says_the_same;
 use super::secret::Fingerprint;
+use super::selections::CachedCoverage;
 use super::view::{NamespaceView, Provenance, SecretView};
 use super::write_history::{FORGOTTEN, LONGEST, WriteHistory, is_ahead};
 use crate::api::Reason;
@@ -35,6 +36,8 @@ const UNSETTLED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_
 pub struct NamespaceRecord {
     /// The objects in it.
     pub view: NamespaceView,
+    /// The bindings that cover it, as they were last computed.
+    pub coverage: CachedCoverage,
     /// Whether this process serves it. An entry of our name is ours then, even without a Secret.
     pub served: bool,
     /// Whether a binding's status named it when this process started: what looks like ours here is ours.
@@ -167,6 +170,7 @@ impl NamespaceRecord {
     pub fn new(view: NamespaceView) -> Self {
         Self {
             view,
+            coverage: CachedCoverage::default(),
             served: false,
             reported: false,
             foreign: None,

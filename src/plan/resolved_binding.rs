@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
+
 use crate::model::{Binding, Credential};
 
 /// The demand of a binding on the namespaces that it covers.
@@ -19,6 +21,13 @@ pub enum Phase {
     Abandoning,
 }
 
+impl Phase {
+    /// Returns whether the binding is being deleted, and it is decided what becomes of its part.
+    pub fn is_leaving(self) -> bool {
+        matches!(self, Self::Withdrawing | Self::Retaining | Self::Abandoning)
+    }
+}
+
 /// The credential of one registry of a binding.
 #[derive(Clone, Debug)]
 pub enum RegistryCredential {
@@ -33,6 +42,19 @@ pub enum RegistryCredential {
         /// The domains that it is for.
         domains: Arc<[String]>,
     },
+}
+
+impl RegistryCredential {
+    /// Returns whether nothing differs between them: neither the credential nor its domains.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Pending, Self::Pending) | (Self::Missing, Self::Missing) => true,
+            (Self::Held { credential, domains }, Self::Held { credential: other, domains: others }) => {
+                Arc::ptr_eq(credential, other) && domains == others
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A binding and the credentials of its registries.
@@ -52,5 +74,21 @@ impl ResolvedBinding {
     /// Returns whether a first attempt is still in progress.
     pub fn is_pending(&self) -> bool {
         self.registries.iter().any(|credential| matches!(credential, RegistryCredential::Pending))
+    }
+
+    /// Returns what the order of precedence follows from: the age, then the name.
+    pub fn precedence(&self) -> (Timestamp, &str) {
+        (self.binding.created_at, &self.binding.name)
+    }
+
+    /// Returns whether both have one spec and one phase, whatever their credentials are.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        self.phase == other.phase && self.binding == other.binding
+    }
+
+    /// Returns whether both have the same credentials.
+    pub fn has_same_credentials(&self, other: &Self) -> bool {
+        let pairs = self.registries.iter().zip(&other.registries);
+        self.registries.len() == other.registries.len() && pairs.into_iter().all(|(a, b)| a.is_same(b))
     }
 }

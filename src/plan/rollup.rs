@@ -7,15 +7,40 @@ use super::failure::Failure;
 use super::namespace::NamespaceResult;
 use super::secret::DomainConflict;
 
-/// One namespace in a rollup.
+/// One namespace in a rollup. There is one for each binding and namespace, so it is small.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RolledUp {
-    failure: Option<Failure>,
-    contention: Option<Failure>,
-    domain_conflicts: Arc<[DomainConflict]>,
+    trouble: Option<Box<Trouble>>,
     matched: u32,
     bound: u32,
     opted_out: u32,
+}
+
+/// What is not as wanted in a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Trouble {
+    failure: Option<Failure>,
+    unattached: Option<Failure>,
+    contention: Option<Failure>,
+    domain_conflicts: Arc<[DomainConflict]>,
+}
+
+impl RolledUp {
+    fn of(result: &NamespaceResult) -> Self {
+        let trouble = Trouble {
+            failure: result.secret.as_ref().err().cloned(),
+            unattached: result.unattached.clone(),
+            contention: result.contention.clone(),
+            domain_conflicts: result.domain_conflicts.clone(),
+        };
+        let none = trouble == Trouble::default();
+        Self {
+            trouble: (!none).then(|| Box::new(trouble)),
+            matched: result.matched,
+            bound: result.bound,
+            opted_out: result.opted_out,
+        }
+    }
 }
 
 /// The results of one binding.
@@ -23,6 +48,7 @@ struct RolledUp {
 pub struct Rollup {
     namespaces: BTreeMap<Arc<str>, RolledUp>,
     failing: BTreeSet<Arc<str>>,
+    unattached: BTreeSet<Arc<str>>,
     contended: BTreeSet<Arc<str>>,
     pending: HashSet<Arc<str>>,
     converging: bool,
@@ -32,6 +58,10 @@ pub struct Rollup {
 }
 
 impl Rollup {
+    fn trouble(&self, namespace: &str) -> Option<&Trouble> {
+        self.namespaces.get(namespace)?.trouble.as_deref()
+    }
+
     /// Returns the namespaces that are covered and were reconciled.
     pub fn namespaces(&self) -> impl Iterator<Item = &Arc<str>> {
         self.namespaces.keys()
@@ -39,7 +69,18 @@ impl Rollup {
 
     /// Returns the report on a writer that reverts our writes in one of the namespaces, if one does.
     pub fn contention(&self) -> Option<&Failure> {
-        self.namespaces.get(self.contended.first()?)?.contention.as_ref()
+        self.trouble(self.contended.first()?)?.contention.as_ref()
+    }
+
+    /// Returns the namespaces with a ServiceAccount whose entry fails, and why.
+    pub fn unattached(&self) -> impl Iterator<Item = (&Arc<str>, &Failure)> {
+        let why = |namespace: &Arc<str>| self.trouble(namespace)?.unattached.as_ref();
+        self.unattached.iter().filter_map(move |namespace| Some((namespace, why(namespace)?)))
+    }
+
+    /// Returns why a ServiceAccount of a namespace has no entry, if one fails.
+    pub fn unattached_in(&self, namespace: &str) -> Option<&Failure> {
+        self.trouble(namespace)?.unattached.as_ref()
     }
 
     /// Returns the number of namespaces that are covered.
@@ -68,6 +109,11 @@ impl Rollup {
         self.pending.is_empty()
     }
 
+    /// Returns whether every namespace was reconciled, and is as wanted.
+    pub fn is_as_wanted(&self) -> bool {
+        self.is_settled() && self.ready() == self.matched()
+    }
+
     /// Returns whether the binding asks something new, and not every namespace was reconciled since.
     pub fn is_converging(&self) -> bool {
         self.converging && !self.pending.is_empty()
@@ -80,12 +126,12 @@ impl Rollup {
 
     /// Returns why the Secret of a namespace is not as wanted.
     pub fn failure(&self, namespace: &str) -> Option<&Failure> {
-        self.namespaces.get(namespace)?.failure.as_ref()
+        self.trouble(namespace)?.failure.as_ref()
     }
 
     /// Returns the domains that a registry of `binding` loses in a namespace.
     pub fn conflict(&self, namespace: &str, binding: &str, registry: usize) -> Option<&DomainConflict> {
-        let domain_conflicts = &self.namespaces.get(namespace)?.domain_conflicts;
+        let domain_conflicts = &self.trouble(namespace)?.domain_conflicts;
         domain_conflicts.iter().find(|c| &*c.binding == binding && c.registry == registry)
     }
 
@@ -101,15 +147,22 @@ impl Rollup {
             self.opted_out -= i64::from(before.opted_out);
         }
         self.failing.remove(namespace);
+        self.unattached.remove(namespace);
         self.contended.remove(namespace);
         if let Some(entry) = &entry {
             self.matched += i64::from(entry.matched);
             self.bound += i64::from(entry.bound);
             self.opted_out += i64::from(entry.opted_out);
-            if entry.failure.is_some() || entry.domain_conflicts.iter().any(|c| &*c.binding == binding) {
+        }
+        if let Some(trouble) = entry.as_ref().and_then(|entry| entry.trouble.as_ref()) {
+            let loses = trouble.domain_conflicts.iter().any(|conflict| &*conflict.binding == binding);
+            if trouble.failure.is_some() || loses {
                 self.failing.insert(namespace.clone());
             }
-            if entry.contention.is_some() {
+            if trouble.unattached.is_some() {
+                self.unattached.insert(namespace.clone());
+            }
+            if trouble.contention.is_some() {
                 self.contended.insert(namespace.clone());
             }
         }
@@ -123,6 +176,8 @@ pub struct Rollups {
     bindings: HashMap<Arc<str>, Rollup>,
     /// The bindings with a result in a namespace, which is removed once they no longer cover it.
     covering: HashMap<Arc<str>, Vec<Arc<str>>>,
+    /// The bindings that wait for a namespace, and some that waited.
+    awaiting: HashMap<Arc<str>, Vec<Arc<str>>>,
 }
 
 impl Rollups {
@@ -136,6 +191,9 @@ impl Rollups {
     pub fn expect(&mut self, binding: &Arc<str>, namespaces: HashSet<Arc<str>>, new: bool) {
         let rollup = self.bindings.entry(binding.clone()).or_default();
         rollup.converging = new || rollup.is_converging();
+        for namespace in namespaces.difference(&rollup.pending) {
+            self.awaiting.entry(namespace.clone()).or_default().push(binding.clone());
+        }
         rollup.pending = namespaces;
     }
 
@@ -147,30 +205,24 @@ impl Rollups {
     /// Records the results of a namespace. Returns the bindings whose figures changed.
     pub fn record(&mut self, namespace: &Arc<str>, results: &[NamespaceResult]) -> Vec<Arc<str>> {
         let mut changed = Vec::new();
+        let reported: HashSet<&Arc<str>> = results.iter().map(|result| &result.binding).collect();
         let before = self.covering.remove(namespace).unwrap_or_default();
-        for binding in before.iter().filter(|b| !results.iter().any(|s| s.binding == **b)) {
+        for binding in before.iter().filter(|binding| !reported.contains(*binding)) {
             if self.bindings.get_mut(binding).is_some_and(|rollup| rollup.put(namespace, binding, None)) {
                 changed.push(binding.clone());
             }
         }
         for result in results {
-            let entry = RolledUp {
-                failure: result.secret.as_ref().err().cloned(),
-                contention: result.contention.clone(),
-                domain_conflicts: result.domain_conflicts.clone(),
-                matched: result.matched,
-                bound: result.bound,
-                opted_out: result.opted_out,
-            };
             let rollup = self.bindings.entry(result.binding.clone()).or_default();
-            if rollup.put(namespace, &result.binding, Some(entry)) {
+            if rollup.put(namespace, &result.binding, Some(RolledUp::of(result))) {
                 changed.push(result.binding.clone());
             }
         }
         // A binding may wait for a namespace that it no longer covers.
-        for (binding, rollup) in &mut self.bindings {
-            if !results.iter().any(|s| s.binding == *binding) && rollup.pending.remove(namespace) {
-                changed.push(binding.clone());
+        for binding in self.awaiting.remove(namespace).into_iter().flatten() {
+            let rollup = self.bindings.get_mut(&binding).filter(|_| !reported.contains(&binding));
+            if rollup.is_some_and(|rollup| rollup.pending.remove(namespace)) {
+                changed.push(binding);
             }
         }
         if !results.is_empty() {
@@ -197,6 +249,7 @@ mod tests {
             matched,
             bound,
             opted_out: 0,
+            unattached: None,
             contention: None,
         }
     }
@@ -224,6 +277,21 @@ mod tests {
         let a: Arc<str> = "a".into();
         rollups.record(&a, &[result("x", None, 3, 2)]);
         assert!(rollups.record(&a, &[result("x", None, 3, 2)]).is_empty());
+    }
+
+    /// A binding that is edited again waits for the namespaces of its last spec.
+    #[test]
+    fn only_the_last_expectation_counts() {
+        let mut rollups = Rollups::default();
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        rollups.expect(&"x".into(), [a.clone(), b.clone()].into(), true);
+        rollups.expect(&"x".into(), [b.clone()].into(), true);
+        rollups.expect(&"y".into(), [a.clone()].into(), true);
+        assert_eq!(rollups.record(&a, &[]), ["y".into()]);
+        rollups.expect(&"x".into(), [a.clone(), b.clone()].into(), true);
+        assert_eq!(rollups.record(&b, &[result("y", None, 1, 1)]), ["y".into(), "x".into()]);
+        assert_eq!(rollups.record(&a, &[]), ["x".into()]);
+        assert_eq!(rollups.of("x").map(super::Rollup::is_settled), Some(true));
     }
 
     #[test]

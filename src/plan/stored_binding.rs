@@ -264,11 +264,6 @@ impl StoredBinding {
         });
         written.chain(in_force).collect()
     }
-
-    /// Returns whether it uses one of these registries.
-    pub fn uses_any(&self, keys: &[RegistryKey]) -> bool {
-        self.good.iter().flat_map(|binding| &binding.registries).any(|r| keys.contains(&r.key))
-    }
 }
 
 /// Returns the namespaces that the status of a binding names, one for each pair.

@@ -10,8 +10,6 @@ use super::snapshot::Snapshot;
 pub struct CoverageChange {
     /// The binding.
     pub binding: Arc<str>,
-    /// Whether it still exists.
-    pub exists: bool,
     /// Whether it asks something new of its namespaces.
     pub is_new: bool,
     /// Namespaces that it covered.
@@ -42,8 +40,6 @@ pub struct Transition {
     pub dirty: HashSet<Arc<str>>,
     /// Namespaces that each changed binding waits for.
     pub expected: Vec<Expected>,
-    /// Bindings that are gone.
-    pub forgotten: Vec<Arc<str>>,
     /// Whether every namespace with our Secret is planned again too, since withdrawals were blocked.
     pub unblocks_ours: bool,
     /// Whether namespaces that waited for the API server are planned again too.
@@ -64,14 +60,8 @@ impl Transition {
             let namespaces: HashSet<_> = change.after.into_iter().chain(change.retained).collect();
             transition.dirty.extend(change.before.into_iter().chain(change.released));
             transition.dirty.extend(namespaces.iter().cloned());
-            match change.exists {
-                true => transition.expected.push(Expected {
-                    binding: change.binding,
-                    namespaces,
-                    is_new: change.is_new,
-                }),
-                false => transition.forgotten.push(change.binding),
-            }
+            let (binding, is_new) = (change.binding, change.is_new);
+            transition.expected.push(Expected { binding, namespaces, is_new });
         }
         transition
     }
@@ -90,10 +80,9 @@ mod tests {
         list.iter().map(|name| (*name).into()).collect()
     }
 
-    fn change(exists: bool) -> CoverageChange {
+    fn change() -> CoverageChange {
         CoverageChange {
             binding: "a".into(),
-            exists,
             is_new: true,
             before: names(&["lost", "both"]),
             after: names(&["both", "gained"]),
@@ -104,19 +93,10 @@ mod tests {
 
     #[test]
     fn every_namespace_that_a_change_touches_is_planned_again_and_those_that_remain_are_expected() {
-        let transition = Transition::between(&snapshot([]), &snapshot([resolved("a")]), vec![change(true)]);
+        let transition = Transition::between(&snapshot([]), &snapshot([resolved("a")]), vec![change()]);
         assert_eq!(transition.dirty, names(&["lost", "both", "gained", "held", "over"]));
         let namespaces = names(&["both", "gained", "held"]);
         assert_eq!(transition.expected, [Expected { binding: "a".into(), namespaces, is_new: true }]);
-        assert!(transition.forgotten.is_empty());
-    }
-
-    #[test]
-    fn a_binding_that_is_gone_expects_nothing_and_is_forgotten() {
-        let gone = CoverageChange { after: names(&[]), ..change(false) };
-        let transition = Transition::between(&snapshot([resolved("a")]), &snapshot([]), vec![gone]);
-        assert_eq!(transition.dirty, names(&["lost", "both", "held", "over"]));
-        assert_eq!((transition.expected.len(), transition.forgotten), (0, vec!["a".into()]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::admission_mode::ModeResult;
 pub const POLICY_FIRST: Duration = Duration::from_secs(3);
 
 /// Reason where the webhook is off.
-const OFF: &str = "the webhook is off: --webhook-address is empty";
+const OFF: &str = "the webhook is off: set --webhook-address";
 
 /// Reason while replicas may lack the certificate.
 const NOT_ALL: &str = "the right to the webhook's certificate is new: every replica reads the certificate first, within a minute";

@@ -18,7 +18,7 @@ mod coverage;
 mod entries;
 mod intent;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -54,6 +54,8 @@ pub struct Retained {
 pub struct WithdrawalGuard {
     grace: SignedDuration,
     known: HashMap<Arc<str>, GuardedBinding>,
+    /// The bindings that know of a namespace: they cover it, or their part may stay. Some may know it no longer.
+    by_namespace: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     entries: Entries,
     /// When the CustomResourceDefinition was created. `None`: it is being deleted, does not exist, or was not read yet.
     defined_at: Option<Timestamp>,
@@ -62,7 +64,8 @@ pub struct WithdrawalGuard {
 impl WithdrawalGuard {
     /// Returns a guard with this grace period; zero switches it off.
     pub fn new(grace: SignedDuration) -> Self {
-        Self { grace, known: HashMap::new(), entries: Entries::default(), defined_at: None }
+        let (known, by_namespace) = (HashMap::new(), HashMap::new());
+        Self { grace, known, by_namespace, entries: Entries::default(), defined_at: None }
     }
 
     /// Returns whether the binding was ever observed.
@@ -70,18 +73,42 @@ impl WithdrawalGuard {
         self.known.contains_key(binding)
     }
 
-    /// Forgets a binding that is gone.
-    pub fn forget(&mut self, binding: &str) {
-        self.known.remove(binding);
+    /// Returns the namespaces that a binding covers, as far as they were observed.
+    pub fn covered(&self, binding: &str) -> Option<&HashSet<Arc<str>>> {
+        self.known.get(binding).map(|known| &known.covered)
+    }
+
+    /// Forgets a binding that is gone. Returns the namespaces in which it had a part.
+    pub fn forget(&mut self, binding: &str) -> Vec<Arc<str>> {
         self.entries.forget(binding);
+        let Some(known) = self.known.remove(binding) else { return Vec::new() };
+        let parts: Vec<Arc<str>> = known.covered.iter().chain(known.namespaces()).cloned().collect();
+        parts.iter().for_each(|namespace| self.unlist(namespace, binding));
+        parts
+    }
+
+    fn unlist(&mut self, namespace: &str, binding: &str) {
+        let Some(listed) = self.by_namespace.get_mut(namespace) else { return };
+        listed.remove(binding);
+        if listed.is_empty() {
+            self.by_namespace.remove(namespace);
+        }
+    }
+
+    /// Lists a binding that knows of namespaces.
+    fn list<'a>(&mut self, binding: &Arc<str>, namespaces: impl IntoIterator<Item = &'a Arc<str>>) {
+        for namespace in namespaces {
+            self.by_namespace.entry(namespace.clone()).or_default().insert(binding.clone());
+        }
     }
 
     /// Records what a binding covered before a restart, and since when its status says that a withdrawal is held.
     pub fn remember(&mut self, binding: &Arc<str>, parts: Parts, held_since: Option<Timestamp>) {
         let Parts { verified, unverified } = parts;
+        let covered = &verified | &unverified;
+        self.list(binding, &covered);
         let known = self.known.entry(binding.clone()).or_default();
         known.unverified = &unverified - &verified;
-        let covered = &verified | &unverified;
         match held_since {
             // Some may be covered again: the others are still held.
             Some(since) => known.held = Some(Hold { namespaces: covered.into_iter().collect(), since }),
@@ -111,6 +138,10 @@ impl WithdrawalGuard {
         now: Timestamp,
     ) -> Vec<Arc<str>> {
         let guarded = self.grace.is_positive();
+        let earlier = self.known.get(binding).map(|known| &known.covered);
+        let gained = covered.iter().filter(|name| earlier.is_none_or(|earlier| !earlier.contains(*name)));
+        let gained: Vec<Arc<str>> = gained.cloned().collect();
+        self.list(binding, &gained);
         let known = self.known.entry(binding.clone()).or_default();
         let before: Vec<Arc<str>> = known.namespaces().cloned().collect();
         known.forget_expired(self.grace, now);
@@ -150,14 +181,12 @@ impl WithdrawalGuard {
         self.entries.observe(binding, EntryLoss { now: whole_seconds(loss.now), ..loss }, guarded);
     }
 
-    /// Marks the bindings whose entries stay. While the CustomResourceDefinition does not exist, bindings disappear one
-    /// by one without being deleted on purpose: the active ones are suspended.
-    pub fn restrict(&self, bindings: &mut [ResolvedBinding]) {
-        for resolved in bindings {
-            resolved.keeps_entries = self.keeps_entries(&resolved.binding.name);
-            if self.is_undefined() && resolved.phase == Phase::Active {
-                resolved.phase = Phase::Suspended;
-            }
+    /// Marks a binding whose entries stay. While the CustomResourceDefinition does not exist, bindings disappear one by
+    /// one without being deleted on purpose: an active one is suspended.
+    pub fn restrict(&self, resolved: &mut ResolvedBinding) {
+        resolved.keeps_entries = self.keeps_entries(&resolved.binding.name);
+        if self.is_undefined() && resolved.phase == Phase::Active {
+            resolved.phase = Phase::Suspended;
         }
     }
 
@@ -167,7 +196,7 @@ impl WithdrawalGuard {
     }
 
     /// Observes a namespace as it is now; `None` where it does not exist. Returns the bindings whose hold began or
-    /// ended.
+    /// ended. It costs the bindings that cover the namespace or did, not all of them.
     pub fn observe(
         &mut self,
         namespace: &Arc<str>,
@@ -176,14 +205,23 @@ impl WithdrawalGuard {
         now: Timestamp,
     ) -> Vec<Arc<str>> {
         let facts = facts.filter(|facts| facts.is_open());
+        let covering = facts.map(|facts| snapshot.covering(namespace, facts)).unwrap_or_default();
+        let covering: HashSet<&Arc<str>> =
+            covering.iter().map(|&i| &snapshot.resolved(i).binding.name).collect();
+        let listed = self.by_namespace.get(namespace).cloned().unwrap_or_default();
+        let gained = covering.iter().filter(|name| !listed.contains(**name)).map(|name| (*name).clone());
+        let gained: Vec<Arc<str>> = gained.filter(|name| self.known.contains_key(name)).collect();
         let grace = self.grace;
-        let mut changed = Vec::new();
-        for resolved in snapshot.bindings() {
-            let Some(known) = self.known.get_mut(&resolved.binding.name) else { continue };
+        let (mut changed, mut over) = (Vec::new(), Vec::new());
+        for binding in listed.iter().chain(&gained) {
+            let Some(known) = self.known.get_mut(binding).filter(|_| snapshot.index_of(binding).is_some())
+            else {
+                continue;
+            };
             let held_before = known.holds(namespace);
             known.forget_expired(grace, now);
             match facts {
-                Some(facts) if resolved.binding.namespaces.covers(namespace, &facts.labels) => {
+                Some(_) if covering.contains(binding) => {
                     known.covered.insert(namespace.clone());
                     known.release(namespace);
                 }
@@ -203,13 +241,18 @@ impl WithdrawalGuard {
                 known.hold(HashSet::new(), now);
             }
             if known.holds(namespace) != held_before {
-                changed.push(resolved.binding.name.clone());
+                changed.push(binding.clone());
+            }
+            if !known.covered.contains(namespace) && !known.keeps(namespace) {
+                over.push(binding.clone());
             }
         }
+        gained.iter().for_each(|binding| self.list(binding, [namespace]));
+        over.iter().for_each(|binding| self.unlist(namespace, binding));
         changed
     }
 
-    /// Returns the bindings whose part stays in a namespace, though they do not cover it.
+    /// Returns the bindings whose part stays in a namespace, though they do not cover it, in the order of precedence.
     ///
     /// `facts` may be newer than the last observation: what they show to be lost counts as lost now.
     pub fn retained(
@@ -220,20 +263,22 @@ impl WithdrawalGuard {
         now: Timestamp,
     ) -> Vec<Retained> {
         let Some(facts) = facts.filter(|facts| facts.is_open()) else { return Vec::new() };
-        let retained = |resolved: &ResolvedBinding| {
-            let known = self.known.get(&resolved.binding.name)?;
-            if resolved.binding.namespaces.covers(namespace, &facts.labels) {
+        let retained = |binding: &Arc<str>| {
+            let known = self.known.get(binding)?;
+            let position = snapshot.index_of(binding)?;
+            if snapshot.resolved(position).binding.namespaces.covers(namespace, &facts.labels) {
                 return None;
             }
             let held = known.holds(namespace);
             let lost_now = known.is_guarded(self.grace) && known.covered.contains(namespace);
-            (held || lost_now || known.lost_recently(namespace, self.grace, now)).then(|| Retained {
-                binding: resolved.binding.name.clone(),
-                held,
-                verified: !known.unverified.contains(namespace),
-            })
+            let verified = !known.unverified.contains(namespace);
+            (held || lost_now || known.lost_recently(namespace, self.grace, now))
+                .then(|| (position, Retained { binding: binding.clone(), held, verified }))
         };
-        snapshot.bindings().iter().filter_map(retained).collect()
+        let listed = self.by_namespace.get(namespace).into_iter().flatten();
+        let mut retained: Vec<(usize, Retained)> = listed.filter_map(retained).collect();
+        retained.sort_by_key(|(position, _)| *position);
+        retained.into_iter().map(|(_, retained)| retained).collect()
     }
 
     /// Ends a hold whose grace period is over. Returns its namespaces, if there was one.

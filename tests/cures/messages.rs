@@ -168,7 +168,6 @@ pub const MESSAGES: &[Row] = &[
     row("src/cloud/classify.rs", "a new session is requested automatically", AUTOMATIC),
     row("src/cloud/classify.rs", "if this persists, check the node's clock", PERSISTS),
     row("src/cloud/classify.rs", "if this persists, check for a proxy that repeats requests", PERSISTS),
-    row("src/cloud/classify.rs", "retrying at nextRefreshAt", AUTOMATIC),
     row(
         "src/cloud/classify.rs",
         "if this persists, raise the account's quota or reduce other callers",
@@ -455,6 +454,7 @@ pub const MESSAGES: &[Row] = &[
         &["integration::limits::a_returning_documented_component_is_named"],
     ),
     row("src/plan/conflict.rs", "state our entry in its manifest", TOOL),
+    row("src/plan/conflict.rs", "have it ignore the field", TOOL),
     row(
         "src/plan/conflict.rs",
         "set spec.webhook.enable so that admission adds it to each write",
@@ -520,7 +520,12 @@ pub const MESSAGES: &[Row] = &[
     row("src/plan/refusal.rs", "kubectl get mutating", ADDED),
     row(
         "src/plan/refusal.rs",
-        "from the binding (watchNamespaces.exclude)",
+        "exclude the controller's own namespace from the binding (watchNamespaces.exclude)",
+        &["src::plan::refusal::tests::in_the_controllers_own_namespace_the_cure_is_to_exclude_it"],
+    ),
+    row(
+        "src/plan/refusal.rs",
+        "exclude the namespace from the binding (watchNamespaces.exclude)",
         &["src::plan::refusal::tests::in_the_controllers_own_namespace_the_cure_is_to_exclude_it"],
     ),
     row("src/plan/refusal.rs", "raise the quota for secrets", QUOTA),
@@ -594,6 +599,13 @@ pub const MESSAGES: &[Row] = &[
     ),
     row(
         "src/plan/webhook_configuration.rs",
+        "the webhook is off: set --webhook-address",
+        &[
+            "src::plan::webhook_configuration::the_configuration_is_needed_where_it_is_requested_and_no_policy_works",
+        ],
+    ),
+    row(
+        "src/plan/webhook_configuration.rs",
         "it is left alone for a while: stop that writer",
         &[
             "integration::webhook::other_writer::a_writer_that_keeps_reverting_the_configuration_is_reported_and_not_fought",
@@ -629,6 +641,8 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("src/plan/change.rs", "add our entry to"),
     ("src/plan/change.rs", "take our entry out of"),
     ("src/plan/passed_over.rs", "spec.watchNamespaces.exclude has {pattern}, which excludes {}"),
+    // What the keys do that no exception allows.
+    ("src/model/exceptions.rs", "have a tool prune them"),
     // What the API server and etcd say.
     ("src/plan/refusal.rs", "request is too large"),
     ("src/plan/refusal.rs", "Request entity too large"),

@@ -24,8 +24,18 @@ pub fn asks(text: &str) -> bool {
         return true;
     }
     // One word alone is a label, and not a sentence.
-    text.split_whitespace().count() > 1
-        && first.any(|word| IMPERATIVES.split_whitespace().any(|verb| verb == word.to_lowercase()))
+    text.split_whitespace().count() > 1 && first.any(is_imperative)
+}
+
+fn is_imperative(word: &str) -> bool {
+    IMPERATIVES.split_whitespace().any(|verb| verb == word.to_lowercase())
+}
+
+/// Returns the bytes at which a text asks for something else instead: `a, or b`.
+pub fn alternatives(text: &str) -> Vec<usize> {
+    const OR: &str = " or ";
+    let begins = text.match_indices(OR).map(|(at, _)| at + OR.len());
+    begins.filter(|at| text[*at..].split_whitespace().next().is_some_and(is_imperative)).collect()
 }
 
 #[test]
@@ -35,6 +45,7 @@ fn a_cure_differs_from_a_statement() {
     {
         assert!(asks(cure), "{cure}");
     }
+    assert_eq!(alternatives("delete it, or name c or d; or Edit it"), [14, 30]);
     for statement in ["the Secret is being created", "no set of names", "apply", "the rest is kept"] {
         assert!(!asks(statement), "{statement}");
     }

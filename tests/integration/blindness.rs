@@ -66,6 +66,7 @@ async fn a_watch_that_hears_nothing_is_reported_and_bindings_are_unknown_until_i
     {
         assert!(checks.contains(check), "{check} is not in\n{checks}");
     }
+    assert!(lab.controller.metric("acr_watch_streams", &[]).await.unwrap() >= 6.0);
 
     // The watch on Secrets is open, and nothing comes any more.
     let mut held = proxy.hold(Target::new("watch", "secrets"));
@@ -117,4 +118,7 @@ async fn a_restart_opens_a_watch_that_is_heard_again_as_the_message_says() {
     lab.controller.restart().unwrap();
     lab.controller.until_ready(PATIENCE).await.unwrap();
     churn_until(&lab, "the binding is ready again", async || is_ready(&lab, "True", "Succeeded").await).await;
+    let begun = std::time::Instant::now();
+    churn_until(&lab, "the time is over", async || begun.elapsed() > STALE + Duration::from_secs(2)).await;
+    assert!(is_ready(&lab, "True", "Succeeded").await, "{:?}", lab.condition("blind", "Ready").await);
 }

@@ -62,7 +62,7 @@ async fn a_tool_that_sometimes_applies_the_list_is_reported_and_reverted_each_ti
         "state our entry in its manifest",
         "set spec.webhook.enable so that admission adds it to each write",
         "--webhook-on-update",
-        "RespectIgnoreDifferences",
+        "have it ignore the field (Argo CD: ignoreDifferences for /imagePullSecrets with RespectIgnoreDifferences=true)",
     ] {
         assert!(message.contains(words), "{message} lacks {words}");
     }
@@ -83,6 +83,11 @@ async fn a_tool_that_sometimes_applies_the_list_is_reported_and_reverted_each_ti
     lab.until_settled().await;
     let mark = lab.mark();
     state_list(&lab, "flux", "kustomize-controller", &["theirs", SECRET]).await;
+    lab.until_settled().await;
+    // A tool that ignores the field applies the list that it finds.
+    let found = lab.pull_secrets("flux", "default").await;
+    state_list(&lab, "flux", "kustomize-controller", &found.iter().map(String::as_str).collect::<Vec<_>>())
+        .await;
     lab.until_settled().await;
     assert_eq!(lab.requests(mark).writes().len(), 0);
 }

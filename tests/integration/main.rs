@@ -71,6 +71,8 @@ mod removal;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]
+mod scale;
+#[cfg(test)]
 mod secrecy;
 #[cfg(test)]
 mod serve;

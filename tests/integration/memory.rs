@@ -211,7 +211,8 @@ async fn a_new_label_key_is_listed_once_and_its_binding_is_not_ready_before() {
 
 /// Returns the open watches on single Secrets of the controller's namespace, as the API server counts them.
 async fn watched_secrets(lab: &Lab) -> usize {
-    let metrics = lab.plane.kubectl_ok(&["get", "--raw", "/metrics"]).await.unwrap();
+    let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
+    let metrics = lab.client.request_text(request).await.unwrap();
     let open = metrics.lines().filter(|line| {
         line.starts_with("apiserver_longrunning_requests{")
             && ["resource=\"secrets\"", "verb=\"WATCH\"", "scope=\"resource\""]
@@ -250,14 +251,14 @@ async fn of_many_key_pairs_a_bounded_number_is_watched_and_the_others_work_too()
         spec["registries"] = names.iter().map(registry).collect();
         lab.bind(namespace, spec).await;
     }
-    lab.until_served("first", "pair-000.example.com").await;
-    lab.until_served("second", "pair-126.example.com").await;
     let watched = async || {
         let watched = watched_secrets(&lab).await;
         assert!(watched <= WATCHED + OTHERS, "{watched} watches");
         watched >= WATCHED
     };
     lab.until("the first pairs are watched", watched).await;
+    lab.until_served("first", "pair-000.example.com").await;
+    lab.until_served("second", "pair-126.example.com").await;
 
     // Each watch is renewed at once.
     proxy.cut();

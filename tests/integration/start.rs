@@ -24,7 +24,7 @@ async fn nothing_is_written_before_all_caches_are_full() {
         // Which labels of the others to keep follows from the bindings.
         (
             "acrcredentialbindings",
-            "Namespaces, the list of ServiceAccounts, the list of AcrCredentialBindings",
+            "Namespaces; waiting for the list of ServiceAccounts; waiting for the list of AcrCredentialBindings",
         ),
         ("namespaces", "Namespaces"),
         ("serviceaccounts", "ServiceAccounts"),

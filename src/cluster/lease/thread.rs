@@ -1,7 +1,6 @@
 //! The thread of the lease. Work on the other threads, however long it takes, never delays a renewal.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -21,9 +20,6 @@ pub enum LeaseThreadError {
     #[error("the thread of the lease cannot be started")]
     Thread(#[from] std::io::Error),
 }
-
-/// Returns the task that has stopped, and for how long, or `None` while all run.
-pub type StoppedTask = Box<dyn Fn(Instant) -> Option<(&'static str, Duration)> + Send>;
 
 /// What a replica brings into the election.
 pub struct Candidate {

@@ -81,7 +81,7 @@ pub fn stub<K: DeserializeOwned>(beginning: &[u8]) -> Option<K> {
 /// Logs that an object is too large to be read.
 pub fn warn_of_size<K: Resource<DynamicType = ()>>(object: &K) {
     warn!(
-        kind = %K::kind(&()),
+        kind = &*K::kind(&()),
         namespace = object.namespace().unwrap_or_default(),
         name = object.name_any(),
         "object ignored: it is larger than 4 MiB; remove what makes it large"

@@ -130,7 +130,7 @@ impl WatchSource {
                 }
                 Body::Beginning(beginning) => match size.halved() {
                     Some(half) => {
-                        debug!(kind = %K::kind(&()), objects = size.objects(), "page given up at 4 MiB");
+                        debug!(kind = &*K::kind(&()), objects = size.objects(), "page given up at 4 MiB");
                         size = half;
                         continue;
                     }

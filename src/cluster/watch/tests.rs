@@ -53,6 +53,10 @@ impl Sink<WatchedServiceAccount> for Record {
         self.add(format!("interrupted: {}", super::describe(error)));
     }
 
+    fn set_back(&mut self) {
+        self.add("set back");
+    }
+
     fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
         let mut names: Vec<_> = names.iter().map(|(_, name)| name.to_string()).collect();
         names.sort();
@@ -117,9 +121,13 @@ fn account(name: &str, labels: usize) -> Value {
 }
 
 fn list(names: &[&str], continue_token: &str, labels: usize) -> Answer {
+    list_at("7", names, continue_token, labels)
+}
+
+fn list_at(version: &str, names: &[&str], continue_token: &str, labels: usize) -> Answer {
     let items: Vec<Value> = names.iter().map(|name| account(name, labels)).collect();
     // The API server writes the metadata first, and `json!` sorts keys.
-    let head = json!({"resourceVersion": "7", "continue": continue_token});
+    let head = json!({"resourceVersion": version, "continue": continue_token});
     Answer::Whole(format!(r#"{{"kind":"List","metadata":{head},"items":{}}}"#, json!(items)))
 }
 
@@ -190,7 +198,7 @@ async fn a_watch_resumes_from_the_last_bookmark_and_lists_again_when_that_is_too
         list(&["a"], "", 1),
         Answer::Whole(bookmark("30")),
         Answer::Whole(format!("{}{gone}", bookmark("40"))),
-        list(&["b"], "", 1),
+        list_at("41", &["b"], "", 1),
     ])
     .await;
     let expected = [
@@ -203,6 +211,35 @@ async fn a_watch_resumes_from_the_last_bookmark_and_lists_again_when_that_is_too
         "list 250 ",
         "put b",
         "listed b",
+    ];
+    assert_eq!(lines, expected);
+}
+
+/// A restored etcd begins again at an earlier version, and the API server is silent until it has caught up.
+#[tokio::test(start_paused = true)]
+async fn versions_that_are_set_back_end_the_watch_and_everything_is_listed_again() {
+    let (lines, _) = run(vec![
+        list_at("1000", &["a"], "", 1),
+        Answer::Open(bookmark("800")),
+        list_at("801", &["b"], "", 1),
+        list_at("802", &["b"], "", 1),
+        Answer::Whole(bookmark("803")),
+    ])
+    .await;
+    let expected = [
+        "list 250 ",
+        "put a",
+        "listed a",
+        "watch from 1000 bookmarks true",
+        "interrupted: watch ended: 410 the versions of the cluster were set back",
+        "list 250 ",
+        "put b",
+        "listed b",
+        "set back",
+        "list 250 ",
+        "put b",
+        "listed b",
+        "watch from 802 bookmarks true",
     ];
     assert_eq!(lines, expected);
 }

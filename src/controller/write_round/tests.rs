@@ -306,7 +306,8 @@ async fn those_that_failed_least_are_tried_first_and_what_is_given_up_may_be_add
 async fn writes_go_on_while_the_worker_awaits_something_else() {
     let queue = WorkQueue::new(NAMESPACES, Priority::Retry);
     let item = item(&queue).await;
-    let mut round = WriteRound::new(Arc::default());
+    let budget = Arc::<WriteBudget>::default();
+    let mut round = WriteRound::new(budget.clone());
     round.add([attach(1)], |_| 0);
     let begin = |permit: Permit, change| async move {
         let ended = permit.hold(sleep(QUICK), |()| true, || {}).await;
@@ -315,6 +316,34 @@ async fn writes_go_on_while_the_worker_awaits_something_else() {
     // One poll begins it.
     let _ = tokio::time::timeout(Duration::from_millis(1), round.next(&item, Priority::New, begin)).await;
     sleep(Duration::from_secs(30)).await;
+    assert_eq!(budget.in_flight(), 0, "it ended meanwhile");
     let written = round.next(&item, Priority::New, begin).await.unwrap();
-    assert_eq!(written.result, QUICK, "it ended meanwhile");
+    assert_eq!(written.result, QUICK);
+}
+
+/// The worker asks for a permit of its own while its round waits for one: of a silent namespace only one is given.
+#[tokio::test(start_paused = true)]
+async fn a_round_that_pauses_keeps_no_permit() {
+    let queue = WorkQueue::new(NAMESPACES, Priority::Retry);
+    let item = item(&queue).await;
+    let budget = Arc::<WriteBudget>::default();
+    let other = budget.request(&item.key, Priority::New);
+    other.granted().await;
+    // Dropped without an answer.
+    drop(other);
+    let mut round = WriteRound::new(budget.clone());
+    round.add([attach(1), attach(2)], |_| 0);
+    let begin = |permit: Permit, change| async move {
+        permit.hold(sleep(QUICK), |()| false, || {}).await;
+        Written { change, result: () }
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(1), round.next(&item, Priority::New, begin)).await;
+    sleep(2 * QUICK).await;
+    assert_eq!(budget.in_flight(), 1, "the next permit is given, and not used yet");
+    round.pause();
+    assert_eq!(budget.in_flight(), 0);
+    let notice = budget.request(&item.key, Priority::New);
+    notice.granted().await;
+    drop(notice);
+    while round.next(&item, Priority::New, begin).await.is_some() {}
 }

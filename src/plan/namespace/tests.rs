@@ -12,7 +12,9 @@ use crate::plan::notice::NoticeReason;
 use crate::plan::record::WriteResult;
 use crate::plan::secret::MAX_BYTES;
 use crate::plan::view::{Provenance, SecretView};
-use crate::plan::{Change, NamespaceRecord, Phase, Plan, RegistryCredential, ResolvedBinding, Snapshot};
+use crate::plan::{
+    Change, Failure, NamespaceRecord, Phase, Plan, RegistryCredential, ResolvedBinding, Snapshot,
+};
 
 mod model;
 mod withdraw;
@@ -271,6 +273,59 @@ fn a_refused_create_is_tried_again_and_attaches_nothing_new() {
         in_words(&namespace(&record, &snapshot([resolved("a")])).changes),
         ["create", "skipped at 7: "]
     );
+}
+
+/// The failure is that of the account, and of the bindings that cover it.
+#[test]
+fn a_refused_account_is_reported_to_its_bindings_and_does_not_fail_the_secret() {
+    let of =
+        |name: &str, accounts: &[&str]| bound_with(name, json!({"serviceAccounts": {"names": accounts}}));
+    let bindings = || snapshot([of("a", &["app", "locked"]), of("b", &["app"])]);
+    let (snapshot, mut record) = (bindings(), settled(&bindings(), &[("app", "ours"), ("locked", "")]));
+    let change = namespace(&record, &snapshot).changes.remove(0);
+    let refused = WriteResult::Refused(Failure::new(Reason::Forbidden, "no"));
+    record.record_write(&change, refused, true, at(0));
+    let plan = namespace(&record, &snapshot);
+    assert_eq!(reasons(&plan), [("a", None), ("b", None)]);
+    let unattached = |i: usize| plan.results[i].unattached.as_ref().map(|failure| failure.reason);
+    assert_eq!((unattached(0), unattached(1)), (Some(Reason::Forbidden), None));
+    assert_eq!((plan.results[0].matched, plan.results[0].bound), (2, 1));
+}
+
+/// A binding must not go while an entry that it gave cannot be removed.
+#[test]
+fn an_entry_that_cannot_be_removed_holds_back_the_binding_that_leaves() {
+    let snapshot = snapshot([resolved("a").phased(Phase::Withdrawing)]);
+    let mut record = record(&[("default", "ours")]);
+    record.view.secret = Some(outdated());
+    let change = namespace(&record, &snapshot).changes.remove(0);
+    let refused = WriteResult::Refused(Failure::new(Reason::Forbidden, "no"));
+    record.record_write(&change, refused, true, at(0));
+    assert_eq!(reasons(&namespace(&record, &snapshot)), [("a", Some(Reason::Forbidden))]);
+}
+
+/// The bindings of a namespace are computed again once its labels or any spec changed, and only then.
+#[test]
+fn coverage_is_cached_until_labels_or_specs_change() {
+    let selector = json!({"watchNamespaces": {"selector": {"matchLabels": {"tier": "app"}}}});
+    let before = snapshot([resolved("a"), bound_with("b", selector)]);
+    let mut record = settled(&before, &[("default", "ours")]);
+    let covering = |record: &mut NamespaceRecord, snapshot: &Snapshot| {
+        round(record, snapshot, &[], at(0));
+        let facts = record.view.facts.as_ref().unwrap();
+        record.coverage.get(snapshot.selections(), facts).map(<[usize]>::to_vec)
+    };
+    assert_eq!(covering(&mut record, &before), Some(vec![0]));
+    let labels = std::collections::BTreeMap::from([("tier".to_owned(), "app".to_owned())]);
+    record.view.facts.as_mut().unwrap().labels = labels.into();
+    let facts = record.view.facts.clone().unwrap();
+    assert_eq!(record.coverage.get(before.selections(), &facts), None, "its labels changed");
+    assert_eq!(covering(&mut record, &before), Some(vec![0, 1]));
+    let minted = before.replacing(vec![("a".into(), Some(resolved("a").pending()))]);
+    assert_eq!(record.coverage.get(minted.selections(), &facts), Some(&[0, 1][..]), "no spec changed");
+    let edited = minted.replacing(vec![("b".into(), None)]);
+    assert_eq!(record.coverage.get(edited.selections(), &facts), None);
+    assert_eq!(covering(&mut record, &edited), Some(vec![0]));
 }
 
 fn oversize() -> ResolvedBinding {

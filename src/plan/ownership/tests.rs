@@ -111,7 +111,8 @@ fn accounts_are_lost_where_none_is_covered_and_entries_of_the_binding_alone_are_
         ("another binding gave it", vec![("app", "ours")], vec![of("b", &["app"])], false),
     ] {
         let all = [vec![of("a", &["ap"])], beside].concat();
-        let mut loss = AccountLoss::of(&all[0], &all, "ours");
+        let all = snapshot(all);
+        let mut loss = AccountLoss::of(all.resolved(0), &all);
         let view = NamespaceView { secret: Some(outdated()), ..view(&accounts) };
         loss.observe(&view);
         assert_eq!(loss.is_lost(), expected, "{what}");

@@ -98,7 +98,7 @@ fn an_account_that_is_refused_for_good_delays_no_other() {
     }
     let rest = plan(&record, &snapshot, now);
     assert!(rest.changes.is_empty() && rest.is_resting && !rest.is_settled());
-    let failure = rest.results[0].secret.clone().unwrap_err();
+    let failure = rest.results[0].unattached.clone().unwrap();
     assert_eq!((failure.reason, &*failure.message), (Reason::Forbidden, "denied"));
     assert_eq!((rest.results[0].matched, rest.results[0].bound), (51, 50));
     assert!(rest.retry_at.unwrap() > now + SignedDuration::from_secs(200), "its own back-off is long by now");
@@ -115,7 +115,8 @@ fn a_failed_write_rests_until_its_back_off_is_over_or_another_write_is_wanted() 
         assert!(resting.changes.is_empty() && resting.is_resting, "{result:?}");
         let retry_at = resting.retry_at.unwrap();
         assert_eq!(plan(&record, &snapshot, retry_at).changes.len(), 1, "{result:?}");
-        let reported = resting.results[0].secret.as_ref().err().map(|failure| failure.reason);
+        assert!(resting.results[0].secret.is_ok(), "the Secret is in place");
+        let reported = resting.results[0].unattached.as_ref().map(|failure| failure.reason);
         let expected = match &result {
             WriteResult::Refused(failure) | WriteResult::Failed { failure, .. } => Some(failure.reason),
             _ => None,
@@ -222,7 +223,7 @@ fn a_contended_object_is_left_alone_and_its_writer_is_identified_first() {
     record.report_left_alone(conflict.object, until, Failure::new(Reason::Contended, "left alone"));
     let resting = plan(&record, &snapshot, at(1));
     assert!(resting.conflicts.is_empty() && resting.changes.is_empty());
-    assert_eq!(&*resting.results[0].secret.clone().unwrap_err().message, "left alone");
+    assert_eq!(&*resting.results[0].unattached.clone().unwrap().message, "left alone");
     assert_eq!(&*resting.results[0].contention.clone().unwrap().message, "reverted by flux");
     // The rest of the namespace goes on.
     record.view.service_accounts[1] = account("calm", "");
@@ -248,7 +249,7 @@ fn reported_after(failures: &[(Reason, &str)]) -> String {
     for (reason, message) in failures {
         record.record_write(&change, WriteResult::Refused(Failure::new(*reason, *message)), true, at(0));
     }
-    plan(&record, &snapshot, at(0)).results[0].secret.clone().unwrap_err().message.to_string()
+    plan(&record, &snapshot, at(0)).results[0].unattached.clone().unwrap().message.to_string()
 }
 
 #[test]

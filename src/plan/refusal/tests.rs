@@ -176,19 +176,22 @@ fn a_key_of_our_own_flags_accuses_no_one_else() {
 
 #[test]
 fn in_the_controllers_own_namespace_the_cure_is_to_exclude_it() {
-    for (words, reason) in [
-        ("labels that no exception allows: team", Reason::Forbidden),
-        ("labels that no exception allows: cost-center", Reason::MetadataAddedByAdmission),
+    for (words, reason, cure) in [
+        (
+            "labels that no exception allows: team",
+            Reason::Forbidden,
+            "exclude the namespace from the binding (watchNamespaces.exclude), or remove the flag",
+        ),
+        (
+            "labels that no exception allows: cost-center",
+            Reason::MetadataAddedByAdmission,
+            "or exclude the controller's own namespace from the binding (watchNamespaces.exclude)",
+        ),
     ] {
         let message = format!("secrets \"ours\" is forbidden: {POLICY} denied request: {words}");
         let own =
             RefusedWrite { namespace: "own", change: &create(), template: &template(), own_namespace: "own" };
-        assert_says(
-            &own.by_admission(&message),
-            reason,
-            &["from the binding (watchNamespaces.exclude)"],
-            &[],
-        );
+        assert_says(&own.by_admission(&message), reason, &[cure], &[]);
         let elsewhere = denied(&create(), words);
         assert_says(&elsewhere, reason, &[], &["watchNamespaces.exclude"]);
     }

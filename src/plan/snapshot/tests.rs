@@ -80,3 +80,55 @@ fn whether_all_could_be_read_is_passed_on() {
     assert!(!snapshot([resolved("a")]).coverage_unknown());
     assert!(snapshot_beside_unreadable([resolved("a")]).coverage_unknown());
 }
+
+fn all_names(snapshot: &super::Snapshot) -> Vec<String> {
+    snapshot.bindings().iter().map(|resolved| resolved.binding.name.to_string()).collect()
+}
+
+/// A token that lands costs neither the index nor the contents of others.
+#[test]
+fn new_credentials_leave_what_follows_from_specs_and_the_contents_of_others() {
+    let before = snapshot([resolved("a"), resolved("b")]);
+    let (of_a, of_b) = (before.content(&[0]), before.content(&[1]));
+    let after = before.replacing(vec![("a".into(), Some(resolved("a").pending()))]);
+    assert!(Arc::ptr_eq(before.selections(), after.selections()));
+    assert!(Arc::ptr_eq(&before.bindings()[1], &after.bindings()[1]));
+    assert!(Arc::ptr_eq(&of_b, &after.content(&[1])));
+    assert_ne!(of_a.fingerprint, after.content(&[0]).fingerprint);
+    assert!(after.resolved(0).is_pending());
+}
+
+#[test]
+fn bindings_are_replaced_added_and_removed_in_the_order_of_precedence() {
+    let before = snapshot([resolved("b"), resolved("c").aged(60)]);
+    let prod = || bound_with("c", json!({"watchNamespaces": {"names": ["prod"]}}));
+    let after = before.replacing(vec![
+        ("c".into(), Some(prod())),
+        ("a".into(), Some(resolved("a").aged(30))),
+        ("gone".into(), None),
+        ("b".into(), None),
+    ]);
+    assert_eq!(all_names(&after), ["c", "a"]);
+    assert_eq!(names(&after, "n", &NamespaceFacts::default()), ["a"]);
+    assert_eq!(names(&after, "prod", &NamespaceFacts::default()), ["c", "a"]);
+    assert_eq!((after.index_of("a"), after.index_of("b")), (Some(1), None));
+    assert_eq!(all_names(&before), ["b", "c"]);
+}
+
+#[test]
+fn rendered_contents_do_not_grow_without_bound() {
+    let bindings = (0..40).map(|i| {
+        let domains: Vec<String> =
+            (0..32).map(|d| format!("{}{d}.b{i}.example.com", "x".repeat(40))).collect();
+        let registries = json!([{"instanceId": format!("cri-{i}"), "domains": domains}]);
+        bound_with(&format!("b{i}"), json!({ "registries": registries }))
+    });
+    let snapshot = snapshot(bindings);
+    for i in 0..40 {
+        for j in i + 1..40 {
+            snapshot.content(&[i, j]);
+        }
+    }
+    let bytes = snapshot.contents.lock().unwrap().bytes;
+    assert!(bytes > 0 && bytes <= 2 * super::MAX_CONTENT_BYTES, "{bytes}");
+}

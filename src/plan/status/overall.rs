@@ -28,12 +28,13 @@ pub fn overall(facts: &BindingFacts<'_>, issued: usize, now: Timestamp) -> Overa
     let total = facts.registries.len();
     let failed = failed_registry(facts, issued, now);
     let unserved = failed_namespace(facts);
+    let unattached = unattached(facts);
     let failing_refresh = failing_refresh(facts);
     let progressing = facts.rollup.is_converging()
         || bound < matched
         || facts.rollup.ready() < facts.rollup.matched()
         || (issued < total && failed.is_none());
-    let stalled = [&facts.standstill, &failed, &unserved]
+    let stalled = [&facts.standstill, &failed, &unserved, &unattached]
         .into_iter()
         .flatten()
         .chain(failing_refresh.as_ref().map(|refresh| &refresh.cause))
@@ -45,7 +46,7 @@ pub fn overall(facts: &BindingFacts<'_>, issued: usize, now: Timestamp) -> Overa
         return OverallState { ready: false, reconciling, why, stalled };
     }
     let reconciling = progressing && stalled.is_none();
-    if let Some(why) = failed.or(unserved) {
+    if let Some(why) = failed.or(unserved).or(unattached) {
         return OverallState { ready: false, reconciling, why, stalled };
     }
     if progressing {
@@ -82,6 +83,20 @@ fn failed_namespace(facts: &BindingFacts<'_>) -> Option<Failure> {
         "{count} of {} {} not ready; {namespace}: {}",
         namespaces(facts.rollup.matched()),
         if count == 1 { "is" } else { "are" },
+        failure.message
+    );
+    Some(Failure::new(failure.reason, message))
+}
+
+/// Returns why ServiceAccounts have no entry, where a write fails. Their namespaces are ready.
+fn unattached(facts: &BindingFacts<'_>) -> Option<Failure> {
+    let (namespace, failure) = gravest(facts.rollup.unattached(), |(_, failure)| failure.reason)?;
+    let (matched, bound) = facts.rollup.service_accounts();
+    let message = format!(
+        "{} of {} {} no entry yet; {namespace}: {}",
+        matched - bound,
+        accounts(matched),
+        if matched - bound == 1 { "has" } else { "have" },
         failure.message
     );
     Some(Failure::new(failure.reason, message))

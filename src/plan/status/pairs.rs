@@ -20,6 +20,8 @@ struct PairState<'a> {
     registry: &'a str,
     namespace: &'a Arc<str>,
     result: Result<(), Failure>,
+    /// Why a ServiceAccount of a ready namespace has no entry.
+    unattached: Option<&'a Failure>,
 }
 
 /// Returns the pairs to list and how many are left out. Those that are not ready come first.
@@ -35,16 +37,14 @@ pub fn pairs(
         earlier.entry((&pair.registry, &pair.namespace, status)).or_default().push_back(&pair.conditions);
     }
     let mut listed = states(facts, writer.now);
-    listed.sort_by_key(|pair| pair.result.is_ok());
+    listed.sort_by_key(|pair| (pair.result.is_ok(), pair.unattached.is_none()));
     listed.truncate(MAX_PAIRS);
     let omitted = number(facts.rollup.namespaces().count() * facts.registries.len()) - number(listed.len());
     let pairs = listed
         .into_iter()
-        .map(|PairState { registry, namespace, result }| {
+        .map(|PairState { registry, namespace, result, unattached }| {
             let ready = result.is_ok();
-            let why = result
-                .err()
-                .unwrap_or_else(|| Failure::new(Reason::Succeeded, "The Secret holds a valid credential."));
+            let why = result.err().unwrap_or_else(|| success(unattached));
             let before = earlier
                 .get_mut(&(registry, &**namespace, ConditionStatus::Holds(ready).as_str()))
                 .and_then(VecDeque::pop_front)
@@ -59,9 +59,19 @@ pub fn pairs(
     (pairs, omitted)
 }
 
+fn success(unattached: Option<&Failure>) -> Failure {
+    let ready = "The Secret holds a valid credential";
+    let message = match unattached {
+        Some(failure) => format!("{ready}. A ServiceAccount has no entry: {}", failure.message),
+        None => format!("{ready}."),
+    };
+    Failure::new(Reason::Succeeded, message)
+}
+
 /// Returns the pairs of all namespaces that fail, and of as many others as could be listed.
 fn states<'a>(facts: &'a BindingFacts<'_>, now: Timestamp) -> Vec<PairState<'a>> {
-    let failing: BTreeSet<&Arc<str>> = facts.rollup.failing().collect();
+    let unattached = facts.rollup.unattached().map(|(namespace, _)| namespace);
+    let failing: BTreeSet<&Arc<str>> = facts.rollup.failing().chain(unattached).collect();
     let first = failing.iter().copied().take(MAX_PAIRS);
     let rest = facts.rollup.namespaces().filter(|n| !failing.contains(*n)).take(MAX_PAIRS);
     let indices = 0..facts.registries.len();
@@ -70,6 +80,7 @@ fn states<'a>(facts: &'a BindingFacts<'_>, now: Timestamp) -> Vec<PairState<'a>>
         registry: &facts.registries[index].registry,
         namespace,
         result: result(facts, index, issued[index], namespace),
+        unattached: facts.rollup.unattached_in(namespace),
     };
     first
         .chain(rest)

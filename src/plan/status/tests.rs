@@ -52,6 +52,7 @@ fn result() -> NamespaceResult {
         matched: 2,
         bound: 2,
         opted_out: 0,
+        unattached: None,
         contention: None,
     }
 }
@@ -416,3 +417,23 @@ fn the_counts_are_those_of_the_cluster() {
 }
 
 mod kept;
+
+/// The Secret exists, so the pair is ready. The count of ServiceAccounts shows what is missing, and `Ready` says why.
+#[test]
+fn a_refused_account_leaves_its_namespace_ready_and_is_explained() {
+    let refused = |scene: &mut Scene| {
+        let result = &mut scene.results[1].1;
+        (result.bound, result.unattached) = (1, Some(failure(Reason::Forbidden)));
+    };
+    let status = good().with(refused).status(None, at(0));
+    let summary = status.summary.as_ref().unwrap();
+    assert_eq!((&*summary.namespaces, &*summary.service_accounts), ("2/2", "3/4"));
+    let ready = status.conditions.iter().find(|c| c.type_ == "Ready").unwrap();
+    assert_eq!((&*ready.status, &*ready.reason), ("False", "Forbidden"));
+    assert_eq!(ready.message, "1 of 4 ServiceAccounts has no entry yet; n2: why Forbidden");
+    let first = &status.pairs[0];
+    assert_eq!((&*first.namespace, &*first.conditions[0].status), ("n2", "True"));
+    let message = "The Secret holds a valid credential. A ServiceAccount has no entry: why Forbidden";
+    assert_eq!(first.conditions[0].message, message);
+    assert!(status.pairs.iter().all(|pair| pair.conditions[0].status == "True"));
+}

@@ -76,6 +76,19 @@ fn each_object_has_its_phase_and_its_intent() {
     }
 }
 
+/// The pairs of a status are kept apart, and the status is compared as a whole.
+#[test]
+fn the_status_is_the_one_that_the_api_server_has() {
+    let mut object = object(&[FINALIZER, OBSERVED], json!({}));
+    let pair = json!({ "registry": "cri-1", "namespace": "prod", "conditions": [{
+        "type": "Ready", "status": "True", "reason": "Succeeded", "message": "m",
+        "lastTransitionTime": "2026-01-01T00:00:00Z" }] });
+    object.status.get_or_insert_default().pairs = serde_json::from_value(json!([pair])).unwrap();
+    let stored = StoredBinding::observe(object.clone(), None, "cn-hangzhou");
+    assert_eq!(stored.status(), object.status);
+    assert_eq!(stored.reported_namespaces(), ["prod"].into());
+}
+
 #[test]
 fn a_refresh_request_is_reported_once() {
     let asking = |value: &str| {

@@ -256,7 +256,7 @@ async fn what_the_error_calls_automatic_goes_at_the_next_attempt() {
             Reason::UnexpectedReply,
             "if this persists, check for a proxy that repeats requests",
         ),
-        (400, "Throttling.User", Reason::Throttled, "retrying at nextRefreshAt"),
+        (400, "Throttling.User", Reason::Throttled, "retrying automatically"),
         (500, "InternalError", Reason::CloudFailing, "retrying automatically"),
         (400, "Brand.New", Reason::UnexpectedReply, "if this persists, look up the code"),
     ] {

@@ -49,4 +49,5 @@ fn instructions_are_taken_from_a_message() {
     assert_eq!(annotation(message, "annotate it with"), ("c/d", "true"));
     assert_eq!(files(message), ["deploy/x.yaml"]);
     assert_eq!(between(message, "create it: ", " -n"), "kubectl");
+    assert_eq!(between(message, "or ", " "), "annotate", "up to the next occurrence");
 }
