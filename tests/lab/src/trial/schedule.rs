@@ -154,7 +154,7 @@ impl Schedule {
     fn draw(self) -> (Vec<Step>, Vec<Break>) {
         let mut rng = Rng::with_seed(self.seed);
         let mut steps = vec![Step::Bind { binding: 0, namespaces: (0..NAMESPACES).collect() }];
-        let mut deleted = vec![false; NAMESPACES];
+        let mut deleted = [false; NAMESPACES];
         for number in 1..STEPS {
             let (binding, namespace) = (rng.usize(0..BINDINGS), rng.usize(0..NAMESPACES));
             let name = format!("account-{}", rng.usize(0..4));

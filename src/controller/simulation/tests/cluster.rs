@@ -7,42 +7,42 @@ use serde_json::{Map, Value, json};
 use crate::api::names;
 
 /// What identifies an object: plural, namespace, name.
-pub type Key = (String, String, String);
+pub type ModelKey = (String, String, String);
 
 /// An event that a watch delivers.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub struct ModelEvent {
     pub version: u64,
     pub kind: &'static str,
-    pub key: Key,
+    pub key: ModelKey,
     pub object: Value,
 }
 
 /// An answer: a status and its body.
-pub type Answer = (u16, Value);
+pub type ModelAnswer = (u16, Value);
 
 /// A write that took effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Write {
-    pub key: Key,
+pub struct ModelWrite {
+    pub key: ModelKey,
     pub verb: &'static str,
 }
 
 /// All objects, and what happened to them.
 #[derive(Debug, Default)]
-pub struct Cluster {
+pub struct ModelCluster {
     pub version: u64,
-    pub objects: BTreeMap<Key, Value>,
-    pub log: Vec<Event>,
+    pub objects: BTreeMap<ModelKey, Value>,
+    pub log: Vec<ModelEvent>,
     /// Writes of the controller that took effect.
-    pub writes: Vec<Write>,
+    pub writes: Vec<ModelWrite>,
     /// Broken promises of the controller.
     pub violations: Vec<String>,
 }
 
-impl Cluster {
+impl ModelCluster {
     /// Stores an object, and notifies the watches.
-    pub fn put(&mut self, key: &Key, mut object: Value) -> Value {
+    pub fn put(&mut self, key: &ModelKey, mut object: Value) -> Value {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let kind = if self.objects.contains_key(key) { "MODIFIED" } else { "ADDED" };
@@ -55,16 +55,16 @@ impl Cluster {
             }
         }
         self.objects.insert(key.clone(), object.clone());
-        self.log.push(Event { version: self.version, kind, key: key.clone(), object: object.clone() });
+        self.log.push(ModelEvent { version: self.version, kind, key: key.clone(), object: object.clone() });
         object
     }
 
     /// Removes an object, and notifies the watches.
-    pub fn remove(&mut self, key: &Key) -> Option<Value> {
+    pub fn remove(&mut self, key: &ModelKey) -> Option<Value> {
         let mut object = self.objects.remove(key)?;
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.log.push(Event {
+        self.log.push(ModelEvent {
             version: self.version,
             kind: "DELETED",
             key: key.clone(),
@@ -74,7 +74,7 @@ impl Cluster {
     }
 
     /// Deletes an object as a user does: one with finalizers only begins to go.
-    pub fn delete(&mut self, key: &Key) -> Option<Value> {
+    pub fn delete(&mut self, key: &ModelKey) -> Option<Value> {
         let mut object = self.objects.get(key)?.clone();
         let finalizers = object["metadata"]["finalizers"].as_array().map_or(0, Vec::len);
         if finalizers == 0 {
@@ -85,7 +85,7 @@ impl Cluster {
     }
 
     /// Creates an object by server-side apply without force.
-    pub fn apply(&mut self, key: &Key, object: &Value) -> Answer {
+    pub fn apply(&mut self, key: &ModelKey, object: &Value) -> ModelAnswer {
         if self.objects.contains_key(key) {
             return failure(409, "Conflict", "another manager owns it");
         }
@@ -94,7 +94,7 @@ impl Cluster {
     }
 
     /// Merges a patch into an object.
-    pub fn merge(&mut self, key: &Key, patch: &Value) -> Answer {
+    pub fn merge(&mut self, key: &ModelKey, patch: &Value) -> ModelAnswer {
         let Some(object) = self.objects.get(key) else { return failure(404, "NotFound", "there is none") };
         let version = &patch["metadata"]["resourceVersion"];
         if version.is_null() {
@@ -121,7 +121,7 @@ impl Cluster {
     }
 
     /// Replaces the status of an object.
-    pub fn set_status(&mut self, key: &Key, object: &Value) -> Answer {
+    pub fn set_status(&mut self, key: &ModelKey, object: &Value) -> ModelAnswer {
         let Some(now) = self.objects.get(key) else { return failure(404, "NotFound", "there is none") };
         if object["metadata"]["resourceVersion"] != now["metadata"]["resourceVersion"] {
             return failure(409, "Conflict", "the object has been modified");
@@ -133,7 +133,7 @@ impl Cluster {
     }
 
     /// Deletes an object if its preconditions hold.
-    pub fn delete_if(&mut self, key: &Key, options: &Value) -> Answer {
+    pub fn delete_if(&mut self, key: &ModelKey, options: &Value) -> ModelAnswer {
         let Some(now) = self.objects.get(key) else { return failure(404, "NotFound", "there is none") };
         for field in ["uid", "resourceVersion"] {
             let wanted = &options["preconditions"][field];
@@ -150,12 +150,12 @@ impl Cluster {
         (200, self.delete(key).unwrap_or_default())
     }
 
-    fn wrote(&mut self, key: &Key, verb: &'static str) {
-        self.writes.push(Write { key: key.clone(), verb });
+    fn wrote(&mut self, key: &ModelKey, verb: &'static str) {
+        self.writes.push(ModelWrite { key: key.clone(), verb });
     }
 
     /// Others' entries stay in their order, and ours is there at most once.
-    fn check_entries(&mut self, key: &Key, next: &Value) {
+    fn check_entries(&mut self, key: &ModelKey, next: &Value) {
         let others = |entries: Vec<String>| -> Vec<String> {
             entries.into_iter().filter(|entry| entry != names::DEFAULT_SECRET_NAME).collect()
         };
@@ -179,7 +179,7 @@ pub fn is_ours(object: &Value) -> bool {
 }
 
 /// Returns a refusal in the API server's form.
-pub fn failure(code: u16, reason: &str, message: &str) -> Answer {
+pub fn failure(code: u16, reason: &str, message: &str) -> ModelAnswer {
     let body = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
         "reason": reason, "code": code,

@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::cluster::{Key, entries, is_ours};
+use super::cluster::{ModelKey, entries, is_ours};
 use super::server::ModelServer;
 use crate::api::names;
 use crate::cluster::Applier;
@@ -26,10 +26,13 @@ use crate::controller::namespace::NamespaceLoop;
 use crate::controller::publish::PublishReason;
 use crate::controller::state::SharedState;
 use crate::controller::tasks::{TaskObserver, Tasks, spawn};
-use crate::controller::{ControllerConfig, watches};
+use crate::controller::webhook::WebhookSettings;
+use crate::controller::{ControllerConfig, SourceLocations, watches};
 use crate::model::Credential;
 use crate::plan::Template;
+use crate::plan::certificates::Lifetimes;
 use crate::plan::credential_cache::MintResult;
+use crate::plan::webhook::Address;
 use crate::plan::withdrawal_guard::WithdrawalGuard;
 use crate::server::Metrics;
 use crate::server::admin::{Readiness, StartupStep};
@@ -44,7 +47,7 @@ const REST: Duration = Duration::from_secs(400);
 const NAMESPACES: usize = 4;
 
 /// The loops, the server, and what a user wants of them.
-pub struct World {
+pub struct SimulatedWorld {
     pub server: ModelServer,
     rng: StdRng,
     /// The namespaces of each binding, `*` for all.
@@ -53,7 +56,7 @@ pub struct World {
 }
 
 /// Runs a simulation from a seed, in virtual time.
-pub fn simulate(seed: u64, run: impl AsyncFnOnce(&mut World)) {
+pub fn simulate(seed: u64, run: impl AsyncFnOnce(&mut SimulatedWorld)) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     if let Ok(filter) = std::env::var("ACR_SIMULATION_LOG") {
@@ -63,20 +66,49 @@ pub fn simulate(seed: u64, run: impl AsyncFnOnce(&mut World)) {
     }
     runtime.block_on(async {
         clock::simulate();
-        let mut world = World::start(seed).await;
+        let mut world = SimulatedWorld::start(seed).await;
         run(&mut world).await;
         world.tasks.shutdown().await;
     });
 }
 
-fn config() -> ControllerConfig {
-    use clap::Parser;
-    let arguments = ["controller", "--region=cn-hangzhou", "--webhook-address="];
-    let args = crate::args::acr_credential_controller::ControllerArgs::parse_from(arguments);
-    args.controller_config("cn-hangzhou", "replica")
+fn template() -> Template {
+    Template { name: SECRET.into(), labels: [].into(), annotations: [].into() }
 }
 
-impl World {
+fn config() -> ControllerConfig {
+    let in_system = |name: &str| (Box::from("kube-system"), Box::from(name));
+    ControllerConfig {
+        region: "cn-hangzhou".into(),
+        namespace: names::DEFAULT_NAMESPACE.into(),
+        template: template(),
+        config_map_namespace: None,
+        config_map_grace: Duration::ZERO,
+        withdrawal_grace: Duration::ZERO,
+        watch_stale_after: Duration::from_secs(300),
+        dry_run: false,
+        replace_stuck_pods: false,
+        places: SourceLocations {
+            addon_token_file: names::ADDON_TOKEN_FILE.into(),
+            addon_token_secret: in_system("addon"),
+            oidc_token_file: None,
+            rrsa_service_account: in_system("helper"),
+        },
+        listen_address: ([127, 0, 0, 1], 0).into(),
+        replica: "replica".into(),
+        lease: Duration::from_secs(15),
+        webhook: WebhookSettings {
+            listen: None,
+            address: Address::Service("webhook".into()),
+            certificates: None,
+            on_update: false,
+            lifetimes: Lifetimes::default(),
+            shutdown_delay: Duration::ZERO,
+        },
+    }
+}
+
+impl SimulatedWorld {
     async fn start(seed: u64) -> Self {
         let server = ModelServer::new(seed);
         let definition = key("customresourcedefinitions", "", "acrcredentialbindings.acrcredential.dev");
@@ -94,7 +126,7 @@ impl World {
             claim: Claim::default(),
             config: kube::Config::new("http://model".parse().unwrap()),
         };
-        let template = Arc::new(Template { name: SECRET.into(), labels: [].into(), annotations: [].into() });
+        let template = Arc::new(template());
         let shared =
             SharedState::new("cn-hangzhou", template, WithdrawalGuard::new(SignedDuration::from_secs(0)));
         let readiness = Readiness::awaiting([
@@ -257,7 +289,7 @@ impl World {
     pub fn history(&self) -> String {
         self.server.cluster(|cluster| {
             let events = cluster.log.iter().filter(|event| event.key.0 == "acrcredentialbindings");
-            let line = |event: &super::cluster::Event| {
+            let line = |event: &super::cluster::ModelEvent| {
                 let object = &event.object;
                 format!(
                     "{} {} {} generation {} of {} finalizers {} status {} {}\n",
@@ -330,7 +362,7 @@ impl World {
     }
 }
 
-fn key(kind: &str, namespace: &str, name: &str) -> Key {
+fn key(kind: &str, namespace: &str, name: &str) -> ModelKey {
     (kind.to_owned(), namespace.to_owned(), name.to_owned())
 }
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::{BoxError, service_fn};
 
-use super::cluster::{Answer, Cluster, Event, Key, failure};
+use super::cluster::{ModelAnswer, ModelCluster, ModelEvent, ModelKey, failure};
 
 /// Streams of one HTTP/2 connection, as the API server allows them. Further requests wait in their order.
 const STREAMS: usize = 100;
@@ -26,10 +26,10 @@ const BAD_LUCK: u32 = 25;
 
 /// The server. Clones are the same one.
 #[derive(Clone)]
-pub struct ModelServer(Arc<Inner>);
+pub struct ModelServer(Arc<ModelState>);
 
-struct Inner {
-    cluster: Mutex<Cluster>,
+struct ModelState {
+    cluster: Mutex<ModelCluster>,
     changed: watch::Sender<u64>,
     weather: Mutex<Weather>,
 }
@@ -69,7 +69,7 @@ impl ModelServer {
             annotated: false,
             cuts: watch::Sender::default(),
         };
-        Self(Arc::new(Inner {
+        Self(Arc::new(ModelState {
             cluster: Mutex::default(),
             changed: watch::Sender::default(),
             weather: Mutex::new(weather),
@@ -77,7 +77,7 @@ impl ModelServer {
     }
 
     /// Reads or changes the objects, and notifies the watches.
-    pub fn cluster<T>(&self, change: impl FnOnce(&mut Cluster) -> T) -> T {
+    pub fn cluster<T>(&self, change: impl FnOnce(&mut ModelCluster) -> T) -> T {
         let (result, version) = {
             let mut cluster = self.0.cluster.lock().unwrap_or_else(PoisonError::into_inner);
             (change(&mut cluster), cluster.version)
@@ -144,7 +144,7 @@ impl ModelServer {
         let body = body.collect_bytes().await?;
         let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
         let query = parts.uri.query().unwrap_or_default().to_owned();
-        let target = Target::parse(parts.uri.path());
+        let target = ModelTarget::parse(parts.uri.path());
         if parts.method == Method::GET {
             if query.contains("watch=") {
                 return Ok(self.watch(&target, &query, stream));
@@ -168,7 +168,7 @@ impl ModelServer {
         respond(answer)
     }
 
-    fn luck(&self, target: &Target) -> Luck {
+    fn luck(&self, target: &ModelTarget) -> Luck {
         let mut weather = self.weather();
         let (_, namespace, name) = &target.key;
         if weather.hung.contains(namespace) {
@@ -187,7 +187,7 @@ impl ModelServer {
         }
     }
 
-    fn write(&self, method: &Method, apply: bool, target: &Target, body: &Value) -> Answer {
+    fn write(&self, method: &Method, apply: bool, target: &ModelTarget, body: &Value) -> ModelAnswer {
         let key = &target.key;
         if !target.is_object() {
             // An Event, or a review, which changes nothing.
@@ -212,7 +212,7 @@ impl ModelServer {
         })
     }
 
-    fn read(&self, target: &Target, query: &str) -> Answer {
+    fn read(&self, target: &ModelTarget, query: &str) -> ModelAnswer {
         let name = selected(query);
         self.cluster(|cluster| {
             if !target.key.2.is_empty() {
@@ -228,7 +228,7 @@ impl ModelServer {
         })
     }
 
-    fn watch(&self, target: &Target, query: &str, held: OwnedSemaphorePermit) -> Response<Body> {
+    fn watch(&self, target: &ModelTarget, query: &str, held: OwnedSemaphorePermit) -> Response<Body> {
         let pairs = || query.split('&').filter_map(|pair| pair.split_once('='));
         let from = pairs().find(|(name, _)| *name == "resourceVersion").and_then(|(_, at)| at.parse().ok());
         let (server, target, name) = (self.clone(), target.clone(), selected(query));
@@ -256,7 +256,7 @@ impl ModelServer {
         Response::new(Body::from_stream(events))
     }
 
-    fn since(&self, version: u64, target: &Target, name: Option<&str>) -> (Vec<Event>, u64) {
+    fn since(&self, version: u64, target: &ModelTarget, name: Option<&str>) -> (Vec<ModelEvent>, u64) {
         self.cluster(|cluster| {
             let begin = cluster.log.partition_point(|event| event.version <= version);
             let events = cluster.log[begin..].iter().filter(|event| target.lists(&event.key, name));
@@ -267,12 +267,12 @@ impl ModelServer {
 
 /// The object or the list that a path names.
 #[derive(Clone, Debug)]
-struct Target {
-    key: Key,
+struct ModelTarget {
+    key: ModelKey,
     is_event: bool,
 }
 
-impl Target {
+impl ModelTarget {
     fn parse(path: &str) -> Self {
         let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let prefix = if parts.first() == Some(&"api") { 2 } else { 3 };
@@ -290,7 +290,7 @@ impl Target {
         !self.is_event && !self.key.2.is_empty()
     }
 
-    fn lists(&self, key: &Key, name: Option<&str>) -> bool {
+    fn lists(&self, key: &ModelKey, name: Option<&str>) -> bool {
         key.0 == self.key.0
             && (self.key.1.is_empty() || key.1 == self.key.1)
             && name.is_none_or(|name| key.2 == name)
@@ -304,11 +304,11 @@ fn selected(query: &str) -> Option<String> {
     Some(fields.strip_prefix("metadata.name=")?.to_owned())
 }
 
-fn line(event: &Event) -> Vec<u8> {
+fn line(event: &ModelEvent) -> Vec<u8> {
     format!("{}\n", json!({ "type": event.kind, "object": event.object })).into_bytes()
 }
 
-fn respond((code, body): Answer) -> Result<Response<Body>, BoxError> {
+fn respond((code, body): ModelAnswer) -> Result<Response<Body>, BoxError> {
     let response = Response::builder().status(code).header("content-type", "application/json");
     Ok(response.body(Body::from(body.to_string()))?)
 }
