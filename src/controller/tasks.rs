@@ -119,7 +119,6 @@ pub fn spawn<T>(tasks: &mut Tasks, name: &'static str, task: impl Future<Output 
 /// Panics in place of a task once the file that `ACR_PANIC_FILE` names holds its name: so a test sees that no task is
 /// missed. A release build has no such order.
 #[cfg(debug_assertions)]
-#[expect(clippy::panic, reason = "a test ordered it")]
 async fn unless_ordered(name: &'static str, task: impl Future<Output = ()>) {
     let Some(file) = std::env::var_os("ACR_PANIC_FILE") else { return task.await };
     tracing::trace!(name, "task begun");

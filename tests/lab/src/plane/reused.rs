@@ -46,7 +46,7 @@ const CLOCKS: [&str; 3] =
 static IDLE_PLANES: Mutex<Vec<IdlePlane>> = Mutex::new(Vec::new());
 
 struct IdlePlane {
-    plane: Plane,
+    plane: Arc<Plane>,
     beginning: Beginning,
 }
 
@@ -65,14 +65,14 @@ struct Beginning {
 /// It is stopped instead where its test failed, where its programs were stopped or restarted, and where an object
 /// changed that decides how requests are served.
 pub struct ReusedPlane {
-    plane: Option<Plane>,
+    plane: Arc<Plane>,
     beginning: Option<Beginning>,
 }
 
 impl From<Plane> for ReusedPlane {
     /// Takes a plane for one test only.
     fn from(plane: Plane) -> ReusedPlane {
-        ReusedPlane { plane: Some(plane), beginning: None }
+        ReusedPlane { plane: Arc::new(plane), beginning: None }
     }
 }
 
@@ -80,18 +80,18 @@ impl Deref for ReusedPlane {
     type Target = Plane;
 
     fn deref(&self) -> &Plane {
-        self.plane.as_ref().expect("it is taken only when dropped")
+        &self.plane
     }
 }
 
 impl Drop for ReusedPlane {
     fn drop(&mut self) {
-        let (Some(plane), Some(beginning)) = (self.plane.take(), self.beginning.take()) else { return };
-        if std::thread::panicking() || plane.disturbed.load(Ordering::Relaxed) {
+        let Some(beginning) = self.beginning.take() else { return };
+        if std::thread::panicking() || self.plane.disturbed.load(Ordering::Relaxed) {
             return;
         }
         let mut idle = lock(&IDLE_PLANES);
-        idle.push(IdlePlane { plane, beginning });
+        idle.push(IdlePlane { plane: Arc::clone(&self.plane), beginning });
         let surplus = (idle.len() > IDLE).then(|| idle.remove(0));
         drop(idle);
         drop(surplus);
@@ -109,14 +109,14 @@ impl ReusedPlane {
         let kind: Arc<str> = format!("{kind} {options:?}").into();
         while let Some(idle) = take(&kind) {
             if idle.plane.returns_to(&idle.beginning).await? {
-                return Ok(ReusedPlane { plane: Some(idle.plane), beginning: Some(idle.beginning) });
+                return Ok(ReusedPlane { plane: idle.plane, beginning: Some(idle.beginning) });
             }
         }
         let plane = Plane::start(options).await?;
         install(&plane).await?;
         let objects = Arc::new(plane.settled().await?);
         let files = Arc::new(files(plane.dir())?);
-        Ok(ReusedPlane { plane: Some(plane), beginning: Some(Beginning { kind, objects, files }) })
+        Ok(ReusedPlane { plane: Arc::new(plane), beginning: Some(Beginning { kind, objects, files }) })
     }
 }
 
