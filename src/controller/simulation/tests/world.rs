@@ -380,8 +380,8 @@ async fn mint(shared: Arc<SharedState>) {
 fn mint_due(shared: &SharedState, number: &mut u64) -> Option<Timestamp> {
     let now = clock::now();
     let mut state = shared.state();
-    let demands = state.bindings.demands();
-    let (due, next) = state.credentials.start_due(&demands, now);
+    let totals = state.bindings.totals().clone();
+    let (due, next) = state.credentials.start_due(&totals.demands, now);
     let mut ended = Vec::new();
     for request in due {
         *number += 1;
