@@ -2,6 +2,8 @@
 //!
 //! Run by `cargo bench --bench scale`.
 
+#![expect(clippy::expect_used, reason = "a bench that cannot begin ends")]
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;

@@ -157,30 +157,23 @@ mod tests {
 
     use futures::future::BoxFuture;
     use http::{Request, Response};
+    use tower::util::ServiceFn;
     use tower::{Service, service_fn};
 
     use super::{STREAMS, StreamCount, StreamPool};
 
     type Answer = BoxFuture<'static, Result<Response<usize>, std::convert::Infallible>>;
+    type Connection = Box<dyn FnMut(Request<()>) -> Answer + Send>;
 
     /// Returns a pool whose connections answer with their number, and the number of those that were made.
-    fn pool() -> (
-        StreamPool<
-            impl Service<
-                Request<()>,
-                Response = Response<usize>,
-                Error = std::convert::Infallible,
-                Future = Answer,
-            > + Send
-            + 'static,
-        >,
-        Arc<AtomicUsize>,
-    ) {
+    fn pool() -> (StreamPool<ServiceFn<Connection>>, Arc<AtomicUsize>) {
         let made = Arc::new(AtomicUsize::new(0));
         let count = made.clone();
         let create = move || {
             let number = count.fetch_add(1, Ordering::SeqCst);
-            service_fn(move |_: Request<()>| -> Answer { Box::pin(async move { Ok(Response::new(number)) }) })
+            let answer =
+                move |_: Request<()>| -> Answer { Box::pin(async move { Ok(Response::new(number)) }) };
+            service_fn(Box::new(answer) as Connection)
         };
         (StreamPool::new(create, StreamCount::default()), made)
     }

@@ -17,6 +17,19 @@ pub fn now() -> Timestamp {
 #[cfg(test)]
 pub use simulated::simulate;
 
+/// Returns the time that is left until `at`; zero where it has passed.
+pub fn until(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or_default()
+}
+
+/// Sleeps for this long; without a time, until it is dropped.
+pub async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Time that passes with tokio's paused clock.
 #[cfg(test)]
 mod simulated {
@@ -37,18 +50,5 @@ mod simulated {
     pub fn now() -> Option<Timestamp> {
         let elapsed = SignedDuration::try_from(BEGUN.get()?.elapsed()).ok()?;
         Some(Timestamp::from_second(1_800_000_000).ok()? + elapsed)
-    }
-}
-
-/// Returns the time that is left until `at`; zero where it has passed.
-pub fn until(at: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(at.duration_since(now)).unwrap_or_default()
-}
-
-/// Sleeps for this long; without a time, until it is dropped.
-pub async fn sleep(wait: Option<Duration>) {
-    match wait {
-        Some(wait) => tokio::time::sleep(wait).await,
-        None => std::future::pending().await,
     }
 }

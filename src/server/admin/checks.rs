@@ -90,7 +90,7 @@ mod tests {
     fn a_heartbeat_fails_from_the_limit_on() {
         let fresh = Check::heartbeat("the credential loop", seconds(29), LIMIT);
         let stopped = Check::heartbeat("a namespace worker", seconds(30), LIMIT);
-        assert_eq!(answer("livez", &[fresh.clone()], false), (StatusCode::OK, "ok".to_owned()));
+        assert_eq!(answer("livez", std::slice::from_ref(&fresh), false), (StatusCode::OK, "ok".to_owned()));
         let (status, text) = answer("livez", &[fresh, stopped], true);
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         let lines = [
