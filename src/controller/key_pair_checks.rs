@@ -61,6 +61,7 @@ mod tests {
             },
         });
         shared.put_binding(serde_json::from_value(binding).unwrap());
+        shared.publish_waiting();
         let mut state = shared.state();
         assert_eq!(failing(&state), BTreeSet::new());
         let binding = state.bindings.get("b").and_then(|stored| stored.good.clone()).unwrap();

@@ -116,7 +116,7 @@ impl NamespaceLoop {
         trace!(%namespace, "reconciling");
         let (mut detours, mut rounds) = (0, 0);
         while detours < DETOURS {
-            let Some(mut plan) = self.plan(namespace) else {
+            let Some(mut plan) = self.plan(namespace, !visit.round.is_empty()) else {
                 self.shared.forget_pace(namespace);
                 self.shared.report(namespace, &[]);
                 return None;
@@ -205,8 +205,8 @@ impl NamespaceLoop {
         }
     }
 
-    /// Observes and plans a namespace; `None` where nothing is known of it.
-    fn plan(&self, namespace: &Arc<str>) -> Option<Plan> {
+    /// Observes and plans a namespace; `None` where nothing is known of it. `is_writing`: writes are under way.
+    fn plan(&self, namespace: &Arc<str>, is_writing: bool) -> Option<Plan> {
         let now = clock::now();
         let state = self.shared.state();
         let snapshot = self.shared.snapshot();
@@ -214,6 +214,7 @@ impl NamespaceLoop {
             // Both locks are held, so that no loss of coverage comes in between.
             let retained = state.guard.retained(namespace, record.view.facts.as_ref(), &snapshot, now);
             drop(state);
+            record.is_writing = is_writing;
             let plan = plan::round(record, &snapshot, &retained, now);
             if plan.is_settled() {
                 record.settle();

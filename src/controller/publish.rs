@@ -46,7 +46,7 @@ impl SharedState {
             };
             let stored = state.bindings.get(&name);
             let awaits_more = stored.is_some_and(|stored| stored.good.is_some() && !stored.is_governed());
-            state.unpublished.add(&name, churn, awaits_more, Instant::now());
+            state.unpublished.add(&name, churn, awaits_more, clock::monotonic());
             self.publications.notify_one();
         }
         if state.guard.is_undefined() {
@@ -81,7 +81,7 @@ impl SharedState {
 
     /// Publishes a binding soon, together with others.
     pub fn publish_soon(&self, state: &mut State, name: &Arc<str>, churn: Churn) {
-        state.unpublished.add(name, churn, false, Instant::now());
+        state.unpublished.add(name, churn, false, clock::monotonic());
         self.publications.notify_one();
     }
 
@@ -99,7 +99,7 @@ impl SharedState {
                 () = self.publications.notified() => continue,
                 () = wait => {}
             }
-            self.publish_due(Instant::now());
+            self.publish_due(clock::monotonic());
         }
     }
 

@@ -259,7 +259,7 @@ impl CredentialCache {
             Some(Ok(credential))
                 if !(answering || cached.unanswered) && cached.gains_nothing(&credential, now) =>
             {
-                failure = Some(source_not_renewed(&credential));
+                failure = Some(MintFailure::source_not_renewed(&credential));
             }
             Some(Ok(credential)) => {
                 let key_id = credential.origin.key_id.as_deref();
@@ -390,16 +390,6 @@ impl CachedCredential {
             new.origin.key_id == cached.origin.key_id && left.is_positive() && gain.saturating_mul(10) < left
         })
     }
-}
-
-/// Describes a token whose session expires with the cached token.
-fn source_not_renewed(new: &Credential) -> MintFailure {
-    let message = format!(
-        "a new token would expire at {}, no later than the current one: the session that mints it expires then and \
-         was not renewed at its source, which is ACK's addon token or the node's metadata service",
-        new.expires_at
-    );
-    MintFailure::new(Reason::CloudFailing, RetryAdvice::Soon, message)
 }
 
 #[cfg(test)]

@@ -152,11 +152,11 @@ fn observed<'a>(
         // A binding that comes back finds the objects again.
         Duty::Abandon | Duty::Retain => false,
         // Objects that others create here afterwards are theirs.
-        Duty::Withdraw => record.served && !round.withdrawal.is_empty(),
+        Duty::Withdraw => record.served && (!round.withdrawal.is_empty() || record.is_writing),
         Duty::RenewOnly | Duty::Leave => record.served,
     };
     record.served = served;
-    record.reported &= round.duty != Duty::Withdraw || !round.withdrawal.is_empty();
+    record.reported &= round.duty != Duty::Withdraw || !round.withdrawal.is_empty() || record.is_writing;
     record.held_secret |= round.duty == Duty::Serve && record.view.secret.as_ref().is_some_and(|s| s.ours);
     Some(round)
 }
@@ -182,7 +182,7 @@ fn plan(record: &NamespaceRecord, snapshot: &Snapshot, round: &NamespaceRound<'_
             round.withdrawal.clone()
         }
     };
-    results.extend(other_results(&site, !changes.is_empty()));
+    results.extend(other_results(&site, !changes.is_empty() || record.is_writing));
     let mut plan = schedule(record, snapshot, changes, now);
     results.iter_mut().for_each(|result| plan.report(&site, result));
     if let Some((failure, over_at)) = record.contention(snapshot.secret_name(), now) {

@@ -1,11 +1,14 @@
 //! The record of one namespace: what is observed in it, and what this process tried there.
 
+mod write_result;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+pub use self::write_result::{Rest, WriteResult};
 use super::adoption::ForeignHosts;
 use super::change::{Change, ObjectKey, WriteKey};
 use super::deletions::Deletions;
@@ -48,6 +51,8 @@ pub struct NamespaceRecord {
     pub notices: GivenNotices,
     /// Whether our Secret was in place here, so that a missing one was deleted by another.
     pub(super) held_secret: bool,
+    /// Whether writes of this process are under way here. What they make is ours, too.
+    pub is_writing: bool,
     /// Whether the namespace or a ServiceAccount in it is new since it was last queued.
     pub has_newcomer: bool,
     /// Whether it was planned while the API server could still add entries that are not wanted.
@@ -108,63 +113,6 @@ struct FailedWrite {
     refused: bool,
 }
 
-/// The result of a write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WriteResult {
-    /// The object is as wanted.
-    Done,
-    /// The object was changed by another writer first.
-    Stale,
-    /// The namespace is being deleted, or the object is gone: there is nothing to report.
-    Gone,
-    /// Only a human can remove the cause.
-    Refused(Failure),
-    /// A retry may succeed.
-    Failed {
-        /// The reason.
-        failure: Failure,
-        /// The shortest wait that the API server asks for.
-        at_least: Option<Duration>,
-    },
-}
-
-/// A write that is wanted, and rests for now.
-#[derive(Clone, Debug)]
-pub enum Rest<'a> {
-    /// It failed.
-    Failed {
-        /// The time of the next attempt.
-        until: Timestamp,
-        /// The reason, unless there is nothing to report.
-        failure: Option<&'a Failure>,
-    },
-    /// Others keep deleting our Secret.
-    Deleted {
-        /// The time of the next attempt.
-        until: Timestamp,
-        /// The report.
-        failure: Failure,
-    },
-    /// Another writer keeps reverting it.
-    Contended {
-        /// The time of the next attempt.
-        until: Timestamp,
-        /// The report on that writer, once it is identified.
-        failure: Option<&'a Failure>,
-    },
-}
-
-impl Rest<'_> {
-    /// Returns the time of the next attempt.
-    pub fn until(&self) -> Timestamp {
-        match self {
-            Self::Failed { until, .. } | Self::Contended { until, .. } | Self::Deleted { until, .. } => {
-                *until
-            }
-        }
-    }
-}
-
 impl NamespaceRecord {
     /// Returns the record of a namespace in which nothing was tried.
     pub fn new(view: NamespaceView) -> Self {
@@ -176,6 +124,7 @@ impl NamespaceRecord {
             foreign: None,
             notices: GivenNotices::default(),
             held_secret: false,
+            is_writing: false,
             has_newcomer: false,
             awaits_admission: false,
             written: None,

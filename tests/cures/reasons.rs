@@ -282,7 +282,7 @@ pub const REASONS: &[Row] = &[
             "cloud::cures::registry::what_the_error_calls_automatic_goes_at_the_next_attempt",
             "src::plan::credential_cache::tests::keeping::a_token_that_expires_with_the_current_one_is_reported_and_costs_no_write",
         ],
-        &[("src/cloud/classify.rs", 1), ("src/plan/credential_cache.rs", 1)],
+        &[("src/cloud/classify.rs", 1), ("src/plan/credential_cache/attempt.rs", 1)],
     ),
     row(
         Reason::SecretConflict,

@@ -37,7 +37,7 @@ pub(super) fn evaluate(node: &mut Node) {
 /// Returns the text in which variables are replaced. Those that are left have findings of their own.
 fn substituted(argument: &Node) -> Option<Node> {
     let text = argument.items().first().unwrap_or(argument);
-    // `${!X}` stands for `${X}`, which no configuration has.
+    // `${!X}` means the text `${X}`, which no configuration has.
     let literal = text.text().is_some_and(|text| !text.contains("${"));
     literal.then(|| text.clone())
 }

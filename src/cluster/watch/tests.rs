@@ -293,7 +293,7 @@ async fn an_object_that_cannot_be_decoded_does_not_end_the_watch() {
     assert_eq!(lines[4], "put b");
 }
 
-/// Something that is no API server answers each request at once.
+/// Something that is not an API server answers each request at once.
 #[tokio::test(start_paused = true)]
 async fn watches_that_end_at_once_are_opened_at_growing_intervals() {
     let garbage = || Answer::Whole("<html>\n".to_owned());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::api::Reason;
+use crate::model::Credential;
 use crate::plan::failure::Failure;
 use crate::plan::refresh::backoff;
 
@@ -36,6 +37,16 @@ impl MintFailure {
     /// Returns a failure without a request of its own.
     pub fn new(reason: Reason, retry: RetryAdvice, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), retry, request_id: None }
+    }
+
+    /// Describes a token whose session expires with the cached token.
+    pub(super) fn source_not_renewed(new: &Credential) -> Self {
+        let message = format!(
+            "a new token would expire at {}, no later than the current one: the session that mints it expires then and \
+             was not renewed at its source, which is ACK's addon token or the node's metadata service",
+            new.expires_at
+        );
+        Self::new(Reason::CloudFailing, RetryAdvice::Soon, message)
     }
 }
 

@@ -154,7 +154,7 @@ impl ModelCluster {
         self.writes.push(ModelWrite { key: key.clone(), verb });
     }
 
-    /// Others' entries stay in their order, and ours is there at most once.
+    /// Checks that others' entries stay in their order, and that ours is there at most once.
     fn check_entries(&mut self, key: &ModelKey, next: &Value) {
         let others = |entries: Vec<String>| -> Vec<String> {
             entries.into_iter().filter(|entry| entry != names::DEFAULT_SECRET_NAME).collect()

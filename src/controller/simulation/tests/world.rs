@@ -139,6 +139,7 @@ impl SimulatedWorld {
         let metrics = Arc::new(Metrics::default());
         let mut tasks = Tasks::new(TaskObserver::new(Heartbeats::default(), metrics.clone()));
         watches::spawn_all(&mut tasks, &config, &clients, &readiness, &shared);
+        spawn(&mut tasks, "the publisher", shared.clone().keep_publishing());
         readiness.complete().await;
         shared.define(Some(clock::now() - SignedDuration::from_hours(24)));
         shared.begin(BTreeMap::new(), false);

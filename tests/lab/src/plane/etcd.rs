@@ -1,4 +1,4 @@
-//! The content of etcd, read and written beneath the API server, by the JSON form of its API.
+//! The content of etcd, read and written without the API server, by the JSON form of its API.
 
 use std::collections::BTreeMap;
 

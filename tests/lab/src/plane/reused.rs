@@ -100,7 +100,7 @@ impl Drop for ReusedPlane {
 
 impl ReusedPlane {
     /// Returns a plane of these options on which this was installed, and on which nothing else happened: one that
-    /// served a test before, or a new one. `kind` tells different installations apart.
+    /// served a test before, or a new one. `kind` distinguishes installations.
     pub async fn start(
         kind: &str,
         options: Options,

@@ -1,0 +1,84 @@
+//! Bindings that change together are published together, and none waits for long.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Churn, Unpublished};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn take(unpublished: &mut Unpublished, at: Instant) -> Vec<String> {
+    unpublished.take_due(at).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn bindings_that_follow_each_other_are_due_together_once_none_follows() {
+    let (mut unpublished, start) = (Unpublished::default(), Instant::now());
+    for i in 0..20 {
+        let now = start + 20 * MS * i;
+        assert_eq!(take(&mut unpublished, now), [] as [String; 0]);
+        unpublished.add(&format!("b{i:02}").into(), Churn::Joins, false, now);
+    }
+    let last = start + 20 * MS * 19;
+    assert_eq!(unpublished.due_at(), Some(last + 30 * MS));
+    assert_eq!(take(&mut unpublished, last + 29 * MS), [] as [String; 0]);
+    assert_eq!(take(&mut unpublished, last + 30 * MS).len(), 20);
+    assert_eq!(unpublished.due_at(), None);
+}
+
+#[test]
+fn a_burst_without_end_is_published_in_parts() {
+    let (mut unpublished, start) = (Unpublished::default(), Instant::now());
+    for i in 0..300 {
+        unpublished.add(&format!("b{i}").into(), Churn::Leaves, false, start + 10 * MS * i);
+    }
+    assert_eq!(unpublished.due_at(), Some(start + 3000 * MS));
+    for i in 0..20 {
+        unpublished.add(&format!("e{i}").into(), Churn::Edited, false, start + 20 * MS * i);
+    }
+    assert_eq!(take(&mut unpublished, start + 100 * MS).len(), 20, "edits wait for a moment only");
+    assert_eq!(take(&mut unpublished, start + 3000 * MS).len(), 300);
+}
+
+#[test]
+fn a_new_binding_does_not_wait_for_those_that_leave_nor_for_one_that_keeps_changing() {
+    let (mut unpublished, start) = (Unpublished::default(), Instant::now());
+    let (new, other): (Arc<str>, Arc<str>) = ("new".into(), "other".into());
+    unpublished.add(&new, Churn::Joins, false, start);
+    for i in 0..10 {
+        unpublished.add(&format!("l{i}").into(), Churn::Leaves, false, start + 10 * MS * i);
+        unpublished.add(&other, Churn::Joins, false, start + 10 * MS * i);
+    }
+    assert_eq!(take(&mut unpublished, start + 30 * MS), ["new", "other"]);
+    unpublished.add(&other, Churn::Edited, false, start + 60 * MS);
+    unpublished.add(&other, Churn::Edited, false, start + 85 * MS);
+    assert_eq!(take(&mut unpublished, start + 90 * MS), ["other"]);
+    assert_eq!(take(&mut unpublished, start + 120 * MS).len(), 10);
+}
+
+#[test]
+fn the_last_kind_of_change_counts_and_a_binding_is_taken_once() {
+    let (mut unpublished, start) = (Unpublished::default(), Instant::now());
+    let b: Arc<str> = "b".into();
+    unpublished.add(&b, Churn::Joins, false, start);
+    unpublished.add(&b, Churn::Leaves, false, start + 20 * MS);
+    assert!(unpublished.contains("b"));
+    assert_eq!(take(&mut unpublished, start + 30 * MS), [] as [String; 0], "it does not join any more");
+    assert!(unpublished.take("b") && !unpublished.take("b") && !unpublished.contains("b"));
+    assert_eq!(unpublished.due_at(), None);
+}
+
+/// All are there at once, and each needs a write before it is in force.
+#[test]
+fn bindings_that_need_a_write_first_are_awaited_for_a_while() {
+    let (mut unpublished, start) = (Unpublished::default(), Instant::now());
+    let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+    unpublished.add(&a, Churn::Joins, true, start);
+    unpublished.add(&b, Churn::Joins, true, start + 10 * MS);
+    unpublished.add(&a, Churn::Joins, false, start + 200 * MS);
+    assert_eq!(unpublished.due_at(), Some(start + 1010 * MS), "b is not there yet");
+    unpublished.add(&b, Churn::Joins, false, start + 400 * MS);
+    unpublished.add(&b, Churn::Joins, false, start + 420 * MS);
+    assert_eq!(unpublished.due_at(), Some(start + 430 * MS));
+    assert_eq!(take(&mut unpublished, start + 430 * MS), ["a", "b"]);
+}
