@@ -137,7 +137,8 @@ impl NamespaceLoop {
                 continue;
             }
             self.give_notices(&visit.item, visit.asked, &plan).await;
-            if let Some(failure) = &visit.silence {
+            let is_over = plan.is_settled() && visit.round.is_empty();
+            if let Some(failure) = visit.silence.as_ref().filter(|_| !is_over) {
                 // Something of it is always due, and hangs again. The report does not wait for that.
                 let served = plan.results.iter_mut().filter(|result| result.secret.is_ok());
                 served.for_each(|result| result.secret = Err(failure.clone()));

@@ -44,6 +44,12 @@ fn an_entry_that_comes_after_the_plan_of_its_withdrawal_is_taken_out() {
     random(39);
 }
 
+/// A binding is deleted while writes hang, and what they would have made is not wanted any more when they end.
+#[test]
+fn a_namespace_whose_hanging_writes_are_not_wanted_any_more_is_reported_as_it_is() {
+    random(2122);
+}
+
 /// Two namespaces of 81 accounts hang, and fall due together again and again.
 #[test]
 fn a_new_account_is_served_at_once_while_two_large_namespaces_hang() {
