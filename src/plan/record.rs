@@ -211,10 +211,14 @@ impl NamespaceRecord {
                 record.reverted = None;
             }
             record.history.wrote(now, &name);
-            if let Change::SetPullSecrets { pull_secrets, .. } = change {
-                record.list = pull_secrets.as_slice().into();
-            }
             self.bound_memory();
+        }
+        // Also where it answers to no event: the next write is compared with it.
+        if let Change::SetPullSecrets { pull_secrets, .. } = change
+            && is_over
+            && let Some(record) = self.writes.get_mut(&object)
+        {
+            record.list = pull_secrets.as_slice().into();
         }
         let (failure, refused, at_least) = match result {
             WriteResult::Done => {

@@ -188,8 +188,7 @@ async fn a_tool_that_empties_the_list_wins_without_affecting_other_namespaces() 
     let looks = || lab.reconciled().iter().filter(|namespace| *namespace == "emptied").count();
     for number in 0..5 {
         let before = looks();
-        let theirs =
-            json!({ "imagePullSecrets": null, "metadata": { "labels": { "n": number.to_string() } } });
+        let theirs = json!({ "imagePullSecrets": [{ "name": format!("theirs-{number}") }] });
         accounts.patch("default", &params, &Patch::Merge(&theirs)).await.unwrap();
         lab.until("it is reconciled", async || looks() > before).await;
     }
@@ -199,6 +198,7 @@ async fn a_tool_that_empties_the_list_wins_without_affecting_other_namespaces() 
     // The last writer is read once, regardless of further writes.
     let asked = asked.filter(|e| e.verb == "get" && e.resource == "serviceaccounts");
     assert!(asked.len() <= 1, "{:?}", asked.counts());
+    accounts.patch("default", &params, &Patch::Merge(&theirs)).await.unwrap();
     // Everything beside the contested list is reconciled as usual.
     lab.delete_secret("emptied").await;
     lab.until_served("emptied", DOMAIN).await;

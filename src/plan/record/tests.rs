@@ -386,3 +386,23 @@ fn accounts_that_come_and_go_leave_nothing_behind_and_many_that_stay_little() {
     assert_eq!(record.writes.len(), super::REMEMBERED);
     assert!(record.unreported_since(&changes[7], "ours", at(202)).is_some());
 }
+
+/// A user narrows and widens a binding's accounts. The withdrawal is one of many, and answers to no event.
+#[test]
+fn our_entry_that_the_coverage_takes_out_and_adds_again_is_not_reverted_by_another() {
+    let snapshot = all_accounts();
+    let mut record = lacking(&["a"], &snapshot);
+    let attach = plan(&record, &snapshot, at(0)).changes.remove(0);
+    let Change::SetPullSecrets { service_account, resource_version, .. } = attach.clone() else {
+        panic!("{attach:?}")
+    };
+    let detach = Change::SetPullSecrets { service_account, resource_version, pull_secrets: vec![] };
+    for second in 0..6 {
+        assert_eq!(record.unreported_since(&attach, "ours", at(second)), None, "{second}");
+        record.record_write(&attach, WriteResult::Done, true, at(second));
+        record.record_write(&detach, WriteResult::Done, false, at(second));
+    }
+    // Another one takes it out.
+    record.record_write(&attach, WriteResult::Done, true, at(7));
+    assert!(record.unreported_since(&attach, "ours", at(8)).is_some());
+}

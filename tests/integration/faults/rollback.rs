@@ -112,7 +112,10 @@ async fn after_a_bad_field_is_rolled_back_all_is_as_before_and_others_never_chan
                 Ok(difference.is_empty())
             })
             .await;
-        same.unwrap_or_else(|error| panic!("{what}: {difference}\n{error:#}"));
+        if let Err(error) = same {
+            let status = rig.bindings().get("bad").await.unwrap().data["status"].clone();
+            panic!("{what}: {difference}\n{status}\n{error:#}");
+        }
     }
     println!("{rejected} were rejected, {judged} were judged and rolled back");
     assert!(rejected >= 8 && judged >= 8, "{rejected} rejected, {judged} judged");

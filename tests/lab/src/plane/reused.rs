@@ -160,7 +160,12 @@ impl Plane {
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
         for file in files(self.dir())?.difference(&beginning.files) {
-            fs::remove_file(self.dir().join(file))?;
+            let path = self.dir().join(file);
+            if path.is_dir() {
+                fs::remove_dir_all(path)?;
+            } else {
+                fs::remove_file(path)?;
+            }
         }
         fs::OpenOptions::new().write(true).open(self.dir().join("audit.log"))?.set_len(0)?;
         Ok(true)
