@@ -22,7 +22,6 @@ use self::permits::{AttemptUnderWay, Permits};
 use super::failure::Failure;
 use super::refresh::{Life, Round};
 use super::resolved_binding::RegistryCredential;
-use crate::api::Reason;
 use crate::model::identity::CredentialSource;
 use crate::model::{Credential, Registry, RegistryKey};
 
