@@ -2,7 +2,7 @@
 //!
 //! # Guarantees
 //! - A list is one consistent state of the cluster. One that is older than what was seen before is reported to the sink.
-//! - A response is read up to [`page::LIMIT`] bytes, and objects are decoded one by one.
+//! - A response is read up to 4 MiB, and objects are decoded one by one.
 //! - A request without an answer, and a watch that is silent for longer than the API server keeps one open, end.
 
 mod event;

@@ -2,12 +2,8 @@
 
 use std::time::Duration;
 
+use crate::harness::{DOMAIN, Lab, spec};
 use acr_lab::plane::{Fault, FaultProxy, Target};
-use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
-use kube::api::{DeleteParams, PostParams};
-use serde_json::json;
-
-use crate::harness::{DOMAIN, Lab, SECRET, spec};
 
 /// What the controller watches in all namespaces.
 const WATCHED: [&str; 4] = ["namespaces", "serviceaccounts", "secrets", "acrcredentialbindings"];
@@ -82,71 +78,4 @@ async fn a_version_that_is_too_old_gives_a_new_list_and_no_write() {
     lab.until_attached("old", "late").await;
     lab.delete_secret("old").await;
     lab.until_served("old", DOMAIN).await;
-}
-
-/// What was ours is gone, and its user made another of the same name. An API server that lags, or answers from a
-/// backup, shows the old one as still to be removed.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_old_list_removes_nothing_that_came_after_it() {
-    // Without the grace, in which nothing is removed that no status names any more.
-    let (lab, proxy) = Lab::proxied_with(|options| options.arg("--withdrawal-grace=0s")).await;
-    lab.create_namespace("again").await;
-    lab.create_namespace("covered").await;
-    lab.create_account("again", "builder", &["mine"]).await;
-    lab.bind("again", spec(&["again", "covered"])).await;
-    lab.until_ready_is("again", "True", "Succeeded").await;
-    lab.until_settled().await;
-    proxy.keep_lists();
-    list_again(&lab, &proxy).await;
-    lab.until_settled().await;
-
-    lab.bind("again", spec(&["covered"])).await;
-    lab.until("the namespace is withdrawn", async || {
-        lab.secret("again").await.is_none() && lab.pull_secrets("again", "builder").await == ["mine"]
-    })
-    .await;
-    lab.until_ready_is("again", "True", "Succeeded").await;
-    // A restart must not find the binding as it was, but only the tenant's objects.
-    let accounts = lab.namespaced::<ServiceAccount>("again");
-    accounts.delete("builder", &DeleteParams::default()).await.unwrap();
-    lab.create_account("again", "builder", &["theirs"]).await;
-    let theirs = serde_json::from_value(json!({
-        "metadata": { "name": SECRET, "labels": { "app": "theirs" } }, "type": "kubernetes.io/dockerconfigjson",
-        "stringData": { ".dockerconfigjson": "{\"auths\":{}}" },
-    }))
-    .unwrap();
-    let secrets = lab.namespaced::<Secret>("again");
-    let theirs = secrets.create(&PostParams::default(), &theirs).await.unwrap();
-    lab.until_settled().await;
-
-    let (deletes, patches) = (
-        Target::new("delete", "secrets").in_namespace("again"),
-        Target::new("patch", "serviceaccounts").in_namespace("again"),
-    );
-    let before = proxy.asked(&deletes) + proxy.asked(&patches);
-    proxy.forget_writes();
-    lab.controller.kill();
-    let frozen = proxy.freeze(Target::watches());
-    for resource in ["secrets", "serviceaccounts"] {
-        // Only those across all namespaces: key pairs are listed too.
-        proxy.inject(Target::new("list", resource).in_namespace(""), Fault::OldList, 1);
-    }
-    lab.controller.restart().unwrap();
-    lab.controller.until_ready(Duration::from_secs(20)).await.unwrap();
-    lab.until("the controller tries to remove what it believes in", async || {
-        proxy.asked(&deletes) + proxy.asked(&patches) > before
-    })
-    .await;
-    lab.until_settled().await;
-    let untouched = async || {
-        let now = secrets.get(SECRET).await.unwrap();
-        assert_eq!(now.metadata.resource_version, theirs.metadata.resource_version);
-        assert_eq!(lab.pull_secrets("again", "builder").await, ["theirs"]);
-    };
-    untouched().await;
-    drop(frozen);
-    lab.until_settled().await;
-    untouched().await;
-    let touched = |write: &&acr_lab::plane::Write| write.status < 300 && write.request.namespace == "again";
-    assert_eq!(proxy.writes().iter().filter(touched).count(), 0, "{:?}", proxy.writes());
 }
