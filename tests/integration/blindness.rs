@@ -4,9 +4,10 @@
 mod lease;
 mod sockets;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use acr_lab::plane::Target;
+use acr_lab::plane::{FaultProxy, Target};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
@@ -49,14 +50,20 @@ async fn is_ready(lab: &Lab, status: &str, reason: &str) -> bool {
     lab.condition("blind", "Ready").await.is_some_and(|(s, r, _)| s == status && r == reason)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_watch_that_hears_nothing_is_reported_and_bindings_are_unknown_until_it_does() {
+/// Starts everything, with a limit on the silence of watches, a proxy, a served namespace and one whose events are heard.
+async fn served() -> (Lab, Arc<FaultProxy>) {
     let stale = format!("--watch-stale-after={}s", STALE.as_secs());
     let (lab, proxy) = Lab::proxied_with(|options| options.arg(stale)).await;
     lab.create_namespace("blind").await;
     lab.create_namespace("churning").await;
     lab.bind("blind", spec(&["blind"])).await;
     lab.until_ready_is("blind", "True", "Succeeded").await;
+    (lab, proxy)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_hears_nothing_is_reported_and_bindings_are_unknown_until_it_does() {
+    let (lab, proxy) = served().await;
     // With events on each watch, none is stale for longer than that.
     let begun = std::time::Instant::now();
     churn_until(&lab, "the time is over", async || begun.elapsed() > STALE + Duration::from_secs(2)).await;
@@ -100,12 +107,7 @@ async fn a_watch_that_hears_nothing_is_reported_and_bindings_are_unknown_until_i
 /// A connection that died on the way, while the API server answers: the words of the message are followed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_opens_a_watch_that_is_heard_again_as_the_message_says() {
-    let stale = format!("--watch-stale-after={}s", STALE.as_secs());
-    let (lab, proxy) = Lab::proxied_with(|options| options.arg(stale)).await;
-    lab.create_namespace("blind").await;
-    lab.create_namespace("churning").await;
-    lab.bind("blind", spec(&["blind"])).await;
-    lab.until_ready_is("blind", "True", "Succeeded").await;
+    let (lab, proxy) = served().await;
     let held = proxy.hold(Target::new("watch", "serviceaccounts"));
     proxy.cut();
     churn_until(&lab, "the binding is unknown", async || is_ready(&lab, "Unknown", "WatchStale").await).await;
