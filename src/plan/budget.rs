@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::priority::{PlaceLimits, Places, Priority, Share};
+use super::scheduler::NAMESPACES;
 
 /// Permits of all namespaces. Two connections carry them and the [`READS`] beside them, at most 64 streams each.
 pub const PERMITS: PlaceLimits = PlaceLimits {
@@ -18,6 +19,8 @@ pub const PERMITS: PlaceLimits = PlaceLimits {
         Share { reserved: 4, most: 96 },
     ],
 };
+
+const _: () = assert!(NAMESPACES.fit_into(&PERMITS), "a namespace that is processed may find no permit");
 
 /// Reads in tenants' namespaces that go beside the writes.
 pub const READS: usize = 16;

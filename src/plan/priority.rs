@@ -9,7 +9,7 @@ pub enum Priority {
     Changed,
     /// A retry that fell due.
     Retry,
-    /// Its last write took long, which precedes each other reason.
+    /// Its last writes took long, which precedes each other reason.
     Slow,
     /// One of thousands, such as a refresh.
     Bulk,
@@ -74,6 +74,21 @@ impl PlaceLimits {
         hanging: usize::MAX,
         shares: [Share { reserved: 0, most: usize::MAX }; COUNT],
     };
+}
+
+impl PlaceLimits {
+    /// Returns whether each of those that take places of `self` may get a place of `others` at once.
+    pub const fn fit_into(&self, others: &Self) -> bool {
+        let mut at = 0;
+        while at < COUNT {
+            let (share, other) = (self.shares[at], others.shares[at]);
+            if other.reserved < share.reserved || other.most < share.most {
+                return false;
+            }
+            at += 1;
+        }
+        self.quick <= others.quick && self.hanging <= others.hanging
+    }
 }
 
 /// Places, and who has taken them.

@@ -1,13 +1,15 @@
 //! The order in which keys are processed: each is in the queue once, and is processed once at a time.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Instant;
 
 use super::priority::{PlaceLimits, Places, Priority, Share};
 
-/// Places of the namespaces that are processed at the same time. There are more permits of the quick kind, so that each
-/// of these namespaces may get one.
+/// Places of the namespaces that are processed at the same time. There are at least as many permits of each kind.
+///
+/// A refresh needs some more namespaces at once than the API server works on: each of them is planned, and has its write
+/// begun and recorded, between two writes.
 pub const NAMESPACES: PlaceLimits = PlaceLimits {
     quick: 80,
     hanging: 16,
@@ -16,9 +18,13 @@ pub const NAMESPACES: PlaceLimits = PlaceLimits {
         Share { reserved: 4, most: 80 },
         Share { reserved: 4, most: 16 },
         Share { reserved: 4, most: 16 },
-        Share { reserved: 4, most: 16 },
+        Share { reserved: 4, most: 32 },
     ],
 };
+
+/// How often in a row a key's writes are late before it waits with those that hang. Once may be the API server's own
+/// pause, after which a healthy key must not wait for the others' deadlines.
+const LATE_IN_A_ROW: u8 = 2;
 
 /// The keys that wait, those that are processed, and those that are due later.
 ///
@@ -35,8 +41,23 @@ pub struct Scheduler<K> {
     entries: HashMap<K, QueuedKey>,
     delayed: BTreeMap<(Instant, u64), K>,
     due: HashMap<K, (Instant, u64)>,
-    slow: HashSet<K>,
+    late: HashMap<K, Lateness>,
     sequence: u64,
+}
+
+/// How late the writes of a key are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lateness {
+    /// One of the writes under way is late.
+    now: bool,
+    /// How often in a row its processing had a late write, up to [`LATE_IN_A_ROW`].
+    in_a_row: u8,
+}
+
+impl Lateness {
+    fn is_slow(self) -> bool {
+        self.now || self.in_a_row >= LATE_IN_A_ROW
+    }
 }
 
 #[derive(Debug)]
@@ -68,7 +89,7 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
             entries: HashMap::new(),
             delayed: BTreeMap::new(),
             due: HashMap::new(),
-            slow: HashSet::new(),
+            late: HashMap::new(),
             sequence: 0,
         }
     }
@@ -150,7 +171,10 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
 
     /// Records that a write of a key that is being processed takes long. Its place is free from now on.
     pub fn slow_down(&mut self, key: &K) {
-        self.slow.insert(key.clone());
+        let late = self.late.entry(key.clone()).or_default();
+        if !late.now {
+            (late.now, late.in_a_row) = (true, late.in_a_row.saturating_add(1).min(LATE_IN_A_ROW));
+        }
         let Some(active) = self.entries.get_mut(key).and_then(|entry| entry.active.as_mut()) else { return };
         let before = std::mem::replace(active, Priority::Slow);
         self.places.give_back(before);
@@ -159,12 +183,12 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
 
     /// Records that a write of a key was quick.
     pub fn speed_up(&mut self, key: &K) {
-        self.slow.remove(key);
+        self.late.remove(key);
     }
 
-    /// Returns whether the last write of a key took long.
+    /// Returns whether the writes of a key take long: one under way does, or the last ones did, twice in a row.
     pub fn is_slow(&self, key: &K) -> bool {
-        self.slow.contains(key)
+        self.late.get(key).is_some_and(|late| late.is_slow())
     }
 
     /// Ends the processing of a key. It waits again if it was added meanwhile.
@@ -173,6 +197,9 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
         let Some(active) = entry.active.take() else { return };
         let again = entry.asked;
         self.places.give_back(active);
+        if let Some(late) = self.late.get_mut(key) {
+            late.now = false;
+        }
         match again {
             Some(asked) => self.push(key.clone(), asked),
             None => drop(self.entries.remove(key)),
@@ -196,7 +223,7 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
     }
 
     fn push(&mut self, key: K, asked: Priority) {
-        let kind = if self.slow.contains(&key) { Priority::Slow } else { asked };
+        let kind = if self.is_slow(&key) { Priority::Slow } else { asked };
         self.queue(kind).push_back(key);
     }
 
@@ -206,7 +233,7 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
 
     /// Marks a key as being processed, unless it moved up and left the popped position.
     fn start(&mut self, key: K, kind: Priority) -> Option<Taken<K>> {
-        let is_slow = self.slow.contains(&key);
+        let is_slow = self.is_slow(&key);
         let entry = self.entries.get_mut(&key).filter(|entry| entry.active.is_none())?;
         let asked = entry.asked.filter(|asked| kind == if is_slow { Priority::Slow } else { *asked })?;
         (entry.asked, entry.active) = (None, Some(kind));
