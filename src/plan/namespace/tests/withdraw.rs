@@ -484,7 +484,13 @@ fn an_unclaimed_namespace_that_was_never_served_is_left_alone_while_bindings_may
         ["delete u at 3"],
         "a label was taken off here"
     );
-    record.served = false;
+    (record.served, record.reported) = (false, true);
+    assert_eq!(
+        in_words(&namespace(&record, &keeping()).changes),
+        ["delete u at 3"],
+        "a crash came in between"
+    );
+    record.reported = false;
     record.view.facts.as_mut().unwrap().skip = true;
     assert_eq!(in_words(&namespace(&record, &keeping()).changes), ["delete u at 3"], "it says so itself");
     record.view.facts.as_mut().unwrap().skip = false;
