@@ -90,7 +90,7 @@ impl CredentialLoop {
                         batch.ended.push(key);
                         batch.start();
                     }
-                    // Its registry would count as under way for ever.
+                    // Its registry would count as under way from then on.
                     Err(error) => if let Some(panic) = panic_of::<()>(Err(error)) {
                         std::panic::resume_unwind(panic);
                     },

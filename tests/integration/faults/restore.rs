@@ -22,9 +22,9 @@ async fn a_restored_etcd_whose_revision_was_bumped_is_followed_without_a_restart
     follow(4 * WRITES).await;
 }
 
-/// What was restored is older than all that the controller knows.
+/// Restores etcd, where all is older than what the controller knows, and waits until the controller follows.
 async fn follow(bumped: usize) {
-    // Longer than a machine under load takes to start the API server again: who loses the lease would start anew.
+    // Longer than a machine under load takes to start the API server again: who loses the lease starts again.
     let lab = Lab::start_with(|options| options.arg("--lease-duration=300s")).await;
     lab.create_namespace("restored").await;
     lab.bind("restored", spec(&["restored"])).await;

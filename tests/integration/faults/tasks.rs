@@ -76,7 +76,7 @@ async fn a_panic_in_any_task_ends_the_process_while_it_works() {
     }
 }
 
-/// Otherwise its registry would be under way for ever, and its tokens would run out.
+/// Otherwise its registry would stay under way, and its tokens would run out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_in_an_attempt_to_mint_ends_the_process_and_the_next_one_mints() {
     let folder = tempfile::tempdir().unwrap();

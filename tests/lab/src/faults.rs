@@ -16,8 +16,9 @@ use anyhow::ensure;
 
 use crate::shipped;
 
-/// Shorter than the default, so that a takeover is one of many events of a schedule.
-const LEASE: &str = "--lease-duration=4s";
+/// Shorter than the default, so that a takeover is one of many events of a schedule, and long enough for a machine that
+/// does other work, too.
+const LEASE: &str = "--lease-duration=10s";
 
 /// Shorter than a trial's patience: after a restart, what no status names any more stays for the grace.
 const GRACE: &str = "--withdrawal-grace=2s";
@@ -192,4 +193,27 @@ async fn soak(args: &Args, minutes: u64, seed: u64) -> anyhow::Result<()> {
     ensure!(report.refused.is_empty(), "refused pulls: {:?}", report.refused);
     ensure!(report.unattached.is_empty(), "accounts without an entry: {:?}", report.unattached);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_counts_faults_by_kind_and_names_the_seeds_that_failed() {
+        let mut results = Results { failed: vec![8], ..Results::default() };
+        results.add(&["Nothing; Bind { binding: 0 }".to_owned(), "Kill; Unbind { binding: 1 }".to_owned()]);
+        results.add(&["Cloud(Html); Bind { binding: 0 }".to_owned(), "Kill; Unbind { binding: 1 }".to_owned()]);
+        let table = results.table(3, 7, Duration::from_secs(120), "v1.34.4");
+        for row in [
+            "| schedules | 3, seeds 7 to 9 |",
+            "| failed | 1 [8] |",
+            "| steps of a user | 4 |",
+            "| faults | 3: cloud 1, kill 2 |",
+            "| time | 2 min |",
+            "Kubernetes v1.34.4 |",
+        ] {
+            assert!(table.contains(row), "{table}");
+        }
+    }
 }

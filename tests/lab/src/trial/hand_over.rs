@@ -21,7 +21,7 @@ const FIRST: &str = "first";
 
 /// Hands the lease over so often, and returns which replica had it each time. Each holder refreshes the credentials.
 ///
-/// Each must find all as it should be, whatever the other build wrote: nothing is written before a user asks for it, no
+/// Each must find all as it should be, regardless of which build wrote it: nothing is written before a user asks for it, no
 /// Secret is made again, and the end state stays the same.
 pub async fn hand_over(rig: &Rig, times: usize) -> anyhow::Result<Vec<usize>> {
     for namespace in NAMESPACES {
