@@ -24,6 +24,7 @@ mod hosts;
 mod identity;
 mod network;
 mod personal;
+pub mod read_reply;
 mod registry_check;
 mod reply;
 mod sign;

@@ -5,7 +5,7 @@ pub mod admission;
 mod connections;
 pub mod heartbeats;
 pub mod metrics;
-mod review;
+pub mod review;
 pub mod tls;
 
 pub use metrics::Metrics;

@@ -38,8 +38,9 @@ pub(super) struct TokenReply {
     pub(super) expires: Option<i64>,
 }
 
+/// The endpoints of an instance.
 #[derive(Debug, Deserialize)]
-struct EndpointsReply {
+pub(super) struct EndpointsReply {
     #[serde(default, rename = "Endpoints")]
     endpoints: Option<Vec<InstanceEndpoint>>,
 }
@@ -64,6 +65,14 @@ struct EndpointDomain {
 /// An error reply, or a reply without a valid token.
 pub(super) async fn mint(client: &Client, call: &Call<'_>) -> Result<Credential, CallFailure> {
     let (reply, host) = client.call::<TokenReply>(call).await?;
+    minted(reply, call, host)
+}
+
+/// Returns the credential of a reply by `host`.
+///
+/// # Errors
+/// There is no valid token in it.
+pub(super) fn minted(reply: TokenReply, call: &Call<'_>, host: &str) -> Result<Credential, CallFailure> {
     credential(reply, call.now, host, &FIELDS).map_err(|problem| CallFailure::Other(call.unexpected(problem)))
 }
 
@@ -73,6 +82,14 @@ pub(super) async fn mint(client: &Client, call: &Call<'_>) -> Result<Credential,
 /// An error reply, a reply without endpoints, or `NoDomains`.
 pub(super) async fn domains(client: &Client, call: &Call<'_>) -> Result<Vec<String>, CallFailure> {
     let (reply, _) = client.call::<EndpointsReply>(call).await?;
+    listed(reply, call)
+}
+
+/// Returns the domains of a reply.
+///
+/// # Errors
+/// It has no endpoints, or `NoDomains`.
+pub(super) fn listed(reply: EndpointsReply, call: &Call<'_>) -> Result<Vec<String>, CallFailure> {
     let endpoints = reply
         .endpoints
         .ok_or_else(|| CallFailure::Other(call.unexpected("the reply has no field Endpoints")))?;

@@ -145,17 +145,20 @@ impl Index {
             return;
         }
         self.update(namespace, |record| {
-            let view = &mut record.view;
-            let known = match object {
-                ObjectKey::Secret => view.secret.as_mut().map(|secret| &mut secret.resource_version),
-                ObjectKey::ServiceAccount(name) => find(&view.service_accounts, name)
-                    .ok()
-                    .map(|at| &mut view.service_accounts[at].resource_version),
-            };
-            known
-                .filter(|version| ***version == *refused)
-                .into_iter()
-                .for_each(|version| *version = found.into());
+            let known = version_of(&mut record.view, object).filter(|version| ***version == *refused);
+            known.into_iter().for_each(|version| *version = found.into());
+        });
+    }
+
+    /// Returns the version by which an object is known, where it is a number.
+    pub fn known_version(&self, namespace: &str, object: &ObjectKey) -> Option<u64> {
+        self.update(namespace, |record| version_of(&mut record.view, object)?.parse().ok()).flatten()
+    }
+
+    /// Forgets the version of an object, since it was set back.
+    pub fn forget_version(&self, namespace: &str, object: &ObjectKey) {
+        self.update(namespace, |record| {
+            version_of(&mut record.view, object).into_iter().for_each(|version| *version = "".into());
         });
     }
 
@@ -335,6 +338,17 @@ fn put_account(record: &mut NamespaceRecord, account: ServiceAccountView) -> boo
             record.view.service_accounts.insert(at, account);
             record.has_newcomer = true;
             true
+        }
+    }
+}
+
+/// Returns the version by which an object is known, if it is.
+fn version_of<'a>(view: &'a mut NamespaceView, object: &ObjectKey) -> Option<&'a mut Box<str>> {
+    match object {
+        ObjectKey::Secret => view.secret.as_mut().map(|secret| &mut secret.resource_version),
+        ObjectKey::ServiceAccount(name) => {
+            let at = find(&view.service_accounts, name).ok()?;
+            view.service_accounts.get_mut(at).map(|account| &mut account.resource_version)
         }
     }
 }

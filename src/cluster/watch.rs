@@ -2,12 +2,14 @@
 //!
 //! # Guarantees
 //! - A list is one consistent state of the cluster. One that is older than what was seen before is reported to the sink.
+//! - An object that is older than it is known is believed once it shows that the known one was undone.
 //! - A response is read up to 4 MiB, and objects are decoded one by one.
 //! - A request without an answer, and a watch that is silent for longer than the API server keeps one open, end.
 
 mod event;
 mod index_sink;
 mod page;
+mod receiver;
 mod source;
 
 use std::collections::HashSet;
@@ -21,6 +23,7 @@ use tracing::{debug, warn};
 
 use self::event::WatchedEvent;
 pub use self::index_sink::IndexSink;
+use self::receiver::Receiver;
 pub use self::source::WatchConfig;
 use self::source::{WatchLine, WatchLines, WatchSource};
 use super::error::{CallError, classify};
@@ -43,6 +46,12 @@ pub trait Sink<K> {
     fn interrupted(&mut self, kind: &str, error: &watcher::Error) {
         warn!(kind, error = %describe(error), "watch interrupted{}", cure(kind, error));
     }
+    /// Returns the version by which an object is known, if older ones of it are ignored.
+    fn known_version(&self, _object: &K) -> Option<u64> {
+        None
+    }
+    /// Forgets that version of an object: it belongs to a history that was undone, as by a restore of etcd.
+    fn forget_version(&mut self, _object: &K) {}
     /// Handles versions that were set back, as by a restore of etcd: a list of older objects follows.
     fn set_back(&mut self) {}
     /// Handles the end of a list: only these `(namespace, name)` exist.
@@ -55,29 +64,30 @@ pub fn config() -> WatchConfig {
 }
 
 /// Watches until it is dropped. After an error it retries with back-off, and lists again where that is needed.
-pub async fn watch<K>(api: Api<K>, config: WatchConfig, mut sink: impl Sink<K>)
+pub async fn watch<K>(api: Api<K>, config: WatchConfig, sink: impl Sink<K>)
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
 {
     let kind = K::kind(&()).into_owned();
     let source = WatchSource::new(api, &config);
     let mut retries = Retries { failures: 0, kind: &kind };
+    let mut receiver = Receiver::new(sink);
     let mut last: Option<String> = None;
     loop {
-        let version = match list(&source, &mut sink).await {
+        let version = match list(&source, &mut receiver).await {
             Ok(version) => version,
             Err(error) => {
-                sink.interrupted(&kind, &error);
+                receiver.sink.interrupted(&kind, &error);
                 retries.pause().await;
                 continue;
             }
         };
         if last.take().is_some_and(|last| is_older(&version, &last)) {
             warn!(kind, "versions were set back, as by a restore of etcd; everything is listed again");
-            sink.set_back();
+            receiver.sink.set_back();
             continue;
         }
-        last = Some(follow(&source, version, &mut sink, &mut retries).await);
+        last = Some(follow(&source, version, &mut receiver, &mut retries).await);
         retries.pause().await;
     }
 }
@@ -93,19 +103,23 @@ where
     WatchSource::new(api, &config).list(put).await.map(drop)
 }
 
-/// Hands a complete list to the sink, and returns its version.
-async fn list<K>(source: &WatchSource, sink: &mut impl Sink<K>) -> Result<String, watcher::Error>
+/// Hands over a complete list, and returns its version.
+async fn list<K>(
+    source: &WatchSource,
+    receiver: &mut Receiver<K, impl Sink<K>>,
+) -> Result<String, watcher::Error>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
 {
+    receiver.begin_list();
     let mut listed = HashSet::new();
     let put = |object: K| {
         listed.insert((object.namespace().unwrap_or_default().into(), object.name_any().into()));
-        sink.put(object);
+        receiver.list(object);
     };
     let version = source.list(put).await?;
     debug!(kind = &*K::kind(&()), objects = listed.len(), "objects listed");
-    sink.listed(&listed);
+    receiver.end_list(&listed, &version);
     Ok(version)
 }
 
@@ -113,7 +127,7 @@ where
 async fn follow<K>(
     source: &WatchSource,
     mut version: String,
-    sink: &mut impl Sink<K>,
+    receiver: &mut Receiver<K, impl Sink<K>>,
     retries: &mut Retries<'_>,
 ) -> String
 where
@@ -122,7 +136,7 @@ where
     loop {
         let begun = Instant::now();
         let result = match source.watch(&version).await {
-            Ok(mut lines) => deliver(&mut lines, &mut version, sink, || retries.failures = 0).await,
+            Ok(mut lines) => deliver(&mut lines, &mut version, receiver, || retries.failures = 0).await,
             Err(error) => Err(watcher::Error::WatchStartFailed(error)),
         };
         match result {
@@ -130,7 +144,7 @@ where
             Ok(()) if begun.elapsed() > MIN_BACKOFF => {}
             Ok(()) => retries.pause().await,
             Err(error) => {
-                sink.interrupted(retries.kind, &error);
+                receiver.sink.interrupted(retries.kind, &error);
                 if requires_list(&error) {
                     return version;
                 }
@@ -144,7 +158,7 @@ where
 async fn deliver<K>(
     lines: &mut WatchLines,
     version: &mut String,
-    sink: &mut impl Sink<K>,
+    receiver: &mut Receiver<K, impl Sink<K>>,
     mut heard: impl FnMut(),
 ) -> Result<(), watcher::Error>
 where
@@ -169,23 +183,26 @@ where
         match event {
             Ok(WatchedEvent::Put(object)) => {
                 *version = object_version(&object).ok_or(watcher::Error::NoResourceVersion)?;
-                sink.put(object);
+                receiver.put(object);
             }
             Ok(WatchedEvent::Removed(object)) => {
                 *version = object_version(&object).ok_or(watcher::Error::NoResourceVersion)?;
-                sink.remove(object);
+                receiver.remove(object);
             }
             // The API server accepts a version of the future, and is silent about all before it.
             Ok(WatchedEvent::Bookmark(bookmark)) if is_older(&bookmark, version) => {
                 let status = Status::failure("the versions of the cluster were set back", "Expired");
                 return Err(watcher::Error::WatchError(status.with_code(410).boxed()));
             }
-            Ok(WatchedEvent::Bookmark(bookmark)) => *version = bookmark,
+            Ok(WatchedEvent::Bookmark(bookmark)) => {
+                receiver.heard_until(&bookmark);
+                *version = bookmark;
+            }
             Ok(WatchedEvent::Failed(status)) => return Err(watcher::Error::WatchError(status)),
             // One object that cannot be decoded must not end the watch for all others.
             Err(error) => {
                 let error = watcher::Error::WatchFailed(kube::Error::SerdeError(error));
-                sink.interrupted(&K::kind(&()), &error);
+                receiver.sink.interrupted(&K::kind(&()), &error);
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -83,6 +84,20 @@ impl BindingStore {
     pub fn take_refresh(&mut self, name: &str) -> Option<Vec<RegistryKey>> {
         let good = self.bindings.get(name)?.good.as_ref().filter(|_| self.refreshing.remove(name))?;
         Some(good.registries.iter().map(|registry| registry.key.clone()).collect())
+    }
+
+    /// Returns the version by which an object is known, where it is a number and the object was not made again.
+    pub fn known_version(&self, object: &ObjectMeta) -> Option<u64> {
+        let stored = &self.bindings.get(object.name.as_deref()?)?.object;
+        let same_object = stored.metadata.uid == object.uid;
+        stored.metadata.resource_version.as_deref().filter(|_| same_object)?.parse().ok()
+    }
+
+    /// Forgets the version of a binding, since it was set back.
+    pub fn forget_version(&mut self, name: &str) {
+        if let Some(stored) = self.bindings.get_mut(name) {
+            Arc::make_mut(&mut stored.object).metadata.resource_version = None;
+        }
     }
 
     /// Forgets the versions of all bindings, since they were set back: those that exist may be older.

@@ -8,11 +8,14 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::clock;
 use super::sources::ClusterSources;
 use super::state::SharedState;
+#[cfg(debug_assertions)]
+use super::tasks;
+use super::tasks::panic_of;
 use crate::cloud::{Alibaba, CloudError, Retry};
 use crate::cluster::error::CallError;
 use crate::cluster::store::{Saved, Store};
@@ -87,7 +90,10 @@ impl CredentialLoop {
                         batch.ended.push(key);
                         batch.start();
                     }
-                    Err(error) => error!(%error, "attempt to mint panicked"),
+                    // Its registry would count as under way from then on.
+                    Err(error) => if let Some(panic) = panic_of::<()>(Err(error)) {
+                        std::panic::resume_unwind(panic);
+                    },
                 },
             }
             if attempts.is_empty() && !batch.ended.is_empty() {
@@ -116,7 +122,10 @@ impl CredentialLoop {
             batch.start();
         }
         for (request, current) in started {
-            attempts.spawn(mint(self.cloud.clone(), request, current, now));
+            let attempt = mint(self.cloud.clone(), request, current, now);
+            #[cfg(debug_assertions)]
+            let attempt = tasks::unless_ordered("an attempt to mint", attempt);
+            attempts.spawn(attempt);
         }
         let next = next.map_or(LONGEST_SLEEP, |at| clock::until(at, now));
         next.clamp(Duration::from_millis(5), LONGEST_SLEEP)

@@ -119,7 +119,7 @@ pub fn spawn<T>(tasks: &mut Tasks, name: &'static str, task: impl Future<Output 
 /// Panics in place of a task once the file that `ACR_PANIC_FILE` names holds its name: so a test sees that no task is
 /// missed. A release build has no such order.
 #[cfg(debug_assertions)]
-async fn unless_ordered(name: &'static str, task: impl Future<Output = ()>) {
+pub(super) async fn unless_ordered<T>(name: &'static str, task: impl Future<Output = T>) -> T {
     let Some(file) = std::env::var_os("ACR_PANIC_FILE") else { return task.await };
     tracing::trace!(name, "task begun");
     let ordered = async {
@@ -128,7 +128,7 @@ async fn unless_ordered(name: &'static str, task: impl Future<Output = ()>) {
         }
     };
     tokio::select! {
-        () = task => {}
+        result = task => result,
         () = ordered => std::panic!("the task {name} panics as ordered"),
     }
 }

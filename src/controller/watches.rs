@@ -194,6 +194,14 @@ impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
         self.shared.remove_binding(&object.name_any());
     }
 
+    fn known_version(&self, object: &DeserializeGuard<AcrCredentialBinding>) -> Option<u64> {
+        self.shared.state().bindings.known_version(object.meta())
+    }
+
+    fn forget_version(&mut self, object: &DeserializeGuard<AcrCredentialBinding>) {
+        self.shared.state().bindings.forget_version(&object.name_any());
+    }
+
     fn set_back(&mut self) {
         self.shared.state().bindings.forget_versions();
     }

@@ -84,6 +84,11 @@ impl SharedState {
             for namespace in ours.iter().filter(|namespace| recovery.is_reported(namespace)) {
                 self.index.update(namespace, |record| record.reported = true);
             }
+            // Where a withdrawal was interrupted, entries may be left, though the Secret was deleted meanwhile.
+            for namespace in recovery.reported() {
+                self.index.update(namespace, |record| record.reported = true);
+                state.left.insert(namespace.clone());
+            }
             self.index.read_until(&ours, |view| {
                 recovery.observe(view);
                 false

@@ -293,9 +293,9 @@ pub fn withdraw(
 ) -> Vec<Change> {
     let view = &record.view;
     let ours = view.secret.as_ref().filter(|secret| may_go(secret) && is_removable(secret, record, coverage));
-    let was_covered = !coverage.leaving().is_empty();
+    let was_covered = !coverage.leaving().is_empty() || record.served || record.reported;
     // Beside a Secret that is not ours, an entry of that name is not ours either.
-    let entries_are_ours = ours.is_some() || ((was_covered || record.served) && view.secret.is_none());
+    let entries_are_ours = ours.is_some() || (was_covered && view.secret.is_none());
     if !entries_are_ours {
         return Vec::new();
     }

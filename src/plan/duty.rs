@@ -122,7 +122,7 @@ pub enum Duty {
 }
 
 impl Duty {
-    /// Returns the duty in a namespace that this process has `served`, or has not.
+    /// Returns the duty in a namespace that this process, or the one before it, is known to have `served`.
     pub fn of(coverage: &NamespaceCoverage<'_>, snapshot: &Snapshot, served: bool, now: Timestamp) -> Self {
         let keeps_more_than_abandoned = !coverage.suspended.is_empty() || !coverage.retained.is_empty();
         if !coverage.active.is_empty() {

@@ -124,7 +124,8 @@ impl<'a> NamespaceRound<'a> {
         coverage: NamespaceCoverage<'a>,
         now: Timestamp,
     ) -> Self {
-        let duty = Duty::of(&coverage, snapshot, record.served, now);
+        // The process before this one served what a status names: no binding has gone with its definition there.
+        let duty = Duty::of(&coverage, snapshot, record.served || record.reported, now);
         let withdrawal = match duty {
             Duty::Withdraw => desired::withdraw(record, snapshot, &coverage),
             _ => Vec::new(),

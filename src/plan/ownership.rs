@@ -52,6 +52,12 @@ impl<'a> Recovery<'a> {
         self.reported.contains_key(namespace)
     }
 
+    /// Returns the namespaces that are named by the statuses of bindings which still cover something. A binding that lost
+    /// all is held where its Secret shows its part, and nowhere else.
+    pub fn reported(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.claimants.iter().filter(|claimant| !claimant.lost_all).flat_map(|claimant| &claimant.reported)
+    }
+
     /// Observes a namespace with our Secret.
     pub fn observe(&mut self, view: &NamespaceView) {
         let Some(facts) = view.facts.as_ref().filter(|facts| facts.is_open()) else { return };

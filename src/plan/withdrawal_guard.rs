@@ -334,8 +334,8 @@ impl WithdrawalGuard {
         self.defined_at = created;
     }
 
-    /// Returns until when namespaces are left alone that no binding covers and this process never served. Bindings that
-    /// went with the CustomResourceDefinition may come back while it is young.
+    /// Returns until when namespaces are left alone that no binding covers, no status names, and this process never
+    /// served. Bindings that went with the CustomResourceDefinition may come back while it is young.
     pub fn unclaimed_until(&self) -> Timestamp {
         match self.defined_at {
             Some(created) => created.checked_add(self.grace).unwrap_or(Timestamp::MAX),

@@ -18,6 +18,10 @@ fn seed_texts_and_their_prefixes_hold_the_properties() {
         ("tests/fuzz/corpus/convert", held::convert as fn(&str)),
         ("tests/fuzz/corpus/addon", held::addon),
         ("tests/fuzz/corpus/addon", held::lint),
+        ("tests/fuzz/corpus/review", held::review),
+        ("tests/fuzz/corpus/domains", held::domains),
+        ("tests/fuzz/corpus/arns", held::arns),
+        ("tests/fuzz/corpus/replies", held::replies),
         ("tests/cli/samples", held::lint),
         ("tests/cli/structured", held::lint),
     ] {

@@ -2,6 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use acr_credential_binding::cloud::read_reply::{self, ReceivedReply};
+use acr_credential_binding::model::domain;
+use acr_credential_binding::model::identity::Arn;
+use acr_credential_binding::server::review;
+use k8s_openapi::jiff::Timestamp;
+use secrecy::ExposeSecret;
+
 use acr_credential_binding::api::legacy::KEYS;
 use acr_credential_binding::cli::document::read;
 use acr_credential_binding::cli::lint::{Format, check};
@@ -64,5 +71,78 @@ pub fn lint(input: &str) {
     written(Format::Human { colour: true });
     for format in [Format::Json, Format::Sarif] {
         assert!(serde_json::from_slice::<serde_json::Value>(&written(format)).is_ok());
+    }
+}
+
+/// Checks the input as the body of an admission review.
+pub fn review(input: &str) {
+    match review::read(input.as_bytes()) {
+        Ok(review) => {
+            // The answer repeats it, and what is kept is not more than what was sent.
+            assert!(review.uid.len() <= input.len());
+            let Some(subject) = review.subject else { return };
+            let list = &subject.account.pull_secrets;
+            assert!(list.len() <= 4096 && list.iter().all(|name| name.len() <= 253));
+            assert!(subject.has_list || list.is_empty());
+            assert!(list.iter().map(|name| name.len()).sum::<usize>() <= input.len());
+            assert!(subject.namespace.len() <= input.len());
+        }
+        Err(invalid) => assert!(!invalid.0.is_empty()),
+    }
+}
+
+/// Checks each line of the input as a registry's domain.
+pub fn domains(input: &str) {
+    for line in input.split('\n') {
+        if let Some(meant) = domain::meant(line) {
+            // What a message says to write is accepted.
+            assert!(
+                domain::check(&meant).is_ok() && domain::check_port(&meant).is_ok(),
+                "{line:?}: {meant:?}"
+            );
+        }
+        match domain::check(line) {
+            Ok(()) => assert!(!line.is_empty() && line.len() <= 253 && line.is_ascii()),
+            Err(message) => assert!(!message.is_empty() && message.len() <= 4096, "{message}"),
+        }
+    }
+}
+
+/// Checks each line of the input as an ARN.
+pub fn arns(input: &str) {
+    for line in input.split('\n') {
+        for parse in [Arn::role, Arn::oidc_provider] {
+            match parse(line) {
+                Ok(arn) => {
+                    assert!(arn.as_str() == line && line.starts_with("acs:ram::"));
+                    assert!(!arn.name().is_empty() && line.ends_with(&format!("/{}", arn.name())));
+                }
+                Err(message) => assert!(message.contains("is not an ARN of the form acs:ram::")),
+            }
+        }
+        assert!(Arn::role(line).is_err() || Arn::oidc_provider(line).is_err());
+    }
+}
+
+/// Checks the input as a reply of the cloud: a status, a line feed, and a body.
+pub fn replies(input: &str) {
+    let (status, body) = input.split_once('\n').unwrap_or(("200", input));
+    let status = status.parse().unwrap_or(200);
+    let reply = ReceivedReply { status, body: body.as_bytes(), now: Timestamp::UNIX_EPOCH };
+    let short = |message: &str| message.len() <= 2048 && !message.contains(char::is_control);
+    match read_reply::token(reply) {
+        Ok(credential) => {
+            assert!((200..300).contains(&status) && credential.expires_at > reply.now);
+            assert!(!credential.username.is_empty() && !credential.username.contains(':'));
+            assert!(!credential.token.expose_secret().is_empty());
+        }
+        Err(error) => assert!(short(&error.message), "{error}"),
+    }
+    match read_reply::domains(reply) {
+        Ok(names) => {
+            assert!((200..300).contains(&status) && !names.is_empty());
+            assert!(names.iter().all(|name| domain::check(name).is_ok()), "{names:?}");
+        }
+        Err(error) => assert!(short(&error.message), "{error}"),
     }
 }

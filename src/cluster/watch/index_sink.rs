@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use super::Sink;
 use crate::cluster::index::Index;
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
+use crate::plan::change::ObjectKey;
 use crate::plan::secret::Template;
 
 /// Feeds one kind of object to the index, and reports the namespaces that changed.
@@ -56,6 +57,14 @@ impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedServiceAccount> for IndexSink<W
         changed.into_iter().for_each(&mut self.wake);
     }
 
+    fn known_version(&self, object: &WatchedServiceAccount) -> Option<u64> {
+        self.index.known_version(object.metadata.identity.namespace.as_deref()?, &account_key(object))
+    }
+
+    fn forget_version(&mut self, object: &WatchedServiceAccount) {
+        self.index.forget_version(&object.namespace().unwrap_or_default(), &account_key(object));
+    }
+
     fn set_back(&mut self) {
         self.index.forget_account_versions();
     }
@@ -78,6 +87,14 @@ impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedSecret> for IndexSink<W, L> {
         changed.into_iter().for_each(&mut self.wake);
     }
 
+    fn known_version(&self, object: &WatchedSecret) -> Option<u64> {
+        self.index.known_version(object.metadata.identity.namespace.as_deref()?, &ObjectKey::Secret)
+    }
+
+    fn forget_version(&mut self, object: &WatchedSecret) {
+        self.index.forget_version(&object.namespace().unwrap_or_default(), &ObjectKey::Secret);
+    }
+
     fn set_back(&mut self) {
         self.index.forget_secret_versions();
     }
@@ -86,4 +103,8 @@ impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedSecret> for IndexSink<W, L> {
         self.index.retain_secrets(names, &self.template.name).into_iter().for_each(&mut self.wake);
         (self.complete)();
     }
+}
+
+fn account_key(object: &WatchedServiceAccount) -> ObjectKey {
+    ObjectKey::ServiceAccount(object.name_any().into())
 }

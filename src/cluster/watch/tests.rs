@@ -28,15 +28,19 @@ enum Answer {
 
 /// What the sink received and the service was asked.
 #[derive(Clone, Default)]
-struct Record(Arc<Mutex<Vec<String>>>);
+struct Record {
+    lines: Arc<Mutex<Vec<String>>>,
+    /// The version by which each account is known already.
+    known: Option<u64>,
+}
 
 impl Record {
     fn add(&self, line: impl Into<String>) {
-        self.0.lock().unwrap().push(line.into());
+        self.lines.lock().unwrap().push(line.into());
     }
 
     fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.lines.lock().unwrap().clone()
     }
 }
 
@@ -53,6 +57,14 @@ impl Sink<WatchedServiceAccount> for Record {
         self.add(format!("interrupted: {}", super::describe(error)));
     }
 
+    fn known_version(&self, _: &WatchedServiceAccount) -> Option<u64> {
+        self.known
+    }
+
+    fn forget_version(&mut self, object: &WatchedServiceAccount) {
+        self.add(format!("forget {}", object.name_any()));
+    }
+
     fn set_back(&mut self) {
         self.add("set back");
     }
@@ -66,7 +78,13 @@ impl Sink<WatchedServiceAccount> for Record {
 
 /// Watches a service with these answers until they are used up. Returns what happened in order, and the time it took.
 async fn run(answers: Vec<Answer>) -> (Vec<String>, Duration) {
-    let (record, used_up) = (Record::default(), Arc::new(tokio::sync::Notify::new()));
+    run_knowing(None, answers).await
+}
+
+/// Does the same with a sink that knows each account by a version already.
+async fn run_knowing(known: Option<u64>, answers: Vec<Answer>) -> (Vec<String>, Duration) {
+    let record = Record { known, ..Record::default() };
+    let used_up = Arc::new(tokio::sync::Notify::new());
     let (asked, last) = (record.clone(), used_up.clone());
     let answers = Arc::new(Mutex::new(answers.into_iter()));
     let service = tower::service_fn(move |request: Request<Body>| {
@@ -242,6 +260,40 @@ async fn versions_that_are_set_back_end_the_watch_and_everything_is_listed_again
         "watch from 802 bookmarks true",
     ];
     assert_eq!(lines, expected);
+}
+
+/// A restored etcd has passed the version at which it was lost: nothing but the object itself shows it.
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_listed_older_than_it_was_before_the_list_is_believed() {
+    let (lines, _) =
+        run_knowing(Some(6), vec![list_at("6", &["a"], "", 1), Answer::Whole(bookmark("7"))]).await;
+    assert_eq!(lines, ["list 250 ", "forget a", "put a", "listed a", "watch from 6 bookmarks true"]);
+}
+
+/// The answer to our own write came before a list that began earlier.
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_known_beyond_the_list_waits_for_its_event() {
+    let mut newer = account("a", 1);
+    newer["metadata"]["resourceVersion"] = json!("9");
+    let events = format!("{}{}", event("MODIFIED", &newer), bookmark("20"));
+    let (lines, _) =
+        run_knowing(Some(9), vec![list(&["a"], "", 1), Answer::Whole(events), Answer::Whole(bookmark("21"))])
+            .await;
+    let expected =
+        ["list 250 ", "listed a", "watch from 7 bookmarks true", "put a", "watch from 20 bookmarks true"];
+    assert_eq!(lines, expected);
+}
+
+/// The event of that write never comes: it was undone by a restore of etcd.
+#[tokio::test(start_paused = true)]
+async fn an_object_whose_known_version_was_passed_without_an_event_is_as_it_was_last_heard_of() {
+    for (kind, done) in [("MODIFIED", "put a"), ("DELETED", "remove a")] {
+        let mut later = account("a", 1);
+        later["metadata"]["resourceVersion"] = json!("9");
+        let events = format!("{}{}{}", bookmark("8"), event(kind, &later), bookmark("12"));
+        let (lines, _) = run_knowing(Some(12), vec![list(&["a"], "", 1), Answer::Whole(events)]).await;
+        assert_eq!(lines, ["list 250 ", "listed a", "watch from 7 bookmarks true", "forget a", done]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -118,3 +118,11 @@ fn accounts_are_lost_where_none_is_covered_and_entries_of_the_binding_alone_are_
         assert_eq!(loss.is_lost(), expected, "{what}");
     }
 }
+
+#[test]
+fn statuses_name_namespaces_unless_their_binding_lost_all() {
+    let snapshot = snapshot([elsewhere("a"), elsewhere("b")]);
+    let claimants = [claimant("a", &["kept", "left"], false), claimant("b", &["lost"], true)];
+    let recovery = Recovery::of(&snapshot, &claimants);
+    assert_eq!(recovery.reported().map(|name| &**name).collect::<Vec<_>>(), ["kept", "left"]);
+}

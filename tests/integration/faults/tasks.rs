@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use acr_lab::cloud::{Fault as CloudFault, FaultKind};
 use acr_lab::plane::Target;
 
-use crate::harness::{DOMAIN, Lab, root, spec};
+use crate::harness::{DOMAIN, Lab, PATIENCE, root, spec};
 
 /// A task that fails must end the process within this time.
 const AT_MOST: Duration = Duration::from_secs(5);
@@ -73,4 +74,31 @@ async fn a_panic_in_any_task_ends_the_process_while_it_works() {
         lab.controller.until_ready(Duration::from_secs(20)).await.unwrap();
         lab.until_attached("panics", &account).await;
     }
+}
+
+/// Otherwise its registry would stay under way, and its tokens would run out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_an_attempt_to_mint_ends_the_process_and_the_next_one_mints() {
+    let folder = tempfile::tempdir().unwrap();
+    let order = folder.path().join("panic");
+    let (lab, _proxy) =
+        Lab::proxied_with(|options| options.env("ACR_PANIC_FILE", &order).arg("--lease-duration=3s")).await;
+    lab.cloud.fault(CloudFault {
+        action: "GetAuthorizationToken".to_owned(),
+        instance: None,
+        kind: FaultKind::Slow(2 * PATIENCE),
+        times: Some(1),
+    });
+    lab.create_namespace("panics").await;
+    lab.bind("panics", spec(&["panics"])).await;
+    lab.until("the attempt is under way", async || {
+        lab.controller.log().contains("task begun name=\"an attempt to mint\"")
+    })
+    .await;
+    std::fs::write(&order, "an attempt to mint").unwrap();
+    let status = lab.controller.wait(PATIENCE).await.unwrap();
+    assert!(!status.success(), "{status}");
+    std::fs::remove_file(&order).unwrap();
+    lab.controller.restart().unwrap();
+    lab.until_served("panics", DOMAIN).await;
 }

@@ -37,7 +37,7 @@ use self::{
 };
 pub use self::{
     audit::{Audit, AuditEvent, AuditEvents, Mark},
-    binaries::Binaries,
+    binaries::{Binaries, Release},
     kubectl::Output,
     processes::free_port,
     proxy::{Fault, FaultProxy, Fired, Frozen, Held, Write},
@@ -56,6 +56,8 @@ pub(crate) const START_ATTEMPTS: usize = 3;
 /// Options of a plane.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// The release of Kubernetes.
+    pub release: Release,
     /// The issuer that ServiceAccount tokens name.
     pub service_account_issuer: String,
     /// Admission plugins beside those that are on by default.
@@ -74,6 +76,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            release: Release::default(),
             service_account_issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             admission_plugins: Vec::new(),
             controllers: Vec::new(),
@@ -130,7 +133,8 @@ impl Plane {
         // rustls has no default provider when two are compiled in; the first caller decides, and an earlier
         // choice is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let binaries = tokio::task::spawn_blocking(Binaries::find).await??;
+        let release = options.release;
+        let binaries = tokio::task::spawn_blocking(move || Binaries::find(release)).await??;
         let mut attempt = 1;
         loop {
             match Plane::try_start(&binaries, &options).await {
@@ -317,14 +321,16 @@ impl Plane {
         Ok(())
     }
 
-    /// Brings back the data of [`Plane::copy_etcd`], revisions included, as an administrator does after a disaster: the API
-    /// server stops first, and is started again afterwards.
-    pub async fn restore_etcd(&self) -> anyhow::Result<()> {
+    /// Brings back the data of [`Plane::copy_etcd`], revisions included, as an administrator does after a disaster: the
+    /// API server stops first, and is started again afterwards. `bumped`: by how many the revision is raised in
+    /// between, as `etcdutl snapshot restore --bump-revision` does.
+    pub async fn restore_etcd(&self, bumped: usize) -> anyhow::Result<()> {
         self.kill_api_server();
         self.kill_etcd();
         std::fs::remove_dir_all(self.dir().join("etcd"))?;
         std::fs::rename(self.dir().join("etcd-copy"), self.dir().join("etcd"))?;
         self.restart_etcd().await?;
+        etcd::Etcd::on(self.ports.etcd).bump_revision(bumped).await?;
         self.restart_api_server().await
     }
 

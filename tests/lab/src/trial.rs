@@ -4,6 +4,7 @@
 //! The oracle: the same end state, with what differs from run to run masked; no object written more often than
 //! without the fault plus a stated allowance; and quiet afterwards.
 
+mod hand_over;
 mod job;
 mod observe;
 mod rig;
@@ -11,6 +12,7 @@ mod schedule;
 mod soak;
 
 pub use self::{
+    hand_over::hand_over,
     job::{Job, Recovery, Run},
     observe::State,
     rig::{CONTROLLER, NAMESPACE, Rig, SECRET},

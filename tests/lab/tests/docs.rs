@@ -61,12 +61,9 @@ fn ci_runs_the_demo_and_the_tests_and_the_plugin_has_its_name() {
     assert!(root().join("src/bin/kubectl-acr/main.rs").exists());
 }
 
-/// Each fault of the table names tests, and all of them exist.
+/// Each fault of the table names tests, all of them exist, and both languages name the same.
 #[test]
 fn each_fault_of_the_table_has_its_tests() {
-    let page = std::fs::read_to_string(root().join("docs/contributing/lab.md")).unwrap();
-    let (_, table) = page.split_once("## Faults survived").unwrap();
-    let (table, _) = table.split_once("\n## ").unwrap();
     let mut sources = String::new();
     let mut folders = vec![root().join("tests"), root().join("src")];
     while let Some(folder) = folders.pop() {
@@ -79,14 +76,29 @@ fn each_fault_of_the_table_has_its_tests() {
             }
         }
     }
-    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
-    assert_eq!(rows.len(), 25);
-    for (number, row) in rows.iter().enumerate() {
-        assert!(row.starts_with(&format!("| {} |", number + 1)), "{row}");
-        let names: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
-        assert!(!names.is_empty(), "{row} names no test");
+    let pages = [("docs/benchmarks.md", "## Faults survived"), ("docs/zh-CN/benchmarks.md", "## 经受的故障")];
+    let [english, chinese] = pages.map(|(page, title)| tests_by_fault(page, title));
+    assert_eq!(english, chinese);
+    assert_eq!(english.len(), 25);
+    for (number, names) in english {
+        assert!(!names.is_empty(), "fault {number} names no test");
         for name in names {
             assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
         }
     }
+}
+
+/// Returns the tests of each fault in the table of a page.
+fn tests_by_fault(page: &str, title: &str) -> Vec<(usize, Vec<String>)> {
+    let page = std::fs::read_to_string(root().join(page)).unwrap();
+    let (_, section) = page.split_once(title).unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let rows = section.lines().filter_map(|line| {
+        let (number, row) = line.strip_prefix("| ")?.split_once(" |")?;
+        let names = row.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        Some((number.parse::<usize>().ok()?, names))
+    });
+    let rows: Vec<_> = rows.collect();
+    assert!(rows.iter().enumerate().all(|(at, (number, _))| *number == at + 1), "{rows:?}");
+    rows
 }

@@ -126,11 +126,13 @@ fn beside_another_binding_only_the_leaving_ones_part_goes() {
 fn what_is_not_ours_is_not_withdrawn() {
     let unserved: Mutation = |_| {};
     let served: Mutation = |r| r.served = true;
+    let reported: Mutation = |r| r.reported = true;
     let leaving = || snapshot([resolved("a").phased(Phase::Withdrawing)]);
     for (what, secret, snapshot, mutate, expected) in [
         ("an entry in a namespace that was never ours", None, snapshot([elsewhere()]), unserved, vec![]),
         ("an entry that waited for a Secret", None, snapshot([]), served, vec!["default at 7: x"]),
         ("the same of a binding being deleted", None, leaving(), unserved, vec!["default at 7: x"]),
+        ("the same where a status names the namespace", None, snapshot([]), reported, vec!["default at 7: x"]),
         ("a foreign Secret", Some(foreign()), snapshot([]), unserved, vec![]),
         ("a foreign Secret where we served", Some(foreign()), snapshot([]), served, vec![]),
         ("a foreign Secret beside a leaving binding", Some(foreign()), leaving(), unserved, vec![]),
@@ -484,7 +486,13 @@ fn an_unclaimed_namespace_that_was_never_served_is_left_alone_while_bindings_may
         ["delete u at 3"],
         "a label was taken off here"
     );
-    record.served = false;
+    (record.served, record.reported) = (false, true);
+    assert_eq!(
+        in_words(&namespace(&record, &keeping()).changes),
+        ["delete u at 3"],
+        "a crash came in between"
+    );
+    record.reported = false;
     record.view.facts.as_mut().unwrap().skip = true;
     assert_eq!(in_words(&namespace(&record, &keeping()).changes), ["delete u at 3"], "it says so itself");
     record.view.facts.as_mut().unwrap().skip = false;

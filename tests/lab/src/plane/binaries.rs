@@ -17,42 +17,90 @@ use sha2::{Digest, Sha256};
 
 use crate::process::{Program, keep_at_end, remove_at_end};
 
-const NAMES: [&str; 4] = ["etcd", "kubectl", "kube-controller-manager", "kube-apiserver"];
+/// The programs that are built for each release. etcd and kubectl are always those of the newest.
+const OF_RELEASE: [&str; 2] = ["kube-controller-manager", "kube-apiserver"];
+
+const NAMES: [&str; 4] = ["etcd", "kubectl", OF_RELEASE[0], OF_RELEASE[1]];
 
 /// How often a long build reports progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
-/// The directory of the four programs.
+/// A release of Kubernetes that a plane runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Release {
+    /// The newest, of `tests/lab/kubernetes`.
+    #[default]
+    Newest,
+    /// The oldest that is tested, of `tests/lab/kubernetes-1.34`.
+    Oldest,
+}
+
+impl Release {
+    fn folder(self) -> &'static str {
+        match self {
+            Release::Newest => "kubernetes",
+            Release::Oldest => "kubernetes-1.34",
+        }
+    }
+
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Release::Newest => &NAMES,
+            Release::Oldest => &OF_RELEASE,
+        }
+    }
+
+    /// Returns whether its programs are on this machine, so that a plane of it starts without a build of minutes.
+    pub fn is_built(self) -> anyhow::Result<bool> {
+        Ok(Binaries::kept(&Source::read(self)?)?.missing(self.names()).is_empty())
+    }
+}
+
+/// The directories of the four programs.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     dir: PathBuf,
+    /// Where the others are, if the first has not all.
+    others: Option<PathBuf>,
 }
 
 impl Binaries {
-    /// Returns the programs of `KUBEBUILDER_ASSETS` if it is set, else those built from
-    /// `tests/lab/kubernetes`, now if need be.
+    /// Returns the programs of a release, built now if need be. Those of the newest are taken from
+    /// `KUBEBUILDER_ASSETS` if it is set.
     ///
     /// Blocks for minutes when it builds, and reports progress on standard error.
-    pub fn find() -> anyhow::Result<Binaries> {
-        match env::var_os("KUBEBUILDER_ASSETS") {
-            Some(dir) if !dir.is_empty() => assets(PathBuf::from(dir)),
-            _ => built(&Source::read()?),
+    pub fn find(release: Release) -> anyhow::Result<Binaries> {
+        match (release, env::var_os("KUBEBUILDER_ASSETS")) {
+            (Release::Newest, Some(dir)) if !dir.is_empty() => assets(PathBuf::from(dir)),
+            (Release::Newest, _) => built(&Source::read(release)?),
+            (Release::Oldest, _) => {
+                let others = Binaries::find(Release::Newest)?;
+                Ok(Binaries { others: Some(others.dir), ..built(&Source::read(release)?)? })
+            }
         }
     }
 
     /// Returns the path of one of the programs.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+        let path = self.dir.join(name);
+        match &self.others {
+            Some(others) if !path.is_file() => others.join(name),
+            _ => path,
+        }
     }
 
-    fn missing(&self) -> Vec<&'static str> {
-        NAMES.into_iter().filter(|name| !self.path(name).is_file()).collect()
+    fn kept(source: &Source) -> anyhow::Result<Binaries> {
+        Ok(Binaries { dir: cache_root()?.join(source.cache_name()), others: None })
+    }
+
+    fn missing(&self, names: &[&'static str]) -> Vec<&'static str> {
+        names.iter().copied().filter(|name| !self.path(name).is_file()).collect()
     }
 }
 
 fn assets(dir: PathBuf) -> anyhow::Result<Binaries> {
-    let binaries = Binaries { dir };
-    let missing = binaries.missing();
+    let binaries = Binaries { dir, others: None };
+    let missing = binaries.missing(&NAMES);
     if missing.is_empty() {
         return Ok(binaries);
     }
@@ -73,14 +121,15 @@ fn assets(dir: PathBuf) -> anyhow::Result<Binaries> {
 
 /// The Go module that describes the control plane.
 struct Source {
+    release: Release,
     dir: PathBuf,
     version: String,
     digest: String,
 }
 
 impl Source {
-    fn read() -> anyhow::Result<Source> {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes");
+    fn read(release: Release) -> anyhow::Result<Source> {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(release.folder());
         let read = |file: &str| {
             let path = dir.join(file);
             fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
@@ -93,11 +142,11 @@ impl Source {
         let mut digest = Sha256::new();
         digest.update(&go_mod);
         digest.update(read("go.sum")?);
-        for name in NAMES {
+        for name in release.names() {
             digest.update(read(&format!("cmd/{name}/main.go"))?);
         }
         let digest = digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        Ok(Source { dir, version, digest })
+        Ok(Source { release, dir, version, digest })
     }
 
     fn cache_name(&self) -> String {
@@ -128,8 +177,9 @@ fn cache_root() -> anyhow::Result<PathBuf> {
 
 fn built(source: &Source) -> anyhow::Result<Binaries> {
     let root = cache_root()?;
-    let binaries = Binaries { dir: root.join(source.cache_name()) };
-    if binaries.missing().is_empty() {
+    let binaries = Binaries::kept(source)?;
+    let missing = || binaries.missing(source.release.names());
+    if missing().is_empty() {
         return Ok(binaries);
     }
     fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
@@ -139,11 +189,11 @@ fn built(source: &Source) -> anyhow::Result<Binaries> {
         lock.lock()?;
     }
     // Another process may have built them while it held the lock.
-    if !binaries.missing().is_empty() {
+    if !missing().is_empty() {
         let building = tempfile::Builder::new().prefix(".building-").tempdir_in(&root)?;
         remove_at_end(building.path())?;
         build(source, building.path())?;
-        // A reader sees all four or none.
+        // A reader sees all of them or none.
         if binaries.dir.exists() {
             fs::remove_dir_all(&binaries.dir)?;
         }
@@ -168,14 +218,14 @@ fn build(source: &Source, into: &Path) -> anyhow::Result<()> {
     ));
     let started = Instant::now();
     let log = into.join("build.log");
-    // All four at once: while one is linked, which takes one core, the next is compiled. The binaries omit
+    // All at once: while one is linked, which takes one core, the next is compiled. The binaries omit
     // debug information, which costs a fifth of the time.
     let child = Program::new(&go, &log)
         .args(["build", "-trimpath", "-mod=readonly", "-gcflags=all=-dwarf=false", "-ldflags"])
         .arg(source.link_flags())
         .arg("-o")
         .arg(into.join(""))
-        .args(NAMES.map(|name| format!("./cmd/{name}")))
+        .args(source.release.names().iter().map(|name| format!("./cmd/{name}")))
         .current_dir(&source.dir)
         .start()?;
     let mut next_word = Instant::now() + PROGRESS_EVERY;
@@ -225,8 +275,10 @@ mod tests {
 
     #[test]
     fn the_release_comes_from_the_module_alone() {
-        let source = Source::read().unwrap();
-        assert!(source.version.starts_with("1."), "{}", source.version);
-        assert!(source.link_flags().contains(&format!("gitVersion=v{}", source.version)));
+        for (release, version) in [(Release::Newest, "1.37."), (Release::Oldest, "1.34.")] {
+            let source = Source::read(release).unwrap();
+            assert!(source.version.starts_with(version), "{}", source.version);
+            assert!(source.link_flags().contains(&format!("gitVersion=v{}", source.version)));
+        }
     }
 }

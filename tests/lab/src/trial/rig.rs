@@ -72,13 +72,14 @@ impl Drop for Rig {
 }
 
 impl Rig {
-    /// Installs the product on a new plane, and starts replicas of it. All of them are ready when this returns.
+    /// Installs the product on a new plane, and starts a replica of each of these builds. All of them are ready when
+    /// this returns.
     pub async fn start(
-        binary: &Path,
-        replicas: usize,
+        options: Options,
+        builds: &[&Path],
         change: impl Fn(ControllerOptions) -> ControllerOptions,
     ) -> anyhow::Result<Rig> {
-        let plane = Plane::start(Options::default()).await?;
+        let plane = Plane::start(options).await?;
         for manifest in MANIFESTS {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(manifest);
             plane.apply_file(path).await.with_context(|| format!("{manifest} was not applied"))?;
@@ -90,8 +91,8 @@ impl Rig {
         let proxy = Arc::new(FaultProxy::start(&plane).await?);
         let kubeconfig = proxy.kubeconfig_for(NAMESPACE, CONTROLLER).await?;
         let mut started = Vec::new();
-        for number in 0..replicas {
-            let options = ControllerOptions::new(binary, &kubeconfig, cloud.address());
+        for (number, build) in builds.iter().enumerate() {
+            let options = ControllerOptions::new(*build, &kubeconfig, cloud.address());
             let options = change(options.pod(&format!("controller-{number}")));
             started.push(Controller::start_ready(options, PATIENCE).await?);
         }

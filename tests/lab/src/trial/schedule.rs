@@ -25,6 +25,9 @@ const STEPS: usize = 10;
 const NAMESPACES: usize = 3;
 const BINDINGS: usize = 2;
 
+/// The annotation that asks for fresh credentials.
+const REFRESH_AT: &str = "acrcredential.dev/refresh-at";
+
 /// A retry after a refusal comes within this time, and an end state must come with it.
 const LONGEST_REST: Duration = Duration::from_secs(90);
 
@@ -139,8 +142,10 @@ impl Schedule {
         rig.until("all bindings are ready", PATIENCE, async || {
             for number in 0..BINDINGS {
                 let name = format!("{tag}-binding-{number}");
-                let gone = rig.bindings().get_opt(&name).await?.is_none();
-                if !gone && !rig.is_ready(&name).await? {
+                let Some(binding) = rig.bindings().get_opt(&name).await? else { continue };
+                let asked = binding.metadata.annotations.unwrap_or_default().remove(REFRESH_AT);
+                let handled = binding.data["status"]["lastHandledRefreshAt"].as_str();
+                if !rig.is_ready(&name).await? || asked.as_deref() != handled {
                     return Ok(false);
                 }
             }
@@ -235,7 +240,7 @@ impl Step {
             }
             Step::Unbind { binding: number } => rig.unbind(&binding(*number)).await,
             Step::Refresh { binding: number, request } => {
-                rig.annotate(&binding(*number), "acrcredential.dev/refresh-at", &request.to_string()).await
+                rig.annotate(&binding(*number), REFRESH_AT, &request.to_string()).await
             }
             Step::CreateAccount { namespace: number, name } => {
                 rig.create_account(&namespace(*number), name, &["mine"]).await
