@@ -29,6 +29,8 @@ pub(crate) struct Observation {
     pub(crate) exists: bool,
     /// Whether it is a ServiceAccount with our entry.
     pub(crate) bound: bool,
+    /// Whether it is a binding that is ready as it is now.
+    pub(super) ready: bool,
     /// When the event was read.
     pub(crate) at: Instant,
 }
@@ -47,6 +49,22 @@ struct Slim {
     metadata: Metadata,
     #[serde(default)]
     image_pull_secrets: Vec<Named>,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Deserialize, Clone, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    observed_generation: i64,
+    conditions: Vec<Condition>,
+}
+
+#[derive(Deserialize, Clone)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
 }
 
 #[derive(Deserialize, Clone)]
@@ -130,7 +148,11 @@ async fn watch(
         };
         let bound = object.image_pull_secrets.iter().any(|entry| entry.name == SECRET);
         let Metadata { namespace, name, generation, resource_version: version } = object.metadata;
-        if sender.send(Ok(Observation { namespace, name, generation, version, exists, bound, at })).is_err() {
+        let holds = |condition: &Condition| condition.kind == "Ready" && condition.status == "True";
+        let ready =
+            object.status.observed_generation == generation && object.status.conditions.iter().any(holds);
+        let seen = Observation { namespace, name, generation, version, exists, bound, ready, at };
+        if sender.send(Ok(seen)).is_err() {
             return Ok(());
         }
     }
