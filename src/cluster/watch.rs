@@ -10,7 +10,6 @@ mod index_sink;
 mod page;
 mod source;
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use kube::core::Status;
@@ -25,6 +24,7 @@ pub use self::source::WatchConfig;
 use self::source::{WatchLine, WatchLines, WatchSource};
 use super::error::{CallError, classify};
 use super::index::is_older;
+use super::listed_names::ListedNames;
 use crate::plan::refresh::backoff;
 
 /// Shortest time from a failed list, or a refused watch, to the next request.
@@ -46,7 +46,7 @@ pub trait Sink<K> {
     /// Handles versions that were set back, as by a restore of etcd: a list of older objects follows.
     fn set_back(&mut self) {}
     /// Handles the end of a list: only these `(namespace, name)` exist.
-    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>);
+    fn listed(&mut self, names: &ListedNames);
 }
 
 /// Returns the configuration of a watch on all objects.
@@ -98,9 +98,10 @@ async fn list<K>(source: &WatchSource, sink: &mut impl Sink<K>) -> Result<String
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
 {
-    let mut listed = HashSet::new();
+    let mut listed = ListedNames::default();
     let put = |object: K| {
-        listed.insert((object.namespace().unwrap_or_default().into(), object.name_any().into()));
+        let meta = object.meta();
+        listed.add(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
         sink.put(object);
     };
     let version = source.list(put).await?;
