@@ -13,6 +13,7 @@ pub mod keys;
 pub mod label_keys;
 pub mod last_writer;
 pub mod lease;
+pub mod listed_names;
 pub mod metadata;
 pub mod named_secret;
 pub mod notices;

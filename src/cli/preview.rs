@@ -59,7 +59,7 @@ fn observe(view: &mut NamespaceView, change: &Change) {
         Change::RetainSecret { .. } => view.secret.iter_mut().for_each(|secret| secret.retained = true),
         Change::DeleteSecret { .. } => view.secret = None,
         Change::SetPullSecrets { service_account, pull_secrets, .. } => {
-            let account = view.service_accounts.iter_mut().find(|account| account.name == *service_account);
+            let account = view.service_accounts.iter_mut().find(|account| *account.name == **service_account);
             if let Some(account) = account {
                 account.pull_secrets = pull_secrets.as_slice().into();
             }

@@ -2,12 +2,16 @@
 //!
 //! An event costs a look-up of its namespace. No object is kept: a record holds only what decisions need.
 
-use std::collections::{HashMap, HashSet};
+mod interned;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
 
+use self::interned::Interned;
 use super::label_keys::LabelKeys;
+use super::listed_names::ListedNames;
 use crate::model::coverage::SelectionIndex;
 use crate::plan::change::{Change, ObjectKey};
 use crate::plan::record::{NamespaceRecord, WriteResult};
@@ -26,7 +30,10 @@ pub struct Index {
 
 #[derive(Debug, Default)]
 struct Records {
-    namespaces: HashMap<Arc<str>, NamespaceRecord>,
+    /// Boxed: a map has room for twice as many as it holds.
+    namespaces: HashMap<Arc<str>, Box<NamespaceRecord>>,
+    /// What their accounts have in common.
+    interned: Interned,
     /// When writes that are over were last forgotten.
     swept_at: Option<Timestamp>,
 }
@@ -56,7 +63,7 @@ impl Index {
 
     /// Changes the record of a namespace, if there is one.
     pub fn update<T>(&self, namespace: &str, update: impl FnOnce(&mut NamespaceRecord) -> T) -> Option<T> {
-        self.lock().namespaces.get_mut(namespace).map(update)
+        self.lock().namespaces.get_mut(namespace).map(|record| update(record))
     }
 
     /// Reads several namespaces, until the closure returns `true`.
@@ -90,8 +97,10 @@ impl Index {
             }
         };
         match selections.only_names() {
-            Some(names) => names.filter_map(|name| records.namespaces.get(name)).for_each(visit),
-            None => records.namespaces.values().for_each(&mut visit),
+            Some(names) => {
+                names.filter_map(|name| records.namespaces.get(name)).for_each(|record| visit(record))
+            }
+            None => records.namespaces.values().for_each(|record| visit(record)),
         }
     }
 
@@ -124,14 +133,23 @@ impl Index {
     }
 
     fn change(&self, namespace: &str, change: impl FnOnce(&mut NamespaceRecord) -> bool) -> Option<Arc<str>> {
+        self.change_sharing(namespace, |record, _| change(record))
+    }
+
+    fn change_sharing(
+        &self,
+        namespace: &str,
+        change: impl FnOnce(&mut NamespaceRecord, &mut Interned) -> bool,
+    ) -> Option<Arc<str>> {
         let mut records = self.lock();
+        let records = &mut *records;
         let name = match records.namespaces.get_key_value(namespace) {
             Some((name, _)) => name.clone(),
             None => Arc::from(namespace),
         };
-        let new = || NamespaceRecord::new(NamespaceView::new(name.clone()));
+        let new = || Box::new(NamespaceRecord::new(NamespaceView::new(name.clone())));
         let record = records.namespaces.entry(name.clone()).or_insert_with(new);
-        let changed = change(record);
+        let changed = change(record, &mut records.interned);
         if record.view.is_empty() {
             records.namespaces.remove(&name);
         }
@@ -245,8 +263,11 @@ impl Index {
     }
 
     /// Records a ServiceAccount.
-    pub fn put_service_account(&self, namespace: &str, account: ServiceAccountView) -> Option<Arc<str>> {
-        self.change(namespace, |record| put_account(record, account))
+    pub fn put_service_account(&self, namespace: &str, mut account: ServiceAccountView) -> Option<Arc<str>> {
+        self.change_sharing(namespace, |record, interned| {
+            interned.share(&mut account);
+            put_account(record, account)
+        })
     }
 
     /// Records a ServiceAccount as a list beside the watch read it: one that is unknown by now was deleted, or follows on
@@ -276,9 +297,9 @@ impl Index {
     }
 
     /// Forgets Namespaces that are missing in a list.
-    pub fn retain_namespaces(&self, seen: &HashSet<(Box<str>, Box<str>)>) -> Vec<Arc<str>> {
+    pub fn retain_namespaces(&self, seen: &ListedNames) -> Vec<Arc<str>> {
         self.sweep(|record| {
-            let listed = seen.contains(&(Box::from(""), Box::from(&*record.view.name)));
+            let listed = seen.contains("", &record.view.name);
             if listed || record.view.facts.take().is_none() {
                 return false;
             }
@@ -288,21 +309,19 @@ impl Index {
     }
 
     /// Forgets Secrets that are missing in a list.
-    pub fn retain_secrets(&self, seen: &HashSet<(Box<str>, Box<str>)>, name: &str) -> Vec<Arc<str>> {
+    pub fn retain_secrets(&self, seen: &ListedNames, name: &str) -> Vec<Arc<str>> {
         self.sweep(|record| {
-            let listed = seen.contains(&(Box::from(&*record.view.name), Box::from(name)));
+            let listed = seen.contains(&record.view.name, name);
             !listed && record.view.secret.take().is_some()
         })
     }
 
     /// Forgets ServiceAccounts that are missing in a list.
-    pub fn retain_service_accounts(&self, seen: &HashSet<(Box<str>, Box<str>)>) -> Vec<Arc<str>> {
+    pub fn retain_service_accounts(&self, seen: &ListedNames) -> Vec<Arc<str>> {
         self.sweep(|record| {
             let before = record.view.service_accounts.len();
-            let namespace: Box<str> = Box::from(&*record.view.name);
-            let listed =
-                |account: &ServiceAccountView| seen.contains(&(namespace.clone(), account.name.clone()));
-            record.view.service_accounts.retain(listed);
+            let namespace = record.view.name.clone();
+            record.view.service_accounts.retain(|account| seen.contains(&namespace, &account.name));
             let changed = record.view.service_accounts.len() != before;
             if changed {
                 record.forget_missing();
@@ -335,7 +354,14 @@ fn put_account(record: &mut NamespaceRecord, account: ServiceAccountView) -> boo
             changed
         }
         Err(at) => {
-            record.view.service_accounts.insert(at, account);
+            let accounts = &mut record.view.service_accounts;
+            // Room for a few more, not for twice as many: most namespaces have a handful.
+            accounts.reserve_exact(if accounts.len() == accounts.capacity() {
+                1 + accounts.len() / 8
+            } else {
+                0
+            });
+            accounts.insert(at, account);
             record.has_newcomer = true;
             true
         }

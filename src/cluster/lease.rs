@@ -2,7 +2,6 @@
 
 mod thread;
 
-use std::collections::HashSet;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,7 @@ pub use self::thread::{Candidate, LeaseThread, LeaseThreadError};
 use super::claim::Claim;
 use super::client;
 use super::error::{CallError, classify};
+use super::listed_names::ListedNames;
 use super::owned::merging;
 use super::watch::Sink;
 use crate::api::names;
@@ -322,7 +322,7 @@ impl Sink<Lease> for LeaseSink {
         debug!(kind, %error, "watch interrupted");
     }
 
-    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+    fn listed(&mut self, names: &ListedNames) {
         if names.is_empty() {
             self.0.send_replace(Some(None));
         }

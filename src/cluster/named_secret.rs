@@ -1,6 +1,6 @@
 //! One Secret by its name, in its present state. RBAC grants such Secrets one by one, so each has its own watch.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::error::{CallError, DEADLINE};
+use super::listed_names::ListedNames;
 use super::watch::{Sink, refused};
 
 /// Observed state of the Secret.
@@ -118,7 +119,7 @@ impl<F: Fn(&SecretState)> Sink<Secret> for NamedSecretSink<F> {
         self.publish(SecretState::Absent);
     }
 
-    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+    fn listed(&mut self, names: &ListedNames) {
         self.observed = true;
         if names.is_empty() {
             self.publish(SecretState::Absent);

@@ -1,6 +1,6 @@
 //! The parameters' ConfigMap of the `MutatingAdmissionPolicy`, and the proof that the API server applies it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::error::{CallError, call};
+use super::listed_names::ListedNames;
 use super::objects::WatchedServiceAccount;
 use super::owned::{is_labelled, merging};
 use super::policy_probe::serves;
@@ -169,7 +170,7 @@ impl<F: Fn(&ParametersState)> Sink<ConfigMap> for ParametersSink<F> {
         self.observe(ParametersState::Absent);
     }
 
-    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+    fn listed(&mut self, names: &ListedNames) {
         if names.is_empty() {
             self.observe(ParametersState::Absent);
         }

@@ -12,7 +12,6 @@ mod page;
 mod receiver;
 mod source;
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use kube::core::Status;
@@ -28,6 +27,7 @@ pub use self::source::WatchConfig;
 use self::source::{WatchLine, WatchLines, WatchSource};
 use super::error::{CallError, classify};
 use super::index::is_older;
+use super::listed_names::ListedNames;
 use crate::plan::refresh::backoff;
 
 /// Shortest time from a failed list, or a refused watch, to the next request.
@@ -55,7 +55,7 @@ pub trait Sink<K> {
     /// Handles versions that were set back, as by a restore of etcd: a list of older objects follows.
     fn set_back(&mut self) {}
     /// Handles the end of a list: only these `(namespace, name)` exist.
-    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>);
+    fn listed(&mut self, names: &ListedNames);
 }
 
 /// Returns the configuration of a watch on all objects.
@@ -112,9 +112,10 @@ where
     K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
 {
     receiver.begin_list();
-    let mut listed = HashSet::new();
+    let mut listed = ListedNames::default();
     let put = |object: K| {
-        listed.insert((object.namespace().unwrap_or_default().into(), object.name_any().into()));
+        let meta = object.meta();
+        listed.add(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
         receiver.list(object);
     };
     let version = source.list(put).await?;

@@ -1,7 +1,5 @@
 //! The `MutatingWebhookConfiguration` by which the API server calls this controller, and the right to write it.
 
-use std::collections::HashSet;
-
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
@@ -12,6 +10,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::error::{CallError, call};
+use super::listed_names::ListedNames;
 use super::owned;
 use super::watch::Sink;
 use crate::api::names;
@@ -120,7 +119,7 @@ impl Sink<MutatingWebhookConfiguration> for WebhookSink {
         self.0.send_replace(Some(None));
     }
 
-    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+    fn listed(&mut self, names: &ListedNames) {
         if names.is_empty() {
             self.0.send_replace(Some(None));
         }

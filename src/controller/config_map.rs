@@ -1,6 +1,6 @@
 //! The ConfigMap loop: one ConfigMap is converted into one binding.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use super::state::SharedState;
 use crate::api::{AcrCredentialBinding, Reason, names};
 use crate::cluster::error::CallError;
 use crate::cluster::keys::KeySecrets;
+use crate::cluster::listed_names::ListedNames;
 use crate::cluster::report::BindingWriter;
 use crate::cluster::watch::{Sink, refused};
 use crate::model::legacy;
@@ -69,7 +70,7 @@ impl Sink<ConfigMap> for ConfigMapSink {
         }
     }
 
-    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+    fn listed(&mut self, names: &ListedNames) {
         self.change(|watched| {
             watched.listed = true;
             if names.is_empty() {

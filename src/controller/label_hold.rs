@@ -54,13 +54,13 @@ fn are_known(keys: &LabelKeys, selector: Option<&LabelSelector>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
     use std::sync::Arc;
 
     use serde_json::json;
 
     use super::SharedState;
     use crate::api::AcrCredentialBinding;
+    use crate::cluster::listed_names::ListedNames;
     use crate::plan::secret::Template;
     use crate::plan::withdrawal_guard::WithdrawalGuard;
 
@@ -120,7 +120,7 @@ mod tests {
         let shared = state();
         let by_tier = || binding(1, json!({"selector": {"matchLabels": {"tier": "app"}}}));
         for gone in [(|shared: &SharedState| shared.remove_binding("b")) as fn(&SharedState), |shared| {
-            shared.waiting.retain(&HashSet::new())
+            shared.waiting.retain(&ListedNames::default())
         }] {
             shared.put_binding(by_tier());
             gone(&shared);

@@ -207,8 +207,8 @@ impl SharedState {
             let covered = coverage.remove(name);
             self.change_of(state, name, Publication { next: &next, covered, reason, now })
         });
-        let changes = changes.collect();
-        self.follow(state, Transition::between(&before, &next, changes));
+        let transition = Transition::between(&before, &next, changes);
+        self.follow(state, transition);
     }
 
     /// Returns the snapshot of this moment: the one before, with what changed.

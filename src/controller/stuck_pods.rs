@@ -1,6 +1,6 @@
 //! The stuck Pods loop, with `--replace-stuck-pods` only: Pods that copied their list too early are replaced.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::clock;
 use super::state::SharedState;
 use super::tasks::{Tasks, spawn};
 use crate::cluster::error::CallError;
+use crate::cluster::listed_names::ListedNames;
 use crate::cluster::pods::{DeletionError, PodState, PodWriter, WatchedPod};
 use crate::cluster::watch::{self, Sink, watch};
 use crate::plan::NamespaceView;
@@ -82,8 +83,8 @@ impl Sink<WatchedPod> for PodSink {
         self.stuck.lock().remove(&key(&object));
     }
 
-    fn listed(&mut self, seen: &HashSet<Key>) {
-        self.stuck.lock().retain(|key, _| seen.contains(key));
+    fn listed(&mut self, seen: &ListedNames) {
+        self.stuck.lock().retain(|key, _| seen.contains(&key.0, &key.1));
     }
 }
 

@@ -1,9 +1,10 @@
 //! Bindings that are not observed yet.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::api::AcrCredentialBinding;
+use crate::cluster::listed_names::ListedNames;
 
 /// Bindings that wait for the labels that they select by, by name.
 #[derive(Debug, Default)]
@@ -21,7 +22,7 @@ impl WaitingBindings {
     }
 
     /// Forgets the bindings that are missing in a list.
-    pub fn retain(&self, seen: &HashSet<(Box<str>, Box<str>)>) {
-        self.lock().retain(|name, _| seen.contains(&(Box::from(""), name.as_str().into())));
+    pub fn retain(&self, seen: &ListedNames) {
+        self.lock().retain(|name, _| seen.contains("", name));
     }
 }

@@ -1,6 +1,5 @@
 //! The watches that run from the start: the caches must be full before anything is decided.
 
-use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use super::tasks::{Tasks, spawn};
 use crate::api::{AcrCredentialBinding, names};
 use crate::cluster::Index;
 use crate::cluster::label_keys::{LabelKeys, SelectedKeys};
+use crate::cluster::listed_names::ListedNames;
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::cluster::parameters::{ParametersSink, ParametersState};
 use crate::cluster::watch::{self, IndexSink, Sink, watch};
@@ -206,10 +206,10 @@ impl Sink<DeserializeGuard<AcrCredentialBinding>> for BindingSink {
         self.shared.state().bindings.forget_versions();
     }
 
-    fn listed(&mut self, seen: &HashSet<(Box<str>, Box<str>)>) {
+    fn listed(&mut self, seen: &ListedNames) {
         let known = self.shared.state().bindings.names();
         for name in known {
-            if !seen.contains(&(Box::from(""), Box::from(&*name))) {
+            if !seen.contains("", &name) {
                 self.shared.remove_binding(&name);
             }
         }

@@ -77,7 +77,7 @@ impl Site<'_> {
         };
         let unclear = |account: &ServiceAccountView| {
             let value = account.unclear_skip.as_ref().filter(|_| covers(account))?;
-            let subject = NoticeSubject::Object(ObjectKey::ServiceAccount(account.name.clone()));
+            let subject = NoticeSubject::Object(ObjectKey::ServiceAccount((*account.name).into()));
             Some(skip_notice(subject, value))
         };
         let of_namespace = view.facts.as_ref().and_then(|facts| facts.unclear_skip.as_ref());
@@ -347,7 +347,7 @@ pub fn retain(view: &NamespaceView) -> Option<Change> {
 fn set_pull_secrets(account: &ServiceAccountView, snapshot: &Snapshot, want: Want) -> Option<Change> {
     let pull_secrets = pull_secrets(&account.pull_secrets, snapshot.secret_name(), want)?;
     Some(Change::SetPullSecrets {
-        service_account: account.name.clone(),
+        service_account: (*account.name).into(),
         resource_version: account.resource_version.clone(),
         pull_secrets,
     })

@@ -1,69 +1,77 @@
 //! The pairs of a binding's status in little memory: most of them have the same conditions.
 
-use std::sync::Arc;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::status::PairStatus;
 
-/// The pairs of one status. Equal conditions, and equal names of registries, are kept once.
-#[derive(Clone, Debug, Default)]
-pub struct PackedPairs(Box<[PackedPair]>);
+/// Stands between two names of namespaces, which do not hold it.
+const BETWEEN: char = '/';
 
-#[derive(Clone, Debug)]
-struct PackedPair {
-    registry: Arc<str>,
-    namespace: Box<str>,
-    conditions: Arc<[Condition]>,
+/// The pairs of one status. Equal conditions, and equal names of registries, are kept once, and the names of the namespaces
+/// in one text: a pair takes little more than the name of its namespace.
+#[derive(Clone, Debug, Default)]
+pub struct PackedPairs {
+    registries: Box<[Box<str>]>,
+    conditions: Box<[Box<[Condition]>]>,
+    /// The positions of a pair's registry and of its conditions.
+    parts: Box<[(u16, u16)]>,
+    namespaces: Box<str>,
 }
 
 impl PackedPairs {
-    /// Packs the pairs of a status.
+    /// Packs the pairs of a status, of which there are [`super::status::MAX_PAIRS`] at most. What is beyond the room of a position is left
+    /// out, and reported anew.
     pub fn pack(pairs: Vec<PairStatus>) -> Self {
-        let mut registries: Vec<Arc<str>> = Vec::new();
-        let mut distinct: Vec<Arc<[Condition]>> = Vec::new();
-        let packed = pairs.into_iter().map(|PairStatus { registry, namespace, conditions }| PackedPair {
-            registry: shared(&mut registries, |known| **known == *registry, || registry.as_str().into()),
-            namespace: namespace.into(),
-            conditions: shared(
-                &mut distinct,
-                |known| **known == *conditions,
-                || conditions.as_slice().into(),
-            ),
-        });
-        Self(packed.collect())
+        let (mut registries, mut distinct): (Vec<Box<str>>, Vec<Box<[Condition]>>) = Default::default();
+        let (mut parts, mut namespaces) = (Vec::with_capacity(pairs.len()), String::new());
+        for PairStatus { registry, namespace, conditions } in pairs {
+            let registry =
+                position(&mut registries, |known| **known == *registry, || registry.as_str().into());
+            let conditions =
+                position(&mut distinct, |known| **known == *conditions, || conditions.as_slice().into());
+            let (Some(registry), Some(conditions)) = (registry, conditions) else { break };
+            if !parts.is_empty() {
+                namespaces.push(BETWEEN);
+            }
+            namespaces.push_str(&namespace);
+            parts.push((registry, conditions));
+        }
+        Self {
+            registries: registries.into(),
+            conditions: distinct.into(),
+            parts: parts.into(),
+            namespaces: namespaces.into(),
+        }
     }
 
     /// Returns the pairs as the status has them.
     pub fn unpack(&self) -> Vec<PairStatus> {
-        let unpacked = self.0.iter().map(|pair| PairStatus {
-            registry: pair.registry.to_string(),
-            namespace: pair.namespace.to_string(),
-            conditions: pair.conditions.to_vec(),
-        });
+        let unpacked =
+            self.parts.iter().zip(self.namespaces()).map(|(&(registry, conditions), namespace)| PairStatus {
+                registry: self.registries[usize::from(registry)].to_string(),
+                namespace: namespace.to_owned(),
+                conditions: self.conditions[usize::from(conditions)].to_vec(),
+            });
         unpacked.collect()
     }
 
     /// Returns the namespace of each pair.
     pub fn namespaces(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|pair| &*pair.namespace)
+        self.namespaces.split(BETWEEN).take(self.parts.len())
     }
 }
 
-/// Returns the known value that is equal, or else remembers a new one. Neighbours are often equal.
-fn shared<T: Clone>(known: &mut Vec<T>, equal: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> T {
-    if let Some(value) = known.iter().rev().find(|value| equal(value)) {
-        return value.clone();
-    }
-    let value = new();
-    known.push(value.clone());
-    value
+/// Returns the position of the known value that is equal, or else of a new one. Neighbours are often equal.
+fn position<T>(known: &mut Vec<T>, equal: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> Option<u16> {
+    let at = known.iter().rposition(equal).unwrap_or_else(|| {
+        known.push(new());
+        known.len() - 1
+    });
+    u16::try_from(at).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::json;
 
     use super::PackedPairs;
@@ -89,11 +97,9 @@ mod tests {
         let packed = PackedPairs::pack(pairs.clone());
         assert_eq!(packed.unpack(), pairs);
         assert_eq!(packed.namespaces().collect::<Vec<_>>(), ["a", "b", "a", "c"]);
-        let [first, second, third, fourth] = &*packed.0 else { panic!("four pairs") };
-        assert!(Arc::ptr_eq(&second.conditions, &third.conditions));
-        assert!(!Arc::ptr_eq(&first.conditions, &second.conditions));
-        assert!(
-            Arc::ptr_eq(&first.registry, &fourth.registry) && !Arc::ptr_eq(&first.registry, &third.registry)
-        );
+        assert_eq!((packed.registries.len(), packed.conditions.len()), (2, 2));
+        assert_eq!(&*packed.parts, [(0, 0), (0, 1), (1, 1), (0, 1)]);
+        assert_eq!(PackedPairs::pack(Vec::new()).unpack(), []);
+        assert_eq!(PackedPairs::default().namespaces().count(), 0);
     }
 }

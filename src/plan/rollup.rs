@@ -135,8 +135,18 @@ impl Rollup {
         domain_conflicts.iter().find(|c| &*c.binding == binding && c.registry == registry)
     }
 
-    fn put(&mut self, namespace: &Arc<str>, binding: &str, entry: Option<RolledUp>) -> bool {
+    /// Records that a namespace was reconciled. Returns whether it was awaited.
+    fn take_pending(&mut self, namespace: &str) -> bool {
         let awaited = self.pending.remove(namespace);
+        if self.pending.is_empty() {
+            // Its room would stay, for each of thousands of bindings.
+            self.pending = HashSet::new();
+        }
+        awaited
+    }
+
+    fn put(&mut self, namespace: &Arc<str>, binding: &str, entry: Option<RolledUp>) -> bool {
+        let awaited = self.take_pending(namespace);
         let before = match &entry {
             Some(entry) => self.namespaces.insert(namespace.clone(), entry.clone()),
             None => self.namespaces.remove(namespace),
@@ -221,7 +231,7 @@ impl Rollups {
         // A binding may wait for a namespace that it no longer covers.
         for binding in self.awaiting.remove(namespace).into_iter().flatten() {
             let rollup = self.bindings.get_mut(&binding).filter(|_| !reported.contains(&binding));
-            if rollup.is_some_and(|rollup| rollup.pending.remove(namespace)) {
+            if rollup.is_some_and(|rollup| rollup.take_pending(namespace)) {
                 changed.push(binding);
             }
         }

@@ -93,7 +93,7 @@ pub fn decide(pod: &StuckPod, circumstances: Circumstances<'_>) -> PodDecision {
             "a Pod of its owner was replaced before, and this one lacks our entry again",
         );
     }
-    let Some(account) = view.service_accounts.iter().find(|account| account.name == pod.service_account)
+    let Some(account) = view.service_accounts.iter().find(|account| *account.name == *pod.service_account)
     else {
         return PodDecision::Wait("its ServiceAccount does not exist");
     };

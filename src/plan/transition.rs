@@ -47,8 +47,13 @@ pub struct Transition {
 }
 
 impl Transition {
-    /// Returns the transition between two snapshots.
-    pub fn between(before: &Snapshot, next: &Snapshot, changes: Vec<CoverageChange>) -> Self {
+    /// Returns the transition between two snapshots. Each change is dropped before the next one is made: those of thousands
+    /// of bindings would fill the memory.
+    pub fn between(
+        before: &Snapshot,
+        next: &Snapshot,
+        changes: impl IntoIterator<Item = CoverageChange>,
+    ) -> Self {
         let knows_coverage = before.coverage_unknown() && !next.coverage_unknown();
         let gives_up_unclaimed = before.unclaimed_until().is_some() && next.unclaimed_until().is_none();
         let mut transition = Self {

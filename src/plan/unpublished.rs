@@ -7,8 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Time for which no other binding must follow.
-const QUIET: Duration = Duration::from_millis(30);
+/// Time for which no other binding must follow. What applies many, one after the other, needs tens of milliseconds for
+/// each. Where they follow more slowly, it is twice the longest time between two of them, up to a limit.
+const QUIET: Duration = Duration::from_millis(100);
+const LONGEST_QUIET: Duration = Duration::from_millis(500);
+
+/// The same time for edits.
+const QUIET_OF_EDIT: Duration = Duration::from_millis(30);
 
 /// Time for which a binding is awaited that lacks our finalizer, or the effect of its deletion: each takes a request.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -33,6 +38,8 @@ pub enum Churn {
 struct Burst {
     first: Instant,
     last: Instant,
+    /// The longest time between two changes.
+    gap: Duration,
     /// Each binding, and since when more of its change is awaited.
     bindings: BTreeMap<Arc<str>, Option<Instant>>,
 }
@@ -47,14 +54,21 @@ impl Unpublished {
         let known = self.0.get_mut(&churn).filter(|burst| burst.bindings.contains_key(binding));
         if let Some(burst) = known {
             let awaited = burst.bindings.get_mut(binding).filter(|_| !awaits_more).and_then(Option::take);
-            burst.last = awaited.map_or(burst.last, |_| now);
+            if awaited.is_some() {
+                burst.advance(now);
+            }
             return;
         }
         self.take(binding);
         let burst = self.0.entry(churn);
-        let burst = burst.or_insert_with(|| Burst { first: now, last: now, bindings: BTreeMap::new() });
+        let burst = burst.or_insert_with(|| Burst {
+            first: now,
+            last: now,
+            gap: Duration::ZERO,
+            bindings: BTreeMap::new(),
+        });
         burst.bindings.insert(binding.clone(), awaits_more.then_some(now));
-        burst.last = now;
+        burst.advance(now);
     }
 
     /// Returns whether a binding waits.
@@ -93,13 +107,18 @@ impl Unpublished {
 }
 
 impl Burst {
+    fn advance(&mut self, now: Instant) {
+        self.gap = self.gap.max(now.saturating_duration_since(self.last));
+        self.last = now;
+    }
+
     fn due_at(&self, churn: Churn) -> Instant {
-        let longest = match churn {
-            Churn::Joins | Churn::Leaves => LONGEST,
-            Churn::Edited => LONGEST_OF_EDIT,
+        let (quiet, longest) = match churn {
+            Churn::Joins | Churn::Leaves => ((2 * self.gap).clamp(QUIET, LONGEST_QUIET), LONGEST),
+            Churn::Edited => (QUIET_OF_EDIT, LONGEST_OF_EDIT),
         };
         let awaited = self.bindings.values().flatten().max().map(|since| *since + PATIENCE);
-        let quiet = (self.last + QUIET).max(awaited.unwrap_or(self.last));
+        let quiet = (self.last + quiet).max(awaited.unwrap_or(self.last));
         quiet.min(self.first + longest)
     }
 }

@@ -113,8 +113,8 @@ impl Provenance {
 /// The part of a ServiceAccount that decisions need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAccountView {
-    /// Its name.
-    pub name: Box<str>,
+    /// Its name, which many have in common.
+    pub name: Arc<str>,
     /// The precondition of the next write.
     pub resource_version: Box<str>,
     /// Its labels of the keys that some binding selects.
@@ -123,6 +123,6 @@ pub struct ServiceAccountView {
     pub skip: bool,
     /// The start of a value of `skip` that is not a boolean.
     pub unclear_skip: Option<Box<str>>,
-    /// Names in its `imagePullSecrets`, in their order.
-    pub pull_secrets: Box<[Box<str>]>,
+    /// Names in its `imagePullSecrets`, in their order. Many have the same list.
+    pub pull_secrets: Arc<[Box<str>]>,
 }

@@ -1,6 +1,6 @@
 //! Tests of which events change the index.
 
-use super::{Index, ObjectKey};
+use super::{Index, ListedNames, ObjectKey};
 use crate::model::Labels;
 use crate::plan::view::{NamespaceFacts, ServiceAccountView};
 
@@ -82,7 +82,8 @@ fn a_list_drops_what_is_not_in_it() {
     index.put_namespace("n", NamespaceFacts::default());
     index.put_service_account("n", account("a", "1", &[]));
     index.put_service_account("n", account("b", "1", &[]));
-    let seen = [("n".into(), "b".into())].into();
+    let mut seen = ListedNames::default();
+    seen.add("n", "b");
     assert_eq!(index.retain_service_accounts(&seen), ["n".into()]);
     assert_eq!(index.retain_service_accounts(&seen), []);
     assert_eq!(index.read("n", |v| v.service_accounts.len()), Some(1));

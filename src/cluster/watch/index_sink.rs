@@ -1,12 +1,12 @@
 //! The sink that feeds the index.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use kube::ResourceExt;
 
 use super::Sink;
 use crate::cluster::index::Index;
+use crate::cluster::listed_names::ListedNames;
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};
 use crate::plan::change::ObjectKey;
 use crate::plan::secret::Template;
@@ -34,7 +34,7 @@ impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedNamespace> for IndexSink<W, L> 
         self.index.remove_namespace(&object.name_any()).into_iter().for_each(&mut self.wake);
     }
 
-    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+    fn listed(&mut self, names: &ListedNames) {
         self.index.retain_namespaces(names).into_iter().for_each(&mut self.wake);
         (self.complete)();
     }
@@ -69,7 +69,7 @@ impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedServiceAccount> for IndexSink<W
         self.index.forget_account_versions();
     }
 
-    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+    fn listed(&mut self, names: &ListedNames) {
         self.index.retain_service_accounts(names).into_iter().for_each(&mut self.wake);
         (self.complete)();
     }
@@ -99,7 +99,7 @@ impl<W: FnMut(Arc<str>), L: FnMut()> Sink<WatchedSecret> for IndexSink<W, L> {
         self.index.forget_secret_versions();
     }
 
-    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
+    fn listed(&mut self, names: &ListedNames) {
         self.index.retain_secrets(names, &self.template.name).into_iter().for_each(&mut self.wake);
         (self.complete)();
     }

@@ -4,11 +4,11 @@
 //! follows, since the known version belongs to a history that was undone, and the older object is the true one. Which of
 //! the two it is shows once everything up to the known version was heard.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use kube::{Resource, ResourceExt};
 
-use super::Sink;
+use super::{ListedNames, Sink};
 
 /// Namespace and name of an object.
 type ObjectName = (Box<str>, Box<str>);
@@ -45,7 +45,7 @@ impl<K: Resource<DynamicType = ()>, S: Sink<K>> Receiver<K, S> {
     }
 
     /// Handles the end of a list of this version.
-    pub(super) fn end_list(&mut self, names: &HashSet<ObjectName>, version: &str) {
+    pub(super) fn end_list(&mut self, names: &ListedNames, version: &str) {
         self.heard_until(version);
         self.sink.listed(names);
     }

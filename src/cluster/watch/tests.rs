@@ -1,6 +1,6 @@
 //! The deadlines and limits of a watch, against a service that answers as the API server does, in paused time.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::source::{HEAD_DEADLINE, LONGEST_SILENCE, PAGE_DEADLINE};
 use super::{Sink, config, watch};
+use crate::cluster::listed_names::ListedNames;
 use crate::cluster::objects::WatchedServiceAccount;
 
 /// One answer of the service.
@@ -69,10 +70,11 @@ impl Sink<WatchedServiceAccount> for Record {
         self.add("set back");
     }
 
-    fn listed(&mut self, names: &HashSet<(Box<str>, Box<str>)>) {
-        let mut names: Vec<_> = names.iter().map(|(_, name)| name.to_string()).collect();
-        names.sort();
-        self.add(format!("listed {}", names.join(" ")));
+    fn listed(&mut self, names: &ListedNames) {
+        let lines = self.lines();
+        let put: BTreeSet<&str> = lines.iter().filter_map(|line| line.strip_prefix("put ")).collect();
+        let listed: Vec<&str> = put.into_iter().filter(|name| names.contains("n", name)).collect();
+        self.add(format!("listed {}", listed.join(" ")));
     }
 }
 

@@ -93,7 +93,7 @@ fn an_account_that_is_refused_for_good_delays_no_other() {
             panic!("{change:?}")
         };
         let mut accounts = record.view.service_accounts.iter_mut();
-        accounts.find(|account| account.name == *service_account).unwrap().pull_secrets =
+        accounts.find(|account| *account.name == **service_account).unwrap().pull_secrets =
             pull_secrets.as_slice().into();
     }
     let rest = plan(&record, &snapshot, now);

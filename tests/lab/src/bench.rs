@@ -8,15 +8,19 @@
 //! The measurement has no thresholds: it fails only when a phase does not finish.
 
 mod at_rest;
+mod beside;
 pub(crate) mod call;
 mod edits;
 mod fill;
 pub(crate) mod group;
+mod layout;
 mod race;
 mod refresh;
+pub(crate) mod registries;
 mod repair;
 pub(crate) mod report;
 pub(crate) mod requests;
+mod scale;
 pub(crate) mod scout;
 pub(crate) mod setup;
 pub(crate) mod spans;
@@ -39,7 +43,8 @@ use anyhow::Context;
 
 use self::{
     group::{Group, Template},
-    report::{Cost, Report, Row, mebibytes},
+    layout::{Job, Layout},
+    report::{Cost, Report, Row, combined, mebibytes},
     requests::Requests,
     spans::seconds,
     transport::Transport,
@@ -54,11 +59,8 @@ pub(crate) const CONTROLLER: &str = "acr-credential-controller";
 /// The name that the product's Secret has in every namespace.
 pub(crate) const SECRET: &str = "acr-credential-secret-aggregation";
 
-/// The binding that is measured.
-const BINDING: &str = "bench";
-
 /// A phase that takes longer fails. At full size on two cores the longest phase takes a tenth of it.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1_800);
 
 /// Size of the measurement, and where its results go.
 #[derive(clap::Args)]
@@ -69,6 +71,16 @@ pub(crate) struct Args {
     /// ServiceAccounts that are created to measure a race window.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     samples: u32,
+    /// Measure at three sizes along three axes: namespaces, bindings (each on its own namespaces, and all on the
+    /// same) and registries.
+    #[arg(long, conflicts_with = "namespaces")]
+    scale: bool,
+    /// With --scale: measure only this axis; may be repeated.
+    #[arg(long, value_name = "AXIS", requires = "scale", value_parser = scale::names())]
+    only: Vec<String>,
+    /// With --scale: the sizes to measure along each axis, instead of its own three.
+    #[arg(long, value_name = "N,...", requires = "scale", value_delimiter = ',')]
+    sizes: Vec<usize>,
     /// A controller to measure, instead of a release build of the one here.
     #[arg(long, value_name = "FILE")]
     controller: Option<PathBuf>,
@@ -83,19 +95,47 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         return Err(again_in_release());
     }
     let binary = shipped(args.controller.as_deref()).await?;
+    let layouts = match args.scale {
+        true => scale::layouts(&args),
+        false => vec![Layout::one_binding(args.namespaces as usize, args.samples as usize)],
+    };
+    let (mut reports, mut failed) = (Vec::new(), Vec::new());
+    for layout in layouts {
+        let title = layout.title.clone();
+        println!("\n== {title}");
+        match measure(layout, &binary).await {
+            Ok(report) => {
+                println!("\n{}", report.text());
+                report.missed_counts().iter().for_each(|missed| println!("missed: {missed}"));
+                reports.push(report);
+            }
+            Err(error) => {
+                println!("   not measured: {error:#}");
+                failed.push(title);
+            }
+        }
+        let text = match &reports[..] {
+            [only] if !args.scale => only.markdown(),
+            all => combined(all),
+        };
+        if let Some(file) = &args.markdown {
+            std::fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))?;
+        }
+    }
+    anyhow::ensure!(failed.is_empty(), "not measured: {}", failed.join("; "));
+    Ok(())
+}
+
+/// Measures one layout on a control plane and a cloud of its own.
+async fn measure(layout: Layout, binary: &Path) -> anyhow::Result<Report> {
     println!("Start a control plane and a simulated cloud");
     let plane = Plane::start(Options::default()).await?;
-    let mut bench = within("setup", Bench::set_up(&args, binary, plane)).await?;
+    let mut bench = within("setup", Bench::set_up(layout, binary.to_owned(), plane)).await?;
     if let Err(error) = bench.measure().await {
         println!("\nThe last lines of the controller's log:\n{}", bench.controller.log_tail(30));
         return Err(error);
     }
-    println!("\n{}", bench.report.text());
-    if let Some(file) = &args.markdown {
-        std::fs::write(file, bench.report.markdown())
-            .with_context(|| format!("{} cannot be written", file.display()))?;
-    }
-    Ok(())
+    Ok(bench.report)
 }
 
 /// Restarts the same command as `cargo run --release`, because a debug build of the bare client would be a
@@ -121,14 +161,14 @@ struct Bench {
     controller: Controller,
     cloud: Cloud,
     plane: Plane,
+    layout: Layout,
     template: Template,
-    /// The namespaces that the binding covers.
+    /// The namespaces that the bindings cover.
     covered: Group,
     /// The namespaces that only the bare client fills.
     floor: Group,
-    /// Number of namespaces that the binding covers so far.
+    /// Number of namespaces that the bindings cover so far.
     served: usize,
-    samples: usize,
     /// The processor time that the controller had used when the phase began.
     cpu: Duration,
     report: Report,
@@ -136,17 +176,30 @@ struct Bench {
 
 impl Bench {
     async fn measure(&mut self) -> anyhow::Result<()> {
-        within("fill", self.fill()).await?;
-        within("race window, served namespace", self.race_in_served_namespaces()).await?;
-        within("race window, new namespace", self.race_in_new_namespaces()).await?;
-        within("refresh", self.refresh()).await?;
-        within("race window during a refresh", self.race_during_refreshes()).await?;
-        within("repair", self.repair()).await?;
-        within("edits of the ConfigMap", self.edits()).await?;
-        within("at rest", self.rest()).await?;
-        within("restart", self.restart()).await?;
-        let peak = self.report.peak_rss_kib();
-        self.report.row(Row::plain("peak RSS", mebibytes(peak), "≤ 20 MiB", peak <= 20 * 1024));
+        for job in self.layout.jobs.clone() {
+            match job {
+                Job::Fill => within("fill", self.fill()).await?,
+                Job::Served => {
+                    within("race window, served namespace", self.race_in_served_namespaces()).await?
+                }
+                Job::New => within("race window, new namespace", self.race_in_new_namespaces()).await?,
+                Job::Refresh => within("refresh", self.refresh()).await?,
+                Job::During => within("race window during a refresh", self.race_during_refreshes()).await?,
+                Job::Repair => within("repair", self.repair()).await?,
+                Job::ConfigMap => within("edits of the ConfigMap", self.edits()).await?,
+                Job::Beside => within("a binding beside the others", self.beside()).await?,
+                Job::Registries => within("more registries", self.more_registries()).await?,
+                Job::Rest => within("at rest", self.rest()).await?,
+                Job::Restart => within("restart", self.restart()).await?,
+            }
+        }
+        let (peak, most) = (self.report.peak_rss_kib(), self.layout.goals.peak_rss);
+        self.report.row(Row::plain(
+            "peak RSS",
+            mebibytes(peak),
+            &format!("≤ {most} MiB"),
+            peak <= most * 1024,
+        ));
         self.report.row(Row::free("CPU of all phases", seconds(self.report.cpu())));
         Ok(())
     }

@@ -137,7 +137,7 @@ impl World {
                     .view
                     .service_accounts
                     .iter_mut()
-                    .find(|a| a.name == *service_account)
+                    .find(|a| *a.name == **service_account)
                     .unwrap();
                 assert_eq!(account.resource_version, *resource_version);
                 account.pull_secrets = pull_secrets.as_slice().into();

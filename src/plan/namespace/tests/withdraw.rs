@@ -333,7 +333,7 @@ fn a_namespace_that_was_withdrawn_is_no_longer_ours() {
     record.served = true;
     record.view.secret = None;
     for account in &mut record.view.service_accounts {
-        account.pull_secrets = Box::from([]);
+        account.pull_secrets = Default::default();
     }
     assert!(!served(&record, &snapshot(Vec::new())));
 }

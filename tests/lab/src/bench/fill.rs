@@ -1,4 +1,4 @@
-//! From one binding to a Secret in every namespace and an entry in every ServiceAccount.
+//! From the first binding to a Secret in every namespace and an entry in every ServiceAccount.
 
 use std::{
     collections::HashSet,
@@ -6,11 +6,10 @@ use std::{
 };
 
 use super::{
-    BINDING, Bench, PATIENCE,
-    group::ACCOUNTS,
+    Bench, PATIENCE,
+    call::send_all,
     report::Row,
     requests::{Who, until_at_rest},
-    scout::binding,
     spans::{grouped, ratio, seconds},
     watch::{Watch, from_to},
 };
@@ -32,11 +31,12 @@ impl Bench {
 
         println!("\nFill {} namespaces from empty", grouped(count));
         let start = self.begin()?;
+        let bindings = self.layout.bindings.iter().map(|binding| binding.create()).collect();
         let asked = Instant::now();
-        binding(BINDING, "bench-*").send(&self.transport.client(0)).await?;
-        let (secrets, accounts) = tokio::try_join!(
+        let (_, secrets, accounts) = tokio::try_join!(
+            send_all(&self.transport, bindings),
             until_all(&mut self.secrets, count, |_| true),
-            until_all(&mut self.accounts, count * ACCOUNTS.len(), |bound| bound)
+            until_all(&mut self.accounts, count * self.covered.accounts_each(), |bound| bound)
         )?;
         let filled = from_to(asked, secrets.max(accounts));
         let end = until_at_rest(&self.plane, Who::Controller).await?;
@@ -56,8 +56,9 @@ impl Bench {
         );
         let drift = ratio(after, before) * half as f64 / (count - half) as f64;
         println!("   the second half of the floor took {drift:.2} × the first");
-        self.report.row(Row::against("fill from empty", filled, before + after, 1.2));
-        let needed = count * (1 + ACCOUNTS.len());
+        let goal = self.layout.goals.fill;
+        self.report.row(Row::against("fill from empty", filled, before + after, goal));
+        let needed = count * self.covered.writes_each();
         let measured = format!(
             "{} writes, {} for its own state, {} reads",
             grouped(cost.requests.served),
@@ -66,7 +67,13 @@ impl Bench {
         );
         let reach = format!("{} writes and the initial lists", grouped(needed));
         let job = format!("API calls to fill {} objects", grouped(needed));
-        self.report.row(Row::plain(&job, measured, &reach, cost.requests.served == needed));
+        self.report.row(Row::count(&job, measured, &reach, cost.requests.served == needed));
+        if self.layout.bindings.len() > 1 {
+            #[expect(clippy::cast_precision_loss, reason = "a count of writes is far below 2^53")]
+            let each = cost.requests.secrets as f64 / count as f64;
+            let job = format!("writes of each Secret while {} bindings are made", self.layout.bindings.len());
+            self.report.row(Row::plain(&job, format!("{each:.2}"), "1", cost.requests.secrets == count));
+        }
         self.report.cost(cost);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Sets of namespaces with three ServiceAccounts each, and the bare writes that fill and refresh them.
+//! Sets of namespaces with some ServiceAccounts each, and the bare writes that fill, refresh and repair them.
 
 use std::{collections::HashMap, ops::Range, time::Duration};
 
@@ -13,8 +13,8 @@ use super::{
     watch::Watch,
 };
 
-/// The ServiceAccounts of each namespace; the cluster creates the first.
-pub(super) const ACCOUNTS: [&str; 3] = ["default", "web", "worker"];
+/// The ServiceAccounts of a namespace; the cluster creates the first. Further ones have numbers.
+const ACCOUNTS: [&str; 3] = ["default", "web", "worker"];
 
 /// As long as the product's own name for it.
 const FLOOR_SECRET: &str = "acr-credential-secret-floor-bench";
@@ -22,13 +22,16 @@ const FLOOR_SECRET: &str = "acr-credential-secret-floor-bench";
 /// Namespaces with a common prefix.
 pub(super) struct Group {
     places: Vec<Place>,
+    /// The names of each namespace's ServiceAccounts.
+    accounts: Vec<String>,
     /// Index of the next namespace to refresh.
     cursor: usize,
 }
 
 struct Place {
     namespace: String,
-    accounts: [String; ACCOUNTS.len()],
+    /// The version of each ServiceAccount.
+    accounts: Vec<String>,
     secret: String,
     /// Whether the Secret holds the second of the template's two contents.
     turned: bool,
@@ -44,34 +47,35 @@ pub(super) struct Template {
 }
 
 impl Group {
-    /// Creates the namespaces and their ServiceAccounts, and returns when the cluster has created its own.
+    /// Creates a number of namespaces with so many ServiceAccounts each, and returns when the cluster has created its
+    /// own.
     pub(super) async fn create(
         transport: &Transport,
         accounts: &mut Watch,
-        prefix: &str,
-        count: usize,
+        (prefix, count, accounts_each): (&str, usize, usize),
     ) -> anyhow::Result<Group> {
+        let account_names = account_names(accounts_each);
         let names: Vec<String> = (0..count).map(|index| format!("{prefix}-{index:05}")).collect();
         let namespaces = names.iter().map(|name| create_namespace(name)).collect();
         send_all(transport, namespaces).await?;
         let ours = names
             .iter()
-            .flat_map(|namespace| ACCOUNTS[1..].iter().map(move |name| create_account(namespace, name)));
+            .flat_map(|namespace| account_names[1..].iter().map(move |name| create_account(namespace, name)));
         send_all(transport, ours.collect()).await?;
 
         let places = names.iter().map(|name| Place {
             namespace: name.clone(),
-            accounts: Default::default(),
+            accounts: vec![String::new(); account_names.len()],
             secret: String::new(),
             turned: false,
         });
-        let mut group = Group { places: places.collect(), cursor: 0 };
+        let mut group = Group { places: places.collect(), accounts: account_names, cursor: 0 };
         let indices: HashMap<String, usize> = names.into_iter().zip(0..).collect();
-        let mut missing = count * ACCOUNTS.len();
+        let mut missing = count * accounts_each;
         while missing > 0 {
             let seen = accounts.next().await?;
             let Some(place) = indices.get(&seen.namespace) else { continue };
-            let Some(account) = ACCOUNTS.iter().position(|name| *name == seen.name) else { continue };
+            let Some(account) = group.accounts.iter().position(|name| *name == seen.name) else { continue };
             let version = &mut group.places[*place].accounts[account];
             missing -= usize::from(version.is_empty());
             *version = seen.version;
@@ -81,6 +85,16 @@ impl Group {
 
     pub(super) fn len(&self) -> usize {
         self.places.len()
+    }
+
+    /// Returns the number of ServiceAccounts in each namespace.
+    pub(super) fn accounts_each(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Returns the number of writes that fill one namespace.
+    pub(super) fn writes_each(&self) -> usize {
+        1 + self.accounts.len()
     }
 
     /// Returns the name of a namespace; indexes beyond the last wrap around.
@@ -107,11 +121,11 @@ impl Group {
         secret: &str,
         range: Range<usize>,
     ) -> anyhow::Result<Duration> {
-        let mut calls = Vec::with_capacity(range.len() * (1 + ACCOUNTS.len()));
+        let mut calls = Vec::with_capacity(range.len() * self.writes_each());
         for place in &self.places[range.clone()] {
             let namespace = &place.namespace;
             calls.push(Call::apply(&secret_path(namespace, secret), &template.object(namespace, secret)));
-            for (name, version) in ACCOUNTS.iter().zip(&place.accounts) {
+            for (name, version) in self.accounts.iter().zip(&place.accounts) {
                 let patch = json!({
                     "metadata": { "resourceVersion": version },
                     "imagePullSecrets": [{ "name": secret }],
@@ -159,6 +173,43 @@ impl Group {
         }
         Ok(took)
     }
+}
+
+impl Group {
+    /// Deletes the Secrets of this many namespaces and clears as many lists, and makes all of it again, by bare requests.
+    /// Returns the time for both. The next fill or refresh of these namespaces would find other versions.
+    pub(super) async fn repair(
+        &self,
+        transport: &Transport,
+        template: &Template,
+        range: Range<usize>,
+    ) -> anyhow::Result<Duration> {
+        let places = || range.clone().map(|index| &self.places[index % self.places.len()].namespace);
+        let lists = || places().map(|namespace| account_path(namespace, repaired_account()));
+        let deletes = places().map(|namespace| Call::delete(secret_path(namespace, FLOOR_SECRET)));
+        let clears = lists().map(|path| Call::merge(&path, &json!({ "imagePullSecrets": null })));
+        let (removal, _) = send_all(transport, deletes.chain(clears).collect()).await?;
+        let secrets = places().map(|namespace| {
+            Call::apply(&secret_path(namespace, FLOOR_SECRET), &template.object(namespace, FLOOR_SECRET))
+        });
+        let list = json!({ "imagePullSecrets": [{ "name": FLOOR_SECRET }] });
+        let attached = lists().map(|path| Call::merge(&path, &list));
+        let (repair, _) = send_all(transport, secrets.chain(attached).collect()).await?;
+        Ok(removal + repair)
+    }
+}
+
+/// Returns the ServiceAccount whose list is cleared.
+pub(super) fn repaired_account() -> &'static str {
+    ACCOUNTS[1]
+}
+
+fn account_names(count: usize) -> Vec<String> {
+    let name = |number: usize| match ACCOUNTS.get(number) {
+        Some(name) => (*name).to_owned(),
+        None => format!("account-{number}"),
+    };
+    (0..count).map(name).collect()
 }
 
 impl Template {

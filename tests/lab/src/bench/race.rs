@@ -48,13 +48,13 @@ impl Bench {
         let start = self.begin()?;
         let client = self.transport.client(0);
         let mut races = Races::default();
-        for sample in 0..self.samples {
+        for sample in 0..self.layout.samples {
             let namespace = self.covered.namespace(sample);
             races.run(&client, &mut self.accounts, (namespace, &format!("app-{sample}"))).await?;
         }
         let end = until_at_rest(&self.plane, Who::Controller).await?;
         let job = "race window, served namespace";
-        self.report.row(Row::race(job, &races.windows, &races.creates, Some((0.9, 1.0))));
+        self.report.row(Row::race(job, &races.windows, &races.creates, Some(self.layout.goals.served)));
         self.report.cost(self.cost(job, start, end)?);
         Ok(())
     }
@@ -64,15 +64,15 @@ impl Bench {
         let start = self.begin()?;
         let client = self.transport.client(0);
         let mut races = Races::default();
-        for sample in 0..self.samples {
+        for sample in 0..self.layout.samples {
             let namespace = format!("bench-new-{sample:05}");
             create_namespace(&namespace).send(&client).await?;
             races.run(&client, &mut self.accounts, (&namespace, "app")).await?;
         }
-        self.served += self.samples;
+        self.served += self.layout.samples;
         let end = until_at_rest(&self.plane, Who::Controller).await?;
         let job = "race window, new namespace";
-        self.report.row(Row::race(job, &races.windows, &races.creates, Some((1.2, 2.0))));
+        self.report.row(Row::race(job, &races.windows, &races.creates, Some(self.layout.goals.new)));
         self.report.cost(self.cost(job, start, end)?);
         Ok(())
     }

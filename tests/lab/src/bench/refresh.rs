@@ -9,7 +9,8 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    BINDING, Bench,
+    Bench,
+    call::send_all,
     race::Races,
     report::Row,
     requests::{Who, until_at_rest},
@@ -27,7 +28,7 @@ impl Bench {
         println!("\nRefresh {} Secrets", grouped(count));
         let before = self.floor.refresh(&self.transport, &self.template, half).await?;
         let start = self.begin()?;
-        refresh(BINDING, &now()).send(&self.transport.client(0)).await?;
+        self.ask_for_fresh_tokens().await?;
         let asked = Instant::now();
         let (first, changed) = until_changed(&mut self.secrets, count).await?;
         let end = until_at_rest(&self.plane, Who::Controller).await?;
@@ -43,8 +44,15 @@ impl Bench {
             ratio(after, before) * half as f64 / (count - half) as f64
         );
         let job = format!("refresh of {} Secrets", grouped(count));
-        self.report.row(Row::against(&job, from_to(asked, last), before + after, 1.2));
+        self.report.row(Row::against(&job, from_to(asked, last), before + after, self.layout.goals.refresh));
         self.report.cost(cost);
+        Ok(())
+    }
+
+    async fn ask_for_fresh_tokens(&self) -> anyhow::Result<()> {
+        let at = now();
+        let calls = self.layout.bindings.iter().map(|binding| refresh(&binding.name, &at));
+        send_all(&self.transport, calls.collect()).await?;
         Ok(())
     }
 
@@ -53,9 +61,9 @@ impl Bench {
         let start = self.begin()?;
         let client = self.transport.client(0);
         let (mut races, mut end, mut rounds) = (Races::default(), start.at, 0);
-        while rounds < REFRESHES && races.windows.len() < self.samples {
+        while rounds < REFRESHES && races.windows.len() < self.layout.samples {
             let done = AtomicBool::new(false);
-            refresh(BINDING, &now()).send(&client).await?;
+            self.ask_for_fresh_tokens().await?;
             let refreshing = async {
                 until_changed(&mut self.secrets, self.served).await?;
                 done.store(true, Ordering::Relaxed);
@@ -78,7 +86,7 @@ impl Bench {
             rounds += 1;
         }
         let job = "race window, during a refresh";
-        self.report.row(Row::race(job, &races.windows, &races.creates, None));
+        self.report.row(Row::race(job, &races.windows, &races.creates, self.layout.goals.during));
         let mut cost = self.cost(&format!("{job}; {rounds} of them"), start, end)?;
         // Each refresh but the first rewrites every Secret.
         cost.requests.again = cost.requests.again.saturating_sub((rounds - 1) * self.served);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    layout::RaceGoal,
     requests::Requests,
     spans::{Spans, grouped, ratio, seconds},
 };
@@ -15,6 +16,8 @@ pub(super) struct Row {
     ratio: String,
     reach: String,
     met: Option<bool>,
+    /// Whether it is a count, which does not depend on the machine.
+    is_count: bool,
 }
 
 impl Row {
@@ -27,7 +30,13 @@ impl Row {
             ratio: String::new(),
             reach: reach.to_owned(),
             met: Some(met),
+            is_count: false,
         }
+    }
+
+    /// Returns a row of a count.
+    pub(super) fn count(job: &str, measured: String, reach: &str, met: bool) -> Row {
+        Row { is_count: true, ..Row::plain(job, measured, reach, met) }
     }
 
     /// Returns a row without a goal.
@@ -45,20 +54,25 @@ impl Row {
             ratio: format!("{ratio:.2} ×"),
             reach: format!("≤ {most:.1} ×"),
             met: Some(ratio <= most),
+            is_count: false,
         }
     }
 
-    /// Returns a race window beside the create calls that open it; `most` is for p50 and p99, or there is no
-    /// goal.
-    pub(super) fn race(job: &str, windows: &Spans, creates: &Spans, most: Option<(f64, f64)>) -> Row {
+    /// Returns a race window beside the create calls that open it, with its goal.
+    pub(super) fn race(job: &str, windows: &Spans, creates: &Spans, goal: Option<RaceGoal>) -> Row {
+        let reach = |(middle, end): RaceGoal| match middle {
+            Some(middle) => format!("≤ {middle:.1} / {end:.1} ×"),
+            None => format!("p99 ≤ {end:.1} ×"),
+        };
         let (middle, end) = (ratio(windows.p50(), creates.p50()), ratio(windows.p99(), creates.p99()));
         Row {
             job: format!("{job}, p50 / p99 of {}", grouped(windows.len())),
             measured: windows.both(),
             floor: creates.both(),
             ratio: format!("{middle:.2} / {end:.2} ×"),
-            reach: most.map(|(middle, end)| format!("≤ {middle:.1} / {end:.1} ×")).unwrap_or_default(),
-            met: most.map(|most| middle <= most.0 && end <= most.1),
+            reach: goal.map(reach).unwrap_or_default(),
+            met: goal.map(|goal| goal.0.is_none_or(|most| middle <= most) && end <= goal.1),
+            is_count: false,
         }
     }
 
@@ -92,6 +106,7 @@ pub(super) struct Cost {
 
 /// Everything that was measured.
 pub(super) struct Report {
+    title: String,
     /// The conditions of the run, as a sentence.
     pub(super) conditions: String,
     rows: Vec<Row>,
@@ -110,8 +125,20 @@ const COSTS: [&str; 7] = [
 ];
 
 impl Report {
-    pub(super) fn new(conditions: String) -> Report {
-        Report { conditions, rows: Vec::new(), costs: Vec::new() }
+    pub(super) fn new(title: &str, conditions: String) -> Report {
+        Report { title: title.to_owned(), conditions, rows: Vec::new(), costs: Vec::new() }
+    }
+
+    /// Returns the counts that miss their goal, which no slow machine explains.
+    pub(super) fn missed_counts(&self) -> Vec<String> {
+        let missed = self.rows.iter().filter(|row| row.is_count && row.met == Some(false));
+        missed.map(|row| format!("{}: {}, not {}", row.job, row.measured, row.reach)).collect()
+    }
+
+    /// Returns the jobs whose counts were compared with a goal.
+    #[cfg(test)]
+    pub(super) fn counted_jobs(&self) -> Vec<&str> {
+        self.rows.iter().filter(|row| row.is_count).map(|row| row.job.as_str()).collect()
     }
 
     /// Prints and keeps a figure.
@@ -196,6 +223,24 @@ impl Report {
         let (figures, costs) = (table(&ROWS, &rows), table(&COSTS, &self.cost_rows()));
         format!("{}\n\n{figures}\n{costs}", self.conditions)
     }
+}
+
+/// Returns the tables of several reports in Markdown: one of the figures, and one of the costs of each.
+pub(super) fn combined(reports: &[Report]) -> String {
+    let rows = reports.iter().flat_map(|report| {
+        report.rows.iter().map(|row| {
+            let [job, measured, floor, ratio, reach, met] = row.cells();
+            [report.title.clone(), job, measured, floor, ratio, reach, met]
+        })
+    });
+    let rows: Vec<_> = rows.collect();
+    let [job, measured, floor, ratio, reach, met] = ROWS;
+    let mut text = table(&["size", job, measured, floor, ratio, reach, met], &rows);
+    for report in reports {
+        let costs = table(&COSTS, &report.cost_rows());
+        text.push_str(&format!("\n{}: {}\n\n{costs}", report.title, report.conditions));
+    }
+    text
 }
 
 /// Returns a table in Markdown.

@@ -17,7 +17,7 @@ use super::{CONTROLLER, NAMESPACE, spans::grouped};
 const QUIET: Duration = Duration::from_secs(4);
 
 /// A client that is not at rest by then never will be.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The requests of one phase.
 pub(super) struct Requests {
@@ -29,6 +29,8 @@ pub(super) struct Requests {
     pub(super) writes: usize,
     /// Writes of tenants' Secrets and ServiceAccounts.
     pub(super) served: usize,
+    /// Writes of tenants' Secrets.
+    pub(super) secrets: usize,
     /// Writes of an object that was written before.
     pub(super) again: usize,
     /// The most writes in flight at once; the floor has 16.
@@ -48,6 +50,7 @@ impl Requests {
             total: events.len(),
             writes: 0,
             served: 0,
+            secrets: 0,
             again: 0,
             at_once: 0,
         };
@@ -71,6 +74,7 @@ impl Requests {
             let tenant = event.namespace != NAMESPACE;
             if tenant && matches!(event.target().as_str(), "secrets" | "serviceaccounts") {
                 requests.served += 1;
+                requests.secrets += usize::from(event.target() == "secrets");
                 *objects.entry((event.target(), &event.namespace, &event.name)).or_default() += 1;
             }
         }

@@ -28,18 +28,15 @@ const CACHE: &str = "acr-credential-cache";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Returns a binding with two registries for all ServiceAccounts of some namespaces.
-pub(super) fn binding(name: &str, namespaces: &str) -> Call {
+/// Returns a binding with these registries for all ServiceAccounts of some namespaces.
+pub(super) fn binding(name: &str, namespaces: &[String], registries: &Value) -> Call {
     let object = json!({
         "apiVersion": "acrcredential.dev/v1alpha1",
         "kind": "AcrCredentialBinding",
         "metadata": { "name": name },
         "spec": {
-            "registries": [
-                { "instanceId": "cri-demo0001", "regionId": "cn-hangzhou" },
-                { "instanceId": "cri-demo0002", "regionId": "cn-beijing" },
-            ],
-            "watchNamespaces": { "names": [namespaces] },
+            "registries": registries,
+            "watchNamespaces": { "names": namespaces },
             "serviceAccounts": { "names": ["*"] },
         },
     });
@@ -58,12 +55,12 @@ pub(super) async fn learn(
     plane: &Plane,
     controller: &Controller,
     transport: &Transport,
-    secrets: &mut Watch,
+    (secrets, registries): (&mut Watch, &Value),
 ) -> anyhow::Result<Template> {
     let client = transport.client(0);
     controller.until_ready(PATIENCE).await?;
     create_namespace(SCOUT).send(&client).await?;
-    binding(SCOUT, SCOUT).send(&client).await?;
+    binding(SCOUT, &[SCOUT.to_owned()], registries).send(&client).await?;
     let made = secrets.find(|seen| seen.namespace == SCOUT && seen.exists);
     tokio::time::timeout(PATIENCE, made).await.context("no Secret was created")??;
     until_at_rest(plane, Who::Controller).await?;

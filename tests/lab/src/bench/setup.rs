@@ -14,8 +14,10 @@ use acr_lab::{
 use anyhow::Context;
 
 use super::{
-    Args, Bench, CONTROLLER, NAMESPACE, SECRET,
-    group::{ACCOUNTS, Group, Template},
+    Bench, CONTROLLER, NAMESPACE, SECRET,
+    group::{Group, Template},
+    layout::Layout,
+    registries::add_instances,
     report::Report,
     requests::{Who, until_at_rest},
     scout,
@@ -33,9 +35,11 @@ const ROUNDS: usize = 3;
 
 impl Bench {
     /// Installs, learns and creates everything. The controller is stopped when this returns.
-    pub(super) async fn set_up(args: &Args, binary: PathBuf, plane: Plane) -> anyhow::Result<Bench> {
-        let (namespaces, samples) = (args.namespaces as usize, args.samples as usize);
-        let cloud = Cloud::start(CloudConfig::demo()).await?;
+    pub(super) async fn set_up(layout: Layout, binary: PathBuf, plane: Plane) -> anyhow::Result<Bench> {
+        let (namespaces, accounts_each) = (layout.namespaces, layout.accounts);
+        let mut world = CloudConfig::demo();
+        add_instances(&mut world.world, "1", layout.instances);
+        let cloud = Cloud::start(world).await?;
         for manifest in MANIFESTS {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(manifest);
             plane.apply_file(path).await.with_context(|| format!("{manifest} was not applied"))?;
@@ -51,23 +55,21 @@ impl Bench {
         println!("Learn from one namespace what the product's Secret looks like");
         let maker = open(Kind::Http2(1)).await?;
         let controller = Controller::start(ControllerOptions::new(binary, kubeconfig, cloud.address()))?;
-        let scouted = scout::learn(&plane, &controller, &maker, &mut secrets).await;
+        let learnt = (&mut secrets, &layout.in_each_secret);
+        let scouted = scout::learn(&plane, &controller, &maker, learnt).await;
         let template = scouted.with_context(|| format!("the scout failed:\n{}", controller.log_tail(20)))?;
         println!("   {} bytes of data in base64", grouped(template.size()));
 
-        println!(
-            "Create 2 × {} namespaces with {} ServiceAccounts each",
-            grouped(namespaces),
-            ACCOUNTS.len()
-        );
-        let probe = Group::create(&maker, &mut accounts, "probe", (namespaces / 10).clamp(10, 100)).await?;
-        let floor = Group::create(&maker, &mut accounts, "floor", namespaces).await?;
-        let covered = Group::create(&maker, &mut accounts, "bench", namespaces).await?;
+        println!("Create 2 × {} namespaces with {} ServiceAccounts each", grouped(namespaces), accounts_each);
+        let probes = (namespaces / 10).clamp(10, 100);
+        let probe = Group::create(&maker, &mut accounts, ("probe", probes, accounts_each)).await?;
+        let floor = Group::create(&maker, &mut accounts, ("floor", namespaces, accounts_each)).await?;
+        let covered = Group::create(&maker, &mut accounts, ("bench", namespaces, accounts_each)).await?;
         until_at_rest(&plane, Who::ControllerManager).await?;
 
         println!("Find the fastest way to the API server, for the floor");
         let transport = fastest(&plane, probe, &template).await?;
-        let report = Report::new(conditions(namespaces, &transport));
+        let report = Report::new(&layout.title, conditions(&layout, &transport));
         Ok(Bench {
             accounts,
             secrets,
@@ -75,11 +77,11 @@ impl Bench {
             controller,
             cloud,
             plane,
+            layout,
             template,
             covered,
             floor,
             served: namespaces,
-            samples,
             cpu: Duration::ZERO,
             report,
         })
@@ -102,7 +104,7 @@ async fn fastest(plane: &Plane, mut probe: Group, template: &Template) -> anyhow
             }
         }
     }
-    let writes = all.len() * (1 + ACCOUNTS.len()) * ROUNDS;
+    let writes = all.len() * probe.writes_each() * ROUNDS;
     for (sum, transport) in &tried {
         println!("   {} writes by {}: {}", grouped(writes), transport.kind.name(), seconds(*sum));
     }
@@ -114,14 +116,12 @@ async fn fastest(plane: &Plane, mut probe: Group, template: &Template) -> anyhow
     Ok(transport)
 }
 
-fn conditions(namespaces: usize, transport: &Transport) -> String {
+fn conditions(layout: &Layout, transport: &Transport) -> String {
     let cores = available_parallelism().map(usize::from).unwrap_or(1);
     format!(
-        "{} namespaces × {} ServiceAccounts under one binding with 2 registries, and as many beside it for the \
-         floor, which the controller watches too; {cores} cores for the controller, the control plane and the bench together. The floor is a bare \
-         client over {}, 16 requests at a time.",
-        grouped(namespaces),
-        ACCOUNTS.len(),
+        "{}; {cores} cores for the controller, the control plane and the bench together. The floor is a bare client over \
+         {}, 16 requests at a time.",
+        layout.describe(),
         transport.kind.name()
     )
 }

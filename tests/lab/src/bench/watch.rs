@@ -29,6 +29,8 @@ pub(crate) struct Observation {
     pub(crate) exists: bool,
     /// Whether it is a ServiceAccount with our entry.
     pub(crate) bound: bool,
+    /// Whether it is a binding that is ready as it is now.
+    pub(super) ready: bool,
     /// When the event was read.
     pub(crate) at: Instant,
 }
@@ -47,6 +49,22 @@ struct Slim {
     metadata: Metadata,
     #[serde(default)]
     image_pull_secrets: Vec<Named>,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Deserialize, Clone, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    observed_generation: i64,
+    conditions: Vec<Condition>,
+}
+
+#[derive(Deserialize, Clone)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
 }
 
 #[derive(Deserialize, Clone)]
@@ -72,13 +90,25 @@ impl Watch {
     pub(crate) async fn open(client: Client, path: &'static str, query: &str) -> anyhow::Result<Watch> {
         let list = Request::get(format!("{path}?limit=1")).body(Vec::new())?;
         let version = client.request::<Slim>(list).await?.metadata.resource_version;
-        // An hour is longer than any run. A watch that ends fails the run, since it would miss events.
-        let uri = format!("{path}?watch=1&timeoutSeconds=3600&resourceVersion={version}{query}");
+        // An hour is longer than any run. The API server closes a watch that cannot keep up, on a busy machine: it is
+        // continued, so that no event is missed. What ends otherwise fails the run.
+        let uri = format!("{path}?watch=1&timeoutSeconds=3600{query}");
         let (sender, sightings) = mpsc::unbounded_channel();
-        let request = Request::get(uri).body(Vec::new())?;
         let task = tokio::spawn(async move {
-            let ended =
-                watch(client, request, &sender).await.err().unwrap_or_else(|| anyhow!("it was closed"));
+            let mut version = version;
+            let ended = loop {
+                let request = match Request::get(format!("{uri}&resourceVersion={version}")).body(Vec::new())
+                {
+                    Ok(request) => request,
+                    Err(error) => break anyhow!(error),
+                };
+                if let Err(error) = watch(client.clone(), request, &sender, &mut version).await {
+                    break error;
+                }
+                if sender.is_closed() {
+                    return;
+                }
+            };
             let _ = sender.send(Err(ended.context(format!("the watch on {path} ended"))));
         });
         Ok(Watch { path, sightings, task })
@@ -118,6 +148,7 @@ async fn watch(
     client: Client,
     request: Request<Vec<u8>>,
     sender: &UnboundedSender<anyhow::Result<Observation>>,
+    last: &mut String,
 ) -> anyhow::Result<()> {
     let mut events = Box::pin(client.request_events::<Slim>(request).await?);
     while let Some(event) = events.try_next().await? {
@@ -130,7 +161,12 @@ async fn watch(
         };
         let bound = object.image_pull_secrets.iter().any(|entry| entry.name == SECRET);
         let Metadata { namespace, name, generation, resource_version: version } = object.metadata;
-        if sender.send(Ok(Observation { namespace, name, generation, version, exists, bound, at })).is_err() {
+        last.clone_from(&version);
+        let holds = |condition: &Condition| condition.kind == "Ready" && condition.status == "True";
+        let ready =
+            object.status.observed_generation == generation && object.status.conditions.iter().any(holds);
+        let seen = Observation { namespace, name, generation, version, exists, bound, ready, at };
+        if sender.send(Ok(seen)).is_err() {
             return Ok(());
         }
     }

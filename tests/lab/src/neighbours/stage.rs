@@ -4,10 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use acr_lab::{
     cgroup::MemoryCgroup,
-    cloud::{
-        Cloud, CloudConfig, World,
-        world::{Domain, DomainKind, Endpoint, Instance},
-    },
+    cloud::{Cloud, CloudConfig, World},
     controller::ControllerOptions,
     plane::{Options, Plane, free_port},
 };
@@ -16,6 +13,7 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::{keeper::Keeper, rows::Row, scene::Scene};
+pub(super) use crate::bench::registries::{add_instances, instance_id, registries};
 use crate::bench::{
     CONTROLLER, NAMESPACE, SECRET,
     call::{Call, send_all},
@@ -221,42 +219,6 @@ pub(super) fn binding(name: &str, registries: Value, namespaces: Value) -> Call 
         },
     });
     Call::create(BINDINGS, &object)
-}
-
-/// Returns the ID of a neighbour's instance.
-pub(super) fn instance_id(number: usize) -> String {
-    format!("cri-bad{number:05}")
-}
-
-/// Adds instances of the neighbours to the world; `account` owns them.
-pub(super) fn add_instances(world: &mut World, account: &str, count: usize) {
-    for number in 0..count {
-        let name = format!("bad{number:05}");
-        let endpoint = |kind: &str, infix: &str| Endpoint {
-            endpoint_type: kind.to_owned(),
-            enable: true,
-            acl_enable: false,
-            status: "RUNNING".to_owned(),
-            domains: vec![Domain {
-                domain: format!("{name}-registry{infix}.cn-hangzhou.cr.aliyuncs.com"),
-                kind: DomainKind::System,
-            }],
-            linked_vpcs: Vec::new(),
-            acl_entries: Vec::new(),
-        };
-        let instance = Instance {
-            region: "cn-hangzhou".to_owned(),
-            account: account.to_owned(),
-            endpoints: vec![endpoint("internet", ""), endpoint("vpc", "-vpc")],
-            name: name.clone(),
-        };
-        world.instances.insert(instance_id(number), instance);
-    }
-}
-
-/// Returns the registries of a binding that name some of the neighbours' instances.
-pub(super) fn registries(numbers: impl IntoIterator<Item = usize>) -> Value {
-    numbers.into_iter().map(|number| json!({ "instanceId": instance_id(number) })).collect()
 }
 
 /// Creates an account with all rights that is not an administrator to the API server's limits.
