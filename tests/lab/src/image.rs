@@ -25,7 +25,7 @@ use anyhow::{Context, bail};
 pub use self::{
     container::Container,
     names::CloudNames,
-    packages::{missing, usable},
+    packages::{missing, program_usable, usable},
     unpacked::{Platform, Unpacked},
 };
 use crate::{
@@ -114,7 +114,8 @@ impl Image {
             program = program.env("CARGO_TARGET_DIR", target);
         }
         ended(program, BUILD_TIMEOUT).await?;
-        let image = Image { dir, architectures: architectures.iter().map(|arch| (*arch).to_owned()).collect() };
+        let image =
+            Image { dir, architectures: architectures.iter().map(|arch| (*arch).to_owned()).collect() };
         image.assemble().await?;
         Ok(image)
     }
@@ -152,7 +153,9 @@ impl Image {
     /// Directs a script to this image's own files and storage.
     fn with_storage(&self, program: Program) -> Program {
         let dir = self.dir.path().display();
-        program.env("DIST", self.dir.path().join("dist")).env("BUILDAH", storage(OsStr::new(&dir.to_string())))
+        program
+            .env("DIST", self.dir.path().join("dist"))
+            .env("BUILDAH", storage(OsStr::new(&dir.to_string())))
     }
 }
 

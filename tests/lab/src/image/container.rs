@@ -116,7 +116,11 @@ const MARK: &str = "the-arguments";
 /// Copies the image's files: the runtime makes the folders and files that it mounts on.
 fn writable_copy(image: &Unpacked, dir: &Path) -> anyhow::Result<PathBuf> {
     let root = dir.join("root");
-    let status = Command::new("cp").arg("-a").args([image.root(), root.clone()]).status().context("cp did not start")?;
+    let status = Command::new("cp")
+        .arg("-a")
+        .args([image.root(), root.clone()])
+        .status()
+        .context("cp did not start")?;
     anyhow::ensure!(status.success(), "the image's files were not copied");
     Ok(root)
 }

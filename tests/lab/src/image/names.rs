@@ -19,7 +19,8 @@ use crate::process::{Scratch, lock};
 const ZONE: &str = ".aliyuncs.com";
 
 /// The search list and the options that the kubelet gives to a Pod.
-const SEARCH: &str = "search acr-credential-system.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n";
+const SEARCH: &str =
+    "search acr-credential-system.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n";
 
 /// How many addresses of loopback are tried: another process may use one.
 const ATTEMPTS: usize = 20;
@@ -79,7 +80,9 @@ impl Drop for CloudNames {
 async fn serve(server: UdpSocket, address: Ipv4Addr, asked: Arc<Mutex<Vec<String>>>) {
     let mut buffer = [0; 512];
     while let Ok((length, client)) = server.recv_from(&mut buffer).await {
-        let Some((name, reply)) = buffer.get(..length).and_then(|query| answer(query, address)) else { continue };
+        let Some((name, reply)) = buffer.get(..length).and_then(|query| answer(query, address)) else {
+            continue;
+        };
         if name.ends_with(ZONE) {
             lock(&asked).push(name);
         }

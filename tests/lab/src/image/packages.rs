@@ -20,7 +20,9 @@ pub fn missing() -> Option<String> {
         return Some(missing);
     }
     if let Some((_, package)) = PROGRAMS.into_iter().find(|(program, _)| found(program).is_none()) {
-        return Some(format!("not installed: {package}; apt-get install -y --no-install-recommends {package}"));
+        return Some(format!(
+            "not installed: {package}; apt-get install -y --no-install-recommends {package}"
+        ));
     }
     container::runtime().err().map(|error| format!("{error:#}"))
 }
@@ -32,6 +34,13 @@ pub async fn usable() -> anyhow::Result<bool> {
         Some(missing) => Some(missing),
         None => super::way(own_architecture(), false).await.err().map(|error| format!("{error:#}")),
     };
+    registry::usable_without(missing)
+}
+
+/// Returns whether a test that needs one further program can run, as [`usable`] does. `install` is the command
+/// that installs it.
+pub fn program_usable(program: &str, install: &str) -> anyhow::Result<bool> {
+    let missing = found(program).is_none().then(|| format!("not installed: {program}; {install}"));
     registry::usable_without(missing)
 }
 

@@ -64,7 +64,8 @@ impl Unpacked {
         let chosen = chosen.with_context(|| format!("the image has no {architecture}"))?;
         fs::create_dir(dir.path().join("root"))?;
         for layer in &chosen.layers {
-            let status = Command::new("tar").arg("-xpf").arg(layer).arg("-C").arg(dir.path().join("root")).status()?;
+            let status =
+                Command::new("tar").arg("-xpf").arg(layer).arg("-C").arg(dir.path().join("root")).status()?;
             ensure!(status.success(), "{} was not unpacked", layer.display());
         }
         Ok(Unpacked { dir, platforms, architecture: architecture.to_owned() })
