@@ -93,7 +93,8 @@ async fn holds(recipe: &Recipe, further: impl Fn(&str) -> bool) {
     for file in &files {
         let path = unpacked.root().join(file);
         let bytes = std::fs::read(&path).unwrap();
-        for path in [root().to_owned(), PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cargo")] {
+        let cargo = std::env::var_os("HOME").unwrap();
+        for path in [root().join("src/"), Path::new(&cargo).join(".cargo/registry/")] {
             let path = path.display().to_string();
             let found = bytes.windows(path.len()).any(|window| window == path.as_bytes());
             assert!(!found || recipe.built.is_some(), "{file} names {path}");
