@@ -37,6 +37,8 @@ mod harness;
 #[cfg(test)]
 mod identities;
 #[cfg(test)]
+mod image;
+#[cfg(test)]
 mod intruder;
 #[cfg(test)]
 mod invalid;

@@ -11,6 +11,7 @@ pub mod controller;
 pub mod docs;
 pub mod front;
 pub mod hook;
+pub mod image;
 mod listen;
 pub mod message;
 pub mod plane;

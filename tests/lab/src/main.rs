@@ -7,6 +7,7 @@ mod bench;
 mod demo;
 mod economy;
 mod faults;
+mod images;
 mod neighbours;
 
 use std::{
@@ -50,6 +51,8 @@ enum Command {
     /// Put the product beside one bad neighbour after the other, in a memory cgroup of 128 MiB, and measure what
     /// another tenant notices.
     Neighbours(neighbours::Args),
+    /// Build the controller's image as a release does, push and pull it, and measure it.
+    Image(images::Args),
     /// Start only the control plane and the cloud, for any client.
     Up(CloudArgs),
     /// Start only the cloud.
@@ -88,6 +91,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Admission(args) => admission::run(args).await,
         Command::Faults(args) => faults::run(args).await,
         Command::Neighbours(args) => neighbours::run(args).await,
+        Command::Image(args) => images::run(args).await,
         Command::Up(args) => {
             let plane = Plane::start(Options::default()).await?;
             let cloud = args.start().await?;

@@ -30,6 +30,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Certificate, StatusCode};
 use serde_json::json;
 
+pub(crate) use self::packages::usable_without;
 pub use self::{
     access::{Access, Judge, Verdict},
     packages::{missing, usable},
@@ -126,8 +127,7 @@ impl Registry {
         let certificates = certificates(self.dir.path());
         let skopeo = Skopeo::new(&certificates)?;
         let digest = image::write(&skopeo.image_dir())?;
-        let login = self.docker_config(&self.admin.user, &self.admin.password);
-        skopeo.push(&login, &self.image(repository)).await?;
+        skopeo.push(&self.admin_config(), &self.image(repository)).await?;
         Ok(digest)
     }
 
@@ -142,6 +142,16 @@ impl Registry {
     ) -> Result<Pulled, PullError> {
         let certificates = certificates(self.dir.path());
         Skopeo::new(&certificates)?.pull(docker_config_json.as_ref(), &self.image(repository)).await
+    }
+
+    /// Returns a `.dockerconfigjson` with the login of the lab itself, which may push.
+    pub fn admin_config(&self) -> String {
+        self.docker_config(&self.admin.user, &self.admin.password)
+    }
+
+    /// Returns the directory that a client trusts: it holds the authority's certificate as `ca.crt`.
+    pub fn certificates(&self) -> PathBuf {
+        certificates(self.dir.path())
     }
 
     fn image(&self, repository: &str) -> String {

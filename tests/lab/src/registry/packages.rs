@@ -20,9 +20,14 @@ pub fn missing() -> Option<String> {
 /// the test and reports it. A CI machine (`CI` is set) fails it, since a skipped test would pass for a
 /// successful one there.
 pub fn usable() -> anyhow::Result<bool> {
+    usable_without(missing())
+}
+
+/// Returns whether a test can run although something is missing, as [`usable`] does.
+pub(crate) fn usable_without(missing: Option<String>) -> anyhow::Result<bool> {
     let in_ci = env::var_os("CI").is_some_and(|value| !value.is_empty());
     // Not by a macro: a test's output is captured, and this is for the user who runs the tests.
-    judge(missing(), in_ci, &mut stderr().lock())
+    judge(missing, in_ci, &mut stderr().lock())
 }
 
 fn missing_in(path: &OsStr) -> Option<String> {
