@@ -13,6 +13,7 @@ pub mod front;
 pub mod hook;
 mod listen;
 pub mod message;
+pub mod node;
 pub mod plane;
 pub mod process;
 pub mod registry;

@@ -1,4 +1,4 @@
-//! The programs of the control plane: found, or built once from their Go modules and kept.
+//! The programs of the control plane and of a node: found, or built once from their Go modules and kept.
 //!
 //! Kubernetes publishes no binaries that an ordinary package registry carries, but its modules are there, so a
 //! machine with Go needs nothing else. The result is kept outside the checkout, by the contents of the module
@@ -19,10 +19,13 @@ use crate::process::{Program, keep_at_end, remove_at_end};
 
 const NAMES: [&str; 4] = ["etcd", "kubectl", "kube-controller-manager", "kube-apiserver"];
 
+/// What a cluster with a node runs besides. A folder of one's own need not have them.
+const NODE_NAMES: [&str; 3] = ["kubelet", "kube-scheduler", "kube-proxy"];
+
 /// How often a long build reports progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
-/// The directory of the four programs.
+/// The directory of the programs.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     dir: PathBuf,
@@ -45,9 +48,37 @@ impl Binaries {
         self.dir.join(name)
     }
 
-    fn missing(&self) -> Vec<&'static str> {
-        NAMES.into_iter().filter(|name| !self.path(name).is_file()).collect()
+    /// Returns the programs of a node that a folder given by `KUBEBUILDER_ASSETS` lacks. Those that are built are
+    /// complete, so nothing is built to find out.
+    pub(crate) fn missing_for_a_node() -> Option<String> {
+        let dir = PathBuf::from(env::var_os("KUBEBUILDER_ASSETS").filter(|dir| !dir.is_empty())?);
+        let missing = Binaries { dir }.lacks(&NODE_NAMES);
+        (!missing.is_empty()).then(|| {
+            format!("not in KUBEBUILDER_ASSETS: {}; unset it to have them built", missing.join(", "))
+        })
     }
+
+    /// Returns the folder of the Go module that describes them.
+    pub(crate) fn module() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes")
+    }
+
+    fn missing(&self) -> Vec<&'static str> {
+        self.lacks(&NAMES)
+    }
+
+    fn lacks(&self, names: &[&'static str]) -> Vec<&'static str> {
+        names.iter().copied().filter(|name| !self.path(name).is_file()).collect()
+    }
+
+    fn complete(&self) -> bool {
+        self.missing().is_empty() && self.lacks(&NODE_NAMES).is_empty()
+    }
+}
+
+/// Returns the names of all programs that are built.
+fn built_names() -> impl Iterator<Item = &'static str> {
+    NAMES.into_iter().chain(NODE_NAMES)
 }
 
 fn assets(dir: PathBuf) -> anyhow::Result<Binaries> {
@@ -71,7 +102,7 @@ fn assets(dir: PathBuf) -> anyhow::Result<Binaries> {
     )
 }
 
-/// The Go module that describes the control plane.
+/// The Go module that describes the programs.
 struct Source {
     dir: PathBuf,
     version: String,
@@ -80,7 +111,7 @@ struct Source {
 
 impl Source {
     fn read() -> anyhow::Result<Source> {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes");
+        let dir = Binaries::module();
         let read = |file: &str| {
             let path = dir.join(file);
             fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
@@ -93,7 +124,7 @@ impl Source {
         let mut digest = Sha256::new();
         digest.update(&go_mod);
         digest.update(read("go.sum")?);
-        for name in NAMES {
+        for name in built_names() {
             digest.update(read(&format!("cmd/{name}/main.go"))?);
         }
         let digest = digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
@@ -118,10 +149,11 @@ impl Source {
     }
 }
 
-fn cache_root() -> anyhow::Result<PathBuf> {
+/// Returns the directory in which the lab keeps what it built or unpacked.
+pub(crate) fn cache_root() -> anyhow::Result<PathBuf> {
     let set = |name| env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
     let root = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache"))).context(
-        "neither XDG_CACHE_HOME nor HOME is set: the control plane's binaries cannot be kept anywhere",
+        "neither XDG_CACHE_HOME nor HOME is set: the lab's programs cannot be kept anywhere",
     )?;
     Ok(root.join("acr-credential-binding"))
 }
@@ -129,7 +161,7 @@ fn cache_root() -> anyhow::Result<PathBuf> {
 fn built(source: &Source) -> anyhow::Result<Binaries> {
     let root = cache_root()?;
     let binaries = Binaries { dir: root.join(source.cache_name()) };
-    if binaries.missing().is_empty() {
+    if binaries.complete() {
         return Ok(binaries);
     }
     fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
@@ -139,11 +171,11 @@ fn built(source: &Source) -> anyhow::Result<Binaries> {
         lock.lock()?;
     }
     // Another process may have built them while it held the lock.
-    if !binaries.missing().is_empty() {
+    if !binaries.complete() {
         let building = tempfile::Builder::new().prefix(".building-").tempdir_in(&root)?;
         remove_at_end(building.path())?;
         build(source, building.path())?;
-        // A reader sees all four or none.
+        // A reader sees all of them or none.
         if binaries.dir.exists() {
             fs::remove_dir_all(&binaries.dir)?;
         }
@@ -163,19 +195,19 @@ fn build(source: &Source, into: &Path) -> anyhow::Result<()> {
         );
     };
     say(&format!(
-        "Building the control plane, Kubernetes {}: about 7 minutes on two cores, and only once.",
+        "Building the control plane, Kubernetes {}: about 10 minutes on two cores, and only once.",
         source.version
     ));
     let started = Instant::now();
     let log = into.join("build.log");
-    // All four at once: while one is linked, which takes one core, the next is compiled. The binaries omit
+    // All at once: while one is linked, which takes one core, the next is compiled. The binaries omit
     // debug information, which costs a fifth of the time.
     let child = Program::new(&go, &log)
         .args(["build", "-trimpath", "-mod=readonly", "-gcflags=all=-dwarf=false", "-ldflags"])
         .arg(source.link_flags())
         .arg("-o")
         .arg(into.join(""))
-        .args(NAMES.map(|name| format!("./cmd/{name}")))
+        .args(built_names().map(|name| format!("./cmd/{name}")))
         .current_dir(&source.dir)
         .start()?;
     let mut next_word = Instant::now() + PROGRESS_EVERY;
@@ -197,12 +229,13 @@ fn build(source: &Source, into: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn find_in_path(program: &str) -> Option<PathBuf> {
+/// Returns a program of the PATH.
+pub(crate) fn find_in_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
 }
 
 #[allow(clippy::print_stderr, reason = "a silent build of minutes looks like a hang")]
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     eprintln!("{line}");
 }
 
