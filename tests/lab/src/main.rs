@@ -8,6 +8,7 @@ mod demo;
 mod economy;
 mod faults;
 mod neighbours;
+mod pulls;
 
 use std::{
     path::{Path, PathBuf},
@@ -50,6 +51,9 @@ enum Command {
     /// Put the product beside one bad neighbour after the other, in a memory cgroup of 128 MiB, and measure what
     /// another tenant notices.
     Neighbours(neighbours::Args),
+    /// Run Pods on a real node: measure the time until they run, count those that missed the entry, and what a
+    /// rotation costs the registry.
+    Node(pulls::Args),
     /// Start only the control plane and the cloud, for any client.
     Up(CloudArgs),
     /// Start only the cloud.
@@ -88,6 +92,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Admission(args) => admission::run(args).await,
         Command::Faults(args) => faults::run(args).await,
         Command::Neighbours(args) => neighbours::run(args).await,
+        Command::Node(args) => pulls::run(args).await,
         Command::Up(args) => {
             let plane = Plane::start(Options::default()).await?;
             let cloud = args.start().await?;

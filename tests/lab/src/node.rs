@@ -217,8 +217,8 @@ impl Node {
         self.sandbox.pair().subnet().host(0)
     }
 
-    /// Returns the program that [`Registry::push_program`] takes for a Pod of a test: it waits to be stopped, or
-    /// connects to a host and a port if it gets them as arguments.
+    /// Returns the program that [`Registry::push_program`] takes for a Pod of a test: it waits to be stopped,
+    /// answers HTTP at a port, or connects to a host and a port, whichever it gets as arguments.
     pub fn pod_program(&self) -> PathBuf {
         self.programs.pod()
     }
@@ -236,6 +236,16 @@ impl Node {
     /// Returns the process with which everything of the node ends.
     pub fn namespaces(&self) -> &Child {
         self.sandbox.holder()
+    }
+
+    /// Returns the directories of its cgroups.
+    pub fn groups(&self) -> Vec<PathBuf> {
+        self.sandbox.groups()
+    }
+
+    /// Returns the name of this machine's end of its pair of interfaces.
+    pub fn interface(&self) -> String {
+        self.sandbox.pair().subnet().interface()
     }
 
     /// Removes an image from the node, as a full disk would do it.

@@ -91,6 +91,10 @@ impl Groups {
         self.hierarchies.iter().map(line).collect()
     }
 
+    pub(super) fn dirs(&self) -> Vec<PathBuf> {
+        self.hierarchies.iter().map(|found| found.mount.join(&self.name)).collect()
+    }
+
     /// Returns the files that take a process that joins the node.
     pub(super) fn procs(&self) -> Vec<PathBuf> {
         let file = |found: &Hierarchy| {

@@ -51,7 +51,7 @@ impl Subnet {
         format!("{}/24", self.address(true, 0))
     }
 
-    fn interface(self) -> String {
+    pub(super) fn interface(self) -> String {
         format!("acr-lab{}", self.number)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
@@ -84,6 +84,10 @@ impl Sandbox {
     /// Returns the process that ends them all.
     pub(super) fn holder(&self) -> &Child {
         &self.holder
+    }
+
+    pub(super) fn groups(&self) -> Vec<PathBuf> {
+        self.groups.dirs()
     }
 
     /// Returns a program that runs inside, with the node's own programs in its PATH.
