@@ -45,16 +45,19 @@ pub struct Lab {
 const FILES: [&str; 4] =
     ["crds/acrcredentialbindings.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml", "deploy/policies.yaml"];
 
+/// Installs the CRD, the rights and the policies, but for some files.
+pub async fn install(plane: &Plane, left_out: &[&str]) -> anyhow::Result<()> {
+    for file in FILES.iter().filter(|file| !left_out.contains(file)) {
+        plane.apply_file(root().join(file)).await?;
+    }
+    let crd = "crd/acrcredentialbindings.acrcredential.dev";
+    plane.kubectl_ok(&["wait", "--for=condition=Established", crd, "--timeout=20s"]).await?;
+    Ok(())
+}
+
 /// Starts a control plane with the CRD, the rights and the policies, and no controller yet.
 pub async fn installed_without(left_out: &[&str], options: Options) -> ReusedPlane {
-    let install = async |plane: &Plane| {
-        for file in FILES.iter().filter(|file| !left_out.contains(file)) {
-            plane.apply_file(root().join(file)).await?;
-        }
-        let crd = "crd/acrcredentialbindings.acrcredential.dev";
-        plane.kubectl_ok(&["wait", "--for=condition=Established", crd, "--timeout=20s"]).await?;
-        Ok(())
-    };
+    let install = async |plane: &Plane| install(plane, left_out).await;
     ReusedPlane::start(&left_out.join(" "), options, install).await.unwrap()
 }
 

@@ -57,6 +57,8 @@ mod migration;
 #[cfg(test)]
 mod neighbours;
 #[cfg(test)]
+mod node;
+#[cfg(test)]
 mod personal;
 #[cfg(test)]
 mod plan;

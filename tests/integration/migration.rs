@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use acr_lab::cloud::Cloud;
 use acr_lab::docs::commands;
-use acr_lab::plane::{Options, Plane};
+use acr_lab::plane::{Options, Plane, ReusedPlane};
 use acr_lab::registry::{Registry, Verdict, usable};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
@@ -62,7 +62,7 @@ impl Pulling {
 
 /// Creates the leftovers of the documented component: its Secret, the entry, its Deployment, and the
 /// ConfigMap.
-async fn leave_behind(plane: &Plane, domain: &str) -> Secret {
+pub async fn leave_behind(plane: &Plane, domain: &str) -> Secret {
     let client = plane.client();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "default");
     let auths = json!({ "auths": { domain: { "auth": "bGVnYWN5OmxlZ2FjeS10b2tlbg==" } } });
@@ -99,30 +99,9 @@ async fn leave_behind(plane: &Plane, domain: &str) -> Secret {
     secret
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_documented_steps_move_and_graduate_without_one_failed_pull() {
-    if !usable().unwrap() {
-        return;
-    }
-    // The registry accepts the cloud's tokens, and the password that the documented component is supposed to
-    // have.
-    let cloud: Arc<OnceLock<Cloud>> = Arc::default();
-    let judged_by = cloud.clone();
-    let judge = Arc::new(move |user: &str, token: &str| {
-        let minted = judged_by.get().is_some_and(|cloud| cloud.token_may_pull(user, token, "cri-demo0001"));
-        if minted || (user, token) == ("legacy", "legacy-token") {
-            Verdict::MayPull
-        } else {
-            Verdict::Rejected
-        }
-    });
-    let registry = Arc::new(Registry::judged("cri-demo0001", judge).await.unwrap());
-    registry.push(IMAGE).await.unwrap();
-    let plane = Plane::start(Options::default()).await.unwrap();
-    let theirs = leave_behind(&plane, &registry.domain()).await;
-
-    let pulling = Pulling::start(&registry, Api::namespaced(plane.client(), "default"), IMAGE);
-
+/// Follows the documented steps to this controller. The registry learns from `begun` of a cloud before its tokens come.
+pub async fn moved(plane: impl Into<ReusedPlane>, begun: impl Fn(&Lab)) -> Lab {
+    let plane = plane.into();
     let mut lab: Option<Lab> = None;
     let mut plane = Some(plane);
     for step in commands("docs/migrate.md", "Move").unwrap() {
@@ -131,7 +110,7 @@ async fn the_documented_steps_move_and_graduate_without_one_failed_pull() {
             // The lab has no node: the process is started as the Deployment would.
             (None, Some(&"deploy/controller.yaml")) => {
                 let started = Lab::start_on_installed(plane.take().unwrap()).await;
-                cloud.set(started.cloud.clone()).unwrap();
+                begun(&started);
                 lab = Some(started);
             }
             (None, _) => drop(plane.as_ref().unwrap().kubectl_ok(&args).await.unwrap()),
@@ -142,13 +121,11 @@ async fn the_documented_steps_move_and_graduate_without_one_failed_pull() {
             }
         }
     }
-    let lab = lab.expect("the page starts the controller");
-    let ours = lab.secret("default").await.unwrap();
-    assert_eq!(ours.metadata.uid, theirs.metadata.uid, "taken over in place");
-    assert_eq!(lab.pull_secrets("default", "default").await, [SECRET]);
-    assert_ne!(lab.token("default", &registry.domain()).await.as_deref(), Some("legacy-token"));
+    lab.expect("the page starts the controller")
+}
 
-    lab.until_settled().await;
+/// Follows the documented steps to a binding of one's own, and checks that nothing is written to any namespace.
+pub async fn graduate(lab: &Lab) {
     let mark = lab.mark();
     let converted = async || {
         let binding = lab.bindings().get(NAME).await.unwrap();
@@ -176,6 +153,40 @@ async fn the_documented_steps_move_and_graduate_without_one_failed_pull() {
     assert!(lab.bindings().get_opt(NAME).await.unwrap().is_some());
     let writes = lab.requests(mark).writes().filter(|e| !e.namespace.is_empty());
     assert_eq!(writes.counts(), Default::default(), "nothing is written to any namespace");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_steps_move_and_graduate_without_one_failed_pull() {
+    if !usable().unwrap() {
+        return;
+    }
+    // The registry accepts the cloud's tokens, and the password that the documented component is supposed to
+    // have.
+    let cloud: Arc<OnceLock<Cloud>> = Arc::default();
+    let judged_by = cloud.clone();
+    let judge = Arc::new(move |user: &str, token: &str| {
+        let minted = judged_by.get().is_some_and(|cloud| cloud.token_may_pull(user, token, "cri-demo0001"));
+        if minted || (user, token) == ("legacy", "legacy-token") {
+            Verdict::MayPull
+        } else {
+            Verdict::Rejected
+        }
+    });
+    let registry = Arc::new(Registry::judged("cri-demo0001", judge).await.unwrap());
+    registry.push(IMAGE).await.unwrap();
+    let plane = Plane::start(Options::default()).await.unwrap();
+    let theirs = leave_behind(&plane, &registry.domain()).await;
+
+    let pulling = Pulling::start(&registry, Api::namespaced(plane.client(), "default"), IMAGE);
+
+    let lab = moved(plane, |lab| cloud.set(lab.cloud.clone()).unwrap()).await;
+    let ours = lab.secret("default").await.unwrap();
+    assert_eq!(ours.metadata.uid, theirs.metadata.uid, "taken over in place");
+    assert_eq!(lab.pull_secrets("default", "default").await, [SECRET]);
+    assert_ne!(lab.token("default", &registry.domain()).await.as_deref(), Some("legacy-token"));
+
+    lab.until_settled().await;
+    graduate(&lab).await;
 
     pulling.never_failed().await;
 }

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use kube::{Resource, ResourceExt};
 
-use super::{ListedNames, Sink};
+use super::Sink;
+use crate::cluster::listed_names::ListedNames;
 
 /// Namespace and name of an object.
 type ObjectName = (Box<str>, Box<str>);

@@ -14,6 +14,7 @@ pub mod hook;
 pub mod image;
 mod listen;
 pub mod message;
+pub mod node;
 pub mod plane;
 pub mod process;
 pub mod registry;

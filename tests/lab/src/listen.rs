@@ -20,8 +20,19 @@ impl Listening {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        Listening::start_at((Ipv4Addr::LOCALHOST, 0).into(), serve).await
+    }
+
+    /// Listens on an address, as [`Listening::start`].
+    pub(crate) async fn start_at<F>(
+        address: SocketAddr,
+        serve: impl Fn(TcpStream) -> F + Send + 'static,
+    ) -> anyhow::Result<Listening>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no free port on loopback")?;
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr()?;
         let accepting = tokio::spawn(async move {
             // The listener ends with this task, and so do the connections' tasks.

@@ -9,6 +9,7 @@ mod economy;
 mod faults;
 mod images;
 mod neighbours;
+mod pulls;
 
 use std::{
     path::{Path, PathBuf},
@@ -53,6 +54,9 @@ enum Command {
     Neighbours(neighbours::Args),
     /// Build the controller's image as a release does, push and pull it, and measure it.
     Image(images::Args),
+    /// Run Pods on a real node: measure the time until they run, count those that missed the entry, and what a
+    /// rotation costs the registry.
+    Node(pulls::Args),
     /// Start only the control plane and the cloud, for any client.
     Up(CloudArgs),
     /// Start only the cloud.
@@ -92,6 +96,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Faults(args) => faults::run(args).await,
         Command::Neighbours(args) => neighbours::run(args).await,
         Command::Image(args) => images::run(args).await,
+        Command::Node(args) => pulls::run(args).await,
         Command::Up(args) => {
             let plane = Plane::start(Options::default()).await?;
             let cloud = args.start().await?;

@@ -3,7 +3,8 @@
 //! Guarantees: each [`Plane`] has its own directory, ports and authority, so that planes never meet. Nothing
 //! of a plane is left when it is dropped, nor when its process dies.
 //!
-//! Caveats: there are no nodes, so a Pod is admitted and stored but never runs. Deleting a namespace takes a
+//! Caveats: there are no nodes, so a Pod is admitted and stored but never runs, unless a
+//! [`Node`](crate::node::Node) joins. Deleting a namespace takes a
 //! few seconds, as in any cluster, by the namespace controller's own delay.
 
 mod access;
@@ -30,7 +31,6 @@ use anyhow::Context;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client, runtime::wait};
 
-pub(crate) use self::processes::until;
 use self::{
     access::{Admin, Credential, Server},
     processes::{START_TIMEOUT, Setup},
@@ -44,6 +44,10 @@ pub use self::{
     request::{Request, Target},
     reused::ReusedPlane,
 };
+pub(crate) use self::{
+    binaries::{cache_root, find_in_path, say},
+    processes::until,
+};
 use crate::{
     certificates::{Authority, write_private},
     cloud::{Cloud, world::OidcProvider},
@@ -52,6 +56,9 @@ use crate::{
 
 /// Another process may take a free port before its user does. A third loss in a row is not an accident.
 pub(crate) const START_ATTEMPTS: usize = 3;
+
+/// The user of kube-scheduler; its rights come with its name.
+const SCHEDULER: (&str, (&str, &str)) = ("kube-scheduler", ("system:kube-scheduler", "lab"));
 
 /// Options of a plane.
 #[derive(Debug, Clone)]
@@ -71,6 +78,9 @@ pub struct Options {
     /// Whether each loop of kube-controller-manager runs as a ServiceAccount of kube-system, as in most
     /// clusters, and not as one user with all rights. Its accounts are then among kube-system's.
     pub controllers_as_themselves: bool,
+    /// Whether Pods run: with a scheduler, the controllers of workloads, and an API server that is ready for the
+    /// kubelet of a [`Node`](crate::node::Node).
+    pub node: bool,
 }
 
 impl Default for Options {
@@ -83,11 +93,18 @@ impl Default for Options {
             extra_api_server_args: Vec::new(),
             extra_etcd_args: Vec::new(),
             controllers_as_themselves: false,
+            node: false,
         }
     }
 }
 
 impl Options {
+    /// Starts a control plane for a [`Node`](crate::node::Node).
+    #[must_use]
+    pub fn with_node(self) -> Options {
+        Options { node: true, ..self }
+    }
+
     /// Starts an API server without MutatingAdmissionPolicy, as before Kubernetes 1.36.
     #[must_use]
     pub fn without_mutating_policies(mut self) -> Options {
@@ -105,6 +122,7 @@ impl Options {
 /// A running control plane; stopped and removed when dropped.
 pub struct Plane {
     // Fields drop in this order: the clients of a program before the program, the directory last.
+    _scheduler: Option<Child>,
     controller_manager: Child,
     api_server: Mutex<Arc<Child>>,
     etcd: Mutex<Arc<Child>>,
@@ -112,7 +130,7 @@ pub struct Plane {
     options: Options,
     ports: Ports,
     url: String,
-    authority: String,
+    authority: Authority,
     admin: Admin,
     kubeconfig: PathBuf,
     /// Whether a caller got hold of its programs, and may have stopped one.
@@ -160,8 +178,9 @@ impl Plane {
         let authority = Authority::new()?;
         keys::serving(path, &authority)?;
         keys::service_accounts(path)?;
+        keys::kubelet_client(path, &authority)?;
         write_private(&path.join("audit-policy.yaml"), audit::POLICY)?;
-        let server = Server { url: &url, authority: Some(authority.pem()) };
+        let server = Server { url: &url, name: None, authority: Some(authority.pem()) };
         let managers = if options.controllers_as_themselves {
             ("system:kube-controller-manager", "lab")
         } else {
@@ -169,7 +188,7 @@ impl Plane {
             ("kube-controller-manager", "system:masters")
         };
         for (name, (user, group)) in
-            [("admin", ("admin", "system:masters")), ("kube-controller-manager", managers)]
+            [("admin", ("admin", "system:masters")), ("kube-controller-manager", managers), SCHEDULER]
         {
             let identity = authority.client(user, group)?;
             let file = access::kubeconfig_path(path, name);
@@ -183,8 +202,10 @@ impl Plane {
         let api_server = setup.api_server(ports.api_server, ports.etcd)?;
         until_ready(&api_server, &admin).await?;
         let controller_manager = setup.controller_manager()?;
+        let scheduler = if options.node { Some(setup.scheduler()?) } else { None };
         first_service_account(&controller_manager, &admin).await?;
         Ok(Plane {
+            _scheduler: scheduler,
             controller_manager,
             api_server: Mutex::new(Arc::new(api_server)),
             etcd: Mutex::new(Arc::new(etcd)),
@@ -192,7 +213,7 @@ impl Plane {
             options: options.clone(),
             ports,
             url,
-            authority: authority.pem().to_owned(),
+            authority,
             admin,
             kubeconfig,
             disturbed: AtomicBool::new(false),
@@ -223,11 +244,35 @@ impl Plane {
 
     /// Writes a kubeconfig for an existing ServiceAccount, with a token valid for a day.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> anyhow::Result<PathBuf> {
-        let server = Server { url: &self.url, authority: Some(&self.authority) };
+        let server = Server { url: &self.url, name: None, authority: Some(self.authority.pem()) };
         let token = access::token(self.client(), namespace, name).await?;
         let path = access::kubeconfig_path(self.dir(), &format!("{namespace}.{name}"));
         access::write_kubeconfig(&path, &server, name, &Credential::Token(&token))?;
         Ok(path)
+    }
+
+    /// Writes a kubeconfig for a user with a client certificate, who reaches the API server at another address.
+    pub(crate) fn kubeconfig_at(&self, url: &str, user: &str, group: &str) -> anyhow::Result<PathBuf> {
+        let server = Server { url, name: Some(keys::NAME), authority: Some(self.authority.pem()) };
+        let identity = self.authority.client(user, group)?;
+        let path = access::kubeconfig_path(self.dir(), user);
+        access::write_kubeconfig(&path, &server, user, &Credential::Certificate(&identity))?;
+        Ok(path)
+    }
+
+    /// Returns the port of the API server on loopback.
+    pub(crate) fn api_server_port(&self) -> u16 {
+        self.ports.api_server
+    }
+
+    /// Returns the programs that it runs.
+    pub(crate) fn binaries(&self) -> &Binaries {
+        &self.binaries
+    }
+
+    /// Returns whether it was started for a node.
+    pub(crate) fn is_for_a_node(&self) -> bool {
+        self.options.node
     }
 
     /// Returns a client with a ServiceAccount's rights.

@@ -35,6 +35,8 @@ pub(super) enum Credential<'a> {
 pub(super) struct Server<'a> {
     /// Its address, with the scheme.
     pub(super) url: &'a str,
+    /// The name in its certificate, if it is not that of the address.
+    pub(super) name: Option<&'a str>,
     /// The authority that signed its certificate; none for plain HTTP.
     pub(super) authority: Option<&'a str>,
 }
@@ -50,6 +52,9 @@ pub(super) fn write_kubeconfig(
     let mut cluster = json!({ "server": server.url });
     if let Some(authority) = server.authority {
         cluster["certificate-authority-data"] = Value::String(STANDARD.encode(authority));
+    }
+    if let Some(name) = server.name {
+        cluster["tls-server-name"] = Value::String(name.to_owned());
     }
     let credential = match credential {
         Credential::Certificate(identity) => json!({

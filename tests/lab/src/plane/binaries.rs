@@ -1,4 +1,4 @@
-//! The programs of the control plane: found, or built once from their Go modules and kept.
+//! The programs of the control plane and of a node: found, or built once from their Go modules and kept.
 //!
 //! Kubernetes publishes no binaries that an ordinary package registry carries, but its modules are there, so a
 //! machine with Go needs nothing else. The result is kept outside the checkout, by the contents of the module
@@ -22,6 +22,9 @@ const OF_RELEASE: [&str; 2] = ["kube-controller-manager", "kube-apiserver"];
 
 const NAMES: [&str; 4] = ["etcd", "kubectl", OF_RELEASE[0], OF_RELEASE[1]];
 
+/// What a cluster with a node runs besides. A folder of one's own need not have them.
+const NODE_NAMES: [&str; 3] = ["kubelet", "kube-scheduler", "kube-proxy"];
+
 /// How often a long build reports progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
@@ -43,11 +46,13 @@ impl Release {
         }
     }
 
-    fn names(self) -> &'static [&'static str] {
-        match self {
-            Release::Newest => &NAMES,
-            Release::Oldest => &OF_RELEASE,
-        }
+    /// Returns the names of all programs that are built for it.
+    fn names(self) -> impl Iterator<Item = &'static str> {
+        let (plane, node): (&[_], &[_]) = match self {
+            Release::Newest => (&NAMES, &NODE_NAMES),
+            Release::Oldest => (&OF_RELEASE, &[]),
+        };
+        plane.iter().chain(node).copied()
     }
 
     /// Returns whether its programs are on this machine, so that a plane of it starts without a build of minutes.
@@ -56,7 +61,7 @@ impl Release {
     }
 }
 
-/// The directories of the four programs.
+/// The directories of the programs.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     dir: PathBuf,
@@ -93,14 +98,29 @@ impl Binaries {
         Ok(Binaries { dir: cache_root()?.join(source.cache_name()), others: None })
     }
 
-    fn missing(&self, names: &[&'static str]) -> Vec<&'static str> {
-        names.iter().copied().filter(|name| !self.path(name).is_file()).collect()
+    /// Returns the programs of a node that a folder given by `KUBEBUILDER_ASSETS` lacks. Those that are built are
+    /// complete, so nothing is built to find out.
+    pub(crate) fn missing_for_a_node() -> Option<String> {
+        let dir = PathBuf::from(env::var_os("KUBEBUILDER_ASSETS").filter(|dir| !dir.is_empty())?);
+        let missing = Binaries { dir, others: None }.missing(NODE_NAMES);
+        (!missing.is_empty()).then(|| {
+            format!("not in KUBEBUILDER_ASSETS: {}; unset it to have them built", missing.join(", "))
+        })
+    }
+
+    /// Returns the folder of the Go module that describes a release's programs.
+    pub(crate) fn module(release: Release) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(release.folder())
+    }
+
+    fn missing(&self, names: impl IntoIterator<Item = &'static str>) -> Vec<&'static str> {
+        names.into_iter().filter(|name| !self.path(name).is_file()).collect()
     }
 }
 
 fn assets(dir: PathBuf) -> anyhow::Result<Binaries> {
     let binaries = Binaries { dir, others: None };
-    let missing = binaries.missing(&NAMES);
+    let missing = binaries.missing(NAMES);
     if missing.is_empty() {
         return Ok(binaries);
     }
@@ -119,7 +139,7 @@ fn assets(dir: PathBuf) -> anyhow::Result<Binaries> {
     )
 }
 
-/// The Go module that describes the control plane.
+/// The Go module that describes the programs.
 struct Source {
     release: Release,
     dir: PathBuf,
@@ -129,7 +149,7 @@ struct Source {
 
 impl Source {
     fn read(release: Release) -> anyhow::Result<Source> {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(release.folder());
+        let dir = Binaries::module(release);
         let read = |file: &str| {
             let path = dir.join(file);
             fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
@@ -167,11 +187,12 @@ impl Source {
     }
 }
 
-fn cache_root() -> anyhow::Result<PathBuf> {
+/// Returns the directory in which the lab keeps what it built or unpacked.
+pub(crate) fn cache_root() -> anyhow::Result<PathBuf> {
     let set = |name| env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
-    let root = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache"))).context(
-        "neither XDG_CACHE_HOME nor HOME is set: the control plane's binaries cannot be kept anywhere",
-    )?;
+    let root = set("XDG_CACHE_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME is set: the lab's programs cannot be kept anywhere")?;
     Ok(root.join("acr-credential-binding"))
 }
 
@@ -213,7 +234,7 @@ fn build(source: &Source, into: &Path) -> anyhow::Result<()> {
         );
     };
     say(&format!(
-        "Building the control plane, Kubernetes {}: about 7 minutes on two cores, and only once.",
+        "Building the control plane, Kubernetes {}: about 10 minutes on two cores, and only once.",
         source.version
     ));
     let started = Instant::now();
@@ -225,7 +246,7 @@ fn build(source: &Source, into: &Path) -> anyhow::Result<()> {
         .arg(source.link_flags())
         .arg("-o")
         .arg(into.join(""))
-        .args(source.release.names().iter().map(|name| format!("./cmd/{name}")))
+        .args(source.release.names().map(|name| format!("./cmd/{name}")))
         .current_dir(&source.dir)
         .start()?;
     let mut next_word = Instant::now() + PROGRESS_EVERY;
@@ -247,12 +268,13 @@ fn build(source: &Source, into: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn find_in_path(program: &str) -> Option<PathBuf> {
+/// Returns a program of the PATH.
+pub(crate) fn find_in_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
 }
 
 #[allow(clippy::print_stderr, reason = "a silent build of minutes looks like a hang")]
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     eprintln!("{line}");
 }
 

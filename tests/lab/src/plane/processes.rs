@@ -28,6 +28,19 @@ const CONTROLLERS: [&str; 8] = [
     "validatingadmissionpolicy-status-controller",
 ];
 
+/// What kube-controller-manager runs besides where Pods run: without the last of them, a node keeps the taint that it
+/// begins with.
+const NODE_CONTROLLERS: [&str; 8] = [
+    "deployment-controller",
+    "disruption-controller",
+    "endpoints-controller",
+    "endpointslice-controller",
+    "job-controller",
+    "pod-garbage-collector-controller",
+    "replicaset-controller",
+    "node-lifecycle-controller",
+];
+
 /// What the programs share.
 pub(super) struct Setup<'a> {
     pub(super) binaries: &'a Binaries,
@@ -93,7 +106,7 @@ impl Setup<'_> {
                 .arg(format!("--service-account-issuer={issuer}"))
                 .arg(format!("--service-account-key-file={}", file("service-account.pub")))
                 .arg(format!("--service-account-signing-key-file={}", file("service-account.key")))
-                .arg("--authorization-mode=RBAC")
+                .arg(format!("--authorization-mode={}", if self.options.node { "Node,RBAC" } else { "RBAC" }))
                 .arg(format!("--audit-policy-file={}", file("audit-policy.yaml")))
                 .arg(format!("--audit-log-path={}", file("audit.log")))
                 // Written before the reply is sent, so that a test need not wait for it; never rotated, so
@@ -103,11 +116,31 @@ impl Setup<'_> {
                 .arg("--enable-priority-and-fairness=false")
                 .args(["--max-requests-inflight=4000", "--max-mutating-requests-inflight=4000"])
                 .arg("--profiling=false");
-        if !self.options.admission_plugins.is_empty() {
-            let plugins = self.options.admission_plugins.join(",");
+        let mut plugins = self.options.admission_plugins.clone();
+        if self.options.node {
+            plugins.push("NodeRestriction".to_owned());
+            program = program
+                .arg(format!("--kubelet-client-certificate={}", file("kubelet-client.crt")))
+                .arg(format!("--kubelet-client-key={}", file("kubelet-client.key")))
+                .arg("--kubelet-preferred-address-types=InternalIP")
+                // It runs beside the node and not on it, where no kube-proxy leads it to a Service's address.
+                .arg("--enable-aggregator-routing=true");
+        }
+        if !plugins.is_empty() {
+            let plugins = plugins.join(",");
             program = program.arg(format!("--enable-admission-plugins={plugins}"));
         }
         program.args(&self.options.extra_api_server_args).start()
+    }
+
+    /// Starts kube-scheduler without leader election.
+    pub(super) fn scheduler(&self) -> anyhow::Result<Child> {
+        let kubeconfig = self.dir.join("kube-scheduler.kubeconfig");
+        Program::new(self.binaries.path("kube-scheduler"), self.dir.join("kube-scheduler.log"))
+            .arg(format!("--kubeconfig={}", kubeconfig.display()))
+            .args(["--leader-elect=false", "--secure-port=0"])
+            .args(["--kube-api-qps=2000", "--kube-api-burst=4000"])
+            .start()
     }
 
     /// Starts kube-controller-manager without leader election and with short intervals.
@@ -115,7 +148,8 @@ impl Setup<'_> {
         let file = |name: &str| self.dir.join(name).display().to_string();
         let log = self.dir.join("kube-controller-manager.log");
         let more = self.options.controllers.iter().map(String::as_str);
-        let controllers: Vec<&str> = CONTROLLERS.into_iter().chain(more).collect();
+        let of_node = NODE_CONTROLLERS.into_iter().filter(|_| self.options.node);
+        let controllers: Vec<&str> = CONTROLLERS.into_iter().chain(of_node).chain(more).collect();
         Program::new(self.binaries.path("kube-controller-manager"), log)
             .arg(format!("--kubeconfig={}", file("kube-controller-manager.kubeconfig")))
             .arg(format!("--controllers={}", controllers.join(",")))

@@ -94,7 +94,7 @@ impl FaultProxy {
     pub async fn kubeconfig_for(&self, namespace: &str, name: &str) -> anyhow::Result<PathBuf> {
         let token = access::token(self.admin.client(), namespace, name).await?;
         let path = access::kubeconfig_path(&self.dir, &format!("{namespace}.{name}.proxy"));
-        let server = Server { url: &self.url, authority: None };
+        let server = Server { url: &self.url, name: None, authority: None };
         access::write_kubeconfig(&path, &server, name, &Credential::Token(&token))?;
         Ok(path)
     }

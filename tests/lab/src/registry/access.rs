@@ -54,6 +54,20 @@ impl Access {
         }
     }
 
+    /// Returns the host names that a cloud has for it.
+    pub(super) fn domains(&self, cloud: &Cloud) -> Vec<String> {
+        match self {
+            Access::Enterprise { instance } => cloud.world(|world| {
+                let endpoints = world.instances.get(instance).map(|found| found.endpoints.as_slice());
+                let domains = endpoints.unwrap_or_default().iter().flat_map(|endpoint| &endpoint.domains);
+                domains.map(|domain| domain.domain.clone()).collect()
+            }),
+            Access::Personal { region, .. } => {
+                ["", "-vpc"].map(|infix| format!("registry{infix}.{region}.aliyuncs.com")).into()
+            }
+        }
+    }
+
     /// Returns the cloud's own decision.
     pub(super) fn judge(self, cloud: &Cloud) -> Judge {
         let cloud = cloud.clone();

@@ -37,7 +37,7 @@ fn missing_in(path: &OsStr) -> Option<String> {
         .then(|| format!("not installed: {}; apt-get install -y {}", missing.join(", "), PACKAGES.join(" ")))
 }
 
-fn judge(missing: Option<String>, in_ci: bool, output: &mut impl Write) -> anyhow::Result<bool> {
+pub(crate) fn judge(missing: Option<String>, in_ci: bool, output: &mut impl Write) -> anyhow::Result<bool> {
     match missing {
         None => Ok(true),
         Some(missing) if in_ci => bail!("{missing}"),

@@ -3,7 +3,11 @@
 //! Guarantees: a wrong password gets 401 and no token. Only the lab itself gets more than the action `pull`.
 //! A user who may not pull, or shows no password, gets a token that opens nothing, as ACR gives one.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::extract::Query;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -46,13 +50,33 @@ pub(super) struct Rules {
 }
 
 /// A running token service; it ends when dropped.
-pub(super) struct TokenService(Listening);
+pub(super) struct TokenService {
+    listening: Listening,
+    rules: Arc<Rules>,
+}
 
 impl TokenService {
     pub(super) async fn start(authority: &Authority, rules: Rules) -> anyhow::Result<TokenService> {
-        let (acceptor, rules) = (tls::acceptor(authority)?, Arc::new(rules));
-        let listening = Listening::start(move |stream| {
-            let (acceptor, rules) = (acceptor.clone(), Arc::clone(&rules));
+        TokenService::serve(authority, Arc::new(rules), (Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// Starts the same service at a further address.
+    pub(super) async fn share(
+        &self,
+        authority: &Authority,
+        address: SocketAddr,
+    ) -> anyhow::Result<TokenService> {
+        TokenService::serve(authority, Arc::clone(&self.rules), address).await
+    }
+
+    async fn serve(
+        authority: &Authority,
+        rules: Arc<Rules>,
+        address: SocketAddr,
+    ) -> anyhow::Result<TokenService> {
+        let (acceptor, shared) = (tls::acceptor(authority)?, Arc::clone(&rules));
+        let listening = Listening::start_at(address, move |stream| {
+            let (acceptor, rules) = (acceptor.clone(), Arc::clone(&shared));
             async move {
                 // A client that does not trust the authority leaves here.
                 let Ok(stream) = acceptor.accept(stream).await else { return };
@@ -65,11 +89,11 @@ impl TokenService {
             }
         })
         .await?;
-        Ok(TokenService(listening))
+        Ok(TokenService { listening, rules })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
-        self.0.address()
+        self.listening.address()
     }
 }
 

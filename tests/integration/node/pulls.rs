@@ -1,0 +1,36 @@
+//! Who may run: with a binding, without one, and after one.
+
+use acr_lab::node::usable;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DeleteParams;
+
+use super::{Cluster, phase};
+use crate::harness::spec;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_binding_lets_new_pods_run_and_its_deletion_refuses_them_and_spares_those_that_run() {
+    if !usable("a_binding_lets_new_pods_run_and_its_deletion_refuses_them_and_spares_those_that_run").unwrap()
+    {
+        return;
+    }
+    let cluster = Cluster::start().await;
+    let lab = &cluster.lab;
+    lab.create_namespace("team").await;
+    cluster.create_pod("team", "early").await;
+    let message = cluster.until_refused("team", "early").await;
+    assert!(message.contains("insufficient_scope: authorization failed"), "{message}");
+
+    lab.bind("team", spec(&["team"])).await;
+    lab.until_ready_is("team", "True", "Succeeded").await;
+    cluster.create_pod("team", "next").await;
+    cluster.until_running("team", "next").await;
+
+    lab.bindings().delete("team", &DeleteParams::default()).await.unwrap();
+    lab.until("the binding is gone", async || lab.bindings().get_opt("team").await.unwrap().is_none()).await;
+    assert!(lab.secret("team").await.is_none());
+    // The image is on the node by now, and this Pod may not use it all the same.
+    cluster.create_pod("team", "late").await;
+    cluster.until_refused("team", "late").await;
+    let running = lab.namespaced::<Pod>("team").get("next").await.unwrap();
+    assert_eq!(phase(&running), "Running", "what runs goes on");
+}
