@@ -22,13 +22,13 @@ use std::{
 };
 
 use acr_lab::cgroup::MemoryCgroup;
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use self::{
     report::{Outcome, Report},
     rows::Row,
     stage::Stage,
-    victim::Victim,
+    victim::{Phase, Victim},
 };
 use crate::shipped;
 
@@ -117,7 +117,7 @@ async fn phases(row: &Row, args: &Args, stage: &Stage) -> anyhow::Result<Outcome
     (row.prepare)(stage).await.context("the neighbour was not prepared")?;
     victim.until_quiet(stage).await?;
     victim.warm_up(stage).await?;
-    let before = victim.phase(stage, "before").await?;
+    let before = calm(row, stage, &mut victim, "before").await?;
     let during = async {
         stage.scene.until_in_place().await;
         let during = victim.phase(stage, "during").await;
@@ -129,8 +129,22 @@ async fn phases(row: &Row, args: &Args, stage: &Stage) -> anyhow::Result<Outcome
         during
     )?;
     victim.until_quiet(stage).await?;
-    let after = victim.phase(stage, "after").await?;
+    let after = calm(row, stage, &mut victim, "after").await?;
     let (ends, peak_rss_kib) = (stage.keeper.ends(), stage.keeper.peak_rss_kib());
     let oom_kills = stage.cgroup.oom_kills()?;
     Ok(Outcome { title: row.title, found, phases: [before, during, after], ends, oom_kills, peak_rss_kib })
+}
+
+/// Measures a phase without the neighbour.
+async fn calm(row: &Row, stage: &Stage, victim: &mut Victim, name: &'static str) -> anyhow::Result<Phase> {
+    let restart = async {
+        if row.restarts {
+            stage.keeper.restart().await?;
+            ensure!(stage.keeper.until_ready(PATIENCE).await, "the controller was not ready after a restart");
+        }
+        Ok(())
+    };
+    let (phase, ()) = tokio::try_join!(victim.phase(stage, name), restart)?;
+    victim.until_quiet(stage).await?;
+    Ok(phase)
 }

@@ -28,6 +28,8 @@ pub(super) struct Row {
     pub(super) prepare: fn(&Stage) -> LocalBoxFuture<'_, anyhow::Result<()>>,
     /// Begins the fault, keeps it until the observation has ended, and ends it.
     pub(super) disturb: fn(&Stage) -> LocalBoxFuture<'_, anyhow::Result<Found>>,
+    /// Restarts the controller, which must be compared with a restart without the neighbour.
+    pub(super) restarts: bool,
 }
 
 impl Row {
@@ -37,12 +39,18 @@ impl Row {
         title: &'static str,
         disturb: fn(&Stage) -> LocalBoxFuture<'_, anyhow::Result<Found>>,
     ) -> Row {
-        Row { name, title, arrange: |_| {}, prepare: |_| async { Ok(()) }.boxed_local(), disturb }
+        let prepare: fn(&Stage) -> _ = |_| async { Ok(()) }.boxed_local();
+        Row { name, title, arrange: |_| {}, prepare, disturb, restarts: false }
     }
 
     /// Changes the options before anything starts.
     const fn arranged(self, arrange: fn(&mut Setup)) -> Row {
         Row { arrange, ..self }
+    }
+
+    /// Has the controller restart in all phases, since the neighbour's has one.
+    const fn restarting(self) -> Row {
+        Row { restarts: true, ..self }
     }
 
     /// Creates something for all phases.

@@ -15,9 +15,10 @@ use crate::{
 };
 
 pub(super) const ROWS: [Row; 1] =
-    [Row::new("300x300", "300 bindings on 300 namespaces are made, survive a restart, and leave", |stage| {
+    [Row::new("300x300", "300 bindings on 300 namespaces are made, survive a restart, and leave; the controller restarts in all phases", |stage| {
         many(stage).boxed_local()
     })
+    .restarting()
     .arranged(|setup| add_instances(&mut setup.world, "1", SHARED))
     .prepared(|stage| async { stage.create_namespaces(&names("many", NAMESPACES)).await }.boxed_local())];
 

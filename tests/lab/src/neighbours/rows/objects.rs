@@ -27,9 +27,10 @@ pub(super) const ROWS: [Row; 3] = [
     .arranged(|setup| add_instances(&mut setup.world, "2", KEYS)),
     Row::new(
         "large-labels",
-        "120 accounts with 635 KB of labels in a namespace without a binding; the controller restarts",
+        "120 accounts with 635 KB of labels in a namespace without a binding; the controller restarts in all phases",
         |stage| large_labels(stage).boxed_local(),
-    ),
+    )
+    .restarting(),
     Row::new("crowd", "10,000 accounts created in one namespace", |stage| crowd(stage).boxed_local())
         .arranged(|setup| add_instances(&mut setup.world, "1", 1)),
 ];
