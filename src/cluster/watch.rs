@@ -10,6 +10,7 @@ mod event;
 mod index_sink;
 mod page;
 mod receiver;
+mod sink;
 mod source;
 
 use std::time::{Duration, Instant};
@@ -23,9 +24,10 @@ use tracing::{debug, warn};
 use self::event::WatchedEvent;
 pub use self::index_sink::IndexSink;
 use self::receiver::Receiver;
+use self::sink::status;
+pub use self::sink::{Sink, refused};
 pub use self::source::WatchConfig;
 use self::source::{WatchLine, WatchLines, WatchSource};
-use super::error::{CallError, classify};
 use super::index::is_older;
 use super::listed_names::ListedNames;
 use crate::plan::refresh::backoff;
@@ -35,28 +37,6 @@ const MIN_BACKOFF: Duration = Duration::from_secs(1);
 
 /// Longest such time, after repeated failures.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-
-/// Receiver of the events of one kind of object.
-pub trait Sink<K> {
-    /// Handles an object that was added or changed.
-    fn put(&mut self, object: K);
-    /// Handles a deleted object.
-    fn remove(&mut self, object: K);
-    /// Handles an interrupted or refused watch, which is retried with back-off.
-    fn interrupted(&mut self, kind: &str, error: &watcher::Error) {
-        warn!(kind, error = %describe(error), "watch interrupted{}", cure(kind, error));
-    }
-    /// Returns the version by which an object is known, if older ones of it are ignored.
-    fn known_version(&self, _object: &K) -> Option<u64> {
-        None
-    }
-    /// Forgets that version of an object: it belongs to a history that was undone, as by a restore of etcd.
-    fn forget_version(&mut self, _object: &K) {}
-    /// Handles versions that were set back, as by a restore of etcd: a list of older objects follows.
-    fn set_back(&mut self) {}
-    /// Handles the end of a list: only these `(namespace, name)` exist.
-    fn listed(&mut self, names: &ListedNames);
-}
 
 /// Returns the configuration of a watch on all objects.
 pub fn config() -> WatchConfig {
@@ -222,21 +202,6 @@ impl Retries<'_> {
     }
 }
 
-/// Classifies an error of a watch.
-pub fn refused(error: &watcher::Error) -> CallError {
-    match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => classify(error),
-        watcher::Error::WatchError(status) => {
-            CallError::Later(format!("the API server answered {}: {}", status.code, status.message), None)
-        }
-        watcher::Error::NoResourceVersion => {
-            CallError::Later("a list has no resourceVersion".to_owned(), None)
-        }
-    }
-}
-
 /// Returns whether an error requires a new list: the version is too old, or cannot be known. After missing RBAC is
 /// granted, a resumed watch is silent, and earlier observations would never be confirmed.
 fn requires_list(error: &watcher::Error) -> bool {
@@ -244,39 +209,6 @@ fn requires_list(error: &watcher::Error) -> bool {
     too_large
         || matches!(error, watcher::Error::NoResourceVersion)
         || matches!(status(error), Some(401 | 403 | 410))
-}
-
-/// Returns the HTTP status of a refused list or watch.
-fn status(error: &watcher::Error) -> Option<u16> {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => Some(status.code),
-        _ => None,
-    }
-}
-
-/// Returns what to do about a refused list or watch, as the end of a sentence.
-fn cure(kind: &str, error: &watcher::Error) -> &'static str {
-    match (status(error), kind) {
-        (Some(401 | 403), "Secret") => {
-            ": apply the RBAC of this version, with the name of --secret-name in it"
-        }
-        (Some(401 | 403), "Pod") => ": apply deploy/stuck-pods.yaml",
-        (Some(401 | 403), _) => ": apply the RBAC of this version",
-        (Some(404), "AcrCredentialBinding") => ": apply crds/acrcredentialbindings.yaml",
-        _ => "",
-    }
-}
-
-fn describe(error: &watcher::Error) -> String {
-    match error {
-        watcher::Error::InitialListFailed(e) => format!("list failed: {}", super::error::describe(e)),
-        watcher::Error::WatchStartFailed(e) => format!("watch not started: {}", super::error::describe(e)),
-        watcher::Error::WatchFailed(e) => format!("watch failed: {}", super::error::describe(e)),
-        watcher::Error::WatchError(status) => format!("watch ended: {} {}", status.code, status.message),
-        watcher::Error::NoResourceVersion => "the list has no resourceVersion".to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use crate::server::{plane, root};
 /// Returns every shipped ValidatingAdmissionPolicy.
 fn policies() -> Vec<Value> {
     let files = std::fs::read_dir(root().join("deploy")).unwrap().map(|entry| entry.unwrap().path());
-    let documents = files.flat_map(|path| {
+    let manifests = files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    let documents = manifests.flat_map(|path| {
         let text = std::fs::read_to_string(path).unwrap();
         serde_saphyr::from_multiple::<Value>(&text).unwrap()
     });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 
-use super::Sink;
+use super::sink::Sink;
 use crate::cluster::index::Index;
 use crate::cluster::listed_names::ListedNames;
 use crate::cluster::objects::{WatchedNamespace, WatchedSecret, WatchedServiceAccount};

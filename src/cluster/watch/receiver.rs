@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use kube::{Resource, ResourceExt};
 
-use super::Sink;
+use super::sink::Sink;
 use crate::cluster::listed_names::ListedNames;
 
 /// Namespace and name of an object.

@@ -55,7 +55,7 @@ impl Sink<WatchedServiceAccount> for Record {
     }
 
     fn interrupted(&mut self, _: &str, error: &kube::runtime::watcher::Error) {
-        self.add(format!("interrupted: {}", super::describe(error)));
+        self.add(format!("interrupted: {}", super::sink::describe(error)));
     }
 
     fn known_version(&self, _: &WatchedServiceAccount) -> Option<u64> {
@@ -72,8 +72,10 @@ impl Sink<WatchedServiceAccount> for Record {
 
     fn listed(&mut self, names: &ListedNames) {
         let lines = self.lines();
-        let put: BTreeSet<&str> = lines.iter().filter_map(|line| line.strip_prefix("put ")).collect();
-        let listed: Vec<&str> = put.into_iter().filter(|name| names.contains("n", name)).collect();
+        let put = lines.iter().filter_map(|line| line.strip_prefix("put "));
+        // One that is known by a newer version is not put.
+        let all: BTreeSet<&str> = put.chain(self.known.map(|_| "a")).collect();
+        let listed: Vec<&str> = all.into_iter().filter(|name| names.contains("n", name)).collect();
         self.add(format!("listed {}", listed.join(" ")));
     }
 }

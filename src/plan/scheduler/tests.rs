@@ -130,7 +130,7 @@ fn a_key_with_one_late_write_does_not_wait_with_those_that_hang() {
     scheduler.speed_up(&50);
     scheduler.slow_down(&50);
     scheduler.finish(&50);
-    assert_eq!(fill(&mut scheduler, 50..51, New), 1, "a quick write begins the count anew");
+    assert_eq!(fill(&mut scheduler, 50..51, New), 1, "a quick write begins the count again");
 }
 
 #[derive(Clone, Copy, Debug)]
