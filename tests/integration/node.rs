@@ -70,7 +70,8 @@ impl Site {
         let judge = Arc::new(move |user: &str, token: &str| {
             count.fetch_add(1, Ordering::Relaxed);
             let cloud = judged_by.get();
-            if (user, token) == LEGACY || cloud.is_some_and(|c| c.token_may_pull(user, token, "cri-demo0001")) {
+            if (user, token) == LEGACY || cloud.is_some_and(|c| c.token_may_pull(user, token, "cri-demo0001"))
+            {
                 Verdict::MayPull
             } else {
                 Verdict::Rejected
@@ -109,10 +110,9 @@ impl Cluster {
         }
         let site = Site::start(&plane, turn).await;
         // A machine that is busy with Pods must not cost the lease.
-        let lab = Lab::start_on(ReusedPlane::from(plane), |_, options| {
-            change(options).arg("--lease-duration=2m")
-        })
-        .await;
+        let lab =
+            Lab::start_on(ReusedPlane::from(plane), |_, options| change(options).arg("--lease-duration=2m"))
+                .await;
         site.accept_tokens_of(&lab.cloud);
         Self { site, lab }
     }
@@ -179,7 +179,7 @@ pub async fn until_running(pods: &Api<Pod>, name: &str, node: &Node) {
     }
 }
 
-/// Returns the messages of pulls that failed in a namespace, whatever became of their Pods.
+/// Returns the messages of pulls that failed in a namespace, of Pods that are gone as well.
 pub async fn failed_pulls(events: &Api<Event>) -> Vec<String> {
     let all = events.list(&ListParams::default().fields("reason=Failed")).await.unwrap();
     all.items.into_iter().filter_map(|event| event.message).collect()

@@ -1,4 +1,4 @@
-//! Who may run: with a binding, without one, and after one.
+//! Which Pods may run: with a binding, without one, and after one.
 
 use acr_lab::node::usable;
 use k8s_openapi::api::core::v1::Pod;
@@ -9,7 +9,8 @@ use crate::harness::spec;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_binding_lets_new_pods_run_and_its_deletion_refuses_them_and_spares_those_that_run() {
-    if !usable("a_binding_lets_new_pods_run_and_its_deletion_refuses_them_and_spares_those_that_run").unwrap() {
+    if !usable("a_binding_lets_new_pods_run_and_its_deletion_refuses_them_and_spares_those_that_run").unwrap()
+    {
         return;
     }
     let cluster = Cluster::start().await;

@@ -36,7 +36,8 @@ async fn a_pod_that_the_kubelet_refused_is_replaced_by_one_that_runs() {
     lab.until("the Pod is refused", async || {
         let found = pods.list(&ListParams::default()).await.unwrap().items;
         refused = found.into_iter().find(|pod| {
-            waiting(pod).is_some_and(|w| matches!(w.reason.as_deref(), Some("ErrImagePull" | "ImagePullBackOff")))
+            waiting(pod)
+                .is_some_and(|w| matches!(w.reason.as_deref(), Some("ErrImagePull" | "ImagePullBackOff")))
         });
         refused.is_some()
     })

@@ -31,7 +31,8 @@ impl Listening {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr()?;
         let accepting = tokio::spawn(async move {
             // The listener ends with this task, and so do the connections' tasks.

@@ -350,6 +350,7 @@ fn proxy(sandbox: &Sandbox, programs: &Programs, plane: &Plane, name: &str) -> a
 
 fn is_ready(node: &v1::Node) -> bool {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let tainted = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).is_some_and(|taints| !taints.is_empty());
+    let tainted =
+        node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).is_some_and(|taints| !taints.is_empty());
     !tainted && conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }

@@ -31,10 +31,6 @@ use anyhow::Context;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client, runtime::wait};
 
-pub(crate) use self::{
-    binaries::{cache_root, find_in_path, say},
-    processes::until,
-};
 use self::{
     access::{Admin, Credential, Server},
     processes::{START_TIMEOUT, Setup},
@@ -47,6 +43,10 @@ pub use self::{
     proxy::{Fault, FaultProxy, Fired, Frozen, Held, Write},
     request::{Request, Target},
     reused::ReusedPlane,
+};
+pub(crate) use self::{
+    binaries::{cache_root, find_in_path, say},
+    processes::until,
 };
 use crate::{
     certificates::{Authority, write_private},

@@ -242,7 +242,8 @@ async fn serve(
         } },
     });
     write_private(&dir.join(own("yml")), &format!("{config:#}\n"))?;
-    let mut program = Program::new("docker-registry", dir.join(own("log"))).args(["serve", &file(&own("yml"))]);
+    let mut program =
+        Program::new("docker-registry", dir.join(own("log"))).args(["serve", &file(&own("yml"))]);
     // These would change its configuration.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("REGISTRY_")) {
         program = program.env_remove(name);

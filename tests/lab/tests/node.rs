@@ -85,7 +85,8 @@ impl Site {
             if status.phase.as_deref() == Some(phase) {
                 return;
             }
-            let logs = || format!("{}\n{}", self.node.kubelet().log_tail(20), self.node.containerd().log_tail(10));
+            let logs =
+                || format!("{}\n{}", self.node.kubelet().log_tail(20), self.node.containerd().log_tail(10));
             assert!(Instant::now() < end, "{name} is not {phase}: {status:?}\n{}", logs());
             tokio::time::sleep(POLL_EVERY).await;
         }
@@ -188,7 +189,8 @@ fn left_groups(of: u32) -> Vec<PathBuf> {
     let inside = dirs.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten();
     let prefix = format!("acr-lab-node-{of}-");
     let all = inside.map(|entry| entry.path());
-    all.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))).collect()
+    all.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)))
+        .collect()
 }
 
 fn interface(name: &str) -> PathBuf {
@@ -241,7 +243,7 @@ async fn nodes_do_not_meet_and_nothing_is_left_of_one_that_ends_or_is_killed() {
     until("its namespaces end", || !holder.exists() || state(&holder) == Some('Z'));
     let procs = |group: &PathBuf| fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     until("its processes end", || groups.iter().all(|group| procs(group).is_empty()));
-    // The one that lives is not touched.
+    // The other one is not touched.
     site.create("still", &[]).await;
     site.until_phase("still", "Running").await;
 

@@ -49,7 +49,9 @@ impl Groups {
         }
         let groups = Groups { name: format!("{PREFIX}{}-{number}", std::process::id()), hierarchies };
         for hierarchy in &groups.hierarchies {
-            groups.make_in(hierarchy).with_context(|| format!("no group in {}", hierarchy.mount.display()))?;
+            groups
+                .make_in(hierarchy)
+                .with_context(|| format!("no group in {}", hierarchy.mount.display()))?;
         }
         Ok(groups)
     }
@@ -64,7 +66,8 @@ impl Groups {
             }
             fs::create_dir(&dir)?;
             let passed_on = fs::read_to_string(dir.join("cgroup.controllers"))?;
-            let lacks = NEEDED.into_iter().find(|need| !passed_on.split_whitespace().any(|found| found == *need));
+            let lacks =
+                NEEDED.into_iter().find(|need| !passed_on.split_whitespace().any(|found| found == *need));
             if let Some(controller) = lacks {
                 bail!("the controller {controller} is not passed on to it");
             }
@@ -87,7 +90,8 @@ impl Groups {
 
     /// Returns the hierarchies for the node's first process, one a line: mount, kind, options.
     pub(super) fn table(&self) -> String {
-        let line = |found: &Hierarchy| format!("{} {} {}\n", found.mount.display(), found.kind, found.options);
+        let line =
+            |found: &Hierarchy| format!("{} {} {}\n", found.mount.display(), found.kind, found.options);
         self.hierarchies.iter().map(line).collect()
     }
 
@@ -194,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_mount_is_repeated_with_its_controllers() {
-        let first = ["/sys/fs/cgroup/cpu,cpuacct cgroup cpu,cpuacct", "/sys/fs/cgroup/systemd cgroup name=systemd"];
+        let first =
+            ["/sys/fs/cgroup/cpu,cpuacct cgroup cpu,cpuacct", "/sys/fs/cgroup/systemd cgroup name=systemd"];
         assert_eq!(found(&format!("{FIRST}{SECOND}")), first);
         assert_eq!(found(SECOND), ["/sys/fs/cgroup/unified cgroup2 "]);
         assert!(found("").is_empty());

@@ -63,9 +63,8 @@ impl Pair {
         for step in 0..PARTS {
             let subnet = Subnet { number: (first + step) % PARTS };
             let (name, peer) = (subnet.interface(), peer.to_string());
-            let made = run(Command::new("ip").args([
-                "link", "add", &name, "type", "veth", "peer", "name", "eth0", "netns", &peer,
-            ]));
+            let made = run(Command::new("ip")
+                .args(["link", "add", &name, "type", "veth", "peer", "name", "eth0", "netns", &peer]));
             match made {
                 Ok(()) => return Pair { subnet }.up(),
                 Err(error) if error.to_string().contains("File exists") => {}

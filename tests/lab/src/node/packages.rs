@@ -59,7 +59,8 @@ pub fn usable(test: &str) -> anyhow::Result<bool> {
 
 fn record(file: &Path, test: &str) -> anyhow::Result<()> {
     let opened = fs::OpenOptions::new().create(true).append(true).open(file);
-    let mut opened = opened.with_context(|| format!("cannot write {}, which {RECORD} names", file.display()))?;
+    let mut opened =
+        opened.with_context(|| format!("cannot write {}, which {RECORD} names", file.display()))?;
     // One write, so that two tests do not mix.
     opened.write_all(format!("{test}\n").as_bytes())?;
     Ok(())

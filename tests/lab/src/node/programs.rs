@@ -41,7 +41,10 @@ pub struct Programs {
 pub(super) fn missing() -> Option<String> {
     let missing: Vec<&str> = TOOLS.into_iter().filter(|tool| find_in_path(tool).is_none()).collect();
     (!missing.is_empty()).then(|| {
-        format!("not installed: {}, with which containerd is unpacked from Debian's packages", missing.join(", "))
+        format!(
+            "not installed: {}, with which containerd is unpacked from Debian's packages",
+            missing.join(", ")
+        )
     })
 }
 

@@ -152,9 +152,9 @@ impl Source {
 /// Returns the directory in which the lab keeps what it built or unpacked.
 pub(crate) fn cache_root() -> anyhow::Result<PathBuf> {
     let set = |name| env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
-    let root = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache"))).context(
-        "neither XDG_CACHE_HOME nor HOME is set: the lab's programs cannot be kept anywhere",
-    )?;
+    let root = set("XDG_CACHE_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME is set: the lab's programs cannot be kept anywhere")?;
     Ok(root.join("acr-credential-binding"))
 }
 

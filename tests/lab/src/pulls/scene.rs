@@ -64,7 +64,11 @@ impl Scene {
         let (count, judge) = (Arc::clone(&shown), cloud.clone());
         let judge = move |user: &str, token: &str| {
             count.fetch_add(1, Ordering::Relaxed);
-            if judge.token_may_pull(user, token, "cri-demo0001") { Verdict::MayPull } else { Verdict::Rejected }
+            if judge.token_may_pull(user, token, "cri-demo0001") {
+                Verdict::MayPull
+            } else {
+                Verdict::Rejected
+            }
         };
         let registry = Registry::judged("cri-demo0001", Arc::new(judge)).await?.named(&[HOST]);
         let node = Node::start(&plane, &registry).await?;
@@ -88,7 +92,11 @@ impl Scene {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    async fn until(
+        &self,
+        what: &str,
+        mut holds: impl AsyncFnMut() -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
         let end = Instant::now() + PATIENCE;
         while !holds().await? {
             let logs = || format!("{}\n{}", self.controller.log_tail(10), self.node.kubelet().log_tail(10));
@@ -139,7 +147,12 @@ impl Scene {
         Ok(data.map(|bytes| bytes.0).unwrap_or_default())
     }
 
-    pub(super) async fn create_secret(&self, namespace: &str, name: &str, content: &[u8]) -> anyhow::Result<()> {
+    pub(super) async fn create_secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        content: &[u8],
+    ) -> anyhow::Result<()> {
         let object = json!({
             "metadata": { "name": name },
             "type": "kubernetes.io/dockerconfigjson",
