@@ -21,6 +21,7 @@ use k8s_openapi::api::core::v1::{ContainerStateWaiting, Event, Pod};
 use kube::Api;
 use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::harness::{Lab, PATIENCE, install};
 
@@ -31,12 +32,16 @@ pub const REPOSITORY: &str = "team/app";
 /// The login that the documented component is supposed to have left.
 pub const LEGACY: (&str, &str) = ("legacy", "legacy-token");
 
+/// Nodes at once: each takes as much of the machine as several other tests.
+static TURNS: Semaphore = Semaphore::const_new(1);
+
 /// A node, and a registry that counts the passwords it was shown.
 pub struct Site {
     pub node: Node,
     _registry: Registry,
     shown: Arc<AtomicUsize>,
     cloud: Arc<OnceLock<Cloud>>,
+    _turn: SemaphorePermit<'static>,
 }
 
 /// A site with a cloud and a controller.
@@ -50,14 +55,16 @@ pub fn image() -> String {
     format!("{HOST}/{REPOSITORY}:latest")
 }
 
-/// Starts a control plane that runs Pods. It is not used again: a node leaves more than objects.
-pub async fn plane() -> Plane {
-    Plane::start(Options::default().with_node()).await.unwrap()
+/// Waits for this test's turn, and starts a control plane that runs Pods. It is not used again: a node leaves more than
+/// objects.
+pub async fn plane() -> (Plane, SemaphorePermit<'static>) {
+    let turn = TURNS.acquire().await.unwrap();
+    (Plane::start(Options::default().with_node()).await.unwrap(), turn)
 }
 
 impl Site {
     /// Starts a registry and a node. The registry accepts the tokens of a cloud that is given later.
-    pub async fn start(plane: &Plane) -> Self {
+    pub async fn start(plane: &Plane, turn: SemaphorePermit<'static>) -> Self {
         let (shown, cloud): (Arc<AtomicUsize>, Arc<OnceLock<Cloud>>) = Default::default();
         let (count, judged_by) = (shown.clone(), cloud.clone());
         let judge = Arc::new(move |user: &str, token: &str| {
@@ -73,7 +80,7 @@ impl Site {
         let registry = Registry::judged("cri-demo0001", judge).await.unwrap().named(&[HOST]);
         let node = Node::start(plane, &registry).await.unwrap();
         registry.push_program(REPOSITORY, &node.pod_program()).await.unwrap();
-        Self { node, _registry: registry, shown, cloud }
+        Self { node, _registry: registry, shown, cloud, _turn: turn }
     }
 
     pub fn accept_tokens_of(&self, cloud: &Cloud) {
@@ -96,13 +103,16 @@ impl Cluster {
         files: &[&str],
         change: impl FnOnce(ControllerOptions) -> ControllerOptions,
     ) -> Self {
-        let plane = plane().await;
+        let (plane, turn) = plane().await;
         install(&plane, &[]).await.unwrap();
         for file in files {
             plane.apply_file(crate::harness::root().join(file)).await.unwrap();
         }
-        let site = Site::start(&plane).await;
-        let lab = Lab::start_on(ReusedPlane::from(plane), |_, options| change(options)).await;
+        let site = Site::start(&plane, turn).await;
+        // A machine that is busy with Pods must not cost the lease.
+        let lab =
+            Lab::start_on(ReusedPlane::from(plane), |_, options| change(options).arg("--lease-duration=2m"))
+                .await;
         site.accept_tokens_of(&lab.cloud);
         Self { site, lab }
     }
@@ -169,7 +179,7 @@ pub async fn until_running(pods: &Api<Pod>, name: &str, node: &Node) {
     }
 }
 
-/// Returns the messages of pulls that failed in a namespace, whatever became of their Pods.
+/// Returns the messages of pulls that failed in a namespace, of Pods that are gone as well.
 pub async fn failed_pulls(events: &Api<Event>) -> Vec<String> {
     let all = events.list(&ListParams::default().fields("reason=Failed")).await.unwrap();
     all.items.into_iter().filter_map(|event| event.message).collect()

@@ -1,4 +1,4 @@
-//! An image that is on the node already: who may use it, and when it is pulled again.
+//! An image that is on the node already: which Pods may use it, and when it is pulled again.
 
 use acr_lab::node::usable;
 
@@ -6,8 +6,8 @@ use super::{Cluster, HOST};
 use crate::harness::spec;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cached_image_is_used_by_whoever_has_a_credential_and_by_no_one_else() {
-    if !usable("a_cached_image_is_used_by_whoever_has_a_credential_and_by_no_one_else").unwrap() {
+async fn a_cached_image_needs_a_credential_and_is_pulled_again_only_for_another_secret() {
+    if !usable("a_cached_image_needs_a_credential_and_is_pulled_again_only_for_another_secret").unwrap() {
         return;
     }
     let cluster = Cluster::start().await;
@@ -26,7 +26,7 @@ async fn a_cached_image_is_used_by_whoever_has_a_credential_and_by_no_one_else()
     cluster.until_refused("other", "without").await;
     assert_eq!(cluster.site.pulls(), pulls, "without a credential none is shown");
 
-    // Renewed in place: the kubelet trusts the same Secret, and asks nobody.
+    // Renewed in place: the kubelet trusts the same Secret, and does not ask the registry.
     let first = lab.token("covered", HOST).await.unwrap();
     lab.refresh("covered", "renewed").await;
     lab.until("the token is another", async || lab.token("covered", HOST).await.unwrap() != first).await;
@@ -34,15 +34,15 @@ async fn a_cached_image_is_used_by_whoever_has_a_credential_and_by_no_one_else()
     cluster.until_running("covered", "renewed").await;
     assert_eq!(cluster.site.pulls(), pulls, "no new pull for a renewed Secret");
 
-    // Deleted and made anew, with another token: to the kubelet another credential, which the registry judges.
+    // Deleted and created again, with another token: to the kubelet another credential, which the registry judges.
     let before = lab.secret("covered").await.unwrap();
     lab.delete_secret("covered").await;
     lab.until("the Secret is another", async || {
         lab.secret("covered").await.is_some_and(|now| now.metadata.uid != before.metadata.uid)
     })
     .await;
-    lab.refresh("covered", "anew").await;
-    cluster.create_pod("covered", "anew").await;
-    cluster.until_running("covered", "anew").await;
+    lab.refresh("covered", "again").await;
+    cluster.create_pod("covered", "again").await;
+    cluster.until_running("covered", "again").await;
     assert!(cluster.site.pulls() > pulls, "a new pull for a new Secret");
 }

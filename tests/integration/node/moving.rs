@@ -12,8 +12,8 @@ async fn the_documented_steps_move_and_graduate_while_every_pod_runs() {
     if !usable("the_documented_steps_move_and_graduate_while_every_pod_runs").unwrap() {
         return;
     }
-    let plane = plane().await;
-    let site = Site::start(&plane).await;
+    let (plane, turn) = plane().await;
+    let site = Site::start(&plane, turn).await;
     let theirs = leave_behind(&plane, HOST).await;
     let starting = PodEachSecond::start(&plane.client(), "default");
     let lab: Lab = moved(ReusedPlane::from(plane), |lab| site.accept_tokens_of(&lab.cloud)).await;

@@ -1,4 +1,4 @@
-//! Who may run: with a binding, without one, and after one.
+//! Which Pods may run: with a binding, without one, and after one.
 
 use acr_lab::node::usable;
 use k8s_openapi::api::core::v1::Pod;

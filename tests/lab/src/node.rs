@@ -159,8 +159,8 @@ impl Node {
         });
         self.add_names(hosts.chain(["sts.aliyuncs.com".to_owned()]), address)?;
         let rules = format!(
-            "table ip acr-lab {{ chain metadata {{ type nat hook prerouting priority -110; \
-             ip daddr {METADATA} tcp dport 80 dnat to {address} }} }}\n"
+            "table ip acr-lab {{\nchain metadata {{\ntype nat hook prerouting priority -110\n\
+             ip daddr {METADATA} tcp dport 80 dnat to {address}\n}}\n}}\n"
         );
         let file = self.sandbox.dir().join("metadata.nft");
         fs::write(&file, rules)?;

@@ -60,7 +60,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Measures from the creation of a Pod until it runs. Both kinds alternate, so that the machine's mood is the same for
+/// Measures from the creation of a Pod until it runs. Both kinds alternate, so that the machine's load is the same for
 /// both.
 async fn times(scene: &Scene, samples: u32) -> anyhow::Result<String> {
     println!("Start {samples} Pods by the controller's Secret, and as many by one made by hand");

@@ -243,7 +243,7 @@ async fn nodes_do_not_meet_and_nothing_is_left_of_one_that_ends_or_is_killed() {
     until("its namespaces end", || !holder.exists() || state(&holder) == Some('Z'));
     let procs = |group: &PathBuf| fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     until("its processes end", || groups.iter().all(|group| procs(group).is_empty()));
-    // The one that lives is not touched.
+    // The other one is not touched.
     site.create("still", &[]).await;
     site.until_phase("still", "Running").await;
 

@@ -82,7 +82,7 @@ pub(super) fn kubelet(dir: &Path, subnet: Subnet, authority: &Path) -> Value {
         "clusterDomain": DOMAIN,
         "resolvConf": dir.join("resolv.conf").display().to_string(),
         "volumePluginDir": "/var/lib/kubelet/plugins",
-        // Both versions of cgroups, whoever has set limits above.
+        // Both versions of cgroups, within any limits that are set above.
         "failCgroupV1": false,
         "cgroupDriver": "cgroupfs",
         "cgroupsPerQOS": false,

@@ -6,7 +6,7 @@ use rcgen::KeyPair;
 
 use crate::certificates::{Authority, write_private};
 
-/// A name of the API server, at whatever address it is reached.
+/// A name of the API server, at any address.
 pub(super) const NAME: &str = "kubernetes.default.svc";
 
 /// Writes the authority's certificate and the API server's serving certificate.
