@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::resolved_binding::Phase;
 use super::rollup::Rollup;
 use super::stored_binding::StoredBinding;
-use crate::api::AcrCredentialBindingStatus;
 use crate::api::binding::DeletionPolicy;
+use crate::api::{AcrCredentialBindingStatus, ConditionType};
 
 /// Time for which results of namespaces are collected before they are reported together.
 pub const SETTLE: Duration = Duration::from_millis(200);
 
 /// Time between two writes of one status, at least.
 const WRITE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// The same time before a status that becomes ready: someone waits for it.
+const INTERVAL_BEFORE_READY: Duration = Duration::from_millis(300);
 
 /// The next step for a binding.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,11 +89,21 @@ pub fn status_step(current: Option<&AcrCredentialBindingStatus>, report: StatusR
     if current == Some(&report.status) {
         return BindingStep::Wait(report.changes_after);
     }
-    let rest = report.since_write.map(|since| WRITE_INTERVAL.saturating_sub(since));
+    let becomes_ready = is_ready(&report.status) && !current.is_some_and(is_ready);
+    let interval = if becomes_ready { INTERVAL_BEFORE_READY } else { WRITE_INTERVAL };
+    let rest = report.since_write.map(|since| interval.saturating_sub(since));
     match rest.filter(|rest| !rest.is_zero()) {
         Some(rest) => BindingStep::Wait(Some(rest)),
         None => BindingStep::WriteStatus(Box::new(report.status), report.changes_after),
     }
+}
+
+/// Returns whether a status says that the spec which it describes is in force everywhere.
+fn is_ready(status: &AcrCredentialBindingStatus) -> bool {
+    let is_true = |condition: &Condition| {
+        condition.type_ == ConditionType::Ready.as_str() && condition.status == "True"
+    };
+    status.conditions.iter().any(is_true)
 }
 
 /// Returns the effect of a deletion. Where the CRD is deleted, every binding goes with it, and withdrawing everywhere
@@ -102,143 +117,4 @@ pub fn deletion_effect(policy: DeletionPolicy, definition_exists: bool) -> Phase
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use super::{
-        BindingObservation, BindingStep, SETTLE, StatusReport, deletion_effect, lifecycle_step, status_step,
-    };
-    use crate::api::AcrCredentialBindingStatus;
-    use crate::api::binding::DeletionPolicy;
-    use crate::plan::Phase;
-    use crate::plan::rollup::{Rollup, Rollups};
-    use crate::plan::stored_binding::StoredBinding;
-    use crate::plan::stored_binding::tests::{DELETING, FINALIZER, OBSERVED, stored};
-
-    fn rollup(pending: bool, new: bool) -> Rollup {
-        let mut rollups = Rollups::default();
-        let names: HashSet<Arc<str>> = pending.then(|| "n".into()).into_iter().collect();
-        rollups.expect(&"b".into(), names, new);
-        rollups.of("b").unwrap().clone()
-    }
-
-    fn step(binding: &StoredBinding, rollup: &Rollup) -> Option<BindingStep> {
-        let observed = BindingObservation {
-            binding,
-            rollup,
-            admission_known: true,
-            awaits_config_map: false,
-            is_published: true,
-        };
-        lifecycle_step(&observed)
-    }
-
-    #[test]
-    fn each_state_of_a_binding_has_one_next_step() {
-        let decided = |marks: &[&str]| {
-            let mut binding = stored(marks);
-            binding.deletion = Some(Phase::Withdrawing);
-            binding
-        };
-        let unreadable = |marks: &[&str]| {
-            let mut binding = stored(marks);
-            binding.good = None;
-            binding
-        };
-        let (settled, converging, waiting) = (rollup(false, false), rollup(true, true), rollup(true, false));
-        let decide = BindingStep::DecideDeletion(DeletionPolicy::Delete);
-        for (case, binding, rollup, expected) in [
-            ("no finalizer", stored(&[]), &settled, Some(BindingStep::AddFinalizer)),
-            ("gone", stored(&[DELETING]), &settled, Some(BindingStep::Wait(None))),
-            (
-                "deleted, never valid",
-                unreadable(&[DELETING, FINALIZER]),
-                &settled,
-                Some(BindingStep::RemoveFinalizer),
-            ),
-            ("deleted", stored(&[DELETING, FINALIZER]), &settled, Some(decide)),
-            ("withdrawn", decided(&[DELETING, FINALIZER]), &settled, Some(BindingStep::RemoveFinalizer)),
-            ("being withdrawn", decided(&[DELETING, FINALIZER]), &converging, None),
-            ("new", stored(&[FINALIZER]), &converging, None),
-            ("new, nothing selected", stored(&[FINALIZER]), &settled, None),
-            (
-                "after a start",
-                stored(&[FINALIZER, OBSERVED]),
-                &waiting,
-                Some(BindingStep::Wait(Some(SETTLE))),
-            ),
-            ("settled", stored(&[FINALIZER, OBSERVED]), &settled, None),
-        ] {
-            assert_eq!(step(&binding, rollup), expected, "{case}");
-        }
-    }
-
-    #[test]
-    fn a_status_waits_for_the_config_map() {
-        let (binding, rollup) = (stored(&[FINALIZER]), rollup(false, false));
-        let observed = |awaits_config_map| BindingObservation {
-            binding: &binding,
-            rollup: &rollup,
-            admission_known: false,
-            awaits_config_map,
-            is_published: true,
-        };
-        assert_eq!(lifecycle_step(&observed(true)), Some(BindingStep::Wait(Some(SETTLE))));
-        assert_eq!(lifecycle_step(&observed(false)), None, "it does not request admission");
-    }
-
-    #[test]
-    fn what_is_not_published_yet_is_neither_reported_nor_over() {
-        let mut leaving = stored(&[DELETING, FINALIZER]);
-        leaving.deletion = Some(Phase::Withdrawing);
-        for binding in [stored(&[FINALIZER]), leaving] {
-            let observed = BindingObservation {
-                binding: &binding,
-                rollup: &rollup(false, false),
-                admission_known: true,
-                awaits_config_map: false,
-                is_published: false,
-            };
-            assert_eq!(lifecycle_step(&observed), Some(BindingStep::Wait(Some(SETTLE))));
-        }
-    }
-
-    #[test]
-    fn a_status_is_written_when_it_changed_and_not_too_often() {
-        let status = AcrCredentialBindingStatus::default();
-        let other = AcrCredentialBindingStatus { observed_generation: Some(7), ..status.clone() };
-        let seconds = Duration::from_secs;
-        let report = |since_write| StatusReport {
-            status: status.clone(),
-            changes_after: Some(seconds(60)),
-            since_write,
-        };
-        let write = BindingStep::WriteStatus(Box::new(status.clone()), Some(seconds(60)));
-        for (case, current, since_write, expected) in [
-            ("equal", Some(&status), None, BindingStep::Wait(Some(seconds(60)))),
-            ("first", None, None, write.clone()),
-            ("changed", Some(&other), Some(seconds(3)), write),
-            ("changed a moment ago", Some(&other), Some(seconds(1)), BindingStep::Wait(Some(seconds(2)))),
-        ] {
-            assert_eq!(status_step(current, report(since_write)), expected, "{case}");
-        }
-    }
-
-    #[test]
-    fn a_deletion_follows_its_policy_unless_the_definition_itself_is_deleted() {
-        for (policy, definition_exists, expected) in [
-            (DeletionPolicy::Delete, true, Phase::Withdrawing),
-            (DeletionPolicy::Retain, true, Phase::Retaining),
-            (DeletionPolicy::Delete, false, Phase::Abandoning),
-            (DeletionPolicy::Retain, false, Phase::Abandoning),
-        ] {
-            assert_eq!(
-                deletion_effect(policy, definition_exists),
-                expected,
-                "{policy:?} {definition_exists}"
-            );
-        }
-    }
-}
+mod tests;

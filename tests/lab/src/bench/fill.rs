@@ -67,7 +67,10 @@ impl Bench {
         );
         let reach = format!("{} writes and the initial lists", grouped(needed));
         let job = format!("API calls to fill {} objects", grouped(needed));
-        self.report.row(Row::count(&job, measured, &reach, cost.requests.served == needed));
+        self.report.row(Row::plain(&job, measured, &reach, cost.requests.served == needed));
+        let again = cost.requests.again;
+        let job = "objects that the fill wrote more than once";
+        self.report.row(Row::plain(job, again.to_string(), "0", again == 0));
         if self.layout.bindings.len() > 1 {
             #[expect(clippy::cast_precision_loss, reason = "a count of writes is far below 2^53")]
             let each = cost.requests.secrets as f64 / count as f64;

@@ -31,7 +31,7 @@ pub(super) struct Requests {
     pub(super) served: usize,
     /// Writes of tenants' Secrets.
     pub(super) secrets: usize,
-    /// Writes of an object that was written before.
+    /// Writes that were made of an object that had been written before. Refused ones wrote nothing.
     pub(super) again: usize,
     /// The most writes in flight at once; the floor has 16.
     pub(super) at_once: usize,
@@ -75,10 +75,11 @@ impl Requests {
             if tenant && matches!(event.target().as_str(), "secrets" | "serviceaccounts") {
                 requests.served += 1;
                 requests.secrets += usize::from(event.target() == "secrets");
-                *objects.entry((event.target(), &event.namespace, &event.name)).or_default() += 1;
+                let made = usize::from(event.code < 400);
+                *objects.entry((event.target(), &event.namespace, &event.name)).or_default() += made;
             }
         }
-        requests.again = objects.values().map(|times| times - 1).sum();
+        requests.again = objects.values().map(|times| times.saturating_sub(1)).sum();
         requests.at_once = most_at_once(moments);
         requests
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use acr_lab::controller::build_debug;
 
 use super::{AXES, Layout};
-use crate::bench::{layout::Job, measure};
+use crate::bench::{layout::Job, measure, registries::registries};
 
 /// Returns a layout of an axis in which nothing waits for longer than it must.
 fn short(axis: &str, size: usize, jobs: &[Job]) -> Layout {
@@ -14,16 +14,19 @@ fn short(axis: &str, size: usize, jobs: &[Job]) -> Layout {
     Layout { jobs: jobs.to_vec(), rest: Duration::from_secs(4), rounds: 1, ..layout }
 }
 
+/// Writes of a Secret are measured, but not compared: a slow machine cuts some, which are made again.
 #[tokio::test(flavor = "multi_thread")]
-async fn each_job_costs_as_many_writes_as_it_must() {
+async fn each_job_finishes_and_nothing_is_written_at_rest_across_a_restart_or_elsewhere() {
     let binary = build_debug().await.unwrap();
-    let jobs = [Job::Fill, Job::Refresh, Job::Rest, Job::Restart];
-    let registries = Layout { namespaces: 10, ..short("registries", 128, &jobs) };
-    let jobs = [Job::Fill, Job::Served, Job::New, Job::Repair, Job::Beside];
-    let namespaces = short("namespaces", 10, &jobs);
-    for layout in [registries, namespaces] {
+    let jobs = [Job::Fill, Job::Beside, Job::Rest, Job::Restart];
+    let bindings = Layout { namespaces: 16, ..short("own-bindings", 8, &jobs) };
+    let jobs = [Job::Fill, Job::Served, Job::New, Job::Refresh, Job::Repair, Job::Rest];
+    let mut namespaces = short("namespaces", 10, &jobs);
+    namespaces.in_each_secret = registries([0]);
+    namespaces.bindings[0].registries = registries([0]);
+    for (layout, counts) in [(bindings, 5), (namespaces, 1)] {
         let report = measure(layout, &binary).await.unwrap();
-        assert!(report.counted_jobs().len() >= 3, "{:?}", report.counted_jobs());
+        assert_eq!(report.counted_jobs().len(), counts, "{:?}", report.counted_jobs());
         assert_eq!(report.missed_counts(), Vec::<String>::new());
     }
 }
