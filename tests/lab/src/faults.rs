@@ -203,7 +203,8 @@ mod tests {
     fn the_table_counts_faults_by_kind_and_names_the_seeds_that_failed() {
         let mut results = Results { failed: vec![8], ..Results::default() };
         results.add(&["Nothing; Bind { binding: 0 }".to_owned(), "Kill; Unbind { binding: 1 }".to_owned()]);
-        results.add(&["Cloud(Html); Bind { binding: 0 }".to_owned(), "Kill; Unbind { binding: 1 }".to_owned()]);
+        results
+            .add(&["Cloud(Html); Bind { binding: 0 }".to_owned(), "Kill; Unbind { binding: 1 }".to_owned()]);
         let table = results.table(3, 7, Duration::from_secs(120), "v1.34.4");
         for row in [
             "| schedules | 3, seeds 7 to 9 |",
