@@ -25,7 +25,7 @@ async fn a_crash_after_any_write_of_a_first_fill_or_a_refresh_changes_no_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_after_any_write_of_a_narrowing_or_an_adoption_changes_no_end() {
-    jobs(&[], &[(Job::Narrowing, 2), (Job::Adoption, 2)]).await;
+    jobs(&[], &[(Job::Narrowing, 2), (Job::Adoption, 1)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,7 +33,6 @@ async fn follow(bumped: usize) {
     // The copy has an account that the controller has not observed, and its binding as it is now.
     lab.controller.signal(Signal::STOP).unwrap();
     lab.create_account("restored", "kept", &[]).await;
-    let untouched = lab.secret("restored").await.unwrap();
     lab.plane.copy_etcd().unwrap();
     lab.controller.signal(Signal::CONT).unwrap();
     lab.until_attached("restored", "kept").await;
@@ -49,8 +48,6 @@ async fn follow(bumped: usize) {
     let token = lab.token("restored", DOMAIN).await.unwrap();
     let pid = lab.controller.pid();
     lab.plane.restore_etcd(bumped).await.unwrap();
-    assert_eq!(lab.secret("restored").await.unwrap().data, untouched.data, "it is restored");
-    assert!(lab.pull_secrets("restored", "kept").await.is_empty(), "it is restored");
     let end = Instant::now() + PATIENCE * 6;
     while lab.pull_secrets("restored", "kept").await != [SECRET]
         || lab.token("restored", DOMAIN).await.unwrap() != token
