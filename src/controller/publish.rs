@@ -18,6 +18,10 @@ use crate::plan::transition::{CoverageChange, Transition};
 use crate::plan::unpublished::Churn;
 use crate::plan::{Phase, Rollup, Snapshot};
 
+/// Namespaces that go ahead of others, where a publication concerns no more: those of one new binding do not wait for
+/// thousands that are refreshed or left.
+const FEW: usize = 16;
+
 /// The reason why a snapshot is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishReason {
@@ -52,8 +56,9 @@ impl SharedState {
         if state.guard.is_undefined() {
             self.definition.notify_one();
         }
+        let priority = state.priority_of(&name);
         drop(state);
-        self.bindings.add(name, Priority::Changed);
+        self.bindings.add(name, priority);
         self.config_map.notify_one();
     }
 
@@ -116,9 +121,11 @@ impl SharedState {
         if !due.is_empty() {
             self.publish(&mut state, &due, PublishReason::SpecChanged);
         }
-        drop(state);
         // Their status waited for this.
-        due.into_iter().for_each(|name| self.bindings.add(name, Priority::Changed));
+        for name in due {
+            let priority = state.priority_of(&name);
+            self.bindings.add(name, priority);
+        }
     }
 
     /// Records a binding that cannot be read: until it can, coverage is unknown and nothing is withdrawn.
@@ -273,8 +280,12 @@ impl SharedState {
         if transition.unblocks_admission {
             dirty.extend(self.index.awaiting_admission());
         }
+        let few = dirty.len() <= FEW;
         for namespace in dirty {
-            self.namespaces.add(namespace, Priority::Bulk);
+            match few {
+                true => self.namespaces.add_ahead(namespace, Priority::Bulk),
+                false => self.namespaces.add(namespace, Priority::Bulk),
+            }
         }
     }
 

@@ -19,6 +19,7 @@ use crate::plan::passed_over::PassedOver;
 use crate::plan::priority::{PlaceLimits, Priority};
 use crate::plan::rollup::Rollups;
 use crate::plan::scheduler::NAMESPACES;
+use crate::plan::stored_binding::StoredBinding;
 use crate::plan::unpublished::Unpublished;
 use crate::plan::withdrawal_guard::WithdrawalGuard;
 use crate::plan::{Failure, NamespaceResult, Snapshot, Template};
@@ -94,6 +95,11 @@ impl State {
     pub fn awaits_config_map(&self, name: &str) -> bool {
         let good = self.bindings.get(name).and_then(|entry| entry.good.as_ref());
         self.config_map && good.is_some_and(|good| good.converted) && !self.notes.contains_key(name)
+    }
+
+    /// Returns the priority of a binding's next step.
+    pub fn priority_of(&self, name: &str) -> Priority {
+        self.bindings.get(name).map_or(Priority::Changed, StoredBinding::priority)
     }
 }
 

@@ -64,6 +64,16 @@ impl<K: Eq + Hash + Clone> WorkQueue<K> {
         self.wake.notify_one();
     }
 
+    /// Adds a key ahead of those that wait with the same priority.
+    pub fn add_ahead(&self, key: K, priority: Priority) {
+        let mut state = self.lock();
+        if state.scheduler.add_ahead(key.clone(), priority, now()) {
+            state.notify(&key);
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
     /// Adds a key after a delay, unless it is due earlier already.
     pub fn add_after(&self, key: K, delay: Duration) {
         self.lock().scheduler.add_at(key, now() + delay);

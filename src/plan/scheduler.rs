@@ -96,6 +96,22 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
 
     /// Adds a key. One that waits already moves up, where this is more urgent. Returns whether it is being processed.
     pub fn add(&mut self, key: K, priority: Priority, now: Instant) -> bool {
+        self.enqueue(key, priority, now, VecDeque::push_back)
+    }
+
+    /// Adds a key as [`Self::add`] does, ahead of those that wait with the same priority: one of a few that must not wait
+    /// for thousands.
+    pub fn add_ahead(&mut self, key: K, priority: Priority, now: Instant) -> bool {
+        self.enqueue(key, priority, now, VecDeque::push_front)
+    }
+
+    fn enqueue(
+        &mut self,
+        key: K,
+        priority: Priority,
+        now: Instant,
+        push: impl FnOnce(&mut VecDeque<K>, K),
+    ) -> bool {
         let new = || QueuedKey { asked: None, since: now, active: None };
         let entry = self.entries.entry(key.clone()).or_insert_with(new);
         let is_active = entry.active.is_some();
@@ -107,7 +123,8 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
         }
         entry.asked = Some(priority);
         if !is_active {
-            self.push(key, priority);
+            let kind = self.kind(&key, priority);
+            push(self.queue(kind), key);
         }
         is_active
     }
@@ -201,7 +218,10 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
             late.now = false;
         }
         match again {
-            Some(asked) => self.push(key.clone(), asked),
+            Some(asked) => {
+                let kind = self.kind(key, asked);
+                self.queue(kind).push_back(key.clone());
+            }
             None => drop(self.entries.remove(key)),
         }
     }
@@ -222,9 +242,9 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
         self.delayed.len()
     }
 
-    fn push(&mut self, key: K, asked: Priority) {
-        let kind = if self.is_slow(&key) { Priority::Slow } else { asked };
-        self.queue(kind).push_back(key);
+    /// Returns the kind of place that a key needs.
+    fn kind(&self, key: &K, asked: Priority) -> Priority {
+        if self.is_slow(key) { Priority::Slow } else { asked }
     }
 
     fn queue(&mut self, kind: Priority) -> &mut VecDeque<K> {
@@ -233,9 +253,11 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
 
     /// Marks a key as being processed, unless it moved up and left the popped position.
     fn start(&mut self, key: K, kind: Priority) -> Option<Taken<K>> {
-        let is_slow = self.is_slow(&key);
-        let entry = self.entries.get_mut(&key).filter(|entry| entry.active.is_none())?;
-        let asked = entry.asked.filter(|asked| kind == if is_slow { Priority::Slow } else { *asked })?;
+        let asked = self.entries.get(&key).filter(|entry| entry.active.is_none())?.asked?;
+        if kind != self.kind(&key, asked) {
+            return None;
+        }
+        let entry = self.entries.get_mut(&key)?;
         (entry.asked, entry.active) = (None, Some(kind));
         self.places.take(kind);
         Some(Taken { key, since: entry.since, asked })

@@ -8,6 +8,7 @@ use kube::ResourceExt;
 
 use super::credential_cache::CredentialCache;
 use super::packed_pairs::PackedPairs;
+use super::priority::Priority;
 use super::resolved_binding::{Phase, RegistryCredential};
 use super::withdrawal_guard::WithdrawalIntent;
 use crate::api::{AcrCredentialBinding, AcrCredentialBindingStatus, ConditionType, names};
@@ -124,6 +125,15 @@ impl StoredBinding {
     /// Returns whether the binding is being deleted.
     pub fn is_deleting(&self) -> bool {
         self.object.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Returns the priority of its next step: one that is new does not wait for hundreds that leave.
+    pub fn priority(&self) -> Priority {
+        match self.is_deleting() {
+            true => Priority::Bulk,
+            false if self.object.status.is_none() => Priority::New,
+            false => Priority::Changed,
+        }
     }
 
     fn phase(&self, binding: &Binding) -> Phase {

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use k8s_openapi::jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::super::clock;
 use super::super::state::SharedState;
+use super::FEW;
 use crate::api::{AcrCredentialBinding, Reason, names};
 use crate::model::{Credential, RegistryKey};
 use crate::plan::credential_cache::{MintFailure, MintResult, RetryAdvice, SavedCredentials};
@@ -104,6 +106,28 @@ fn bindings_that_come_together_are_published_together() {
     publish_all(&shared);
     assert_eq!(shared.snapshot().bindings().len(), 30);
     assert_eq!(queued(&shared), set(&["n1", "n2"]));
+}
+
+#[test]
+fn a_new_binding_waits_neither_for_a_refresh_of_many_namespaces_nor_for_bindings_that_leave() {
+    let shared = leader();
+    shared.put_binding(object("wide", 1, &json!({ "names": ["n1*", "n2*", "n3*"] })));
+    publish_all(&shared);
+    assert!(shared.namespaces.depth() > FEW, "its namespaces wait");
+    let leaving = (0..20).map(|number| {
+        let mut leaving = named(&format!("leaving-{number}"), &["n4"]);
+        leaving.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        leaving
+    });
+    leaving.for_each(|leaving| shared.put_binding(leaving));
+    shared.put_binding(named("new", &["n49"]));
+    publish_all(&shared);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        assert_eq!(&*shared.namespaces.next().await.key, "n49");
+        let next = [shared.bindings.next().await, shared.bindings.next().await];
+        assert_eq!(next.map(|item| item.key.to_string()), ["wide", "new"]);
+    });
 }
 
 #[test]

@@ -34,6 +34,18 @@ fn the_most_urgent_key_goes_first_and_one_that_waits_moves_up() {
 }
 
 #[test]
+fn a_key_that_is_added_ahead_goes_before_those_of_its_priority_only() {
+    let (mut scheduler, now) = (scheduler(), Instant::now());
+    (0..3).for_each(|key| assert!(!scheduler.add(key, Bulk, now)));
+    assert!(!scheduler.add_ahead(9, Bulk, now) && !scheduler.add(4, New, now));
+    let taken: Vec<u32> = std::iter::from_fn(|| scheduler.take()).map(|taken| taken.key).collect();
+    assert_eq!(taken, [4, 9, 0, 1, 2]);
+    assert!(scheduler.add_ahead(9, Bulk, now), "it is being processed");
+    scheduler.finish(&9);
+    assert_eq!(scheduler.take().map(|taken| taken.key), Some(9));
+}
+
+#[test]
 fn a_key_that_is_added_while_it_is_processed_is_processed_again_unless_its_worker_takes_the_news() {
     let (mut scheduler, now) = (scheduler(), Instant::now());
     scheduler.add(1, Changed, now);
