@@ -13,6 +13,7 @@ mod binaries;
 mod etcd;
 mod keys;
 mod kubectl;
+mod node;
 mod processes;
 mod proxy;
 mod request;
@@ -249,30 +250,6 @@ impl Plane {
         let path = access::kubeconfig_path(self.dir(), &format!("{namespace}.{name}"));
         access::write_kubeconfig(&path, &server, name, &Credential::Token(&token))?;
         Ok(path)
-    }
-
-    /// Writes a kubeconfig for a user with a client certificate, who reaches the API server at another address.
-    pub(crate) fn kubeconfig_at(&self, url: &str, user: &str, group: &str) -> anyhow::Result<PathBuf> {
-        let server = Server { url, name: Some(keys::NAME), authority: Some(self.authority.pem()) };
-        let identity = self.authority.client(user, group)?;
-        let path = access::kubeconfig_path(self.dir(), user);
-        access::write_kubeconfig(&path, &server, user, &Credential::Certificate(&identity))?;
-        Ok(path)
-    }
-
-    /// Returns the port of the API server on loopback.
-    pub(crate) fn api_server_port(&self) -> u16 {
-        self.ports.api_server
-    }
-
-    /// Returns the programs that it runs.
-    pub(crate) fn binaries(&self) -> &Binaries {
-        &self.binaries
-    }
-
-    /// Returns whether it was started for a node.
-    pub(crate) fn is_for_a_node(&self) -> bool {
-        self.options.node
     }
 
     /// Returns a client with a ServiceAccount's rights.

@@ -48,16 +48,25 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let binary = shipped(args.controller.as_deref()).await?;
     println!("Start a control plane, a cloud, a registry, a node and a controller");
     let scene = Scene::start(binary).await?;
-    let mut text = times(&scene, args.samples).await?;
-    text += "\n";
-    text += &rotation(&scene, args.namespaces).await?;
-    text += "\n";
-    text += &applications(&scene, args.samples).await?;
-    println!("\n{text}");
-    if let Some(file) = &args.markdown {
-        std::fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))?;
+    let mut report = Report { text: String::new(), file: args.markdown };
+    report.add(&times(&scene, args.samples).await?)?;
+    report.add(&applications(&scene, args.samples).await?)?;
+    report.add(&rotation(&scene, args.namespaces).await?)
+}
+
+/// The tables so far: a part that fails must not cost those before it.
+struct Report {
+    text: String,
+    file: Option<PathBuf>,
+}
+
+impl Report {
+    fn add(&mut self, table: &str) -> anyhow::Result<()> {
+        println!("\n{table}");
+        self.text = format!("{}{}{table}", self.text, if self.text.is_empty() { "" } else { "\n" });
+        let Some(file) = &self.file else { return Ok(()) };
+        std::fs::write(file, &self.text).with_context(|| format!("{} cannot be written", file.display()))
     }
-    Ok(())
 }
 
 /// Measures from the creation of a Pod until it runs. Both kinds alternate, so that the machine's load is the same for

@@ -74,7 +74,8 @@ impl Scene {
         let node = Node::start(&plane, &registry).await?;
         registry.push_program("team/app", &node.pod_program()).await?;
         let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await?;
-        let options = ControllerOptions::new(binary, kubeconfig, cloud.address());
+        // A machine that is busy with Pods must not cost the lease.
+        let options = ControllerOptions::new(binary, kubeconfig, cloud.address()).arg("--lease-duration=2m");
         let controller = Controller::start_ready(options, PATIENCE).await?;
         let client = plane.client();
         Ok(Scene { node, controller, _registry: registry, shown, client, _cloud: cloud, plane })
