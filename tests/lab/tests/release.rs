@@ -69,8 +69,8 @@ fn the_archives_of_the_plugin_have_the_same_bytes_each_time_and_their_checksums(
     for arch in ["amd64", "arm64"] {
         let name = format!("kubectl-acr_{}_linux_{arch}.tar.gz", env!("CARGO_PKG_VERSION"));
         let bytes = |folder: &tempfile::TempDir| fs::read(folder.path().join(&name)).unwrap();
-        assert_eq!(bytes(&first), bytes(&second));
-        assert_ne!(bytes(&first), bytes(&third));
+        assert!(bytes(&first) == bytes(&second), "{name} differs");
+        assert!(bytes(&first) != bytes(&third), "{name} is the same");
         // Both were packed within a second, perhaps, so that equal bytes do not prove it.
         let mut list = Command::new("tar");
         list.args(["--utc", "--numeric-owner", "-tvzf"]).arg(first.path().join(&name));
