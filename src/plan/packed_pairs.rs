@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::status::PairStatus;
 
-/// Stands between two names of namespaces, which do not hold it.
+/// Separates two names of namespaces, which do not hold it.
 const BETWEEN: char = '/';
 
 /// The pairs of one status. Equal conditions, and equal names of registries, are kept once, and the names of the namespaces
@@ -20,7 +20,7 @@ pub struct PackedPairs {
 
 impl PackedPairs {
     /// Packs the pairs of a status, of which there are [`super::status::MAX_PAIRS`] at most. What is beyond the room of a position is left
-    /// out, and reported anew.
+    /// out, and reported again.
     pub fn pack(pairs: Vec<PairStatus>) -> Self {
         let (mut registries, mut distinct): (Vec<Box<str>>, Vec<Box<[Condition]>>) = Default::default();
         let (mut parts, mut namespaces) = (Vec::with_capacity(pairs.len()), String::new());

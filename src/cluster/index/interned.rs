@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::plan::view::ServiceAccountView;
 
-/// Values of one kind that are kept for others to share. More are forgotten, and kept anew as they are seen.
+/// Values of one kind that are kept for others to share. More are forgotten, and kept again as they are seen.
 const MOST: usize = 1024;
 
 /// The longest list that is shared. A longer one is rarely the same as another's, and would outlive its object here.

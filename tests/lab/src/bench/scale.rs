@@ -50,7 +50,7 @@ pub(super) fn layouts(args: &Args) -> Vec<Layout> {
     layouts.collect()
 }
 
-/// One binding, and more and more namespaces. Before the restart, 16 bindings with many registries join.
+/// Returns a layout of one binding on so many namespaces. Before the restart, 16 bindings with many registries join.
 fn namespaces(size: usize, samples: usize) -> Layout {
     let most = match size {
         ..=2_000 => 20,
@@ -93,7 +93,7 @@ fn names_of(numbers: impl Iterator<Item = usize>) -> Vec<String> {
 
 const BINDING_JOBS: [Job; 5] = [Job::Fill, Job::Served, Job::Beside, Job::Rest, Job::Restart];
 
-/// More and more bindings over 2,000 namespaces, each on its own.
+/// Returns a layout of so many bindings over 2,000 namespaces, each on its own.
 fn own_bindings(size: usize, samples: usize) -> Layout {
     const NAMESPACES: usize = 2_000;
     let binding = |number: usize| PlannedBinding {
@@ -117,7 +117,7 @@ fn own_bindings(size: usize, samples: usize) -> Layout {
     }
 }
 
-/// More and more bindings that all cover the same 300 namespaces.
+/// Returns a layout of so many bindings that all cover the same 300 namespaces.
 fn shared_bindings(size: usize, samples: usize) -> Layout {
     const NAMESPACES: usize = 300;
     let binding = |number: usize| PlannedBinding {
@@ -138,7 +138,7 @@ fn shared_bindings(size: usize, samples: usize) -> Layout {
     }
 }
 
-/// More and more registries over 200 namespaces, at most 64 in each.
+/// Returns a layout of so many registries over 200 namespaces, at most 64 in each.
 fn many_registries(size: usize, samples: usize) -> Layout {
     const NAMESPACES: usize = 200;
     let count = size.div_ceil(MOST_REGISTRIES);
