@@ -216,21 +216,22 @@ impl Applier {
         Ok(())
     }
 
-    /// Reads the object of a change once, so that the next plan knows its present state. Whose an entry is follows from
-    /// the Secret: before one is taken out of an account that had changed, the Secret is read, too.
+    /// Reads the object of a change once, so that the next plan knows its present state.
     pub async fn read_again(&self, namespace: &str, change: &Change) -> Outcome {
         let result = match change {
-            Change::SetPullSecrets { service_account, resource_version, pull_secrets } => {
-                let account = self.read_service_account(namespace, service_account, resource_version).await;
-                let detaches = !pull_secrets.iter().any(|name| **name == *self.template.name);
-                match account {
-                    Ok(()) if detaches => {
-                        let known = self.index.known_version(namespace, &ObjectKey::Secret);
-                        let known = known.map(|version| version.to_string()).unwrap_or_default();
-                        self.read_secret(namespace, &known).await
+            Change::SetPullSecrets { service_account, resource_version, .. } => {
+                call(self.service_accounts(namespace).get_opt(service_account)).await.map(|found| match found
+                {
+                    Some(account) if account.meta().deletion_timestamp.is_none() => {
+                        let found = account.meta().resource_version.as_deref().unwrap_or_default();
+                        self.index.correct_version(namespace, &change.object(), (resource_version, found));
+                        let keys = self.index.account_keys.wanted();
+                        self.index.put_service_account(namespace, account.view(&keys));
                     }
-                    account => account,
-                }
+                    _ => {
+                        self.index.remove_service_account(namespace, service_account, resource_version);
+                    }
+                })
             }
             Change::CreateSecret { .. } => self.read_secret(namespace, "").await,
             Change::UpdateSecret { resource_version, .. }
@@ -244,24 +245,6 @@ impl Applier {
             Ok(()) => Outcome::Stale,
             Err(error) => Outcome::Failed(error),
         }
-    }
-
-    async fn read_service_account(
-        &self,
-        namespace: &str,
-        name: &str,
-        last_version: &str,
-    ) -> Result<(), CallError> {
-        match call(self.service_accounts(namespace).get_opt(name)).await? {
-            Some(account) if account.meta().deletion_timestamp.is_none() => {
-                let found = account.meta().resource_version.as_deref().unwrap_or_default();
-                let object = ObjectKey::ServiceAccount(name.into());
-                self.index.correct_version(namespace, &object, (last_version, found));
-                self.index.put_service_account(namespace, account.view(&self.index.account_keys.wanted()))
-            }
-            _ => self.index.remove_service_account(namespace, name, last_version),
-        };
-        Ok(())
     }
 
     async fn read_secret(&self, namespace: &str, last_version: &str) -> Result<(), CallError> {
