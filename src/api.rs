@@ -4,6 +4,7 @@ pub mod binding;
 pub mod condition;
 pub mod legacy;
 pub mod names;
+pub mod regions;
 pub mod status;
 
 pub use binding::{AcrCredentialBinding, AcrCredentialBindingSpec, crd};

@@ -6,6 +6,7 @@ pub mod certificates;
 pub mod certified_key;
 pub mod claim;
 pub mod client;
+pub mod clock;
 pub mod error;
 pub mod events;
 pub mod index;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
+use super::clock::monotonic as now;
 use super::error::DEADLINE;
 use crate::plan::budget::{Budget, Overdue, PATIENCE, PermitId, READS, WriteEnd};
 use crate::plan::priority::Priority;
@@ -35,11 +36,6 @@ impl BudgetState {
             }
         }
     }
-}
-
-/// Returns the time on the clock that deadlines use, which tests can pause.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 impl Default for WriteBudget {

@@ -1,6 +1,6 @@
 //! The one module that reads the wall clock.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -12,11 +12,6 @@ pub fn now() -> Timestamp {
         return now;
     }
     Timestamp::now()
-}
-
-/// Returns the time of the clock that deadlines use, which tests can pause.
-pub fn monotonic() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 #[cfg(test)]

@@ -225,6 +225,7 @@ impl ConfigMapLoop {
         let key_secrets: BTreeSet<String> =
             conversion.key_pairs.iter().map(|pair| pair.secret_name.clone()).collect();
         progress.key_secrets.extend(key_secrets.iter().cloned());
+        self.keys.forget(&self.shared.take_changed_keys());
         self.keys.put(&conversion.key_pairs).await?;
         let version = config_map.resource_version();
         match binding {

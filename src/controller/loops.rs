@@ -38,6 +38,7 @@ pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients
         own_namespace: config.namespace.clone(),
         dry_run: config.dry_run,
     };
+    tasks.follow("the namespace loop", "namespace", &shared.namespaces);
     spawn(tasks, "the namespace loop", worker.run());
     if config.replace_stuck_pods {
         stuck_pods::spawn_all(tasks, clients, &shared, &metrics, config.dry_run);
@@ -49,6 +50,7 @@ pub fn spawn_all(tasks: &mut Tasks, config: &ControllerConfig, clients: &Clients
         metrics: metrics.clone(),
         writes: Arc::default(),
     };
+    tasks.follow("a binding worker", "binding", &shared.bindings);
     for _ in 0..4 {
         spawn(tasks, "a binding worker", reporter.clone().run());
     }

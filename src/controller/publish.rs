@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::clock;
 use super::state::{SharedState, State};
 use crate::api::AcrCredentialBinding;
+use crate::cluster::clock::monotonic;
 use crate::model::RegistryKey;
 use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
 use crate::plan::credential_cache::{CredentialCache, SavedCredentials};
@@ -50,7 +51,7 @@ impl SharedState {
             };
             let stored = state.bindings.get(&name);
             let awaits_more = stored.is_some_and(|stored| stored.good.is_some() && !stored.is_governed());
-            state.unpublished.add(&name, churn, awaits_more, clock::monotonic());
+            state.unpublished.add(&name, churn, awaits_more, monotonic());
             self.publications.notify_one();
         }
         if state.guard.is_undefined() {
@@ -86,7 +87,7 @@ impl SharedState {
 
     /// Publishes a binding soon, together with others.
     pub fn publish_soon(&self, state: &mut State, name: &Arc<str>, churn: Churn) {
-        state.unpublished.add(name, churn, false, clock::monotonic());
+        state.unpublished.add(name, churn, false, monotonic());
         self.publications.notify_one();
     }
 
@@ -104,7 +105,7 @@ impl SharedState {
                 () = self.publications.notified() => continue,
                 () = wait => {}
             }
-            self.publish_due(clock::monotonic());
+            self.publish_due(monotonic());
         }
     }
 
@@ -259,6 +260,7 @@ impl SharedState {
                 if let Some(index) = next.index_of(name) {
                     state.guard.observe_spec(&next.resolved(index).binding);
                 }
+                state.guard.forget_unserved(name, &after, |namespace| self.is_served(namespace));
                 let released = state.guard.observe_coverage(name, after.clone(), intent, now);
                 CoverageChange { before, after, released: released.into_iter().collect(), ..change }
             }

@@ -272,6 +272,9 @@ fn source_changed(shared: &SharedState, source: &SourceSecret, seen: &SecretStat
                 CredentialSource::ControllerIdentity | CredentialSource::Rrsa { .. } => false,
             };
             state.credentials.source_changed(is_source, key_id);
+            if !matches!(seen, SecretState::Refused(_)) {
+                shared.key_secret_changed(&source.name);
+            }
         }
         (SecretPurpose::ControllerIdentity, _) => {
             state.credentials.source_changed(|base| *base == CredentialSource::ControllerIdentity, None);

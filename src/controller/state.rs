@@ -1,6 +1,6 @@
 //! The shared state: one lock, and the channels that wake the loops.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -11,6 +11,7 @@ use super::work_queue::WorkQueue;
 use crate::cluster::Index;
 use crate::cluster::budget::WriteBudget;
 use crate::cluster::watch_health::WatchHealth;
+use crate::model::legacy::{MAX_KEY_PAIRS, key_secret_name};
 use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
 use crate::plan::binding_step::SETTLE;
 use crate::plan::condition::BindingCondition;
@@ -43,6 +44,8 @@ pub struct SharedState {
     pub credentials: Notify,
     /// Wakes the ConfigMap loop when the ConfigMap or its binding changed.
     pub config_map: Notify,
+    /// Secrets with key pairs of the ConfigMap that changed since its loop last read them.
+    changed_keys: Mutex<BTreeSet<Box<str>>>,
     /// Wakes the definition loop when the CustomResourceDefinition may have changed.
     pub definition: Notify,
     /// Bindings that wait for the labels that they select by.
@@ -131,6 +134,7 @@ impl SharedState {
             watches: WatchHealth::default(),
             credentials: Notify::new(),
             config_map: Notify::new(),
+            changed_keys: Mutex::default(),
             definition: Notify::new(),
             waiting: WaitingBindings::default(),
             cluster_region: cluster_region.into(),
@@ -149,6 +153,20 @@ impl SharedState {
     /// Returns the snapshot that namespaces are planned by.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.borrow().clone()
+    }
+
+    /// Records that a Secret of a key pair changed. One that was made from the ConfigMap is compared with it.
+    pub fn key_secret_changed(&self, name: &str) {
+        if !(0..MAX_KEY_PAIRS).any(|number| key_secret_name(number) == name) {
+            return;
+        }
+        self.changed_keys.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into());
+        self.config_map.notify_one();
+    }
+
+    /// Takes the names of the ConfigMap's key pairs whose Secrets changed.
+    pub fn take_changed_keys(&self) -> BTreeSet<Box<str>> {
+        std::mem::take(&mut *self.changed_keys.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Subscribes to snapshots.

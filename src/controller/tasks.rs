@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
+use std::hash::Hash;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, warn};
 
+use super::work_queue::WorkQueue;
 use crate::server::Metrics;
 use crate::server::heartbeats::{self, Heartbeats};
 use crate::server::metrics::TaskLabel;
@@ -40,6 +42,15 @@ impl Tasks {
     /// Returns no tasks yet, which this observer will observe.
     pub fn new(observer: TaskObserver) -> Self {
         Self { running: JoinSet::new(), observer }
+    }
+
+    /// Observes the queue of a task that begins: its work must be taken from now on.
+    pub fn follow<K>(&self, task: &'static str, queue_name: &'static str, queue: &Arc<WorkQueue<K>>)
+    where
+        K: Eq + Hash + Clone + Send + 'static,
+    {
+        let queue = queue.clone();
+        self.observer.heartbeats.follow((task, queue_name), move || queue.waiting());
     }
 
     /// Waits for a task that ends; `None` without tasks.

@@ -12,7 +12,7 @@ use crate::model::coverage::SelectionIndex;
 use crate::plan::ownership::{AccountLoss, Claimant, Recovery};
 use crate::plan::priority::Priority;
 use crate::plan::withdrawal_guard::EntryLoss;
-use crate::plan::{Phase, Snapshot};
+use crate::plan::{NamespaceView, Phase, Snapshot};
 
 /// The namespaces that bindings cover, by binding.
 pub(super) type Coverage = HashMap<Arc<str>, HashSet<Arc<str>>>;
@@ -25,7 +25,8 @@ impl SharedState {
         let snapshot = self.snapshot();
         let passed_over = state.passed_over.observe_all(&namespace, facts.as_ref(), &snapshot);
         passed_over.into_iter().for_each(|binding| self.schedule_status(binding));
-        let changed = state.guard.observe(&namespace, facts.as_ref(), &snapshot, clock::now());
+        let observed = (facts.as_ref(), self.is_served(&namespace));
+        let changed = state.guard.observe(&namespace, observed, &snapshot, clock::now());
         for binding in changed {
             // The others that were lost with this one are held from now on.
             let others = state.guard.namespaces(&binding).filter(|name| **name != namespace).cloned();
@@ -34,6 +35,12 @@ impl SharedState {
         }
         drop(state);
         self.wake_namespace(namespace);
+    }
+
+    /// Returns whether a Secret of ours exists in a namespace, by which Pods may pull.
+    pub(super) fn is_served(&self, namespace: &str) -> bool {
+        let served = |view: &NamespaceView| view.secret.as_ref().is_some_and(|secret| secret.ours);
+        self.index.read(namespace, served).unwrap_or_default()
     }
 
     /// Returns the namespaces that each of these bindings covers, and observes those that it selects and does not cover.

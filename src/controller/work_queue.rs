@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use crate::cluster::clock::monotonic as now;
 use crate::plan::priority::{PlaceLimits, Priority};
 use crate::plan::scheduler::{Scheduler, Taken};
+use crate::server::heartbeats::WaitingWork;
 
 /// The queue.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ struct QueueState<K> {
     scheduler: Scheduler<K>,
     /// Wakes the workers of keys that are added while they are processed.
     workers: HashMap<K, Arc<Notify>>,
+    /// Since when a key waits that could be taken. It begins again with each key that is taken.
+    ready_since: Option<std::time::Instant>,
 }
 
 /// A key that is being processed, until this is dropped.
@@ -38,15 +42,11 @@ pub struct WorkItem<K: Eq + Hash + Clone> {
     queue: Arc<WorkQueue<K>>,
 }
 
-/// Returns the time on the clock that deadlines use, which tests can pause.
-fn now() -> std::time::Instant {
-    Instant::now().into_std()
-}
-
 impl<K: Eq + Hash + Clone> WorkQueue<K> {
     /// Returns a queue in which places are limited, and in which keys that fall due have this priority.
     pub fn new(limits: PlaceLimits, due_as: Priority) -> Arc<Self> {
-        let state = QueueState { scheduler: Scheduler::new(limits, due_as), workers: HashMap::new() };
+        let scheduler = Scheduler::new(limits, due_as);
+        let state = QueueState { scheduler, workers: HashMap::new(), ready_since: None };
         Arc::new(Self { state: Mutex::new(state), wake: Notify::new() })
     }
 
@@ -60,6 +60,7 @@ impl<K: Eq + Hash + Clone> WorkQueue<K> {
         if state.scheduler.add(key.clone(), priority, now()) {
             state.notify(&key);
         }
+        state.note_work();
         drop(state);
         self.wake.notify_one();
     }
@@ -87,7 +88,9 @@ impl<K: Eq + Hash + Clone> WorkQueue<K> {
 
     /// Forgets the keys that wait. For a queue without workers.
     pub fn clear(&self) {
-        self.lock().scheduler.clear();
+        let mut state = self.lock();
+        state.scheduler.clear();
+        state.note_work();
     }
 
     /// Returns the number of keys that wait.
@@ -100,13 +103,27 @@ impl<K: Eq + Hash + Clone> WorkQueue<K> {
         self.lock().scheduler.delayed()
     }
 
+    /// Returns how long keys wait that could be taken, while none is. `None`: there are none. Keys whose places are all
+    /// taken do not count.
+    pub fn waiting(&self) -> Option<WaitingWork> {
+        let state = self.lock();
+        let due = state.scheduler.next_due().filter(|due| *due <= now());
+        let since = state.ready_since.into_iter().chain(due).min()?;
+        // A key that is due is not yet among those that wait.
+        let keys = state.scheduler.depth() + usize::from(due.is_some());
+        Some(WaitingWork { keys, age: now().saturating_duration_since(since) })
+    }
+
     /// Waits for the next key.
     pub async fn next(self: &Arc<Self>) -> WorkItem<K> {
         loop {
             let later = {
                 let mut state = self.lock();
                 state.release_due();
-                if let Some(taken) = state.scheduler.take() {
+                let taken = state.scheduler.take();
+                state.ready_since = None;
+                state.note_work();
+                if let Some(taken) = taken {
                     if state.scheduler.has_work() {
                         self.wake.notify_one();
                     }
@@ -135,6 +152,14 @@ impl<K: Eq + Hash + Clone> QueueState<K> {
     fn notify(&self, key: &K) {
         if let Some(worker) = self.workers.get(key) {
             worker.notify_one();
+        }
+    }
+
+    /// Records whether a key waits that could be taken.
+    fn note_work(&mut self) {
+        match self.scheduler.has_work() {
+            true => drop(self.ready_since.get_or_insert_with(now)),
+            false => self.ready_since = None,
         }
     }
 
@@ -183,7 +208,10 @@ impl<K: Eq + Hash + Clone> Pace<K> {
 
     /// Records that a write takes long. Its place among the others is free from now on.
     pub fn slow_down(&self) {
-        self.queue.lock().scheduler.slow_down(&self.key);
+        let mut state = self.queue.lock();
+        state.scheduler.slow_down(&self.key);
+        state.note_work();
+        drop(state);
         self.queue.wake.notify_one();
     }
 
@@ -198,6 +226,7 @@ impl<K: Eq + Hash + Clone> Drop for WorkItem<K> {
         let mut state = self.queue.lock();
         state.workers.remove(&self.key);
         state.scheduler.finish(&self.key);
+        state.note_work();
         drop(state);
         self.queue.wake.notify_one();
     }

@@ -128,6 +128,21 @@ impl WithdrawalGuard {
         }
     }
 
+    /// Forgets the namespaces that a binding loses by its new coverage, and in which nothing is served: no Pod pulls by what
+    /// is withdrawn there. It comes before [`Self::observe_coverage`].
+    pub fn forget_unserved(
+        &mut self,
+        binding: &str,
+        covered: &HashSet<Arc<str>>,
+        is_served: impl Fn(&str) -> bool,
+    ) {
+        let Some(known) = self.known.get_mut(binding) else { return };
+        let lost = known.covered.difference(covered).filter(|namespace| !is_served(namespace));
+        let unserved: HashSet<Arc<str>> = lost.cloned().collect();
+        known.covered.retain(|namespace| !unserved.contains(namespace));
+        unserved.iter().for_each(|namespace| self.unlist(namespace, binding));
+    }
+
     /// Observes the coverage and the intent of a binding after an edit or a restart. Returns the namespaces in which
     /// its part does not stay any longer.
     pub fn observe_coverage(
@@ -195,12 +210,13 @@ impl WithdrawalGuard {
         self.entries.since(binding).is_some()
     }
 
-    /// Observes a namespace as it is now; `None` where it does not exist. Returns the bindings whose hold began or
-    /// ended. It costs the bindings that cover the namespace or did, not all of them.
+    /// Observes a namespace as it is now; `None` where it does not exist. `is_served`: a Secret of ours exists there.
+    /// Returns the bindings whose hold began or ended. It costs the bindings that cover the namespace or did, not all of
+    /// them.
     pub fn observe(
         &mut self,
         namespace: &Arc<str>,
-        facts: Option<&NamespaceFacts>,
+        (facts, is_served): (Option<&NamespaceFacts>, bool),
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> Vec<Arc<str>> {
@@ -226,7 +242,7 @@ impl WithdrawalGuard {
                     known.release(namespace);
                 }
                 Some(_) => {
-                    if known.covered.remove(namespace) && known.is_guarded(grace) {
+                    if known.covered.remove(namespace) && is_served && known.is_guarded(grace) {
                         known.lose(namespace, now);
                     }
                 }

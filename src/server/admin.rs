@@ -181,10 +181,13 @@ impl AdminServer {
             .with_state(self)
     }
 
-    /// Returns the checks of the heartbeats: a restart repairs a task that has stopped.
+    /// Returns the checks of the heartbeats and of the queues: a restart repairs a task that has stopped, and a loop that
+    /// takes no work.
     fn liveness(&self, now: Instant) -> Vec<Check> {
         let ages = self.heartbeats.ages(now).into_iter();
-        ages.map(|(task, age)| Check::heartbeat(task, age, heartbeats::STOPPED)).collect()
+        let tasks = ages.map(|(task, age)| Check::heartbeat(task, age, heartbeats::STOPPED));
+        let queues = self.heartbeats.waiting().into_iter();
+        tasks.chain(queues.map(|(queue, work)| Check::queue(queue, work, heartbeats::UNTAKEN))).collect()
     }
 
     /// Returns the checks of the start and of the watches. Whether the cloud answers is left out, because a restart
@@ -223,6 +226,7 @@ fn is_verbose(RawQuery(query): &RawQuery) -> bool {
 async fn scrape(State(server): State<AdminServer>) -> impl IntoResponse {
     (server.refresh)();
     let now = Instant::now();
+    server.metrics.set_waiting(&server.heartbeats.waiting());
     server.metrics.set_ages(&server.watches.ages(now), &server.heartbeats.ages(now));
     (
         [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],

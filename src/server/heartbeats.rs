@@ -1,9 +1,11 @@
 //! Heartbeats of the tasks, so that one that no longer runs shows.
 //!
 //! A heartbeat comes from a timer in the task itself, never from the events that the task handles: a quiet cluster has
-//! no events, and its tasks are alive all the same.
+//! no events, and its tasks are alive all the same. A loop that runs but takes no work shows by its queue: keys wait that
+//! could be taken, and none is.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,14 +15,38 @@ pub const INTERVAL: Duration = Duration::from_secs(1);
 /// Age of a heartbeat from which on its task has stopped.
 pub const STOPPED: Duration = Duration::from_secs(30);
 
-/// The heartbeats of a process. Clones share them.
+/// Time for which work may wait untaken. A worker's calls to the API server take up to 10 s each, and a few follow each
+/// other.
+pub const UNTAKEN: Duration = Duration::from_secs(90);
+
+/// Work that could be taken, while none is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitingWork {
+    /// The number of keys that wait.
+    pub keys: usize,
+    /// The time since work could be taken, or since the last key was.
+    pub age: Duration,
+}
+
+/// The heartbeats of a process, and the queues of its loops. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Heartbeats(Arc<Mutex<BeatingTasks>>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct BeatingTasks {
     tasks: BTreeMap<u64, (&'static str, Instant)>,
     next: u64,
+    /// The queues by their names, each with the name of the task that takes its work.
+    queues: BTreeMap<&'static str, (&'static str, Arc<WaitingProbe>)>,
+}
+
+/// A probe of a queue.
+type WaitingProbe = dyn Fn() -> Option<WaitingWork> + Send + Sync;
+
+impl fmt::Debug for BeatingTasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BeatingTasks").field("tasks", &self.tasks).finish_non_exhaustive()
+    }
 }
 
 /// The heartbeat of one task. It is forgotten when this is dropped.
@@ -56,10 +82,33 @@ impl Heartbeats {
         ages.into_iter().collect()
     }
 
-    /// Returns the task that has not run for longest, if that is `limit` or more.
+    /// Observes the queue of a task that begins: from now on its work is taken.
+    pub fn follow(
+        &self,
+        (task, queue): (&'static str, &'static str),
+        waiting: impl Fn() -> Option<WaitingWork> + Send + Sync + 'static,
+    ) {
+        self.tasks().queues.insert(queue, (task, Arc::new(waiting)));
+    }
+
+    /// Returns what waits in each queue, in the order of their names.
+    pub fn waiting(&self) -> Vec<(&'static str, Option<WaitingWork>)> {
+        self.probes().into_iter().map(|(queue, (_, waiting))| (queue, waiting())).collect()
+    }
+
+    /// Returns the queues. Each has a lock of its own, which must not be taken under this one.
+    fn probes(&self) -> BTreeMap<&'static str, (&'static str, Arc<WaitingProbe>)> {
+        self.tasks().queues.clone()
+    }
+
+    /// Returns the task that has not run for longest, if that is `limit` or more, or else the one that has taken no work
+    /// for longest though some waits, if that is [`UNTAKEN`] or more.
     pub fn stopped(&self, now: Instant, limit: Duration) -> Option<(&'static str, Duration)> {
         let oldest = self.ages(now).into_iter().max_by_key(|(_, age)| *age);
-        oldest.filter(|(_, age)| *age >= limit)
+        let waiting =
+            || self.probes().into_values().filter_map(|(task, waiting)| Some((task, waiting()?.age)));
+        let untaken = || waiting().max_by_key(|(_, age)| *age).filter(|(_, age)| *age >= UNTAKEN);
+        oldest.filter(|(_, age)| *age >= limit).or_else(untaken)
     }
 }
 
@@ -82,7 +131,7 @@ impl Drop for Heartbeat {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Heartbeats, STOPPED};
+    use super::{Heartbeats, STOPPED, UNTAKEN, WaitingWork};
 
     /// Waits until the clock has moved on, so that a later time differs from an earlier one.
     fn tick() -> Instant {
@@ -121,5 +170,19 @@ mod tests {
         assert!(name == "loop" && age >= STOPPED);
         drop(heartbeat);
         assert_eq!(all.stopped(Instant::now() + STOPPED, STOPPED), None);
+    }
+
+    #[test]
+    fn work_that_no_loop_takes_counts_as_stopped_from_its_limit_on() {
+        let all = Heartbeats::default();
+        let _heartbeat = all.start("loop");
+        let work = |age| Some(WaitingWork { keys: 2, age });
+        all.follow(("the namespace loop", "namespace"), move || work(UNTAKEN));
+        all.follow(("a binding worker", "binding"), || None);
+        assert_eq!(all.waiting(), [("binding", None), ("namespace", work(UNTAKEN))]);
+        assert_eq!(all.stopped(Instant::now(), STOPPED), Some(("the namespace loop", UNTAKEN)));
+        let shortly = UNTAKEN - Duration::from_millis(1);
+        all.follow(("the namespace loop", "namespace"), move || work(shortly));
+        assert_eq!(all.stopped(Instant::now(), STOPPED), None);
     }
 }

@@ -20,6 +20,7 @@ pub use self::labels::{
 };
 use crate::cluster::Outcome;
 use crate::plan::Change;
+use crate::server::heartbeats::WaitingWork;
 
 /// Buckets of controller-runtime's `controller_runtime_reconcile_time_seconds`, whose dashboards expect them.
 const RECONCILE_BUCKETS: [f64; 40] = [
@@ -124,6 +125,9 @@ metrics! {
         /// Time since a task last ran. Each of them runs once a second at least.
         heartbeat_age: Family<TaskLabel, Gauge> = "acr_task_heartbeat_age_seconds", Family::default();
 
+        /// Time since a loop last took work, while work waits that it could take, or 0 without any.
+        untaken_work: Family<QueueLabel, Gauge> = "acr_queue_untaken_work_age_seconds", Family::default();
+
         /// Time for which a task kept all others waiting, where that was 50 ms or longer.
         long_polls: Family<TaskLabel, Histogram, fn() -> Histogram> =
             "acr_task_long_poll_duration_seconds",
@@ -201,6 +205,14 @@ impl Metrics {
         }
     }
 
+    /// Records the age of the work that no loop takes.
+    pub fn set_waiting(&self, queues: &[(&'static str, Option<WaitingWork>)]) {
+        for (name, work) in queues {
+            let age = work.map_or(0, |work| i64::try_from(work.age.as_secs()).unwrap_or(i64::MAX));
+            self.untaken_work.get_or_create(&QueueLabel { name }).set(age);
+        }
+    }
+
     /// Returns the description of every metric, for the reference.
     pub fn descriptions(&self) -> &[MetricDescription] {
         self.registry.descriptions()
@@ -218,7 +230,7 @@ mod tests {
 
     use super::{
         AdmissionLabel, AdmissionOutcome, Metrics, QueueLabel, ReconcileResult, Reconciler, RegistryLabel,
-        TaskLabel,
+        TaskLabel, WaitingWork,
     };
 
     /// Metrics with a series in each family.
@@ -235,6 +247,7 @@ mod tests {
         }
         metrics.set_ready("a", "True");
         metrics.set_ages(&[("secrets", Duration::from_secs(7))], &[("the loop", Duration::from_secs(1))]);
+        metrics.set_waiting(&[("namespace", None)]);
         metrics.long_polls.get_or_create(&TaskLabel { task: "the loop" }).observe(0.06);
         let registry = RegistryLabel { registry: "r".to_owned(), identity: "i".to_owned() };
         metrics.expiration.get_or_create(&registry).set(5);
@@ -296,6 +309,17 @@ mod tests {
         }
         metrics.forget("a");
         assert!(!metrics.render().contains("name=\"a\""));
+    }
+
+    #[test]
+    fn work_that_no_loop_takes_has_an_age() {
+        let metrics = Metrics::default();
+        let work = Some(WaitingWork { keys: 2, age: Duration::from_millis(91_900) });
+        metrics.set_waiting(&[("binding", None), ("namespace", work)]);
+        let text = metrics.render();
+        for series in ["{name=\"binding\"} 0\n", "{name=\"namespace\"} 91\n"] {
+            assert!(text.contains(&format!("acr_queue_untaken_work_age_seconds{series}")), "{text}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::FEW;
 use crate::api::{AcrCredentialBinding, Reason, names};
 use crate::model::{Credential, RegistryKey};
 use crate::plan::credential_cache::{MintFailure, MintResult, RetryAdvice, SavedCredentials};
+use crate::plan::fixture::outdated;
 use crate::plan::view::NamespaceFacts;
 use crate::plan::withdrawal_guard::WithdrawalGuard;
 use crate::plan::{RegistryCredential, Template};
@@ -239,4 +240,22 @@ fn a_requested_refresh_is_made_once_the_request_is_published() {
     assert!(shared.state().unpublished.contains("a"));
     publish_all(&shared);
     assert!(shared.state().credentials.is_forced(&key));
+}
+
+/// Excluding the only namespace takes nothing from a Pod where the Secret was never written.
+#[test]
+fn a_lost_namespace_is_held_where_our_secret_exists() {
+    for is_served in [false, true] {
+        let shared = leader();
+        shared.put_binding(named("a", &["n1"]));
+        publish_all(&shared);
+        if is_served {
+            shared.index.put_secret("n1", outdated());
+        }
+        shared.put_binding(object("a", 2, &json!({ "names": ["n1"], "exclude": ["n1"] })));
+        publish_all(&shared);
+        let held = shared.state().guard.report("a", 2).map(|(_, why)| why.reason);
+        assert_eq!(held, is_served.then_some(Reason::CoverageLost));
+        assert!(queued(&shared).contains("n1"), "its entries are withdrawn, or what is held is planned");
+    }
 }

@@ -103,3 +103,57 @@ async fn every_added_key_is_processed_by_many_workers() {
     }
     workers.iter().for_each(tokio::task::JoinHandle::abort);
 }
+
+#[tokio::test(start_paused = true)]
+async fn work_waits_from_when_it_could_be_taken_until_a_key_is_taken() {
+    let seconds = Duration::from_secs;
+    let queue = WorkQueue::new(NAMESPACES, Priority::Retry);
+    let waiting = || queue.waiting().map(|waiting| (waiting.keys, waiting.age.as_secs()));
+    assert_eq!(waiting(), None);
+    for key in ["a", "b", "c"] {
+        queue.add(key, Priority::Changed);
+        tokio::time::advance(seconds(5)).await;
+    }
+    assert_eq!(waiting(), Some((3, 15)));
+    let first = queue.next().await;
+    assert_eq!(waiting(), Some((2, 0)), "a key was taken");
+    tokio::time::advance(seconds(7)).await;
+    assert_eq!(waiting(), Some((2, 7)));
+    let (_second, third) = (queue.next().await, queue.next().await);
+    assert_eq!(waiting(), None);
+    // News of a key that is processed are its worker's.
+    queue.add("c", Priority::New);
+    assert_eq!(waiting(), None);
+    drop(third);
+    tokio::time::advance(seconds(2)).await;
+    assert_eq!(waiting(), Some((1, 2)), "it is processed again");
+    queue.clear();
+    assert_eq!(waiting(), None);
+    queue.add_after("d", seconds(9));
+    tokio::time::advance(seconds(8)).await;
+    assert_eq!(waiting(), None, "it is not due");
+    tokio::time::advance(seconds(4)).await;
+    assert_eq!(waiting(), Some((1, 3)));
+    drop(first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_whose_places_are_all_taken_does_not_wait_for_the_loop() {
+    let most = NAMESPACES.hanging;
+    let queue = WorkQueue::new(NAMESPACES, Priority::Retry);
+    let mut busy = Vec::new();
+    for key in 0..=most {
+        queue.add(key, Priority::Retry);
+    }
+    while let Ok(item) = tokio::time::timeout(Duration::from_secs(1), queue.next()).await {
+        busy.push(item);
+    }
+    assert_eq!((queue.depth(), queue.waiting()), (most + 1 - busy.len(), None));
+    assert!(queue.depth() > 0);
+    busy.pop();
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert_eq!(queue.waiting().map(|waiting| waiting.age.as_secs()), Some(3));
+    // One that takes long gives its place to the others.
+    let _next = queue.next().await;
+    assert_eq!(queue.waiting(), None);
+}

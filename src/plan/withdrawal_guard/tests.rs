@@ -58,7 +58,7 @@ fn observe(
 ) -> Observed {
     // Before it is observed, a plan must not take back more than afterwards.
     let early = guard.retained(namespace, facts, &selecting(), now);
-    let changed = guard.observe(&namespace.into(), facts, &selecting(), now);
+    let changed = guard.observe(&namespace.into(), (facts, true), &selecting(), now);
     let retained = guard.retained(namespace, facts, &selecting(), now);
     assert!(retained.iter().all(|r| early.iter().any(|e| e.binding == r.binding)), "{early:?} {retained:?}");
     Observed { retained, changed }
@@ -418,5 +418,26 @@ fn a_namespace_that_was_relabelled_is_recently_lost_before_its_event_came() {
         guard.observe_spec(&asking("cri-1", selects));
         guard.observe_coverage(&binding(), names(&["y"]), WithdrawalIntent::Guarded, at(1));
         assert_eq!(retained(&guard), lost, "{selects}");
+    }
+}
+
+#[test]
+fn a_namespace_in_which_nothing_is_served_is_not_held() {
+    let mut guard = covering(&["x", "y"]);
+    guard.forget_unserved("b", &names(&[]), |namespace| namespace == "y");
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(5));
+    assert_eq!(retained(&guard), ["y"]);
+    // One that stays covered is known, served or not.
+    let mut guard = covering(&["x"]);
+    guard.forget_unserved("b", &names(&["x"]), |_| false);
+    assert_eq!(guard.covered("b"), Some(&names(&["x"])));
+    guard.observe_coverage(&binding(), names(&[]), WithdrawalIntent::Guarded, at(5));
+    assert_eq!(retained(&guard), ["x"]);
+    // By the labels of the namespace in the same way.
+    for (is_served, expected) in [(false, 0), (true, 1)] {
+        let mut guard = covering(&["x"]);
+        guard.observe(&"x".into(), (Some(&facts("none")), is_served), &selecting(), at(5));
+        assert_eq!(retained(&guard).len(), expected, "{is_served}");
+        assert_eq!(guard.report("b", 1).is_some(), is_served);
     }
 }

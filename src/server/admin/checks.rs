@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
+use crate::model::count::count;
+use crate::server::heartbeats::WaitingWork;
+
 /// A check and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
@@ -25,6 +28,24 @@ impl Check {
             false => Err(format!("has not run for {} s", age.as_secs())),
         };
         Self { name: name.replace([' ', '\''], "-"), result, counts: true }
+    }
+
+    /// Returns the check of a loop's queue, which fails once its work waits untaken for as long as the limit.
+    pub fn queue(queue: &str, waiting: Option<WaitingWork>, limit: Duration) -> Self {
+        let result = match waiting {
+            None => Ok("no work waits".to_owned()),
+            Some(WaitingWork { keys, age }) if age < limit => Ok(format!(
+                "work was last taken {} s ago; waiting: {}",
+                age.as_secs(),
+                count(keys, "key", "keys")
+            )),
+            Some(WaitingWork { keys, age }) => Err(format!(
+                "no work was taken for {} s; waiting: {}",
+                age.as_secs(),
+                count(keys, "key", "keys")
+            )),
+        };
+        Self { name: format!("{queue}-queue"), result, counts: true }
     }
 
     /// Returns the check of a watch. It fails from the limit on, and never counts: a replica whose watch hears nothing
@@ -78,7 +99,7 @@ mod tests {
 
     use axum::http::StatusCode;
 
-    use super::{Check, answer};
+    use super::{Check, WaitingWork, answer};
 
     const LIMIT: Duration = Duration::from_secs(30);
 
@@ -96,6 +117,24 @@ mod tests {
         let lines = [
             "[+]credential-loop ok: ran 29 s ago",
             "[-]namespace-worker failed: has not run for 30 s",
+            "livez check failed",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), lines);
+    }
+
+    #[test]
+    fn a_queue_whose_work_no_loop_takes_fails_from_the_limit_on() {
+        let waiting = |keys, age| Some(WaitingWork { keys, age });
+        let idle = Check::queue("binding", None, LIMIT);
+        let busy = Check::queue("namespace", waiting(3, seconds(29)), LIMIT);
+        assert_eq!(answer("livez", &[idle.clone(), busy.clone()], false).0, StatusCode::OK);
+        let stuck = Check::queue("namespace", waiting(1, LIMIT), LIMIT);
+        let (status, text) = answer("livez", &[idle, busy, stuck], true);
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        let lines = [
+            "[+]binding-queue ok: no work waits",
+            "[+]namespace-queue ok: work was last taken 29 s ago; waiting: 3 keys",
+            "[-]namespace-queue failed: no work was taken for 30 s; waiting: 1 key",
             "livez check failed",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), lines);

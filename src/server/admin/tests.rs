@@ -8,7 +8,7 @@ use tower::ServiceExt;
 use super::{AdminServer, Readiness, StartupStep};
 use crate::cluster::watch_health::{SECRETS, WatchHealth};
 use crate::server::Metrics;
-use crate::server::heartbeats::{Heartbeats, STOPPED};
+use crate::server::heartbeats::{Heartbeats, STOPPED, UNTAKEN, WaitingWork};
 
 const STALE: Duration = Duration::from_secs(300);
 
@@ -63,15 +63,29 @@ fn readiness_does_not_depend_on_watches_and_liveness_only_on_heartbeats() {
     assert!(STOPPED < STALE);
 }
 
-#[tokio::test]
-async fn a_scrape_has_the_ages_of_watches_and_tasks() {
+#[test]
+fn liveness_depends_on_the_queues() {
     let server = server();
+    let work = |age| Some(WaitingWork { keys: 1, age });
+    server.heartbeats.follow(("the namespace loop", "namespace"), move || work(UNTAKEN));
+    let [queue] = &server.liveness(Instant::now())[..] else { panic!("one queue") };
+    assert!(queue.result.is_err() && queue.counts && queue.name == "namespace-queue");
+    let shortly = UNTAKEN - Duration::from_secs(1);
+    server.heartbeats.follow(("the namespace loop", "namespace"), move || work(shortly));
+    assert!(server.liveness(Instant::now())[0].result.is_ok());
+}
+
+#[tokio::test]
+async fn a_scrape_has_the_ages_of_watches_tasks_and_queues() {
+    let server = server();
+    server.heartbeats.follow(("the namespace loop", "namespace"), || None);
     server.watches.register(SECRETS);
     let _loop = server.heartbeats.start("the credential loop");
     let (_, text) = ask(&server, "/metrics").await;
     for series in [
         "acr_watch_last_event_age_seconds{watch=\"secrets\"} ",
         "acr_task_heartbeat_age_seconds{task=\"the credential loop\"} ",
+        "acr_queue_untaken_work_age_seconds{name=\"namespace\"} 0",
     ] {
         assert!(text.contains(series), "{series} is not in\n{text}");
     }

@@ -123,19 +123,23 @@ fn signs_in_keys_indents_and_lists_are_found() {
     }
 }
 
-/// Two signs a line in a thousand lines, and a hundred in one line. Each bound is below those of all findings.
+/// Two signs a line in a thousand lines, fifty in each of a hundred, and a hundred in one line. The bounds of all findings
+/// stop no row but the first.
 #[test]
 fn signs_and_variables_are_bounded() {
     let mut beyond = Vec::new();
+    let signs =
+        |count: usize| format!("- instanceId: cri-a\n  domains: \"{}\"\n", "a\u{200b}.com,".repeat(count));
     for (what, value, codes, most_found, most_edits) in [
-        ("text", "- instanceId: cri\u{2013}a\u{200b}\n".repeat(1_000), ["ACR413", "ACR414"], 200, 1_024),
         (
-            "line",
-            format!("- instanceId: cri-a\n  domains: \"{}\"\n", "a\u{200b}.com,".repeat(100)),
+            "lines of signs",
+            "- instanceId: cri\u{2013}a\u{200b}\n".repeat(1_000),
             ["ACR413", "ACR414"],
-            1,
-            0,
+            200,
+            200,
         ),
+        ("text", signs(50).repeat(100), ["ACR413"; 2], 100, 1_024),
+        ("line", signs(100), ["ACR413", "ACR414"], 1, 0),
         ("lines", "- instanceId: ${X}\n".repeat(1_000), ["ACR720"; 2], 100, 0),
         ("list", format!("- domains: \"{}\"\n", "${X},".repeat(10_000)), ["ACR720"; 2], 100, 0),
     ] {
@@ -288,6 +292,19 @@ fn what_is_not_rendered_is_named_as_written_with_its_command() {
         ("{{ .Values.acr.id }}", "ACR713", "helm template RELEASE CHART | kubectl acr lint -"),
         ("{{ getenv \"ACR_ID\" }}", "ACR713", "gomplate -f FILE"),
         ("{{ acr_id }}", "ACR713", "jinja2 FILE"),
+        ("{{ key }}", "ACR713", "jinja2 FILE"),
+        ("{{ key(\"acr/id\") }}", "ACR713", "jinja2 FILE"),
+        ("{{ key \"acr/id\" }}", "ACR713", "consul-template -once -template FILE:rendered.yaml"),
+        (
+            "{{- with secret \"secret/acr\" -}}",
+            "ACR713",
+            "consul-template -once -template FILE:rendered.yaml",
+        ),
+        (
+            "{{ keyOrDefault `acr/id` `cri-a` }}",
+            "ACR713",
+            "consul-template -once -template FILE:rendered.yaml",
+        ),
         ("[[ .AcrId ]]", "ACR713", "gomplate -f FILE"),
         ("<%= acr_id %>", "ACR713", "erb FILE"),
         (

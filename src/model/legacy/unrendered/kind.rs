@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Helm,
     /// `{{ .Env.X }}`, `[[ .x ]]`
     Gomplate,
+    /// `{{ key "x" }}`
+    ConsulTemplate,
     /// `{{ x }}`, `{% if x %}`
     Jinja,
     /// `<%= x %>`
@@ -68,7 +70,9 @@ pub(crate) enum Kind {
 impl Kind {
     pub(super) fn code(self) -> Code {
         match self {
-            Self::Helm | Self::Gomplate | Self::Jinja | Self::Erb | Self::Ytt => Code::Template,
+            Self::Helm | Self::Gomplate | Self::ConsulTemplate | Self::Jinja | Self::Erb | Self::Ytt => {
+                Code::Template
+            }
             Self::Sops | Self::Eyaml | Self::AnsibleVault => Code::Encrypted,
             Self::Placeholder => Code::Placeholder,
             Self::Merge => Code::MergeConflict,
@@ -112,6 +116,10 @@ impl Kind {
                 ("an expression of a Helm template", "helm template RELEASE CHART | kubectl acr lint -")
             }
             Self::Gomplate => ("an expression of a Go template", "gomplate -f FILE | kubectl acr lint -"),
+            Self::ConsulTemplate => (
+                "an expression of consul-template",
+                "consul-template -once -template FILE:rendered.yaml, then kubectl acr lint rendered.yaml",
+            ),
             Self::Jinja => (
                 "an expression of a Jinja template, as Ansible has them",
                 "jinja2 FILE values.yaml | kubectl acr lint -, or for a chart helm template RELEASE CHART | kubectl acr lint -",

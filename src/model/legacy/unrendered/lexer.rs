@@ -207,6 +207,25 @@ fn balanced(rest: &str, at: usize, open: char, close: char) -> Option<usize> {
     None
 }
 
+/// The functions of consul-template that read a value, with a text behind them.
+const CONSUL: [&str; 15] = [
+    "key",
+    "keyOrDefault",
+    "keyExists",
+    "ls",
+    "safeLs",
+    "tree",
+    "safeTree",
+    "secret",
+    "secrets",
+    "service",
+    "services",
+    "env",
+    "mustEnv",
+    "envOrDefault",
+    "nomadVar",
+];
+
 /// Returns the tool whose expression is between two pairs of braces.
 pub(crate) fn braces(inner: &str) -> Kind {
     let inner = inner.trim_matches(['-', '~', ' ', '{', '}']);
@@ -215,6 +234,15 @@ pub(crate) fn braces(inner: &str) -> Kind {
         return Kind::Gomplate;
     }
     let first = inner.split([' ', '(']).next().unwrap_or_default();
+    // With a bracket at once, it is a call of another language.
+    let argument = inner.strip_prefix(first).and_then(|rest| rest.strip_prefix(' ')).unwrap_or_default();
+    if CONSUL.contains(&first) && argument.trim_start().starts_with(['"', '`', '(', '\\']) {
+        return Kind::ConsulTemplate;
+    }
+    let opens = inner.strip_prefix("with ").or(inner.strip_prefix("range ")).unwrap_or_default();
+    if CONSUL.iter().any(|name| opens.strip_prefix(name).is_some_and(|rest| rest.starts_with(" \""))) {
+        return Kind::ConsulTemplate;
+    }
     let helm = [
         "if", "else", "end", "range", "with", "include", "define", "template", "tpl", "toYaml", "quote",
         "default", "/*",

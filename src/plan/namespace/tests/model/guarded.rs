@@ -100,7 +100,7 @@ impl Cluster {
     fn observe(&mut self, name: &str) {
         let (name, snapshot) = (Arc::from(name), self.snapshot());
         let facts = self.namespaces[&name].record.view.facts.clone();
-        self.guard.observe(&name, facts.as_ref(), &snapshot, self.now);
+        self.guard.observe(&name, (facts.as_ref(), true), &snapshot, self.now);
     }
 
     /// Plans every namespace until nothing is left to do there.
