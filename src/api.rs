@@ -4,7 +4,6 @@ pub mod binding;
 pub mod condition;
 pub mod legacy;
 pub mod names;
-pub mod regions;
 pub mod status;
 
 pub use binding::{AcrCredentialBinding, AcrCredentialBindingSpec, crd};

@@ -128,7 +128,7 @@ pub struct RegistryEntry {
 
     /// Role of the registry's owner to assume, `acs:ram::<account>:role/<name>` (ConfigMap: `assumeRoleARN`).
     #[serde(default, rename = "assumeRoleARN", skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "values::role_arn")]
+    #[schemars(length(max = 128), regex(pattern = r"^acs:ram::[0-9]+:role/[A-Za-z0-9._-]+$"))]
     pub assume_role_arn: Option<String>,
 
     /// Duration of the assumed role's session in seconds, 3600 to 43200 and at most the role's own maximum
@@ -139,13 +139,13 @@ pub struct RegistryEntry {
 
     /// Role of the cluster's owner, assumed with an OIDC token first (ConfigMap: `rrsaRoleARN`).
     #[serde(default, rename = "rrsaRoleARN", skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "values::role_arn")]
+    #[schemars(length(max = 128), regex(pattern = r"^acs:ram::[0-9]+:role/[A-Za-z0-9._-]+$"))]
     pub rrsa_role_arn: Option<String>,
 
     /// OIDC provider of the cluster, `acs:ram::<account>:oidc-provider/<name>` (ConfigMap:
     /// `rrsaOIDCProviderRoleARN`).
     #[serde(default, rename = "rrsaOIDCProviderRoleARN", skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "values::provider_arn")]
+    #[schemars(length(max = 192), regex(pattern = r"^acs:ram::[0-9]+:oidc-provider/[A-Za-z0-9._-]+$"))]
     pub rrsa_oidc_provider_role_arn: Option<String>,
 
     /// Secret in the controller's own namespace with the keys `accessKeyId` and `accessKeySecret` (ConfigMap:
@@ -173,7 +173,10 @@ pub struct WatchNamespaces {
     /// Exact names, or globs with `*` and `?`; `"*"` is every namespace (ConfigMap key `watch-namespace`, which
     /// writes `all` for it). Default without a selector: `default`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "values::namespace_names")]
+    #[schemars(
+        length(max = 256),
+        inner(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9*?]([-a-z0-9*?]*[a-z0-9*?])?$"))
+    )]
     pub names: Vec<String>,
 
     /// Labels of the namespaces, in addition to `names` or instead of them; not empty. The ConfigMap key
@@ -185,7 +188,10 @@ pub struct WatchNamespaces {
     /// Names or globs of namespaces that are never selected. Default: `kube-*`; `[]` matches the meaning of `all`
     /// in the ConfigMap key `watch-namespace`.
     #[serde(default = "default_exclude")]
-    #[schemars(schema_with = "values::namespace_names")]
+    #[schemars(
+        length(max = 256),
+        inner(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9*?]([-a-z0-9*?]*[a-z0-9*?])?$"))
+    )]
     pub exclude: Vec<String>,
 }
 
@@ -205,7 +211,10 @@ pub struct ServiceAccounts {
     /// Exact names, or globs with `*` and `?`; `"*"` is every ServiceAccount (ConfigMap key `service-account`).
     /// Default without a selector: `default`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "values::account_names")]
+    #[schemars(
+        length(max = 256),
+        inner(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9*?]([-a-z0-9.*?]*[a-z0-9*?])?$"))
+    )]
     pub names: Vec<String>,
 
     /// Labels of the ServiceAccounts, in addition to `names` or instead of them; not empty. The ConfigMap key

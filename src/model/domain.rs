@@ -6,7 +6,7 @@
 /// The fault, and what to write instead. A user name and a password in the text are not in the message.
 pub fn check(key: &str) -> Result<(), String> {
     if is_address(key) {
-        return check_port(key);
+        return Ok(());
     }
     let authority = after_scheme(key).split('/').next().unwrap_or_default();
     let fault = match key {
@@ -37,7 +37,11 @@ fn shown(text: &str) -> String {
     format!("{:?}", text.chars().take(120).collect::<String>())
 }
 
-fn check_port(key: &str) -> Result<(), String> {
+/// Checks that the port is valid, which the schema does not.
+///
+/// # Errors
+/// The valid range, and what to write instead.
+pub fn check_port(key: &str) -> Result<(), String> {
     let authority = key.split('/').next().unwrap_or(key);
     match authority.split_once(':').map(|(_, port)| port.parse::<u16>()) {
         Some(Err(_)) => {

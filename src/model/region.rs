@@ -3,8 +3,10 @@
 //! One list serves lint, admission and the status. A region that is not in it may be new: it is served, and reported
 //! where the cloud does not answer for it.
 
+mod known;
+
 use super::distance::distance;
-use crate::api::regions::{KNOWN_REGIONS, KnownRegion, plain};
+use known::{KNOWN, KnownRegion, plain};
 
 /// Month in which the list of regions was compared with the cloud's own, for messages.
 const COMPARED: &str = "November 2026";
@@ -45,7 +47,7 @@ pub fn meant(text: &str) -> Option<&'static str> {
     if plain.is_empty() {
         return None;
     }
-    let mut named = KNOWN_REGIONS.iter().filter(|region| is_named(region, &plain));
+    let mut named = KNOWN.iter().filter(|region| region.is_named(&plain));
     if let Some(region) = named.next() {
         return named.next().is_none().then_some(region.id);
     }
@@ -56,7 +58,7 @@ pub fn meant(text: &str) -> Option<&'static str> {
         let zones = |region: &&KnownRegion| {
             lower.strip_prefix(region.id).is_some_and(|rest| rest.starts_with("-maz"))
         };
-        KNOWN_REGIONS.iter().find(zones).map(|region| region.id)
+        KNOWN.iter().find(zones).map(|region| region.id)
     };
     zone.or_else(several).or_else(|| within(&lower))
 }
@@ -78,7 +80,7 @@ fn within(lower: &str) -> Option<&'static str> {
 /// Returns the ID that a text spells with other separators or letters, such as `CN_Hangzhou`.
 pub fn respelled(text: &str) -> Option<&'static str> {
     let plain = plain(text);
-    KNOWN_REGIONS.iter().map(|region| region.id).find(|id| self::plain(id) == plain)
+    KNOWN.iter().map(|region| region.id).find(|id| known::plain(id) == plain)
 }
 
 /// Remarks on a region ID of valid form that is not known: it may be new, or misspelt.
@@ -100,7 +102,7 @@ pub fn unknown(id: &str) -> Option<String> {
 pub fn similar(id: &str) -> Option<&'static str> {
     let digits = |id: &str| id.chars().filter(char::is_ascii_digit).collect::<String>();
     let near = |most: usize| {
-        let mut found = KNOWN_REGIONS.iter().map(|region| region.id);
+        let mut found = KNOWN.iter().map(|region| region.id);
         let mut found =
             found.by_ref().filter(|known| digits(known) == digits(id) && distance(known, id) <= most);
         found.next().filter(|_| found.next().is_none())
@@ -140,15 +142,8 @@ fn of_zone(id: &str) -> Option<&str> {
     (zone && is_well_formed(region)).then_some(region)
 }
 
-/// Returns whether a plain text names a region: its ID, its area, its city, or both.
-fn is_named(region: &KnownRegion, text: &str) -> bool {
-    let id = plain(region.id);
-    let local = id.strip_prefix("cn").filter(|local| !local.is_empty());
-    id == text || local == Some(text) || region.names().contains(text)
-}
-
 fn known(id: &str) -> Option<&'static str> {
-    KNOWN_REGIONS.iter().map(|region| region.id).find(|known| *known == id)
+    KNOWN.iter().map(|region| region.id).find(|known| *known == id)
 }
 
 fn is_well_formed(id: &str) -> bool {

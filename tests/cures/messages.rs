@@ -119,8 +119,6 @@ pub const MESSAGES: &[Row] = &[
     row("src/api/binding/values.rs", "or use an Enterprise Edition instance", SPEC),
     row("src/api/binding/values.rs", "write the host in domains", SPEC),
     row("src/api/binding/values.rs", "write the ID, not the name in the console", SPEC),
-    row("src/api/binding/values.rs", "regionId must be the ID of a region: write ", SPEC),
-    row("src/api/binding/values.rs", ": write acs:ram::", SPEC),
     row("src/api/binding/values.rs", "write each address as an item of its own", SPEC),
     row("src/api/binding/values.rs", "leave out the user name", SPEC),
     row("src/api/binding/values.rs", "leave out the scheme and a trailing /", SPEC),
@@ -421,7 +419,6 @@ pub const MESSAGES: &[Row] = &[
     row("src/model/instance_id.rs", "write cri-… as in the console, and the host in domains", SPEC),
     row("src/model/instance_id.rs", "that the console shows with the instance's name", SPEC),
     row("src/model/instance_id.rs", "or omit it for the Personal Edition", SPEC),
-    row("src/model/identity.rs", ": write ", SPEC),
     row("src/model/labels.rs", "needs values: write values: and a list", SPEC),
     row("src/model/labels.rs", "takes no values: delete them", SPEC),
     row("src/model/labels.rs", "does not exist: use In, NotIn, Exists or DoesNotExist", SPEC),
@@ -626,10 +623,6 @@ pub const MESSAGES: &[Row] = &[
 pub const STATEMENTS: &[(&str, &str)] = &[
     // A part of a rule.
     ("src/api/binding/values.rs", "self.lowerAscii().replace('_', '-')"),
-    ("src/api/binding/values.rs", "self.trim().lowerAscii().replace('_', '-')"),
-    ("src/api/binding/values.rs", "self.trim().replace('arn:acs', 'acs')"),
-    ("src/api/binding/values.rs", "{text}.replace('{sign}', '')"),
-    ("src/api/binding/values.rs", "{written}.find('{ids}')"),
     ("src/cluster/watch.rs", "list failed: {}"),
     ("src/controller/config_map.rs", "edit reverted"),
     ("src/controller/namespace.rs", "write failed"),

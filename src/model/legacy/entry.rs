@@ -272,7 +272,7 @@ impl EntryReader<'_> {
                 self.fields.findings.add(Code::UnsupportedEdition, &path, item.span, message);
                 continue;
             }
-            if let Err(message) = domain::check(&lower) {
+            if let Err(message) = domain::check(&lower).and_then(|()| domain::check_port(&lower)) {
                 let code = if placeholder(&lower) { Code::Placeholder } else { Code::DomainInvalid };
                 let edit = domain::meant(&lower).and_then(|address| item.instead(&address));
                 self.fields.findings.edit(code, &path, item.span, format!("{message}; it is left out"), edit);

@@ -1,12 +1,9 @@
-//! The known regions, with their names in the console. One list serves lint, admission and the status.
-
-use std::collections::BTreeSet;
+//! The known regions.
 
 /// A region and its names in the console.
-#[derive(Clone, Copy, Debug)]
-pub struct KnownRegion {
+pub(super) struct KnownRegion {
     /// The ID.
-    pub id: &'static str,
+    pub(super) id: &'static str,
     /// The names of its area and of its city in Chinese, then both in English. An empty one does not exist.
     names: [&'static str; 4],
     /// Other names in use.
@@ -14,40 +11,21 @@ pub struct KnownRegion {
 }
 
 impl KnownRegion {
-    /// Returns the names of the region as [`plain`] texts: of its area, of its city, or of both.
-    pub fn names(&self) -> BTreeSet<String> {
+    /// Returns whether a text without spaces and signs names the region: its ID, its area, its city, or both.
+    pub(super) fn is_named(&self, text: &str) -> bool {
         let [area, city, english_area, english_city] = self.names.map(plain);
+        let id = plain(self.id);
+        let local = id.strip_prefix("cn").filter(|local| !local.is_empty());
         let whole = [format!("{area}{city}"), format!("{english_area}{english_city}")];
-        let country = [("中国", &city), ("china", &english_city)]
-            .into_iter()
-            .filter(|(_, city)| self.id.starts_with("cn-") && !city.is_empty())
-            .map(|(country, city)| format!("{country}{city}"))
-            .collect::<Vec<_>>();
-        let others = self.others.iter().map(|name| plain(name));
-        let all =
-            whole.into_iter().chain(country).chain(others).chain([area, city, english_area, english_city]);
-        all.filter(|name| !name.is_empty()).collect()
+        let country =
+            self.id.starts_with("cn-").then(|| [format!("中国{city}"), format!("china{english_city}")]);
+        let named = |name: &str| !name.is_empty() && name == text;
+        named(&id)
+            || local.is_some_and(named)
+            || [area, city, english_area, english_city].iter().chain(&whole).any(|name| named(name))
+            || country.iter().flatten().any(|name| named(name) && name != "中国" && name != "china")
+            || self.others.iter().any(|name| named(&plain(name)))
     }
-}
-
-/// Returns a text in lower case, without spaces and signs.
-pub fn plain(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-/// Returns the names that mean one region only, as [`plain`] texts, each with the ID. A name that is another region's ID
-/// without `cn-` means two.
-pub fn unique_names() -> Vec<(String, &'static str)> {
-    let named = KNOWN_REGIONS.iter().map(|region| (region.id, region.names()));
-    let named: Vec<(&'static str, BTreeSet<String>)> = named.collect();
-    let means = |(id, names): &(&str, BTreeSet<String>), name: &str| {
-        names.contains(name) || plain(id.strip_prefix("cn-").unwrap_or(id)) == name
-    };
-    let is_unique = |name: &String| named.iter().filter(|region| means(region, name)).count() == 1;
-    let all = named.iter().flat_map(|(id, names)| names.iter().map(|name| (name.clone(), *id)));
-    let mut unique: Vec<(String, &'static str)> = all.filter(|(name, _)| is_unique(name)).collect();
-    unique.sort();
-    unique
 }
 
 const fn region(id: &'static str, names: [&'static str; 4], others: &'static [&'static str]) -> KnownRegion {
@@ -58,7 +36,7 @@ const fn region(id: &'static str, names: [&'static str; 4], others: &'static [&'
 /// (help.aliyun.com and alibabacloud.com, `api-cr-2018-12-01-endpoint`, as of 2025-12), the government, finance and
 /// partner regions of the SDKs' endpoint maps, compared in November 2026. Closed regions stay, since their IDs are
 /// valid.
-pub const KNOWN_REGIONS: &[KnownRegion] = &[
+pub(super) const KNOWN: &[KnownRegion] = &[
     region("cn-qingdao", ["华北1", "青岛", "China North 1", "Qingdao"], &["North China 1"]),
     region("cn-beijing", ["华北2", "北京", "China North 2", "Beijing"], &["North China 2"]),
     region("cn-zhangjiakou", ["华北3", "张家口", "China North 3", "Zhangjiakou"], &["North China 3"]),
@@ -146,3 +124,8 @@ pub const KNOWN_REGIONS: &[KnownRegion] = &[
     region("cn-heyuan-acdr-1", ["", "", "", ""], &["河源专属云汽车合规"]),
     region("cn-wulanchabu-acdr-1", ["", "", "", ""], &["乌兰察布专属云汽车合规"]),
 ];
+
+/// Returns a text in lower case, without spaces and signs.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
