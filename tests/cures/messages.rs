@@ -271,14 +271,14 @@ pub const MESSAGES: &[Row] = &[
         &["integration::cures::process::a_refused_lease_is_allowed_by_the_files_of_this_version"],
     ),
     row(
-        "src/cluster/watch.rs",
+        "src/cluster/watch/sink.rs",
         ": apply the RBAC of this version, with the name of --secret-name in it",
         LIST,
     ),
-    row("src/cluster/watch.rs", ": apply the RBAC of this version", LIST),
-    row("src/cluster/watch.rs", ": apply crds/acrcredentialbindings.yaml", LIST),
+    row("src/cluster/watch/sink.rs", ": apply the RBAC of this version", LIST),
+    row("src/cluster/watch/sink.rs", ": apply crds/acrcredentialbindings.yaml", LIST),
     row(
-        "src/cluster/watch.rs",
+        "src/cluster/watch/sink.rs",
         ": apply deploy/stuck-pods.yaml",
         &["integration::start::a_refused_list_is_retried_at_growing_intervals"],
     ),
@@ -623,7 +623,7 @@ pub const MESSAGES: &[Row] = &[
 pub const STATEMENTS: &[(&str, &str)] = &[
     // A part of a rule.
     ("src/api/binding/values.rs", "self.lowerAscii().replace('_', '-')"),
-    ("src/cluster/watch.rs", "list failed: {}"),
+    ("src/cluster/watch/sink.rs", "list failed: {}"),
     ("src/controller/config_map.rs", "edit reverted"),
     ("src/controller/namespace.rs", "write failed"),
     // The message before it has the cure.

@@ -96,7 +96,10 @@ pub fn domains(input: &str) {
     for line in input.split('\n') {
         if let Some(meant) = domain::meant(line) {
             // What a message says to write is accepted.
-            assert!(domain::check(&meant).is_ok(), "{line:?}: {meant:?}");
+            assert!(
+                domain::check(&meant).is_ok() && domain::check_port(&meant).is_ok(),
+                "{line:?}: {meant:?}"
+            );
         }
         match domain::check(line) {
             Ok(()) => assert!(!line.is_empty() && line.len() <= 253 && line.is_ascii()),

@@ -116,7 +116,7 @@ fn a_new_binding_waits_neither_for_a_refresh_of_many_namespaces_nor_for_bindings
     publish_all(&shared);
     assert!(shared.namespaces.depth() > FEW, "its namespaces wait");
     let leaving = (0..20).map(|number| {
-        let mut leaving = named(&format!("leaving-{number}"), &["n4"]);
+        let mut leaving = named(&format!("leaving-{number}"), &["absent"]);
         leaving.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
         leaving
     });
