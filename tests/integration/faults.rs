@@ -12,6 +12,7 @@ mod versions;
 mod watches;
 
 use std::path::Path;
+use std::time::Duration;
 
 use acr_lab::canary;
 use acr_lab::plane::Options;
@@ -24,12 +25,24 @@ async fn rig(replicas: usize, flags: &[&str]) -> Rig {
 
 /// Starts a replica of each build in the same way.
 async fn rig_of(plane: Options, builds: &[&Path], flags: &[&str]) -> Rig {
-    Rig::start(plane, builds, |options| {
+    let rig = Rig::start(plane, builds, |options| {
         let options = options.arg("--lease-duration=4s").log_level(crate::harness::LOG_LEVEL);
         flags.iter().fold(options, |options, flag| options.arg(*flag))
     })
     .await
-    .unwrap()
+    .unwrap();
+    // A new plane's policies are in force a moment later; until then each status says that they are missing.
+    rig.until("the policies are enforced", Duration::from_secs(60), async || {
+        for replica in rig.replicas.iter() {
+            if !replica.metrics().await?.contains("acr_admission_policies_enforced 1") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
+    .await
+    .unwrap();
+    rig
 }
 
 fn built() -> &'static Path {

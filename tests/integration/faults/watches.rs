@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use acr_lab::plane::{Fault, FaultProxy, Frozen, Target};
-use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
-use kube::Api;
-use kube::api::{DeleteParams, PostParams};
-use serde_json::json;
+use kube::api::DeleteParams;
 
-use crate::harness::{DOMAIN, Lab, NAMESPACE, PATIENCE, SECRET, spec};
+use crate::harness::{DOMAIN, Lab, PATIENCE, spec};
 
 /// What the controller watches in all namespaces.
 const WATCHED: [&str; 4] = ["namespaces", "serviceaccounts", "secrets", "acrcredentialbindings"];
@@ -103,77 +100,6 @@ async fn restart_in_the_past(lab: &Lab, proxy: &FaultProxy, resources: &[&str]) 
     })
     .await;
     frozen.into()
-}
-
-/// What was ours is gone, and its user made another of the same name. An API server that lags, or answers from a
-/// backup, shows the old one as still to be removed.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_old_list_removes_nothing_that_came_after_it() {
-    // Without the grace, in which nothing is removed that no status names any more.
-    let (lab, proxy) = Lab::proxied_with(|options| options.arg("--withdrawal-grace=0s")).await;
-    for namespace in ["again", "reborn", "covered"] {
-        lab.create_namespace(namespace).await;
-    }
-    lab.create_account("again", "builder", &["mine"]).await;
-    lab.bind("again", spec(&["again", "reborn", "covered"])).await;
-    lab.until_ready_says("again", "True", "Succeeded", "3 namespaces").await;
-    lab.until_settled().await;
-    proxy.keep_lists();
-    list_again(&lab, &proxy).await;
-    lab.until_settled().await;
-
-    lab.bind("again", spec(&["covered"])).await;
-    lab.until("the namespaces are withdrawn", async || {
-        lab.secret("again").await.is_none()
-            && lab.secret("reborn").await.is_none()
-            && lab.pull_secrets("again", "builder").await == ["mine"]
-    })
-    .await;
-    // A restart must not find the binding as it was, but only the tenants' objects.
-    lab.until_ready_says("again", "True", "Succeeded", "1 namespace").await;
-    let accounts = lab.namespaced::<ServiceAccount>("again");
-    accounts.delete("builder", &DeleteParams::default()).await.unwrap();
-    lab.create_account("again", "builder", &["theirs"]).await;
-    let namespaces: Api<Namespace> = Api::all(lab.client.clone());
-    namespaces.delete("reborn", &DeleteParams::default()).await.unwrap();
-    lab.until("the namespace is gone", async || namespaces.get_opt("reborn").await.unwrap().is_none()).await;
-    lab.create_namespace("reborn").await;
-    let mut theirs = Vec::new();
-    for namespace in ["again", "reborn"] {
-        let secret = serde_json::from_value(json!({
-            "metadata": { "name": SECRET, "labels": { "app": "theirs" } }, "type": "kubernetes.io/dockerconfigjson",
-            "stringData": { ".dockerconfigjson": "{\"auths\":{}}" },
-        }))
-        .unwrap();
-        let created =
-            lab.namespaced::<Secret>(namespace).create(&PostParams::default(), &secret).await.unwrap();
-        theirs.push((namespace, created.metadata.resource_version));
-    }
-    lab.until_settled().await;
-
-    let deletes = |namespace: &str| proxy.asked(&Target::new("delete", "secrets").in_namespace(namespace));
-    let before = [deletes("again"), deletes("reborn")];
-    proxy.forget_writes();
-    let frozen = restart_in_the_past(&lab, &proxy, &["secrets", "serviceaccounts"]).await;
-    lab.until("the controller tries to remove what it believes in", async || {
-        deletes("again") > before[0] && deletes("reborn") > before[1]
-    })
-    .await;
-    lab.until_settled().await;
-    let untouched = async || {
-        for (namespace, version) in &theirs {
-            assert_eq!(lab.secret(namespace).await.unwrap().metadata.resource_version, *version);
-        }
-        assert_eq!(lab.pull_secrets("again", "builder").await, ["theirs"]);
-    };
-    untouched().await;
-    drop(frozen);
-    lab.until_settled().await;
-    untouched().await;
-    let touched = |write: &&acr_lab::plane::Write| write.status < 300 && write.request.namespace != NAMESPACE;
-    let touched: Vec<_> = proxy.writes().iter().filter(touched).map(|write| write.request.clone()).collect();
-    let in_tenants = touched.iter().filter(|request| request.resource != "acrcredentialbindings");
-    assert_eq!(in_tenants.count(), 0, "{touched:?}");
 }
 
 /// A binding is deleted and made again under its name, for another namespace. The old list shows the first one.
