@@ -7,10 +7,7 @@ use super::content::Content;
 use super::patch::Edit;
 use crate::api::legacy::data_key;
 
-/// The most edits of one finding. A line with more is only described.
-const MAX_LINE_EDITS: usize = 64;
-
-/// The most edits for the signs of one text.
+/// The most edits for the signs of one text. What is beyond is only described.
 const MAX_EDITS: usize = 1_024;
 
 /// The way a character is read.
@@ -286,7 +283,7 @@ impl FoundSigns {
         for (c, span, mut edits) in kinds {
             self.edits.extend(edits.iter().cloned());
             self.proposed += edits.len();
-            if edits.len() > MAX_LINE_EDITS || self.proposed > MAX_EDITS {
+            if self.proposed > MAX_EDITS {
                 edits.clear();
             }
             self.found.push(FoundSign { code: code(c), span, message: message(c), edits });
