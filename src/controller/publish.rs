@@ -11,6 +11,7 @@ use super::state::{SharedState, State};
 use crate::api::AcrCredentialBinding;
 use crate::cluster::clock::monotonic;
 use crate::model::RegistryKey;
+use crate::model::coverage::SelectionIndex;
 use crate::plan::admission_mode::{AdmissionModes, AppliedParameters};
 use crate::plan::credential_cache::{CredentialCache, SavedCredentials};
 use crate::plan::priority::Priority;
@@ -20,7 +21,7 @@ use crate::plan::unpublished::Churn;
 use crate::plan::{Phase, Rollup, Snapshot};
 
 /// Namespaces that go ahead of others, where a publication concerns no more: those of one new binding do not wait for
-/// thousands that are refreshed or left.
+/// thousands that are refreshed or left. A new binding with no more than these waits for no other.
 const FEW: usize = 16;
 
 /// The reason why a snapshot is published.
@@ -47,6 +48,7 @@ impl SharedState {
             let churn = match self.snapshot().index_of(&name) {
                 _ if leaves => Churn::Leaves,
                 Some(_) => Churn::Edited,
+                None if self.covers_few(&state, &name) => Churn::JoinsFew,
                 None => Churn::Joins,
             };
             let stored = state.bindings.get(&name);
@@ -61,6 +63,19 @@ impl SharedState {
         drop(state);
         self.bindings.add(name, priority);
         self.config_map.notify_one();
+    }
+
+    /// Returns whether a binding selects few namespaces now.
+    fn covers_few(&self, state: &State, name: &str) -> bool {
+        let good = state.bindings.get(name).filter(|_| state.live).and_then(|stored| stored.good.as_ref());
+        good.is_some_and(|good| {
+            let mut count = 0;
+            let selections = SelectionIndex::new([(0, &good.namespaces)]);
+            self.index.selected_by(&selections, |_, namespace, facts| {
+                count += usize::from(facts.is_open() && good.namespaces.excluded_by(namespace).is_none());
+            });
+            count <= FEW
+        })
     }
 
     /// Forgets a binding.

@@ -227,6 +227,22 @@ fn a_binding_that_is_gone_after_its_part_was_taken_back_concerns_no_namespace() 
 }
 
 #[test]
+fn a_new_binding_with_few_namespaces_is_published_at_once_and_one_with_many_awaits_others() {
+    let due_now = |namespaces: &Value| {
+        let shared = leader();
+        shared.put_binding(object("a", 1, namespaces));
+        shared.publish_due(crate::cluster::clock::monotonic());
+        shared.snapshot().index_of("a").is_some()
+    };
+    let names = |count: usize| (0..count).map(|i| format!("n{i}")).collect::<Vec<_>>();
+    assert!(due_now(&json!({ "names": names(FEW) })));
+    assert!(!due_now(&json!({ "names": names(FEW + 1) })));
+    assert!(due_now(&json!({ "names": ["other-*"] })), "nothing has to be written for it");
+    assert!(!due_now(&json!({ "names": ["*"] })));
+    assert!(due_now(&json!({ "names": ["*"], "exclude": ["n1*", "n2*", "n3*", "n4*"] })));
+}
+
+#[test]
 fn a_requested_refresh_is_made_once_the_request_is_published() {
     let shared = leader();
     shared.put_binding(named("a", &["n1"]));

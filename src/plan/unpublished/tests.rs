@@ -98,3 +98,24 @@ fn bindings_that_need_a_write_first_are_awaited_for_a_while() {
     assert_eq!(unpublished.due_at(), Some(start + 800 * MS), "the API server is slow");
     assert_eq!(take(&mut unpublished, start + 800 * MS), ["a", "b"]);
 }
+
+/// It may be applied together with the workload that needs it.
+#[test]
+fn a_new_binding_with_few_namespaces_is_due_at_once_unless_another_was_new_just_before() {
+    let (mut unpublished, start) = (Unpublished::default(), Instant::now());
+    let (a, b, c): (Arc<str>, Arc<str>, Arc<str>) = ("a".into(), "b".into(), "c".into());
+    unpublished.add(&a, Churn::JoinsFew, true, start);
+    assert_eq!(take(&mut unpublished, start + 5 * MS), [] as [String; 0], "it lacks our finalizer");
+    unpublished.add(&a, Churn::JoinsFew, false, start + 10 * MS);
+    assert_eq!(take(&mut unpublished, start + 10 * MS), ["a"]);
+    unpublished.add(&b, Churn::JoinsFew, false, start + 199 * MS);
+    unpublished.add(&b, Churn::JoinsFew, false, start + 250 * MS);
+    assert_eq!(unpublished.due_at(), Some(start + 299 * MS), "more may follow");
+    assert_eq!(take(&mut unpublished, start + 299 * MS), ["b"]);
+    // It covers more since it was seen first.
+    unpublished.add(&c, Churn::JoinsFew, true, start + 500 * MS);
+    unpublished.add(&c, Churn::Joins, false, start + 501 * MS);
+    assert_eq!(take(&mut unpublished, start + 501 * MS), ["c"]);
+    unpublished.add(&a, Churn::JoinsFew, true, start + 800 * MS);
+    assert_eq!(unpublished.due_at(), Some(start + 1800 * MS), "the API server is slow");
+}
