@@ -2,7 +2,8 @@
 //!
 //! A snapshot costs each namespace that its bindings cover a write. Bindings that are created or deleted together are
 //! published together: as soon as no other follows, and after a while at most. A new binding that covers few namespaces
-//! is published at once if none was new just before: it may have come with the workload that needs it.
+//! is published at once if none was new just before: it may have come with the workload that needs it. Of many that follow
+//! each other, this costs one more write in those few namespaces.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,10 +13,6 @@ use std::time::{Duration, Instant};
 /// each. Where they follow more slowly, it is twice the longest time between two of them, up to a limit.
 const QUIET: Duration = Duration::from_millis(100);
 const LONGEST_QUIET: Duration = Duration::from_millis(500);
-
-/// Time in which no other binding was new before one that is published at once. Of many that follow each other, this
-/// spends one more write in a few namespaces.
-const ALONE: Duration = Duration::from_millis(200);
 
 /// Time for which no other edit must follow.
 const QUIET_OF_EDIT: Duration = Duration::from_millis(30);
@@ -90,7 +87,7 @@ impl Unpublished {
     fn company(&self, binding: &Arc<str>, churn: Churn, now: Instant) -> Churn {
         let waits_with =
             |churn| self.bursts.get(churn).is_some_and(|burst| burst.bindings.contains_key(binding));
-        let alone = self.last_join.is_none_or(|last| now.saturating_duration_since(last) >= ALONE);
+        let alone = self.last_join.is_none_or(|last| now.saturating_duration_since(last) >= QUIET);
         match churn {
             Churn::Joins | Churn::JoinsFew if waits_with(&Churn::JoinsFew) => Churn::JoinsFew,
             Churn::JoinsFew if waits_with(&Churn::Joins) || !alone => Churn::Joins,
