@@ -2,6 +2,7 @@
 
 mod admission;
 mod cached;
+mod chart;
 mod in_pod;
 mod installed;
 mod moving;

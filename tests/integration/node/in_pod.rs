@@ -89,3 +89,37 @@ async fn the_api_server_calls_the_webhook_in_pods_by_its_service_and_every_pod_o
     assert_eq!(failed_pulls(&cluster.namespaced("shop-1")).await, Vec::<String>::new());
     cluster.assert_secrecy().await;
 }
+
+/// Returns a binding that asks for admission.
+fn binding(name: &str, namespace: &str) -> Value {
+    let mut asked = spec(&[namespace]);
+    asked["webhook"] = json!({ "enable": true });
+    json!({
+        "apiVersion": "acrcredential.dev/v1alpha1",
+        "kind": "AcrCredentialBinding",
+        "metadata": { "name": name },
+        "spec": asked,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_binding_in_the_same_apply_needs_replaced_pods_and_one_that_was_waited_for_does_not() {
+    if !usable("a_binding_in_the_same_apply_needs_replaced_pods_and_one_that_was_waited_for_does_not").await {
+        return;
+    }
+    let files = ["deploy/admission.yaml", "deploy/stuck-pods.yaml"];
+    let cluster = Installed::by_manifests(Options::default(), &files, &["--replace-stuck-pods"]).await;
+    let plane = &cluster.plane;
+
+    // The binding comes first in the file, and still the API server creates Pods before it knows whom to serve.
+    let all = [vec![binding("together", "together")], application("together")].concat();
+    plane.apply(&list(all)).await.unwrap();
+    until_all_run(&cluster, "together").await;
+    plane.apply(&binding("first", "apart").to_string()).await.unwrap();
+    let wait = ["wait", "--for=condition=AdmissionConfigured", "acrcredentialbinding/first", "--timeout=60s"];
+    plane.kubectl_ok(&wait).await.unwrap();
+    plane.apply(&list(application("apart"))).await.unwrap();
+    until_all_run(&cluster, "apart").await;
+    assert_eq!(failed_pulls(&cluster.namespaced("apart")).await, Vec::<String>::new());
+    cluster.assert_secrecy().await;
+}

@@ -215,11 +215,6 @@ impl Installed {
         .await;
     }
 
-    pub async fn pull_secrets(&self, namespace: &str, account: &str) -> Vec<String> {
-        let account = self.namespaced::<ServiceAccount>(namespace).get(account).await.unwrap();
-        account.image_pull_secrets.unwrap_or_default().into_iter().map(|s| s.name).collect()
-    }
-
     /// Waits until a condition is true. What the controller and its Pods say is in the message otherwise.
     pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         let end = Instant::now() + PATIENCE;
@@ -231,7 +226,7 @@ impl Installed {
         }
     }
 
-    async fn described(&self) -> String {
+    pub async fn described(&self) -> String {
         let mut text = String::new();
         for pod in self.pods().await {
             let status = pod.status.as_ref().and_then(|status| status.container_statuses.clone());
