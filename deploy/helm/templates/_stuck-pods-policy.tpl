@@ -1,7 +1,4 @@
 {{- define "acr.policies.stuckPods" -}}
-# Optional, for --replace-stuck-pods: replaces Pods that were created before their ServiceAccount had the entry. Never
-# apply it before Kubernetes 1.30: without the ValidatingAdmissionPolicy below, the rights reach every Pod.
-#
 # A stolen token of the controller can then also read every Pod, with the values in `env`. It can delete Pods that wait
 # for an image, have no entry of ours and belong to a controller, which recreates them. It cannot delete running Pods,
 # bare Pods, static Pods and Pods of a Job.
