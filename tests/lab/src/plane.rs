@@ -46,7 +46,7 @@ pub use self::{
     reused::ReusedPlane,
 };
 pub(crate) use self::{
-    binaries::{cache_root, find_in_path, say},
+    binaries::{cache_root, find_in_path, keep, say, until_built},
     processes::until,
 };
 use crate::{

@@ -5,7 +5,7 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -14,8 +14,7 @@ use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    plane::{Binaries, Release, cache_root, find_in_path, say},
-    process::{keep_at_end, remove_at_end},
+    plane::{Binaries, Release, find_in_path, keep, say},
     registry::image,
 };
 
@@ -52,27 +51,12 @@ impl Programs {
     /// Returns the programs, unpacked and built now if need be. Blocks for seconds then.
     pub fn find(binaries: &Binaries) -> anyhow::Result<Programs> {
         let pause = pause_source(binaries)?;
-        let root = cache_root()?;
         let name = format!("node-{}-{}", std::env::consts::ARCH, key(&pause)?);
-        let programs = Programs { dir: root.join(&name) };
-        if programs.dir.is_dir() {
-            return Ok(programs);
-        }
-        fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
-        let lock = File::create(root.join(format!("{name}.lock")))?;
-        lock.lock()?;
-        // Another process may have unpacked them while it held the lock.
-        if !programs.dir.is_dir() {
+        let dir = keep(&name, "the node's programs", Path::is_dir, |into| {
             say("Unpacking containerd, runc and CNI plugins from Debian's packages, once.");
-            let building = tempfile::Builder::new().prefix(".unpacking-").tempdir_in(&root)?;
-            remove_at_end(building.path())?;
-            Programs { dir: building.path().to_owned() }.fill(&pause)?;
-            // A reader sees all of them or none.
-            let dir = building.keep();
-            fs::rename(&dir, &programs.dir)?;
-            keep_at_end(&dir)?;
-        }
-        Ok(programs)
+            Programs { dir: into.to_owned() }.fill(&pause)
+        })?;
+        Ok(Programs { dir })
     }
 
     fn fill(&self, pause: &Path) -> anyhow::Result<()> {

@@ -9,13 +9,14 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
+    process::ExitStatus,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
-use crate::process::{Program, keep_at_end, remove_at_end};
+use crate::process::{Child, Program, keep_at_end, remove_at_end};
 
 /// The programs that are built for each release. etcd and kubectl are always those of the newest.
 const OF_RELEASE: [&str; 2] = ["kube-controller-manager", "kube-apiserver"];
@@ -196,33 +197,61 @@ pub(crate) fn cache_root() -> anyhow::Result<PathBuf> {
     Ok(root.join("acr-credential-binding"))
 }
 
-fn built(source: &Source) -> anyhow::Result<Binaries> {
+/// Returns a folder of the cache, filled now unless it is complete. A reader sees all of it or nothing, and of several
+/// processes one fills it while the others wait. `what` completes "another process that builds …".
+pub(crate) fn keep(
+    name: &str,
+    what: &str,
+    complete: impl Fn(&Path) -> bool,
+    fill: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
     let root = cache_root()?;
-    let binaries = Binaries::kept(source)?;
-    let missing = || binaries.missing(source.release.names());
-    if missing().is_empty() {
-        return Ok(binaries);
+    let kept = root.join(name);
+    if complete(&kept) {
+        return Ok(kept);
     }
     fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
-    let lock = File::create(root.join(format!("{}.lock", source.cache_name())))?;
+    let lock = File::create(root.join(format!("{name}.lock")))?;
     if lock.try_lock().is_err() {
-        say("Waiting for another process that builds the control plane.");
+        say(&format!("Waiting for another process that builds {what}."));
         lock.lock()?;
     }
-    // Another process may have built them while it held the lock.
-    if !missing().is_empty() {
+    // Another process may have filled it while it held the lock.
+    if !complete(&kept) {
         let building = tempfile::Builder::new().prefix(".building-").tempdir_in(&root)?;
         remove_at_end(building.path())?;
-        build(source, building.path())?;
-        // A reader sees all of them or none.
-        if binaries.dir.exists() {
-            fs::remove_dir_all(&binaries.dir)?;
+        fill(building.path())?;
+        if kept.exists() {
+            fs::remove_dir_all(&kept)?;
         }
         let dir = building.keep();
-        fs::rename(&dir, &binaries.dir)?;
+        fs::rename(&dir, &kept)?;
         keep_at_end(&dir)?;
     }
-    Ok(binaries)
+    Ok(kept)
+}
+
+/// Waits until a build ends, and reports progress on standard error meanwhile.
+pub(crate) fn until_built(child: &Child) -> ExitStatus {
+    let started = Instant::now();
+    let mut next_word = started + PROGRESS_EVERY;
+    loop {
+        if let Some(status) = child.exit_status() {
+            return status;
+        }
+        if Instant::now() >= next_word {
+            say(&format!("  {} s …", started.elapsed().as_secs()));
+            next_word += PROGRESS_EVERY;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn built(source: &Source) -> anyhow::Result<Binaries> {
+    let missing = |dir: &Path| Binaries { dir: dir.to_owned(), others: None }.missing(source.release.names());
+    let complete = |dir: &Path| missing(dir).is_empty();
+    let dir = keep(&source.cache_name(), "the control plane", complete, |into| build(source, into))?;
+    Ok(Binaries { dir, others: None })
 }
 
 fn build(source: &Source, into: &Path) -> anyhow::Result<()> {
@@ -249,17 +278,7 @@ fn build(source: &Source, into: &Path) -> anyhow::Result<()> {
         .args(source.release.names().map(|name| format!("./cmd/{name}")))
         .current_dir(&source.dir)
         .start()?;
-    let mut next_word = Instant::now() + PROGRESS_EVERY;
-    let status = loop {
-        if let Some(status) = child.exit_status() {
-            break status;
-        }
-        if Instant::now() >= next_word {
-            say(&format!("  {} s …", started.elapsed().as_secs()));
-            next_word += PROGRESS_EVERY;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    };
+    let status = until_built(&child);
     if !status.success() {
         bail!("`go build` of the control plane ended with {status}:\n{}", child.log_tail(20));
     }

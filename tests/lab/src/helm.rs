@@ -1,0 +1,179 @@
+//! Helm, as a user runs it: built once from its Go module, and kept beside the control plane's programs.
+//!
+//! Guarantees: it neither reads nor fills the user's own settings, plugins and repositories.
+
+use std::{
+    env::consts::{ARCH, OS},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, bail};
+
+use crate::{
+    plane::{Output, Plane, find_in_path, keep, say, until_built},
+    process::{Program, Scratch},
+};
+
+/// The version that is built. The chart is tested with it.
+pub const VERSION: &str = "4.3.2";
+
+/// Its Go package.
+const PACKAGE: &str = "helm.sh/helm/v4/cmd/helm";
+
+/// Returns the program `helm`, built now if need be. Where there is no Go, it is one of the PATH, of the same major
+/// version.
+///
+/// # Errors
+/// Neither Go nor Helm 4 is there, or the build failed; the message has its output.
+pub async fn program() -> anyhow::Result<PathBuf> {
+    tokio::task::spawn_blocking(find).await?
+}
+
+fn find() -> anyhow::Result<PathBuf> {
+    let name = format!("helm-{VERSION}-{OS}-{ARCH}");
+    let is_there = |dir: &Path| dir.join("helm").is_file();
+    match (find_in_path("go"), crate::plane::cache_root()?.join(&name)) {
+        (_, dir) if is_there(&dir) => Ok(dir.join("helm")),
+        (Some(go), _) => Ok(keep(&name, "Helm", is_there, |into| build(&go, into))?.join("helm")),
+        (None, _) => installed(find_in_path("helm")),
+    }
+}
+
+fn build(go: &Path, into: &Path) -> anyhow::Result<()> {
+    say(&format!("Building Helm {VERSION}: about 5 minutes on two cores, and only once."));
+    let log = into.join("build.log");
+    let child = Program::new(go, &log)
+        // Without it, it reports only its minor version.
+        .arg("install")
+        .arg(format!("-ldflags=-s -w -X helm.sh/helm/v4/internal/version.version=v{VERSION}"))
+        .arg(format!("{PACKAGE}@v{VERSION}"))
+        .env("GOBIN", into)
+        // Outside any module of Go: the folder must not decide which versions are taken.
+        .current_dir(into)
+        .start()?;
+    let status = until_built(&child);
+    if !status.success() {
+        bail!("`go install` of Helm ended with {status}:\n{}", child.log_tail(20));
+    }
+    Ok(std::fs::remove_file(&log)?)
+}
+
+fn installed(found: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let cure = format!("Install Go, with which Helm {VERSION} is built, or Helm 4");
+    let Some(path) = found else { bail!("there is neither `go` nor `helm` in PATH. {cure}") };
+    let output = Command::new(&path).args(["version", "--template={{.Version}}"]).output();
+    let version = String::from_utf8_lossy(&output.context("helm did not start")?.stdout).into_owned();
+    if !version.starts_with("v4.") {
+        bail!("there is no `go` in PATH, and {} is version {version:?}. {cure}", path.display());
+    }
+    Ok(path)
+}
+
+/// Helm with settings of its own; they are removed when this is dropped.
+pub struct Helm {
+    program: PathBuf,
+    kubeconfig: Option<PathBuf>,
+    home: Scratch,
+}
+
+impl Helm {
+    /// Returns Helm without a cluster, for what it does on this machine.
+    ///
+    /// # Errors
+    /// As [`program`].
+    pub async fn alone() -> anyhow::Result<Helm> {
+        Ok(Helm { program: program().await?, kubeconfig: None, home: Scratch::new("acr-lab-helm-")? })
+    }
+
+    /// Returns Helm as the administrator of a plane.
+    ///
+    /// # Errors
+    /// As [`program`].
+    pub async fn of(plane: &Plane) -> anyhow::Result<Helm> {
+        Helm::with(plane.kubeconfig()).await
+    }
+
+    /// Returns Helm with a kubeconfig.
+    ///
+    /// # Errors
+    /// As [`program`].
+    pub async fn with(kubeconfig: &Path) -> anyhow::Result<Helm> {
+        Ok(Helm { kubeconfig: Some(kubeconfig.to_owned()), ..Helm::alone().await? })
+    }
+
+    /// Runs Helm, and returns its output even if it fails.
+    ///
+    /// # Errors
+    /// It did not start.
+    pub async fn run(&self, args: &[&str]) -> anyhow::Result<Output> {
+        let home = self.home.path();
+        let mut command = tokio::process::Command::new(&self.program);
+        command
+            .args(args)
+            .env("HOME", home)
+            .env("HELM_CACHE_HOME", home.join("cache"))
+            .env("HELM_CONFIG_HOME", home.join("config"))
+            .env("HELM_DATA_HOME", home.join("data"))
+            // An absent file: Helm must never find a cluster that it was not given.
+            .env("KUBECONFIG", self.kubeconfig.clone().unwrap_or_else(|| home.join("no-cluster")))
+            .env_remove("HELM_NAMESPACE")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = command.output().await.context("helm did not start")?;
+        Ok(Output {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            status: output.status,
+        })
+    }
+
+    /// Runs Helm, and returns its standard output.
+    ///
+    /// # Errors
+    /// It failed; the message has its standard error.
+    pub async fn ok(&self, args: &[&str]) -> anyhow::Result<String> {
+        let output = self.run(args).await?;
+        if !output.status.success() {
+            bail!("helm {} ended with {}: {}", args.join(" "), output.status, output.stderr.trim_end());
+        }
+        Ok(output.stdout)
+    }
+
+    /// Returns a folder of its own, for files that it is given.
+    pub fn folder(&self) -> &Path {
+        self.home.path()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn helm_reports_the_version_that_is_tested() {
+        if find_in_path("go").is_some() {
+            let said =
+                Helm::alone().await.unwrap().ok(&["version", "--template={{.Version}}"]).await.unwrap();
+            assert_eq!(said, format!("v{VERSION}"));
+        }
+    }
+
+    #[test]
+    fn without_go_only_helm_4_will_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("helm");
+        let answers = |version: &str| {
+            fs::write(&path, format!("#!/bin/sh\necho {version}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            installed(Some(path.clone()))
+        };
+        assert_eq!(answers("v4.1.0").unwrap(), dir.path().join("helm"));
+        let error = answers("v3.19.0").unwrap_err().to_string();
+        assert!(error.contains("v3.19.0") && error.contains("Install Go"), "{error}");
+        let error = installed(None).unwrap_err().to_string();
+        assert!(error.contains("neither `go` nor `helm`"), "{error}");
+    }
+}
