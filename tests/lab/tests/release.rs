@@ -7,9 +7,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use acr_lab::docs::root;
+use acr_lab::helm::{self, Helm};
 use acr_lab::image::program_usable;
+use acr_lab::registry::{self, Registry, Verdict};
 use serde_json::Value;
 
 fn script(name: &str) -> Command {
@@ -91,6 +94,45 @@ fn the_archives_of_the_plugin_have_the_same_bytes_each_time_and_their_checksums(
     let empty = tempfile::tempdir().unwrap();
     let said = failed(&script("archives").env("DIST", empty.path()).output().unwrap());
     assert!(said.contains("run deploy/release/binaries first"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_chart_of_a_release_names_its_image_and_is_installed_from_a_registry() {
+    if !registry::usable().unwrap() {
+        return;
+    }
+    let helm = Helm::alone().await.unwrap();
+    let program = helm::program().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let package = |digest: &str| {
+        let mut command = script("chart");
+        command.args(["registry.example.com/team/acr-credential-controller", digest]);
+        command.env("DIST", folder.path()).env("HELM", &program).env("HOME", helm.folder());
+        command.output().unwrap()
+    };
+    let said = failed(&package("0123"));
+    assert!(said.contains("sha256:") && said.contains("0123"), "{said}");
+    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    let chart = succeeded(&package(&digest)).trim().to_owned();
+
+    let registry = Registry::judged("charts", Arc::new(|_, _| Verdict::Rejected)).await.unwrap();
+    registry.open("charts/acr-credential-controller");
+    let login = helm.folder().join("login.json");
+    fs::write(&login, registry.admin_config()).unwrap();
+    let authority = registry.certificates().join("ca.crt");
+    let (authority, login) = (authority.to_str().unwrap(), login.to_str().unwrap());
+    let to = format!("oci://{}/charts", registry.domain());
+    helm.ok(&["push", &chart, &to, "--ca-file", authority, "--registry-config", login]).await.unwrap();
+    let name = format!("{to}/acr-credential-controller");
+    let args = ["template", "acr-credential-controller", &name, "--version", env!("CARGO_PKG_VERSION")];
+    let rendered = helm.ok(&[&args[..], &["--ca-file", authority]].concat()).await.unwrap();
+    let images: BTreeSet<_> =
+        rendered.lines().filter_map(|line| line.trim().strip_prefix("image: ")).collect();
+    let published = format!("registry.example.com/team/acr-credential-controller@{digest}");
+    assert_eq!(images, BTreeSet::from([published.as_str()]), "the controller, the test and the removal");
+    let missing = ["template", "a", &name, "--version", "9.9.9", "--ca-file", authority];
+    let said = helm.run(&missing).await.unwrap().stderr;
+    assert!(said.contains("9.9.9"), "{said}");
 }
 
 /// Makes a machine that lacks the targets and all tools but these.

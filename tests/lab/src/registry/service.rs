@@ -1,12 +1,13 @@
 //! The token service: where a registry sends its clients for a token.
 //!
 //! Guarantees: a wrong password gets 401 and no token. Only the lab itself gets more than the action `pull`.
-//! A user who may not pull, or shows no password, gets a token that opens nothing, as ACR gives one.
+//! A user who may not pull, or shows no password, gets a token that opens public repositories only, as ACR gives one.
 
 use std::{
+    collections::HashSet,
     convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use axum::extract::Query;
@@ -47,6 +48,8 @@ pub(super) struct Rules {
     /// Decides about all other users.
     pub(super) judge: Judge,
     pub(super) signer: Signer,
+    /// Repositories that anybody may pull.
+    pub(super) public: Mutex<HashSet<String>>,
 }
 
 /// A running token service; it ends when dropped.
@@ -95,6 +98,11 @@ impl TokenService {
     pub(super) fn address(&self) -> SocketAddr {
         self.listening.address()
     }
+
+    /// Lets anybody pull a repository.
+    pub(super) fn open(&self, repository: &str) {
+        self.rules.public.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.to_owned());
+    }
 }
 
 impl Rules {
@@ -112,7 +120,10 @@ impl Rules {
             return refused(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "incorrect user or password");
         };
         let scopes = named("scope").flat_map(|(_, value)| value.split(' '));
-        let access: Value = scopes.filter_map(|scope| granted(scope, allowed)).collect();
+        let access: Value = {
+            let public = self.public.lock().unwrap_or_else(PoisonError::into_inner);
+            scopes.filter_map(|scope| granted(scope, allowed, &public)).collect()
+        };
         match self.signer.sign(&self.service, &subject, &access) {
             Ok(signed) => {
                 let token = &signed.token;
@@ -150,10 +161,11 @@ impl Login {
 }
 
 /// Returns the granted part of a scope such as `repository:team/app:pull,push`, if any.
-fn granted(scope: &str, allowed: &[&str]) -> Option<Value> {
+fn granted(scope: &str, allowed: &[&str], public: &HashSet<String>) -> Option<Value> {
     let (kind, rest) = scope.split_once(':')?;
     let (name, actions) = rest.rsplit_once(':')?;
-    let actions: Vec<&str> = actions.split(',').filter(|action| allowed.contains(action)).collect();
+    let may = |action: &&str| allowed.contains(action) || *action == "pull" && public.contains(name);
+    let actions: Vec<&str> = actions.split(',').filter(may).collect();
     (kind == "repository" && !actions.is_empty())
         .then(|| json!({ "type": kind, "name": name, "actions": actions }))
 }
@@ -176,7 +188,8 @@ mod tests {
     #[test]
     fn a_scope_is_granted_as_far_as_its_actions_are_allowed() {
         let all = ["pull", "push"];
-        let table: [(&str, &[&str], &str); 7] = [
+        let public = HashSet::from(["open".to_owned()]);
+        let table: [(&str, &[&str], &str); 9] = [
             ("repository:team/app:pull", &["pull"], "team/app pull"),
             ("repository:team/app:pull,push", &["pull"], "team/app pull"),
             ("repository:team/app:pull,push", &all, "team/app pull,push"),
@@ -184,9 +197,11 @@ mod tests {
             ("repository:team/app:push", &["pull"], ""),
             ("registry:catalog:pull", &["pull"], ""),
             ("repository:team/app:pull", &[], ""),
+            ("repository:open:pull,push", &[], "open pull"),
+            ("repository:open/app:pull", &[], ""),
         ];
         for (scope, allowed, expected) in table {
-            let written = granted(scope, allowed).map_or(String::new(), |grant| {
+            let written = granted(scope, allowed, &public).map_or(String::new(), |grant| {
                 let actions: Vec<&str> = grant["actions"]
                     .as_array()
                     .unwrap()
