@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic, in its helpers too")]
 
 mod manifests;
+mod values;
 
 use acr_lab::docs::root;
 use acr_lab::helm::Helm;
