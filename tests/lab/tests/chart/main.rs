@@ -4,6 +4,7 @@
 
 mod kustomize;
 mod manifests;
+mod refusals;
 mod values;
 
 use acr_lab::docs::root;
