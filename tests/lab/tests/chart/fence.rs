@@ -119,13 +119,19 @@ async fn an_installation_that_fails_half_way_leaves_no_right_without_its_policy(
         assert!(output.status.success(), "{output:?}");
         assert_eq!(cluster.policies().await, policies);
     }
+    // One that fails half-way has updated the policies before its rights.
+    failed_late(&cluster.run(&["upgrade", "--reset-values"], &[LATE, "--set=secretLabels.team=b"]).await);
+    let policy = ["get", "validatingadmissionpolicy", "acr-credential-secrets", "-o", "json"];
+    let policy = cluster.plane.kubectl_ok(&policy).await.unwrap();
+    assert!(policy.contains("['team=b']"), "{policy}");
+    assert_eq!(cluster.policies().await, policies);
     cluster.uninstall().await;
     assert_eq!(cluster.policies().await, BTreeMap::new());
 
     // Without the hook, the same failure leaves rights alone: Helm creates the policies last.
     failed_late(&cluster.install(&[LATE, "--set=policies.installHook=false"]).await);
     assert!(cluster.has_rights().await && cluster.policies().await.is_empty());
-    // An upgrade creates what is missing first.
+    // An upgrade creates first what is missing.
     failed_late(&cluster.run(&["upgrade"], &[LATE]).await);
     assert_eq!(cluster.policies().await.into_keys().collect::<Vec<_>>(), all());
     cluster.until_confined().await;
