@@ -109,8 +109,10 @@ nodeSelector:
 tolerations:
 {{- toYaml . | nindent 0 }}
 {{- end }}
+{{- with .root.Values.securityContext }}
 securityContext:
-  {{- toYaml .root.Values.securityContext | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 containers:
 - name: kubectl-acr
   image: {{ include "acr.image" .root }}
@@ -120,10 +122,14 @@ containers:
   command: [/usr/local/bin/kubectl-acr]
   args:
   {{- toYaml .args | nindent 2 }}
+  {{- with .root.Values.resources }}
   resources:
-    {{- toYaml .root.Values.resources | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .root.Values.containerSecurityContext }}
   securityContext:
-    {{- toYaml .root.Values.containerSecurityContext | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end }}
 
 {{/* The annotations of a hook's object: its event and its weight. What it needs goes when it has succeeded. */}}

@@ -1,5 +1,5 @@
-//! Writes everything that follows from the code: the CustomResourceDefinition in `crds/` and the pages below
-//! `docs/**/reference/`.
+//! Writes everything that follows from the code: the CustomResourceDefinition in `crds/` and in the Helm chart, and the
+//! pages below `docs/**/reference/`.
 //!
 //! ```text
 //! generate            writes them
@@ -47,8 +47,14 @@ fn files(root: &Path) -> anyhow::Result<Vec<File>> {
         path: format!("{}/{name}", language.folder()),
         text: format!("{}\n\n{text}", language.notice()),
     };
+    // Helm reads no file outside its chart.
+    let definition = |folder: &str| -> anyhow::Result<File> {
+        let path = format!("{folder}/acrcredentialbindings.yaml");
+        Ok(File { path, text: serde_saphyr::to_string(&crd)? })
+    };
     let mut files = vec![
-        File { path: "crds/acrcredentialbindings.yaml".to_owned(), text: serde_saphyr::to_string(&crd)? },
+        definition("crds")?,
+        definition("deploy/helm/files")?,
         page(Language::English, "binding.md", binding::page(&crd)?),
         page(Language::English, "metrics.md", metrics::page()),
         page(Language::English, "flags.md", flags::page()),

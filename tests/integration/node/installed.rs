@@ -36,7 +36,7 @@ pub const AUTHORITY: &str = "cloud-authority";
 pub const AUTHORITY_FILE: &str = "/etc/acr/ca.crt";
 
 /// The label by which the controller's Pods are found, in any installation.
-const OURS: &str = "app.kubernetes.io/name=acr-credential-controller";
+pub const OURS: (&str, &str) = ("app.kubernetes.io/name", "acr-credential-controller");
 
 pub struct Installed {
     // The node ends before its control plane.
@@ -119,35 +119,22 @@ impl Installed {
         cluster
     }
 
-    /// Returns the Deployment of the plain manifests, changed for this cluster as a user would change it.
+    /// Returns the plain manifest of the Deployment, changed for this cluster as a user would change it.
     fn deployment(&self, args: &[&str]) -> String {
         let text = std::fs::read_to_string(root().join("deploy/controller.yaml")).unwrap();
-        let args: String = args.iter().fold(String::new(), |mut text, arg| {
-            write!(text, ", {arg}").unwrap();
-            text
-        });
-        let changes = [
-            ("        image: acr-credential-controller:0.1.0\n", format!("        image: {}\n", self.image)),
-            (
-                "        args: [--log-format=json]\n",
-                format!(
-                    "        args: [--log-format=json, --ca-bundle={AUTHORITY_FILE}{args}]\n        volumeMounts:\n        \
-                     - name: authority\n          mountPath: {}\n",
-                    Path::new(AUTHORITY_FILE).parent().unwrap().display()
-                ),
-            ),
-            (
-                "      serviceAccountName: acr-credential-controller\n",
-                format!(
-                    "      serviceAccountName: acr-credential-controller\n      imagePullSecrets:\n      - name: {LOGIN}\n      \
-                     volumes:\n      - name: authority\n        configMap:\n          name: {AUTHORITY}\n"
-                ),
-            ),
-        ];
-        changes.into_iter().fold(text, |text, (from, to)| {
-            assert_eq!(text.matches(from).count(), 1, "{from}");
-            text.replace(from, &to)
-        })
+        let mut items: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        let deployment = items.iter_mut().find(|item| item["kind"] == "Deployment").unwrap();
+        let pod = &mut deployment["spec"]["template"]["spec"];
+        pod["imagePullSecrets"] = json!([{ "name": LOGIN }]);
+        pod["volumes"] = json!([{ "name": "authority", "configMap": { "name": AUTHORITY } }]);
+        let container = &mut pod["containers"][0];
+        container["image"] = json!(self.image);
+        let folder = Path::new(AUTHORITY_FILE).parent().unwrap();
+        container["volumeMounts"] = json!([{ "name": "authority", "mountPath": folder }]);
+        let flags = container["args"].as_array_mut().unwrap();
+        flags.push(json!(format!("--ca-bundle={AUTHORITY_FILE}")));
+        flags.extend(args.iter().map(|arg| json!(arg)));
+        json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string()
     }
 
     pub fn namespaced<K>(&self, namespace: &str) -> Api<K>
@@ -163,7 +150,8 @@ impl Installed {
 
     /// Returns the controller's Pods.
     pub async fn pods(&self) -> Vec<Pod> {
-        self.namespaced::<Pod>(self.namespace).list(&ListParams::default().labels(OURS)).await.unwrap().items
+        let ours = ListParams::default().labels(&format!("{}={}", OURS.0, OURS.1));
+        self.namespaced::<Pod>(self.namespace).list(&ours).await.unwrap().items
     }
 
     /// Waits until so many replicas of a Deployment in the controller's namespace are available, all of its newest

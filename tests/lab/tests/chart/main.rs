@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic, in its helpers too")]
 
+mod fence;
+mod kustomize;
 mod manifests;
+mod refusals;
+mod values;
 
 use acr_lab::docs::root;
 use acr_lab::helm::Helm;
