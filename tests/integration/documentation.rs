@@ -36,50 +36,76 @@ fn run(plane: &Plane, commands: &[String]) -> Vec<String> {
     commands.iter().map(run).collect()
 }
 
-/// Builds the image by the first command of a page, with buildah in the place of Docker and a storage of its own.
-/// Returns whether it succeeded, and the configuration of the image then.
-fn build_image(line: &str) -> Result<Value, String> {
-    let folder = tempfile::tempdir().unwrap();
-    let buildah = storage(folder.path().as_os_str());
-    let docker = folder.path().join("docker");
-    std::fs::write(&docker, format!("#!/bin/sh\nexec {buildah} \"$@\"\n")).unwrap();
-    std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let sh = |line: &str| {
+/// Buildah in the place of Docker, with a storage of its own.
+pub struct Docker(tempfile::TempDir);
+
+impl Docker {
+    /// Returns it. `push` is a line of the shell that pushes the image `$2`.
+    pub fn new(push: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let buildah = storage(folder.path().as_os_str());
+        let docker = folder.path().join("docker");
+        let text = format!("#!/bin/sh\nif [ \"$1\" = push ]; then {push}; exit; fi\nexec {buildah} \"$@\"\n");
+        std::fs::write(&docker, text.replace("BUILDAH", &buildah)).unwrap();
+        std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Self(folder)
+    }
+
+    /// Returns a shell that finds it, and what builds a release.
+    pub fn shell(&self, line: &str, registry: &str) -> Command {
         let path = std::env::var_os("PATH").unwrap();
-        let folders = [folder.path().to_owned()].into_iter().chain(std::env::split_paths(&path));
+        let folders = [self.0.path().to_owned()].into_iter().chain(std::env::split_paths(&path));
         let mut command = Command::new("/bin/sh");
         command.args(["-c", line]).current_dir(root()).env("PATH", std::env::join_paths(folders).unwrap());
-        command.env("BUILDAH_ISOLATION", "chroot").env("REGISTRY", "registry.example.com/team");
+        command.env("BUILDAH_ISOLATION", "chroot").env("REGISTRY", registry);
         // All optimisations would take longer than all tests.
         command.env("PROFILE", "image-quick").env_remove("WAY").env_remove("BUILT").env_remove("DIST");
-        let output = command.output().unwrap();
+        command
+    }
+
+    /// Runs a line, and returns what it printed.
+    pub fn run(&self, line: &str, registry: &str) -> Result<String, String> {
+        let output = self.shell(line, registry).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
-    };
-    sh(line)?;
+    }
+}
+
+/// Builds the image by the first command of a page. Returns whether it succeeded, and the configuration of the image then.
+fn build_image(line: &str) -> Result<Value, String> {
+    let docker = Docker::new("true");
+    let registry = "registry.example.com/team";
+    docker.run(line, registry)?;
     let manifest = std::fs::read_to_string(root().join("deploy/controller.yaml")).unwrap();
     let image = manifest.lines().find_map(|line| line.trim().strip_prefix("image: ")).unwrap();
-    let config = sh(&format!("docker inspect --type image registry.example.com/team/{image}"))?;
+    let config = docker.run(&format!("docker inspect --type image {registry}/{image}"), registry)?;
     Ok(serde_json::from_str::<Value>(&config).unwrap()["OCIv1"].clone())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readme_installs_the_controller_and_its_binding_is_served() {
-    let plane = Plane::start(Options::default()).await.unwrap();
-    let install = commands("README.md", "Install").unwrap();
-    assert_eq!(install, commands("docs/install.md", "Install the controller").unwrap());
-    let (image, manifests) = install.split_first().unwrap();
+async fn the_readme_builds_the_image_that_the_manifests_name() {
     if usable().await.unwrap() {
-        let built = build_image(image).unwrap();
+        let image = commands("README.md", "Install").unwrap().remove(0);
+        let built = build_image(&image).unwrap();
         assert_eq!(built["config"]["Entrypoint"], json!(["/usr/local/bin/acr-credential-controller"]));
         assert_eq!(built["config"]["User"], "65532:65532");
         let wrong = image.replace("deploy/Dockerfile", "Dockerfile");
         let error = build_image(&wrong).unwrap_err();
         assert!(error.contains("Dockerfile"), "{error}");
     }
-    run(&plane, manifests);
+}
 
-    // No node runs it in the lab: the process is started as the Deployment would.
+/// Returns the words of a line.
+pub fn words(text: &str, line: usize) -> Vec<String> {
+    text.lines().nth(line).unwrap().split_whitespace().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plain_manifests_install_the_controller_and_the_binding_of_the_readme_is_served() {
+    let plane = Plane::start(Options::default()).await.unwrap();
+    run(&plane, &commands("docs/install.md", "Install with plain manifests").unwrap());
+
+    // No node runs it here: the process is started as the Deployment would.
     let lab = Lab::start_on_installed(plane).await;
     let binding = block("README.md", "The smallest binding", "yaml").unwrap();
     assert_eq!(binding, block("docs/install.md", "Create a binding", "yaml").unwrap());
@@ -89,9 +115,6 @@ async fn the_readme_installs_the_controller_and_its_binding_is_served() {
     lab.create_account("team-a-dev", "builder", &[]).await;
     lab.plane.apply(&binding).await.unwrap();
     lab.until_ready_is("team-a", "True", "Succeeded").await;
-    let words = |text: &str, line: usize| -> Vec<String> {
-        text.lines().nth(line).unwrap().split_whitespace().map(str::to_owned).collect()
-    };
     let documented = block("README.md", "The smallest binding", "console").unwrap();
     let command = documented.lines().next().unwrap().strip_prefix("$ ").unwrap();
     lab.until("the printed figures are those of the README", async || {
@@ -100,6 +123,25 @@ async fn the_readme_installs_the_controller_and_its_binding_is_served() {
         words(&printed, 1)[..5] == words(&documented, 2)[..5]
     })
     .await;
+
+    // Kustomize brings the same objects, with the component and the image of the page.
+    let folder = tempfile::tempdir().unwrap();
+    let copy = format!("mkdir -p {0}/deploy && cp -r deploy/kustomize {0}/deploy/", folder.path().display());
+    shell(&lab.plane, &copy).unwrap();
+    let cluster = folder.path().join("deploy/kustomize/my-cluster");
+    std::fs::create_dir(&cluster).unwrap();
+    let kustomization = block("docs/install.md", "Install with Kustomize", "yaml").unwrap();
+    std::fs::write(cluster.join("kustomization.yaml"), kustomization).unwrap();
+    for line in commands("docs/install.md", "Install with Kustomize").unwrap() {
+        shell_in(&lab.plane, folder.path(), &[], &line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+    let deployment = "kubectl get deployment acr-credential-controller --namespace acr-credential-system --output \
+                      jsonpath={.spec.replicas}:{.spec.template.spec.containers[0].image}";
+    let shown = shell(&lab.plane, deployment).unwrap();
+    assert_eq!(shown, "3:registry.example.com/team/acr-credential-controller:0.1.0");
+
+    run(&lab.plane, &commands("docs/install.md", "Without the policies").unwrap());
+    lab.until_ready_is("team-a", "True", "Succeeded").await;
 }
 
 /// What each command does is tested elsewhere: here it is accepted, and does what the page says it is for.

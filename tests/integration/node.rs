@@ -3,6 +3,7 @@
 mod admission;
 mod cached;
 mod chart;
+mod documented;
 mod in_pod;
 mod installed;
 mod moving;

@@ -105,6 +105,11 @@ impl Installed {
         self.plane.apply(&both.to_string()).await.unwrap();
     }
 
+    /// Returns the authority that signed the cloud's certificates.
+    pub fn authority_pem(&self) -> &str {
+        self.authority.pem()
+    }
+
     /// Installs the plain manifests, with the image and what only this cluster needs, and waits until both replicas
     /// are ready.
     pub async fn by_manifests(options: Options, further: &[&str], args: &[&str]) -> Self {
