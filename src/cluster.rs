@@ -1,5 +1,6 @@
 //! Kubernetes: watches, and the writes that execute changes. Never the cloud.
 
+pub mod access;
 pub mod apply;
 pub mod budget;
 pub mod certificates;
@@ -10,6 +11,7 @@ pub mod clock;
 pub mod error;
 pub mod events;
 pub mod index;
+pub mod installed;
 pub mod keys;
 pub mod label_keys;
 pub mod last_writer;

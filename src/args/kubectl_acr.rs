@@ -1,10 +1,12 @@
 //! The command line of `kubectl acr`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::api::names;
+use crate::model::duration;
 use crate::model::exceptions::{AUTOMOUNT_FALSE, ExceptionList, Exceptions, InvalidException};
 
 /// Returns the command line of `kubectl acr`.
@@ -40,6 +42,11 @@ pub enum PluginCommand {
     ///
     /// Prints a preview; --yes removes. Exits with 2 if something could not be removed.
     Withdraw(WithdrawArgs),
+    /// Prepare the removal of the controller: take its rights away, and remove its webhook and its finalizers
+    ///
+    /// Run it before you delete the controller. Each step is printed, and it can be repeated. Exits with 1 if something is
+    /// in the way, and with 2 if it could not run.
+    Uninstall(UninstallArgs),
     /// Print the policies with exceptions for what other admission controllers add to the controller's writes
     ///
     /// An exception for a key is key=value, key or domain/*. Exceptions that FILE or the cluster has are kept. Exits with
@@ -152,6 +159,58 @@ pub struct WithdrawArgs {
     /// Name of the Secret in every covered namespace, if a flag changed it
     #[arg(long, default_value = names::DEFAULT_SECRET_NAME)]
     pub secret_name: String,
+}
+
+/// The connection to the cluster.
+#[derive(clap::Args)]
+pub struct ConnectionArgs {
+    /// Path of the kubeconfig [default: that of KUBECONFIG, else ~/.kube/config, else the account of the Pod]
+    #[arg(long)]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig
+    #[arg(long)]
+    pub context: Option<String>,
+
+    /// Longest time of one request, such as 10s
+    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    pub request_timeout: Duration,
+}
+
+/// The installation of the controller.
+#[derive(clap::Args)]
+pub struct InstallationArgs {
+    /// Namespace of the controller
+    #[arg(short, long, default_value = names::DEFAULT_NAMESPACE)]
+    pub namespace: String,
+
+    /// ServiceAccount of the controller
+    #[arg(long, default_value = names::MANAGER)]
+    pub service_account: String,
+}
+
+/// Flags of `kubectl acr uninstall`.
+#[derive(clap::Args)]
+pub struct UninstallArgs {
+    /// First delete the bindings, and wait until the controller has withdrawn what they cover
+    #[arg(long)]
+    pub withdraw: bool,
+
+    /// Longest time of one step, such as 4m
+    #[arg(long, default_value = "4m", value_parser = parse_duration)]
+    pub timeout: Duration,
+
+    /// The installation of the controller.
+    #[command(flatten)]
+    pub installation: InstallationArgs,
+
+    /// The connection to the cluster.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration::parse(text)
 }
 
 /// Flags of `kubectl acr plan`.

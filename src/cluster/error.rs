@@ -57,7 +57,18 @@ impl std::fmt::Display for CallError {
 /// # Errors
 /// [`CallError`].
 pub async fn call<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-    match tokio::time::timeout(DEADLINE, request).await {
+    call_within(DEADLINE, request).await
+}
+
+/// Awaits a call to the API server, at most for a time.
+///
+/// # Errors
+/// [`CallError`].
+pub async fn call_within<T>(
+    limit: Duration,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(limit, request).await {
         Ok(result) => result.map_err(|error| classify(&error)),
         Err(_) => Err(CallError::unanswered()),
     }

@@ -51,8 +51,13 @@ const ABSENT: [(&str, &[&str], &str); 3] = [
 
 /// Files that may write to the API server: every verb of `kube::Api` that writes takes one of
 /// [`WRITE_PARAMS`], and so does each way around it.
-const WRITERS: [(&str, &str); 13] = [
+const WRITERS: [(&str, &str); 15] = [
     ("src/cli/plan.rs", "deletes what the documented component left, on request"),
+    ("src/cluster/access.rs", "reviews only"),
+    (
+        "src/cluster/installed.rs",
+        "what an uninstallation deletes, by fixed names, and the finalizers of bindings",
+    ),
     ("src/cluster/apply.rs", "executes changes: the one place that writes what tenants see"),
     ("src/cluster/lease.rs", "the Lease, without which the others write nothing"),
     (
@@ -294,6 +299,12 @@ fn the_other_writers_write_no_secret_of_a_tenant_and_no_service_account() {
     let (writes, dry_runs) = (count(&parameters, "maps . patch"), count(&parameters, "accounts . patch"));
     assert_eq!((writes, dry_runs), (2, 1));
     assert!(has(&parameters, "dry_run : true") && !has(&parameters, "Secret"));
+    let access = of("src/cluster/access.rs");
+    assert_eq!((count(&access, ". create ("), count(&access, "reviews . create (")), (2, 2));
+    assert!(!has(&access, ". patch") && !has(&access, ". delete"));
+    let installed = of("src/cluster/installed.rs");
+    assert!(!has(&installed, "Secret") && !has(&installed, "ServiceAccount"));
+    assert_eq!(count(&installed, ". patch_metadata ("), 1);
     let store = of("src/cluster/store.rs");
     let verbs = |verb: &str| has(&store, &format!(". {verb} ("));
     assert!(!has(&store, "ServiceAccount") && !verbs("create") && !verbs("delete") && !verbs("replace"));

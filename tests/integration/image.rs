@@ -39,7 +39,7 @@ async fn preferred() -> Recipe {
 }
 
 /// Returns the second choice: binaries that need a C library, which are those of the tests.
-fn with_glibc(folder: &Path) -> Recipe {
+pub fn with_glibc(folder: &Path) -> Recipe {
     for program in [env!("CARGO_BIN_EXE_acr-credential-controller"), env!("CARGO_BIN_EXE_kubectl-acr")] {
         let name = Path::new(program).file_name().unwrap();
         let status = Command::new("strip").arg("-o").arg(folder.join(name)).arg(program).status().unwrap();

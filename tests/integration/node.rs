@@ -2,6 +2,9 @@
 
 mod admission;
 mod cached;
+mod chart;
+mod in_pod;
+mod installed;
 mod moving;
 mod pulls;
 mod rotation;
@@ -32,13 +35,16 @@ pub const REPOSITORY: &str = "team/app";
 /// The login that the documented component is supposed to have left.
 pub const LEGACY: (&str, &str) = ("legacy", "legacy-token");
 
+/// The login of whoever runs the cluster, for images that it needs before any binding.
+pub const PLATFORM: (&str, &str) = ("platform", "platform-token");
+
 /// Nodes at once: each takes as much of the machine as several other tests.
 static TURNS: Semaphore = Semaphore::const_new(1);
 
 /// A node, and a registry that counts the passwords it was shown.
 pub struct Site {
     pub node: Node,
-    _registry: Registry,
+    pub registry: Registry,
     shown: Arc<AtomicUsize>,
     cloud: Arc<OnceLock<Cloud>>,
     _turn: SemaphorePermit<'static>,
@@ -58,8 +64,13 @@ pub fn image() -> String {
 /// Waits for this test's turn, and starts a control plane that runs Pods. It is not used again: a node leaves more than
 /// objects.
 pub async fn plane() -> (Plane, SemaphorePermit<'static>) {
+    plane_with(Options::default()).await
+}
+
+/// Does so with further options.
+pub async fn plane_with(options: Options) -> (Plane, SemaphorePermit<'static>) {
     let turn = TURNS.acquire().await.unwrap();
-    (Plane::start(Options::default().with_node()).await.unwrap(), turn)
+    (Plane::start(options.with_node()).await.unwrap(), turn)
 }
 
 impl Site {
@@ -70,8 +81,8 @@ impl Site {
         let judge = Arc::new(move |user: &str, token: &str| {
             count.fetch_add(1, Ordering::Relaxed);
             let cloud = judged_by.get();
-            if (user, token) == LEGACY || cloud.is_some_and(|c| c.token_may_pull(user, token, "cri-demo0001"))
-            {
+            let known = [LEGACY, PLATFORM].contains(&(user, token));
+            if known || cloud.is_some_and(|c| c.token_may_pull(user, token, "cri-demo0001")) {
                 Verdict::MayPull
             } else {
                 Verdict::Rejected
@@ -80,7 +91,7 @@ impl Site {
         let registry = Registry::judged("cri-demo0001", judge).await.unwrap().named(&[HOST]);
         let node = Node::start(plane, &registry).await.unwrap();
         registry.push_program(REPOSITORY, &node.pod_program()).await.unwrap();
-        Self { node, _registry: registry, shown, cloud, _turn: turn }
+        Self { node, registry, shown, cloud, _turn: turn }
     }
 
     pub fn accept_tokens_of(&self, cloud: &Cloud) {

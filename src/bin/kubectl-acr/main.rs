@@ -8,16 +8,19 @@ use std::process::ExitCode;
 
 use acr_credential_binding::args::kubectl_acr::{
     ConvertArgs, ExceptionsArgs, ExceptionsFormat, InputArgs, LintArgs, OutputFormat, PlanArgs, PluginArgs,
-    PluginCommand, WithdrawArgs,
+    PluginCommand, UninstallArgs, WithdrawArgs,
 };
 use acr_credential_binding::cli::lint::{Format, LintReport, check};
-use acr_credential_binding::cli::{convert, exceptions, plan, reverse, withdraw};
+use acr_credential_binding::cli::{convert, exceptions, plan, reverse, uninstall, withdraw};
 use acr_credential_binding::model::exceptions::Exceptions;
 use anyhow::Context;
 use clap::Parser;
 
 /// Exit code of errors.
 const FAILED: u8 = 2;
+
+/// Exit code of a check that failed, and of an uninstallation that something is in the way of.
+const NOT_PASSED: u8 = 1;
 
 fn main() -> ExitCode {
     let done = match PluginArgs::parse().command {
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
         PluginCommand::Convert(convert) => run_convert(&convert),
         PluginCommand::Plan(plan) => run_plan(&plan),
         PluginCommand::Withdraw(withdraw) => run_withdraw(&withdraw),
+        PluginCommand::Uninstall(uninstall) => run_uninstall(&uninstall),
         PluginCommand::Exceptions(exceptions) => run_exceptions(&exceptions),
     };
     match done {
@@ -134,6 +138,25 @@ fn run_withdraw(args: &WithdrawArgs) -> anyhow::Result<u8> {
     })?;
     done.write(&mut io::stdout().lock())?;
     Ok(if done.failed.is_empty() { 0 } else { FAILED })
+}
+
+fn run_uninstall(args: &UninstallArgs) -> anyhow::Result<u8> {
+    let options = uninstall::UninstallOptions {
+        namespace: args.installation.namespace.as_str().into(),
+        service_account: args.installation.service_account.as_str().into(),
+        withdraw: args.withdraw,
+        timeout: args.timeout,
+        request_timeout: args.connection.request_timeout,
+    };
+    input::with_connection(&args.connection, async |client| {
+        match uninstall::uninstall(&client, &options, &mut io::stdout().lock()).await {
+            Ok(()) => Ok(0),
+            Err(error) => {
+                eprintln!("error: {error}");
+                Ok(NOT_PASSED)
+            }
+        }
+    })
 }
 
 fn run_exceptions(args: &ExceptionsArgs) -> anyhow::Result<u8> {
