@@ -1,6 +1,7 @@
 //! The attacks of an intruder who has the controller's token. Each names the barrier that stops it. Each is
 //! proved to be an attack: without that barrier it succeeds.
 
+mod chart;
 mod objects;
 mod rights;
 mod secrets;
@@ -106,10 +107,68 @@ fn attacks() -> Vec<Attack> {
     .collect()
 }
 
+/// The namespace and the ServiceAccount of a controller.
+#[derive(Clone, Copy)]
+struct Place {
+    namespace: &'static str,
+    account: &'static str,
+}
+
+/// The controller of the plain manifests. The attacks are written for it.
+const PLAIN: Place = Place { namespace: NAMESPACE, account: CONTROLLER };
+
+impl Place {
+    /// Returns a text about the plain controller as one about this. Its account has the name of other objects.
+    fn translate(self, text: &str) -> String {
+        let subjects = [
+            ("{kind: ServiceAccount, name: ", ", namespace: ", "}"),
+            (r#""kind":"ServiceAccount","name":""#, r#"","namespace":""#, r#"""#),
+        ];
+        let mut text = text.to_owned();
+        for (before, between, after) in subjects {
+            let subject =
+                |place: Place| format!("{before}{}{between}{}{after}", place.account, place.namespace);
+            text = text.replace(&subject(PLAIN), &subject(self));
+        }
+        let account = |place: Place| format!("{}/serviceaccounts/{}", place.namespace, place.account);
+        text.replace(&account(PLAIN), &account(self)).replace(PLAIN.namespace, self.namespace)
+    }
+
+    fn call(self, call: &Call) -> Call {
+        let body = |body: &Value| serde_json::from_str(&self.translate(&body.to_string())).unwrap();
+        let body = match &call.body {
+            Body::None => Body::None,
+            Body::Json(object) => Body::Json(body(object)),
+            Body::Merge(change) => Body::Merge(body(change)),
+            Body::Strategic(change) => Body::Strategic(body(change)),
+            Body::JsonPatch(change) => Body::JsonPatch(body(change)),
+            Body::Apply(object) => Body::Apply(body(object)),
+        };
+        Call { path: self.translate(&call.path), body, ..call.clone() }
+    }
+}
+
+/// An intruder with a token of a controller's account.
+struct Thief {
+    caller: Caller,
+    place: Place,
+}
+
+impl Thief {
+    async fn new(lab: &Lab, place: Place) -> Self {
+        let token = lab.plane.service_account_kubeconfig(place.namespace, place.account).await.unwrap();
+        Self { caller: Caller::new(&token), place }
+    }
+
+    async fn send(&self, call: &Call, dry_run: bool) -> (u16, String) {
+        self.caller.send(&self.place.call(call), dry_run).await
+    }
+}
+
 /// The targets of the attacks, and rights beyond `deploy/rbac.yaml` that show what the policies hold back.
 const TARGETS: &str = include_str!("intruder/targets.yaml");
 
-async fn seed(lab: &Lab) {
+async fn seed(lab: &Lab, place: Place) {
     for namespace in ["victim", "elsewhere", "owner", "wide"] {
         lab.create_namespace(namespace).await;
     }
@@ -117,8 +176,7 @@ async fn seed(lab: &Lab) {
     let quiet = json!({ "automountServiceAccountToken": false, "metadata": { "labels": { "team": "a" } } });
     let accounts: Api<ServiceAccount> = lab.namespaced("victim");
     accounts.patch("rich", &PatchParams::default(), &Patch::Merge(&quiet)).await.unwrap();
-    lab.plane.apply(TARGETS).await.unwrap();
-    lab.plane.apply_file(root().join("deploy/webhook.yaml")).await.unwrap();
+    lab.plane.apply(&place.translate(TARGETS)).await.unwrap();
     lab.bind("victim", spec(&["victim"])).await;
     let mut other = spec(&["nowhere"]);
     other["suspend"] = json!(true);
@@ -129,7 +187,7 @@ async fn seed(lab: &Lab) {
     })
     .await;
     lab.until("the tokens are kept", async || {
-        lab.namespaced::<Secret>(NAMESPACE).get_opt("acr-credential-cache").await.unwrap().is_some()
+        lab.namespaced::<Secret>(place.namespace).get_opt("acr-credential-cache").await.unwrap().is_some()
     })
     .await;
     lab.until_policies_enforced().await;
@@ -155,7 +213,7 @@ fn misses(attack: &Attack, (code, said): &(u16, String)) -> bool {
 }
 
 /// Returns the attacks that their barrier does not stop.
-async fn admitted(thief: &Caller, attacks: &[Attack]) -> Vec<String> {
+async fn admitted(thief: &Thief, attacks: &[Attack]) -> Vec<String> {
     let mut failures = Vec::new();
     for attack in attacks {
         let answer = thief.send(&attack.call, false).await;
@@ -197,7 +255,8 @@ const EXCEPTIONS: [&str; 20] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn exceptions_open_none_of_the_attacks() {
     let lab = Lab::start().await;
-    seed(&lab).await;
+    lab.plane.apply_file(root().join("deploy/webhook.yaml")).await.unwrap();
+    seed(&lab, PLAIN).await;
     let keys: [(&str, &[&str]); 2] = [("allowedLabels", &EXCEPTIONS), ("allowedAnnotations", &EXCEPTIONS)];
     let fields =
         ["automountServiceAccountToken=false", "automountServiceAccountToken=true", "finalizers", "secrets"];
@@ -205,7 +264,7 @@ async fn exceptions_open_none_of_the_attacks() {
         [keys[0], keys[1], ("allowedFields", &fields), ("allowedPullSecrets", &["harbor", "*", SECRET])];
     set_exceptions(&lab.plane, SECRETS, &keys).await;
     set_exceptions(&lab.plane, ACCOUNTS, &accounts).await;
-    let thief = Caller::new(&lab.plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap());
+    let thief = Thief::new(&lab, PLAIN).await;
     let team = Body::Merge(json!({ "metadata": { "labels": { "team": "b" } } }));
     for path in [ours("victim"), "/api/v1/namespaces/victim/serviceaccounts/rich".to_owned()] {
         let permitted = Call::new("PATCH", path, team.clone());
@@ -224,8 +283,9 @@ async fn exceptions_open_none_of_the_attacks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_attack_with_a_stolen_token_is_stopped_by_its_barrier() {
     let lab = Lab::start().await;
-    seed(&lab).await;
-    let thief = Caller::new(&lab.plane.service_account_kubeconfig(NAMESPACE, CONTROLLER).await.unwrap());
+    lab.plane.apply_file(root().join("deploy/webhook.yaml")).await.unwrap();
+    seed(&lab, PLAIN).await;
+    let thief = Thief::new(&lab, PLAIN).await;
     let admin = Caller::new(&lab.plane.service_account_kubeconfig("default", "administrator").await.unwrap());
     let attacks = attacks();
     let last = attacks.last().unwrap();

@@ -160,13 +160,14 @@ impl Release {
     async fn no_hook_is_taken_for_the_controller(&self) {
         let args = ["get", "hooks", self.name, "--namespace", self.cluster.namespace];
         let hooks: Vec<Value> = serde_saphyr::from_multiple(&self.helm.ok(&args).await.unwrap()).unwrap();
-        let pods: Vec<&Value> =
-            hooks.iter().filter(|hook| !hook.pointer("/spec").is_none_or(Value::is_null)).collect();
-        assert_eq!(pods.len(), 2, "the check and the uninstallation: {pods:#?}");
-        for pod in pods {
-            let metadata = pod.pointer("/spec/template/metadata").unwrap_or(&pod["metadata"]);
-            assert_ne!(metadata["labels"][OURS.0], OURS.1, "{}", pod["kind"]);
-        }
+        let labels = |hook: &Value| match hook["kind"].as_str() {
+            Some("Pod") => Some(hook["metadata"]["labels"].clone()),
+            Some("Job") => Some(hook["spec"]["template"]["metadata"]["labels"].clone()),
+            _ => None,
+        };
+        let pods: Vec<Value> = hooks.iter().filter_map(labels).collect();
+        assert_eq!(pods.len(), 2, "the check and the uninstallation");
+        assert!(pods.iter().all(|labels| labels[OURS.0] != OURS.1), "{pods:?}");
     }
 
     /// Creates a ServiceAccount, and returns why it was refused.
@@ -237,7 +238,13 @@ async fn a_release_under_other_names_serves_through_upgrade_and_rollback_and_its
     let before = release.uid("team").await;
     release.runs("team", "installed").await;
     release.no_hook_is_taken_for_the_controller().await;
-    release.run("test", &[]).await;
+    release.ok("test", &[]).await;
+
+    // One controller runs in a cluster.
+    let folder = chart();
+    let second = ["install", "second", folder.to_str().unwrap(), "--namespace", "default"];
+    let refused = release.helm.run(&second).await.unwrap().stderr;
+    assert!(refused.contains(RELEASE), "the release that is there is named: {refused}");
 
     // The next version has a field more in its CRD.
     let specification = "            properties:\n              deletionPolicy:\n";
@@ -312,7 +319,12 @@ async fn what_plain_manifests_installed_is_taken_over_and_its_end_takes_the_defi
     let refused =
         release.run("install", &[chart.to_str().unwrap(), "--values", file.to_str().unwrap()]).await;
     assert!(refused.stderr.contains("cannot be imported into the current release"), "{}", refused.stderr);
-    release.apply("install", &chart, &values, &["--take-ownership", "--force-conflicts"]).await;
+    // Fields that a user set with another tool are not overwritten in silence, and the release can be tried again.
+    let args = [chart.to_str().unwrap(), "--values", file.to_str().unwrap(), "--take-ownership"];
+    let refused = release.run("install", &args).await;
+    assert!(refused.stderr.contains("conflicts with \"kubectl\""), "{}", refused.stderr);
+    let taken = ["--install", "--take-ownership", "--force-conflicts"];
+    release.apply("upgrade", &chart, &values, &taken).await;
     cluster.until_available("acr-credential-controller", 2).await;
     cluster.until_condition("team", "Ready", "True", "Succeeded").await;
     assert_eq!(release.uid("team").await, before, "the same Secret");
