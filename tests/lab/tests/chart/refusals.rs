@@ -154,7 +154,7 @@ async fn notes(helm: &Helm, values: &[&str]) -> String {
 #[tokio::test]
 async fn the_notes_name_what_was_skipped_and_end_in_the_next_command() {
     let helm = Helm::alone().await.unwrap();
-    let next = "helm test acr-credential-controller --namespace acr-credential-system";
+    let next = "helm test acr-credential-controller --namespace acr-credential-system --logs";
     let plain = notes(&helm, &[]).await;
     assert!(!plain.contains("Skipped"), "{plain}");
     assert_eq!(plain.lines().last().unwrap().trim(), next);
