@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -108,7 +109,13 @@ func run(script string, object *unstructured.Unstructured) ([]byte, error) {
 	state.SetContext(ctx)
 	state.SetGlobal("actionParams", state.NewTable())
 	state.SetGlobal("obj", toLua(state, object.Object))
-	if err := state.DoString(script); err != nil {
+	err := state.DoString(script)
+	var failure *lua.ApiError
+	if errors.As(err, &failure) && failure.Type == lua.ApiErrorRun {
+		// A user of Argo CD reads the message without the stack.
+		failure.StackTrace = ""
+	}
+	if err != nil {
 		return nil, err
 	}
 	result := state.Get(-1)
