@@ -45,16 +45,18 @@ fn normalised(value: Value) -> Value {
 async fn assert_state(lab: &Lab, binding: &str, name: &str) {
     let state = STATES.iter().find(|state| state.name == name).unwrap();
     let path = customization(&format!("testdata/{name}.yaml"));
-    let end = Instant::now() + PATIENCE;
-    // Counts of the status follow its reason.
+    let (end, mut last, mut equal) = (Instant::now() + PATIENCE, String::new(), 0);
+    // Counts of the status follow its reason. What is written is the same for a second.
     let object = loop {
         let object = raw(lab, binding).await;
         let actual = serde_saphyr::to_string(&normalised(object.clone())).unwrap();
+        equal = if actual == last { equal + 1 } else { 0 };
         let is_kept = std::fs::read_to_string(&path).is_ok_and(|kept| kept == actual);
-        if is_kept || is_update() || Instant::now() > end {
+        if (is_kept && !is_update()) || (equal >= 20 && is_update()) || Instant::now() > end {
             assert_kept(path, &actual);
             break object;
         }
+        last = actual;
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     let (checks, kept) = (Checks::read(), dump(name));
@@ -77,7 +79,7 @@ fn refused(status: u16, code: &str) -> Fault {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_binding_is_judged_from_its_creation_to_its_withdrawal() {
-    let (mut lab, proxy) = Lab::proxied().await;
+    let (lab, proxy) = Lab::proxied().await;
     lab.until_policies_enforced().await;
     lab.create_namespace(NAMESPACE).await;
     lab.controller.kill();
@@ -88,8 +90,7 @@ async fn a_binding_is_judged_from_its_creation_to_its_withdrawal() {
     lab.cloud.fault(fault(FaultKind::Slow(Duration::from_secs(8))));
     lab.controller.restart().unwrap();
     lab.controller.until_ready(PATIENCE).await.unwrap();
-    let words = "0 of 1 namespace, 1 of 1 ServiceAccount, 0 of 1 registry";
-    lab.until_ready_says(BINDING, "False", "Progressing", words).await;
+    lab.until_ready_is(BINDING, "False", "Progressing").await;
     assert_state(&lab, BINDING, "minting").await;
     lab.cloud.clear_faults();
     lab.until_ready_is(BINDING, "True", "Succeeded").await;

@@ -25,15 +25,15 @@ if obj.metadata.deletionTimestamp ~= nil then
   return hs
 end
 
-local reconciling = conditions["Reconciling"]
-if reconciling ~= nil and reconciling.status == "True" then
-  hs.message = reconciling.message
-  return hs
-end
-
 -- Only a person ends these states, and nothing has failed.
 if ready.reason == "Suspended" or ready.reason == "DryRun" then
   hs.status = "Suspended"
+  return hs
+end
+
+local reconciling = conditions["Reconciling"]
+if reconciling ~= nil and reconciling.status == "True" then
+  hs.message = reconciling.message
   return hs
 end
 
