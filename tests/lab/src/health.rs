@@ -132,7 +132,7 @@ impl Judges {
     /// Returns the verdict on each question, in their order.
     ///
     /// # Errors
-    /// The program fails. A judge without an answer is no error: its verdict has the reason.
+    /// The program fails. A judge without an answer gives a verdict with the reason.
     pub fn ask(&self, questions: &[Question<'_>]) -> anyhow::Result<Vec<Verdict>> {
         let mut lines = Vec::new();
         for question in questions {
