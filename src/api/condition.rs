@@ -39,7 +39,7 @@ condition_types! {
     Reconciling "the binding; only while `True`"
         "The controller is still working on the binding.";
     Stalled "the binding; only while `True`"
-        "The binding cannot become ready until a person acts.";
+        "The binding, or a change of it, does not take effect until a person acts.";
     Issued "each entry of `status.registries`; always"
         "The controller holds a valid credential for the registry.";
     LegacyConfigValid "the binding made from the ConfigMap; always"
@@ -230,7 +230,7 @@ reasons! {
     SecretTooLarge Person "The pull Secret would exceed the size that Kubernetes allows. Older bindings keep their entries as long as they fit. If none fits, the existing Secret is left unchanged."
         "Cover the namespace with fewer registries or domains. The message says how many fit. If annotations of others take the room, delete the Secret as the message says."
         "减少覆盖该命名空间的镜像仓库或域名:消息写明能放下多少个。若空间被他人的注解占用,按消息删除该 Secret。较早的、放得下的绑定照常服务。一个也放不下时,原有的 Secret 保留。";
-    LegacyConfigInvalid Controller "The ConfigMap has errors. The last valid configuration stays in force."
+    LegacyConfigInvalid Person "The ConfigMap has errors. The last valid configuration stays in force."
         "Correct the key and line that the message names."
         "按消息指出的键、行号和改法修改 ConfigMap。上一次有效的配置继续生效。";
     LegacyConfigMissing Controller "The ConfigMap is missing. Its binding is deleted after `--config-map-grace`."

@@ -35,6 +35,8 @@ mod exceptions;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod gitops;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod identities;

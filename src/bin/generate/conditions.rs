@@ -57,7 +57,7 @@ fn in_chinese(kind: ConditionType) -> (&'static str, &'static str) {
             "绑定,以及 `status.pairs` 的每一项;始终存在",
         ),
         ConditionType::Reconciling => ("控制器正在处理该绑定。", "绑定;仅在成立时"),
-        ConditionType::Stalled => ("需要有人处理,绑定才能就绪。", "绑定;仅在成立时"),
+        ConditionType::Stalled => ("需要有人处理,绑定或对它的修改才能生效。", "绑定;仅在成立时"),
         ConditionType::Issued => {
             ("控制器持有该镜像仓库的有效凭证。", "`status.registries` 的每一项;始终存在")
         }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 
 use super::facts::{BindingFacts, RegistryFacts};
-use crate::api::{Reason, names};
+use crate::api::{ConditionType, Reason, names};
 use crate::model::count::count;
+use crate::plan::condition::BindingCondition;
 use crate::plan::failure::Failure;
 
 /// State of a binding as a whole.
@@ -34,10 +35,11 @@ pub fn overall(facts: &BindingFacts<'_>, issued: usize, now: Timestamp) -> Overa
         || bound < matched
         || facts.rollup.ready() < facts.rollup.matched()
         || (issued < total && failed.is_none());
-    let stalled = [&facts.standstill, &failed, &unserved, &unattached]
+    // A refresh that fails stalls nothing before the credential expires: kstatus would report a binding that serves
+    // every pull as failed.
+    let stalled = [&facts.standstill, &failed, &unserved, &unattached, &invalid_config_map(facts)]
         .into_iter()
         .flatten()
-        .chain(failing_refresh.as_ref().map(|refresh| &refresh.cause))
         .find(|failure| failure.reason.needs_human())
         .cloned();
     if let Some(why) = &facts.standstill {
@@ -52,7 +54,7 @@ pub fn overall(facts: &BindingFacts<'_>, issued: usize, now: Timestamp) -> Overa
     if progressing {
         return OverallState { ready: false, reconciling, why: progress(facts, issued), stalled };
     }
-    let why = failing_refresh.map_or_else(|| success(facts), |refresh| refresh.why);
+    let why = failing_refresh.unwrap_or_else(|| success(facts));
     OverallState { ready: true, reconciling, why, stalled }
 }
 
@@ -110,19 +112,20 @@ fn namespace_failure(facts: &BindingFacts<'_>, namespace: &str) -> Option<Failur
     })
 }
 
-/// A refresh that fails while the credential is valid.
-struct FailingRefresh {
-    cause: Failure,
-    why: Failure,
+/// Returns why the ConfigMap of the binding is not in force. The binding serves what the last valid one asked for.
+fn invalid_config_map(facts: &BindingFacts<'_>) -> Option<Failure> {
+    let invalid = |other: &&BindingCondition| other.kind == ConditionType::LegacyConfigValid && !other.holds;
+    facts.others.iter().find(invalid).map(|other| other.why.clone())
 }
 
-fn failing_refresh(facts: &BindingFacts<'_>) -> Option<FailingRefresh> {
+/// Returns why a refresh fails while the credential is valid.
+fn failing_refresh(facts: &BindingFacts<'_>) -> Option<Failure> {
     let (registry, cause) = gravest(failing(facts), |(_, failure)| failure.reason)?;
     let message = format!(
         "The refresh of {} in {} fails; its last credential stays in use: {}: {}",
         registry.registry, registry.region, cause.reason, cause.message
     );
-    Some(FailingRefresh { cause: cause.clone(), why: Failure::new(Reason::RefreshFailing, message) })
+    Some(Failure::new(Reason::RefreshFailing, message))
 }
 
 fn progress(facts: &BindingFacts<'_>, issued: usize) -> Failure {

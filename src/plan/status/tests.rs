@@ -66,6 +66,10 @@ fn policies_missing() -> BindingCondition {
     BindingCondition { kind, holds: false, why: failure(Reason::PoliciesMissing) }
 }
 
+fn config_map(reason: Reason) -> BindingCondition {
+    BindingCondition { kind: ConditionType::LegacyConfigValid, holds: false, why: failure(reason) }
+}
+
 fn good() -> Scene {
     Scene {
         generation: 3,
@@ -215,7 +219,7 @@ fn each_state_has_its_conditions() {
         (
             "a refresh fails for good",
             |s| s.hold(0, Some(3600), Some(Reason::AccessDenied)),
-            &["Ready=True RefreshFailing", "Stalled=True AccessDenied"],
+            &["Ready=True RefreshFailing"],
         ),
         (
             "the first credential is requested",
@@ -324,6 +328,41 @@ fn each_state_has_its_conditions() {
             &["Ready=True Succeeded", "PoliciesEnforced=False PoliciesMissing"],
         ),
         (
+            "a refresh fails for good while another registry has no credential yet",
+            |s| {
+                s.hold(0, Some(3600), Some(Reason::AccessDenied));
+                s.hold(1, None, None);
+            },
+            &["Ready=False Progressing", "Reconciling=True Progressing"],
+        ),
+        (
+            "the ConfigMap has errors",
+            |s| s.others = vec![config_map(Reason::LegacyConfigInvalid)],
+            &[
+                "Ready=True Succeeded",
+                "Stalled=True LegacyConfigInvalid",
+                "LegacyConfigValid=False LegacyConfigInvalid",
+            ],
+        ),
+        (
+            "the ConfigMap may not be read",
+            |s| s.others = vec![config_map(Reason::Forbidden)],
+            &["Ready=True Succeeded", "Stalled=True Forbidden", "LegacyConfigValid=False Forbidden"],
+        ),
+        (
+            "the ConfigMap is missing for a while",
+            |s| s.others = vec![config_map(Reason::LegacyConfigMissing)],
+            &["Ready=True Succeeded", "LegacyConfigValid=False LegacyConfigMissing"],
+        ),
+        (
+            "another writer is undone each time",
+            |s| {
+                let why = failure(Reason::Contended);
+                s.others = vec![BindingCondition { kind: ConditionType::Contended, holds: true, why }];
+            },
+            &["Ready=True Succeeded", "Contended=True Contended"],
+        ),
+        (
             "the second of two needs a human",
             |s| {
                 s.hold(0, None, Some(Reason::Throttled));
@@ -337,7 +376,7 @@ fn each_state_has_its_conditions() {
                 s.hold(0, Some(3600), Some(Reason::Throttled));
                 s.hold(1, Some(3600), Some(Reason::KeyInvalid));
             },
-            &["Ready=True RefreshFailing", "Stalled=True KeyInvalid"],
+            &["Ready=True RefreshFailing"],
         ),
         (
             "the second of two namespaces needs a human",

@@ -10,6 +10,7 @@ pub mod cloud;
 pub mod controller;
 pub mod docs;
 pub mod front;
+pub mod health;
 pub mod helm;
 pub mod hook;
 pub mod image;
