@@ -19,7 +19,9 @@ async fn helm_finds_no_fault() {
     let helm = Helm::alone().await.unwrap();
     let chart = chart();
     let ha = format!("--values={chart}/values-ha.yaml");
-    for values in [&[][..], &[ha.as_str()], &["--set=admission.mode=webhook"], &["--set=admission.mode=policy"]] {
+    for values in
+        [&[][..], &[ha.as_str()], &["--set=admission.mode=webhook"], &["--set=admission.mode=policy"]]
+    {
         let output = helm.run(&[&["lint", "--strict", chart.as_str()], values].concat()).await.unwrap();
         assert!(
             output.status.success() && output.stdout.contains("0 chart(s) failed"),
@@ -76,7 +78,7 @@ fn the_readme_is_what_helm_docs_writes() {
     }
     assert!(std::fs::read_to_string(kept).unwrap() == page, "UPDATE_GOLDEN=1 writes deploy/helm/README.md");
 
-    // A value that nobody explains is found.
+    // A value without an explanation is found.
     let values = folder.path().join("values.yaml");
     let text = std::fs::read_to_string(&values).unwrap();
     std::fs::write(&values, format!("{text}\nunexplained: 1\n")).unwrap();
