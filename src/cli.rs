@@ -1,5 +1,6 @@
 //! The commands of `kubectl acr`. They return data, or write to the output that they are given; the binary prints.
 
+pub mod check;
 pub mod convert;
 pub mod diagnostic;
 pub mod document;

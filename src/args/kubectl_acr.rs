@@ -42,6 +42,10 @@ pub enum PluginCommand {
     ///
     /// Prints a preview; --yes removes. Exits with 2 if something could not be removed.
     Withdraw(WithdrawArgs),
+    /// Check an installation, or a cluster before one: a line for each part, and a cure if it fails
+    ///
+    /// Exits with 0, with 1 if a part failed, and with 2 if it could not run. What you may not read is not checked.
+    Check(CheckArgs),
     /// Prepare the removal of the controller: take its rights away, and remove its webhook and its finalizers
     ///
     /// Run it before you delete the controller. Each step is printed, and it can be repeated. Exits with 1 if something is
@@ -207,6 +211,39 @@ pub struct UninstallArgs {
     /// The connection to the cluster.
     #[command(flatten)]
     pub connection: ConnectionArgs,
+}
+
+/// Flags of `kubectl acr check`.
+#[derive(clap::Args)]
+pub struct CheckArgs {
+    /// Check whether the controller can be installed
+    #[arg(long)]
+    pub pre: bool,
+
+    /// Name of the Secret in every covered namespace, if a flag changed it
+    #[arg(long, default_value = names::DEFAULT_SECRET_NAME)]
+    pub secret_name: String,
+
+    /// Format of the result
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub output: CheckFormat,
+
+    /// The installation of the controller.
+    #[command(flatten)]
+    pub installation: InstallationArgs,
+
+    /// The connection to the cluster.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// Value of `--output` of `kubectl acr check`.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum CheckFormat {
+    /// Text for people
+    Text,
+    /// One JSON object
+    Json,
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

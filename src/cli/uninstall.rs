@@ -248,6 +248,9 @@ impl Uninstallation<'_> {
             if monotonic() > end {
                 return Err(UninstallError::Undone);
             }
+            if !is_first {
+                tokio::time::sleep(PAUSE).await;
+            }
             is_first = false;
         }
     }

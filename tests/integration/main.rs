@@ -13,6 +13,8 @@ mod bystanders;
 #[cfg(test)]
 mod caller;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod config_map;
 #[cfg(test)]
 mod conflict;
@@ -75,6 +77,8 @@ mod removal;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod secrecy;
@@ -86,6 +90,8 @@ mod start;
 mod stuck_pods;
 #[cfg(test)]
 mod uninstall;
+#[cfg(test)]
+mod uninstall_command;
 #[cfg(test)]
 mod verify;
 #[cfg(test)]

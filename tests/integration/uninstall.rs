@@ -23,7 +23,7 @@ const KINDS: &str = "namespaces,serviceaccounts,secrets,configmaps,services,depl
 
 /// The mode of admission for new ServiceAccounts.
 #[derive(Clone, Copy, PartialEq)]
-enum Mode {
+pub enum Mode {
     Not,
     Policy,
     Webhook,
@@ -31,7 +31,7 @@ enum Mode {
 
 impl Mode {
     /// Starts a plane with existing workloads, and returns it with its content.
-    async fn plane(self) -> (Plane, BTreeMap<String, Value>) {
+    pub async fn plane(self) -> (Plane, BTreeMap<String, Value>) {
         let options = match self {
             Self::Webhook => Options::default().without_mutating_policies(),
             Self::Not | Self::Policy => Options::default(),
@@ -119,7 +119,16 @@ async fn live_in(plane: &Plane, mode: Mode) {
 
 /// Installs everything, and starts the controller where the documentation applies its Deployment: the lab has
 /// no node.
-async fn install(plane: Plane, mode: Mode) -> Lab {
+pub async fn install(plane: Plane, mode: Mode) -> Lab {
+    install_with(plane, mode, |options| options).await
+}
+
+/// Installs everything, with changed options of the controller.
+pub async fn install_with(
+    plane: Plane,
+    mode: Mode,
+    further: impl FnOnce(ControllerOptions) -> ControllerOptions,
+) -> Lab {
     for step in steps("docs/migrate.md", "Move").iter().filter(|step| step[0] == "apply") {
         plane.kubectl_ok(&step.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
     }
@@ -139,7 +148,7 @@ async fn install(plane: Plane, mode: Mode) -> Lab {
             &mut webhook
         }
     };
-    let lab = Lab::start_on(plane, |_, options| change(options)).await;
+    let lab = Lab::start_on(plane, |_, options| further(change(options))).await;
     lab.bind("goes", spec(&["home-a"])).await;
     let mut retain = spec(&["home-b"]);
     retain["deletionPolicy"] = json!("Retain");
@@ -161,7 +170,7 @@ async fn install(plane: Plane, mode: Mode) -> Lab {
 }
 
 /// Creates a ServiceAccount in a covered namespace, and returns its entries in the API server's answer.
-async fn created(lab: &Lab) -> kube::Result<Vec<String>> {
+pub async fn created(lab: &Lab) -> kube::Result<Vec<String>> {
     let accounts: Api<ServiceAccount> = lab.namespaced("home-c");
     let object = serde_json::from_value(json!({ "metadata": { "name": "probe" } })).unwrap();
     let made = accounts.create(&PostParams::default(), &object).await?;
@@ -221,6 +230,10 @@ async fn after_the_steps(mode: Mode) {
         if args[0] == "acr" {
             let (code, out, err) = acr(&lab, &args[1..]);
             assert_eq!(code, Some(0), "{out}{err}");
+            if args[1] == "uninstall" {
+                created(&lab).await.unwrap();
+                continue;
+            }
             assert!(out.contains("home-b") && !out.contains("home-a"), "{out}");
             continue;
         }
@@ -310,8 +323,7 @@ async fn the_plugin_withdraws_everything_that_a_killed_controller_left() {
     // Nothing holds a binding back any more.
     lab.plane.kubectl_ok(&["delete", "acrcredentialbindings", "--all", "--timeout=20s"]).await.unwrap();
     let deletions = steps("docs/operations.md", "Uninstall").into_iter();
-    let deletions =
-        deletions.filter(|step| step[0] == "delete" && step[1] == "-f" && !Mode::Not.leaves_out(step));
+    let deletions = deletions.filter(|step| step[0] == "delete" && !Mode::Not.leaves_out(step));
     for step in deletions {
         lab.plane.kubectl_ok(&step.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
     }

@@ -7,14 +7,17 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use acr_credential_binding::args::kubectl_acr::{
-    ConvertArgs, ExceptionsArgs, ExceptionsFormat, InputArgs, LintArgs, OutputFormat, PlanArgs, PluginArgs,
-    PluginCommand, UninstallArgs, WithdrawArgs,
+    CheckArgs, CheckFormat, ConvertArgs, ExceptionsArgs, ExceptionsFormat, InputArgs, LintArgs, OutputFormat,
+    PlanArgs, PluginArgs, PluginCommand, UninstallArgs, WithdrawArgs,
 };
 use acr_credential_binding::cli::lint::{Format, LintReport, check};
-use acr_credential_binding::cli::{convert, exceptions, plan, reverse, uninstall, withdraw};
+use acr_credential_binding::cli::{
+    check as installation, convert, exceptions, plan, reverse, uninstall, withdraw,
+};
 use acr_credential_binding::model::exceptions::Exceptions;
 use anyhow::Context;
 use clap::Parser;
+use k8s_openapi::jiff::Timestamp;
 
 /// Exit code of errors.
 const FAILED: u8 = 2;
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
         PluginCommand::Convert(convert) => run_convert(&convert),
         PluginCommand::Plan(plan) => run_plan(&plan),
         PluginCommand::Withdraw(withdraw) => run_withdraw(&withdraw),
+        PluginCommand::Check(check) => run_check(&check),
         PluginCommand::Uninstall(uninstall) => run_uninstall(&uninstall),
         PluginCommand::Exceptions(exceptions) => run_exceptions(&exceptions),
     };
@@ -138,6 +142,39 @@ fn run_withdraw(args: &WithdrawArgs) -> anyhow::Result<u8> {
     })?;
     done.write(&mut io::stdout().lock())?;
     Ok(if done.failed.is_empty() { 0 } else { FAILED })
+}
+
+/// Returns the time on the wall clock.
+#[expect(clippy::disallowed_methods, reason = "the program reads the time here and passes it in")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+fn run_check(args: &CheckArgs) -> anyhow::Result<u8> {
+    let options = installation::CheckOptions {
+        namespace: args.installation.namespace.as_str().into(),
+        service_account: args.installation.service_account.as_str().into(),
+        secret_name: args.secret_name.as_str().into(),
+        request_timeout: args.connection.request_timeout,
+        clock: now,
+    };
+    let report = input::with_connection(&args.connection, async |client| {
+        let report = match args.pre {
+            true => installation::check_before_installation(&client, &options).await,
+            false => installation::check_installation(&client, &options).await,
+        };
+        report.map_err(|error| {
+            anyhow::anyhow!(
+                "nothing was checked: {error}; check the address with kubectl cluster-info, and run it again"
+            )
+        })
+    })?;
+    let mut out = io::stdout().lock();
+    match args.output {
+        CheckFormat::Text => report.write_text(&mut out)?,
+        CheckFormat::Json => report.write_json(&mut out)?,
+    }
+    Ok(if report.has_passed() { 0 } else { NOT_PASSED })
 }
 
 fn run_uninstall(args: &UninstallArgs) -> anyhow::Result<u8> {
