@@ -203,7 +203,7 @@ async fn what_the_controller_reports_on_policies_and_admission_fails_the_check_w
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_lease_and_region_fail_and_are_corrected_as_their_cures_say() {
-    let (mut lab, reader) = healthy().await;
+    let (lab, reader) = healthy().await;
     // A controller that was killed.
     lab.controller.kill();
     let report = check(&reader, &[]);
@@ -235,7 +235,7 @@ async fn replicas_lease_and_region_fail_and_are_corrected_as_their_cures_say() {
         .await
         .unwrap();
     let report = check(&reader, &[]);
-    follow(&lab.plane, &report.cure("replicas", "is scaled to 0").to_owned());
+    follow(&lab.plane, report.cure("replicas", "is scaled to 0"));
     assert_eq!(check(&reader, &[]).of("replicas").0, "passed", "the lab's status has two");
 
     // Nothing is there, such as in another namespace.
