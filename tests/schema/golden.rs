@@ -34,7 +34,7 @@ fn every_generated_file_is_up_to_date() {
 #[test]
 fn generate_checks_and_writes_the_files_of_a_folder() {
     let dir = tempfile::tempdir().unwrap();
-    let folders = ["crds", "docs/reference", "docs/zh-CN/reference"];
+    let folders = ["crds", "deploy/helm/files", "docs/reference", "docs/zh-CN/reference"];
     for folder in folders {
         copy(&root().join(folder), &dir.path().join(folder));
     }

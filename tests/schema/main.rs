@@ -3,6 +3,8 @@
 //! runs.
 
 #[cfg(test)]
+mod chart;
+#[cfg(test)]
 mod constraints;
 #[cfg(test)]
 mod cures;

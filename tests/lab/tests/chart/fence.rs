@@ -1,4 +1,4 @@
-//! The policies are in force before the rights that they confine, on a real API server, whatever fails.
+//! The policies are in force before the rights that they confine, on a real API server, regardless of what fails.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

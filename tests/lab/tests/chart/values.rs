@@ -52,7 +52,10 @@ fn the_table_has_each_value_once() {
 async fn each_value_changes_what_is_rendered_and_the_api_server_accepts_it() {
     let plane = Plane::shared().await.unwrap();
     let helm = Helm::alone().await.unwrap();
-    let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}");
+    let namespace = format!(
+        "{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}, labels: \
+         {{pod-security.kubernetes.io/enforce: restricted}}}}}}"
+    );
     plane.apply(&namespace).await.unwrap();
     plane.apply(OTHERS).await.unwrap();
     plane
