@@ -11,6 +11,7 @@ use kube::Api;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
+use super::in_pod::runs_at_the_first_pull;
 use super::installed::{AUTHORITY, Installed, LOGIN, OURS, usable};
 use super::{create_pod, until_running};
 use crate::harness::{SECRET, root, spec};
@@ -117,8 +118,16 @@ impl Release {
         let mut asked = spec(&[namespace]);
         asked["webhook"] = json!({ "enable": true, "failurePolicy": "Fail" });
         self.cluster.bind(namespace, asked).await;
-        self.cluster.until_condition(namespace, "Ready", "True", "Succeeded").await;
         self.cluster.until_condition(namespace, "AdmissionConfigured", "True", "MutatingWebhook").await;
+    }
+
+    /// Waits until the newest form of the controller runs, and returns the format of its log.
+    async fn log_format(&self) -> String {
+        self.cluster.until_available(DEPLOYMENT, 1).await;
+        let args = [&format!("deployment/{DEPLOYMENT}"), "--namespace", self.cluster.namespace];
+        let flags = "--output=jsonpath={.spec.template.spec.containers[0].args}";
+        let flags = self.cluster.plane.kubectl_ok(&[&["get", flags], &args[..]].concat()).await.unwrap();
+        flags.split("--log-format=").nth(1).unwrap().split('"').next().unwrap().to_owned()
     }
 
     /// Returns the field of the binding that only a later version knows.
@@ -229,12 +238,13 @@ async fn a_release_under_other_names_serves_through_upgrade_and_rollback_and_its
     let options = Options::default().without_mutating_policies();
     let release = Release::prepare(RELEASE, ELSEWHERE, options).await;
     let cluster = &release.cluster;
-    let webhook = json!({ "admission": { "mode": "webhook" } });
-    let previous = release.another("0.0.9", "values.yaml", "replicaCount: 2", "replicaCount: 1").await;
+    let webhook = json!({ "admission": { "mode": "webhook" }, "replicaCount": 1 });
+    let previous = release.another("0.0.9", "values.yaml", "logFormat: json", "logFormat: text").await;
     release.apply("install", &previous, &webhook, &[]).await;
-    cluster.until_available(DEPLOYMENT, 1).await;
+    assert_eq!(release.log_format().await, "text");
     cluster.create_namespace("team").await;
     release.bind_by_webhook("team").await;
+    cluster.until_condition("team", "Ready", "True", "Succeeded").await;
     let before = release.uid("team").await;
     release.runs("team", "installed").await;
     release.no_hook_is_taken_for_the_controller().await;
@@ -251,7 +261,7 @@ async fn a_release_under_other_names_serves_through_upgrade_and_rollback_and_its
     let grown = specification.replacen('\n', "\n              later:\n                type: string\n", 1);
     let next = release.another("99.0.0", "files/acrcredentialbindings.yaml", specification, &grown).await;
     release.apply("upgrade", &next, &webhook, &[]).await;
-    cluster.until_available(DEPLOYMENT, 2).await;
+    assert_eq!(release.log_format().await, "json");
     cluster
         .until("the new field is stored", async || {
             let patch = r#"{"spec":{"later":"kept"}}"#;
@@ -263,7 +273,7 @@ async fn a_release_under_other_names_serves_through_upgrade_and_rollback_and_its
     release.runs("team", "upgraded").await;
 
     release.ok("rollback", &["1", "--wait"]).await;
-    cluster.until_available(DEPLOYMENT, 1).await;
+    assert_eq!(release.log_format().await, "text");
     cluster.until("the field is gone", async || release.later().await.is_empty()).await;
     cluster.until_condition("team", "Ready", "True", "Succeeded").await;
     release.runs("team", "rolled-back").await;
@@ -297,8 +307,9 @@ async fn a_release_under_other_names_serves_through_upgrade_and_rollback_and_its
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_plain_manifests_installed_is_taken_over_and_its_end_takes_the_definition_too() {
-    if !usable("what_plain_manifests_installed_is_taken_over_and_its_end_takes_the_definition_too").await {
+async fn a_release_takes_over_what_plain_manifests_installed_with_its_webhook_and_its_end_takes_the_definition_too()
+ {
+    if !usable("a_release_takes_over_what_plain_manifests_installed_with_its_webhook_and_its_end_takes_the_definition_too").await {
         return;
     }
     let options = Options::default().without_mutating_policies();
@@ -307,7 +318,10 @@ async fn what_plain_manifests_installed_is_taken_over_and_its_end_takes_the_defi
     let cluster = &release.cluster;
     cluster.create_namespace("team").await;
     release.bind_by_webhook("team").await;
+    cluster.until_condition("team", "Ready", "True", "Succeeded").await;
     let before = release.uid("team").await;
+    release.bind_by_webhook("shop").await;
+    runs_at_the_first_pull(cluster, "shop").await;
 
     let values = json!({
         "admission": { "mode": "webhook" },
