@@ -36,7 +36,7 @@ pub const REPOSITORY: &str = "team/app";
 /// The login that the documented component is supposed to have left.
 pub const LEGACY: (&str, &str) = ("legacy", "legacy-token");
 
-/// The login of whoever runs the cluster, for images that it needs before any binding.
+/// The login of the cluster's administrator, for images that are needed before any binding.
 pub const PLATFORM: (&str, &str) = ("platform", "platform-token");
 
 /// Nodes at once: each takes as much of the machine as several other tests.

@@ -136,7 +136,7 @@ impl Release {
         self.cluster.plane.kubectl_ok(&args).await.unwrap()
     }
 
-    /// Uninstalls when it is hardest: the documented component's ConfigMap is present, and nobody answers a webhook that
+    /// Uninstalls when it is hardest: the documented component's ConfigMap is present, and a webhook does not answer that
     /// must answer.
     async fn end_with_the_controller_dead(&self) {
         let cluster = &self.cluster;
@@ -193,7 +193,7 @@ impl Release {
     async fn deleted_at_once(&self, binding: &str) {
         let bindings = self.cluster.bindings();
         let answer = bindings.delete(binding, &DeleteParams::default()).await.unwrap();
-        assert!(answer.is_right(), "{binding} waits for somebody");
+        assert!(answer.is_right(), "{binding} is held by a finalizer");
     }
 
     /// Puts the documented component's ConfigMap, which the controller converts into a binding.
@@ -229,9 +229,11 @@ const LEFT: [&str; 8] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_release_under_other_names_serves_through_upgrade_and_rollback_and_its_end_refuses_nobody() {
-    if !usable("a_release_under_other_names_serves_through_upgrade_and_rollback_and_its_end_refuses_nobody")
-        .await
+async fn a_release_under_other_names_serves_through_upgrade_and_rollback_and_its_end_refuses_no_request() {
+    if !usable(
+        "a_release_under_other_names_serves_through_upgrade_and_rollback_and_its_end_refuses_no_request",
+    )
+    .await
     {
         return;
     }
