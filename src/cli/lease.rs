@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 
-/// Duration of a Lease that has none, and the time that a released one gets to be acquired.
+/// Duration of a Lease that has none.
 const DEFAULT_DURATION: Duration = Duration::from_secs(15);
+
+/// The time that a released Lease gets to be acquired. Another replica observes the release, and does so at once.
+const TAKEOVER: Duration = Duration::from_secs(5);
 
 /// Time beyond the duration in which a renewal may still arrive.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -61,7 +64,7 @@ impl LeaseObserver {
         };
         let is_silent = |duration: Duration| now.saturating_duration_since(since) > duration + MARGIN;
         if holder.is_empty() {
-            return if is_silent(DEFAULT_DURATION) { LeaseState::Released } else { LeaseState::Unknown };
+            return if is_silent(TAKEOVER) { LeaseState::Released } else { LeaseState::Unknown };
         }
         let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         match (is_silent(seconds.map_or(DEFAULT_DURATION, Duration::from_secs)), self.is_renewed) {

@@ -5,6 +5,8 @@ mod acr;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod cures;
 #[cfg(test)]
 mod exceptions;

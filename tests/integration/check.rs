@@ -213,20 +213,19 @@ async fn replicas_lease_and_region_fail_and_are_corrected_as_their_cures_say() {
     lab.controller.until_ready(crate::harness::PATIENCE).await.unwrap();
     assert_eq!(check(&reader, &[]).of("lease").0, "passed");
 
-    // One that ended, and gave its Lease back.
+    // One that ended, and gave its Lease back. No replica is ready, and nothing gives the region.
     lab.controller.terminate(crate::harness::PATIENCE).await.unwrap();
-    let report = check(&reader, &[]);
-    assert!(report.cure("lease", "no controller holds the Lease").starts_with("start it again: kubectl"));
-
-    // No replica is ready, and nothing gives the region.
     report_replicas(&lab, 0).await;
     let report = check(&reader, &[]);
-    let cure = report.cure("replicas", "0 of 2 replicas of the Deployment acr-credential-system/").to_owned();
-    follow(&lab.plane, &cure);
-    let cure = report.cure("region", "neither --region nor ACR_REGION gives it").to_owned();
-    let command = acr_lab::message::between(&cure, "give it: ", ", with")
-        .replace("REGION=REGION", "REGION=cn-hangzhou");
+    assert!(report.cure("lease", "no controller holds the Lease").starts_with("start it again: kubectl"));
+    let cure = report.cure("replicas", "0 of 2 replicas of the Deployment acr-credential-system/");
+    follow(&lab.plane, cure);
+    let cure = report.cure("region", "neither --region nor ACR_REGION gives it");
+    let command =
+        acr_lab::message::between(cure, "give it: ", ", with").replace("REGION=REGION", "REGION=cn-hangzhou");
     shell(&lab.plane, &command).unwrap();
+    lab.controller.restart().unwrap();
+    lab.controller.until_ready(crate::harness::PATIENCE).await.unwrap();
     assert!(check(&reader, &[]).of("region").1.starts_with("cn-hangzhou"));
     report_replicas(&lab, 2).await;
     assert_eq!(check(&reader, &[]).of("replicas").0, "passed");
@@ -243,6 +242,7 @@ async fn replicas_lease_and_region_fail_and_are_corrected_as_their_cures_say() {
     let elsewhere = account(&lab.plane, "elsewhere", &["check.yaml"]).await;
     let deployment = ["-n", NAMESPACE, "delete", "deployment", "acr-credential-controller"];
     lab.plane.kubectl_ok(&deployment).await.unwrap();
+    lab.controller.kill();
     lab.plane.kubectl_ok(&["-n", NAMESPACE, "delete", "lease", "acr-credential-controller"]).await.unwrap();
     let report = check(&elsewhere, &[]);
     let cure = "apply deploy/controller.yaml, or name the controller's namespace by --namespace";

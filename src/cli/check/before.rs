@@ -2,7 +2,7 @@
 
 use super::decide::listed;
 use super::fact::{ComponentFacts, ControllerFacts, Fact};
-use super::{CheckLine, CheckOptions};
+use super::report::{CheckLine, CheckOptions};
 use crate::cluster::access::AccessRight;
 use crate::model::count;
 

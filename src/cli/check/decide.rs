@@ -1,9 +1,9 @@
 //! The lines of an installation, from what was read of it.
 
 use super::fact::{
-    BindingFacts, DefinitionFacts, DeploymentFacts, Fact, PoliciesFacts, PolicyFacts, ServerFacts, minor,
+    CheckedBinding, DefinitionFacts, DeploymentFacts, Fact, PoliciesFacts, PolicyFacts, ServerFacts, minor,
 };
-use super::{CheckLine, CheckOptions};
+use super::report::{CheckLine, CheckOptions};
 use crate::api::{ConditionType, names};
 use crate::cli::lease::LeaseState;
 use crate::cluster::access::AccessRight;
@@ -141,7 +141,7 @@ pub(super) fn rights(rights: &Fact<Vec<(AccessRight, bool)>>, options: &CheckOpt
 /// Decides on the policies, first by what the controller reports on bindings.
 pub(super) fn policies(
     policies: &Fact<PoliciesFacts>,
-    bindings: &Fact<Vec<BindingFacts>>,
+    bindings: &Fact<Vec<CheckedBinding>>,
     options: &CheckOptions,
 ) -> CheckLine {
     const PART: &str = "policies";
@@ -300,13 +300,13 @@ pub(super) fn region(
 }
 
 /// Decides on admission, by what the controller reports on the bindings that ask for it.
-pub(super) fn admission(bindings: &Fact<Vec<BindingFacts>>) -> CheckLine {
+pub(super) fn admission(bindings: &Fact<Vec<CheckedBinding>>) -> CheckLine {
     const PART: &str = "admission";
     let bindings = match bindings {
         Fact::Unknown(why) => return CheckLine::not_checked(PART, why.clone()),
         Fact::Known(bindings) => bindings,
     };
-    let asking: Vec<&BindingFacts> = bindings.iter().filter(|binding| binding.asks_for_admission).collect();
+    let asking: Vec<&CheckedBinding> = bindings.iter().filter(|binding| binding.asks_for_admission).collect();
     let kind = ConditionType::AdmissionConfigured.as_str();
     for binding in &asking {
         match binding.condition(kind) {

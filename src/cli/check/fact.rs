@@ -76,7 +76,7 @@ pub(super) enum PoliciesFacts {
 
 /// A binding, as far as it is checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct BindingFacts {
+pub(super) struct CheckedBinding {
     /// Its name.
     pub name: String,
     /// Whether it asks for admission.
@@ -87,7 +87,7 @@ pub(super) struct BindingFacts {
     pub conditions: Vec<(String, String, String)>,
 }
 
-impl From<&DynamicObject> for BindingFacts {
+impl From<&DynamicObject> for CheckedBinding {
     fn from(object: &DynamicObject) -> Self {
         let conditions = object.data.pointer("/status/conditions").and_then(|list| list.as_array());
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
@@ -110,7 +110,7 @@ impl From<&DynamicObject> for BindingFacts {
     }
 }
 
-impl BindingFacts {
+impl CheckedBinding {
     /// Returns status and message of a condition.
     pub(super) fn condition(&self, kind: &str) -> Option<(&str, &str)> {
         let found = self.conditions.iter().find(|(found, ..)| found == kind)?;

@@ -15,12 +15,12 @@ use kube::api::{Api, ListParams};
 use kube::client::Body;
 use serde_json::Value;
 
-use super::CheckOptions;
 use super::decide::LABEL;
 use super::fact::{
-    BindingFacts, ComponentFacts, ControllerFacts, DefinitionFacts, DeploymentFacts, Fact, PoliciesFacts,
+    CheckedBinding, ComponentFacts, ControllerFacts, DefinitionFacts, DeploymentFacts, Fact, PoliciesFacts,
     PolicyFacts, ServerFacts,
 };
+use super::report::CheckOptions;
 use super::rights;
 use crate::api::legacy::{Node, addon, parse_manifest};
 use crate::api::{binding, names};
@@ -105,10 +105,10 @@ impl<'a> FactReader<'a> {
     }
 
     /// Reads the bindings; none if the API is not served.
-    pub(super) async fn bindings(&self) -> Fact<Vec<BindingFacts>> {
+    pub(super) async fn bindings(&self) -> Fact<Vec<CheckedBinding>> {
         match self.installed.stored_bindings().await {
             Err(CallError::NotFound) => Fact::Known(Vec::new()),
-            listed => listed.map(|all| all.iter().map(BindingFacts::from).collect()).into(),
+            listed => listed.map(|all| all.iter().map(CheckedBinding::from).collect()).into(),
         }
     }
 

@@ -6,10 +6,10 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use super::fact::{
-    BindingFacts, ComponentFacts, ControllerFacts, DefinitionFacts, DeploymentFacts, Fact, PoliciesFacts,
+    CheckedBinding, ComponentFacts, ControllerFacts, DefinitionFacts, DeploymentFacts, Fact, PoliciesFacts,
     PolicyFacts, ServerFacts,
 };
-use super::{CheckLine, CheckOptions, CheckReport, CheckResult, before, decide, rights};
+use super::{CheckLine, CheckOptions, CheckReport, LineResult, before, decide, rights};
 use crate::cli::lease::LeaseState;
 use crate::cluster::access::AccessRight;
 
@@ -34,17 +34,17 @@ fn server(version: &str, ahead: Option<i64>) -> ServerFacts {
 
 /// Checks a line's result, and words of its message and cure.
 #[track_caller]
-fn assert_line(line: &CheckLine, result: CheckResult, words: &str) {
+fn assert_line(line: &CheckLine, result: LineResult, words: &str) {
     let said = format!("{} => {}", line.message, line.cure.as_deref().unwrap_or("-"));
     assert!(line.result == result && said.contains(words), "{words:?} {result:?}: {line:?}");
     assert_eq!(
         line.cure.is_some(),
-        result == CheckResult::Failed,
+        result == LineResult::Failed,
         "a failure has a cure, and nothing else: {line:?}"
     );
 }
 
-use CheckResult::{Failed, NotChecked, Passed};
+use LineResult::{Failed, NotChecked, Passed};
 
 #[test]
 fn the_version_of_kubernetes() {
@@ -152,7 +152,7 @@ fn the_reviewed_rights_are_those_of_the_manifest() {
     assert!(installing.contains(&"patch roles.rbac.authorization.k8s.io in kube-system".to_owned()));
 }
 
-fn binding(webhook: bool, conditions: &[(&str, &str, &str)]) -> BindingFacts {
+fn binding(webhook: bool, conditions: &[(&str, &str, &str)]) -> CheckedBinding {
     let conditions: Vec<Value> = conditions
         .iter()
         .map(|(kind, status, message)| json!({ "type": kind, "status": status, "message": message }))
@@ -163,7 +163,7 @@ fn binding(webhook: bool, conditions: &[(&str, &str, &str)]) -> BindingFacts {
         "status": { "conditions": conditions },
     }))
     .unwrap();
-    BindingFacts::from(&object)
+    CheckedBinding::from(&object)
 }
 
 #[test]

@@ -78,7 +78,6 @@ fn cure(why: &CallError) -> &'static str {
     match why {
         CallError::Forbidden(_) => "grant that right to the user, and run it again",
         CallError::Denied(_) => "exempt the user in that policy or webhook, and run it again",
-        CallError::Invalid(_) => "correct what it names, and run it again",
         _ => "check the API server with kubectl cluster-info, and run it again",
     }
 }

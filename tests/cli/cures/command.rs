@@ -32,6 +32,7 @@ const FLAGS_OF_OTHERS: &[&str] = &[
     "--json",
     "--stdout",
     "--include",
+    "--replicas",
 ];
 
 #[derive(Deserialize)]
