@@ -85,3 +85,50 @@ fn the_readme_is_what_helm_docs_writes() {
     let said = run(folder.path());
     assert!(said.contains("values without documentation") && said.contains("unexplained"), "{said}");
 }
+
+/// The commands are tested with these rights.
+#[tokio::test]
+async fn the_hooks_have_the_rights_that_their_commands_need_and_no_others() {
+    let helm = Helm::alone().await.unwrap();
+    let needed = |file: &str| -> Vec<serde_json::Value> {
+        let path = root().join("tests/integration/rights").join(file);
+        serde_saphyr::from_multiple(&std::fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let withdraw = &["--set=uninstall.withdraw=true"][..];
+    for (template, values, files) in [
+        ("check", &[][..], &["check.yaml"][..]),
+        ("uninstall", &[], &["uninstall.yaml"]),
+        ("uninstall", withdraw, &["uninstall.yaml", "uninstall-withdraw.yaml"]),
+    ] {
+        let rendered = render(&helm, values).await;
+        let of_hook = rendered.iter().filter(|document| document.template == template);
+        let objects: Vec<_> = of_hook.map(|document| &document.object).collect();
+        for kind in ["ClusterRole", "Role"] {
+            let rules = |roles: &[&serde_json::Value]| -> Vec<serde_json::Value> {
+                let roles = roles.iter().filter(|role| role["kind"] == kind);
+                roles.flat_map(|role| role["rules"].as_array().unwrap().clone()).collect()
+            };
+            let needed: Vec<_> = files.iter().flat_map(|file| needed(file)).collect();
+            assert_eq!(
+                rules(&objects),
+                rules(&needed.iter().collect::<Vec<_>>()),
+                "{template} {values:?} {kind}"
+            );
+        }
+        // An account of its own: the controller gets none of these rights.
+        let names = |kind: &str| -> Vec<&serde_json::Value> {
+            objects
+                .iter()
+                .filter(|object| object["kind"] == kind)
+                .map(|object| &object["metadata"]["name"])
+                .collect()
+        };
+        let account = names("ServiceAccount")[0];
+        assert_ne!(account, crate::RELEASE);
+        for binding in
+            objects.iter().filter(|object| object["kind"].as_str().unwrap().ends_with("RoleBinding"))
+        {
+            assert_eq!(&binding["subjects"][0]["name"], account, "{binding}");
+        }
+    }
+}

@@ -161,6 +161,22 @@ async fn a_second_release_is_refused_with_the_name_of_the_first() {
     assert!(!output.status.success() && output.stderr.contains("invalid ownership metadata"), "{output:?}");
 }
 
+/// Once its rights are gone, the controller cannot delete the configuration, which may refuse ServiceAccounts.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_switches_the_webhook_off_says_what_is_left() {
+    let cluster = Cluster::start(Options::default()).await;
+    let output = cluster.install(&["--set=admission.mode=webhook"]).await;
+    assert!(output.status.success() && !output.stdout.contains("kubectl delete"), "{output:?}");
+    let left = r#"{"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "acr-credential-webhook"}}"#;
+    cluster.plane.apply(left).await.unwrap();
+    let output = cluster.run(&["upgrade"], &["--set=admission.mode=none"]).await;
+    let command = output.stdout.lines().find_map(|line| line.trim().strip_prefix("kubectl ")).unwrap();
+    cluster.plane.kubectl_ok(&command.split(' ').collect::<Vec<_>>()).await.unwrap();
+    let output = cluster.run(&["upgrade"], &["--set=admission.mode=none"]).await;
+    assert!(output.status.success() && !output.stdout.contains("kubectl"), "{output:?}");
+}
+
 /// Clusters of any version may have the API switched off.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_without_policies_is_named_and_the_switch_is() {
