@@ -18,6 +18,7 @@ use crate::cluster::listed_names::ListedNames;
 use crate::cluster::pods::{DeletionError, PodState, PodWriter, WatchedPod};
 use crate::cluster::watch::{self, Sink, watch};
 use crate::plan::NamespaceView;
+use crate::plan::refresh::backoff;
 use crate::plan::stuck_pods::{Circumstances, PodDecision, StuckPod, decide};
 use crate::server::Metrics;
 
@@ -27,8 +28,9 @@ const PACE: Duration = Duration::from_secs(2);
 /// How often Pods are checked that wait for their ServiceAccount or our Secret.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 
-/// The wait after a refusal: a human must grant the right or apply the policy.
-const REFUSED: Duration = Duration::from_secs(60);
+/// The first and the longest wait after refusals in a row. A right or a policy that was just applied takes a moment; one
+/// that is missing needs a person.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
 /// The time after which an owner whose Pod was replaced is forgotten.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
@@ -106,6 +108,7 @@ pub fn spawn_all(
         metrics: metrics.clone(),
         stuck,
         replaced: HashMap::new(),
+        refusals: 0,
         dry_run,
     };
     spawn(tasks, "the stuck Pods loop", replacer.run());
@@ -118,6 +121,8 @@ struct StuckPodsLoop {
     stuck: Arc<Stuck>,
     /// When a Pod of an owner was first replaced, by the owner's UID and the API server's clock.
     replaced: HashMap<Box<str>, Timestamp>,
+    /// Refused attempts in a row.
+    refusals: u32,
     dry_run: bool,
 }
 
@@ -189,6 +194,7 @@ impl StuckPodsLoop {
         forget();
         match result {
             Ok(at) => {
+                self.refusals = 0;
                 info!(%namespace, pod = %name, "stuck Pod replaced");
                 self.replaced.retain(|_, at| now.duration_since(*at) < REMEMBERED);
                 if let Some(owner) = &pod.owner {
@@ -203,13 +209,19 @@ impl StuckPodsLoop {
                     "stuck Pods are not replaced: no policy confines what this controller may delete; apply \
                      deploy/stuck-pods.yaml (Kubernetes 1.30 or newer)"
                 );
-                REFUSED
+                self.refused()
             }
             Err(DeletionError::Call(error)) => {
                 warn!(%namespace, pod = %name, %error, "the stuck Pod cannot be replaced: apply deploy/stuck-pods.yaml");
-                REFUSED
+                self.refused()
             }
         }
+    }
+
+    /// Returns how long to rest after a further refusal.
+    fn refused(&mut self) -> Duration {
+        self.refusals = self.refusals.saturating_add(1);
+        backoff(self.refusals, REFUSED.0, REFUSED.1, "stuck Pods")
     }
 
     fn note(&self, pod: &StuckPod) -> String {

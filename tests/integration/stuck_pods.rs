@@ -28,7 +28,31 @@ async fn lab(files: &[&str], replaces: bool) -> Lab {
     })
     .await;
     lab.until_policies_enforced().await;
+    if files.contains(&"deploy/stuck-pods.yaml") {
+        until_deletions_are_refused(&lab).await;
+    }
     lab
+}
+
+/// Waits until the policy of stuck Pods is in force, for which the API server takes a moment.
+async fn until_deletions_are_refused(lab: &Lab) {
+    let running = json!({
+        "metadata": { "name": "running" },
+        "spec": { "containers": [{ "name": "app", "image": image() }], "nodeName": "node-1" },
+    });
+    let pods = lab.namespaced::<Pod>("default");
+    lab.until("the Pod is created", async || {
+        pods.create(&PostParams::default(), &serde_json::from_value(running.clone()).unwrap()).await.is_ok()
+    })
+    .await;
+    let controller = lab.plane.service_account_client(NAMESPACE, CONTROLLER).await.unwrap();
+    let dry_run = DeleteParams { dry_run: true, ..DeleteParams::default() };
+    lab.until("the policy of stuck Pods is in force", async || {
+        let asked = Api::<Pod>::namespaced(controller.clone(), "default").delete("running", &dry_run).await;
+        asked.is_err_and(|error| error.to_string().contains("acr-credential-pods"))
+    })
+    .await;
+    pods.delete("running", &DeleteParams::default().grace_period(0)).await.unwrap();
 }
 
 fn image() -> String {
