@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::clock;
+use super::gauges;
 use super::reconciles;
 use super::state::{SharedState, State};
 use crate::api::binding::DeletionPolicy;
@@ -55,6 +56,7 @@ impl BindingLoop {
     pub async fn run(self) {
         loop {
             let item = self.shared.bindings.next().await;
+            self.metrics.observe_wait(gauges::BINDINGS, item.since.elapsed());
             let started = std::time::Instant::now();
             let result = self.reconcile(&item.key).await;
             reconciles::record(&self.metrics, Reconciler::Binding, started, &result);

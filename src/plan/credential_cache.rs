@@ -65,6 +65,15 @@ pub struct SavedCredential {
     pub domains: Option<Arc<[String]>>,
 }
 
+/// The times of a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CredentialTimes {
+    /// When it expires.
+    pub expires_at: Timestamp,
+    /// When its renewal is due, whether or not attempts failed since.
+    pub renewal_at: Timestamp,
+}
+
 /// Saved credentials by the registry key's id.
 pub type SavedCredentials = BTreeMap<String, SavedCredential>;
 
@@ -342,20 +351,27 @@ impl CredentialCache {
         self.cached.get(key)?.credential.clone()
     }
 
-    /// Returns when credentials expire, by registry and identity. The Personal Editions of two accounts have one name:
-    /// the first to expire counts.
-    pub fn expirations(&self) -> BTreeMap<(String, String), Timestamp> {
-        let mut expirations = BTreeMap::new();
-        for (key, cached) in &self.cached {
-            let Some(credential) = &cached.credential else { continue };
+    /// Returns the times of the credentials that are in demand, by registry and identity. The Personal Editions of two
+    /// accounts have one name: the first to expire counts.
+    pub fn times(
+        &self,
+        demands: &HashMap<RegistryKey, Demand>,
+    ) -> BTreeMap<(String, String), CredentialTimes> {
+        let mut all = BTreeMap::new();
+        for (key, demand) in demands {
+            let Some(credential) = self.cached.get(key).and_then(|cached| cached.credential.as_ref()) else {
+                continue;
+            };
             let name = (key.to_string(), credential.origin.identity.to_string());
-            let end = credential.expires_at;
-            expirations
-                .entry(name)
-                .and_modify(|first: &mut Timestamp| *first = end.min(*first))
-                .or_insert(end);
+            let times = CredentialTimes {
+                expires_at: credential.expires_at,
+                renewal_at: Life::of(credential).due_at(demand.threshold, &key.id()),
+            };
+            all.entry(name)
+                .and_modify(|first: &mut CredentialTimes| *first = times.min(*first))
+                .or_insert(times);
         }
-        expirations
+        all
     }
 }
 
