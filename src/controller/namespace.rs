@@ -231,7 +231,7 @@ impl NamespaceLoop {
         let namespace = &item.key;
         let due = |notice: &&Notice| plan.changes.is_empty() || !notice.reason.is_provoked();
         for notice in plan.notices.iter().filter(due) {
-            warn!(%namespace, reason = notice.reason.as_str(), message = %notice.message, "notice given");
+            warn!(%namespace, reason = notice.reason.event().as_str(), message = %notice.message, "notice given");
             let bindings: Vec<ObjectReference> = {
                 let state = self.shared.state();
                 let objects = notice.bindings.iter().filter_map(|name| state.bindings.get(name));

@@ -13,6 +13,7 @@ use super::clients::Clients;
 use super::clock;
 use super::state::SharedState;
 use super::tasks::{Tasks, spawn};
+use crate::api::event::EventReason;
 use crate::cluster::error::CallError;
 use crate::cluster::listed_names::ListedNames;
 use crate::cluster::pods::{DeletionError, PodState, PodWriter, WatchedPod};
@@ -200,7 +201,7 @@ impl StuckPodsLoop {
                 if let Some(owner) = &pod.owner {
                     self.replaced.entry(owner.uid.clone()).or_insert(at);
                 }
-                self.writer.event(pod, "StuckPodReplaced", self.note(pod)).await;
+                self.writer.event(pod, EventReason::StuckPodReplaced, self.note(pod)).await;
                 PACE
             }
             Err(DeletionError::Call(CallError::NotFound)) => Duration::ZERO,

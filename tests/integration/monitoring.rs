@@ -43,22 +43,31 @@ async fn alerts(prometheus: &Prometheus, state: &str) -> BTreeSet<String> {
     active.filter(|(_, of)| of == state).map(|(name, _)| name).collect()
 }
 
-/// Waits until these alerts fire, and no others.
-async fn until_firing(lab: &Lab, prometheus: &Prometheus, expected: &[&str]) {
-    let expected = names(expected);
+/// Waits until each of these alerts has fired, and no other has. Retries become rarer than the shortened windows, so that
+/// some alerts end before others begin.
+async fn until_each_has_fired(lab: &Lab, prometheus: &Prometheus, expected: &[&str]) {
+    let (expected, mut fired) = (names(expected), BTreeSet::new());
     let end = Instant::now() + PATIENCE * 2;
-    loop {
-        let firing = alerts(prometheus, "firing").await;
-        if firing == expected {
-            return;
-        }
+    while fired != expected {
+        fired.extend(alerts(prometheus, "firing").await);
+        let unexpected: Vec<_> = fired.difference(&expected).collect();
+        assert!(unexpected.is_empty(), "{unexpected:?} fired");
         if Instant::now() > end {
-            let missing: Vec<_> = expected.symmetric_difference(&firing).collect();
-            let metrics = lab.controller.metrics().await.unwrap_or_default();
-            panic!("{missing:?} differ; {:?}\n{metrics}", prometheus.alerts().await.unwrap());
+            let missing: Vec<_> = expected.difference(&fired).collect();
+            panic!("{missing:?} have not fired\n{}", lab.controller.metrics().await.unwrap());
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Returns the reasons of the Events on a binding, each once.
+async fn event_reasons(lab: &Lab, binding: &str) -> Vec<String> {
+    let selector =
+        format!("--field-selector=involvedObject.kind=AcrCredentialBinding,involvedObject.name={binding}");
+    let text = lab.plane.kubectl_ok(&["get", "events", "-A", "-o", "json", &selector]).await.unwrap();
+    let events: Value = serde_json::from_str(&text).unwrap();
+    let reasons = events["items"].as_array().unwrap().iter();
+    reasons.map(|event| event["reason"].as_str().unwrap().to_owned()).collect()
 }
 
 fn names(names: &[&str]) -> BTreeSet<String> {
@@ -122,8 +131,10 @@ async fn each_alert_fires_when_its_fault_is_made_and_each_panel_has_data() {
     }
     let lab = Lab::start().await;
     let prometheus = Prometheus::start(&lab.controller.address(), &sixty_times_faster()).await.unwrap();
-    lab.create_namespace("watched").await;
-    lab.bind("watched", spec(&["watched"])).await;
+    for name in ["watched", "watched-too"] {
+        lab.create_namespace(name).await;
+    }
+    lab.bind("watched", spec(&["watched", "watched-too"])).await;
     lab.until_ready_is("watched", "True", "Succeeded").await;
     lab.until_policies_enforced().await;
     lab.until("Prometheus sees a healthy binding", async || {
@@ -132,22 +143,38 @@ async fn each_alert_fires_when_its_fault_is_made_and_each_panel_has_data() {
     })
     .await;
 
-    // Policies are probed at the start.
+    assert_eq!(event_reasons(&lab, "watched").await, ["Ready"], "one, however many namespaces it covers");
+
+    // Policies are probed at the start, and the API server learns of a deletion with a delay.
     let policy = ["delete", "validatingadmissionpolicybinding", "acr-credential-events"];
     lab.plane.kubectl_ok(&policy).await.unwrap();
-    lab.controller.terminate(PATIENCE).await.unwrap();
-    lab.controller.restart().unwrap();
-    lab.controller.until_ready(PATIENCE).await.unwrap();
+    lab.until("a policy is missing", async || {
+        lab.controller.terminate(PATIENCE).await.unwrap();
+        lab.controller.restart().unwrap();
+        lab.controller.until_ready(PATIENCE).await.unwrap();
+        lab.controller.metrics().await.unwrap().contains("acr_admission_policies_enforced 0")
+    })
+    .await;
     make_faults(&lab).await;
-    until_firing(&lab, &prometheus, &WHILE_IT_RUNS).await;
+    until_each_has_fired(&lab, &prometheus, &WHILE_IT_RUNS).await;
 
+    // This process has attached none yet.
+    lab.create_account("watched", "late", &[]).await;
+    lab.until_attached("watched", "late").await;
     for (title, expression) in expressions() {
-        let samples = prometheus.query(&expression).await.unwrap();
-        assert!(!samples.is_empty(), "{title} has no data: {expression}");
+        lab.until(&format!("{title} has data: {expression}"), async || {
+            !prometheus.query(&expression).await.unwrap().is_empty()
+        })
+        .await;
     }
     assert_eq!(lint(&lab.controller.metrics().await.unwrap()), "");
 
+    for reason in ["RefreshFailing", "NotReady"] {
+        lab.until(reason, async || event_reasons(&lab, "watched").await.iter().any(|said| said == reason))
+            .await;
+    }
     lab.controller.terminate(PATIENCE).await.unwrap();
     // What it reported ends with it.
-    until_firing(&lab, &prometheus, &["AcrControllerAbsent"]).await;
+    let absent = names(&["AcrControllerAbsent"]);
+    lab.until("its absence alone fires", async || alerts(&prometheus, "firing").await == absent).await;
 }

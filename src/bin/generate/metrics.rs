@@ -8,8 +8,8 @@ use acr_credential_binding::server::metrics::{
 pub fn page() -> String {
     let mut page = "# Metrics\n\n\
         `--listen-address` (port 8080) serves `/metrics`. The namespace is not a label: the number of namespaces has no \
-        bound. With 1,000 bindings of a registry each, there are 8,000 series and those of the controller itself, whatever the \
-        number of namespaces. The [runbook](../runbook.md) has alerts.\n\n\
+        bound. With 1,000 bindings of a registry each, there are 8,000 series and those of the controller itself, regardless \
+        of the number of namespaces. The [runbook](../runbook.md) has alerts.\n\n\
         The format is Prometheus' text format 0.0.4, or OpenMetrics 1.0.0 if the header `Accept` asks for it.\n"
         .to_owned();
     for metric in Metrics::default().descriptions() {
