@@ -9,6 +9,7 @@
 mod attempt;
 mod permits;
 pub mod shards;
+mod times;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use k8s_openapi::jiff::Timestamp;
 use self::attempt::FailedAttempt;
 pub use self::attempt::{MintFailure, RetryAdvice};
 use self::permits::{AttemptUnderWay, Permits};
+pub use self::times::CredentialTimes;
 use super::failure::Failure;
 use super::refresh::{Life, Round};
 use super::resolved_binding::RegistryCredential;
@@ -63,15 +65,6 @@ pub struct SavedCredential {
     pub credential: Option<Arc<Credential>>,
     /// The domains that the cloud listed.
     pub domains: Option<Arc<[String]>>,
-}
-
-/// The times of a credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CredentialTimes {
-    /// When it expires.
-    pub expires_at: Timestamp,
-    /// When its renewal is due, whether or not attempts failed since.
-    pub renewal_at: Timestamp,
 }
 
 /// Saved credentials by the registry key's id.
@@ -349,29 +342,6 @@ impl CredentialCache {
     /// Returns the cached credential of a registry.
     pub fn current(&self, key: &RegistryKey) -> Option<Arc<Credential>> {
         self.cached.get(key)?.credential.clone()
-    }
-
-    /// Returns the times of the credentials that are in demand, by registry and identity. The Personal Editions of two
-    /// accounts have one name: the first to expire counts.
-    pub fn times(
-        &self,
-        demands: &HashMap<RegistryKey, Demand>,
-    ) -> BTreeMap<(String, String), CredentialTimes> {
-        let mut all = BTreeMap::new();
-        for (key, demand) in demands {
-            let Some(credential) = self.cached.get(key).and_then(|cached| cached.credential.as_ref()) else {
-                continue;
-            };
-            let name = (key.to_string(), credential.origin.identity.to_string());
-            let times = CredentialTimes {
-                expires_at: credential.expires_at,
-                renewal_at: Life::of(credential).due_at(demand.threshold, &key.id()),
-            };
-            all.entry(name)
-                .and_modify(|first: &mut CredentialTimes| *first = times.min(*first))
-                .or_insert(times);
-        }
-        all
     }
 }
 
