@@ -47,11 +47,13 @@ fn settled(status: &AcrCredentialBindingStatus) -> Option<(EventReason, &Conditi
         return None;
     }
     let ready = condition(status, ConditionType::Ready)?;
-    let asked_for = [Reason::Suspended, Reason::Withdrawing, Reason::DryRun];
+    let asked_for = ready.reason == Reason::Suspended.as_str()
+        || ready.reason == Reason::Withdrawing.as_str()
+        || ready.reason == Reason::DryRun.as_str();
     let reason = match ready.status.as_str() {
         "True" if ready.reason == Reason::RefreshFailing.as_str() => EventReason::RefreshFailing,
         "True" => EventReason::Ready,
-        "False" if asked_for.iter().all(|reason| ready.reason != reason.as_str()) => EventReason::NotReady,
+        "False" if !asked_for => EventReason::NotReady,
         _ => return None,
     };
     Some((reason, ready))

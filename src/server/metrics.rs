@@ -125,8 +125,7 @@ metrics! {
         /// Deletions of Pods that were created before the pull Secret was attached to their ServiceAccount.
         stuck_pods: Family<ResultLabel, Counter> = "acr_stuck_pods_replaced_total", Family::default();
 
-        /// Whether the ConfigMap acr-configuration is valid: 0 if it has errors, or is gone while its binding exists. A
-        /// standby, and a cluster without it, report 1.
+        /// Whether the ConfigMap acr-configuration is valid: 0 if it has errors, or is gone while its binding exists.
         legacy_config_valid: Gauge = "acr_legacy_config_valid", one();
 
         /// Whether the admission policies that confine this controller are enforced: 1, or 0 if one is missing.

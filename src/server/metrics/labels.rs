@@ -151,7 +151,7 @@ label_sets! {
 
     /// Labels of the lease.
     LeaseLabel {
-        /// Name of the Lease.
+        /// The Lease's name.
         name: &'static str,
     }
 
