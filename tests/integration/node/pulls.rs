@@ -2,10 +2,14 @@
 
 use acr_lab::node::usable;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, PostParams};
+use serde_json::json;
 
-use super::{Cluster, phase};
-use crate::harness::spec;
+use super::{Cluster, HOST, phase, pod_spec};
+use crate::harness::{root, spec};
+
+/// A repository with an image for another processor.
+const FOREIGN: &str = "team/foreign";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_binding_lets_new_pods_run_and_its_deletion_refuses_them_and_spares_those_that_run() {
@@ -24,6 +28,17 @@ async fn a_binding_lets_new_pods_run_and_its_deletion_refuses_them_and_spares_th
     lab.until_ready_is("team", "True", "Succeeded").await;
     cluster.create_pod("team", "next").await;
     cluster.until_running("team", "next").await;
+
+    // The page on failed installations has containerd's words.
+    cluster.site.registry.push_foreign(FOREIGN).await.unwrap();
+    let mut foreign = json!({ "metadata": { "name": "foreign" }, "spec": pod_spec("Always") });
+    foreign["spec"]["containers"][0]["image"] = format!("{HOST}/{FOREIGN}:latest").into();
+    let pods = lab.namespaced::<Pod>("team");
+    pods.create(&PostParams::default(), &serde_json::from_value(foreign).unwrap()).await.unwrap();
+    let message = cluster.until_refused("team", "foreign").await;
+    let words = "no match for platform in manifest";
+    assert!(message.contains(words), "{message}");
+    assert!(std::fs::read_to_string(root().join("docs/install.md")).unwrap().contains(words));
 
     lab.bindings().delete("team", &DeleteParams::default()).await.unwrap();
     lab.until("the binding is gone", async || lab.bindings().get_opt("team").await.unwrap().is_none()).await;
