@@ -45,7 +45,6 @@ use self::{
 use crate::{
     certificates::{Authority, write_private},
     cloud::Cloud,
-    image::{ARCHITECTURES, own_architecture},
     plane::{START_ATTEMPTS, free_port, lost_port, until},
     process::{Child, Program, Scratch},
 };
@@ -165,29 +164,18 @@ impl Registry {
     /// Pushes a small image as `<repository>:latest`, and returns the digest of its configuration, which
     /// identifies the image after a pull.
     pub async fn push(&self, repository: &str) -> anyhow::Result<String> {
-        self.push_image(repository, None, own_architecture()).await
-    }
-
-    /// Pushes an image of another architecture than this machine's, as [`Registry::push`].
-    pub async fn push_foreign(&self, repository: &str) -> anyhow::Result<String> {
-        let foreign = ARCHITECTURES.iter().find(|name| **name != own_architecture());
-        self.push_image(repository, None, foreign.context("there is one architecture alone")?).await
+        self.push_image(repository, None).await
     }
 
     /// Pushes an image that runs a static program, as [`Registry::push`].
     pub async fn push_program(&self, repository: &str, program: &Path) -> anyhow::Result<String> {
-        self.push_image(repository, Some(&fs::read(program)?), own_architecture()).await
+        self.push_image(repository, Some(&fs::read(program)?)).await
     }
 
-    async fn push_image(
-        &self,
-        repository: &str,
-        program: Option<&[u8]>,
-        architecture: &str,
-    ) -> anyhow::Result<String> {
+    async fn push_image(&self, repository: &str, program: Option<&[u8]>) -> anyhow::Result<String> {
         let certificates = certificates(self.dir.path());
         let skopeo = Skopeo::new(&certificates)?;
-        let digest = image::write(&skopeo.image_dir(), program, architecture)?;
+        let digest = image::write(&skopeo.image_dir(), program)?;
         skopeo.push(&self.admin_config(), &self.image(repository)).await?;
         Ok(digest)
     }

@@ -14,7 +14,6 @@ use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    image::own_architecture,
     plane::{Binaries, Release, find_in_path, keep, say},
     registry::image,
 };
@@ -95,7 +94,7 @@ impl Programs {
 
     fn archive_pause_image(&self) -> anyhow::Result<()> {
         let layout = self.dir.join("pause-image");
-        image::write(&layout, Some(&fs::read(self.dir.join("pause"))?), own_architecture())?;
+        image::write(&layout, Some(&fs::read(self.dir.join("pause"))?))?;
         // The name under which containerd imports it.
         let index = layout.join("index.json");
         let mut text: serde_json::Value = serde_json::from_slice(&fs::read(&index)?)?;
