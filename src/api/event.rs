@@ -5,7 +5,7 @@ use super::condition::Reason;
 /// The reason of an Event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventReason {
-    /// On a binding: every covered namespace is served now.
+    /// On a binding: every covered namespace is served again.
     Ready,
     /// On a binding: a registry or a namespace is not served.
     NotReady,

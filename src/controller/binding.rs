@@ -51,6 +51,14 @@ pub struct StatusWrites {
     last: Instant,
     /// Failed attempts in a row.
     failures: u32,
+    /// What `Ready` last said in an Event, or did not need to.
+    said: Option<EventReason>,
+}
+
+impl StatusWrites {
+    fn now() -> Self {
+        Self { last: Instant::now(), failures: 0, said: None }
+    }
 }
 
 impl BindingLoop {
@@ -110,7 +118,13 @@ impl BindingLoop {
     /// Publishes the Events that follow from a status that was written.
     async fn publish_events(&self, before: &AcrCredentialBinding, now: &AcrCredentialBinding) {
         let Some(status) = &now.status else { return };
-        for event in binding_events::events(before.status.as_ref(), status) {
+        let name: Arc<str> = now.name_any().into();
+        let said = self.writes().get(&name).and_then(|writes| writes.said);
+        // After a start, the status has what the process before said.
+        let said = said.or_else(|| before.status.as_ref().and_then(binding_events::settled));
+        let next = binding_events::settled(status).or(said);
+        self.writes().entry(name).or_insert_with(StatusWrites::now).said = next;
+        for event in binding_events::events(said, before.status.as_ref(), status) {
             let reason = event.reason;
             if reason == EventReason::WithdrawalHeld {
                 warn!(binding = %now.name_any(), message = %event.note, "withdrawal held");
@@ -136,7 +150,7 @@ impl BindingLoop {
     }
 
     fn remember_write(&self, name: &Arc<str>, at: Instant) {
-        self.writes().entry(name.clone()).or_insert(StatusWrites { last: at, failures: 0 }).last = at;
+        self.writes().entry(name.clone()).or_insert_with(StatusWrites::now).last = at;
     }
 
     fn retry(&self, name: &Arc<str>, failed: Option<CallError>) {
@@ -147,7 +161,7 @@ impl BindingLoop {
             }
             return;
         };
-        let writes = writes.entry(name.clone()).or_insert(StatusWrites { last: Instant::now(), failures: 0 });
+        let writes = writes.entry(name.clone()).or_insert_with(StatusWrites::now);
         writes.failures = writes.failures.saturating_add(1);
         if error != CallError::Conflict {
             warn!(binding = %name, %error, "binding not written");

@@ -17,8 +17,10 @@ pub struct BindingEvent {
     pub note: String,
 }
 
-/// Returns the Events that follow from a new status.
+/// Returns the Events that follow from a new status. `said` is what `Ready` last said, once it was settled: a binding that
+/// is ready again after an edit is not news.
 pub fn events(
+    said: Option<EventReason>,
     before: Option<&AcrCredentialBindingStatus>,
     now: &AcrCredentialBindingStatus,
 ) -> Vec<BindingEvent> {
@@ -28,24 +30,29 @@ pub fn events(
         let note = held.message.clone();
         events.push(BindingEvent { reason: EventReason::WithdrawalHeld, is_warning: true, note });
     }
-    let settled = settled(now).filter(|(reason, _)| before.and_then(settled_reason) != Some(*reason));
-    if let Some((reason, ready)) = settled {
+    let begins = |reason: EventReason| match reason {
+        // Only an end of trouble: to become ready is the usual way of a new binding.
+        EventReason::Ready => said.is_some_and(|said| said != EventReason::Ready),
+        _ => said != Some(reason),
+    };
+    if let Some((reason, ready)) = settled_readiness(now).filter(|(reason, _)| begins(*reason)) {
         let is_warning = reason != EventReason::Ready;
         events.push(BindingEvent { reason, is_warning, note: ready.message.clone() });
     }
     events
 }
 
-fn settled_reason(status: &AcrCredentialBindingStatus) -> Option<EventReason> {
-    settled(status).map(|(reason, _)| reason)
+/// Returns what `Ready` says, once it is not expected to change by itself.
+pub fn settled(status: &AcrCredentialBindingStatus) -> Option<EventReason> {
+    settled_readiness(status).map(|(reason, _)| reason)
 }
 
-/// Returns what `Ready` says, once it is not expected to change by itself. What a user asked for is not reported: a
-/// binding that is suspended, or being deleted.
-fn settled(status: &AcrCredentialBindingStatus) -> Option<(EventReason, &Condition)> {
-    if condition(status, ConditionType::Reconciling).is_some() {
-        return None;
-    }
+fn settled_readiness(status: &AcrCredentialBindingStatus) -> Option<(EventReason, &Condition)> {
+    readiness(status).filter(|_| condition(status, ConditionType::Reconciling).is_none())
+}
+
+/// Returns what `Ready` says. What a user asked for is not reported: a binding that is suspended, or being deleted.
+fn readiness(status: &AcrCredentialBindingStatus) -> Option<(EventReason, &Condition)> {
     let ready = condition(status, ConditionType::Ready)?;
     let asked_for = ready.reason == Reason::Suspended.as_str()
         || ready.reason == Reason::Withdrawing.as_str()
@@ -68,7 +75,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
     use k8s_openapi::jiff::Timestamp;
 
-    use super::{BindingEvent, events};
+    use super::{BindingEvent, events, settled};
     use crate::api::AcrCredentialBindingStatus;
     use crate::api::event::EventReason;
 
@@ -85,29 +92,28 @@ mod tests {
         AcrCredentialBindingStatus { conditions, ..AcrCredentialBindingStatus::default() }
     }
 
-    fn reasons(
-        before: Option<&AcrCredentialBindingStatus>,
-        now: &AcrCredentialBindingStatus,
-    ) -> Vec<EventReason> {
-        events(before, now).into_iter().map(|event| event.reason).collect()
+    fn reasons(said: Option<EventReason>, now: &AcrCredentialBindingStatus) -> Vec<EventReason> {
+        events(said, None, now).into_iter().map(|event| event.reason).collect()
     }
 
     #[test]
-    fn a_change_of_readiness_is_reported_once_with_its_message() {
+    fn trouble_is_reported_once_with_its_message_and_so_is_its_end() {
         let ready = status(&[("Ready", "True", "Succeeded")]);
         let failing = status(&[("Ready", "True", "RefreshFailing")]);
         let down = status(&[("Ready", "False", "AccessDenied")]);
-        let other = status(&[("Ready", "False", "Unreachable")]);
-        assert_eq!(reasons(None, &ready), [EventReason::Ready]);
-        assert_eq!(reasons(Some(&ready), &failing), [EventReason::RefreshFailing]);
+        assert_eq!(reasons(None, &ready), [], "a new binding becomes ready");
+        assert_eq!(reasons(settled(&ready), &failing), [EventReason::RefreshFailing]);
         let note = "why AccessDenied".to_owned();
         let expected = BindingEvent { reason: EventReason::NotReady, is_warning: true, note };
-        assert_eq!(events(Some(&failing), &down), [expected]);
-        assert_eq!(reasons(Some(&down), &ready), [EventReason::Ready]);
+        assert_eq!(events(settled(&failing), Some(&failing), &down), [expected]);
+        assert_eq!(reasons(None, &down), [EventReason::NotReady]);
+        let end = events(settled(&down), Some(&down), &ready).remove(0);
+        assert_eq!((end.reason, end.is_warning), (EventReason::Ready, false));
         for same in [&ready, &failing, &down] {
-            assert_eq!(reasons(Some(same), same), []);
+            assert_eq!(reasons(settled(same), same), []);
         }
-        assert_eq!(reasons(Some(&down), &other), [], "the status has the causes");
+        let other = status(&[("Ready", "False", "Unreachable")]);
+        assert_eq!(reasons(settled(&down), &other), [], "the status has the causes");
     }
 
     #[test]
@@ -121,7 +127,8 @@ mod tests {
             &[("Ready", "False", "DryRun")],
             &[],
         ] {
-            assert_eq!(reasons(Some(&ready), &status(conditions)), [], "{conditions:?}");
+            let now = status(conditions);
+            assert_eq!((reasons(settled(&ready), &now), settled(&now)), (vec![], None), "{conditions:?}");
         }
     }
 
@@ -129,7 +136,8 @@ mod tests {
     fn a_withdrawal_is_reported_when_it_begins_to_be_held() {
         let (ready, held) = (("Ready", "True", "Succeeded"), ("WithdrawalHeld", "True", "CoverageLost"));
         let (before, now) = (status(&[ready]), status(&[ready, held]));
-        assert_eq!(reasons(Some(&before), &now), [EventReason::WithdrawalHeld]);
-        assert_eq!(reasons(Some(&now), &now), []);
+        let held = events(settled(&before), Some(&before), &now);
+        assert_eq!(held.iter().map(|event| event.reason).collect::<Vec<_>>(), [EventReason::WithdrawalHeld]);
+        assert_eq!(events(settled(&now), Some(&now), &now), []);
     }
 }

@@ -143,7 +143,7 @@ async fn each_alert_fires_when_its_fault_is_made_and_each_panel_has_data() {
     })
     .await;
 
-    assert_eq!(event_reasons(&lab, "watched").await, ["Ready"], "one, however many namespaces it covers");
+    assert!(event_reasons(&lab, "watched").await.is_empty(), "all is well");
 
     // Policies are probed at the start, and the API server learns of a deletion with a delay.
     let policy = ["delete", "validatingadmissionpolicybinding", "acr-credential-events"];
