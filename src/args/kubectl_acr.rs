@@ -143,6 +143,8 @@ pub enum ExceptionsFormat {
     Kustomize,
     /// Commands that patch the policies in the cluster
     Commands,
+    /// Values of the Helm chart, with all exceptions
+    Values,
 }
 
 /// Flags of `kubectl acr withdraw`.

@@ -219,7 +219,7 @@ fn run_exceptions(args: &ExceptionsArgs) -> anyhow::Result<u8> {
             anyhow::ensure!(
                 !exceptions::is_customized(&text),
                 "the policies in the cluster name another Secret, namespace or account than deploy/policies.yaml: pass \
-                 your own copy of that file instead of --live, or add --output commands"
+                 your own copy of that file instead of --live, or add --output commands, or --output values for the Helm chart"
             );
             (PolicyLists::read(SHIPPED)?, SHIPPED.to_owned())
         }
@@ -228,6 +228,7 @@ fn run_exceptions(args: &ExceptionsArgs) -> anyhow::Result<u8> {
     let patches = base.patches(&all);
     let printed = match args.output {
         ExceptionsFormat::Yaml => base.fill(&text, &all).with_context(|| name.clone())?,
+        ExceptionsFormat::Values => exceptions::values(&all),
         _ if patches.is_empty() => String::new(),
         ExceptionsFormat::Kustomize => exceptions::kustomization(&patches),
         ExceptionsFormat::Commands => exceptions::commands(&patches),
