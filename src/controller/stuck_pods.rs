@@ -31,7 +31,7 @@ const PACE: Duration = Duration::from_secs(2);
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
 /// How long the Pods of an owner are replaceable before the first is replaced. Then all that lack the entry only because
-/// they came too early were created in an earlier second, and are told apart from a new one that lacks it again.
+/// they came too early were created in an earlier second, and are distinguished from a new one that lacks it again.
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// The first and the longest wait after refusals in a row. A right or a policy that was just applied takes a moment; one
