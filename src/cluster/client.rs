@@ -75,7 +75,12 @@ pub fn connect_under(config: &Config, claim: &Claim) -> Result<Client, ClientErr
     build(config, Some(ClaimLayer(claim.clone())), None, StreamCount::default())
 }
 
-fn build(config: &Config, claim: Option<ClaimLayer>, limit: Option<Duration>, streams: StreamCount) -> Result<Client, ClientError> {
+fn build(
+    config: &Config,
+    claim: Option<ClaimLayer>,
+    limit: Option<Duration>,
+    streams: StreamCount,
+) -> Result<Client, ClientError> {
     let boxed = |e: kube::Error| ClientError::Config(Box::new(e));
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);

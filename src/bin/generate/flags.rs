@@ -30,7 +30,9 @@ fn about(command: &Command) -> String {
 fn arguments(command: &Command, level: usize, with_global: bool, page: &mut String) {
     let shown = |argument: &&Arg| {
         (with_global || !argument.is_global_set())
-            && !argument.is_hide_set() && argument.get_id() != "help" && argument.get_id() != "version"
+            && !argument.is_hide_set()
+            && argument.get_id() != "help"
+            && argument.get_id() != "version"
     };
     for argument in command.get_arguments().filter(shown) {
         page.push_str(&format!("\n{} `{}`\n\n", "#".repeat(level), name(argument)));

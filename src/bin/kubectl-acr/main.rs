@@ -8,8 +8,8 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use acr_credential_binding::args::kubectl_acr::{
-    CheckArgs, CheckFormat, ConnectionArgs, ConvertArgs, ExceptionsArgs, ExceptionsFormat, InputArgs, LintArgs, OutputFormat,
-    PlanArgs, PluginArgs, PluginCommand, UninstallArgs, WithdrawArgs,
+    CheckArgs, CheckFormat, ConnectionArgs, ConvertArgs, ExceptionsArgs, ExceptionsFormat, InputArgs,
+    LintArgs, OutputFormat, PlanArgs, PluginArgs, PluginCommand, UninstallArgs, WithdrawArgs,
 };
 use acr_credential_binding::cli::lint::{Format, LintReport, check};
 use acr_credential_binding::cli::{
