@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{Api, ResourceExt};
@@ -13,6 +13,7 @@ use super::clients::Clients;
 use super::clock;
 use super::state::SharedState;
 use super::tasks::{Tasks, spawn};
+use crate::cluster::clock::monotonic;
 use crate::cluster::error::CallError;
 use crate::cluster::listed_names::ListedNames;
 use crate::cluster::pods::{DeletionError, PodState, PodWriter, WatchedPod};
@@ -25,8 +26,12 @@ use crate::server::Metrics;
 /// The pace of replacing: 30 Pods a minute in the whole cluster, so that their pulls do not come all at once.
 const PACE: Duration = Duration::from_secs(2);
 
-/// How often Pods are checked that wait for their ServiceAccount or our Secret.
-const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// How often Pods are checked that wait: for their ServiceAccount, for our Secret, or for [`SETTLED`].
+const CHECK_EVERY: Duration = Duration::from_secs(2);
+
+/// How long the Pods of an owner are replaceable before the first is replaced. Then all that lack the entry only because
+/// they came too early were created in an earlier second, and are told apart from a new one that lacks it again.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// The first and the longest wait after refusals in a row. A right or a policy that was just applied takes a moment; one
 /// that is missing needs a person.
@@ -108,6 +113,7 @@ pub fn spawn_all(
         metrics: metrics.clone(),
         stuck,
         replaced: HashMap::new(),
+        replaceable: HashMap::new(),
         refusals: 0,
         dry_run,
     };
@@ -121,6 +127,8 @@ struct StuckPodsLoop {
     stuck: Arc<Stuck>,
     /// When a Pod of an owner was first replaced, by the owner's UID and the API server's clock.
     replaced: HashMap<Box<str>, Timestamp>,
+    /// Since when an owner has a Pod that is replaceable, by the owner's UID.
+    replaceable: HashMap<Box<str>, Instant>,
     /// Refused attempts in a row.
     refusals: u32,
     dry_run: bool,
@@ -142,8 +150,9 @@ impl StuckPodsLoop {
     }
 
     /// Returns the next Pod to replace. One that is left is forgotten until its kubelet reports it again.
-    fn next(&self) -> Option<StuckPod> {
-        let now = clock::now();
+    fn next(&mut self) -> Option<StuckPod> {
+        let (now, observed) = (clock::now(), monotonic());
+        let before = std::mem::take(&mut self.replaceable);
         let judge = |pod: &StuckPod| {
             let replaced_at = pod.owner.as_ref().and_then(|owner| self.replaced.get(&owner.uid)).copied();
             let (state, snapshot) = (self.shared.state(), self.shared.snapshot());
@@ -157,10 +166,15 @@ impl StuckPodsLoop {
             let decide = self.shared.index.read(&pod.namespace, judge);
             decide.unwrap_or(PodDecision::Wait("its namespace is not known yet"))
         };
-        let mut chosen = None;
+        let (mut chosen, mut replaceable) = (None, HashMap::new());
         self.stuck.lock().retain(|(namespace, pod), stuck| match judge(stuck) {
             PodDecision::Replace => {
-                chosen.get_or_insert_with(|| stuck.clone());
+                let owner = stuck.owner.as_ref().map(|owner| owner.uid.clone()).unwrap_or_default();
+                let since = before.get(&owner).copied().unwrap_or(observed);
+                replaceable.insert(owner, since);
+                if observed.saturating_duration_since(since) >= SETTLED {
+                    chosen.get_or_insert_with(|| stuck.clone());
+                }
                 true
             }
             PodDecision::Wait(why) => {
@@ -172,6 +186,7 @@ impl StuckPodsLoop {
                 false
             }
         });
+        self.replaceable = replaceable;
         chosen
     }
 

@@ -223,3 +223,28 @@ async fn an_entry_that_was_edited_keeps_its_last_credential_until_there_is_anoth
     lab.until_ready_is("edited", "True", "Succeeded").await;
     assert!(lab.token("edited", SECOND).await.is_some());
 }
+
+/// The cloud notices a wrong clock of the controller's machine by the time of each signed request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_an_hour_off_is_named_and_once_it_is_set_a_refresh_succeeds() {
+    let lab = Lab::start().await;
+    lab.cloud.set_clock_skew(3600);
+    lab.create_namespace("clock").await;
+    lab.bind("clock", spec(&["clock"])).await;
+    let message = lab.until_ready_is("clock", "False", "ClockSkew").await;
+    assert!(message.contains("synchronise the node's clock"), "{message}");
+    assert_eq!(lab.pull_secrets("clock", "default").await, [SECRET], "its Pods wait for the Secret");
+    lab.cloud.set_clock_skew(0);
+    lab.annotate("clock", "acrcredential.dev/refresh-at", "first").await;
+    lab.until_ready_is("clock", "True", "Succeeded").await;
+    // The other way round, while a credential is valid: it stays.
+    let token = lab.token("clock", DOMAIN).await;
+    lab.cloud.set_clock_skew(-3600);
+    lab.annotate("clock", "acrcredential.dev/refresh-at", "second").await;
+    let message = lab.until_ready_is("clock", "True", "RefreshFailing").await;
+    assert!(message.contains("synchronise the node's clock"), "{message}");
+    assert_eq!(lab.token("clock", DOMAIN).await, token);
+    lab.cloud.set_clock_skew(0);
+    lab.annotate("clock", "acrcredential.dev/refresh-at", "third").await;
+    lab.until_ready_is("clock", "True", "Succeeded").await;
+}

@@ -4,6 +4,7 @@
 
 mod about;
 mod fence;
+mod interrupted;
 mod kustomize;
 mod manifests;
 mod refusals;
