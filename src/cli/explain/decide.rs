@@ -6,37 +6,20 @@
 //!
 //! A message that comes after the login, such as a missing tag, ends the search: the credential was accepted.
 
+mod binding_entry;
+mod command;
 mod coverage;
 mod credential;
 mod entry;
 mod host;
 mod runtime;
 
-use super::facts::{ContainerFacts, PodFacts, Progress, PullFacts};
+use self::binding_entry::EntryOf;
+use super::cause::PullCause;
+use super::facts::{ContainerFacts, ImageProgress, PodFacts, PullFacts};
 use super::message::{PullError, recognise};
 use super::verdict::{ExplainResult, Verdict};
-use super::{PullCause, facts::StoredSpec};
 use crate::cli::fact::Fact;
-
-/// An entry of a binding.
-#[derive(Clone, Copy)]
-pub(super) struct EntryOf<'a> {
-    /// The binding.
-    binding: &'a StoredSpec,
-    /// The index of the entry.
-    entry: usize,
-}
-
-impl EntryOf<'_> {
-    fn object(&self) -> String {
-        object_of(self.binding)
-    }
-}
-
-/// Returns a binding as evidence names it.
-fn object_of(binding: &StoredSpec) -> String {
-    format!("acrcredentialbinding/{}", binding.name())
-}
 
 /// Decides on a pull.
 pub(super) fn decide(facts: &PullFacts) -> Verdict {
@@ -106,7 +89,7 @@ fn search(facts: &PullFacts) -> Verdict {
 }
 
 fn is_failing(facts: &PullFacts) -> bool {
-    facts.pod.as_ref().is_some_and(|pod| pod.progress == Progress::Failing)
+    facts.pod.as_ref().is_some_and(|pod| pod.progress == ImageProgress::Failing)
 }
 
 fn healthy(facts: &PullFacts, serving: EntryOf<'_>) -> String {
@@ -125,11 +108,11 @@ fn healthy(facts: &PullFacts, serving: EntryOf<'_>) -> String {
 fn not_a_pull_failure(facts: &PullFacts, pod: &PodFacts) -> Option<Verdict> {
     let object = format!("pod/{}", pod.name);
     match &pod.progress {
-        Progress::Failing | Progress::Starting => None,
-        Progress::Running => {
+        ImageProgress::Failing | ImageProgress::Starting => None,
+        ImageProgress::Running => {
             Some(Verdict::without_cause(ExplainResult::Nothing, format!("{object} has its images")))
         }
-        Progress::Other(field, value) => {
+        ImageProgress::Other(field, value) => {
             let message = format!("{object} does not wait for an image");
             let verdict = Verdict::of(PullCause::NotAPullFailure, message).because(&object, field, value);
             Some(verdict.by_command(format!("kubectl -n {} describe pod {}", facts.namespace, pod.name)))
@@ -171,29 +154,6 @@ fn unrecognised(facts: &PullFacts, container: &ContainerFacts) -> Verdict {
     match &facts.pod {
         Some(pod) => verdict.by_command(format!("kubectl -n {} describe pod {}", facts.namespace, pod.name)),
         None => verdict,
-    }
-}
-
-/// Returns names as evidence shows a list.
-fn listed(names: &[String]) -> String {
-    if names.is_empty() { "[]".to_owned() } else { names.join(", ") }
-}
-
-/// Returns the command that creates the Pods of an owner again, or the Pod itself.
-fn recreate(facts: &PullFacts, pod: &PodFacts) -> String {
-    let namespace = &facts.namespace;
-    let name = &pod.name;
-    match pod.owner.as_deref() {
-        Some(owner)
-            if ["deployment/", "statefulset/", "daemonset/"].iter().any(|kind| owner.starts_with(kind)) =>
-        {
-            format!("kubectl -n {namespace} rollout restart {owner}")
-        }
-        Some(_) => format!("kubectl -n {namespace} delete pod {name}"),
-        // A copy gets the list at its creation, since it has none.
-        None => {
-            format!("kubectl -n {namespace} get pod {name} -o yaml | kubectl replace --force -f -")
-        }
     }
 }
 

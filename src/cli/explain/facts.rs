@@ -72,12 +72,12 @@ pub(super) struct PodFacts {
     /// The object that creates it, as `kind/name`; none if a user did.
     pub owner: Option<String>,
     /// Progress of its images.
-    pub progress: Progress,
+    pub progress: ImageProgress,
 }
 
 /// Progress of a Pod with its images.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum ImageProgress {
     /// An image cannot be pulled.
     Failing,
     /// It waits, and no pull was reported yet.
@@ -159,13 +159,13 @@ pub(super) struct SecretMetadata {
 impl From<&ObjectMeta> for SecretMetadata {
     fn from(metadata: &ObjectMeta) -> Self {
         #[derive(Deserialize)]
-        struct ListedRegistry {
+        struct SecretRegistry {
             domains: Vec<String>,
             expires: Timestamp,
         }
         let label = metadata.labels.as_ref().and_then(|all| all.get(names::LABEL_MANAGED_BY));
         let listed = metadata.annotations.as_ref().and_then(|all| all.get(names::ANNOTATION_REGISTRIES));
-        let listed: Vec<ListedRegistry> =
+        let listed: Vec<SecretRegistry> =
             listed.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         let domains = listed.into_iter();
         Self {

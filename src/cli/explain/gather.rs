@@ -8,11 +8,11 @@ use kube::{Client, ResourceExt};
 use serde_json::Value;
 
 use super::facts::{
-    AccountFacts, ContainerFacts, ObjectFacts, PodFacts, Progress, PullFacts, SecretMetadata, StoredSpec,
-    TemplateFacts,
+    AccountFacts, ContainerFacts, ImageProgress, ObjectFacts, PodFacts, PullFacts, SecretMetadata,
+    StoredSpec, TemplateFacts,
 };
+use super::options::{ExplainError, ExplainOptions};
 use super::target::{ExplainTarget, WorkloadKind};
-use super::{ExplainError, ExplainOptions};
 use crate::cli::fact::Fact;
 use crate::cluster::error::{CallError, call_within};
 use crate::cluster::installed::Installed;
@@ -315,29 +315,29 @@ fn waiting(pod: &Pod) -> impl Iterator<Item = (&str, &str, &str)> {
     })
 }
 
-fn progress(pod: &Pod, container: &ContainerFacts) -> Progress {
+fn progress(pod: &Pod, container: &ContainerFacts) -> ImageProgress {
     if !container.reason.is_empty() {
-        return Progress::Failing;
+        return ImageProgress::Failing;
     }
     let other =
         waiting(pod).find(|(_, reason, _)| !["ContainerCreating", "PodInitializing", ""].contains(reason));
     if let Some((name, reason, message)) = other {
         let field = format!("status.containerStatuses[{name}].state.waiting");
-        return Progress::Other(field, format!("{reason}: {message}"));
+        return ImageProgress::Other(field, format!("{reason}: {message}"));
     }
     let status = pod.status.as_ref();
     let mut conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
     let unscheduled = conditions.find(|found| found.type_ == "PodScheduled" && found.status == "False");
     if let Some(condition) = unscheduled {
         let message = condition.message.clone().unwrap_or_default();
-        return Progress::Other("status.conditions[PodScheduled]".to_owned(), message);
+        return ImageProgress::Other("status.conditions[PodScheduled]".to_owned(), message);
     }
     match status.and_then(|status| status.phase.as_deref()) {
         Some("Failed") => {
             let message = status.and_then(|status| status.message.clone()).unwrap_or_default();
-            Progress::Other("status.phase".to_owned(), format!("Failed {message}").trim_end().to_owned())
+            ImageProgress::Other("status.phase".to_owned(), format!("Failed {message}").trim_end().to_owned())
         }
-        Some("Running" | "Succeeded") => Progress::Running,
-        _ => Progress::Starting,
+        Some("Running" | "Succeeded") => ImageProgress::Running,
+        _ => ImageProgress::Starting,
     }
 }

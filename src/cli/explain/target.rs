@@ -90,7 +90,7 @@ impl ExplainTarget {
                 None => return Ok(Self::Topic(word.clone())),
             },
             [kind, name] => (kind.as_str(), name.as_str()),
-            _ => return Err(format!("{} words are too many: {USAGE}", words.len())),
+            _ => return Err(format!("the name is missing: {USAGE}")),
         };
         if name.is_empty() {
             return Err(format!("the name is missing: {USAGE}"));

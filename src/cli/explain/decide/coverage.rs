@@ -1,8 +1,9 @@
 //! Whether a binding is in force for a namespace and a ServiceAccount.
 
-use super::{EntryOf, object_of};
+use super::binding_entry::{EntryOf, object_of};
+use super::command::listed;
 use crate::api::{Reason, names};
-use crate::cli::explain::PullCause;
+use crate::cli::explain::cause::PullCause;
 use crate::cli::explain::facts::{ObjectFacts, PullFacts, StoredSpec};
 use crate::cli::explain::verdict::{ExplainResult, Verdict};
 use crate::cli::fact::Fact;
@@ -162,7 +163,7 @@ fn not_covered(
     let names = listed_names(&spec.names, spec.selector.is_some());
     let verdict = Verdict::of(PullCause::NamespaceNotCovered, message)
         .because(object_of(binding), "spec.watchNamespaces.names", names)
-        .because(object_of(binding), "spec.watchNamespaces.exclude", super::listed(&spec.exclude));
+        .because(object_of(binding), "spec.watchNamespaces.exclude", listed(&spec.exclude));
     let verdict = match binding.condition("WithdrawalHeld") {
         Some(held) => verdict.because(object_of(binding), "status.conditions[WithdrawalHeld]", &held.message),
         None => verdict,
@@ -178,7 +179,7 @@ fn not_covered(
 fn listed_names(names: &[String], has_selector: bool) -> String {
     match names {
         [] if !has_selector => "default".to_owned(),
-        names => super::listed(names),
+        names => listed(names),
     }
 }
 

@@ -3,9 +3,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
-use super::EntryOf;
+use super::binding_entry::EntryOf;
+use super::command::listed;
 use crate::api::{Reason, names};
-use crate::cli::explain::PullCause;
+use crate::cli::explain::cause::PullCause;
 use crate::cli::explain::facts::{PullFacts, SecretMetadata};
 use crate::cli::explain::verdict::Verdict;
 use crate::cli::fact::Fact;
@@ -36,7 +37,7 @@ pub(super) fn fault(facts: &PullFacts, serving: EntryOf<'_>) -> Option<Verdict> 
             let message =
                 format!("the pull Secret {}/{} does not have the host", facts.namespace, facts.secret_name);
             let verdict = Verdict::of(PullCause::SecretWithoutHost, message);
-            let verdict = verdict.because(object, field, super::listed(&domains));
+            let verdict = verdict.because(object, field, listed(&domains));
             verdict.cured_by("request new credentials, which writes the Secret").by_command(refresh(serving))
         })),
         Some(expires) if expires <= facts.now => Some(expired(facts, serving, expires)),

@@ -1,7 +1,8 @@
 //! Whether the Pod has the entry in its list, and why not.
 
-use super::{EntryOf, listed, recreate};
-use crate::cli::explain::PullCause;
+use super::binding_entry::EntryOf;
+use super::command::{listed, recreate};
+use crate::cli::explain::cause::PullCause;
 use crate::cli::explain::facts::{AccountFacts, PodFacts, PullFacts};
 use crate::cli::explain::verdict::Verdict;
 use crate::cli::fact::Fact;

@@ -1,7 +1,9 @@
 //! The entries of bindings that have the host of an image, or the nearest host if none has it.
 
-use super::{EntryOf, object_of};
-use crate::cli::explain::PullCause;
+use super::binding_entry::{EntryOf, object_of};
+use super::command::set_image;
+use super::runtime;
+use crate::cli::explain::cause::PullCause;
 use crate::cli::explain::facts::{ContainerFacts, PullFacts, StoredSpec};
 use crate::cli::explain::message::PullError;
 use crate::cli::explain::verdict::{ExplainResult, Verdict};
@@ -106,7 +108,7 @@ fn no_binding(
     if let (None, Some(said), false) = (&nearest, said, host.ends_with(".aliyuncs.com"))
         && said != PullError::Refused
     {
-        return super::runtime::verdict(facts, container, said, None);
+        return runtime::verdict(facts, container, said, None);
     }
     if !container.image.contains('/') || !host.contains(['.', ':']) && host != "localhost" {
         let message = format!("{:?} names no registry, so it is an image of Docker Hub", container.image);
@@ -150,19 +152,4 @@ fn no_binding(
                 .by_command("kubectl apply -f BINDING.yaml")
         }
     }
-}
-
-/// Returns the command that gives a container another image; `None` for an image without an object.
-pub(super) fn set_image(facts: &PullFacts, container: &ContainerFacts, image: &str) -> Option<String> {
-    let workload = facts.template.as_ref().map(|template| template.workload.as_str());
-    let pod = facts.pod.as_ref().map(|pod| (format!("pod/{}", pod.name), pod.owner.as_deref()));
-    let object = match (workload, &pod) {
-        (Some(workload), _) => workload,
-        (None, Some((_, Some(owner)))) => owner,
-        (None, Some((name, None))) => name,
-        (None, None) => return None,
-    };
-    // The template of a Job cannot be changed.
-    let object = if object.starts_with("job/") { &pod.as_ref()?.0 } else { object };
-    Some(format!("kubectl -n {} set image {object} {}={image}", facts.namespace, container.name))
 }

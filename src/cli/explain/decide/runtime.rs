@@ -1,8 +1,8 @@
 //! What the message of the container runtime proves.
 
-use super::EntryOf;
-use super::host::set_image;
-use crate::cli::explain::PullCause;
+use super::binding_entry::EntryOf;
+use super::command::set_image;
+use crate::cli::explain::cause::PullCause;
 use crate::cli::explain::facts::{ContainerFacts, PullFacts};
 use crate::cli::explain::message::PullError;
 use crate::cli::explain::verdict::Verdict;

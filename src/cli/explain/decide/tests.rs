@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::decide;
 use crate::cli::explain::facts::{
-    AccountFacts, ContainerFacts, ObjectFacts, PodFacts, Progress, PullFacts, SecretMetadata, StoredSpec,
-    TemplateFacts,
+    AccountFacts, ContainerFacts, ImageProgress, ObjectFacts, PodFacts, PullFacts, SecretMetadata,
+    StoredSpec, TemplateFacts,
 };
 use crate::cli::explain::verdict::{ExplainResult, Verdict};
 use crate::cli::explain::{PullCause, PullError, recognise};
@@ -70,7 +70,7 @@ fn facts() -> PullFacts {
             pull_secrets: vec![SECRET.to_owned()],
             created_at: Some(now()),
             owner: None,
-            progress: Progress::Failing,
+            progress: ImageProgress::Failing,
         }),
         template: None,
         namespace_object: Fact::Known(Some(ObjectFacts::default())),
@@ -133,7 +133,7 @@ fn says(facts: &mut PullFacts, message: &str) {
 fn make(facts: &mut PullFacts, cause: PullCause) {
     match cause {
         PullCause::NotAPullFailure => {
-            pod(facts).progress = Progress::Other("status.phase".to_owned(), "Failed".to_owned());
+            pod(facts).progress = ImageProgress::Other("status.phase".to_owned(), "Failed".to_owned());
         }
         PullCause::HostOfNoBinding => {
             facts.container.as_mut().unwrap().image = IMAGE.replace("hangzhou", "beijing");
@@ -253,10 +253,10 @@ fn of_two_causes_the_first_to_correct_is_named() {
 #[test]
 fn a_healthy_pull_is_nothing_and_an_unknown_message_is_not_guessed() {
     let mut healthy = facts();
-    pod(&mut healthy).progress = Progress::Running;
+    pod(&mut healthy).progress = ImageProgress::Running;
     assert_eq!(decide(&healthy).exit_code(), 0);
     let mut starting = facts();
-    pod(&mut starting).progress = Progress::Starting;
+    pod(&mut starting).progress = ImageProgress::Starting;
     says(&mut starting, "");
     assert_eq!(decide(&starting).exit_code(), 0);
     let mut account = facts();
