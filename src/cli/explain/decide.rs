@@ -76,7 +76,9 @@ fn search(facts: &PullFacts) -> Verdict {
         Err(verdict) => return *verdict,
     };
     if let Some(verdict) = entry::fault(facts, serving) {
-        return verdict;
+        let is_missing = verdict.code.as_deref() == Some(PullCause::EntryMissing.as_str());
+        let withheld = is_missing.then(|| credential::withholding(facts, serving)).flatten();
+        return withheld.unwrap_or(verdict);
     }
     if let Some(verdict) = credential::fault(facts, serving) {
         return verdict;

@@ -45,6 +45,14 @@ pub(super) fn fault(facts: &PullFacts, serving: EntryOf<'_>) -> Option<Verdict> 
     }
 }
 
+/// Returns the fault of the Secret for which the controller adds no entry: another owner has it, or its write fails.
+pub(super) fn withholding(facts: &PullFacts, serving: EntryOf<'_>) -> Option<Verdict> {
+    let pair = serving.binding.pair(serving.entry, &facts.namespace);
+    let is_refused = pair.is_some_and(|pair| pair.status == "False" && !is_of_registry(pair, serving));
+    let is_foreign = matches!(&facts.secret, Fact::Known(Some(secret)) if !secret.is_ours);
+    (is_refused || is_foreign).then(|| fault(facts, serving)).flatten()
+}
+
 /// Returns the command that requests new credentials.
 fn refresh(serving: EntryOf<'_>) -> String {
     format!(

@@ -232,7 +232,10 @@ fn of_two_causes_the_first_to_correct_is_named() {
         (ServiceAccountNotCovered, PodOlderThanEntry),
         (PodOlderThanEntry, SecretForeign),
         (OwnPullSecrets, HostUnreachable),
-        (EntryMissing, QuotaExceeded),
+        // The controller adds no entry while it cannot write the Secret.
+        (QuotaExceeded, EntryMissing),
+        (SecretForeign, EntryMissing),
+        (EntryMissing, RateLimited),
         (SecretForeign, CertificateInvalid),
         (SecretMissing, RateLimited),
         (QuotaExceeded, RateLimited),
