@@ -2,6 +2,7 @@
 
 pub mod binding;
 pub mod condition;
+pub mod event;
 pub mod legacy;
 pub mod names;
 pub mod status;

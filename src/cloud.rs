@@ -23,6 +23,7 @@ mod error;
 mod hosts;
 mod identity;
 mod network;
+mod observer;
 mod personal;
 pub mod read_reply;
 mod registry_check;
@@ -46,6 +47,7 @@ use self::hosts::Hosts;
 pub use self::identity::{AccessKeyPair, Environment, IdentitySources, OidcToken, RrsaRole, TokenMode};
 use self::identity::{ControllerIdentity, IdentityResolver, ResolvedIdentity};
 pub use self::network::{NetworkConfig, SimulatedCloud};
+pub use self::observer::{CallObserver, ObservedCall};
 use self::registry_check::{CheckerConfig, RegistryChecker};
 pub use self::verify::Verify;
 use crate::api::Reason;
@@ -69,6 +71,8 @@ pub struct CloudSettings {
     pub environment: Environment,
     /// Credentials from the cluster.
     pub sources: Arc<dyn IdentitySources>,
+    /// Counts the calls.
+    pub observer: Arc<dyn CallObserver>,
     /// Policy for a new credential that a registry rejects.
     pub verify: Verify,
     /// Hosts, as `host[:port]`, that may issue registry tokens besides Alibaba's hosts and the registry itself.
@@ -98,7 +102,7 @@ impl Alibaba {
     /// No root certificates can be loaded, or the user agent is not a valid header value.
     pub fn new(settings: CloudSettings) -> Result<Self, SetupError> {
         let CloudSettings { cluster_region, network, metadata_endpoint, user_agent, .. } = settings;
-        let client = Client::new(&user_agent, &network)?;
+        let client = Client::new(&user_agent, &network, settings.observer)?;
         let checker = RegistryChecker::new(&CheckerConfig {
             user_agent: &user_agent,
             allowed_auth_hosts: &settings.registry_auth_hosts,

@@ -22,6 +22,7 @@ mod context;
 mod credential;
 mod definition;
 mod error;
+mod gauges;
 mod key_pair_checks;
 mod key_pairs;
 mod label_hold;
@@ -64,7 +65,7 @@ pub use self::sources::SourceLocations;
 use self::state::SharedState;
 use self::tasks::{TaskObserver, Tasks, name_of, spawn};
 use self::webhook::{ServerContext, WebhookReplica};
-use crate::cloud::{Alibaba, IdentitySources, SetupError};
+use crate::cloud::{Alibaba, CallObserver, IdentitySources, SetupError};
 use crate::cluster::error::CallError;
 use crate::cluster::lease::{Callbacks, Candidate, LeaseConfig, LeaseThread, LeaseWatch};
 use crate::cluster::report::BindingWriter;
@@ -76,7 +77,6 @@ use crate::plan::withdrawal_guard::WithdrawalGuard;
 use crate::server::Metrics;
 use crate::server::admin::{AdminServer, Readiness, StartupStep};
 use crate::server::heartbeats::{self, Heartbeats};
-use crate::server::metrics::QueueLabel;
 
 /// Time for writes that are under way at the end.
 const LAST_WRITES: Duration = Duration::from_secs(3);
@@ -97,10 +97,11 @@ struct StartSignals {
 pub async fn run(
     config: ControllerConfig,
     clients: Clients,
-    cloud: impl FnOnce(Arc<dyn IdentitySources>) -> Result<Alibaba, SetupError>,
+    cloud: impl FnOnce(Arc<dyn IdentitySources>, Arc<dyn CallObserver>) -> Result<Alibaba, SetupError>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ControllerError> {
     let metrics = Arc::new(Metrics::default());
+    metrics.set_leader(false);
     let webhook = WebhookReplica::new(config.webhook.clone());
     let steps = StartupStep::ALWAYS.into_iter().chain(webhook.is_on().then_some(StartupStep::Webhook));
     let readiness = Readiness::awaiting(steps);
@@ -114,7 +115,7 @@ pub async fn run(
         SharedState::new(&config.region, Arc::new(config.template.clone()), WithdrawalGuard::new(grace));
     let sources = ClusterSources::new(&clients, &config.namespace, config.places.clone(), shared.clone());
     let sources = Arc::new(sources);
-    let cloud = cloud(sources.clone())?;
+    let cloud = cloud(sources.clone(), metrics.clone())?;
     let seen = watches::spawn_all(&mut tasks, &config, &clients, &readiness, &shared);
     spawn(&mut tasks, "the publisher", shared.clone().keep_publishing());
     let context = LoopContext { shared, readiness, metrics, store, cloud, sources, seen, webhook };
@@ -146,7 +147,7 @@ pub async fn run(
     }
     work.shutdown().await;
     lease.release().await;
-    metrics.leader.set(0);
+    metrics.set_leader(false);
     // Another replica leads now. The watches go on, since the webhook answers from them.
     if ended.is_ok() {
         webhook.linger(&shared).await;
@@ -228,7 +229,7 @@ fn callbacks(
     Callbacks {
         read: move || readiness.done(StartupStep::Lease),
         acquired: move || {
-            metrics.leader.set(1);
+            metrics.set_leader(true);
             acquired.notify_one();
         },
     }
@@ -291,19 +292,9 @@ fn admin_server(
     context: &LoopContext,
     heartbeats: &Heartbeats,
 ) -> AdminServer {
-    let (shared, gauges) = (context.shared.clone(), context.metrics.clone());
+    let (shared, metrics) = (context.shared.clone(), context.metrics.clone());
     let streams = clients.watch_streams.clone();
-    let refresh = move || {
-        for (name, depth) in [("namespace", shared.namespaces.depth()), ("binding", shared.bindings.depth())]
-        {
-            gauges.queue_depth.get_or_create(&QueueLabel { name }).set(gauge(depth));
-        }
-        gauges.watch_streams.set(gauge(streams.get()));
-        gauges.writes_in_flight.set(gauge(shared.writes.in_flight()));
-        let longest = shared.writes.longest(Instant::now()).unwrap_or_default();
-        gauges.longest_write.set(i64::try_from(longest.as_secs()).unwrap_or(i64::MAX));
-        gauges.delayed_namespaces.set(gauge(shared.namespaces.delayed()));
-    };
+    let refresh = move || gauges::refresh(&shared, &metrics, streams.get());
     AdminServer {
         readiness: context.readiness.clone(),
         metrics: context.metrics.clone(),
@@ -318,8 +309,4 @@ async fn serve_admin(server: AdminServer, address: SocketAddr) {
     if let Err(error) = server.serve(address).await {
         error!(%error, %address, "health and metrics cannot be served; choose another --listen-address");
     }
-}
-
-fn gauge(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

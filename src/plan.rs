@@ -4,6 +4,7 @@ pub mod admission;
 pub mod admission_mode;
 pub mod admission_parameters;
 pub mod adoption;
+pub mod binding_events;
 pub mod binding_facts;
 pub mod binding_step;
 pub mod budget;

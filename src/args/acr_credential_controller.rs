@@ -12,7 +12,9 @@ use clap::{CommandFactory, Parser, ValueEnum};
 use super::identity::IdentityArgs;
 use super::webhook::WebhookArgs;
 use crate::api::names;
-use crate::cloud::{Certificate, CloudSettings, IdentitySources, NetworkConfig, SimulatedCloud, Verify};
+use crate::cloud::{
+    CallObserver, Certificate, CloudSettings, IdentitySources, NetworkConfig, SimulatedCloud, Verify,
+};
 use crate::controller::ControllerConfig;
 use crate::model::duration;
 use crate::plan::Template;
@@ -202,6 +204,7 @@ impl ControllerArgs {
         region: &str,
         network: NetworkConfig,
         sources: Arc<dyn IdentitySources>,
+        observer: Arc<dyn CallObserver>,
     ) -> CloudSettings {
         CloudSettings {
             cluster_region: region.into(),
@@ -211,6 +214,7 @@ impl ControllerArgs {
             token_mode: self.identity.token_mode.into(),
             environment: self.identity.environment(),
             sources,
+            observer,
             verify: self.verify_credentials.into(),
             registry_auth_hosts: self.registry_auth_hosts.iter().map(|host| host.as_str().into()).collect(),
         }

@@ -21,6 +21,10 @@ pub struct PluginArgs {
     /// The subcommand.
     #[command(subcommand)]
     pub command: PluginCommand,
+
+    /// The connection to the cluster.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
 }
 
 /// The subcommands.
@@ -148,6 +152,8 @@ pub enum ExceptionsFormat {
     Kustomize,
     /// Commands that patch the policies in the cluster
     Commands,
+    /// Values of the Helm chart, with all exceptions
+    Values,
 }
 
 /// Flags of `kubectl acr withdraw`.
@@ -170,20 +176,33 @@ pub struct WithdrawArgs {
     pub secret_name: String,
 }
 
-/// The connection to the cluster.
+/// The connection to the cluster: the flags of every command, before or after its name.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Connection to the cluster")]
 pub struct ConnectionArgs {
     /// Path of the kubeconfig [default: that of KUBECONFIG, else ~/.kube/config, else the account of the Pod]
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub kubeconfig: Option<PathBuf>,
 
     /// Context of the kubeconfig
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub context: Option<String>,
 
-    /// Longest time of one request, such as 10s
-    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    /// Longest time of one request, such as 10s; 0 for no limit
+    #[arg(long, global = true, default_value = "10s", value_parser = parse_request_timeout)]
     pub request_timeout: Duration,
+}
+
+/// Stands for no limit: longer than any command.
+const NO_LIMIT: Duration = Duration::from_secs(86_400);
+
+/// Parses a time limit as kubectl does: a bare number means seconds, and 0 no limit.
+fn parse_request_timeout(text: &str) -> Result<Duration, String> {
+    let limit = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => duration::parse(text)?,
+    };
+    Ok(if limit.is_zero() { NO_LIMIT } else { limit.min(NO_LIMIT) })
 }
 
 /// The installation of the controller.
@@ -220,10 +239,6 @@ pub struct ExplainArgs {
     /// Format of the result
     #[arg(short, long, value_enum, default_value = "text")]
     pub output: ExplainFormat,
-
-    /// The connection to the cluster.
-    #[command(flatten)]
-    pub connection: ConnectionArgs,
 }
 
 /// Value of `--output` of `kubectl acr explain`.
@@ -251,10 +266,6 @@ pub struct UninstallArgs {
     /// The installation of the controller.
     #[command(flatten)]
     pub installation: InstallationArgs,
-
-    /// The connection to the cluster.
-    #[command(flatten)]
-    pub connection: ConnectionArgs,
 }
 
 /// Flags of `kubectl acr check`.
@@ -275,10 +286,6 @@ pub struct CheckArgs {
     /// The installation of the controller.
     #[command(flatten)]
     pub installation: InstallationArgs,
-
-    /// The connection to the cluster.
-    #[command(flatten)]
-    pub connection: ConnectionArgs,
 }
 
 /// Value of `--output` of `kubectl acr check`.

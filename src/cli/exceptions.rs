@@ -185,6 +185,21 @@ pub fn commands(patches: &[(&str, Json)]) -> String {
     patches.iter().map(command).collect()
 }
 
+/// Writes exceptions as values of the Helm chart, all lists in full.
+pub fn values(exceptions: &Exceptions) -> String {
+    let mut text = String::from("policies:\n  exceptions:\n");
+    let mut object = "";
+    for list in ExceptionList::ALL {
+        let (of, name) = list.chart_value();
+        if of != std::mem::replace(&mut object, of) {
+            text.extend(["    ", of, ":\n"]);
+        }
+        // Writing to a String cannot fail. JSON is YAML.
+        let _ = writeln!(text, "      {name}: {}", Json::from(exceptions.of(list)));
+    }
+    text
+}
+
 /// Returns whether policies name another Secret, namespace or account of the controller than those of this version.
 pub fn is_customized(policies: &str) -> bool {
     let user = format!("system:serviceaccount:{}:{}", names::DEFAULT_NAMESPACE, names::MANAGER);

@@ -32,6 +32,16 @@ impl Action {
         }
     }
 
+    /// Returns the name as the metrics label it.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::GetAuthorizationToken | Self::PersonalToken => "get_authorization_token",
+            Self::ListInstanceEndpoint => "list_instance_endpoint",
+            Self::AssumeRole => "assume_role",
+            Self::AssumeRoleWithOidc => "assume_role_with_oidc",
+        }
+    }
+
     /// Returns the name as in a RAM policy, `<product>:<action>`.
     pub(super) const fn permission(self) -> &'static str {
         match self {

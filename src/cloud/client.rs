@@ -1,7 +1,8 @@
 //! Signed calls over HTTP. Each call is attempted once and has a signature of its own; the caller decides about retries.
 
 use std::io;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -15,6 +16,7 @@ use super::call::{Call, CallAuth};
 use super::classify::classify;
 use super::error::{CallFailure, CloudError, Retry, SetupError};
 use super::network::{NetworkConfig, SimulatedCloud};
+use super::observer::{CallObserver, ObservedCall, code_of_error, code_of_reply};
 use super::reply::Reply;
 use super::sign::{CanonicalRequest, canonical_query, sha256};
 use super::transport::{self, Timeouts, TransportError};
@@ -33,6 +35,7 @@ const SENSITIVE: [&str; 2] = ["authorization", "x-acs-security-token"];
 pub(super) struct Client {
     http: reqwest::Client,
     scheme: &'static str,
+    observer: Arc<dyn CallObserver>,
 }
 
 impl Client {
@@ -40,7 +43,11 @@ impl Client {
     ///
     /// # Errors
     /// An extra certificate or the user agent is not valid.
-    pub(super) fn new(user_agent: &str, network: &NetworkConfig) -> Result<Self, SetupError> {
+    pub(super) fn new(
+        user_agent: &str,
+        network: &NetworkConfig,
+        observer: Arc<dyn CallObserver>,
+    ) -> Result<Self, SetupError> {
         let builder = transport::builder(TIMEOUTS).user_agent(user_agent);
         let (builder, scheme) = match &network.simulator {
             Some(cloud) => {
@@ -49,7 +56,7 @@ impl Client {
             }
             None => (builder.https_only(true).tls_certs_merge(network.extra_certificates.clone()), "https"),
         };
-        Ok(Self { http: builder.build()?, scheme })
+        Ok(Self { http: builder.build()?, scheme, observer })
     }
 
     /// Signs and sends one call, and parses the reply. Returns it with the host that sent it.
@@ -60,13 +67,21 @@ impl Client {
         &self,
         call: &Call<'a>,
     ) -> Result<(T, &'a str), CallFailure> {
+        let started = Instant::now();
         let (call, reply) = match (self.exchange(call).await, call.at_fallback_host()) {
             (Err(TransportError::Unresolved), Some(fallback)) => (fallback, self.exchange(&fallback).await),
             (outcome, _) => (*call, outcome),
         };
-        let reply = reply.map_err(|error| CallFailure::Other(transport_failure(error, &call)))?;
-        let parsed = reply.parse().map_err(|error_reply| classify(&error_reply, &call))?;
-        Ok((parsed, call.host))
+        let (code, outcome) = match reply {
+            Err(error) => (code_of_error(error), Err(CallFailure::Other(transport_failure(error, &call)))),
+            Ok(reply) => {
+                let parsed = reply.parse().map_err(|error_reply| classify(&error_reply, &call));
+                (code_of_reply(reply.status, parsed.is_ok()), parsed)
+            }
+        };
+        let observed = ObservedCall { action: call.action.label(), code };
+        self.observer.observe(observed, started.elapsed());
+        Ok((outcome?, call.host))
     }
 
     async fn exchange(&self, call: &Call<'_>) -> Result<Reply, TransportError> {

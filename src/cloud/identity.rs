@@ -229,7 +229,7 @@ mod tests {
     fn resolver_with(mode: TokenMode, environment: Environment) -> IdentityResolver {
         let cloud = SimulatedCloud { address: ([127, 0, 0, 1], 1).into(), unresolvable_hosts: Vec::new() };
         let network = NetworkConfig { simulator: Some(cloud), ..NetworkConfig::default() };
-        let client = Client::new("test", &network).unwrap();
+        let client = Client::new("test", &network, Arc::new(())).unwrap();
         let controller = ControllerIdentity::new(mode, environment, "http://127.0.0.1:1").unwrap();
         IdentityResolver::new(client, Hosts::only("sts.example"), controller, Arc::new(EmptyCluster))
     }

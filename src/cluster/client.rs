@@ -10,6 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
 use kube::{Client, Config};
+use tower::timeout::TimeoutLayer;
 use tower::util::MapFuture;
 use tower::{BoxError, ServiceBuilder};
 
@@ -47,7 +48,15 @@ pub fn set_user_agent(config: &mut Config, replica: &str) {
 /// # Errors
 /// [`ClientError`].
 pub fn connect(config: &Config) -> Result<Client, ClientError> {
-    build(config, None, StreamCount::default())
+    build(config, None, None, StreamCount::default())
+}
+
+/// Creates a client as [`connect`] does, whose requests fail if the answer does not begin within a time.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn connect_within(config: &Config, limit: Duration) -> Result<Client, ClientError> {
+    build(config, None, Some(limit), StreamCount::default())
 }
 
 /// Creates a client as [`connect`] does, whose streams are counted.
@@ -55,7 +64,7 @@ pub fn connect(config: &Config) -> Result<Client, ClientError> {
 /// # Errors
 /// [`ClientError`].
 pub fn connect_counted(config: &Config, streams: &StreamCount) -> Result<Client, ClientError> {
-    build(config, None, streams.clone())
+    build(config, None, None, streams.clone())
 }
 
 /// Creates a client as [`connect`] does, which writes only under a claim.
@@ -63,10 +72,15 @@ pub fn connect_counted(config: &Config, streams: &StreamCount) -> Result<Client,
 /// # Errors
 /// [`ClientError`].
 pub fn connect_under(config: &Config, claim: &Claim) -> Result<Client, ClientError> {
-    build(config, Some(ClaimLayer(claim.clone())), StreamCount::default())
+    build(config, Some(ClaimLayer(claim.clone())), None, StreamCount::default())
 }
 
-fn build(config: &Config, claim: Option<ClaimLayer>, streams: StreamCount) -> Result<Client, ClientError> {
+fn build(
+    config: &Config,
+    claim: Option<ClaimLayer>,
+    limit: Option<Duration>,
+    streams: StreamCount,
+) -> Result<Client, ClientError> {
     let boxed = |e: kube::Error| ClientError::Config(Box::new(e));
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -110,6 +124,7 @@ fn build(config: &Config, claim: Option<ClaimLayer>, streams: StreamCount) -> Re
         .layer(config.extra_headers_layer().map_err(boxed)?)
         // Innermost, because the layers before it may take their time.
         .option_layer(claim)
+        .option_layer(limit.map(TimeoutLayer::new))
         .map_err(BoxError::from)
         .service(http);
     Ok(Client::new(service, config.default_namespace.clone()))

@@ -37,7 +37,7 @@ impl Notifier {
     pub async fn give(&self, namespace: &str, notice: &Notice, bindings: &[ObjectReference]) {
         let event = || Event {
             type_: EventType::Warning,
-            reason: notice.reason.as_str().to_owned(),
+            reason: notice.reason.event().as_str().to_owned(),
             note: Some(notice.message.clone()),
             action: match notice.reason {
                 NoticeReason::LeftoverRemoved => "Withdraw",

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::error::{CallError, call};
 use super::events::Events;
 use super::policy_probe::is_ours;
+use crate::api::event::EventReason;
 use crate::plan::stuck_pods::{Owner, StuckPod, is_refusal};
 
 /// Annotation of a mirror Pod, which represents a static Pod of the kubelet.
@@ -189,7 +190,7 @@ impl PodWriter {
     }
 
     /// Publishes an Event about a Pod's owner, which outlives the Pod. A failure is logged only.
-    pub async fn event(&self, pod: &StuckPod, reason: &str, note: String) {
+    pub async fn event(&self, pod: &StuckPod, reason: EventReason, note: String) {
         let about = |api_version: &str, kind: &str, name: &str, uid: &str| ObjectReference {
             api_version: Some(api_version.to_owned()),
             kind: Some(kind.to_owned()),
@@ -201,7 +202,7 @@ impl PodWriter {
         let Some(owner) = &pod.owner else { return };
         let event = Event {
             type_: EventType::Normal,
-            reason: reason.to_owned(),
+            reason: reason.as_str().to_owned(),
             note: Some(note),
             action: "Delete".to_owned(),
             secondary: Some(about("v1", "Pod", &pod.name, &pod.uid)),

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::error::{CallError, call};
 use super::events::Events;
 use super::owned::merging;
+use crate::api::event::EventReason;
 use crate::api::{AcrCredentialBinding, AcrCredentialBindingSpec, AcrCredentialBindingStatus, names};
 
 /// Name of the CustomResourceDefinition.
@@ -153,10 +154,10 @@ impl BindingWriter {
     }
 
     /// Publishes an Event. A failure is logged only.
-    pub async fn event(&self, about: &ObjectReference, warning: bool, reason: &str, note: String) {
+    pub async fn event(&self, about: &ObjectReference, warning: bool, reason: EventReason, note: String) {
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
-            reason: reason.to_owned(),
+            reason: reason.as_str().to_owned(),
             note: Some(note),
             action: "Reconcile".to_owned(),
             secondary: None,

@@ -114,12 +114,25 @@ async fn follow<K>(
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
 {
+    // The API server accepts a version of the future, as it is after a restore of etcd. It is silent then, and need not
+    // send a bookmark. So a watch that failed or was silent is not resumed before the version is known to be of the past.
+    let mut is_of_the_past = true;
     loop {
         let begun = Instant::now();
-        let result = match source.watch(&version).await {
-            Ok(mut lines) => deliver(&mut lines, &mut version, receiver, || retries.failures = 0).await,
-            Err(error) => Err(watcher::Error::WatchStartFailed(error)),
+        let current = if is_of_the_past { Ok(None) } else { source.version().await.map(Some) };
+        let mut heard = false;
+        let result = match current {
+            Ok(Some(current)) if is_older(&current, &version) => return version,
+            Ok(_) => match source.watch(&version).await {
+                Ok(mut lines) => {
+                    let mut hear = || (heard, retries.failures) = (true, 0);
+                    deliver(&mut lines, &mut version, receiver, &mut hear).await
+                }
+                Err(error) => Err(watcher::Error::WatchStartFailed(error)),
+            },
+            Err(error) => Err(error),
         };
+        is_of_the_past = result.is_ok() && heard;
         match result {
             // The API server ends each watch after a while. What ends each at once must not be asked all the time.
             Ok(()) if begun.elapsed() > MIN_BACKOFF => {}

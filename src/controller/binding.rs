@@ -9,13 +9,16 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::clock;
+use super::gauges;
 use super::reconciles;
 use super::state::{SharedState, State};
 use crate::api::binding::DeletionPolicy;
+use crate::api::event::EventReason;
 use crate::api::{AcrCredentialBinding, ConditionType};
 use crate::cluster::error::CallError;
 use crate::cluster::report::BindingWriter;
 use crate::plan::Rollup;
+use crate::plan::binding_events;
 use crate::plan::binding_facts::{registry_facts, standstill};
 use crate::plan::binding_step::{
     BindingObservation, BindingStep, StatusReport, deletion_effect, lifecycle_step, status_step,
@@ -55,6 +58,7 @@ impl BindingLoop {
     pub async fn run(self) {
         loop {
             let item = self.shared.bindings.next().await;
+            self.metrics.observe_wait(gauges::BINDINGS, item.since.elapsed());
             let started = std::time::Instant::now();
             let result = self.reconcile(&item.key).await;
             reconciles::record(&self.metrics, Reconciler::Binding, started, &result);
@@ -88,7 +92,7 @@ impl BindingLoop {
                 let result = self.writer.set_status(&binding.object, *status).await;
                 Metrics::count(&self.metrics.status_writes, result.is_ok());
                 if let Ok(written) = &result {
-                    self.report_held_withdrawal(&binding.object, written).await;
+                    self.publish_events(&binding.object, written).await;
                 }
                 self.remember_write(name, Instant::now());
                 self.again_after(name, wait);
@@ -103,16 +107,15 @@ impl BindingLoop {
         }
     }
 
-    /// Publishes an Event when a withdrawal begins to be held.
-    async fn report_held_withdrawal(&self, before: &AcrCredentialBinding, now: &AcrCredentialBinding) {
-        let held_condition = |object: &AcrCredentialBinding| {
-            let conditions = object.status.iter().flat_map(|status| status.conditions.clone());
-            conditions.into_iter().find(|c| c.type_ == ConditionType::WithdrawalHeld.as_str())
-        };
-        if let (None, Some(condition)) = (held_condition(before), held_condition(now)) {
-            warn!(binding = %now.name_any(), message = %condition.message, "withdrawal held");
-            let (about, reason) = (now.object_ref(&()), condition.type_.as_str());
-            self.writer.event(&about, true, reason, condition.message).await;
+    /// Publishes the Events that follow from a status that was written.
+    async fn publish_events(&self, before: &AcrCredentialBinding, now: &AcrCredentialBinding) {
+        let Some(status) = &now.status else { return };
+        for event in binding_events::events(before.status.as_ref(), status) {
+            let reason = event.reason;
+            if reason == EventReason::WithdrawalHeld {
+                warn!(binding = %now.name_any(), message = %event.note, "withdrawal held");
+            }
+            self.writer.event(&now.object_ref(&()), event.is_warning, reason, event.note).await;
         }
     }
 

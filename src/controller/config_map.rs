@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::reconciles;
 use super::state::SharedState;
+use crate::api::event::EventReason;
 use crate::api::{AcrCredentialBinding, Reason, names};
 use crate::cluster::error::CallError;
 use crate::cluster::keys::KeySecrets;
@@ -179,7 +180,7 @@ impl ConfigMapLoop {
             }
             (ConfigMapStep::ReportForeignBinding, Some(config_map), _) => {
                 let note = foreign_binding_note(names::LEGACY_NAME);
-                self.publish_event(config_map, progress, "BindingNotConverted", note).await;
+                self.publish_event(config_map, progress, EventReason::BindingNotConverted, note).await;
             }
             (ConfigMapStep::Convert, Some(config_map), converted) => {
                 if let Some(object) = &watched.object {
@@ -240,7 +241,9 @@ impl ConfigMapLoop {
                 if progress.written == version {
                     let note = reverted_note(config_map);
                     warn!(note, "edit reverted");
-                    self.writer.event(&binding.object_ref(&()), true, "HandEditReverted", note).await;
+                    self.writer
+                        .event(&binding.object_ref(&()), true, EventReason::HandEditReverted, note)
+                        .await;
                 }
                 // Recorded at once: seen late by the watch, it would count as an edit.
                 self.shared.put_binding(self.writer.replace_spec(binding, spec).await?);
@@ -259,7 +262,7 @@ impl ConfigMapLoop {
         let valid = of.conversion.spec.is_some() && !of.conversion.has_errors();
         self.report_condition(Some(converted(valid, &of.summary)));
         if !valid {
-            let reason = Reason::LegacyConfigInvalid.as_str();
+            let reason = EventReason::Condition(Reason::LegacyConfigInvalid);
             self.publish_event(config_map, progress, reason, of.summary.clone()).await;
         }
     }
@@ -269,12 +272,12 @@ impl ConfigMapLoop {
         &self,
         config_map: &ConfigMap,
         progress: &mut Progress,
-        reason: &str,
+        reason: EventReason,
         note: String,
     ) {
         let version = config_map.resource_version();
         if progress.reported != version {
-            warn!(reason, note, "ConfigMap not converted");
+            warn!(reason = reason.as_str(), note, "ConfigMap not converted");
             self.writer.event(&config_map.object_ref(&()), true, reason, note).await;
             progress.reported = version;
         }

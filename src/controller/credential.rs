@@ -23,7 +23,7 @@ use crate::model::identity::CredentialSource;
 use crate::model::{Credential, RegistryKey, count};
 use crate::plan::credential_cache::{MintFailure, MintRequest, MintResult, RetryAdvice, SavedCredentials};
 use crate::server::Metrics;
-use crate::server::metrics::{ReconcileResult, Reconciler, RegistryLabel};
+use crate::server::metrics::{ReconcileResult, Reconciler};
 
 /// Time for which a result waits for the others of its batch.
 const BATCH_WAIT: Duration = Duration::from_secs(1);
@@ -192,11 +192,6 @@ impl CredentialLoop {
         let mut concerned = std::mem::take(batch).ended;
         if give_up_waiting {
             concerned.extend(state.credentials.give_up_waiting());
-        }
-        self.metrics.expiration.clear();
-        for ((registry, identity), expires_at) in state.credentials.expirations() {
-            let label = RegistryLabel { registry, identity };
-            self.metrics.expiration.get_or_create(&label).set(expires_at.as_second());
         }
         let users = self.shared.publish_credentials(&mut state, &concerned);
         drop(state);

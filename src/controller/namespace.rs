@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, trace, warn};
 
 use super::clock;
+use super::gauges;
 use super::state::SharedState;
 use super::tasks::panic_of;
 use super::work_queue::{Pace, WorkItem};
@@ -96,6 +97,7 @@ impl NamespaceLoop {
     }
 
     async fn process(&self, item: WorkItem<Arc<str>>) {
+        self.metrics.observe_wait(gauges::NAMESPACES, item.since.elapsed());
         let namespace = item.key.clone();
         let mut visit = Visit {
             round: WriteRound::new(self.shared.writes.clone()),
@@ -229,7 +231,7 @@ impl NamespaceLoop {
         let namespace = &item.key;
         let due = |notice: &&Notice| plan.changes.is_empty() || !notice.reason.is_provoked();
         for notice in plan.notices.iter().filter(due) {
-            warn!(%namespace, reason = notice.reason.as_str(), message = %notice.message, "notice given");
+            warn!(%namespace, reason = notice.reason.event().as_str(), message = %notice.message, "notice given");
             let bindings: Vec<ObjectReference> = {
                 let state = self.shared.state();
                 let objects = notice.bindings.iter().filter_map(|name| state.bindings.get(name));

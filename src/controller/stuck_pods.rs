@@ -13,6 +13,7 @@ use super::clients::Clients;
 use super::clock;
 use super::state::SharedState;
 use super::tasks::{Tasks, spawn};
+use crate::api::event::EventReason;
 use crate::cluster::clock::monotonic;
 use crate::cluster::error::CallError;
 use crate::cluster::listed_names::ListedNames;
@@ -215,7 +216,7 @@ impl StuckPodsLoop {
                 if let Some(owner) = &pod.owner {
                     self.replaced.entry(owner.uid.clone()).or_insert(at);
                 }
-                self.writer.event(pod, "StuckPodReplaced", self.note(pod)).await;
+                self.writer.event(pod, EventReason::StuckPodReplaced, self.note(pod)).await;
                 PACE
             }
             Err(DeletionError::Call(CallError::NotFound)) => Duration::ZERO,

@@ -93,7 +93,7 @@ impl TaskObserver {
         if took < LONGEST_POLL {
             return;
         }
-        self.metrics.long_polls.get_or_create(&TaskLabel { task: name }).observe(took.as_secs_f64());
+        self.metrics.long_polls.get_or_create(&TaskLabel::of(name)).observe(took.as_secs_f64());
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.get(name).is_none_or(|last| last.elapsed() >= LOG_INTERVAL) {
             warn!(task = name, took_ms = took.as_millis(), "task blocked the others");

@@ -121,6 +121,18 @@ impl ExceptionList {
         }
     }
 
+    /// Returns the object of the chart's value `policies.exceptions` that has the list, and the list's name there.
+    pub const fn chart_value(self) -> (&'static str, &'static str) {
+        match self {
+            Self::SecretLabels => ("secrets", "labels"),
+            Self::SecretAnnotations => ("secrets", "annotations"),
+            Self::ServiceAccountLabels => ("serviceAccounts", "labels"),
+            Self::ServiceAccountAnnotations => ("serviceAccounts", "annotations"),
+            Self::ServiceAccountFields => ("serviceAccounts", "fields"),
+            Self::PullSecrets => ("serviceAccounts", "pullSecrets"),
+        }
+    }
+
     /// Checks one exception.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 mod attempt;
 mod permits;
 pub mod shards;
+mod times;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use k8s_openapi::jiff::Timestamp;
 use self::attempt::FailedAttempt;
 pub use self::attempt::{MintFailure, RetryAdvice};
 use self::permits::{AttemptUnderWay, Permits};
+pub use self::times::CredentialTimes;
 use super::failure::Failure;
 use super::refresh::{Life, Round};
 use super::resolved_binding::RegistryCredential;
@@ -340,22 +342,6 @@ impl CredentialCache {
     /// Returns the cached credential of a registry.
     pub fn current(&self, key: &RegistryKey) -> Option<Arc<Credential>> {
         self.cached.get(key)?.credential.clone()
-    }
-
-    /// Returns when credentials expire, by registry and identity. The Personal Editions of two accounts have one name:
-    /// the first to expire counts.
-    pub fn expirations(&self) -> BTreeMap<(String, String), Timestamp> {
-        let mut expirations = BTreeMap::new();
-        for (key, cached) in &self.cached {
-            let Some(credential) = &cached.credential else { continue };
-            let name = (key.to_string(), credential.origin.identity.to_string());
-            let end = credential.expires_at;
-            expirations
-                .entry(name)
-                .and_modify(|first: &mut Timestamp| *first = end.min(*first))
-                .or_insert(end);
-        }
-        expirations
     }
 }
 

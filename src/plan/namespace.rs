@@ -58,6 +58,8 @@ pub struct NamespaceResult {
     pub matched: u32,
     /// Number of those that carry our entry.
     pub bound: u32,
+    /// Number of those whose entry rests, since another writer keeps removing it.
+    pub contended: u32,
     /// Number of ServiceAccounts that it selects and that opt out.
     pub opted_out: u32,
     /// Why one of its ServiceAccounts has no entry, if the write fails.
@@ -266,6 +268,7 @@ fn result(view: &NamespaceView, snapshot: &Snapshot, index: usize) -> NamespaceR
         domain_conflicts: Arc::from([]),
         matched,
         bound,
+        contended: 0,
         opted_out,
         unattached: None,
         contention: None,
@@ -281,6 +284,8 @@ struct Schedule {
     /// Why nothing is due, where writes rest: the Secret's failure, and that of each ServiceAccount.
     secret: Option<Failure>,
     accounts: Vec<(Box<str>, Failure)>,
+    /// ServiceAccounts whose entry another writer keeps removing.
+    contended: Vec<Box<str>>,
     conflicts: Vec<Conflict>,
 }
 
@@ -298,6 +303,8 @@ impl Schedule {
             let account = accounts.iter().find(|account| *account.name == *name);
             account.is_some_and(|account| covered.covers(&account.name, &account.labels))
         };
+        let contended = self.contended.iter().filter(|name| is_covered(name)).count();
+        result.contended = u32::try_from(contended).unwrap_or(u32::MAX);
         let failure = self.accounts.iter().find(|(name, _)| is_covered(name)).map(|(_, failure)| failure);
         match &result.secret {
             // An entry that cannot be removed holds the binding back.
@@ -325,6 +332,9 @@ fn schedule(record: &NamespaceRecord, snapshot: &Snapshot, changes: Vec<Change>,
             continue;
         };
         schedule.is_resting = true;
+        if let (Rest::Contended { .. }, ObjectKey::ServiceAccount(name)) = (&rest, change.object()) {
+            schedule.contended.push(name);
+        }
         schedule.retry_at.push(rest.until());
         resting.push((change, rest));
     }

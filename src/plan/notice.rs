@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 
 use super::change::ObjectKey;
+use crate::api::event::EventReason;
 
 /// Notices that a namespace remembers, so that none is repeated.
 const REMEMBERED: usize = 64;
@@ -32,13 +33,13 @@ pub enum NoticeReason {
 }
 
 impl NoticeReason {
-    /// Returns the reason as written in the Event.
-    pub const fn as_str(self) -> &'static str {
+    /// Returns the reason of the Event.
+    pub const fn event(self) -> EventReason {
         match self {
-            Self::LeftoverRemoved => "LeftoverRemoved",
-            Self::ContentReplaced => "ContentReplaced",
-            Self::SecretReplaced => "SecretReplaced",
-            Self::SkipNotUnderstood => "SkipNotUnderstood",
+            Self::LeftoverRemoved => EventReason::LeftoverRemoved,
+            Self::ContentReplaced => EventReason::ContentReplaced,
+            Self::SecretReplaced => EventReason::SecretReplaced,
+            Self::SkipNotUnderstood => EventReason::SkipNotUnderstood,
         }
     }
 

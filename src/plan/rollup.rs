@@ -13,6 +13,7 @@ struct RolledUp {
     trouble: Option<Box<Trouble>>,
     matched: u32,
     bound: u32,
+    contended: u32,
     opted_out: u32,
 }
 
@@ -38,6 +39,7 @@ impl RolledUp {
             trouble: (!none).then(|| Box::new(trouble)),
             matched: result.matched,
             bound: result.bound,
+            contended: result.contended,
             opted_out: result.opted_out,
         }
     }
@@ -54,6 +56,7 @@ pub struct Rollup {
     converging: bool,
     matched: i64,
     bound: i64,
+    contended_accounts: i64,
     opted_out: i64,
 }
 
@@ -97,6 +100,11 @@ impl Rollup {
     /// Returns the number of ServiceAccounts that are covered, and of those that carry our entry.
     pub fn service_accounts(&self) -> (i64, i64) {
         (self.matched, self.bound)
+    }
+
+    /// Returns the number of ServiceAccounts whose entry rests, since another writer keeps removing it.
+    pub fn contended_accounts(&self) -> i64 {
+        self.contended_accounts
     }
 
     /// Returns the number of ServiceAccounts that it selects and that opt out.
@@ -154,6 +162,7 @@ impl Rollup {
         if let Some(before) = &before {
             self.matched -= i64::from(before.matched);
             self.bound -= i64::from(before.bound);
+            self.contended_accounts -= i64::from(before.contended);
             self.opted_out -= i64::from(before.opted_out);
         }
         self.failing.remove(namespace);
@@ -162,6 +171,7 @@ impl Rollup {
         if let Some(entry) = &entry {
             self.matched += i64::from(entry.matched);
             self.bound += i64::from(entry.bound);
+            self.contended_accounts += i64::from(entry.contended);
             self.opted_out += i64::from(entry.opted_out);
         }
         if let Some(trouble) = entry.as_ref().and_then(|entry| entry.trouble.as_ref()) {
@@ -194,6 +204,11 @@ impl Rollups {
     /// Returns the rollup of a binding.
     pub fn of(&self, binding: &str) -> Option<&Rollup> {
         self.bindings.get(binding)
+    }
+
+    /// Returns the rollups with the names of their bindings.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Rollup)> {
+        self.bindings.iter()
     }
 
     /// Records which namespaces a binding covers now, all of them still to be reconciled, and whether it asks something
@@ -258,6 +273,7 @@ mod tests {
             domain_conflicts: Arc::from([]),
             matched,
             bound,
+            contended: 0,
             opted_out: 0,
             unattached: None,
             contention: None,

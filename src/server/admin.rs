@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::sync::Notify;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use self::checks::{Check, answer};
 use super::connections::{self, ConnectionLimits};
 use super::heartbeats::{self, Heartbeats};
-use super::metrics::Metrics;
+use super::metrics::{Metrics, TextFormat};
 use crate::cluster::watch_health::WatchHealth;
 
 /// Bounds of the connections: the probes of one kubelet and a few scrapers.
@@ -223,15 +223,13 @@ fn is_verbose(RawQuery(query): &RawQuery) -> bool {
     pairs.any(|pair| pair.split('=').next() == Some("verbose"))
 }
 
-async fn scrape(State(server): State<AdminServer>) -> impl IntoResponse {
+async fn scrape(State(server): State<AdminServer>, headers: HeaderMap) -> impl IntoResponse {
     (server.refresh)();
     let now = Instant::now();
     server.metrics.set_waiting(&server.heartbeats.waiting());
     server.metrics.set_ages(&server.watches.ages(now), &server.heartbeats.ages(now));
-    (
-        [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
-        server.metrics.render(),
-    )
+    let format = TextFormat::requested(&headers);
+    ([(header::CONTENT_TYPE, format.content_type())], server.metrics.render_as(format))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod described_registry;
 mod labels;
+mod text_format;
 
 use std::time::Duration;
 
@@ -15,9 +16,12 @@ use prometheus_client::metrics::info::Info;
 use self::described_registry::DescribedRegistry;
 pub use self::described_registry::MetricDescription;
 pub use self::labels::{
-    AdmissionLabel, AdmissionOutcome, BindingLabel, BuildLabel, CallResult, QueueLabel, ReconcileLabel,
-    ReconcileResult, Reconciler, ReconcilerLabel, RegistryLabel, ResultLabel, TaskLabel, WatchLabel,
+    AccountState, AccountsLabel, AdmissionLabel, AdmissionOutcome, ApiLabel, BindingLabel, BuildLabel,
+    CallResult, LeaseLabel, QueueLabel, ReconcileLabel, ReconcileResult, Reconciler, ReconcilerLabel,
+    RegistryLabel, ResultLabel, TaskLabel, WatchLabel,
 };
+pub use self::text_format::TextFormat;
+use crate::api::names;
 use crate::cluster::Outcome;
 use crate::plan::Change;
 use crate::server::heartbeats::WaitingWork;
@@ -28,6 +32,12 @@ const RECONCILE_BUCKETS: [f64; 40] = [
     1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0,
     50.0, 60.0,
 ];
+
+/// Buckets of controller-runtime's `workqueue_queue_duration_seconds`, from 10 ns to 1000 s.
+const QUEUE_BUCKETS: [f64; 12] = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0];
+
+/// Buckets of the cloud's answers. A call without one ends after 10 s.
+const API_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Defines the metrics. A field's doc comment is its help text, and the string behind it its name as scraped.
 macro_rules! metrics {
@@ -86,11 +96,28 @@ metrics! {
         expiration: Family<RegistryLabel, Gauge> =
             "acr_credential_expiration_timestamp_seconds", Family::default();
 
+        /// Time at which the credential is due for its renewal, in seconds since the epoch.
+        renewal: Family<RegistryLabel, Gauge> =
+            "acr_credential_renewal_timestamp_seconds", Family::default();
+
+        /// Time from a request to the cloud to its reply. The code is the HTTP status, or why there is no valid reply.
+        api_duration: Family<ApiLabel, Histogram, fn() -> Histogram> =
+            "acr_api_request_duration_seconds",
+            Family::new_with_constructor(|| Histogram::new(API_BUCKETS));
+
+        /// ServiceAccounts that a binding covers, by whether they have the pull Secret.
+        service_accounts: Family<AccountsLabel, Gauge> = "acr_serviceaccounts", Family::default();
+
         /// Whether the binding is ready: 1 for its present condition, 0 for the others.
         ready: Family<BindingLabel, Gauge> = "acr_binding_ready_status", Family::default();
 
         /// Items that wait in a work queue.
         queue_depth: Family<QueueLabel, Gauge> = "workqueue_depth", Family::default();
+
+        /// Time for which an item waited in a work queue.
+        queue_duration: Family<QueueLabel, Histogram, fn() -> Histogram> =
+            "workqueue_queue_duration_seconds",
+            Family::new_with_constructor(|| Histogram::new(QUEUE_BUCKETS));
 
         /// Writes of a binding's status.
         status_writes: Family<ResultLabel, Counter> = "acr_status_writes_total", Family::default();
@@ -99,13 +126,13 @@ metrics! {
         stuck_pods: Family<ResultLabel, Counter> = "acr_stuck_pods_replaced_total", Family::default();
 
         /// Whether the ConfigMap acr-configuration is valid: 0 if it has errors, or is gone while its binding exists.
-        legacy_config_valid: Gauge = "acr_legacy_config_valid", Gauge::default();
+        legacy_config_valid: Gauge = "acr_legacy_config_valid", one();
 
         /// Whether the admission policies that confine this controller are enforced: 1, or 0 if one is missing.
         policies_enforced: Gauge = "acr_admission_policies_enforced", Gauge::default();
 
         /// Whether this replica holds the lease: 1, or 0 if it is a standby.
-        leader: Gauge = "acr_leader", Gauge::default();
+        leader: Family<LeaseLabel, Gauge> = "leader_election_master_status", Family::default();
 
         /// Time since a watch of the API server was last heard: an event, a bookmark or the end of a list.
         watch_age: Family<WatchLabel, Gauge> = "acr_watch_last_event_age_seconds", Family::default();
@@ -150,7 +177,24 @@ metrics! {
     }
 }
 
+/// Returns a gauge that begins with 1.
+fn one() -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(1);
+    gauge
+}
+
 impl Metrics {
+    /// Records whether this replica holds the lease.
+    pub fn set_leader(&self, holds: bool) {
+        self.leader.get_or_create(&LeaseLabel { name: names::LEASE_NAME }).set(holds.into());
+    }
+
+    /// Records how long an item waited in the work queue of this name.
+    pub fn observe_wait(&self, queue: &'static str, waited: Duration) {
+        self.queue_duration.get_or_create(&QueueLabel { name: queue }).observe(waited.as_secs_f64());
+    }
+
     /// Counts a change by its outcome.
     pub fn count_change(&self, change: &Change, outcome: &Outcome) {
         let result = match outcome {
@@ -201,7 +245,7 @@ impl Metrics {
         // A task that ended has no age any more.
         self.heartbeat_age.clear();
         for (task, age) in tasks {
-            self.heartbeat_age.get_or_create(&TaskLabel { task }).set(seconds(age));
+            self.heartbeat_age.get_or_create(&TaskLabel::of(task)).set(seconds(age));
         }
     }
 
@@ -218,116 +262,20 @@ impl Metrics {
         self.registry.descriptions()
     }
 
-    /// Returns the text that a scraper reads.
+    /// Returns the text that a scraper reads by default.
     pub fn render(&self) -> String {
-        self.registry.render()
+        self.render_as(TextFormat::Prometheus)
+    }
+
+    /// Returns the text that a scraper reads, in a format.
+    pub fn render_as(&self, format: TextFormat) -> String {
+        let open_metrics = self.registry.render();
+        match format {
+            TextFormat::Prometheus => text_format::to_prometheus(&open_metrics),
+            TextFormat::OpenMetrics => open_metrics,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{
-        AdmissionLabel, AdmissionOutcome, Metrics, QueueLabel, ReconcileResult, Reconciler, RegistryLabel,
-        TaskLabel, WaitingWork,
-    };
-
-    /// Metrics with a series in each family.
-    fn filled() -> Metrics {
-        let metrics = Metrics::default();
-        for family in [
-            &metrics.mints,
-            &metrics.secret_writes,
-            &metrics.service_account_patches,
-            &metrics.status_writes,
-            &metrics.stuck_pods,
-        ] {
-            Metrics::count(family, true);
-        }
-        metrics.set_ready("a", "True");
-        metrics.set_ages(&[("secrets", Duration::from_secs(7))], &[("the loop", Duration::from_secs(1))]);
-        metrics.set_waiting(&[("namespace", None)]);
-        metrics.long_polls.get_or_create(&TaskLabel { task: "the loop" }).observe(0.06);
-        let registry = RegistryLabel { registry: "r".to_owned(), identity: "i".to_owned() };
-        metrics.expiration.get_or_create(&registry).set(5);
-        metrics.queue_depth.get_or_create(&QueueLabel { name: "namespace" }).set(1);
-        metrics.admissions.get_or_create(&AdmissionLabel { outcome: AdmissionOutcome::Attached }).inc();
-        let took = Duration::from_millis(20);
-        metrics.observe_reconcile(Reconciler::Namespace, ReconcileResult::RequeueAfter, took);
-        metrics
-    }
-
-    #[test]
-    fn every_metric_is_described_as_it_is_scraped() {
-        let metrics = filled();
-        let text = metrics.render();
-        let helps = text.lines().filter(|line| line.starts_with("# HELP ")).count();
-        assert_eq!(helps, metrics.descriptions().len(), "{text}");
-        for description in metrics.descriptions() {
-            let suffix = if description.kind == "histogram" { "_count" } else { "" };
-            let begin = format!("{}{suffix}", description.name);
-            let series = text
-                .lines()
-                .find(|line| line.strip_prefix(&begin).is_some_and(|rest| rest.starts_with(['{', ' '])));
-            let series = series.unwrap_or_else(|| panic!("{begin} is not in\n{text}"));
-            for label in description.labels {
-                assert!(series.contains(&format!("{label}=\"")), "{series} lacks {label}");
-            }
-            assert_eq!(series.matches("=\"").count(), description.labels.len(), "{series}");
-            assert!(text.contains(&format!(" {}.\n", description.help)), "{}", description.help);
-        }
-    }
-
-    #[test]
-    fn reconciliations_have_the_names_and_buckets_of_controller_runtime() {
-        let text = filled().render();
-        for line in [
-            "controller_runtime_reconcile_total{controller=\"namespace\",result=\"requeue_after\"} 1",
-            "controller_runtime_reconcile_time_seconds_sum{controller=\"namespace\"} 0.02",
-            "controller_runtime_reconcile_time_seconds_bucket{le=\"0.01\",controller=\"namespace\"} 0",
-            "controller_runtime_reconcile_time_seconds_bucket{le=\"0.025\",controller=\"namespace\"} 1",
-            "controller_runtime_reconcile_time_seconds_bucket{le=\"60.0\",controller=\"namespace\"} 1",
-        ] {
-            assert!(text.contains(line), "{line} is not in\n{text}");
-        }
-    }
-
-    #[test]
-    fn one_status_of_ready_is_set_at_a_time() {
-        let metrics = Metrics::default();
-        for status in ["True", "Unknown", "False"] {
-            metrics.set_ready("a", status);
-            let text = metrics.render();
-            for other in super::READY {
-                let line = format!(
-                    "acr_binding_ready_status{{name=\"a\",condition=\"{other}\"}} {}\n",
-                    u8::from(other == status)
-                );
-                assert!(text.contains(&line), "{line} is not in\n{text}");
-            }
-        }
-        metrics.forget("a");
-        assert!(!metrics.render().contains("name=\"a\""));
-    }
-
-    #[test]
-    fn work_that_no_loop_takes_has_an_age() {
-        let metrics = Metrics::default();
-        let work = Some(WaitingWork { keys: 2, age: Duration::from_millis(91_900) });
-        metrics.set_waiting(&[("binding", None), ("namespace", work)]);
-        let text = metrics.render();
-        for series in ["{name=\"binding\"} 0\n", "{name=\"namespace\"} 91\n"] {
-            assert!(text.contains(&format!("acr_queue_untaken_work_age_seconds{series}")), "{text}");
-        }
-    }
-
-    #[test]
-    fn ages_are_whole_seconds_and_a_task_that_ended_has_none() {
-        let metrics = filled();
-        metrics.set_ages(&[("secrets", Duration::from_millis(312_900))], &[]);
-        let text = metrics.render();
-        assert!(text.contains("acr_watch_last_event_age_seconds{watch=\"secrets\"} 312\n"), "{text}");
-        assert!(!text.contains("acr_task_heartbeat_age_seconds{"), "{text}");
-    }
-}
+mod tests;

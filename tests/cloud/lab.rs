@@ -122,6 +122,7 @@ pub(crate) fn settings(cloud: &Cloud, cluster: Arc<Cluster>) -> CloudSettings {
         token_mode: TokenMode::Auto,
         environment: Environment::default(),
         sources: cluster,
+        observer: Arc::new(()),
         verify: Verify::Off,
         registry_auth_hosts: Vec::new(),
     }

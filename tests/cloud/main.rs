@@ -18,6 +18,8 @@ mod minting;
 #[cfg(test)]
 mod network;
 #[cfg(test)]
+mod observed;
+#[cfg(test)]
 mod oidc;
 #[cfg(test)]
 mod personal;

@@ -43,7 +43,7 @@ async fn standby_with(lab: &Lab, mut options: ControllerOptions) -> Controller {
 }
 
 async fn leads(controller: &Controller) -> bool {
-    controller.metric("acr_leader", &[]).await.is_ok_and(|leads| leads == 1.0)
+    controller.metric("leader_election_master_status", &[]).await.is_ok_and(|leads| leads == 1.0)
 }
 
 async fn until_leads(lab: &Lab, controller: &Controller) {

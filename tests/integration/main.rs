@@ -61,6 +61,8 @@ mod memory;
 #[cfg(test)]
 mod migration;
 #[cfg(test)]
+mod monitoring;
+#[cfg(test)]
 mod neighbours;
 #[cfg(test)]
 mod node;

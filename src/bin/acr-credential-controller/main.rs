@@ -54,7 +54,7 @@ async fn run(args: ControllerArgs) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
     };
-    let cloud = |sources| Alibaba::new(args.cloud_settings(&region, network, sources));
+    let cloud = |sources, observer| Alibaba::new(args.cloud_settings(&region, network, sources, observer));
     controller::run(args.controller_config(&region, &replica), clients, cloud, stop).await?;
     Ok(())
 }

@@ -14,10 +14,10 @@ pub fn page() -> String {
 fn program(name: &str, mut command: Command, page: &mut String) {
     command.build();
     page.push_str(&format!("\n## {name}\n\n{}\n", about(&command)));
-    arguments(&command, 3, page);
+    arguments(&command, 3, true, page);
     for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
         page.push_str(&format!("\n### {name} {}\n\n{}\n", subcommand.get_name(), about(subcommand)));
-        arguments(subcommand, 4, page);
+        arguments(subcommand, 4, false, page);
     }
 }
 
@@ -26,9 +26,13 @@ fn about(command: &Command) -> String {
     paragraphs(&about.map(ToString::to_string).unwrap_or_default())
 }
 
-fn arguments(command: &Command, level: usize, page: &mut String) {
+/// Writes the arguments. Those of every command are listed once, at the top.
+fn arguments(command: &Command, level: usize, with_global: bool, page: &mut String) {
     let shown = |argument: &&Arg| {
-        !argument.is_hide_set() && argument.get_id() != "help" && argument.get_id() != "version"
+        (with_global || !argument.is_global_set())
+            && !argument.is_hide_set()
+            && argument.get_id() != "help"
+            && argument.get_id() != "version"
     };
     for argument in command.get_arguments().filter(shown) {
         page.push_str(&format!("\n{} `{}`\n\n", "#".repeat(level), name(argument)));

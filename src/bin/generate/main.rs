@@ -1,5 +1,5 @@
-//! Writes everything that follows from the code: the CustomResourceDefinition in `crds/` and in the Helm chart, and the
-//! pages below `docs/**/reference/`.
+//! Writes everything that follows from the code: the CustomResourceDefinition in `crds/` and in the Helm chart, the pages
+//! below `docs/**/reference/`, and the chart's copies of the alerting rules and the dashboard.
 //!
 //! ```text
 //! generate            writes them
@@ -54,9 +54,15 @@ fn files(root: &Path) -> anyhow::Result<Vec<File>> {
         let path = format!("{folder}/acrcredentialbindings.yaml");
         Ok(File { path, text: serde_saphyr::to_string(&crd)? })
     };
+    let copied = |source: &str, name: &str| -> anyhow::Result<File> {
+        let text = std::fs::read_to_string(root.join(source)).with_context(|| source.to_owned())?;
+        Ok(File { path: format!("deploy/helm/files/{name}"), text })
+    };
     let mut files = vec![
         definition("crds")?,
         definition("deploy/helm/files")?,
+        copied("deploy/prometheus/alerts.yaml", "alerts.yaml")?,
+        copied("deploy/grafana/acr.json", "dashboard.json")?,
         page(Language::English, "binding.md", binding::page(&crd)?),
         page(Language::English, "metrics.md", metrics::page()),
         page(Language::English, "flags.md", flags::page()),

@@ -1,14 +1,16 @@
 //! `kubectl acr`: checks, converts and previews the configuration, and removes what the controller created.
 #![allow(clippy::print_stderr, reason = "a command writes errors to standard error")]
 
+mod connection;
 mod input;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use acr_credential_binding::args::kubectl_acr::{
-    CheckArgs, CheckFormat, ConvertArgs, ExceptionsArgs, ExceptionsFormat, ExplainArgs, ExplainFormat,
-    InputArgs, LintArgs, OutputFormat, PlanArgs, PluginArgs, PluginCommand, UninstallArgs, WithdrawArgs,
+    CheckArgs, CheckFormat, ConnectionArgs, ConvertArgs, ExceptionsArgs, ExceptionsFormat, ExplainArgs,
+    ExplainFormat, InputArgs, LintArgs, OutputFormat, PlanArgs, PluginArgs, PluginCommand, UninstallArgs,
+    WithdrawArgs,
 };
 use acr_credential_binding::cli::explain::{ExplainError, ExplainOptions, ExplainTarget, Topic, explain};
 use acr_credential_binding::cli::lint::{Format, LintReport, check};
@@ -27,16 +29,17 @@ const FAILED: u8 = 2;
 const NOT_PASSED: u8 = 1;
 
 fn main() -> ExitCode {
-    let done = match PluginArgs::parse().command {
-        PluginCommand::Lint(lint) => run_lint(&lint),
+    let PluginArgs { command, connection } = PluginArgs::parse();
+    let done = match command {
+        PluginCommand::Lint(lint) => run_lint(&lint, &connection),
         PluginCommand::Convert(convert) if convert.reverse => run_reverse(&convert),
-        PluginCommand::Convert(convert) => run_convert(&convert),
-        PluginCommand::Plan(plan) => run_plan(&plan),
-        PluginCommand::Withdraw(withdraw) => run_withdraw(&withdraw),
-        PluginCommand::Check(check) => run_check(&check),
-        PluginCommand::Explain(explain) => run_explain(&explain),
-        PluginCommand::Uninstall(uninstall) => run_uninstall(&uninstall),
-        PluginCommand::Exceptions(exceptions) => run_exceptions(&exceptions),
+        PluginCommand::Convert(convert) => run_convert(&convert, &connection),
+        PluginCommand::Plan(plan) => run_plan(&plan, &connection),
+        PluginCommand::Withdraw(withdraw) => run_withdraw(&withdraw, &connection),
+        PluginCommand::Check(check) => run_check(&check, &connection),
+        PluginCommand::Explain(explain) => run_explain(&explain, &connection),
+        PluginCommand::Uninstall(uninstall) => run_uninstall(&uninstall, &connection),
+        PluginCommand::Exceptions(exceptions) => run_exceptions(&exceptions, &connection),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -58,8 +61,8 @@ fn colour(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn run_lint(lint: &LintArgs) -> anyhow::Result<u8> {
-    let report = check(&input::document(&lint.input)?);
+fn run_lint(lint: &LintArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
+    let report = check(&input::document(&lint.input, connection)?);
     let out = io::stdout();
     let format = match lint.output {
         OutputFormat::Human => Format::Human { colour: colour(out.is_terminal()) },
@@ -71,8 +74,8 @@ fn run_lint(lint: &LintArgs) -> anyhow::Result<u8> {
 }
 
 /// Reads the configuration, and writes its findings to standard error.
-fn read_with_findings(input: &InputArgs) -> anyhow::Result<LintReport> {
-    let report = check(&input::document(input)?);
+fn read_with_findings(input: &InputArgs, connection: &ConnectionArgs) -> anyhow::Result<LintReport> {
+    let report = check(&input::document(input, connection)?);
     let err = io::stderr();
     if !report.diagnostics.is_empty() {
         report.write(Format::Human { colour: colour(err.is_terminal()) }, &mut err.lock())?;
@@ -80,8 +83,8 @@ fn read_with_findings(input: &InputArgs) -> anyhow::Result<LintReport> {
     Ok(report)
 }
 
-fn run_convert(args: &ConvertArgs) -> anyhow::Result<u8> {
-    let report = read_with_findings(&args.input)?;
+fn run_convert(args: &ConvertArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
+    let report = read_with_findings(&args.input, connection)?;
     let (out, err) = (io::stdout(), io::stderr());
     let Some(conversion) = &report.conversion else { return Ok(FAILED) };
     let edition = match report.is_managed {
@@ -107,8 +110,8 @@ fn run_convert(args: &ConvertArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn run_plan(args: &PlanArgs) -> anyhow::Result<u8> {
-    let report = read_with_findings(&args.input)?;
+fn run_plan(args: &PlanArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
+    let report = read_with_findings(&args.input, connection)?;
     let (out, err) = (io::stdout(), io::stderr());
     let spec = report.conversion.as_ref().and_then(|conversion| conversion.spec.clone());
     let Some(spec) = spec else {
@@ -119,7 +122,7 @@ fn run_plan(args: &PlanArgs) -> anyhow::Result<u8> {
         region: args.region.as_str().into(),
         secret_name: args.secret_name.as_str().into(),
     };
-    let planned = input::with_cluster(async |client| {
+    let planned = connection::with_cluster(connection, async |client| {
         let planned = plan::plan(&client, spec, &options).await?;
         if args.remove_leftovers {
             plan::remove_leftovers(&client, &planned.leftovers).await?;
@@ -133,13 +136,13 @@ fn run_plan(args: &PlanArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn run_withdraw(args: &WithdrawArgs) -> anyhow::Result<u8> {
+fn run_withdraw(args: &WithdrawArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
     let options = withdraw::WithdrawOptions {
         namespace: args.namespace.as_str().into(),
         secret_name: args.secret_name.as_str().into(),
         retained: args.retained,
     };
-    let done = input::with_cluster_for(input::HOUR, async |client| {
+    let done = connection::with_cluster_for(connection::HOUR, connection, async |client| {
         Ok(withdraw::withdraw(&client, &options, args.yes).await?)
     })?;
     done.write(&mut io::stdout().lock())?;
@@ -152,15 +155,15 @@ fn now() -> Timestamp {
     Timestamp::now()
 }
 
-fn run_check(args: &CheckArgs) -> anyhow::Result<u8> {
+fn run_check(args: &CheckArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
     let options = installation::CheckOptions {
         namespace: args.installation.namespace.as_str().into(),
         service_account: args.installation.service_account.as_str().into(),
         secret_name: args.secret_name.as_str().into(),
-        request_timeout: args.connection.request_timeout,
+        request_timeout: connection.request_timeout,
         clock: now,
     };
-    let report = input::with_connection(&args.connection, async |client| {
+    let report = connection::with_connection(connection, async |client| {
         let report = match args.pre {
             true => installation::check_before_installation(&client, &options).await,
             false => installation::check_installation(&client, &options).await,
@@ -179,7 +182,7 @@ fn run_check(args: &CheckArgs) -> anyhow::Result<u8> {
     Ok(if report.has_passed() { 0 } else { NOT_PASSED })
 }
 
-fn run_explain(args: &ExplainArgs) -> anyhow::Result<u8> {
+fn run_explain(args: &ExplainArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
     let target = ExplainTarget::parse(&args.target).map_err(|error| anyhow::anyhow!("{error}"))?;
     let out = io::stdout();
     if let ExplainTarget::Topic(name) = &target {
@@ -195,10 +198,10 @@ fn run_explain(args: &ExplainArgs) -> anyhow::Result<u8> {
         namespace: args.namespace.as_deref().map(Into::into),
         service_account: args.service_account.as_str().into(),
         secret_name: args.secret_name.as_str().into(),
-        request_timeout: args.connection.request_timeout,
+        request_timeout: connection.request_timeout,
         clock: now,
     };
-    let verdict = input::with_connection(&args.connection, async |client| {
+    let verdict = connection::with_connection(connection, async |client| {
         Ok(explain(&client, &target, &options).await?)
     })?;
     match args.output {
@@ -209,15 +212,15 @@ fn run_explain(args: &ExplainArgs) -> anyhow::Result<u8> {
     Ok(verdict.exit_code())
 }
 
-fn run_uninstall(args: &UninstallArgs) -> anyhow::Result<u8> {
+fn run_uninstall(args: &UninstallArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
     let options = uninstall::UninstallOptions {
         namespace: args.installation.namespace.as_str().into(),
         service_account: args.installation.service_account.as_str().into(),
         withdraw: args.withdraw,
         timeout: args.timeout,
-        request_timeout: args.connection.request_timeout,
+        request_timeout: connection.request_timeout,
     };
-    input::with_connection(&args.connection, async |client| {
+    connection::with_connection(connection, async |client| {
         match uninstall::uninstall(&client, &options, &mut io::stdout().lock()).await {
             Ok(()) => Ok(0),
             Err(error) => {
@@ -228,7 +231,7 @@ fn run_uninstall(args: &UninstallArgs) -> anyhow::Result<u8> {
     })
 }
 
-fn run_exceptions(args: &ExceptionsArgs) -> anyhow::Result<u8> {
+fn run_exceptions(args: &ExceptionsArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
     use exceptions::{PolicyLists, SHIPPED};
     let added = args.added.exceptions();
     anyhow::ensure!(
@@ -239,7 +242,7 @@ fn run_exceptions(args: &ExceptionsArgs) -> anyhow::Result<u8> {
         Some(file) => input::text(file)?,
         None if args.live => {
             let read = async |client| exceptions::live(client).await.context("the policies cannot be read");
-            ("the cluster".to_owned(), input::with_cluster(read)?)
+            ("the cluster".to_owned(), connection::with_cluster(connection, read)?)
         }
         None => ("deploy/policies.yaml".to_owned(), SHIPPED.to_owned()),
     };
@@ -251,7 +254,7 @@ fn run_exceptions(args: &ExceptionsArgs) -> anyhow::Result<u8> {
             anyhow::ensure!(
                 !exceptions::is_customized(&text),
                 "the policies in the cluster name another Secret, namespace or account than deploy/policies.yaml: pass \
-                 your own copy of that file instead of --live, or add --output commands"
+                 your own copy of that file instead of --live, or add --output commands, or --output values for the Helm chart"
             );
             (PolicyLists::read(SHIPPED)?, SHIPPED.to_owned())
         }
@@ -260,6 +263,7 @@ fn run_exceptions(args: &ExceptionsArgs) -> anyhow::Result<u8> {
     let patches = base.patches(&all);
     let printed = match args.output {
         ExceptionsFormat::Yaml => base.fill(&text, &all).with_context(|| name.clone())?,
+        ExceptionsFormat::Values => exceptions::values(&all),
         _ if patches.is_empty() => String::new(),
         ExceptionsFormat::Kustomize => exceptions::kustomization(&patches),
         ExceptionsFormat::Commands => exceptions::commands(&patches),

@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::{PolicyLists, SHIPPED, commands, kustomization};
+use super::{PolicyLists, SHIPPED, commands, kustomization, values};
 use crate::model::exceptions::{ExceptionList, Exceptions};
 
 /// Returns one exception for each list, with what quotations must survive.
@@ -39,6 +39,21 @@ fn the_shipped_file_takes_exceptions_and_nothing_else_in_it_changes() {
     let differences = SHIPPED.lines().zip(filled.lines()).filter(|(before, after)| before != after);
     assert_eq!((differences.count(), filled.lines().count()), (6, SHIPPED.lines().count()));
     assert_eq!(fill(&filled, &Exceptions::default()), SHIPPED);
+}
+
+/// The chart refuses a value that it does not have.
+#[test]
+fn values_are_those_of_the_chart_and_hold_each_list() {
+    let read = |text: &str| serde_saphyr::from_str::<serde_json::Value>(text).unwrap();
+    let (printed, chart) =
+        (read(&values(&one_of_each())), read(include_str!("../../../deploy/helm/values.yaml")));
+    let (printed, chart) = (&printed["policies"]["exceptions"], &chart["policies"]["exceptions"]);
+    for list in ExceptionList::ALL {
+        let (of, name) = list.chart_value();
+        assert_eq!(printed[of][name], json!(one_of_each().of(list)), "{name} of {of}");
+        assert_eq!(chart[of][name], json!([]), "{name} of {of}");
+    }
+    assert_eq!(read(&values(&Exceptions::default()))["policies"]["exceptions"], *chart);
 }
 
 #[test]

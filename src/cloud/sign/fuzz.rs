@@ -118,7 +118,7 @@ fn the_client_sends_exactly_the_query_that_it_signed() {
         simulator: Some(SimulatedCloud { address: lab.address, unresolvable_hosts: Vec::new() }),
         ..NetworkConfig::default()
     };
-    let client = Client::new("fuzz", &network).unwrap();
+    let client = Client::new("fuzz", &network, std::sync::Arc::new(())).unwrap();
     run(&parameters(), |parameters| {
         let query = borrowed(&parameters);
         let call = Call {

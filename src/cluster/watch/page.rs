@@ -24,6 +24,9 @@ impl Default for PageSize {
 }
 
 impl PageSize {
+    /// A page of a single object.
+    pub const ONE: Self = Self(1);
+
     /// Returns the number of objects.
     pub fn objects(self) -> u32 {
         self.0

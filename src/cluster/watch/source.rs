@@ -145,6 +145,17 @@ impl WatchSource {
         }
     }
 
+    /// Returns the version of the latest state, by a list of one object.
+    ///
+    /// # Errors
+    /// The list failed.
+    pub async fn version(&self) -> Result<String, watcher::Error> {
+        let body = timeout(PAGE_DEADLINE, self.page(PageSize::ONE, None)).await;
+        let body = body.unwrap_or_else(|_| Err(GivenUp::SlowPage.into()));
+        let (Body::Whole(body) | Body::Beginning(body)) = body.map_err(watcher::Error::InitialListFailed)?;
+        page::head(&body).and_then(|head| head.resource_version).ok_or(watcher::Error::NoResourceVersion)
+    }
+
     /// Reads one page, up to the limit. Its remainder is not received then.
     async fn page(&self, size: PageSize, continue_token: Option<&String>) -> kube::Result<Body> {
         // Without a version, each list is the latest state.

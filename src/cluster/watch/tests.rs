@@ -266,6 +266,40 @@ async fn versions_that_are_set_back_end_the_watch_and_everything_is_listed_again
     assert_eq!(lines, expected);
 }
 
+/// The API server need not send a bookmark before it has caught up: a watch that failed, or that ended without a word, is
+/// resumed only if its version is of the past.
+#[tokio::test(start_paused = true)]
+async fn versions_that_were_set_back_are_found_without_a_bookmark() {
+    let failed = Answer::Whole(event("ERROR", &json!({"code": 500, "message": "etcd is restored"})));
+    for (answer, said) in [
+        (failed, Some("interrupted: watch ended: 500 etcd is restored")),
+        (Answer::Whole(String::new()), None),
+    ] {
+        let (lines, _) = run(vec![
+            list_at("1000", &[], "", 1),
+            answer,
+            list_at("1001", &[], "", 1),
+            Answer::Whole(String::new()),
+            list_at("800", &[], "", 1),
+            list_at("801", &[], "", 1),
+            list_at("802", &[], "", 1),
+        ])
+        .await;
+        let expected =
+            ["list 250 ", "listed ", "watch from 1000 bookmarks true"].into_iter().chain(said).chain([
+                "list 1 ",
+                "watch from 1000 bookmarks true",
+                "list 1 ",
+                "list 250 ",
+                "listed ",
+                "set back",
+                "list 250 ",
+                "listed ",
+            ]);
+        assert_eq!(lines, expected.collect::<Vec<_>>());
+    }
+}
+
 /// A restored etcd has passed the version at which it was lost: nothing but the object itself shows it.
 #[tokio::test(start_paused = true)]
 async fn an_object_that_is_listed_older_than_it_was_before_the_list_is_believed() {
@@ -302,12 +336,14 @@ async fn an_object_whose_known_version_was_passed_without_an_event_is_as_it_was_
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_without_a_response_is_closed_and_tried_again() {
-    let (lines, took) = run(vec![list(&[], "", 1), Answer::Nothing, Answer::Whole(bookmark("8"))]).await;
+    let (lines, took) =
+        run(vec![list(&[], "", 1), Answer::Nothing, list(&[], "", 1), Answer::Whole(bookmark("8"))]).await;
     let expected = [
         "list 250 ",
         "listed ",
         "watch from 7 bookmarks true",
         "interrupted: watch not started: the API server cannot be reached: no response within 10 s",
+        "list 1 ",
         "watch from 7 bookmarks true",
     ];
     assert_eq!(lines, expected);
@@ -316,13 +352,19 @@ async fn a_watch_without_a_response_is_closed_and_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_falls_silent_is_closed_and_resumed() {
-    let (lines, took) =
-        run(vec![list(&[], "", 1), Answer::Open(bookmark("8")), Answer::Whole(bookmark("9"))]).await;
+    let (lines, took) = run(vec![
+        list(&[], "", 1),
+        Answer::Open(bookmark("8")),
+        list_at("8", &[], "", 1),
+        Answer::Whole(bookmark("9")),
+    ])
+    .await;
     let expected = [
         "list 250 ",
         "listed ",
         "watch from 7 bookmarks true",
         "interrupted: watch failed: the API server cannot be reached: the watch was silent for 130 s",
+        "list 1 ",
         "watch from 8 bookmarks true",
     ];
     assert_eq!(lines, expected);
@@ -353,7 +395,9 @@ async fn an_object_that_cannot_be_decoded_does_not_end_the_watch() {
 #[tokio::test(start_paused = true)]
 async fn watches_that_end_at_once_are_opened_at_growing_intervals() {
     let garbage = || Answer::Whole("<html>\n".to_owned());
-    let (lines, took) = run(vec![list(&[], "", 1), garbage(), garbage(), garbage()]).await;
+    let latest = || list(&[], "", 1);
+    let answers = vec![latest(), garbage(), latest(), garbage(), latest(), garbage()];
+    let (lines, took) = run(answers).await;
     assert_eq!(lines.iter().filter(|line| line.starts_with("watch from 7")).count(), 3, "{lines:?}");
     assert!(took > Duration::from_secs(4), "{took:?}");
 }

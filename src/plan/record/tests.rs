@@ -225,9 +225,13 @@ fn a_contended_object_is_left_alone_and_its_writer_is_identified_first() {
     assert!(resting.conflicts.is_empty() && resting.changes.is_empty());
     assert_eq!(&*resting.results[0].unattached.clone().unwrap().message, "left alone");
     assert_eq!(&*resting.results[0].contention.clone().unwrap().message, "reverted by flux");
+    let counts = |plan: &Plan| (plan.results[0].matched, plan.results[0].bound, plan.results[0].contended);
+    assert_eq!(counts(&resting), (2, 1, 1));
     // The rest of the namespace goes on.
     record.view.service_accounts[1] = account("calm", "");
-    assert_eq!(in_words(&plan(&record, &snapshot, at(1)).changes), ["calm at 7: ours"]);
+    let going_on = plan(&record, &snapshot, at(1));
+    assert_eq!(in_words(&going_on.changes), ["calm at 7: ours"]);
+    assert_eq!(counts(&going_on), (2, 0, 1));
     // After the wait it is tried again.
     let again = plan(&record, &snapshot, until);
     assert_eq!(again.changes.len(), 2);

@@ -51,6 +51,7 @@ fn result() -> NamespaceResult {
         domain_conflicts: [].into(),
         matched: 2,
         bound: 2,
+        contended: 0,
         opted_out: 0,
         unattached: None,
         contention: None,

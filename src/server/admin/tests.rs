@@ -90,3 +90,18 @@ async fn a_scrape_has_the_ages_of_watches_tasks_and_queues() {
         assert!(text.contains(series), "{series} is not in\n{text}");
     }
 }
+
+#[tokio::test]
+async fn a_scraper_gets_the_format_that_it_asks_for() {
+    let server = server();
+    for (accept, content_type, end) in [
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8", false),
+        ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0; charset=utf-8", true),
+    ] {
+        let request = Request::get("/metrics").header("accept", accept).body(Body::empty()).unwrap();
+        let reply = server.clone().router().oneshot(request).await.unwrap();
+        assert_eq!(reply.headers()["content-type"], content_type);
+        let body = axum::body::to_bytes(reply.into_body(), 1 << 20).await.unwrap();
+        assert_eq!(body.ends_with(b"# EOF\n"), end);
+    }
+}

@@ -77,6 +77,16 @@ label_values! {
         Invalid => "invalid",
     }
 
+    /// Whether a covered ServiceAccount has the pull Secret.
+    AccountState {
+        /// It has.
+        Attached => "attached",
+        /// It has not yet, or the write fails.
+        Pending => "pending",
+        /// Another writer keeps removing it, so that it rests.
+        Contended => "contended",
+    }
+
     /// A loop that reconciles.
     Reconciler {
         /// Validates bindings and writes their status.
@@ -123,6 +133,28 @@ label_sets! {
         identity: String,
     }
 
+    /// Labels of a request to the cloud.
+    ApiLabel {
+        /// API action, such as `get_authorization_token`.
+        action: &'static str,
+        /// HTTP status, or why there is no valid reply.
+        code: &'static str,
+    }
+
+    /// Labels of the ServiceAccounts of a binding.
+    AccountsLabel {
+        /// Name of the binding.
+        binding: String,
+        /// Whether they have the pull Secret.
+        state: AccountState,
+    }
+
+    /// Labels of the lease.
+    LeaseLabel {
+        /// The Lease's name.
+        name: &'static str,
+    }
+
     /// Labels of a binding's readiness.
     BindingLabel {
         /// Name of the binding.
@@ -145,8 +177,8 @@ label_sets! {
 
     /// Labels of a task.
     TaskLabel {
-        /// Its name, such as `the credential loop`.
-        task: &'static str,
+        /// Its name in lower case, such as `the credential loop`.
+        task: String,
     }
 
     /// Labels of admission requests.
@@ -173,5 +205,12 @@ label_sets! {
     BuildLabel {
         /// Version of this controller.
         version: &'static str,
+    }
+}
+
+impl TaskLabel {
+    /// Returns the label of a task by its name.
+    pub fn of(task: &str) -> Self {
+        Self { task: task.to_lowercase() }
     }
 }

@@ -54,7 +54,7 @@ async fn a_panic_in_any_task_ends_the_process_while_it_works() {
     let without: BTreeSet<String> = ["the webhook".to_owned()].into();
     for (number, name) in names.difference(&without).enumerate() {
         lab.until("the controller leads", async || {
-            lab.controller.metric("acr_leader", &[]).await.is_ok_and(|leads| leads == 1.0)
+            lab.controller.metric("leader_election_master_status", &[]).await.is_ok_and(|leads| leads == 1.0)
         })
         .await;
         lab.until(&format!("the task {name:?} runs"), async || {

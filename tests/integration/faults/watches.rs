@@ -96,7 +96,7 @@ async fn restart_in_the_past(lab: &Lab, proxy: &FaultProxy, resources: &[&str]) 
     lab.controller.until_ready(PATIENCE).await.unwrap();
     lab.until("the lists were old", async || proxy.pending() == 0).await;
     lab.until("the controller leads", async || {
-        lab.controller.metric("acr_leader", &[]).await.is_ok_and(|leads| leads == 1.0)
+        lab.controller.metric("leader_election_master_status", &[]).await.is_ok_and(|leads| leads == 1.0)
     })
     .await;
     frozen.into()

@@ -96,7 +96,7 @@ async fn until_flowing(lab: &Lab) {
 /// Waits until this replica holds the lease.
 async fn until_leader(lab: &Lab, controller: &Controller) {
     lab.until("another holds the lease", async || {
-        controller.metric("acr_leader", &[]).await.is_ok_and(|leads| leads == 1.0)
+        controller.metric("leader_election_master_status", &[]).await.is_ok_and(|leads| leads == 1.0)
     })
     .await;
 }

@@ -19,6 +19,7 @@ pub mod message;
 pub mod node;
 pub mod plane;
 pub mod process;
+pub mod prometheus;
 pub mod registry;
 mod tls;
 pub mod trial;

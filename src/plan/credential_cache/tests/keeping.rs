@@ -227,11 +227,14 @@ fn a_credential_without_demand_stays_until_it_expires() {
     let no_demand = HashMap::new();
     cache.track(&no_demand);
     assert_eq!(cache.start_due(&no_demand, at(60)).0, []);
+    assert!(cache.times(&no_demand).is_empty(), "without demand it has no series");
     cache.track(&demands);
     assert_eq!(cache.start_due(&demands, at(60)).0, []);
     assert_eq!(token(&cache, &registry(&key, &["d"])), "first");
+    let times = cache.times(&demands).into_values().next().unwrap();
+    assert!(times.renewal_at > at(60) && times.renewal_at < times.expires_at, "{times:?}");
     cache.start_due(&no_demand, at(4000));
-    assert_eq!((cache.expirations().len(), cache.to_save().len()), (0, 0));
+    assert_eq!((cache.times(&demands).len(), cache.to_save().len()), (0, 0));
 }
 
 /// One token a registry and identity: what differs in who asks is another token.

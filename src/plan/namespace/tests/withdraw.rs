@@ -230,7 +230,7 @@ fn a_status_that_names_a_namespace_counts_until_that_is_withdrawn() {
 fn a_leftover_is_announced_once_before_it_goes_and_an_ordinary_withdrawal_is_not() {
     let said = |record: &NamespaceRecord, snapshot: &Snapshot| {
         let notices = namespace(record, snapshot).notices;
-        notices.iter().map(|notice| notice.reason.as_str()).collect::<Vec<_>>()
+        notices.iter().map(|notice| notice.reason.event().as_str()).collect::<Vec<_>>()
     };
     let leftover = with_secret(Some(outdated()), &[("default", "ours")]);
     assert_eq!(said(&leftover, &snapshot([])), ["LeftoverRemoved"]);

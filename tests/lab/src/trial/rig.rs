@@ -232,7 +232,8 @@ impl Rig {
     /// Returns the number of the replica that leads now, if one does.
     pub async fn leads(&self) -> Option<usize> {
         for (number, replica) in self.replicas.iter().enumerate() {
-            if replica.is_running() && replica.metric("acr_leader", &[]).await.is_ok_and(|leads| leads == 1.0)
+            if replica.is_running()
+                && replica.metric("leader_election_master_status", &[]).await.is_ok_and(|leads| leads == 1.0)
             {
                 return Some(number);
             }

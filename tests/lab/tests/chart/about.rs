@@ -12,7 +12,7 @@ use crate::{chart, render};
 const HELM_DOCS: &str = "github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2";
 
 /// Objects that only hold values, and values of Kubernetes that their parent explains.
-const NOT_EXPLAINED: &str = r"^(image|namespace|crds|serviceAccount|rbac|policies|policies\.exceptions(\.secrets|\.serviceAccounts)?|admission|webhook(\.certManager)?|replaceStuckPods|flowSchema|caBundle|proxy|leaderElection|podDisruptionBudget|networkPolicy|prometheus(\.servicemonitor|\.podmonitor)?|uninstall|(resources|securityContext|containerSecurityContext|topologySpreadConstraints)\..*)$";
+const NOT_EXPLAINED: &str = r"^(image|namespace|crds|serviceAccount|rbac|policies|policies\.exceptions(\.secrets|\.serviceAccounts)?|admission|webhook(\.certManager)?|replaceStuckPods|flowSchema|caBundle|proxy|leaderElection|podDisruptionBudget|networkPolicy|prometheus(\.servicemonitor|\.podmonitor)?|prometheusRule|grafanaDashboard|uninstall|(resources|securityContext|containerSecurityContext|topologySpreadConstraints)\..*)$";
 
 #[tokio::test]
 async fn helm_finds_no_fault() {

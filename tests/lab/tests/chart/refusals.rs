@@ -7,7 +7,7 @@ use crate::{refused, render};
 /// The arguments, the beginning of the message, and its cure.
 type Case = (&'static [&'static str], &'static str, &'static str);
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 15] = [
     (
         &["--set=admission.mode=webhook", "--set=policies.enabled=false"],
         "admission.mode: webhook gives the controller rights that only the admission policies confine",
@@ -67,6 +67,11 @@ const CASES: [Case; 14] = [
         &["--set=prometheus.podmonitor.enabled=true", "--set=prometheus.podmonitor.renderMode=failIfMissing"],
         "prometheus.podmonitor.enabled needs the CRD of PodMonitor, which this cluster does not have",
         "install the Prometheus operator, or set prometheus.podmonitor.renderMode to skipIfMissing",
+    ),
+    (
+        &["--set=prometheusRule.enabled=true", "--set=prometheusRule.renderMode=failIfMissing"],
+        "prometheusRule.enabled needs the CRD of PrometheusRule, which this cluster does not have",
+        "install the Prometheus operator, or set prometheusRule.renderMode to skipIfMissing",
     ),
     (
         &[
@@ -158,7 +163,7 @@ async fn the_notes_name_what_was_skipped_and_end_in_the_next_command() {
     let plain = notes(&helm, &[]).await;
     assert!(!plain.contains("Skipped"), "{plain}");
     assert_eq!(plain.lines().last().unwrap().trim(), next);
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (
             &["--set=policies.enabled=false"],
             "Skipped: the admission policies that confine the controller, because policies.enabled is false",
@@ -170,6 +175,10 @@ async fn the_notes_name_what_was_skipped_and_end_in_the_next_command() {
         (
             &["--set=prometheus.podmonitor.enabled=true"],
             "Skipped: the PodMonitor, because this cluster does not have its CRD",
+        ),
+        (
+            &["--set=prometheusRule.enabled=true"],
+            "Skipped: the PrometheusRule, because this cluster does not have its CRD",
         ),
         (
             &["--set=replicaCount=1"],

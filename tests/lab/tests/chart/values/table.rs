@@ -27,7 +27,7 @@ impl Row {
     }
 }
 
-pub const ROWS: [Row; 82] = [
+pub const ROWS: [Row; 88] = [
     row("replicaCount", "3", ["-1", r#""two""#, "1.5"]),
     row(
         "image.registry",
@@ -248,6 +248,21 @@ pub const ROWS: [Row; 82] = [
         "--set=prometheus.podmonitor.enabled=true",
         "--api-versions=monitoring.coreos.com/v1/PodMonitor",
     ]),
+    switch("prometheusRule.enabled", "true")
+        .with(&["--api-versions=monitoring.coreos.com/v1/PrometheusRule"]),
+    row("prometheusRule.renderMode", r#""alwaysRender""#, [r#""skip""#, "true", r#""always""#])
+        .with(&["--set=prometheusRule.enabled=true"]),
+    row(
+        "prometheusRule.labels",
+        r#"{"release":"prometheus"}"#,
+        [r#"{"release":1}"#, r#"{"a":"b c"}"#, r#"["a"]"#],
+    )
+    .with(&["--set=prometheusRule.enabled=true", "--api-versions=monitoring.coreos.com/v1/PrometheusRule"]),
+    switch("grafanaDashboard.enabled", "true"),
+    row("grafanaDashboard.sidecarLabel", r#""dashboards""#, [r#""a b""#, r#""""#, "1"])
+        .with(&["--set=grafanaDashboard.enabled=true"]),
+    row("grafanaDashboard.sidecarLabelValue", r#""acr""#, [r#""a b""#, "1", "true"])
+        .with(&["--set=grafanaDashboard.enabled=true"]),
     switch("uninstall.enabled", "false"),
     switch("uninstall.withdraw", "true"),
 ];
