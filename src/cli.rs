@@ -5,6 +5,8 @@ pub mod convert;
 pub mod diagnostic;
 pub mod document;
 pub mod exceptions;
+pub mod explain;
+mod fact;
 pub mod inventory;
 mod lease;
 pub mod lint;

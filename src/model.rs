@@ -4,7 +4,7 @@ pub mod binding;
 pub mod count;
 pub mod coverage;
 pub mod credential;
-mod distance;
+pub mod distance;
 pub mod domain;
 pub mod duration;
 pub mod edition;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use acr_credential_binding::api::Reason;
+use acr_credential_binding::cli::explain::PullCause;
 use acr_credential_binding::model::exceptions::{REFUSED_DOMAINS, REFUSED_KEYS};
 use acr_credential_binding::model::legacy::Code;
 use acr_lab::docs::{Page, anchors, commands, pages, root};
@@ -220,6 +221,13 @@ fn every_code_and_every_reason_is_reported_by_the_code() {
     for found in Code::ALL {
         if in_code("Code", &format!("{found:?}")) == 0 {
             missing.push(format!("no rule reports {found}"));
+        }
+    }
+    for cause in PullCause::ALL {
+        let name = format!("{cause:?}");
+        let expected = Regex::new(&format!(r"PullCause::{name}\b|\b{cause}\b")).unwrap();
+        if in_code("PullCause", &name) == 0 || !expected.is_match(&tests) {
+            missing.push(format!("the code never reports {cause}, or no test expects it"));
         }
     }
     for reason in Reason::ALL {

@@ -50,6 +50,11 @@ pub enum PluginCommand {
     ///
     /// Exits with 0, with 1 if a part failed, and with 2 if it could not run. What you may not read is not checked.
     Check(CheckArgs),
+    /// Explain why an image cannot be pulled: one cause, the fields that prove it, and the command that cures it
+    ///
+    /// Exits with 0 if nothing is wrong, with 1 for a cause, and with 2 if it could not be determined. Give a code or a
+    /// reason of a condition instead, and its meaning is printed without a cluster. What you may not read is named.
+    Explain(ExplainArgs),
     /// Prepare the removal of the controller: take its rights away, and remove its webhook and its finalizers
     ///
     /// Run it before you delete the controller. Each step is printed, and it can be repeated. Exits with 1 if something is
@@ -210,6 +215,41 @@ pub struct InstallationArgs {
     /// ServiceAccount of the controller
     #[arg(long, default_value = names::MANAGER)]
     pub service_account: String,
+}
+
+/// Flags of `kubectl acr explain`.
+#[derive(clap::Args)]
+pub struct ExplainArgs {
+    /// pod/NAME, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, sa/NAME, image HOST/PATH:TAG, or a code or reason
+    #[arg(required = true, num_args = 1..=2, value_name = "TARGET")]
+    pub target: Vec<String>,
+
+    /// Namespace of the object [default: that of the context]
+    #[arg(short, long)]
+    pub namespace: Option<String>,
+
+    /// ServiceAccount of the Pods that would pull an image
+    #[arg(long, default_value = "default")]
+    pub service_account: String,
+
+    /// Name of the Secret in every covered namespace, if a flag changed it
+    #[arg(long, default_value = names::DEFAULT_SECRET_NAME)]
+    pub secret_name: String,
+
+    /// Format of the result
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub output: ExplainFormat,
+}
+
+/// Value of `--output` of `kubectl acr explain`.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ExplainFormat {
+    /// Text for people
+    Text,
+    /// One JSON object
+    Json,
+    /// The same object as YAML
+    Yaml,
 }
 
 /// Flags of `kubectl acr uninstall`.

@@ -174,14 +174,16 @@ const REFUSALS: [&str; 11] = [
 /// Returns whether a message says that a registry refused an image without a valid credential. The name of the image
 /// does not count.
 pub fn is_refusal(message: &str, image: &str) -> bool {
-    let mut words = message.replace(image, "");
+    let words = without_image(message, image).to_lowercase();
+    REFUSALS.iter().any(|refusal| words.contains(refusal))
+}
+
+/// Returns a message without the name of its image.
+pub fn without_image(message: &str, image: &str) -> String {
+    let words = message.replace(image, "");
     // Addresses name it without its tag. A path of one word could be a part of what a registry says.
     let path = image.split_once('/').map_or(image, |(_, path)| repository(path));
-    if path.contains('/') {
-        words = words.replace(path, "");
-    }
-    let words = words.to_lowercase();
-    REFUSALS.iter().any(|refusal| words.contains(refusal))
+    if path.contains('/') { words.replace(path, "") } else { words }
 }
 
 #[cfg(test)]

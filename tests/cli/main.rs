@@ -11,6 +11,8 @@ mod cures;
 #[cfg(test)]
 mod exceptions;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod live;
 #[cfg(test)]
 mod managed;

@@ -33,6 +33,8 @@ mod dry_run;
 #[cfg(test)]
 mod exceptions;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod gitops;

@@ -4,6 +4,7 @@ mod admission;
 mod cached;
 mod chart;
 mod documented;
+mod explain;
 mod in_pod;
 mod installed;
 mod moving;

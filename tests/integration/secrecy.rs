@@ -64,7 +64,14 @@ async fn no_output_holds_a_secret() {
     let objects =
         lab.plane.kubectl_ok(&["get", "acb,events,serviceaccounts", "-A", "-o", "yaml"]).await.unwrap();
     let annotations = lab.secret("loud").await.unwrap().metadata.annotations.unwrap();
-    let printed = format!("{log}\n{metrics}\n{objects}\n{annotations:?}");
+    let explained = |format| {
+        let flags = ["explain", "sa/default", "-n", "loud", "-o", format];
+        let (code, out, err) = crate::rights::acr(lab.plane.kubeconfig(), &flags);
+        assert_eq!(code, Some(0), "{out}{err}");
+        out + &err
+    };
+    let explained = ["text", "json", "yaml"].map(explained).concat();
+    let printed = format!("{log}\n{metrics}\n{objects}\n{annotations:?}\n{explained}");
     let secrets = lab.cloud.secrets();
     assert!(secrets.len() > 5 && log.len() > 10_000, "the cloud issued secrets");
     for secret in secrets {

@@ -7,6 +7,7 @@
 //! ```
 
 mod binding;
+mod causes;
 mod conditions;
 mod findings;
 mod flags;
@@ -16,6 +17,7 @@ mod metrics;
 use std::path::{Path, PathBuf};
 
 use acr_credential_binding::api;
+use acr_credential_binding::cli::explain;
 use anyhow::{Context, bail};
 use clap::Parser;
 
@@ -65,7 +67,11 @@ fn files(root: &Path) -> anyhow::Result<Vec<File>> {
         page(Language::English, "metrics.md", metrics::page()),
         page(Language::English, "flags.md", flags::page()),
     ];
+    let schema = serde_json::to_string_pretty(&explain::schema())?;
+    files.push(File { path: "docs/reference/explain.schema.json".to_owned(), text: schema + "\n" });
     for language in [Language::English, Language::Chinese] {
+        let path = language.pick("docs/troubleshooting.md", "docs/zh-CN/troubleshooting.md");
+        files.push(File { path: path.to_owned(), text: causes::page(&root.join(path), language)? });
         let samples = findings::samples(&root.join(language.folder()).join("findings.md"), language)?;
         files.push(page(language, "conditions.md", conditions::page(language)));
         files.push(page(language, "findings.md", findings::page(language, &samples)));

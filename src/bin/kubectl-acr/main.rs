@@ -8,9 +8,11 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use acr_credential_binding::args::kubectl_acr::{
-    CheckArgs, CheckFormat, ConnectionArgs, ConvertArgs, ExceptionsArgs, ExceptionsFormat, InputArgs,
-    LintArgs, OutputFormat, PlanArgs, PluginArgs, PluginCommand, UninstallArgs, WithdrawArgs,
+    CheckArgs, CheckFormat, ConnectionArgs, ConvertArgs, ExceptionsArgs, ExceptionsFormat, ExplainArgs,
+    ExplainFormat, InputArgs, LintArgs, OutputFormat, PlanArgs, PluginArgs, PluginCommand, UninstallArgs,
+    WithdrawArgs,
 };
+use acr_credential_binding::cli::explain::{ExplainError, ExplainOptions, ExplainTarget, Topic, explain};
 use acr_credential_binding::cli::lint::{Format, LintReport, check};
 use acr_credential_binding::cli::{
     check as installation, convert, exceptions, plan, reverse, uninstall, withdraw,
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         PluginCommand::Plan(plan) => run_plan(&plan, &connection),
         PluginCommand::Withdraw(withdraw) => run_withdraw(&withdraw, &connection),
         PluginCommand::Check(check) => run_check(&check, &connection),
+        PluginCommand::Explain(explain) => run_explain(&explain, &connection),
         PluginCommand::Uninstall(uninstall) => run_uninstall(&uninstall, &connection),
         PluginCommand::Exceptions(exceptions) => run_exceptions(&exceptions, &connection),
     };
@@ -177,6 +180,36 @@ fn run_check(args: &CheckArgs, connection: &ConnectionArgs) -> anyhow::Result<u8
         CheckFormat::Json => report.write_json(&mut out)?,
     }
     Ok(if report.has_passed() { 0 } else { NOT_PASSED })
+}
+
+fn run_explain(args: &ExplainArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
+    let target = ExplainTarget::parse(&args.target).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let out = io::stdout();
+    if let ExplainTarget::Topic(name) = &target {
+        let topic = Topic::find(name).ok_or_else(|| ExplainError::UnknownTopic(name.clone()))?;
+        match args.output {
+            ExplainFormat::Text => topic.write_text(&mut out.lock())?,
+            ExplainFormat::Json => topic.write_json(&mut out.lock())?,
+            ExplainFormat::Yaml => topic.write_yaml(&mut out.lock())?,
+        }
+        return Ok(0);
+    }
+    let options = ExplainOptions {
+        namespace: args.namespace.as_deref().map(Into::into),
+        service_account: args.service_account.as_str().into(),
+        secret_name: args.secret_name.as_str().into(),
+        request_timeout: connection.request_timeout,
+        clock: now,
+    };
+    let verdict = connection::with_connection(connection, async |client| {
+        Ok(explain(&client, &target, &options).await?)
+    })?;
+    match args.output {
+        ExplainFormat::Text => verdict.write_text(&mut out.lock())?,
+        ExplainFormat::Json => verdict.write_json(&mut out.lock())?,
+        ExplainFormat::Yaml => verdict.write_yaml(&mut out.lock())?,
+    }
+    Ok(verdict.exit_code())
 }
 
 fn run_uninstall(args: &UninstallArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {

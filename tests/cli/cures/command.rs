@@ -33,6 +33,8 @@ const FLAGS_OF_OTHERS: &[&str] = &[
     "--stdout",
     "--include",
     "--replicas",
+    "--force",
+    "--show-managed-fields",
 ];
 
 #[derive(Deserialize)]

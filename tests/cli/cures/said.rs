@@ -91,8 +91,9 @@ impl<'ast> Visit<'ast> for TextReader {
     }
 
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
-        // The titles of the codes are not messages.
-        if !call.path.is_ident("codes") && !call.path.is_ident("macro_rules") {
+        // The titles of codes are not messages, nor are the words of other programs.
+        const OTHERS: [&str; 4] = ["codes", "causes", "runtime_messages", "macro_rules"];
+        if !OTHERS.iter().any(|name| call.path.is_ident(name)) {
             self.tokens(call.tokens.clone());
         }
     }

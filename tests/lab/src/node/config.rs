@@ -126,6 +126,6 @@ pub(super) fn proxy(kubeconfig: &Path, name: &str, subnet: Subnet) -> Value {
 pub(super) fn trust(name: &str, authority: &Path) -> String {
     let authority = json!(authority.display().to_string());
     format!(
-        "server = \"https://{name}\"\n[host.\"https://{name}\"]\n  capabilities = [\"pull\", \"resolve\"]\n  ca = {authority}\n"
+        "server = \"https://{name}\"\nca = {authority}\n[host.\"https://{name}\"]\n  capabilities = [\"pull\", \"resolve\"]\n  ca = {authority}\n"
     )
 }
