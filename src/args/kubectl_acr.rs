@@ -193,7 +193,7 @@ pub struct ConnectionArgs {
     pub request_timeout: Duration,
 }
 
-/// Stands for no limit: longer than any command.
+/// No limit: longer than any command.
 const NO_LIMIT: Duration = Duration::from_secs(86_400);
 
 /// Parses a time limit as kubectl does: a bare number means seconds, and 0 no limit.

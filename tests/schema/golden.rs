@@ -38,6 +38,10 @@ fn generate_checks_and_writes_the_files_of_a_folder() {
     for folder in folders {
         copy(&root().join(folder), &dir.path().join(folder));
     }
+    // Pages that are written by hand, with a table between marks.
+    for page in ["docs/troubleshooting.md", "docs/zh-CN/troubleshooting.md"] {
+        std::fs::copy(root().join(page), dir.path().join(page)).unwrap();
+    }
     let folder = dir.path().to_str().unwrap();
     assert!(generate(&["--check", "--root", folder]).status.success());
     let files = folders.map(|folder| std::fs::read_dir(root().join(folder)).unwrap());
