@@ -38,9 +38,16 @@ fn generate_checks_and_writes_the_files_of_a_folder() {
     for folder in folders {
         copy(&root().join(folder), &dir.path().join(folder));
     }
-    // Pages that are written by hand, with a table between marks.
-    for page in ["docs/troubleshooting.md", "docs/zh-CN/troubleshooting.md"] {
-        std::fs::copy(root().join(page), dir.path().join(page)).unwrap();
+    // What is read: files that are copied, and pages with a table between marks.
+    let sources = [
+        "deploy/grafana/acr.json",
+        "deploy/prometheus/alerts.yaml",
+        "docs/troubleshooting.md",
+        "docs/zh-CN/troubleshooting.md",
+    ];
+    for source in sources.map(Path::new) {
+        std::fs::create_dir_all(dir.path().join(source.parent().unwrap())).unwrap();
+        std::fs::copy(root().join(source), dir.path().join(source)).unwrap();
     }
     let folder = dir.path().to_str().unwrap();
     assert!(generate(&["--check", "--root", folder]).status.success());
