@@ -16,6 +16,7 @@ mod metrics;
 use std::path::{Path, PathBuf};
 
 use acr_credential_binding::api;
+use acr_credential_binding::cli::status::StatusReport;
 use anyhow::{Context, bail};
 use clap::Parser;
 
@@ -58,6 +59,10 @@ fn files(root: &Path) -> anyhow::Result<Vec<File>> {
         page(Language::English, "binding.md", binding::page(&crd)?),
         page(Language::English, "metrics.md", metrics::page()),
         page(Language::English, "flags.md", flags::page()),
+        File {
+            path: format!("{}/status.schema.json", Language::English.folder()),
+            text: format!("{:#}\n", serde_json::to_value(schemars::schema_for!(StatusReport))?),
+        },
     ];
     for language in [Language::English, Language::Chinese] {
         let samples = findings::samples(&root.join(language.folder()).join("findings.md"), language)?;
