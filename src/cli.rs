@@ -1,5 +1,6 @@
 //! The commands of `kubectl acr`. They return data, or write to the output that they are given; the binary prints.
 
+pub mod binding_change;
 pub mod check;
 pub mod convert;
 pub mod diagnostic;
@@ -17,5 +18,6 @@ mod preview;
 mod redact;
 pub mod reverse;
 pub mod secret_references;
+pub mod status;
 pub mod uninstall;
 pub mod withdraw;

@@ -35,7 +35,7 @@ pub async fn check_installation(client: &Client, options: &CheckOptions) -> Resu
         decide::clock(&server),
         decide::api(&reader.definition().await, &reader.served().await),
         decide::rights(&reader.rights().await, options),
-        decide::policies(&reader.policies().await, &bindings, options),
+        decide::policies(&reader.policies().await, &bindings, &server, options),
         decide::replicas(&deployments, options),
         decide::lease(&lease, &deployments, options),
         decide::region(&deployments, &lease, options),

@@ -51,7 +51,8 @@ const ABSENT: [(&str, &[&str], &str); 3] = [
 
 /// Files that may write to the API server: every verb of `kube::Api` that writes takes one of
 /// [`WRITE_PARAMS`], and so does each way around it.
-const WRITERS: [(&str, &str); 15] = [
+const WRITERS: [(&str, &str); 16] = [
+    ("src/cli/binding_change.rs", "what requests a refresh or a suspension of a binding"),
     ("src/cli/plan.rs", "deletes what the documented component left, on request"),
     ("src/cluster/access.rs", "reviews only"),
     (

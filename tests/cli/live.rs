@@ -10,17 +10,22 @@ use serde_json::json;
 use crate::acr::{Done, acr, command, root, run, sample};
 use crate::samples::{SAMPLES, cured};
 
-async fn plane() -> &'static Plane {
+pub async fn plane() -> &'static Plane {
     let plane = Plane::shared().await.unwrap();
+    install(plane).await;
+    plane
+}
+
+/// Serves the API.
+pub async fn install(plane: &Plane) {
     for file in ["crds/acrcredentialbindings.yaml", "deploy/namespace.yaml"] {
         plane.apply_file(root().join(file)).await.unwrap();
     }
     let crd = "crd/acrcredentialbindings.acrcredential.dev";
     plane.kubectl_ok(&["wait", "--for=condition=Established", crd, "--timeout=20s"]).await.unwrap();
-    plane
 }
 
-fn on(plane: &Plane, args: &[&str]) -> Done {
+pub fn on(plane: &Plane, args: &[&str]) -> Done {
     let mut command = command(args);
     command.env("KUBECONFIG", plane.kubeconfig());
     run(command, "")

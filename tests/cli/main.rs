@@ -7,6 +7,8 @@ mod cases;
 #[cfg(test)]
 mod check;
 #[cfg(test)]
+mod connection;
+#[cfg(test)]
 mod cures;
 #[cfg(test)]
 mod exceptions;
@@ -22,6 +24,8 @@ mod process;
 mod promises;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod status;
 #[cfg(test)]
 mod structured;
 #[cfg(test)]

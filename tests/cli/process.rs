@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::process::{Command, Stdio};
 
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::acr::{Done, acr, command, json, run, sample, text};
 use crate::samples::{SAMPLES, cured};
@@ -82,12 +83,19 @@ fn a_pipe_gets_no_colours_nor_does_a_terminal_that_declines_them() {
 
 /// Runs the binary with a terminal as its output. Both outputs come as one text.
 fn on_a_terminal(args: &[&str], no_color: Option<&str>) -> Done {
+    let mut command = command(args);
+    command.env_remove("NO_COLOR");
+    no_color.map(|value| command.env("NO_COLOR", value));
+    on_a_screen(command, 80)
+}
+
+/// Runs a command with a terminal of this width as its output.
+pub fn on_a_screen(mut command: Command, columns: u16) -> Done {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
     let screen = openpt(flags).unwrap();
     unlockpt(&screen).unwrap();
-    let mut command = command(args);
-    command.env_remove("NO_COLOR").env("TERM", "xterm-256color");
-    no_color.map(|value| command.env("NO_COLOR", value));
+    tcsetwinsize(&screen, Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    command.env("TERM", "xterm-256color");
     command.stdin(Stdio::null());
     for output in [Command::stdout, Command::stderr] {
         output(&mut command, Stdio::from(ioctl_tiocgptpeer(&screen, flags).unwrap()));

@@ -93,6 +93,8 @@ mod serve;
 #[cfg(test)]
 mod start;
 #[cfg(test)]
+mod status;
+#[cfg(test)]
 mod stuck_pods;
 #[cfg(test)]
 mod uninstall;

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use acr_credential_binding::api;
 use acr_credential_binding::cli::explain;
+use acr_credential_binding::cli::status::StatusReport;
 use anyhow::{Context, bail};
 use clap::Parser;
 
@@ -66,6 +67,10 @@ fn files(root: &Path) -> anyhow::Result<Vec<File>> {
         page(Language::English, "binding.md", binding::page(&crd)?),
         page(Language::English, "metrics.md", metrics::page()),
         page(Language::English, "flags.md", flags::page()),
+        File {
+            path: format!("{}/status.schema.json", Language::English.folder()),
+            text: format!("{:#}\n", serde_json::to_value(schemars::schema_for!(StatusReport))?),
+        },
     ];
     let schema = serde_json::to_string_pretty(&explain::schema())?;
     files.push(File { path: "docs/reference/explain.schema.json".to_owned(), text: schema + "\n" });

@@ -1,6 +1,7 @@
 //! `kubectl acr`: checks, converts and previews the configuration, and removes what the controller created.
 #![allow(clippy::print_stderr, reason = "a command writes errors to standard error")]
 
+mod bindings;
 mod connection;
 mod input;
 
@@ -25,8 +26,8 @@ use k8s_openapi::jiff::Timestamp;
 /// Exit code of errors.
 const FAILED: u8 = 2;
 
-/// Exit code of a check that failed, and of an uninstallation that something is in the way of.
-const NOT_PASSED: u8 = 1;
+/// Exit code of a check that failed, of an uninstallation that something is in the way of, and of a wait in vain.
+pub(crate) const NOT_PASSED: u8 = 1;
 
 fn main() -> ExitCode {
     let PluginArgs { command, connection } = PluginArgs::parse();
@@ -40,6 +41,10 @@ fn main() -> ExitCode {
         PluginCommand::Explain(explain) => run_explain(&explain, &connection),
         PluginCommand::Uninstall(uninstall) => run_uninstall(&uninstall, &connection),
         PluginCommand::Exceptions(exceptions) => run_exceptions(&exceptions, &connection),
+        PluginCommand::Status(status) => bindings::run_status(&status, &connection),
+        PluginCommand::Refresh(refresh) => bindings::run_refresh(&refresh, &connection),
+        PluginCommand::Suspend(suspend) => bindings::run_suspend(&suspend, true, &connection),
+        PluginCommand::Resume(resume) => bindings::run_suspend(&resume, false, &connection),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -57,7 +62,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Returns whether the output is coloured: on a terminal, unless the user declines.
-fn colour(terminal: bool) -> bool {
+pub(crate) fn colour(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
@@ -151,7 +156,7 @@ fn run_withdraw(args: &WithdrawArgs, connection: &ConnectionArgs) -> anyhow::Res
 
 /// Returns the time on the wall clock.
 #[expect(clippy::disallowed_methods, reason = "the program reads the time here and passes it in")]
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 

@@ -142,10 +142,21 @@ pub(super) fn rights(rights: &Fact<Vec<(AccessRight, bool)>>, options: &CheckOpt
 pub(super) fn policies(
     policies: &Fact<PoliciesFacts>,
     bindings: &Fact<Vec<CheckedBinding>>,
+    server: &ServerFacts,
     options: &CheckOptions,
 ) -> CheckLine {
     const PART: &str = "policies";
     const APPLY: &str = "apply deploy/policies.yaml of this version";
+    let upgrade = format!("upgrade to Kubernetes 1.{WITH_POLICIES}, then apply deploy/policies.yaml");
+    if minor(&server.version).is_some_and(|minor| minor < WITH_POLICIES) {
+        return CheckLine::warning(
+            PART,
+            format!(
+                "Kubernetes before 1.{WITH_POLICIES} has no ValidatingAdmissionPolicy, so none restricts the controller"
+            ),
+            upgrade,
+        );
+    }
     let reported = match bindings {
         Fact::Known(bindings) => bindings.iter().filter(|binding| binding.is_reported).collect(),
         Fact::Unknown(_) => Vec::new(),
@@ -168,7 +179,7 @@ pub(super) fn policies(
         return CheckLine::failed(
             PART,
             "the API server serves no ValidatingAdmissionPolicy, so none restricts the controller",
-            format!("upgrade to Kubernetes 1.{WITH_POLICIES}, then apply deploy/policies.yaml"),
+            upgrade,
         );
     };
     let named = |keep: &dyn Fn(&PolicyFacts) -> bool| -> Vec<String> {

@@ -26,6 +26,8 @@ pub struct CheckOptions {
 pub enum LineResult {
     /// It is as it must be.
     Passed,
+    /// It works, with less protection than it could have.
+    Warning,
     /// It is not.
     Failed,
     /// It is not known, such as for want of a right.
@@ -37,6 +39,7 @@ impl LineResult {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "ok",
+            Self::Warning => "warning",
             Self::Failed => "failed",
             Self::NotChecked => "not checked",
         }
@@ -52,13 +55,17 @@ pub struct CheckLine {
     pub result: LineResult,
     /// What was found.
     pub message: String,
-    /// What to do, if it failed.
+    /// What to do, if it failed or is a warning.
     pub cure: Option<String>,
 }
 
 impl CheckLine {
     pub(super) fn passed(part: &'static str, message: impl Into<String>) -> Self {
         Self { part, result: LineResult::Passed, message: message.into(), cure: None }
+    }
+
+    pub(super) fn warning(part: &'static str, message: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { part, result: LineResult::Warning, message: message.into(), cure: Some(cure.into()) }
     }
 
     pub(super) fn failed(part: &'static str, message: impl Into<String>, cure: impl Into<String>) -> Self {
@@ -104,6 +111,7 @@ impl CheckReport {
     pub fn write_json(&self, to: &mut dyn io::Write) -> io::Result<()> {
         let result = |result| match result {
             LineResult::Passed => "passed",
+            LineResult::Warning => "warning",
             LineResult::Failed => "failed",
             LineResult::NotChecked => "notChecked",
         };

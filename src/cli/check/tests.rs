@@ -39,12 +39,12 @@ fn assert_line(line: &CheckLine, result: LineResult, words: &str) {
     assert!(line.result == result && said.contains(words), "{words:?} {result:?}: {line:?}");
     assert_eq!(
         line.cure.is_some(),
-        result == LineResult::Failed,
-        "a failure has a cure, and nothing else: {line:?}"
+        matches!(result, LineResult::Failed | LineResult::Warning),
+        "a failure or a warning has a cure, and nothing else: {line:?}"
     );
 }
 
-use LineResult::{Failed, NotChecked, Passed};
+use LineResult::{Failed, NotChecked, Passed, Warning};
 
 #[test]
 fn the_version_of_kubernetes() {
@@ -190,7 +190,22 @@ fn the_policies() {
         (served(|p| p.denies = false), good(), Failed, "no binding of their name that denies: p => apply"),
         (served(|p| p.names_user = false), good(), Failed, "another account than acr/writer: p => write"),
     ] {
-        assert_line(&decide::policies(&policies, &bindings, &options()), result, words);
+        assert_line(
+            &decide::policies(&policies, &bindings, &server("v1.30.1", None), &options()),
+            result,
+            words,
+        );
+    }
+    // An older API server cannot have them. What the controller reports on bindings is then no failure either.
+    let reported = || Fact::Known(vec![binding(false, &[("PoliciesEnforced", "False", missing)])]);
+    for policies in [Fact::Known(PoliciesFacts::Unserved), unknown()] {
+        let line = decide::policies(&policies, &reported(), &server("v1.29.4", None), &options());
+        assert_line(
+            &line,
+            Warning,
+            "before 1.30 has no ValidatingAdmissionPolicy, so none restricts the controller => upgrade",
+        );
+        assert!(CheckReport { lines: vec![line] }.has_passed());
     }
 }
 
