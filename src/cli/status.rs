@@ -14,7 +14,7 @@ mod tree;
 
 pub use self::follow::{Followed, WatchFailure, follow};
 pub use self::report::{
-    BindingReport, FailingNamespace, NamespaceFilter, ProblemReport, RegistryReport, StatusReport,
+    BindingReport, BindingsReport, FailingNamespace, NamespaceFilter, ProblemReport, RegistryReport,
 };
 pub use self::tree::TreeStyle;
 
@@ -57,7 +57,7 @@ pub async fn status(
     client: &Client,
     name: Option<&str>,
     filter: &NamespaceFilter,
-) -> Result<StatusReport, StatusError> {
+) -> Result<BindingsReport, StatusError> {
     let api: Api<AcrCredentialBinding> = Api::all(client.clone());
     let mut bindings = Vec::new();
     match name {
@@ -76,7 +76,7 @@ pub async fn status(
             })?;
         }
     }
-    Ok(StatusReport { bindings })
+    Ok(BindingsReport { bindings })
 }
 
 /// Returns the error for a missing binding. It names those that exist, if they may be listed.

@@ -184,13 +184,13 @@ async fn a_binding_is_shown_as_a_tree_as_json_and_as_yaml_and_waited_for() {
     report(plane, "team-a", &ready).await;
     let Done { code, out, err } = waiting.await.unwrap();
     assert!(code == Some(0) && out.starts_with("team-a: ready\n"), "{out}{err}");
-    // Nobody has read the change: the watch has ended by itself, without an error.
+    // The reader is gone: the watch has ended by itself, without an error.
     assert!(child.wait().unwrap().success());
-    for flag in [&["status", "nobody"][..], &["status", "nobody", "--watch"]] {
+    for flag in [&["status", "absent-binding"][..], &["status", "absent-binding", "--watch"]] {
         let missing = on(plane, flag);
         assert_eq!(missing.code, Some(2));
         assert!(
-            missing.err.contains("the binding nobody does not exist: name one of team-a"),
+            missing.err.contains("the binding absent-binding does not exist: name one of team-a"),
             "{}",
             missing.err
         );
@@ -229,14 +229,14 @@ async fn refresh_suspend_and_resume_change_what_they_request_and_no_more() {
     }
     assert_eq!(get("{.spec.registries[*].instanceId}").await, "cri-abc123 cri-def456");
 
-    // Nobody handles the refresh.
+    // No controller handles the refresh.
     let waited = on(plane, &["refresh", "steered", "--wait", "--timeout=1s"]);
     assert_eq!(waited.code, Some(1), "{}", waited.err);
     assert!(waited.err.contains("not handled after 1s"), "{}", waited.err);
     for verb in ["refresh", "suspend", "resume"] {
-        let missing = on(plane, &[verb, "nobody"]);
+        let missing = on(plane, &[verb, "absent-binding"]);
         assert_eq!(missing.code, Some(2));
-        let words = "the binding nobody does not exist: name one that kubectl acr status lists";
+        let words = "the binding absent-binding does not exist: name one that kubectl acr status lists";
         assert!(missing.err.contains(words), "{}", missing.err);
     }
 }

@@ -39,7 +39,7 @@ async fn a_binding_is_shown_refreshed_suspended_and_resumed_by_the_commands_of_t
     printed.push(run(&resume));
     lab.until_ready_is("team-a", "True", "Succeeded").await;
 
-    // A refresh that fails is told from one that succeeds.
+    // A refresh that fails differs from one that succeeds.
     let kind =
         FaultKind::Status { status: 403, code: "NoPrivilege".to_owned(), message: "denied".to_owned() };
     lab.cloud.fault(Fault { action: "GetAuthorizationToken".to_owned(), instance: None, kind, times: None });

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use acr_credential_binding::api;
 use acr_credential_binding::cli::explain;
-use acr_credential_binding::cli::status::StatusReport;
+use acr_credential_binding::cli::status::BindingsReport;
 use anyhow::{Context, bail};
 use clap::Parser;
 
@@ -69,7 +69,7 @@ fn files(root: &Path) -> anyhow::Result<Vec<File>> {
         page(Language::English, "flags.md", flags::page()),
         File {
             path: format!("{}/status.schema.json", Language::English.folder()),
-            text: format!("{:#}\n", serde_json::to_value(schemars::schema_for!(StatusReport))?),
+            text: format!("{:#}\n", serde_json::to_value(schemars::schema_for!(BindingsReport))?),
         },
     ];
     let schema = serde_json::to_string_pretty(&explain::schema())?;

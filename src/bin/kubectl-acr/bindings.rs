@@ -10,13 +10,13 @@ use acr_credential_binding::args::kubectl_acr::{
 };
 use acr_credential_binding::cli::binding_change;
 use acr_credential_binding::cli::status::{
-    Followed, NamespaceFilter, StatusReport, TreeStyle, WatchFailure, follow, status,
+    BindingsReport, Followed, NamespaceFilter, TreeStyle, WatchFailure, follow, status,
 };
 use acr_credential_binding::model::duration;
 use kube::Client;
 
+use crate::command::{NOT_PASSED, colour, now};
 use crate::connection::{with_cluster, with_connection};
-use crate::{NOT_PASSED, colour, now};
 
 pub(crate) fn run_status(args: &StatusArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
     let name = args.name.as_deref();
@@ -31,7 +31,7 @@ pub(crate) fn run_status(args: &StatusArgs, connection: &ConnectionArgs) -> anyh
                 let written = match heard {
                     Followed::Changed(report) => {
                         let between =
-                            if std::mem::take(&mut is_first) { Ok(()) } else { blank_line(args.output) };
+                            if std::mem::take(&mut is_first) { Ok(()) } else { empty_line(args.output) };
                         between.and_then(|()| write(report, args.output))
                     }
                     Followed::Interrupted(why) => interrupted(&why),
@@ -46,7 +46,7 @@ pub(crate) fn run_status(args: &StatusArgs, connection: &ConnectionArgs) -> anyh
     }
     if args.wait.is_some() {
         return with_connection(connection, async |client| {
-            let waited = wait(&client, name, &filter, args.timeout, StatusReport::is_ready).await?;
+            let waited = wait(&client, name, &filter, args.timeout, BindingsReport::is_ready).await?;
             finish(waited, args.output, "not ready", args.timeout)
         });
     }
@@ -63,7 +63,7 @@ pub(crate) fn run_refresh(args: &RefreshArgs, connection: &ConnectionArgs) -> an
     if !args.wait {
         return Ok(0);
     }
-    let is_handled = |report: &StatusReport| {
+    let is_handled = |report: &BindingsReport| {
         report.bindings.iter().all(|binding| binding.last_handled_refresh_at.as_ref() == Some(&request))
     };
     let every = NamespaceFilter::Every;
@@ -97,9 +97,9 @@ pub(crate) fn run_suspend(
 /// What a wait has seen.
 enum Waited {
     /// What it waited for, in this report.
-    Holds(StatusReport),
+    Holds(BindingsReport),
     /// The last report before the time was over, if there was one.
-    TimedOut(Option<StatusReport>),
+    TimedOut(Option<BindingsReport>),
 }
 
 /// Waits until a report is as it must be.
@@ -108,7 +108,7 @@ async fn wait(
     name: Option<&str>,
     filter: &NamespaceFilter,
     limit: Duration,
-    holds: impl Fn(&StatusReport) -> bool,
+    holds: impl Fn(&BindingsReport) -> bool,
 ) -> Result<Waited, WatchFailure> {
     let mut last = None;
     let followed = follow(client, name, filter, |heard| match heard {
@@ -155,7 +155,7 @@ fn interrupted(why: &str) -> io::Result<()> {
 }
 
 /// Separates two trees. Programs get one object after the other.
-fn blank_line(format: StatusFormat) -> io::Result<()> {
+fn empty_line(format: StatusFormat) -> io::Result<()> {
     match format {
         StatusFormat::Tree | StatusFormat::Wide => writeln!(io::stdout().lock()),
         StatusFormat::Json => Ok(()),
@@ -163,7 +163,7 @@ fn blank_line(format: StatusFormat) -> io::Result<()> {
     }
 }
 
-fn write(report: &StatusReport, format: StatusFormat) -> io::Result<()> {
+fn write(report: &BindingsReport, format: StatusFormat) -> io::Result<()> {
     let out = io::stdout();
     match format {
         StatusFormat::Json => writeln!(out.lock(), "{}", serde_json::to_string_pretty(report)?),

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, reason = "a command writes errors to standard error")]
 
 mod bindings;
+mod command;
 mod connection;
 mod input;
 
@@ -21,13 +22,11 @@ use acr_credential_binding::cli::{
 use acr_credential_binding::model::exceptions::Exceptions;
 use anyhow::Context;
 use clap::Parser;
-use k8s_openapi::jiff::Timestamp;
+
+use self::command::{NOT_PASSED, colour, now};
 
 /// Exit code of errors.
 const FAILED: u8 = 2;
-
-/// Exit code of a check that failed, of an uninstallation that something is in the way of, and of a wait in vain.
-pub(crate) const NOT_PASSED: u8 = 1;
 
 fn main() -> ExitCode {
     let PluginArgs { command, connection } = PluginArgs::parse();
@@ -59,11 +58,6 @@ fn main() -> ExitCode {
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// Returns whether the output is coloured: on a terminal, unless the user declines.
-pub(crate) fn colour(terminal: bool) -> bool {
-    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn run_lint(lint: &LintArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
@@ -152,12 +146,6 @@ fn run_withdraw(args: &WithdrawArgs, connection: &ConnectionArgs) -> anyhow::Res
     })?;
     done.write(&mut io::stdout().lock())?;
     Ok(if done.failed.is_empty() { 0 } else { FAILED })
-}
-
-/// Returns the time on the wall clock.
-#[expect(clippy::disallowed_methods, reason = "the program reads the time here and passes it in")]
-pub(crate) fn now() -> Timestamp {
-    Timestamp::now()
 }
 
 fn run_check(args: &CheckArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {

@@ -7,14 +7,14 @@ use futures::StreamExt as _;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 
-use super::report::{BindingReport, NamespaceFilter, StatusReport};
+use super::report::{BindingReport, BindingsReport, NamespaceFilter};
 use super::{StatusError, not_found};
 use crate::api::binding::AcrCredentialBinding;
 
 /// What was heard.
 pub enum Followed<'a> {
     /// The bindings, at first and after each change of what is reported.
-    Changed(&'a StatusReport),
+    Changed(&'a BindingsReport),
     /// The watch was interrupted, and is opened again.
     Interrupted(String),
 }
@@ -94,7 +94,7 @@ pub async fn follow<T>(
         if let Some(name) = name.filter(|_| known.is_empty()) {
             return Err(not_found(&api, name).await.into());
         }
-        let report = StatusReport { bindings: known.values().cloned().collect() };
+        let report = BindingsReport { bindings: known.values().cloned().collect() };
         if last.as_ref() != Some(&report) {
             if let ControlFlow::Break(result) = heard(Followed::Changed(&report)) {
                 return Ok(result);

@@ -15,12 +15,12 @@ use crate::api::{ConditionType, Reason};
 /// The bindings.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct StatusReport {
+pub struct BindingsReport {
     /// The bindings, by name.
     pub bindings: Vec<BindingReport>,
 }
 
-impl StatusReport {
+impl BindingsReport {
     /// Returns whether every binding is ready, and there is one.
     pub fn is_ready(&self) -> bool {
         !self.bindings.is_empty() && self.bindings.iter().all(BindingReport::is_ready)
@@ -234,10 +234,10 @@ fn problems(conditions: &[Condition]) -> Vec<ProblemReport> {
         (ConditionType::WithdrawalHeld, "True"),
         (ConditionType::Contended, "True"),
     ] {
-        let told = ReportedCondition::of(conditions, kind);
-        if told.status == bad {
+        let reported = ReportedCondition::of(conditions, kind);
+        if reported.status == bad {
             let kind = kind.as_str().to_owned();
-            found.push(ProblemReport { kind, reason: told.reason, message: told.message });
+            found.push(ProblemReport { kind, reason: reported.reason, message: reported.message });
         }
     }
     found
@@ -247,9 +247,9 @@ fn problems(conditions: &[Condition]) -> Vec<ProblemReport> {
 fn failing(pairs: &[PairStatus]) -> Vec<FailingNamespace> {
     let mut found: BTreeMap<(String, String, String), Vec<String>> = BTreeMap::new();
     for pair in pairs {
-        let told = ReportedCondition::of(&pair.conditions, ConditionType::Ready);
-        if told.status != "True" {
-            let key = (printable(&pair.namespace), told.reason, told.message);
+        let reported = ReportedCondition::of(&pair.conditions, ConditionType::Ready);
+        if reported.status != "True" {
+            let key = (printable(&pair.namespace), reported.reason, reported.message);
             found.entry(key).or_default().push(printable(&pair.registry));
         }
     }

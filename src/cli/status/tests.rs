@@ -1,7 +1,7 @@
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{BindingReport, NamespaceFilter, StatusReport, TreeStyle};
+use super::{BindingReport, BindingsReport, NamespaceFilter, TreeStyle};
 
 fn condition(kind: &str, status: &str, reason: &str, message: &str) -> Value {
     json!({
@@ -42,7 +42,7 @@ const PLAIN: TreeStyle = TreeStyle { width: None, colour: false, wide: false, no
 
 fn drawn(report: BindingReport, style: TreeStyle) -> String {
     let mut out = Vec::new();
-    StatusReport { bindings: vec![report] }.write_tree(&style, &mut out).unwrap();
+    BindingsReport { bindings: vec![report] }.write_tree(&style, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -226,6 +226,6 @@ fn text_of_others_cannot_command_the_terminal() {
 fn a_status_of_the_largest_size_is_drawn_whole() {
     let bindings = vec![report(failing(10_000)); 100];
     let mut out = Vec::new();
-    StatusReport { bindings }.write_tree(&PLAIN, &mut out).unwrap();
+    BindingsReport { bindings }.write_tree(&PLAIN, &mut out).unwrap();
     assert_eq!(String::from_utf8(out).unwrap().matches("9990 more are not ready").count(), 100);
 }

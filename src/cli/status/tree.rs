@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::report::{BindingReport, FailingNamespace, RegistryReport, StatusReport};
+use super::report::{BindingReport, BindingsReport, FailingNamespace, RegistryReport};
 use crate::model::{count, duration};
 
 /// Failing namespaces that are listed of a binding, unless all are requested.
@@ -48,7 +48,7 @@ impl Branch {
     }
 }
 
-impl StatusReport {
+impl BindingsReport {
     /// Draws the bindings, each as a tree.
     ///
     /// # Errors
@@ -161,7 +161,7 @@ fn time_left(seconds: i64) -> String {
     duration::format(Duration::from_secs(whole))
 }
 
-/// Writes a line and those below it. `first` stands before its first row, and `rest` before all that follow.
+/// Writes a line and those below it. `first` begins its first row, and `rest` all that follow.
 fn write_branch(
     branch: &Branch,
     first: &str,
