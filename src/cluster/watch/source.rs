@@ -8,7 +8,7 @@ use kube::api::{ListParams, WatchParams};
 use kube::core::request::Request;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -152,8 +152,13 @@ impl WatchSource {
     pub async fn version(&self) -> Result<String, watcher::Error> {
         let body = timeout(PAGE_DEADLINE, self.page(PageSize::ONE, None)).await;
         let body = body.unwrap_or_else(|_| Err(GivenUp::SlowPage.into()));
-        let (Body::Whole(body) | Body::Beginning(body)) = body.map_err(watcher::Error::InitialListFailed)?;
-        page::head(&body).and_then(|head| head.resource_version).ok_or(watcher::Error::NoResourceVersion)
+        let failed = watcher::Error::InitialListFailed;
+        let head = match body.map_err(failed)? {
+            Body::Whole(body) => page::decode(&body, &mut |_: IgnoredAny| {})
+                .map_err(|error| failed(kube::Error::SerdeError(error)))?,
+            Body::Beginning(body) => page::head(&body).unwrap_or_default(),
+        };
+        head.resource_version.filter(|version| !version.is_empty()).ok_or(watcher::Error::NoResourceVersion)
     }
 
     /// Reads one page, up to the limit. Its remainder is not received then.
