@@ -229,3 +229,14 @@ fn a_status_of_the_largest_size_is_drawn_whole() {
     BindingsReport { bindings }.write_tree(&PLAIN, &mut out).unwrap();
     assert_eq!(String::from_utf8(out).unwrap().matches("9990 more are not ready").count(), 100);
 }
+
+/// The last namespace that is listed fails for two reasons, of which one is listed.
+#[test]
+fn a_namespace_that_is_listed_is_not_counted_among_the_others() {
+    let mut status = failing(12);
+    let second = pair("cri-def456", "ns-009", "WriteFailing");
+    status["pairs"].as_array_mut().unwrap().push(second);
+    let tree = drawn(report(status), PLAIN);
+    assert!(tree.contains("ns-009, cri-abc123") && !tree.contains("ns-009, cri-def456"), "{tree}");
+    assert!(tree.contains("2 more are not ready"), "{tree}");
+}

@@ -100,10 +100,13 @@ fn of_binding(binding: &BindingReport, style: &TreeStyle) -> Branch {
     let mut covered =
         Branch::new(Tone::Plain, format!("{}/{} namespaces ready", namespaces.ready, namespaces.matched));
     let listed = if style.wide { binding.failing.len() } else { LISTED.min(binding.failing.len()) };
-    covered.below.extend(binding.failing[..listed].iter().map(of_namespace));
-    let mut unlisted: Vec<&str> =
-        binding.failing[listed..].iter().map(|item| item.namespace.as_str()).collect();
+    // In the order of their names: one that fails for several reasons may be listed by some of them.
+    let (shown, rest) = binding.failing.split_at(listed);
+    covered.below.extend(shown.iter().map(of_namespace));
+    let last = shown.last().map(|item| item.namespace.as_str());
+    let mut unlisted: Vec<&str> = rest.iter().map(|item| item.namespace.as_str()).collect();
     unlisted.dedup();
+    unlisted.retain(|name| Some(*name) != last);
     let more = unlisted.len() + usize::try_from(binding.failing_omitted).unwrap_or_default();
     if more > 0 {
         let one = if listed == 0 { "namespace is" } else { "more is" };
