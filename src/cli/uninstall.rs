@@ -132,7 +132,9 @@ impl Uninstallation<'_> {
         let end = self.end();
         loop {
             match ask().await {
-                Err(CallError::Later(..) | CallError::Conflict) if monotonic() < end => {
+                Err(CallError::Later(..) | CallError::Unanswered(_) | CallError::Conflict)
+                    if monotonic() < end =>
+                {
                     tokio::time::sleep(PAUSE).await;
                 }
                 answer => return answer.map_err(of(what)),

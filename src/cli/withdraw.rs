@@ -251,7 +251,7 @@ async fn withdraw_from(
                 }
                 // Kubernetes deletes what a terminating namespace holds.
                 Outcome::Failed(CallError::Terminating | CallError::NotFound) => return (made, None),
-                Outcome::Failed(CallError::Later(..)) if early => {}
+                Outcome::Failed(CallError::Later(..) | CallError::Unanswered(_)) if early => {}
                 Outcome::Failed(error) => return (made, Some(error)),
                 Outcome::Stale => {}
             }

@@ -218,33 +218,50 @@ impl Applier {
 
     /// Reads the object of a change once, so that the next plan knows its present state.
     pub async fn read_again(&self, namespace: &str, change: &Change) -> Outcome {
-        let result = match change {
-            Change::SetPullSecrets { service_account, resource_version, .. } => {
-                call(self.service_accounts(namespace).get_opt(service_account)).await.map(|found| match found
-                {
-                    Some(account) if account.meta().deletion_timestamp.is_none() => {
-                        let found = account.meta().resource_version.as_deref().unwrap_or_default();
-                        self.index.correct_version(namespace, &change.object(), (resource_version, found));
-                        let keys = self.index.account_keys.wanted();
-                        self.index.put_service_account(namespace, account.view(&keys));
-                    }
-                    _ => {
-                        self.index.remove_service_account(namespace, service_account, resource_version);
-                    }
-                })
-            }
-            Change::CreateSecret { .. } => self.read_secret(namespace, "").await,
-            Change::UpdateSecret { resource_version, .. }
+        let last_version = match change {
+            Change::CreateSecret { .. } => "",
+            Change::SetPullSecrets { resource_version, .. }
+            | Change::UpdateSecret { resource_version, .. }
             | Change::ReplaceSecret { resource_version, .. }
             | Change::RetainSecret { resource_version, .. }
-            | Change::DeleteSecret { resource_version, .. } => {
-                self.read_secret(namespace, resource_version).await
-            }
+            | Change::DeleteSecret { resource_version, .. } => resource_version,
         };
-        match result {
+        match self.read(namespace, &change.object(), last_version).await {
             Ok(()) => Outcome::Stale,
             Err(error) => Outcome::Failed(error),
         }
+    }
+
+    /// Reads an object once into the index. `last_version` is the one that a write named, or empty.
+    ///
+    /// # Errors
+    /// The call failed. That there is no such object is none.
+    pub async fn read(
+        &self,
+        namespace: &str,
+        object: &ObjectKey,
+        last_version: &str,
+    ) -> Result<(), CallError> {
+        match object {
+            ObjectKey::Secret => self.read_secret(namespace, last_version).await,
+            ObjectKey::ServiceAccount(name) => self.read_account(namespace, name, last_version).await,
+        }
+    }
+
+    async fn read_account(&self, namespace: &str, name: &str, last_version: &str) -> Result<(), CallError> {
+        match call(self.service_accounts(namespace).get_opt(name)).await? {
+            Some(account) if account.meta().deletion_timestamp.is_none() => {
+                let found = account.meta().resource_version.as_deref().unwrap_or_default();
+                let object = ObjectKey::ServiceAccount(name.into());
+                self.index.correct_version(namespace, &object, (last_version, found));
+                let keys = self.index.account_keys.wanted();
+                self.index.put_service_account(namespace, account.view(&keys));
+            }
+            _ => {
+                self.index.remove_service_account(namespace, name, last_version);
+            }
+        }
+        Ok(())
     }
 
     async fn read_secret(&self, namespace: &str, last_version: &str) -> Result<(), CallError> {

@@ -28,6 +28,8 @@ pub enum CallError {
     Denied(String),
     /// The request is invalid and fails each time. Holds the API server's message.
     Invalid(String),
+    /// There was no answer: a write may have been done.
+    Unanswered(String),
     /// It may succeed later, and not before this time if one is given.
     Later(String, Option<Duration>),
 }
@@ -35,7 +37,7 @@ pub enum CallError {
 impl CallError {
     /// Returns the error of a call that was not answered in time. It names no time, so that its report stays the same.
     pub fn unanswered() -> Self {
-        Self::Later("the API server did not answer in time".to_owned(), None)
+        Self::Unanswered("the API server did not answer in time".to_owned())
     }
 }
 
@@ -45,9 +47,12 @@ impl std::fmt::Display for CallError {
             Self::Conflict => f.write_str("the object changed since it was read"),
             Self::NotFound => f.write_str("the object does not exist"),
             Self::Terminating => f.write_str("the namespace is being deleted"),
-            Self::Quota(m) | Self::Forbidden(m) | Self::Denied(m) | Self::Invalid(m) | Self::Later(m, _) => {
-                f.write_str(m)
-            }
+            Self::Quota(m)
+            | Self::Forbidden(m)
+            | Self::Denied(m)
+            | Self::Invalid(m)
+            | Self::Unanswered(m)
+            | Self::Later(m, _) => f.write_str(m),
         }
     }
 }
@@ -78,7 +83,8 @@ pub async fn call_within<T>(
 pub fn classify(error: &kube::Error) -> CallError {
     match error {
         kube::Error::Api(status) => classify_status(status),
-        other => CallError::Later(describe(other), None),
+        other if of_lease(other).is_some() => CallError::Later(describe(other), None),
+        other => CallError::Unanswered(describe(other)),
     }
 }
 
@@ -100,6 +106,7 @@ fn classify_status(status: &Status) -> CallError {
         // etcd's refusal comes as an internal error, and fails each time.
         _ if is_too_large(&message) => CallError::Invalid(message),
         (400 | 413 | 422, _) => CallError::Invalid(message),
+        (504, _) => CallError::Unanswered(format!("the API server answered 504: {message}")),
         _ => CallError::Later(format!("the API server answered {}: {message}", status.code), wait),
     }
 }
@@ -114,14 +121,26 @@ pub fn describe(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return format!("the API server answered {} {}: {}", status.code, status.reason, status.message);
     }
-    let mut deepest: &dyn std::error::Error = error;
+    match of_lease(error) {
+        Some(refused) => refused.to_string(),
+        None => {
+            let deepest = deepest(error);
+            format!("the API server cannot be reached: {deepest}")
+        }
+    }
+}
+
+/// Returns the refusal of a write that was not sent, since this replica does not hold the lease.
+fn of_lease(error: &kube::Error) -> Option<&LeaseNotHeld> {
+    deepest(error).downcast_ref()
+}
+
+fn deepest(error: &kube::Error) -> &(dyn std::error::Error + 'static) {
+    let mut deepest: &(dyn std::error::Error + 'static) = error;
     while let Some(source) = deepest.source() {
         deepest = source;
     }
-    if deepest.is::<LeaseNotHeld>() {
-        return deepest.to_string();
-    }
-    format!("the API server cannot be reached: {deepest}")
+    deepest
 }
 
 #[cfg(test)]

@@ -195,7 +195,7 @@ impl PolicyLoop {
 
     /// Reports a call that failed. Returns when to try again.
     fn failed(&self, error: CallError, requested: bool, policy: &mut PolicyState) -> Option<Duration> {
-        let passing = matches!(error, CallError::Conflict | CallError::Later(..));
+        let passing = matches!(error, CallError::Conflict | CallError::Later(..) | CallError::Unanswered(_));
         let (failures, lost) = policy.failed(passing);
         if error != CallError::Conflict {
             warn!(%error, "admission parameters not updated");

@@ -1,5 +1,7 @@
 //! The namespace loop: observe → plan → apply → report.
 
+mod write;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,23 +12,23 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, info, trace, warn};
 
+use self::write::{WriteAnswer, failed, write};
 use super::clock;
 use super::gauges;
 use super::state::SharedState;
 use super::tasks::panic_of;
-use super::work_queue::{Pace, WorkItem};
+use super::work_queue::WorkItem;
 use super::write_round::{WriteRound, Written};
 use crate::api::Reason;
-use crate::cluster::budget::{Permit, WriteBudget};
-use crate::cluster::error::CallError;
 use crate::cluster::index::Attempt;
 use crate::cluster::notices::Notifier;
 use crate::cluster::{Applier, Outcome};
+use crate::plan::change::ObjectKey;
 use crate::plan::conflict::{Conflict, ConflictKind, ConflictSite};
 use crate::plan::notice::Notice;
 use crate::plan::priority::Priority;
 use crate::plan::record::WriteResult;
-use crate::plan::refusal::{RefusedWrite, is_unauthorized};
+use crate::plan::refusal::RefusedWrite;
 use crate::plan::{self, Change, Failure, NamespaceRecord, Plan};
 use crate::server::Metrics;
 
@@ -68,15 +70,6 @@ struct Visit {
     answered: bool,
     /// The failure of a write that was not answered in time.
     silence: Option<Failure>,
-}
-
-/// The answer to a write.
-struct WriteAnswer {
-    outcome: Outcome,
-    /// It was given at once.
-    is_quick: bool,
-    /// There was none in time.
-    is_silent: bool,
 }
 
 impl NamespaceLoop {
@@ -124,6 +117,11 @@ impl NamespaceLoop {
                 return None;
             };
             plan.conflicts.retain(|conflict| !visit.round.has(&conflict.object));
+            if !plan.reads.is_empty() {
+                self.shared.writes.read(self.read(namespace, &plan.reads)).await;
+                detours += 1;
+                continue;
+            }
             if plan.reads_foreign {
                 self.shared.writes.read(self.read_foreign(namespace)).await;
                 detours += 1;
@@ -245,6 +243,21 @@ impl NamespaceLoop {
         }
     }
 
+    /// Reads objects whose last write had no answer. What it made comes into the index.
+    async fn read(&self, namespace: &Arc<str>, objects: &[ObjectKey]) {
+        for object in objects {
+            let read = self.applier.read(namespace, object, "").await;
+            self.shared.index.update(namespace, |record| match &read {
+                Ok(()) => record.unclear.remove(object),
+                Err(_) => record.unclear.postpone(namespace, clock::now()),
+            });
+            if let Err(error) = read {
+                debug!(%namespace, %error, "an object whose write had no answer is not read, retrying later");
+                return;
+            }
+        }
+    }
+
     /// Reads the hosts in another owner's Secret, which a report or a notice names.
     async fn read_foreign(&self, namespace: &Arc<str>) {
         let version =
@@ -326,7 +339,10 @@ impl NamespaceLoop {
             }
         };
         let mut failed = None;
-        if let WriteResult::Refused(failure) | WriteResult::Failed { failure, .. } = &result {
+        if let WriteResult::Refused(failure)
+        | WriteResult::Unanswered(failure)
+        | WriteResult::Failed { failure, .. } = &result
+        {
             failed = Some(failure.clone());
             let reason = failure.reason;
             warn!(%namespace, change = kind, %reason, message = %failure.message, "write failed");
@@ -334,49 +350,5 @@ impl NamespaceLoop {
         let attempt = Attempt { change, result, event: asked != Priority::Bulk, now: clock::now() };
         self.shared.index.record_write(namespace, attempt);
         failed
-    }
-}
-
-/// Executes a write under a permit. One that is cut has an unknown result: its object is read.
-async fn write(
-    applier: Applier,
-    budget: Arc<WriteBudget>,
-    pace: Pace<Arc<str>>,
-    permit: Permit,
-    change: Change,
-) -> Written<WriteAnswer> {
-    let namespace = pace.key().clone();
-    let succeeded = |outcome: &Outcome| matches!(outcome, Outcome::Done | Outcome::Stale);
-    let ended = permit.hold(applier.apply(&namespace, &change), succeeded, || pace.slow_down()).await;
-    let is_quick = ended.is_quick();
-    if is_quick {
-        pace.speed_up();
-    }
-    let is_silent = ended.answer.is_none();
-    let outcome = match ended.answer {
-        Some(outcome) => outcome,
-        None => {
-            budget.read(applier.read_again(&namespace, &change)).await;
-            Outcome::Failed(CallError::unanswered())
-        }
-    };
-    Written { change, result: WriteAnswer { outcome, is_quick, is_silent } }
-}
-
-/// Returns what a failed call means for the object that it wrote.
-fn failed(error: CallError, write: RefusedWrite<'_>) -> WriteResult {
-    match error {
-        CallError::Terminating | CallError::NotFound | CallError::Conflict => WriteResult::Gone,
-        CallError::Quota(message) => WriteResult::Refused(write.by_quota(&message)),
-        // The API server forgets and learns tokens within moments, as at a restart.
-        CallError::Forbidden(message) if is_unauthorized(&message) => {
-            WriteResult::Failed { failure: write.by_rights(&message), at_least: None }
-        }
-        CallError::Forbidden(message) => WriteResult::Refused(write.by_rights(&message)),
-        CallError::Denied(message) => WriteResult::Refused(write.by_admission(&message)),
-        CallError::Invalid(message) => WriteResult::Refused(write.as_invalid(&message)),
-        CallError::Later(message, at_least) => {
-            WriteResult::Failed { failure: write.passing(&message), at_least }
-        }
     }
 }

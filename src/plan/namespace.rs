@@ -36,6 +36,8 @@ pub struct Plan {
     pub notices: Vec<Notice>,
     /// Whether the hosts in another owner's Secret are to be read first: a report or a notice names them.
     pub reads_foreign: bool,
+    /// Objects to read first: a write of them had no answer, and what it made is to be taken out.
+    pub reads: Vec<ObjectKey>,
 }
 
 impl Plan {
@@ -155,11 +157,11 @@ fn observed<'a>(
         // A binding that comes back finds the objects again.
         Duty::Abandon | Duty::Retain => false,
         // Objects that others create here afterwards are theirs.
-        Duty::Withdraw => record.served && (!round.withdrawal.is_empty() || record.is_writing),
+        Duty::Withdraw => record.served && (!round.withdrawal.is_empty() || record.awaits_writes()),
         Duty::RenewOnly | Duty::Leave => record.served,
     };
     record.served = served;
-    record.reported &= round.duty != Duty::Withdraw || !round.withdrawal.is_empty() || record.is_writing;
+    record.reported &= round.duty != Duty::Withdraw || !round.withdrawal.is_empty() || record.awaits_writes();
     record.held_secret |= round.duty == Duty::Serve && record.view.secret.as_ref().is_some_and(|s| s.ours);
     Some(round)
 }
@@ -185,7 +187,9 @@ fn plan(record: &NamespaceRecord, snapshot: &Snapshot, round: &NamespaceRound<'_
             round.withdrawal.clone()
         }
     };
-    results.extend(other_results(&site, !changes.is_empty() || record.is_writing));
+    // What is served is compared with what is wanted in any case.
+    let is_unclear = matches!(round.duty, Duty::Withdraw) && !record.unclear.is_empty();
+    results.extend(other_results(&site, !changes.is_empty() || record.is_writing || is_unclear));
     let mut plan = schedule(record, snapshot, changes, now);
     results.iter_mut().for_each(|result| plan.report(&site, result));
     if let Some((failure, over_at)) = record.contention(snapshot.secret_name(), now) {
@@ -194,6 +198,12 @@ fn plan(record: &NamespaceRecord, snapshot: &Snapshot, round: &NamespaceRound<'_
     }
     if round.coverage.awaits_relabelling {
         plan.retry_at.push(now.checked_add(RELABEL_WINDOW).unwrap_or(Timestamp::MAX));
+    }
+    let mut reads = Vec::new();
+    if is_unclear && plan.due.is_empty() && !record.is_writing {
+        reads = record.unclear.due(now);
+        plan.is_resting = true;
+        plan.retry_at.extend(record.unclear.next());
     }
     notices.retain(|notice| record.notices.lack(notice));
     Plan {
@@ -204,6 +214,7 @@ fn plan(record: &NamespaceRecord, snapshot: &Snapshot, round: &NamespaceRound<'_
         is_resting: plan.is_resting,
         notices,
         reads_foreign,
+        reads,
     }
 }
 

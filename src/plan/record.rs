@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 
 pub use self::write_result::{Rest, WriteResult};
 use super::adoption::ForeignHosts;
@@ -18,8 +18,9 @@ use super::refresh::backoff;
 use super::refusal::says_the_same;
 use super::secret::Fingerprint;
 use super::selections::CachedCoverage;
+use super::unclear_writes::UnclearWrites;
 use super::view::{NamespaceView, Provenance, SecretView};
-use super::write_history::{FORGOTTEN, LONGEST, WriteHistory, is_ahead};
+use super::write_history::{FORGOTTEN, WriteHistory, after, is_ahead};
 use crate::api::Reason;
 
 /// Bounds of the back-off after a refusal that only a human can remove.
@@ -53,6 +54,8 @@ pub struct NamespaceRecord {
     pub(super) held_secret: bool,
     /// Whether writes of this process are under way here. What they make is ours, too.
     pub is_writing: bool,
+    /// The objects that may hold what a write without an answer made. That is ours, too.
+    pub unclear: UnclearWrites,
     /// Whether the namespace or a ServiceAccount in it is new since it was last queued.
     pub has_newcomer: bool,
     /// Whether it was planned while the API server could still add entries that are not wanted.
@@ -125,6 +128,7 @@ impl NamespaceRecord {
             notices: GivenNotices::default(),
             held_secret: false,
             is_writing: false,
+            unclear: UnclearWrites::default(),
             has_newcomer: false,
             awaits_admission: false,
             written: None,
@@ -220,6 +224,11 @@ impl NamespaceRecord {
         {
             record.list = pull_secrets.as_slice().into();
         }
+        if matches!(result, WriteResult::Done | WriteResult::Stale) {
+            self.unclear.remove(&object);
+        } else if matches!(result, WriteResult::Unanswered(_)) && self.exists(&object) {
+            self.unclear.add(object.clone(), now);
+        }
         let (failure, refused, at_least) = match result {
             WriteResult::Done => {
                 if let Some(content) = change.content() {
@@ -232,6 +241,7 @@ impl NamespaceRecord {
             WriteResult::Stale => return,
             WriteResult::Gone => (None, false, None),
             WriteResult::Refused(failure) => (Some(failure), true, None),
+            WriteResult::Unanswered(failure) => (Some(failure), false, None),
             WriteResult::Failed { failure, at_least } => (Some(failure), false, at_least),
         };
         if !self.exists(&object) {
@@ -244,6 +254,11 @@ impl NamespaceRecord {
         let wait = backoff(attempts, first, most, &name).max(at_least.unwrap_or_default());
         let retry_at = after(now, wait);
         record.failed = Some(FailedWrite { write: change.key(), attempts, retry_at, failure, refused });
+    }
+
+    /// Returns whether writes of this process may still change something here.
+    pub fn awaits_writes(&self) -> bool {
+        self.is_writing || !self.unclear.is_empty()
     }
 
     /// Returns whether an object exists, as far as it is known, or is ours to create. A ServiceAccount may be deleted while
@@ -296,15 +311,18 @@ impl NamespaceRecord {
     /// Forgets the writes of an object that is gone or was created again.
     pub fn forget(&mut self, object: &ObjectKey) {
         self.writes.remove(object);
+        self.unclear.remove(object);
     }
 
     /// Forgets the writes of ServiceAccounts that are gone.
     pub fn forget_missing(&mut self) {
         let accounts = &self.view.service_accounts;
-        self.writes.retain(|object, _| {
+        let exists = |object: &ObjectKey| {
             let name = object.service_account();
             name.is_none_or(|name| accounts.iter().any(|account| *account.name == *name))
-        });
+        };
+        self.writes.retain(|object, _| exists(object));
+        self.unclear.retain(exists);
     }
 
     /// Forgets everything that was tried: a namespace of the same name is another one.
@@ -356,12 +374,6 @@ impl FailedWrite {
     fn is_create(&self) -> bool {
         matches!(self.write, WriteKey::Create(_))
     }
-}
-
-/// Returns the time after a wait, which is cut at the longest that [`is_ahead`] believes.
-fn after(now: Timestamp, wait: Duration) -> Timestamp {
-    let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST).min(LONGEST);
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

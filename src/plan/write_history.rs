@@ -126,6 +126,12 @@ pub fn is_ahead(until: Timestamp, now: Timestamp) -> bool {
     now < until && until.duration_since(now) <= LONGEST
 }
 
+/// Returns the time after a wait, which is cut at the longest that [`is_ahead`] believes.
+pub fn after(now: Timestamp, wait: Duration) -> Timestamp {
+    let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST).min(LONGEST);
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use k8s_openapi::jiff::Timestamp;

@@ -73,8 +73,10 @@ pub(super) async fn gather(
         reader.secret(&options.secret_name),
     );
     // A silent API server is an error, and not a right that is missing.
-    if let (Err(CallError::Later(why, _)), ExplainTarget::ServiceAccount(_) | ExplainTarget::Image(_)) =
-        (&account_object, target)
+    if let (
+        Err(CallError::Later(why, _) | CallError::Unanswered(why)),
+        ExplainTarget::ServiceAccount(_) | ExplainTarget::Image(_),
+    ) = (&account_object, target)
     {
         return Err(ExplainError::Unreachable(why.clone()));
     }
@@ -131,7 +133,7 @@ impl PullReader<'_> {
         let namespace = self.namespace.to_owned();
         move |error| match error {
             CallError::NotFound => ExplainError::Absent { target, namespace },
-            CallError::Later(why, _) => ExplainError::Unreachable(why),
+            CallError::Later(why, _) | CallError::Unanswered(why) => ExplainError::Unreachable(why),
             error => ExplainError::Unreadable { target, why: error.to_string() },
         }
     }

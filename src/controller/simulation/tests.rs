@@ -50,6 +50,26 @@ fn a_namespace_whose_hanging_writes_are_not_wanted_any_more_is_reported_as_it_is
     random(2122);
 }
 
+/// A write adds our entry and its answer is lost, the binding leaves the namespace, and the event of the write comes last.
+#[test]
+fn an_entry_whose_write_had_no_answer_is_taken_out_of_a_namespace_that_left_its_binding() {
+    simulate(4, async |world: &mut SimulatedWorld| {
+        world.bind("b0", &["left", "other"]);
+        world.create_namespace("other", 1);
+        world.create_namespace("left", 0);
+        world.settle().await;
+        world.server.silence("left");
+        world.create_account("left", "default", &["theirs"]);
+        world.until_attached("left", "default").await;
+        world.bind("b0", &["other"]);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.server.end_silence();
+        world.settle().await;
+        let checked = world.check().await;
+        checked.unwrap_or_else(|broken| panic!("{broken}\n{}", world.history()));
+    });
+}
+
 /// Two namespaces of 81 accounts hang, and fall due together again and again.
 #[test]
 fn a_new_account_is_served_at_once_while_two_large_namespaces_hang() {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{LONGEST, NamespaceRecord, WriteResult};
+use super::{NamespaceRecord, WriteResult};
 use crate::api::Reason;
 use crate::plan::fixture::{account, at, holding, in_words, record, resolved, snapshot};
+use crate::plan::write_history::LONGEST;
 use crate::plan::{Change, Failure, Plan, Snapshot, namespace, round};
 use serde_json::json;
 

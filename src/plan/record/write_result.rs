@@ -17,6 +17,8 @@ pub enum WriteResult {
     Gone,
     /// Only a human can remove the cause.
     Refused(Failure),
+    /// There was no answer: the object may be as wanted, or become so.
+    Unanswered(Failure),
     /// A retry may succeed.
     Failed {
         /// The reason.

@@ -45,6 +45,10 @@ struct Weather {
     refused: HashSet<(String, String)>,
     /// ServiceAccounts that others annotate as soon as they exist, and at each write: its version is old then.
     annotated: bool,
+    /// A namespace in which the answer of the next write is lost, and no event is sent from that write on.
+    silenced: Option<String>,
+    /// That namespace, and the version before that write.
+    silent: Option<(String, u64)>,
     /// All watches end when this changes.
     cuts: watch::Sender<()>,
 }
@@ -67,6 +71,8 @@ impl ModelServer {
             hung: HashSet::new(),
             refused: HashSet::new(),
             annotated: false,
+            silenced: None,
+            silent: None,
             cuts: watch::Sender::default(),
         };
         Self(Arc::new(ModelState {
@@ -113,6 +119,17 @@ impl ModelServer {
     /// Has each account annotated by others while our first write of it is on its way.
     pub fn annotate_accounts(&self) {
         self.weather().annotated = true;
+    }
+
+    /// Loses the answer of the next write in a namespace, and holds back the namespace's events from that write on.
+    pub fn silence(&self, namespace: &str) {
+        self.weather().silenced = Some(namespace.to_owned());
+    }
+
+    /// Sends the events that were held back.
+    pub fn end_silence(&self) {
+        self.weather().silent = None;
+        self.0.changed.send_modify(|_| {});
     }
 
     /// Ends all watches.
@@ -171,6 +188,10 @@ impl ModelServer {
     fn luck(&self, target: &ModelTarget) -> Luck {
         let mut weather = self.weather();
         let (_, namespace, name) = &target.key;
+        if weather.silenced.take_if(|silenced| silenced == namespace).is_some() {
+            weather.silent = Some((namespace.clone(), self.cluster(|cluster| cluster.version)));
+            return Luck::Lost;
+        }
         if weather.hung.contains(namespace) {
             return Luck::Hangs;
         }
@@ -257,10 +278,17 @@ impl ModelServer {
     }
 
     fn since(&self, version: u64, target: &ModelTarget, name: Option<&str>) -> (Vec<ModelEvent>, u64) {
+        let silent = self.weather().silent.clone();
         self.cluster(|cluster| {
             let begin = cluster.log.partition_point(|event| event.version <= version);
-            let events = cluster.log[begin..].iter().filter(|event| target.lists(&event.key, name));
-            (events.cloned().collect(), cluster.version)
+            let is_held = |event: &&ModelEvent| {
+                silent.as_ref().is_some_and(|(name, from)| event.key.1 == *name && event.version > *from)
+            };
+            let held =
+                cluster.log[begin..].iter().find(|event| target.lists(&event.key, name) && is_held(event));
+            let now = held.map_or(cluster.version, |held| held.version - 1);
+            let sent = cluster.log[begin..].iter().take_while(|event| event.version <= now);
+            (sent.filter(|event| target.lists(&event.key, name)).cloned().collect(), now)
         })
     }
 }

@@ -1,15 +1,17 @@
 //! A namespace that is no longer served, or not for now.
 
 use crate::api::Reason;
+use crate::plan::change::ObjectKey;
 use crate::plan::fixture::{
     account, at, bound_with, foreign, held, holding, in_words, opened, outdated, record, resolved, snapshot,
     snapshot_beside_unreadable,
 };
+use crate::plan::record::WriteResult;
 use crate::plan::secret::MAX_BYTES;
 use crate::plan::view::Provenance;
 use crate::plan::{
-    self, Change, NamespaceRecord, Phase, Plan, RegistryCredential, ResolvedBinding, Retained, SecretView,
-    Snapshot,
+    self, Change, Failure, NamespaceRecord, Phase, Plan, RegistryCredential, ResolvedBinding, Retained,
+    SecretView, Snapshot,
 };
 use serde_json::json;
 
@@ -68,6 +70,44 @@ fn nothing_goes_while_the_api_server_may_add_it_again_and_no_binding_is_let_go()
     let changes = in_words(&namespace(&record, &snapshot([resolved("a")]).awaiting_admission(true)).changes);
     let accounts: Vec<&String> = changes.iter().filter(|change| change.contains(" at 7")).collect();
     assert_eq!(accounts, ["default at 7: ours", "skipped at 7: "]);
+}
+
+#[test]
+fn a_namespace_that_left_is_ours_until_each_write_without_an_answer_was_read() {
+    let left = snapshot([elsewhere()]);
+    let mut record = with_secret(None, &[("default", "x")]);
+    record.served = true;
+    let unanswered = |record: &mut NamespaceRecord| {
+        let attach = Change::SetPullSecrets {
+            service_account: "default".into(),
+            resource_version: "7".into(),
+            pull_secrets: vec!["x".into(), "ours".into()],
+        };
+        let failure = Failure::new(Reason::WriteFailing, "the answer is lost");
+        record.record_write(&attach, WriteResult::Unanswered(failure), true, at(0));
+    };
+    unanswered(&mut record);
+    let plan = plan::round(&mut record, &left, &[], at(0));
+    let account = ObjectKey::ServiceAccount("default".into());
+    assert_eq!((plan.reads.as_slice(), plan.is_settled()), (std::slice::from_ref(&account), false));
+    assert!(record.served);
+    // A read that fails rests. The namespace goes on by itself.
+    record.unclear.postpone("n", at(0));
+    let plan = plan::round(&mut record, &left, &[], at(0));
+    assert!(plan.reads.is_empty() && !plan.is_settled() && plan.retry_at > Some(at(0)));
+    // The entry shows: it is taken out like any other of ours.
+    let mut shows = record.clone();
+    shows.view.service_accounts[0].pull_secrets = ["x".into(), "ours".into()].into();
+    let plan = plan::round(&mut shows, &left, &[], at(0));
+    assert_eq!(in_words(&plan.changes), ["default at 7: x"]);
+    // It was never written: what comes later is not ours.
+    record.unclear.remove(&account);
+    assert!(plan::round(&mut record, &left, &[], at(0)).is_settled() && !record.served);
+    // The account is gone, and with it what was written.
+    record.served = true;
+    unanswered(&mut record);
+    record.forget(&account);
+    assert!(plan::round(&mut record, &left, &[], at(0)).is_settled() && !record.served);
 }
 
 #[test]
