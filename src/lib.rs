@@ -11,8 +11,8 @@
 //! ```
 //!
 //! # Rooms
-//! Each may use those to its right: `bin → args → controller, cli → server → cluster → plan → model → api`, and
-//! `controller → cloud → model`. A test reads the code and enforces it.
+//! Each may use those to its right: `bin → args → controller, cli, provider → server → cluster → plan → model → api`, and
+//! `controller, provider → cloud → model`. A test reads the code and enforces it.
 //!
 //! # Invariants
 //! - At rest, nothing is written and the cloud is not called, and the same holds across a restart.
@@ -33,4 +33,5 @@ pub mod cluster;
 pub mod controller;
 pub mod model;
 pub mod plan;
+pub mod provider;
 pub mod server;

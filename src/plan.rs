@@ -45,6 +45,7 @@ pub mod status;
 pub mod stored_binding;
 pub mod stuck_pods;
 pub mod transition;
+pub mod unclear_writes;
 pub mod unpublished;
 pub mod view;
 pub mod webhook;

@@ -2,19 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::{CommandFactory, Parser, ValueEnum};
 
 use super::identity::IdentityArgs;
+use super::network::{NetworkArgs, key_value};
 use super::webhook::WebhookArgs;
 use crate::api::names;
-use crate::cloud::{
-    CallObserver, Certificate, CloudSettings, IdentitySources, NetworkConfig, SimulatedCloud, Verify,
-};
+use crate::cloud::{CallObserver, CloudSettings, IdentitySources, NetworkConfig, Verify};
 use crate::controller::ControllerConfig;
 use crate::model::duration;
 use crate::plan::Template;
@@ -120,21 +117,9 @@ pub struct ControllerArgs {
     #[arg(long = "registry-auth-host")]
     pub registry_auth_hosts: Vec<String>,
 
-    /// File of PEM certificates to trust besides the system's, such as those of a proxy
-    #[arg(long, env = "ACR_CA_BUNDLE")]
-    pub ca_bundle: Option<PathBuf>,
-
-    /// Host of STS, instead of the region's own
-    #[arg(long, env = "ALIBABA_CLOUD_STS_ENDPOINT")]
-    pub sts_endpoint: Option<String>,
-
-    /// Host of Container Registry's API for a region, instead of its own, as region=host; may be repeated
-    #[arg(long = "cr-endpoint", value_parser = key_value)]
-    pub cr_endpoints: Vec<(String, String)>,
-
-    /// Reach every API host of the cloud at this http://IP:PORT, under its own name; for tests
-    #[arg(long, env = "ACR_CLOUD_ADDRESS", value_parser = plain_http)]
-    pub cloud_address: Option<SocketAddr>,
+    /// How the cloud is reached.
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 /// Value of `--log-format`.
@@ -168,36 +153,6 @@ impl From<VerifyMode> for Verify {
 }
 
 impl ControllerArgs {
-    /// Returns how the cloud's hosts are reached.
-    ///
-    /// # Errors
-    /// The CA bundle cannot be read.
-    pub fn network(&self) -> anyhow::Result<NetworkConfig> {
-        let extra_certificates = match &self.ca_bundle {
-            Some(path) => {
-                let name = format!("--ca-bundle {}", path.display());
-                let pem = std::fs::read(path).with_context(|| name.clone())?;
-                let certificates = Certificate::from_pem_bundle(&pem).with_context(|| name.clone())?;
-                anyhow::ensure!(!certificates.is_empty(), "{name} holds no PEM certificate");
-                certificates
-            }
-            None => Vec::new(),
-        };
-        let host = |text: &String| Box::from(text.trim_start_matches("https://").trim_end_matches('/'));
-        Ok(NetworkConfig {
-            extra_certificates,
-            sts_host: self.sts_endpoint.as_ref().map(host),
-            cr_hosts: self
-                .cr_endpoints
-                .iter()
-                .map(|(region, at)| (region.as_str().into(), host(at)))
-                .collect(),
-            simulator: self
-                .cloud_address
-                .map(|address| SimulatedCloud { address, unresolvable_hosts: Vec::new() }),
-        })
-    }
-
     /// Returns the settings of the cloud's client.
     pub fn cloud_settings(
         &self,
@@ -289,16 +244,4 @@ fn secret_name(text: &str) -> Result<String, String> {
 
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "write address:port, such as 0.0.0.0:8080".to_owned())
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write key=value".to_owned()),
-    }
-}
-
-fn plain_http(text: &str) -> Result<SocketAddr, String> {
-    let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-    address.parse().map_err(|_| format!("{text} is not an address such as http://127.0.0.1:8080"))
 }

@@ -1,8 +1,9 @@
 //! The rooms of `src/` and the arrows between them, as the design draws them. A room may use what its arrows reach.
 //!
 //! ```text
-//! bin → args → controller, cli → server → cluster → plan → model → api
-//!       controller → cloud → model
+//! bin → args → controller, cli, provider
+//!       controller, cli → server → cluster → plan → model → api
+//!       controller, provider → cloud → model
 //! ```
 //!
 //! Inside a room no modules form a circle (see [`cycles`]), and no two types of `src/` have one name.
@@ -20,11 +21,12 @@ use crate::modules::Modules;
 use crate::source::{Files, Token, count, files, tokens_of};
 
 /// Each room and what it may use beside itself.
-const ARROWS: [(&str, &[&str]); 10] = [
-    ("bin", &["args", "controller", "cli", "cloud", "cluster", "server", "plan", "model", "api"]),
-    ("args", &["controller", "cli", "cloud", "cluster", "server", "plan", "model", "api"]),
+const ARROWS: [(&str, &[&str]); 11] = [
+    ("bin", &["args", "controller", "cli", "provider", "cloud", "cluster", "server", "plan", "model", "api"]),
+    ("args", &["controller", "cli", "provider", "cloud", "cluster", "server", "plan", "model", "api"]),
     ("controller", &["cloud", "cluster", "server", "plan", "model", "api"]),
     ("cli", &["cluster", "server", "plan", "model", "api"]),
+    ("provider", &["cloud", "model", "api"]),
     // Neither of the next two knows the cloud.
     ("cluster", &["plan", "model", "api"]),
     ("server", &["cluster", "plan", "model", "api"]),

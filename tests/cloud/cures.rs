@@ -2,7 +2,9 @@
 //!
 //! A cure of two alternatives has a case for each. `tests/cures` has the table of all of them.
 
+mod docker_helper;
 mod identity;
+mod provider;
 mod registry;
 mod sts;
 mod transport;

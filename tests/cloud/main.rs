@@ -11,6 +11,8 @@ mod concurrency;
 mod controller_identity;
 #[cfg(test)]
 mod cures;
+#[cfg(test)]
+mod docker_helper;
 mod errors;
 #[cfg(test)]
 mod lab;
@@ -23,6 +25,8 @@ mod observed;
 mod oidc;
 #[cfg(test)]
 mod personal;
+#[cfg(test)]
+mod provider;
 #[cfg(test)]
 mod rrsa;
 #[cfg(test)]

@@ -36,15 +36,17 @@ use crate::sources::{Code, Message, TestFile};
 
 /// The rooms whose messages reach a user of the controller. Findings of the ConfigMap have codes and a table of their
 /// own, and so has the plugin.
-const ROOMS: [&str; 9] = [
+const ROOMS: [&str; 11] = [
     "src/api/binding",
     "src/args",
     "src/bin/acr-credential-controller",
+    "src/bin/acr-credential-provider",
     "src/cloud",
     "src/cluster",
     "src/controller",
     "src/model",
     "src/plan",
+    "src/provider",
     "src/server",
 ];
 

@@ -16,6 +16,20 @@ const fn row(file: &'static str, words: &'static str, tests: &'static [&'static 
 const FLAGS: &[&str] = &["cures::flags::a_refused_value_is_corrected_as_the_message_says"];
 const START: &[&str] = &["cures::flags::what_the_start_lacks_is_given_as_its_error_says"];
 
+const PLUGIN: &[&str] =
+    &["cloud::cures::provider::a_file_or_a_request_is_accepted_once_it_is_corrected_as_the_message_says"];
+const PLUGIN_FILE: &[&str] =
+    &["cloud::cures::provider::the_file_and_the_region_are_given_as_the_message_says"];
+const NO_ROLE: &[&str] =
+    &["cloud::provider::another_accounts_role_is_refused_and_the_nodes_role_is_an_explicit_switch"];
+const DOCKER: &[&str] =
+    &["cloud::cures::docker_helper::a_profile_a_token_and_an_address_are_corrected_as_the_message_says"];
+const DOCKER_FILE: &[&str] =
+    &["cloud::cures::docker_helper::a_home_and_a_file_are_given_as_the_message_says"];
+const DOCKER_STORE: &[&str] =
+    &["cloud::cures::docker_helper::a_registry_without_the_helper_stores_a_password"];
+const DOCKER_TOKEN: &[&str] = &["cloud::cures::docker_helper::an_oidc_token_is_given_as_the_message_says"];
+
 const SPEC: &[&str] = &["schema::cures::a_refused_spec_is_accepted_once_it_is_written_as_the_message_says"];
 
 const PERMISSION: &[&str] = &["cloud::cures::registry::a_missing_permission_is_allowed_as_the_error_says"];
@@ -125,14 +139,51 @@ pub const MESSAGES: &[Row] = &[
     row("src/api/binding/values.rs", "leave out the tag or the digest of an image", SPEC),
     row("src/api/binding/values.rs", "leave out the trailing /", SPEC),
     row("src/args/acr_credential_controller.rs", "write a duration between 3s and 5m", FLAGS),
-    row("src/args/acr_credential_controller.rs", "write key=value", FLAGS),
+    row(
+        "src/args/credential_provider.rs",
+        "set ACR_CREDENTIAL_PROVIDER_CONFIG to a file of registries",
+        DOCKER_FILE,
+    ),
+    row(
+        "src/bin/acr-credential-provider/docker.rs",
+        "remove the registry from credHelpers to log in with a password",
+        DOCKER_STORE,
+    ),
+    row("src/bin/acr-credential-provider/docker.rs", "use a profile of the mode AK", DOCKER),
+    row(
+        "src/bin/acr-credential-provider/run.rs",
+        "write the registries there, or name another file with --config",
+        PLUGIN_FILE,
+    ),
+    row("src/bin/acr-credential-provider/run.rs", "or set region in the file of registries", PLUGIN_FILE),
+    row("src/provider/aliyun_cli.rs", "run aliyun configure", DOCKER),
+    row("src/provider/aliyun_cli.rs", "name one with ALIBABA_CLOUD_PROFILE", DOCKER),
+    row("src/provider/aliyun_cli.rs", "use AK, StsToken, RamRoleArn or EcsRamRole", DOCKER),
+    row("src/provider/config.rs", "list fewer registries", PLUGIN),
+    row("src/provider/config.rs", "remove it, and use a role", PLUGIN),
+    row("src/provider/config.rs", "write it without its ARN, such as acr-pull", PLUGIN),
+    row("src/provider/config.rs", "write fields such as instanceId: cri-abc123", PLUGIN),
+    row("src/provider/config.rs", "is not a field of a registry: write one of", PLUGIN),
+    row("src/provider/docker.rs", "write one, such as img.example.com", DOCKER),
+    row("src/provider/kubelet.rs", "of this provider in the CredentialProviderConfig", PLUGIN),
+    row("src/provider/pod_identity.rs", "write the name alone, such as acr-pull", PLUGIN),
+    row("src/provider/pod_identity.rs", "set podIdentity.oidcProviderARN", PLUGIN),
+    row(
+        "src/provider/pod_identity.rs",
+        "or set podIdentity.roleName or fallBackToNodeRole: true in the file",
+        NO_ROLE,
+    ),
+    row("src/provider/pod_identity.rs", "set tokenAttributes with serviceAccountTokenAudience", PLUGIN),
+    row("src/provider/sources.rs", "correct ALIBABA_CLOUD_OIDC_TOKEN_FILE", DOCKER_TOKEN),
+    row("src/provider/sources.rs", "set ALIBABA_CLOUD_OIDC_TOKEN_FILE to a file with one", DOCKER_TOKEN),
+    row("src/args/network.rs", "write key=value", FLAGS),
     row("src/args/acr_credential_controller.rs", "write address:port, such as 0.0.0.0:8080", FLAGS),
     row(
         "src/args/acr_credential_controller.rs",
         "write lower-case letters, digits, - and ., such as acr-pull",
         FLAGS,
     ),
-    row("src/args/acr_credential_controller.rs", "is not an address such as http://127.0.0.1:8080", FLAGS),
+    row("src/args/network.rs", "is not an address such as http://127.0.0.1:8080", FLAGS),
     row("src/args/identity.rs", "write namespace/name", FLAGS),
     row("src/args/webhook.rs", "write address:port, or an empty value", FLAGS),
     row("src/args/webhook.rs", "write three durations, as 300s,90s,3s", FLAGS),

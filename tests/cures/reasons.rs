@@ -159,7 +159,7 @@ pub const REASONS: &[Row] = &[
         Reason::SecretNotFound,
         Followed,
         &["integration::cures::identity::a_source_of_an_identity_is_created_or_allowed_as_the_message_says"],
-        &[("src/controller/sources.rs", 1)],
+        &[("src/controller/sources.rs", 1), ("src/provider/sources.rs", 1)],
     ),
     row(
         Reason::InstanceNotFound,
@@ -249,6 +249,7 @@ pub const REASONS: &[Row] = &[
             ("src/cloud/identity/controller_identity.rs", 1),
             ("src/cloud/identity/metadata.rs", 2),
             ("src/cloud/identity/worker_role.rs", 1),
+            ("src/provider/sources.rs", 1),
         ],
     ),
     row(

@@ -3,6 +3,7 @@
 mod admission;
 mod cached;
 mod chart;
+mod credential_provider;
 mod documented;
 mod explain;
 mod in_pod;
@@ -78,6 +79,11 @@ pub async fn plane_with(options: Options) -> (Plane, SemaphorePermit<'static>) {
 impl Site {
     /// Starts a registry and a node. The registry accepts the tokens of a cloud that is given later.
     pub async fn start(plane: &Plane, turn: SemaphorePermit<'static>) -> Self {
+        Self::start_with(plane, turn, &[]).await
+    }
+
+    /// Does so with further flags of the kubelet.
+    pub async fn start_with(plane: &Plane, turn: SemaphorePermit<'static>, flags: &[String]) -> Self {
         let (shown, cloud): (Arc<AtomicUsize>, Arc<OnceLock<Cloud>>) = Default::default();
         let (count, judged_by) = (shown.clone(), cloud.clone());
         let judge = Arc::new(move |user: &str, token: &str| {
@@ -91,7 +97,7 @@ impl Site {
             }
         });
         let registry = Registry::judged("cri-demo0001", judge).await.unwrap().named(&[HOST]);
-        let node = Node::start(plane, &registry).await.unwrap();
+        let node = Node::start_with(plane, &registry, flags).await.unwrap();
         registry.push_program(REPOSITORY, &node.pod_program()).await.unwrap();
         Self { node, registry, shown, cloud, _turn: turn }
     }

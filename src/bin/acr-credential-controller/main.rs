@@ -47,7 +47,7 @@ async fn run(args: ControllerArgs) -> anyhow::Result<()> {
             .context("the region is given by neither --region nor the node's metadata: set --region")?,
     };
     info!(version = env!("CARGO_PKG_VERSION"), %region, %replica, "starting");
-    let network = args.network()?;
+    let network = args.network.config()?;
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -1,6 +1,6 @@
-//! `flags.md`: the flags and environment variables of both programs, from clap.
+//! `flags.md`: the flags and environment variables of the programs, from clap.
 
-use acr_credential_binding::args::{acr_credential_controller, kubectl_acr};
+use acr_credential_binding::args::{acr_credential_controller, credential_provider, kubectl_acr};
 use clap::{Arg, ArgAction, Command, CommandFactory};
 
 /// Returns the page.
@@ -8,6 +8,8 @@ pub fn page() -> String {
     let mut page = "# Flags\n\nA flag wins over its environment variable.\n".to_owned();
     program("acr-credential-controller", acr_credential_controller::ControllerArgs::command(), &mut page);
     program("kubectl acr", kubectl_acr::PluginArgs::command(), &mut page);
+    program("acr-credential-provider", credential_provider::ProviderArgs::command(), &mut page);
+    program("docker-credential-acr", credential_provider::DockerArgs::command(), &mut page);
     page
 }
 

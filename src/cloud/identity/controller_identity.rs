@@ -185,8 +185,10 @@ impl ControllerIdentity {
     ) -> Result<Option<ControllerCredential>, CloudError> {
         let key = match kind {
             IdentityKind::EnvironmentKey => {
-                let holder = "the AccessKey of ALIBABA_CLOUD_ACCESS_KEY_ID";
-                self.environment.key_pair.clone().map(|pair| pair.into_key(holder))
+                let Environment { key_pair, key_pair_holder, .. } = &self.environment;
+                let holder =
+                    key_pair_holder.as_deref().unwrap_or("the AccessKey of ALIBABA_CLOUD_ACCESS_KEY_ID");
+                key_pair.clone().map(|pair| pair.into_key(holder))
             }
             IdentityKind::EnvironmentRole => {
                 let rrsa = self.environment.rrsa.clone().map(|rrsa| Identity {

@@ -57,6 +57,8 @@ pub struct RrsaRole {
 pub struct Environment {
     /// `ALIBABA_CLOUD_ACCESS_KEY_ID`, `…_SECRET` and `ALIBABA_CLOUD_SECURITY_TOKEN`.
     pub key_pair: Option<AccessKeyPair>,
+    /// Owner of that pair for messages, if it is not of these variables: `the AccessKey of the profile "work" in …`.
+    pub key_pair_holder: Option<Box<str>>,
     /// `ALIBABA_CLOUD_ROLE_ARN` and `ALIBABA_CLOUD_OIDC_PROVIDER_ARN`, which the RRSA webhook sets.
     pub rrsa: Option<RrsaRole>,
     /// `ALIBABA_CLOUD_ECS_METADATA_DISABLED`: the node's metadata service is not used for an identity.

@@ -91,6 +91,11 @@ impl Node {
     ///
     /// The connections between the node and this process belong to the runtime that calls this.
     pub async fn start(plane: &Plane, registry: &Registry) -> anyhow::Result<Node> {
+        Node::start_with(plane, registry, &[]).await
+    }
+
+    /// Starts a node whose kubelet has further flags, such as those of a credential provider.
+    pub async fn start_with(plane: &Plane, registry: &Registry, flags: &[String]) -> anyhow::Result<Node> {
         packages::require()?;
         ensure!(plane.is_for_a_node(), "the plane was started without Options::with_node");
         let binaries = plane.binaries().clone();
@@ -107,7 +112,7 @@ impl Node {
         publish_api_server(&client, gateway).await?;
 
         let containerd = containerd(&sandbox, &programs).await?;
-        let kubelet = kubelet(&sandbox, &programs, plane, &name)?;
+        let kubelet = kubelet(&sandbox, &programs, plane, &name, flags)?;
         let proxy = proxy(&sandbox, &programs, plane, &name)?;
         let mut node = Node {
             kubelet,
@@ -321,7 +326,13 @@ fn ctr(sandbox: &Sandbox, programs: &Programs) -> crate::process::Program {
     program.args(["--address", config::CONTAINERD, "--namespace", "k8s.io"])
 }
 
-fn kubelet(sandbox: &Sandbox, programs: &Programs, plane: &Plane, name: &str) -> anyhow::Result<Child> {
+fn kubelet(
+    sandbox: &Sandbox,
+    programs: &Programs,
+    plane: &Plane,
+    name: &str,
+    flags: &[String],
+) -> anyhow::Result<Child> {
     let subnet = sandbox.pair().subnet();
     let server = format!("https://{}:{API_SERVER}", subnet.host(0));
     let kubeconfig = plane.kubeconfig_at(&server, &format!("system:node:{name}"), "system:nodes")?;
@@ -333,6 +344,7 @@ fn kubelet(sandbox: &Sandbox, programs: &Programs, plane: &Plane, name: &str) ->
         .arg(format!("--kubeconfig={}", kubeconfig.display()))
         .arg(format!("--hostname-override={name}"))
         .arg(format!("--node-ip={}", subnet.node()))
+        .args(flags)
         .start()
 }
 

@@ -60,17 +60,24 @@ fn the_archives_of_the_plugin_have_the_same_bytes_each_time_and_their_checksums(
         for arch in ["amd64", "arm64"] {
             let path = folder.path().join(arch).join("usr/local/bin/kubectl-acr");
             program(&path, &format!("#!/bin/sh\necho {contents} {arch}\n"));
+            let path = folder.path().join("programs").join(arch).join("acr-credential-provider");
+            program(&path, &format!("#!/bin/sh\necho {contents} $(basename \"$0\") {arch}\n"));
         }
         let said = succeeded(&script("archives").env("DIST", folder.path()).output().unwrap());
-        assert_eq!(said.lines().count(), 2, "{said}");
+        assert_eq!(said.lines().count(), 4, "{said}");
         let checked =
             Command::new("sha256sum").args(["--check", "checksums.txt"]).current_dir(folder.path()).output();
-        assert_eq!(succeeded(&checked.unwrap()).matches(": OK").count(), 2);
+        assert_eq!(succeeded(&checked.unwrap()).matches(": OK").count(), 4);
         folder
     };
     let (first, second, third) = (pack("same"), pack("same"), pack("other"));
-    for arch in ["amd64", "arm64"] {
-        let name = format!("kubectl-acr_{}_linux_{arch}.tar.gz", env!("CARGO_PKG_VERSION"));
+    for (arch, program, files) in [
+        ("amd64", "kubectl-acr", 2),
+        ("arm64", "kubectl-acr", 2),
+        ("amd64", "acr-credential-provider", 7),
+        ("arm64", "acr-credential-provider", 7),
+    ] {
+        let name = format!("{program}_{}_linux_{arch}.tar.gz", env!("CARGO_PKG_VERSION"));
         let bytes = |folder: &tempfile::TempDir| fs::read(folder.path().join(&name)).unwrap();
         assert!(bytes(&first) == bytes(&second), "{name} differs");
         assert!(bytes(&first) != bytes(&third), "{name} is the same");
@@ -78,14 +85,20 @@ fn the_archives_of_the_plugin_have_the_same_bytes_each_time_and_their_checksums(
         let mut list = Command::new("tar");
         list.args(["--utc", "--numeric-owner", "-tvzf"]).arg(first.path().join(&name));
         let said = succeeded(&list.output().unwrap());
-        assert_eq!(said.matches(" 0/0 ").count(), 2, "{said}");
-        assert_eq!(said.matches(" 1970-01-01 00:00 ").count(), 2, "{said}");
+        assert_eq!(said.matches(" 0/0 ").count(), files, "{said}");
+        assert_eq!(said.matches(" 1970-01-01 00:00 ").count(), files, "{said}");
         let unpacked = tempfile::tempdir().unwrap();
         let mut tar = Command::new("tar");
         tar.arg("-xzf").arg(first.path().join(&name)).arg("-C").arg(unpacked.path());
         succeeded(&tar.output().unwrap());
-        let said = Command::new(unpacked.path().join("kubectl-acr")).output().unwrap();
-        assert_eq!(succeeded(&said).trim(), format!("same {arch}"));
+        let said = |name: &str| {
+            let output = Command::new(unpacked.path().join(name)).output().unwrap();
+            succeeded(&output).trim().to_owned()
+        };
+        match program {
+            "kubectl-acr" => assert_eq!(said(program), format!("same {arch}")),
+            _ => assert_eq!(said("docker-credential-acr"), format!("same docker-credential-acr {arch}")),
+        }
         assert_eq!(
             fs::read(unpacked.path().join("LICENSE")).unwrap(),
             fs::read(root().join("LICENSE")).unwrap()
