@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod acr;
 #[cfg(test)]
+mod called;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod check;

@@ -1,7 +1,6 @@
 //! The commands about bindings: `status`, `refresh`, `suspend` and `resume`.
-#![allow(clippy::print_stderr, reason = "a command writes errors to standard error")]
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use kube::Client;
 
 use crate::command::{NOT_PASSED, colour, now};
 use crate::connection::{with_cluster, with_connection};
+use crate::output;
 
 pub(crate) fn run_status(args: &StatusArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
     let name = args.name.as_deref();
@@ -59,7 +59,7 @@ pub(crate) fn run_refresh(args: &RefreshArgs, connection: &ConnectionArgs) -> an
     let name = args.binding.name.as_str();
     let request =
         with_cluster(connection, async |client| Ok(binding_change::refresh(&client, name, now()).await?))?;
-    writeln!(io::stdout().lock(), "the refresh of the binding {name} is requested")?;
+    writeln!(output::stdout().lock(), "the refresh of the binding {name} is requested")?;
     if !args.wait {
         return Ok(0);
     }
@@ -86,7 +86,7 @@ pub(crate) fn run_suspend(
         with_cluster(connection, async |client| Ok(binding_change::suspend(&client, name, suspend).await?))?;
     let state = if suspend { "suspended" } else { "resumed" };
     let already = if suspend { "is suspended already" } else { "is not suspended" };
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout().lock();
     match changed {
         true => writeln!(out, "the binding {name} is {state}")?,
         false => writeln!(out, "the binding {name} {already}")?,
@@ -141,30 +141,30 @@ fn finish(waited: Waited, format: StatusFormat, what: &str, limit: Duration) -> 
             if let Some(report) = &last {
                 write(report, format)?;
             }
-            eprintln!(
+            output::say(format_args!(
                 "error: {what} after {}: kubectl acr check says whether the controller works",
                 duration::format(limit)
-            );
+            ));
             Ok(NOT_PASSED)
         }
     }
 }
 
 fn interrupted(why: &str) -> io::Result<()> {
-    writeln!(io::stderr().lock(), "the watch was interrupted, and is opened again: {why}")
+    writeln!(output::stderr().lock(), "the watch was interrupted, and is opened again: {why}")
 }
 
 /// Separates two trees. Programs get one object after the other.
 fn empty_line(format: StatusFormat) -> io::Result<()> {
     match format {
-        StatusFormat::Tree | StatusFormat::Wide => writeln!(io::stdout().lock()),
+        StatusFormat::Tree | StatusFormat::Wide => writeln!(output::stdout().lock()),
         StatusFormat::Json => Ok(()),
-        StatusFormat::Yaml => writeln!(io::stdout().lock(), "---"),
+        StatusFormat::Yaml => writeln!(output::stdout().lock(), "---"),
     }
 }
 
 fn write(report: &BindingsReport, format: StatusFormat) -> io::Result<()> {
-    let out = io::stdout();
+    let out = output::stdout();
     match format {
         StatusFormat::Json => writeln!(out.lock(), "{}", serde_json::to_string_pretty(report)?),
         StatusFormat::Yaml => {
@@ -173,7 +173,7 @@ fn write(report: &BindingsReport, format: StatusFormat) -> io::Result<()> {
         }
         StatusFormat::Tree | StatusFormat::Wide => {
             let is_terminal = out.is_terminal();
-            let size = is_terminal.then(|| rustix::termios::tcgetwinsize(&out).ok()).flatten();
+            let size = is_terminal.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten();
             let style = TreeStyle {
                 width: size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0),
                 colour: colour(is_terminal),

@@ -1,12 +1,12 @@
 //! `kubectl acr`: checks, converts and previews the configuration, and removes what the controller created.
-#![allow(clippy::print_stderr, reason = "a command writes errors to standard error")]
 
 mod bindings;
 mod command;
 mod connection;
 mod input;
+mod output;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use acr_credential_binding::args::kubectl_acr::{
@@ -29,7 +29,10 @@ use self::command::{NOT_PASSED, colour, now};
 const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
-    let PluginArgs { command, connection } = PluginArgs::parse();
+    let PluginArgs { command, connection } = match PluginArgs::try_parse() {
+        Ok(args) => args,
+        Err(error) => return refused(&error),
+    };
     let done = match command {
         PluginCommand::Lint(lint) => run_lint(&lint, &connection),
         PluginCommand::Convert(convert) if convert.reverse => run_reverse(&convert),
@@ -50,10 +53,27 @@ fn main() -> ExitCode {
         // The reader has closed the pipe: it has read enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::say(format_args!("error: {error:#}"));
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Prints a help text, or why the command line is refused.
+fn refused(error: &clap::Error) -> ExitCode {
+    let is_help = !error.use_stderr();
+    let coloured = match is_help {
+        true => colour(output::stdout().is_terminal()),
+        false => colour(output::stderr().is_terminal()),
+    };
+    let text = error.render();
+    let text = if coloured { text.ansi().to_string() } else { text.to_string() };
+    // A reader that has gone is not an error of its own.
+    let _ = match is_help {
+        true => output::stdout().lock().write_all(text.as_bytes()),
+        false => output::stderr().lock().write_all(text.as_bytes()),
+    };
+    u8::try_from(error.exit_code()).unwrap_or(FAILED).into()
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
@@ -62,7 +82,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 fn run_lint(lint: &LintArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
     let report = check(&input::document(&lint.input, connection)?);
-    let out = io::stdout();
+    let out = output::stdout();
     let format = match lint.output {
         OutputFormat::Human => Format::Human { colour: colour(out.is_terminal()) },
         OutputFormat::Json => Format::Json,
@@ -75,7 +95,7 @@ fn run_lint(lint: &LintArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> 
 /// Reads the configuration, and writes its findings to standard error.
 fn read_with_findings(input: &InputArgs, connection: &ConnectionArgs) -> anyhow::Result<LintReport> {
     let report = check(&input::document(input, connection)?);
-    let err = io::stderr();
+    let err = output::stderr();
     if !report.diagnostics.is_empty() {
         report.write(Format::Human { colour: colour(err.is_terminal()) }, &mut err.lock())?;
     }
@@ -84,7 +104,7 @@ fn read_with_findings(input: &InputArgs, connection: &ConnectionArgs) -> anyhow:
 
 fn run_convert(args: &ConvertArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
     let report = read_with_findings(&args.input, connection)?;
-    let (out, err) = (io::stdout(), io::stderr());
+    let (out, err) = (output::stdout(), output::stderr());
     let Some(conversion) = &report.conversion else { return Ok(FAILED) };
     let edition = match report.is_managed {
         true => convert::ComponentEdition::Managed,
@@ -111,7 +131,7 @@ fn run_convert(args: &ConvertArgs, connection: &ConnectionArgs) -> anyhow::Resul
 
 fn run_plan(args: &PlanArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
     let report = read_with_findings(&args.input, connection)?;
-    let (out, err) = (io::stdout(), io::stderr());
+    let (out, err) = (output::stdout(), output::stderr());
     let spec = report.conversion.as_ref().and_then(|conversion| conversion.spec.clone());
     let Some(spec) = spec else {
         writeln!(err.lock(), "\nno binding: fix the errors above first")?;
@@ -144,7 +164,7 @@ fn run_withdraw(args: &WithdrawArgs, connection: &ConnectionArgs) -> anyhow::Res
     let done = connection::with_cluster_for(connection::HOUR, connection, async |client| {
         Ok(withdraw::withdraw(&client, &options, args.yes).await?)
     })?;
-    done.write(&mut io::stdout().lock())?;
+    done.write(&mut output::stdout().lock())?;
     Ok(if done.failed.is_empty() { 0 } else { FAILED })
 }
 
@@ -167,7 +187,7 @@ fn run_check(args: &CheckArgs, connection: &ConnectionArgs) -> anyhow::Result<u8
             )
         })
     })?;
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout().lock();
     match args.output {
         CheckFormat::Text => report.write_text(&mut out)?,
         CheckFormat::Json => report.write_json(&mut out)?,
@@ -177,7 +197,7 @@ fn run_check(args: &CheckArgs, connection: &ConnectionArgs) -> anyhow::Result<u8
 
 fn run_explain(args: &ExplainArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
     let target = ExplainTarget::parse(&args.target).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let out = io::stdout();
+    let out = output::stdout();
     if let ExplainTarget::Topic(name) = &target {
         let topic = Topic::find(name).ok_or_else(|| ExplainError::UnknownTopic(name.clone()))?;
         match args.output {
@@ -214,10 +234,10 @@ fn run_uninstall(args: &UninstallArgs, connection: &ConnectionArgs) -> anyhow::R
         request_timeout: connection.request_timeout,
     };
     connection::with_connection(connection, async |client| {
-        match uninstall::uninstall(&client, &options, &mut io::stdout().lock()).await {
+        match uninstall::uninstall(&client, &options, &mut output::stdout().lock()).await {
             Ok(()) => Ok(0),
             Err(error) => {
-                eprintln!("error: {error}");
+                output::say(format_args!("error: {error}"));
                 Ok(NOT_PASSED)
             }
         }
@@ -261,14 +281,14 @@ fn run_exceptions(args: &ExceptionsArgs, connection: &ConnectionArgs) -> anyhow:
         ExceptionsFormat::Kustomize => exceptions::kustomization(&patches),
         ExceptionsFormat::Commands => exceptions::commands(&patches),
     };
-    io::stdout().lock().write_all(printed.as_bytes())?;
+    output::stdout().lock().write_all(printed.as_bytes())?;
     if patches.is_empty() {
-        eprintln!("{name} has these exceptions already");
+        output::say(format_args!("{name} has these exceptions already"));
     } else if args.file.is_none() && !args.live {
-        eprintln!(
+        output::say(format_args!(
             "These lists replace those that the cluster or your copy of deploy/policies.yaml has. To keep their exceptions, \
              add --live or the name of the file."
-        );
+        ));
     }
     Ok(0)
 }
@@ -277,11 +297,11 @@ fn run_reverse(args: &ConvertArgs) -> anyhow::Result<u8> {
     let (name, text) =
         input::text(args.input.file.as_deref().context("--reverse needs a FILE, or - for standard input")?)?;
     match reverse::config_map(&text) {
-        Ok(manifest) => io::stdout().lock().write_all(manifest.as_bytes())?,
+        Ok(manifest) => output::stdout().lock().write_all(manifest.as_bytes())?,
         Err(reverse::ReverseError::Unsupported(fields)) => {
-            eprintln!("{name}: the ConfigMap has no key for");
-            fields.iter().for_each(|field| eprintln!("  {field}"));
-            eprintln!("delete them in the file, or keep the binding");
+            output::say(format_args!("{name}: the ConfigMap has no key for"));
+            fields.iter().for_each(|field| output::say(format_args!("  {field}")));
+            output::say(format_args!("delete them in the file, or keep the binding"));
             return Ok(FAILED);
         }
         Err(error) => return Err(error).context(name),

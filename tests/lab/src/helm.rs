@@ -3,7 +3,6 @@
 //! Guarantees: it neither reads nor fills the user's own settings, plugins and repositories.
 
 use std::{
-    env::consts::{ARCH, OS},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -11,15 +10,23 @@ use std::{
 use anyhow::{Context, bail};
 
 use crate::{
-    plane::{Output, Plane, find_in_path, keep, say, until_built},
-    process::{Program, Scratch},
+    go_tool::GoTool,
+    plane::{Output, Plane, find_in_path},
+    process::Scratch,
 };
 
 /// The version that is built. The chart is tested with it.
 pub const VERSION: &str = "4.3.2";
 
-/// Its Go package.
-const PACKAGE: &str = "helm.sh/helm/v4/cmd/helm";
+/// How it is built.
+const HELM: GoTool = GoTool {
+    name: "Helm",
+    version: VERSION,
+    packages: &["helm.sh/helm/v4/cmd/helm"],
+    // Without it, it reports only its minor version.
+    linker: "-X helm.sh/helm/v4/internal/version.version=v4.3.2",
+    time: "5 minutes",
+};
 
 /// Returns the program `helm`, built now if need be. Where there is no Go, it is one of the PATH, of the same major
 /// version.
@@ -31,32 +38,10 @@ pub async fn program() -> anyhow::Result<PathBuf> {
 }
 
 fn find() -> anyhow::Result<PathBuf> {
-    let name = format!("helm-{VERSION}-{OS}-{ARCH}");
-    let is_there = |dir: &Path| dir.join("helm").is_file();
-    match (find_in_path("go"), crate::plane::cache_root()?.join(&name)) {
-        (_, dir) if is_there(&dir) => Ok(dir.join("helm")),
-        (Some(go), _) => Ok(keep(&name, "Helm", is_there, |into| build(&go, into))?.join("helm")),
-        (None, _) => installed(find_in_path("helm")),
+    match HELM.find()? {
+        Some(dir) => Ok(dir.join("helm")),
+        None => installed(find_in_path("helm")),
     }
-}
-
-fn build(go: &Path, into: &Path) -> anyhow::Result<()> {
-    say(&format!("Building Helm {VERSION}: about 5 minutes on two cores, and only once."));
-    let log = into.join("build.log");
-    let child = Program::new(go, &log)
-        // Without it, it reports only its minor version.
-        .arg("install")
-        .arg(format!("-ldflags=-s -w -X helm.sh/helm/v4/internal/version.version=v{VERSION}"))
-        .arg(format!("{PACKAGE}@v{VERSION}"))
-        .env("GOBIN", into)
-        // Outside any module of Go: the folder must not decide which versions are taken.
-        .current_dir(into)
-        .start()?;
-    let status = until_built(&child);
-    if !status.success() {
-        bail!("`go install` of Helm ended with {status}:\n{}", child.log_tail(20));
-    }
-    Ok(std::fs::remove_file(&log)?)
 }
 
 fn installed(found: Option<PathBuf>) -> anyhow::Result<PathBuf> {
