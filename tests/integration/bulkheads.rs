@@ -28,21 +28,9 @@ async fn silence(lab: &Lab) -> AdmissionHook {
     })
     .await
     .unwrap();
-    let configuration = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
-        "metadata": { "name": "silent" },
-        "webhooks": [{
-            "name": "silent.platform.example.com",
-            "admissionReviewVersions": ["v1"],
-            "sideEffects": "None",
-            "failurePolicy": "Fail",
-            "timeoutSeconds": 30,
-            "clientConfig": hook.client_config(),
-            "namespaceSelector": { "matchLabels": { "silent": "true" } },
-            "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["serviceaccounts"] }],
-        }],
-    });
+    let rule = json!({ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["serviceaccounts"] });
+    let mut configuration = hook.validating("silent", &rule);
+    configuration["webhooks"][0]["namespaceSelector"] = json!({ "matchLabels": { "silent": "true" } });
     lab.plane.apply(&configuration.to_string()).await.unwrap();
     hook
 }

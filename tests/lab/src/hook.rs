@@ -119,6 +119,25 @@ impl AdmissionHook {
             "caBundle": STANDARD.encode(self.authority.pem()),
         })
     }
+
+    /// Returns a ValidatingWebhookConfiguration of this name, by which an API server calls it for the objects of a rule
+    /// and waits for half a minute, the longest that it ever does.
+    pub fn validating(&self, name: &str, rule: &Value) -> Value {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": { "name": name },
+            "webhooks": [{
+                "name": format!("{name}.platform.example.com"),
+                "admissionReviewVersions": ["v1"],
+                "sideEffects": "None",
+                "failurePolicy": "Fail",
+                "timeoutSeconds": 30,
+                "clientConfig": self.client_config(),
+                "rules": [rule],
+            }],
+        })
+    }
 }
 
 async fn reviewed(

@@ -32,20 +32,8 @@ async fn silence(plane: &Plane) -> AdmissionHook {
     })
     .await
     .unwrap();
-    let configuration = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
-        "metadata": { "name": "silent" },
-        "webhooks": [{
-            "name": "silent.platform.example.com",
-            "admissionReviewVersions": ["v1"],
-            "sideEffects": "None",
-            "failurePolicy": "Fail",
-            "timeoutSeconds": 30,
-            "clientConfig": hook.client_config(),
-            "rules": [{ "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["deployments"] }],
-        }],
-    });
+    let rule = json!({ "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["deployments"] });
+    let configuration = hook.validating("silent", &rule);
     plane.apply(&configuration.to_string()).await.unwrap();
     // The API server takes a moment to call it.
     let probe = ["create", "deployment", "probe", "--image=none", "--dry-run=server"];
