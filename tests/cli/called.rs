@@ -93,11 +93,13 @@ fn krew_installs_the_plugin_from_the_release_and_kubectl_runs_it() {
         command.env("PATH", path).args(["-c", line]).current_dir(dist);
         command.output().unwrap()
     };
-    for (page, heading) in
-        [("docs/kubectl-acr.md", "Install with krew"), ("docs/zh-CN/kubectl-acr.md", "用 krew 安装")]
-    {
+    let pages = [
+        commands("docs/kubectl-acr.md", "Install with krew").unwrap(),
+        commands("docs/zh-CN/kubectl-acr.md", "用 krew 安装").unwrap(),
+    ];
+    for lines in pages {
         let krew = Krew::find().unwrap().unwrap();
-        for line in commands(page, heading).unwrap() {
+        for line in lines {
             let line = line.replace("amd64", arch);
             let output = run(&krew, &line);
             assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
