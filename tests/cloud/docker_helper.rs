@@ -8,7 +8,7 @@ use acr_lab::registry::{Access, Registry, usable};
 use serde_json::{Value, json};
 
 use crate::lab::user_pair;
-use crate::provider::run;
+use crate::provider::{SUBJECT, Site, run};
 
 const NOT_FOUND: &str = "credentials not found in native keychain";
 
@@ -47,6 +47,12 @@ impl Home {
     pub(crate) fn keys(&self, user: &str) -> [(&'static str, String); 2] {
         let (id, secret) = user_pair(&self.cloud, "1", user);
         [("ALIBABA_CLOUD_ACCESS_KEY_ID", id), ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", secret)]
+    }
+
+    /// Returns a profile with the keys of a user.
+    fn profile(&self, user: &str) -> Value {
+        let (id, secret) = user_pair(&self.cloud, "1", user);
+        json!({ "name": "work", "mode": "AK", "access_key_id": id, "access_key_secret": secret })
     }
 
     pub(crate) fn configure(&self, profile: &Value) {
@@ -88,10 +94,7 @@ async fn the_identity_is_of_the_environment_then_of_the_command_line_then_of_the
     assert_eq!(code, Some(0), "{answer}");
     assert_eq!(home.caller(), "role/KubernetesWorkerRole-demo");
 
-    let (id, secret) = user_pair(&home.cloud, "1", "puller");
-    home.configure(
-        &json!({ "name": "work", "mode": "AK", "access_key_id": id, "access_key_secret": secret }),
-    );
+    home.configure(&home.profile("puller"));
     let (code, answer) = home.answer("get", "https://img.example.com/v1/", &[]).await;
     assert_eq!(code, Some(0), "{answer}");
     assert_eq!(home.caller(), "user/puller");
@@ -103,15 +106,84 @@ async fn the_identity_is_of_the_environment_then_of_the_command_line_then_of_the
     // The keys of the environment come before the profile.
     let (code, message) = home.answer("get", "img.example.com", &home.keys("stranger")).await;
     assert!(code == Some(1) && message.contains("permission"), "{message}");
-    let (id, secret) = user_pair(&home.cloud, "1", "stranger");
-    home.configure(
-        &json!({ "name": "work", "mode": "AK", "access_key_id": id, "access_key_secret": secret }),
-    );
+    home.configure(&home.profile("stranger"));
     let (code, message) = home.answer("get", "img.example.com", &[]).await;
     assert!(code == Some(1) && message.contains("the profile \"work\" in "), "{message}");
     home.configure(&json!({ "name": "work", "mode": "EcsRamRole" }));
     let (code, answer) = home.answer("get", "img.example.com", &[]).await;
     assert_eq!((code, home.caller().as_str()), (Some(0), "role/KubernetesWorkerRole-demo"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_session_token_an_oidc_token_and_a_folder_are_taken_from_the_environment() {
+    let site = Site::start().await;
+    let home = Home::start("img.example.com", site.cloud.clone()).await;
+    // The cloud refuses a token that is not of the key, so it must have been sent.
+    let token = ("ALIBABA_CLOUD_SECURITY_TOKEN", "other".to_owned());
+    let with_token: Vec<_> = home.keys("puller").into_iter().chain([token]).collect();
+    let (code, message) = home.answer("get", "img.example.com", &with_token).await;
+    assert!(code == Some(1) && message.contains("SecurityToken"), "{message}");
+
+    // OIDC comes before the profile. Files of tokens may end with a line.
+    home.configure(&home.profile("stranger"));
+    let file = home.folder.path().join("token");
+    let request = site.request("img.example.com/a", SUBJECT, None);
+    std::fs::write(&file, format!("{}\n", request["serviceAccountToken"].as_str().unwrap())).unwrap();
+    let oidc = |file: &Path| {
+        [
+            ("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/acr-rrsa".to_owned()),
+            ("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "acs:ram::1:oidc-provider/ack-rrsa-demo".to_owned()),
+            ("ALIBABA_CLOUD_OIDC_TOKEN_FILE", file.display().to_string()),
+        ]
+    };
+    let (code, answer) = home.answer("get", "img.example.com", &oidc(&file)).await;
+    assert_eq!((code, home.caller().as_str()), (Some(0), "role/acr-rrsa"), "{answer}");
+    let large = home.folder.path().join("large");
+    std::fs::write(&large, "x".repeat(1 << 20)).unwrap();
+    let (code, message) = home.answer("get", "img.example.com", &oidc(&large)).await;
+    assert!(code == Some(1) && message.contains("is too large for an OIDC token"), "{message}");
+
+    // A profile that cannot be read is not the same as none.
+    let cli = home.folder.path().join(".aliyun/config.json");
+    std::fs::remove_file(&cli).unwrap();
+    std::fs::create_dir(&cli).unwrap();
+    let (code, message) = home.answer("get", "img.example.com", &[]).await;
+    assert!(code == Some(2) && message.contains("config.json cannot be read"), "{message}");
+
+    let folder = home.folder.path().join("other");
+    std::fs::create_dir(&folder).unwrap();
+    let moved = folder.join("acr-credential-provider.yaml");
+    std::fs::rename(home.folder.path().join(".config/acr-credential-provider.yaml"), moved).unwrap();
+    let elsewhere = ("XDG_CONFIG_HOME", folder.display().to_string());
+    let with_folder: Vec<_> = home.keys("puller").into_iter().chain([elsewhere]).collect();
+    let (code, answer) = home.answer("get", "img.example.com", &with_folder).await;
+    assert_eq!(code, Some(0), "{answer}");
+}
+
+#[tokio::test]
+async fn a_profile_with_a_role_mints_as_that_role() {
+    let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
+    let home = Home::start("img.example.com", cloud).await;
+    // The role is of the account whose Personal Edition this is.
+    let file = home.folder.path().join(".config/acr-credential-provider.yaml");
+    let registry = "{regionId: cn-hangzhou, domains: [img.example.com]}";
+    std::fs::write(file, format!("region: cn-hangzhou\nregistries: [{registry}]\n")).unwrap();
+    let (id, secret) = user_pair(&home.cloud, "2", "partner-hopper");
+    home.configure(&json!({
+        "name": "work", "mode": "RamRoleArn", "access_key_id": id, "access_key_secret": secret,
+        "ram_role_arn": "acs:ram::2:role/acr-pull",
+    }));
+    let (code, answer) = home.answer("get", "img.example.com", &[]).await;
+    assert_eq!(code, Some(0), "{answer}");
+    assert_eq!(home.cloud.calls().last().unwrap().identity, "role/acr-pull");
+}
+
+#[tokio::test]
+async fn an_entry_of_a_part_of_a_host_is_not_for_the_whole_of_it() {
+    let cloud = Cloud::start(CloudConfig::demo()).await.unwrap();
+    let home = Home::start("img.example.com/team", cloud).await;
+    let found = home.answer("get", "img.example.com", &home.keys("puller")).await;
+    assert_eq!(found, (Some(1), NOT_FOUND.to_owned()));
 }
 
 #[tokio::test]

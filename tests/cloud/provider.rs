@@ -8,6 +8,8 @@ use acr_lab::cloud::world::{OidcProvider, OidcTrust};
 use acr_lab::cloud::{Cloud, CloudConfig, Fault, FaultKind, OidcIssuer};
 use serde_json::{Value, json};
 
+use crate::lab::user_pair;
+
 pub(crate) const PLUGIN: &str = env!("CARGO_BIN_EXE_acr-credential-provider");
 pub(crate) const HOST: &str = "demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com";
 const ISSUER: &str = "https://oidc.example.com/demo";
@@ -21,6 +23,11 @@ registries:
   domains: [demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com, img.example.com]
 podIdentity: {oidcProviderARN: 'acs:ram::1:oidc-provider/ack-rrsa-demo'}
 ";
+
+/// Returns the same without the registry's domains.
+fn unlisted() -> String {
+    CONFIG.replace("  domains: [demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com, img.example.com]\n", "")
+}
 
 /// A cloud that trusts the tokens of a cluster.
 pub(crate) struct Site {
@@ -135,28 +142,48 @@ async fn a_pods_role_mints_every_entry_of_the_host_and_half_of_what_is_left_is_k
 #[tokio::test]
 async fn domains_that_are_not_listed_are_those_of_the_instance_and_an_entry_with_a_path_is_of_its_host() {
     let site = Site::start().await;
-    let config =
-        CONFIG.replace("  domains: [demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com, img.example.com]\n", "");
     let request = site.request("img.example.com/team/app", SUBJECT, Some("acr-rrsa"));
-    let response = site.response(&config, request).await;
+    let response = site.response(&unlisted(), request).await;
     assert!(site.may_pull(&response["auth"]["img.example.com"], "cri-demo0001"));
     assert_eq!(site.cloud.count("ListInstanceEndpoint"), 1);
 
-    // Two entries of one host, and one of them fails: what the image needs is kept for the image only.
+    // Entries of one host, and one of them fails: what the image needs is kept for the image only.
     let host = "registry-vpc.cn-hangzhou.aliyuncs.com";
     let config = format!("{CONFIG}{}", "fallBackToNodeRole: false\n").replace(
         "  domains: [demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com, img.example.com]\n",
-        &format!("  domains: ['{host}/a']\n- regionId: cn-hangzhou\n  domains: ['{host}/b']\n"),
+        &format!("  domains: ['{host}/a', '{host}/c']\n- regionId: cn-hangzhou\n  domains: ['{host}/b']\n"),
     );
     let request = site.request(&format!("{host}/a/app"), SUBJECT, Some("acr-rrsa"));
     let all = site.response(&config, request.clone()).await;
-    assert_eq!((all["cacheKeyType"].as_str(), all["auth"].as_object().unwrap().len()), (Some("Registry"), 2));
+    assert_eq!((all["cacheKeyType"].as_str(), all["auth"].as_object().unwrap().len()), (Some("Registry"), 3));
     let kind = FaultKind::Status { status: 500, code: "InternalError".to_owned(), message: String::new() };
     let action = "Personal:GetAuthorizationToken".to_owned();
     site.cloud.fault(Fault { action, instance: None, kind, times: None });
     let some = site.response(&config, request).await;
     let entries: Vec<_> = some["auth"].as_object().unwrap().keys().cloned().collect();
     assert_eq!((some["cacheKeyType"].as_str(), entries), (Some("Image"), vec![format!("{host}/a")]));
+}
+
+#[tokio::test]
+async fn entries_of_one_identity_are_minted_once_and_the_earlier_of_two_wins() {
+    let site = Site::start().await;
+    let first = format!("- {{instanceId: cri-demo0001, domains: ['{HOST}/a', '{HOST}/b']}}");
+    let config = |second: &str| {
+        let start = CONFIG.find("registries:").unwrap();
+        let end = CONFIG.find("podIdentity").unwrap();
+        format!("{}registries:\n{first}\n{second}\n{}", &CONFIG[..start], &CONFIG[end..])
+    };
+    let request = site.request(&format!("{HOST}/a/app"), SUBJECT, Some("acr-rrsa"));
+    let again = format!("- {{instanceId: cri-demo0001, domains: ['{HOST}/c']}}");
+    let response = site.response(&config(&again), request.clone()).await;
+    let auth = response["auth"].as_object().unwrap();
+    assert_eq!(auth.len(), 3);
+    assert!(auth.values().all(|login| login == &auth[&format!("{HOST}/a")]));
+    assert_eq!(site.cloud.count("GetAuthorizationToken"), 1);
+
+    let personal = format!("- {{regionId: cn-hangzhou, domains: ['{HOST}/a']}}");
+    let response = site.response(&config(&personal), request).await;
+    assert!(site.may_pull(&response["auth"][format!("{HOST}/a")], "cri-demo0001"));
 }
 
 #[tokio::test]
@@ -172,7 +199,17 @@ async fn an_unknown_host_has_no_entry_and_the_answer_is_not_kept() {
             "{image}"
         );
     }
+    // Nor does an instance whose domains are asked for cost a call for a host that cannot be its own.
+    let other = site.request("demo-registry.cn-beijing.cr.aliyuncs.com/a", SUBJECT, Some("acr-rrsa"));
+    assert!(site.response(&unlisted(), other).await["auth"].is_null());
     assert!(site.cloud.calls().is_empty());
+    // Without them, the registry may have an entry or not, which is a failure.
+    let kind = FaultKind::Status { status: 500, code: "InternalError".to_owned(), message: String::new() };
+    let action = "ListInstanceEndpoint".to_owned();
+    site.cloud.fault(Fault { action, instance: None, kind, times: None });
+    let own = site.request("img.example.com/a", SUBJECT, Some("acr-rrsa"));
+    let (code, message) = site.failure(&unlisted(), own).await;
+    assert!(code == Some(1) && message.contains("InternalError"), "{message}");
 }
 
 #[tokio::test]
@@ -197,6 +234,16 @@ async fn another_accounts_role_is_refused_and_the_nodes_role_is_an_explicit_swit
     // The message's cures, followed.
     let response = site.response(&switched, without.clone()).await;
     assert!(site.may_pull(&response["auth"][HOST], "cri-demo0001"));
+    // The role is the node's, also where the kubelet's environment has keys.
+    let file = site.folder.path().join("registries.yaml");
+    let mut command = Command::new(PLUGIN);
+    command.arg("--config").arg(&file).env_clear().env("ACR_CLOUD_ADDRESS", site.cloud.address());
+    command.env("ALIBABA_CLOUD_IMDS_ENDPOINT", site.cloud.address());
+    let (id, secret) = user_pair(&site.cloud, "1", "puller");
+    command.env("ALIBABA_CLOUD_ACCESS_KEY_ID", id).env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", secret);
+    assert!(run(command, without.to_string()).await.status.success());
+    assert_eq!(site.cloud.calls().last().unwrap().identity, "role/KubernetesWorkerRole-demo");
+
     let annotated = site.request(&image, SUBJECT, Some("acr-rrsa"));
     assert!(message.contains("annotate it with pod-identity.alibabacloud.com/role-name"));
     assert!(site.response(CONFIG, annotated).await["auth"].is_object());
