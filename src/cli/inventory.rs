@@ -1,6 +1,9 @@
 //! The cluster's bindings, namespaces, ServiceAccounts and pull Secrets, read with the user's own rights.
 
-use kube::api::{ListParams, ObjectList};
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{ListParams, ObjectList, PartialObjectMeta};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
@@ -60,6 +63,29 @@ pub(super) async fn index(client: &Client, template: &Template) -> Result<Index,
     })
     .await?;
     Ok(index)
+}
+
+/// Lists the metadata of the pull Secrets by namespace, without their data.
+///
+/// # Errors
+/// [`ReadError`]
+pub(super) async fn pull_secret_metadata(
+    client: &Client,
+    template: &Template,
+) -> Result<BTreeMap<String, PartialObjectMeta<Secret>>, ReadError> {
+    let secrets: Api<Secret> = Api::all(client.clone());
+    let named = format!("metadata.name={}", template.name);
+    let mut params = ListParams::default().limit(PAGE).fields(&named);
+    let mut found = BTreeMap::new();
+    loop {
+        let page = secrets.list_metadata(&params).await.map_err(unreadable("the pull Secrets"))?;
+        let items = page.items.into_iter();
+        found.extend(items.map(|secret| (secret.namespace().unwrap_or_default(), secret)));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(found),
+        }
+    }
 }
 
 /// Lists objects page by page.

@@ -1,5 +1,8 @@
 //! `kubectl acr plan`: previews the controller's writes with the user's own rights, and writes nothing.
 
+mod diff;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -10,6 +13,9 @@ use kube::api::{DeleteParams, PartialObjectMeta};
 use kube::{Api, Client, ResourceExt};
 use secrecy::SecretString;
 
+pub use self::diff::ObjectDiff;
+
+use self::diff::LiveObjects;
 use super::inventory::{self, ReadError, unreadable};
 use super::preview::preview;
 use super::secret_references::{SecretReferences, find_references};
@@ -18,7 +24,7 @@ use crate::api::names;
 use crate::cluster::Index;
 use crate::cluster::notices::foreign_hosts;
 use crate::model::credential::Origin;
-use crate::model::{Binding, Credential, Edition, count};
+use crate::model::{Binding, Credential, Edition, RegistryKey, count};
 use crate::plan::duty::filled_by;
 use crate::plan::notice::{Notice, NoticeReason};
 use crate::plan::{
@@ -52,6 +58,8 @@ pub struct PlanOptions {
     pub region: Box<str>,
     /// Name of the Secret in every covered namespace.
     pub secret_name: Box<str>,
+    /// Whether the report has the written objects too.
+    pub with_objects: bool,
 }
 
 /// The previewed writes, and what else the user needs to know.
@@ -69,6 +77,8 @@ pub struct PlanReport {
     pub references: SecretReferences,
     /// Secrets of the documented component that are no longer updated, as `namespace/name`.
     pub leftovers: Vec<String>,
+    /// The objects that would be written, if the options ask for them.
+    pub objects: Vec<ObjectDiff>,
 }
 
 /// Previews the changes in a cluster if the ConfigMap's binding had this spec. Other bindings keep theirs.
@@ -96,11 +106,17 @@ pub async fn plan(
 
     let mut found = PlanReport { notes, ..PlanReport::default() };
     found.notes.extend(retained_first(&index, &now, &then));
+    let metadata = match options.with_objects {
+        true => inventory::pull_secret_metadata(client, &template).await?,
+        false => BTreeMap::new(),
+    };
+    let placeholders = placeholders(&then);
     let mut losing = Vec::new();
     let mut all = index.matching(|_, _| true);
     all.sort();
     for view in all.iter().filter_map(|namespace| index.read(namespace, NamespaceView::clone)) {
         let namespace = view.name.to_string();
+        let before = options.with_objects.then(|| view.clone());
         let mut record = as_served(view, &now, &then);
         let foreign = record.view.secret.as_ref().filter(|secret| !secret.ours);
         if let Some(version) = foreign.map(|secret| secret.resource_version.clone()) {
@@ -117,6 +133,11 @@ pub async fn plan(
         }
         if preview.loses_secret() {
             losing.push(namespace.clone());
+        }
+        if let Some(view) = &before {
+            let metadata = metadata.get(&namespace);
+            let live = LiveObjects { view, template: &template, metadata, placeholders: &placeholders };
+            found.objects.extend(live.diffs(&preview.changes));
         }
         if !preview.changes.is_empty() {
             found.namespaces.push((namespace, change::describe(&preview.changes, &template.name)));
@@ -239,10 +260,9 @@ fn resolved(object: &AcrCredentialBinding, region: &str) -> Result<ResolvedBindi
         if !registry.is_served() {
             return RegistryCredential::Missing;
         }
-        let domains: Vec<String> = match (registry.domains.is_empty(), &registry.key.edition) {
-            (false, _) => registry.domains.clone(),
-            (true, Edition::Enterprise(id)) => vec![format!("{}.{}", id, registry.key.region)],
-            (true, Edition::Personal) => vec![format!("registry.{}.aliyuncs.com", registry.key.region)],
+        let domains: Vec<String> = match registry.domains.is_empty() {
+            false => registry.domains.clone(),
+            true => vec![placeholder(&registry.key)],
         };
         let credential = Credential {
             username: String::new(),
@@ -261,6 +281,21 @@ fn resolved(object: &AcrCredentialBinding, region: &str) -> Result<ResolvedBindi
         (false, _) => Phase::Active,
     };
     Ok(ResolvedBinding { binding: Arc::new(binding), phase, registries, keeps_entries: false })
+}
+
+/// Returns a text in place of the domains of a registry without `domains`, which the cloud knows.
+fn placeholder(key: &RegistryKey) -> String {
+    match &key.edition {
+        Edition::Enterprise(id) => format!("{id}.{}", key.region),
+        Edition::Personal => format!("registry.{}.aliyuncs.com", key.region),
+    }
+}
+
+/// Returns the texts in place of domains, with their registries.
+fn placeholders(then: &Snapshot) -> BTreeMap<String, String> {
+    let registries = then.bindings().iter().flat_map(|resolved| &resolved.binding.registries);
+    let unknown = registries.filter(|registry| registry.domains.is_empty());
+    unknown.map(|registry| (placeholder(&registry.key), registry.key.to_string())).collect()
 }
 
 async fn leftovers(client: &Client) -> Result<Vec<String>, ReadError> {
@@ -283,6 +318,19 @@ impl PlanReport {
         for (namespace, changes) in &self.namespaces {
             writeln!(to, "{namespace}: {changes}")?;
         }
+        self.write_remarks(to)
+    }
+
+    /// Writes the objects as a unified diff, and everything else of the plan to the other output.
+    ///
+    /// # Errors
+    /// An output cannot be written.
+    pub fn write_diff(&self, to: &mut dyn io::Write, remarks: &mut dyn io::Write) -> io::Result<()> {
+        self.objects.iter().try_for_each(|object| object.write(to))?;
+        self.write_remarks(remarks)
+    }
+
+    fn write_remarks(&self, to: &mut dyn io::Write) -> io::Result<()> {
         for (namespace, why) in &self.refused {
             writeln!(to, "{namespace}: would not be served: {why}")?;
         }

@@ -1,5 +1,6 @@
 //! The plugin and a real API server.
 
+use acr_lab::docs::block;
 use acr_lab::plane::{Options, Plane};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
@@ -156,6 +157,62 @@ async fn the_api_server_accepts_the_conversion_of_any_configuration() {
     assert_eq!(taken(plane, "any.yaml", &all).await, documents);
 }
 
+/// The diff of a namespace with a Secret by hand, and of one with none.
+const PLANNED: &str = r#"--- live/v1.Secret.default.acr-credential-secret-aggregation
++++ planned/v1.Secret.default.acr-credential-secret-aggregation
+@@ -1,8 +1,14 @@
+ apiVersion: v1
+ data:
+-  .dockerconfigjson: "***"
++  .dockerconfigjson:
++    auths:
++      (the domains of cri-demo0001 in cn-hangzhou): "*** of cri-demo0001 in cn-hangzhou"
+ kind: Secret
+ metadata:
++  annotations:
++    acrcredential.dev/namespace: default
++  labels:
++    app.kubernetes.io/managed-by: acr-credential-controller
+   name: acr-credential-secret-aggregation
+   namespace: default
+ type: kubernetes.io/dockerconfigjson
+--- live/v1.ServiceAccount.default.default
++++ planned/v1.ServiceAccount.default.default
+@@ -1,4 +1,6 @@
+ apiVersion: v1
++imagePullSecrets:
++- name: acr-credential-secret-aggregation
+ kind: ServiceAccount
+ metadata:
+   name: default
+--- live/v1.Secret.kube-public.acr-credential-secret-aggregation
++++ planned/v1.Secret.kube-public.acr-credential-secret-aggregation
+@@ -0,0 +1,14 @@
++apiVersion: v1
++data:
++  .dockerconfigjson:
++    auths:
++      (the domains of cri-demo0001 in cn-hangzhou): "*** of cri-demo0001 in cn-hangzhou"
++kind: Secret
++metadata:
++  annotations:
++    acrcredential.dev/namespace: kube-public
++  labels:
++    app.kubernetes.io/managed-by: acr-credential-controller
++  name: acr-credential-secret-aggregation
++  namespace: kube-public
++type: kubernetes.io/dockerconfigjson
+--- live/v1.ServiceAccount.kube-public.default
++++ planned/v1.ServiceAccount.kube-public.default
+@@ -1,4 +1,6 @@
+ apiVersion: v1
++imagePullSecrets:
++- name: acr-credential-secret-aggregation
+ kind: ServiceAccount
+ metadata:
+   name: default
+"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_lists_its_changes_and_writes_nothing() {
     let plane = Plane::start(Options::default()).await.unwrap();
@@ -213,6 +270,23 @@ async fn a_plan_lists_its_changes_and_writes_nothing() {
         let same = on(&plane, &["plan", &written(&plane, name, &text)]);
         assert_eq!((same.code, same.out), (Some(0), planned.out.clone()), "{name}: {}", same.err);
     }
+    let diff = on(&plane, &["plan", "--output", "diff", &path]);
+    assert_eq!((diff.code, diff.out.as_str()), (Some(1), PLANNED), "{}", diff.err);
+    for page in ["docs/kubectl-acr.md", "docs/zh-CN/kubectl-acr.md"] {
+        let heading = if page.contains("zh-CN") { "预览" } else { "Plan" };
+        assert!(diff.out.contains(&block(page, heading, "diff").unwrap()), "{page}");
+    }
+    // The same remarks, apart from the diff: a patch can be read from standard output.
+    for line in planned.out.lines().filter(|line| !line.contains(": would ")) {
+        assert!(diff.err.lines().any(|printed| printed == line), "{line} in {}", diff.err);
+    }
+    let broken = written(&plane, "broken.yaml", "data:\n  acr-registry-info: [");
+    for args in [&["plan", "-o", "diff", &broken][..], &["plan", "-o", "html", &path]] {
+        let failed = on(&plane, args);
+        assert_eq!((failed.code, failed.out.as_str()), (Some(2), ""), "{args:?}: {}", failed.err);
+    }
+    let unreachable = acr(&["plan", "-o", "diff", &path], "");
+    assert_eq!((unreachable.code, unreachable.out.as_str()), (Some(2), ""), "{}", unreachable.err);
     let writes = plane
         .audit()
         .since(mark)
@@ -222,6 +296,10 @@ async fn a_plan_lists_its_changes_and_writes_nothing() {
     let ours = writes.filter(|e| e.namespace == "default" || e.namespace == "kube-public");
     assert_eq!(ours.len(), 0);
 
+    let both = on(&plane, &["plan", "-o", "diff", "--remove-leftovers", &path]);
+    assert_eq!((both.code, both.out.as_str()), (Some(2), ""), "{}", both.err);
+    assert!(both.err.contains("pass --remove-leftovers in a call of its own"), "{}", both.err);
+    assert!(secrets.get_opt(leftovers[0]).await.unwrap().is_some());
     let removed = on(&plane, &["plan", "--remove-leftovers", &path]);
     assert_eq!(removed.code, Some(0), "{}", removed.err);
     assert!(

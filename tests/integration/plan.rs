@@ -79,6 +79,21 @@ async fn a_plan_counts_every_binding_and_reports_withdrawals() {
     let (code, out, err) = acr(&lab, &["plan", "--live"]);
     assert_eq!(code, Some(0), "{err}");
     assert!(out.starts_with("0 namespaces would change, 2 up to date, 0 not served"), "{out}");
+    let (code, out, err) = acr(&lab, &["plan", "--live", "-o", "diff"]);
+    assert_eq!((code, out.as_str()), (Some(0), ""), "nothing differs: {err}");
+    let (code, diff, err) = acr(&lab, &["plan", &file(&lab, data("apps")), "-o", "diff"]);
+    assert_eq!(code, Some(1), "{err}");
+    for line in [
+        "--- live/v1.Secret.left.acr-credential-secret-aggregation",
+        "+++ planned/v1.ServiceAccount.apps.default",
+    ] {
+        assert!(diff.lines().any(|l| l == line), "{line} in {diff}");
+    }
+    for namespace in ["left", "shared", "team-x"] {
+        for (domain, (_, token)) in lab.auths(namespace).await.unwrap() {
+            assert!(!token.is_empty() && !diff.contains(&token) && !err.contains(&token), "{domain}: {diff}");
+        }
+    }
     let mut no_accounts = data("shared,left");
     no_accounts["service-account"] = json!("unknown");
     // An opted-out namespace is not covered, regardless of its name.

@@ -238,7 +238,8 @@ async fn a_takeover_names_the_hosts_and_keys_that_it_removes_and_never_a_credent
     let before = lab.until_ready_says("taken", "False", "SecretConflict", loss).await;
     // The plan of a migration names it too.
     let planned = serde_json::from_value(spec(&["taken"])).unwrap();
-    let options = PlanOptions { region: "cn-hangzhou".into(), secret_name: SECRET.into() };
+    let options =
+        PlanOptions { region: "cn-hangzhou".into(), secret_name: SECRET.into(), with_objects: false };
     let notes = plan(&lab.client, planned, &options).await.unwrap().notes;
     let words = "is taken over for the binding acr-configuration. This removes its entries for";
     assert!(notes.iter().any(|note| note.contains(words) && note.contains("quay.io")), "{notes:?}");

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use acr_credential_binding::args::kubectl_acr::{
     CheckArgs, CheckFormat, ConnectionArgs, ConvertArgs, ExceptionsArgs, ExceptionsFormat, ExplainArgs,
-    ExplainFormat, InputArgs, LintArgs, OutputFormat, PlanArgs, PluginArgs, PluginCommand, UninstallArgs,
-    WithdrawArgs,
+    ExplainFormat, InputArgs, LintArgs, OutputFormat, PlanArgs, PlanFormat, PluginArgs, PluginCommand,
+    UninstallArgs, WithdrawArgs,
 };
 use acr_credential_binding::cli::explain::{ExplainError, ExplainOptions, ExplainTarget, Topic, explain};
 use acr_credential_binding::cli::lint::{Format, LintReport, check};
@@ -130,6 +130,11 @@ fn run_convert(args: &ConvertArgs, connection: &ConnectionArgs) -> anyhow::Resul
 }
 
 fn run_plan(args: &PlanArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> {
+    let is_diff = args.output == PlanFormat::Diff;
+    anyhow::ensure!(
+        !(is_diff && args.remove_leftovers),
+        "--output diff writes nothing to the cluster: pass --remove-leftovers in a call of its own"
+    );
     let report = read_with_findings(&args.input, connection)?;
     let (out, err) = (output::stdout(), output::stderr());
     let spec = report.conversion.as_ref().and_then(|conversion| conversion.spec.clone());
@@ -140,6 +145,7 @@ fn run_plan(args: &PlanArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> 
     let options = plan::PlanOptions {
         region: args.region.as_str().into(),
         secret_name: args.secret_name.as_str().into(),
+        with_objects: is_diff,
     };
     let planned = connection::with_cluster(connection, async |client| {
         let planned = plan::plan(&client, spec, &options).await?;
@@ -148,6 +154,10 @@ fn run_plan(args: &PlanArgs, connection: &ConnectionArgs) -> anyhow::Result<u8> 
         }
         Ok(planned)
     })?;
+    if is_diff {
+        planned.write_diff(&mut out.lock(), &mut err.lock())?;
+        return Ok(if planned.objects.is_empty() { 0 } else { NOT_PASSED });
+    }
     planned.write(&mut out.lock())?;
     if args.remove_leftovers {
         planned.leftovers.iter().try_for_each(|name| writeln!(err.lock(), "deleted {name}"))?;
