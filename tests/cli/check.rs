@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::acr::{command, root, run};
+use crate::connection::kubeconfig;
 
 const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1";
 
@@ -24,7 +25,9 @@ struct Traits {
 /// An API server that lets its clients read nothing but its version and policies.
 struct ApiServer {
     traits: Arc<Mutex<Traits>>,
-    folder: tempfile::TempDir,
+    /// Its kubeconfig.
+    file: String,
+    _folder: tempfile::TempDir,
 }
 
 impl ApiServer {
@@ -39,16 +42,8 @@ impl ApiServer {
         });
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let folder = tempfile::tempdir().unwrap();
-        let kubeconfig = json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "a",
-            "contexts": [{ "name": "a", "context": { "cluster": "a", "user": "a" } }],
-            "users": [{ "name": "a", "user": {} }],
-            "clusters": [{ "name": "a", "cluster": { "server": server } }],
-        });
-        std::fs::write(folder.path().join("kubeconfig"), kubeconfig.to_string()).unwrap();
-        Self { traits, folder }
+        let file = kubeconfig(folder.path(), &[("a", server)]);
+        Self { traits, file, _folder: folder }
     }
 
     fn change(&self, change: impl FnOnce(&mut Traits)) {
@@ -57,8 +52,7 @@ impl ApiServer {
 
     /// Runs the command, and returns its exit code with result, message and cure of a part.
     fn check(&self, part: &str) -> (Option<i32>, String) {
-        let kubeconfig = self.folder.path().join("kubeconfig");
-        let done = run(command(&["check", "-o", "json", "--kubeconfig", kubeconfig.to_str().unwrap()]), "");
+        let done = run(command(&["check", "-o", "json", "--kubeconfig", &self.file]), "");
         let report: Value = serde_json::from_str(&done.out).unwrap_or_else(|_| panic!("{}", done.err));
         let lines = report["checks"].as_array().unwrap();
         let line = lines.iter().find(|line| line["part"] == part).unwrap();

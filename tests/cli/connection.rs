@@ -4,8 +4,9 @@ use serde_json::json;
 
 use crate::acr::{acr, command, run};
 
-/// Returns a kubeconfig whose contexts are two API servers.
-fn kubeconfig(folder: &std::path::Path, contexts: [(&str, String); 2]) -> String {
+/// Writes a kubeconfig whose contexts are API servers without credentials, the first of them the current one. Returns its
+/// path.
+pub fn kubeconfig(folder: &std::path::Path, contexts: &[(&str, String)]) -> String {
     let named = |(name, server): &(&str, String)| json!({ "name": name, "cluster": { "server": server } });
     let context =
         |(name, _): &(&str, String)| json!({ "name": name, "context": { "cluster": name, "user": "u" } });
@@ -27,7 +28,7 @@ fn the_flags_name_the_api_server_before_and_after_the_command_and_a_silent_one_e
     let absent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = |listener: &std::net::TcpListener| format!("http://{}", listener.local_addr().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let file = kubeconfig(folder.path(), [("absent", address(&absent)), ("silent", address(&silent))]);
+    let file = kubeconfig(folder.path(), &[("absent", address(&absent)), ("silent", address(&silent))]);
     drop(absent);
     let commands: [&[&str]; 6] = [
         &["status"],

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use crate::acr::{acr, command, run};
+use crate::connection::kubeconfig;
 
 #[test]
 fn codes_and_reasons_are_explained_without_a_cluster() {
@@ -42,18 +43,9 @@ fn an_api_server_that_does_not_answer_ends_with_2_in_the_time_of_the_flag() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let server = format!("http://{}", listener.local_addr().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("kubeconfig");
-    let kubeconfig = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "a",
-        "contexts": [{ "name": "a", "context": { "cluster": "a", "user": "a" } }],
-        "users": [{ "name": "a", "user": {} }],
-        "clusters": [{ "name": "a", "cluster": { "server": server } }],
-    });
-    std::fs::write(&path, kubeconfig.to_string()).unwrap();
+    let file = kubeconfig(folder.path(), &[("silent", server)]);
     for target in ["pod/x", "sa/x", "deploy/x"] {
-        let args = ["explain", target, "--request-timeout", "200ms", "--kubeconfig", path.to_str().unwrap()];
+        let args = ["explain", target, "--request-timeout", "200ms", "--kubeconfig", &file];
         let done = run(command(&args), "");
         assert_eq!(done.code, Some(2), "{target}");
         let says = |words| done.err.contains(words);
