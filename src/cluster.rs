@@ -8,6 +8,7 @@ pub mod certified_key;
 pub mod claim;
 pub mod client;
 pub mod clock;
+mod deadline;
 pub mod error;
 pub mod events;
 pub mod index;

@@ -115,3 +115,9 @@ pub const WEBHOOK_PATH: &str = "/mutate";
 
 /// The label of every Namespace with its name.
 pub const LABEL_NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// The annotation that gives a ServiceAccount a role of the cloud.
+pub const ANNOTATION_ROLE_NAME: &str = "pod-identity.alibabacloud.com/role-name";
+
+/// The audience of the tokens that the cloud's STS accepts.
+pub const STS_AUDIENCE: &str = "sts.aliyuncs.com";

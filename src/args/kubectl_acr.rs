@@ -241,7 +241,7 @@ pub struct InstallationArgs {
 /// Flags of `kubectl acr explain`.
 #[derive(clap::Args)]
 pub struct ExplainArgs {
-    /// pod/NAME, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, sa/NAME, image HOST/PATH:TAG, or a code or reason
+    /// pod/NAME, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, cronjob/NAME, sa/NAME, image HOST/PATH:TAG, or a code or reason
     #[arg(required = true, num_args = 1..=2, value_name = "TARGET")]
     pub target: Vec<String>,
 

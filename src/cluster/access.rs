@@ -96,15 +96,29 @@ impl AccessReviewer {
         name: &str,
         right: &AccessRight,
     ) -> Result<AccessAnswer, CallError> {
-        let groups = [
-            "system:serviceaccounts".to_owned(),
-            format!("system:serviceaccounts:{namespace}"),
-            "system:authenticated".to_owned(),
-        ];
+        let groups = ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
+        self.of_user(format!("system:serviceaccount:{namespace}:{name}"), &groups, right).await
+    }
+
+    /// Returns whether the kubelet of a node has a right.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn of_kubelet(&self, node: &str, right: &AccessRight) -> Result<AccessAnswer, CallError> {
+        self.of_user(format!("system:node:{node}"), &["system:nodes".to_owned()], right).await
+    }
+
+    async fn of_user(
+        &self,
+        user: String,
+        groups: &[String],
+        right: &AccessRight,
+    ) -> Result<AccessAnswer, CallError> {
+        let groups = groups.iter().cloned().chain(["system:authenticated".to_owned()]);
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {
-                user: Some(format!("system:serviceaccount:{namespace}:{name}")),
-                groups: Some(groups.to_vec()),
+                user: Some(user),
+                groups: Some(groups.collect()),
                 resource_attributes: Some(right.attributes()),
                 ..SubjectAccessReviewSpec::default()
             },

@@ -10,11 +10,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
 use kube::{Client, Config};
-use tower::timeout::TimeoutLayer;
 use tower::util::MapFuture;
 use tower::{BoxError, ServiceBuilder};
 
 use super::claim::{Claim, ClaimLayer};
+use super::deadline::DeadlineLayer;
 use super::streams::{StreamCount, StreamPool};
 
 /// Longest time from the beginning of a connection to the end of its TLS handshake.
@@ -51,7 +51,7 @@ pub fn connect(config: &Config) -> Result<Client, ClientError> {
     build(config, None, None, StreamCount::default())
 }
 
-/// Creates a client as [`connect`] does, whose requests fail if the answer does not begin within a time.
+/// Creates a client as [`connect`] does, whose requests fail if the answer is not there within a time; a watch must only begin.
 ///
 /// # Errors
 /// [`ClientError`].
@@ -124,7 +124,7 @@ fn build(
         .layer(config.extra_headers_layer().map_err(boxed)?)
         // Innermost, because the layers before it may take their time.
         .option_layer(claim)
-        .option_layer(limit.map(TimeoutLayer::new))
+        .layer(DeadlineLayer(limit))
         .map_err(BoxError::from)
         .service(http);
     Ok(Client::new(service, config.default_namespace.clone()))
@@ -135,9 +135,37 @@ mod tests {
     use std::time::Duration;
 
     use kube::Config;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
-    use super::{HANDSHAKE, connect};
+    use super::{HANDSHAKE, connect, connect_within};
+
+    /// The head of an answer comes at once, and its body never ends.
+    #[tokio::test]
+    async fn an_answer_that_stops_in_its_body_ends_and_a_watch_goes_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+        let client = connect_within(&config, Duration::from_millis(300)).unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let mut request = [0; 4096];
+                    let count = stream.read(&mut request).await.unwrap();
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab").await.unwrap();
+                    if String::from_utf8_lossy(&request[..count]).contains("watch=true") {
+                        tokio::time::sleep(Duration::from_millis(600)).await;
+                        stream.write_all(b"cd").await.unwrap();
+                    }
+                    let _ = stream.read(&mut request).await;
+                });
+            }
+        });
+        let get = |path: &str| client.request_text(http::Request::get(path).body(Vec::new()).unwrap());
+        let answer = tokio::time::timeout(HANDSHAKE, get("/version")).await.expect("it ends by itself");
+        assert!(super::super::error::describe(&answer.unwrap_err()).contains("timed out"));
+        assert_eq!(get("/api/v1/pods?watch=true").await.unwrap(), "abcd");
+    }
 
     /// The API server hangs, and the load balancer before it does not. Paused time advances to the next deadline.
     #[tokio::test(start_paused = true)]

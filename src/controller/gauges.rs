@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::state::{SharedState, State};
 use crate::cloud::{CallObserver, ObservedCall};
+use crate::plan::stored_binding::StoredBinding;
 use crate::server::Metrics;
 use crate::server::metrics::{AccountState, AccountsLabel, ApiLabel, QueueLabel, RegistryLabel};
 
@@ -44,11 +45,17 @@ fn refresh_accounts(state: &State, metrics: &Metrics) {
     metrics.service_accounts.clear();
     for (binding, rollup) in state.rollups.iter() {
         let (matched, attached) = rollup.service_accounts();
-        let contended = rollup.contended_accounts().min(matched - attached);
+        let without = matched - attached;
+        let contended = rollup.contended_accounts().min(without);
+        // No Pod waits for what a user has suspended.
+        let is_suspended = state.bindings.get(binding).is_some_and(StoredBinding::is_suspended);
+        let (pending, contended, suspended) =
+            if is_suspended { (0, 0, without) } else { (without - contended, contended, 0) };
         for (state, count) in [
             (AccountState::Attached, attached),
-            (AccountState::Pending, matched - attached - contended),
+            (AccountState::Pending, pending),
             (AccountState::Contended, contended),
+            (AccountState::Suspended, suspended),
         ] {
             let label = AccountsLabel { binding: binding.to_string(), state };
             metrics.service_accounts.get_or_create(&label).set(count);

@@ -127,6 +127,11 @@ impl StoredBinding {
         self.object.metadata.deletion_timestamp.is_some()
     }
 
+    /// Returns whether a user has suspended it.
+    pub fn is_suspended(&self) -> bool {
+        self.good.as_ref().is_some_and(|binding| binding.suspend)
+    }
+
     /// Returns the priority of its next step: one that is new does not wait for hundreds that leave.
     pub fn priority(&self) -> Priority {
         match self.is_deleting() {
@@ -184,7 +189,7 @@ impl StoredBinding {
     pub fn intent(&self) -> WithdrawalIntent {
         let confirmed = self.object.annotations().get(names::ANNOTATION_CONFIRM_WITHDRAWAL);
         let confirmed = confirmed.and_then(|value| value.trim().parse::<i64>().ok());
-        match self.good.as_ref().is_some_and(|binding| binding.suspend) {
+        match self.is_suspended() {
             _ if self.is_deleting() => WithdrawalIntent::Leaving,
             _ if confirmed.is_some() && confirmed == self.object.metadata.generation => {
                 WithdrawalIntent::Confirmed

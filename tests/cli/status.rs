@@ -35,19 +35,17 @@ async fn report(plane: &Plane, name: &str, status: &Value) {
     plane.kubectl_ok(&args).await.unwrap();
 }
 
-/// Returns a status as the controller writes it: one registry fails, and one of twelve namespaces.
 #[expect(clippy::disallowed_methods, reason = "the command reads the clock too")]
+fn later(seconds: i64) -> String {
+    (Timestamp::now() + SignedDuration::from_secs(seconds)).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Returns a status as the controller writes it: one registry fails, and one of twelve namespaces.
 fn half_ready() -> Value {
     const DENIED: &str = "NoPermission: RAM user acr-pull may not call cr:GetAuthorizationToken (RequestId 4F6B-1): allow \
                           it for the instance cri-def456";
     const CONFLICT: &str = "the Secret shop/acr-credential-secret-aggregation was made by another tool: delete it, or set \
                             acrcredential.dev/adopt on the binding";
-    // The seconds are left to the slowest machine.
-    let later = |minutes: i64| {
-        (Timestamp::now() + SignedDuration::from_secs(minutes * 60 + 55))
-            .strftime("%Y-%m-%dT%H:%M:%SZ")
-            .to_string()
-    };
     let pair = |registry: &str, namespace: &str, reason: &str, message: &str| {
         let conditions = [condition("Ready", "False", reason, message)];
         json!({ "registry": registry, "namespace": namespace, "conditions": conditions })
@@ -60,7 +58,8 @@ fn half_ready() -> Value {
         "registries": [
             {
                 "registry": "cri-abc123", "regionId": "cn-hangzhou", "identity": "worker-role → acr-pull",
-                "domains": ["shop-registry.cn-hangzhou.cr.aliyuncs.com"], "expiresAt": later(42),
+                "domains": ["shop-registry.cn-hangzhou.cr.aliyuncs.com"], // The seconds are left to the slowest machine.
+                "expiresAt": later(42 * 60 + 55),
                 "refreshedAt": "2026-01-01T00:00:00Z", "conditions": [condition("Issued", "True", "Succeeded", "")],
             },
             {
@@ -144,6 +143,14 @@ async fn a_binding_is_shown_as_a_tree_as_json_and_as_yaml_and_waited_for() {
     report(plane, "team-a", &half_ready()).await;
     assert!(lines.any(|line| line == "team-a: not ready, AccessDenied"));
     assert!(lines.any(|line| line.ends_with("39/40 ServiceAccounts have the entry")));
+    // The time left is shown as it passes, with no change of the binding.
+    let mut ending = half_ready();
+    ending["registries"][0]["expiresAt"] = json!(later(110));
+    report(plane, "team-a", &ending).await;
+    let mut left = lines.by_ref().filter(|line| line.contains("valid for 1m"));
+    let (first, next) = (left.next().unwrap(), left.next().unwrap());
+    assert_ne!(first, next);
+    report(plane, "team-a", &half_ready()).await;
     drop(lines);
 
     let narrow = screen(plane, &["status", "team-a"], 80);
@@ -228,6 +235,13 @@ async fn refresh_suspend_and_resume_change_what_they_request_and_no_more() {
         );
         assert_eq!(get("{.spec.suspend}").await, state);
     }
+    on(plane, &["suspend", "steered"]);
+    let waited = on(plane, &["refresh", "steered", "--wait", "--timeout=10m"]);
+    assert_eq!(waited.code, Some(1), "{}", waited.out);
+    let cure =
+        "the binding steered is suspended, and refreshed once it is not: run kubectl acr resume steered";
+    assert!(waited.err.contains(cure), "{}", waited.err);
+    assert_eq!(on(plane, &["resume", "steered"]).code, Some(0));
     assert_eq!(get("{.spec.registries[*].instanceId}").await, "cri-abc123 cri-def456");
 
     // No controller handles the refresh.

@@ -3,14 +3,16 @@
 
 use std::path::Path;
 
+use acr_lab::cloud::{Fault, FaultKind};
 use acr_lab::docs::commands;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota, Secret, ServiceAccount};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::documentation::shell;
-use crate::harness::{Lab, SECRET, root, spec};
+use crate::harness::{DOMAIN, Lab, NAMESPACE, SECRET, root, spec};
 use crate::rights::{account, acr};
 
 const HOST: &str = "demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com";
@@ -21,7 +23,7 @@ fn image() -> String {
 }
 
 /// Runs the command, and returns code and command of its verdict. The exit code follows from that.
-fn explain(kubeconfig: &Path, namespace: &str, target: &[&str]) -> (String, Value) {
+pub fn explain(kubeconfig: &Path, namespace: &str, target: &[&str]) -> (String, Value) {
     let (code, out, err) = acr(kubeconfig, &[&["explain", "-o", "json", "-n", namespace], target].concat());
     assert_eq!(err, "", "{target:?}");
     let verdict: Value = serde_json::from_str(&out).unwrap();
@@ -44,6 +46,20 @@ fn follow(lab: &Lab, namespace: &str, target: &[&str], expected: &str) {
     assert_eq!(code, expected, "{verdict:#}");
     let command = verdict["command"].as_str().unwrap();
     shell(&lab.plane, command).unwrap_or_else(|error| panic!("{command}: {error}"));
+}
+
+/// Runs the command of a verdict as it is written, with an editor that replaces `from` by `to`.
+fn run_command(lab: &Lab, verdict: &Value, (from, to): (&str, &str)) {
+    let command = verdict["command"].as_str().unwrap();
+    let line = format!("export KUBE_EDITOR=\"sed -i 's/{from}/{to}/'\"; {command}");
+    shell(&lab.plane, &line).unwrap_or_else(|error| panic!("{command}: {error}"));
+}
+
+/// Asserts that the check, which a verdict names, runs: without a controller it does not pass.
+fn run_check(lab: &Lab, verdict: &Value) {
+    assert_eq!(verdict["command"], "kubectl acr check", "{verdict:#}");
+    let (code, out, _) = acr(lab.plane.kubeconfig(), &["check"]);
+    assert!(code == Some(1) && out.contains("lease"), "{out}");
 }
 
 async fn until_code(lab: &Lab, namespace: &str, target: &str, expected: &str) {
@@ -137,7 +153,20 @@ async fn each_cause_is_named_and_goes_once_its_command_was_run() {
         ("ErrImagePull", "disk quota exceeded", "none"),
     ] {
         report(&lab, "team", "says", reason, message).await;
-        assert_eq!(code(&lab, "team", "pod/says"), expected, "{message}");
+        let (found, verdict) = explain(lab.plane.kubeconfig(), "team", &["pod/says"]);
+        assert_eq!(found, expected, "{message}");
+        // Each command runs as it is written. A tag is for the user to choose.
+        let command = verdict["command"].as_str().unwrap().replace(":TAG", ":2");
+        shell(&lab.plane, &command).unwrap_or_else(|error| panic!("{command}: {error}"));
+        let pod = lab.namespaced::<Pod>("team").get("says").await.unwrap();
+        let container = &pod.spec.unwrap().containers[0];
+        let set = container.image.as_deref().unwrap();
+        match expected {
+            "ACR819" => assert_eq!(set, format!("{HOST}/team/app:2")),
+            "ACR820" => assert_eq!(set, format!("{DOMAIN}/team/app:2")),
+            "ACR824" => assert_eq!(container.image_pull_policy.as_deref(), Some("IfNotPresent")),
+            _ => {}
+        }
     }
     let running = json!({ "status": { "phase": "Running", "containerStatuses": null } });
     let pods = lab.namespaced::<Pod>("team");
@@ -178,8 +207,15 @@ async fn each_cause_is_named_and_goes_once_its_command_was_run() {
 
     // With a reader's rights, the status of the binding says so too.
     let reader = account(&lab.plane, "explainer", &["explain.yaml"]).await;
+    let mark = lab.mark();
     let (code_of_reader, verdict) = explain(&reader, "full", &["pod/app"]);
     assert_eq!(code_of_reader, "ACR813", "{verdict:#}");
+    // However large the cluster is: objects by their names, and one page of bindings.
+    let requests = lab.plane.audit().since(mark).unwrap().by_service_account(NAMESPACE, "explainer");
+    let counts: Vec<(String, usize)> = requests.counts().into_iter().collect();
+    let expected =
+        ["get namespaces", "get pods", "get secrets", "get serviceaccounts", "list acrcredentialbindings"];
+    assert_eq!(counts, expected.map(|what| (what.to_owned(), 1)));
     let unread = verdict["notRead"][0].as_str().unwrap();
     assert!(unread.contains("the metadata of the pull Secret: ") && unread.contains("forbidden"), "{unread}");
     let stranger = account(&lab.plane, "nothing", &[]).await;
@@ -187,6 +223,12 @@ async fn each_cause_is_named_and_goes_once_its_command_was_run() {
     assert!(code_of_stranger == Some(2) && err.contains("pod/app cannot be read: "), "{err}");
     let (absent, _, err) = acr(&reader, &["explain", "pod/nosuch", "-n", "full"]);
     assert!(absent == Some(2) && err.contains("pod/nosuch does not exist in the namespace full: "), "{err}");
+
+    let (_, verdict) = explain(lab.plane.kubeconfig(), "full", &["pod/app"]);
+    run_command(&lab, &verdict, ("secrets: .0.", "secrets: 10"));
+
+    // A CronJob and the Pod of its Job, whose template has a list of its own.
+    cron_job(&lab).await;
 
     // A registry that gets no credential.
     let mut denied = spec(&["team"]);
@@ -197,6 +239,34 @@ async fn each_cause_is_named_and_goes_once_its_command_was_run() {
         explain(lab.plane.kubeconfig(), "team", &["image", "img.nosuch.example.com/a/b:1"]);
     assert_eq!(found, "ACR816", "{verdict:#}");
     assert!(verdict["evidence"][0]["value"].as_str().unwrap().contains("INSTANCE_NOT_EXIST"), "{verdict:#}");
+    let corrected = json!({ "spec": { "registries": [{ "instanceId": "cri-demo0001", "domains": ["img.nosuch.example.com"] }] } });
+    lab.bindings().patch("denied", &PatchParams::default(), &Patch::Merge(&corrected)).await.unwrap();
+    run_command(&lab, &verdict, ("", ""));
+    lab.until("the corrected registry has a credential", async || {
+        explain(lab.plane.kubeconfig(), "team", &["image", "img.nosuch.example.com/a/b:1"]).0 == "none"
+    })
+    .await;
+
+    // A credential that ends, and that nothing replaces.
+    lab.cloud.world(|world| world.lifetimes.registry_token_cap = Some(std::time::Duration::from_secs(6)));
+    lab.refresh("team", "short").await;
+    let kind =
+        FaultKind::Status { status: 503, code: "ServiceUnavailable".to_owned(), message: String::new() };
+    lab.cloud.fault(Fault { action: "GetAuthorizationToken".to_owned(), instance: None, kind, times: None });
+    // The status follows the expiry, and has the cause.
+    lab.until("the credential has expired", async || {
+        let (found, verdict) = explain(lab.plane.kubeconfig(), "team", &["pod/own"]);
+        found == "ACR817" && verdict["command"] != "kubectl acr check"
+    })
+    .await;
+    let (_, verdict) = explain(lab.plane.kubeconfig(), "team", &["pod/own"]);
+    lab.cloud.world(|world| world.lifetimes.registry_token_cap = None);
+    lab.cloud.clear_faults();
+    run_command(&lab, &verdict, ("", ""));
+    until_code(&lab, "team", "pod/own", "none").await;
+
+    // The quota was raised, and the controller has tried again.
+    until_code(&lab, "full", "sa/default", "none").await;
 
     // A binding that is suspended.
     let suspend = json!({ "spec": { "suspend": true } });
@@ -208,16 +278,64 @@ async fn each_cause_is_named_and_goes_once_its_command_was_run() {
     // Without the controller, what is gone stays gone.
     lab.until_settled().await;
     lab.controller.kill();
-    lab.namespaced::<Secret>("team").delete(SECRET, &DeleteParams::default()).await.unwrap();
-    assert_eq!(explain(lab.plane.kubeconfig(), "team", &target).0, "ACR810");
+    let secrets = lab.namespaced::<Secret>("team");
+    let hostless = json!({ "metadata": { "annotations": { "acrcredential.dev/registries": "[]" } } });
+    secrets.patch(SECRET, &PatchParams::default(), &Patch::Merge(&hostless)).await.unwrap();
+    follow(&lab, "team", &target, "ACR814");
+    secrets.delete(SECRET, &DeleteParams::default()).await.unwrap();
+    let (found, verdict) = explain(lab.plane.kubeconfig(), "team", &target);
+    assert_eq!(found, "ACR810", "{verdict:#}");
+    run_check(&lab, &verdict);
     let others = json!({ "imagePullSecrets": [{ "name": "theirs" }] });
     let accounts = lab.namespaced::<ServiceAccount>("team");
     accounts.patch("default", &PatchParams::default(), &Patch::Merge(&others)).await.unwrap();
     let (found, verdict) = explain(lab.plane.kubeconfig(), "team", &target);
     assert_eq!(found, "ACR809", "{verdict:#}");
+    run_check(&lab, &verdict);
     lab.controller.restart().unwrap();
     lab.controller.until_ready(crate::harness::PATIENCE).await.unwrap();
     until_code(&lab, "team", "sa/default", "none").await;
+}
+
+/// Makes a CronJob with a list of its own, explains it and its Pod, and runs the command.
+async fn cron_job(lab: &Lab) {
+    let template = json!({
+        "metadata": { "labels": { "batch.kubernetes.io/job-name": "nightly-1" } },
+        "spec": {
+            "containers": [{ "name": "app", "image": image() }], "restartPolicy": "Never",
+            "imagePullSecrets": [{ "name": "theirs" }],
+        },
+    });
+    let cron_job = json!({
+        "metadata": { "name": "nightly" },
+        "spec": { "schedule": "0 0 31 2 *", "jobTemplate": { "spec": { "template": template } } },
+    });
+    let cron_jobs = lab.namespaced::<CronJob>("team");
+    let cron_job = serde_json::from_value(cron_job).unwrap();
+    let cron_job = cron_jobs.create(&PostParams::default(), &cron_job).await.unwrap();
+    let owned = |api: &str, kind: &str, name: &str, uid: &str| json!([{ "apiVersion": api, "kind": kind, "name": name, "uid": uid, "controller": true }]);
+    let owner = owned("batch/v1", "CronJob", "nightly", &cron_job.metadata.uid.unwrap());
+    let job = json!({
+        "metadata": { "name": "nightly-1", "ownerReferences": owner },
+        "spec": { "template": template, "suspend": true },
+    });
+    let job: Job = serde_json::from_value(job).unwrap();
+    let job = lab.namespaced::<Job>("team").create(&PostParams::default(), &job).await.unwrap();
+    let mut pod = template.clone();
+    pod["metadata"]["name"] = json!("nightly-1-x");
+    pod["metadata"]["ownerReferences"] = owned("batch/v1", "Job", "nightly-1", &job.metadata.uid.unwrap());
+    let pods = lab.namespaced::<Pod>("team");
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+    report(lab, "team", "nightly-1-x", "ErrImagePull", REFUSED).await;
+    let active = json!({ "status": { "active": [{ "kind": "Job", "name": "nightly-1" }] } });
+    cron_jobs.patch_status("nightly", &PatchParams::default(), &Patch::Merge(&active)).await.unwrap();
+
+    let (found, verdict) = explain(lab.plane.kubeconfig(), "team", &["cronjob/nightly"]);
+    assert_eq!(found, "ACR808", "{verdict:#}");
+    assert_eq!(verdict["image"], json!(image()));
+    follow(lab, "team", &["pod/nightly-1-x"], "ACR808");
+    let spec = cron_jobs.get("nightly").await.unwrap().spec.job_template.spec.unwrap().template.spec;
+    assert_eq!(spec.unwrap().image_pull_secrets, None, "the CronJob's own list is removed");
 }
 
 /// Compares the sample of the page with what is printed, except for the time, and runs the other commands.

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{ResourceQuota, Secret, ServiceAccount};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::explain::explain;
 use crate::harness::{DOMAIN, Lab, SECRET, spec};
 
 /// Applies a ServiceAccount's list as a GitOps tool does: server-side apply, by force.
@@ -313,6 +314,9 @@ async fn a_secret_that_would_be_too_large_is_refused_and_the_fitting_domains_are
         "{message}"
     );
     assert!(lab.secret("large").await.is_none());
+    let (found, verdict) = explain(lab.plane.kubeconfig(), "large", &["sa/default"]);
+    assert_eq!(found, "ACR812", "{verdict:#}");
+    assert_eq!(verdict["command"], "kubectl edit acrcredentialbinding large");
     lab.until_settled().await;
     let refused = lab.requests(mark).of("secrets").filter(|e| e.code >= 400 && e.namespace == "large");
     assert_eq!(refused.len(), 0, "{:?}", refused.counts());
@@ -323,6 +327,10 @@ async fn a_secret_that_would_be_too_large_is_refused_and_the_fitting_domains_are
     lab.bind("large", all.clone()).await;
     lab.until_ready_is("large", "True", "Succeeded").await;
     assert_eq!(lab.auths("large").await.unwrap().len(), fit / 32 * 32);
+    lab.until("nothing is to be explained", async || {
+        explain(lab.plane.kubeconfig(), "large", &["sa/default"]).0 == "none"
+    })
+    .await;
     // One more does not: the existing Secret is kept.
     all["registries"] = json!(entries(fit / 32 + 1));
     all["watchNamespaces"]["names"] = json!(["large", "beside"]);

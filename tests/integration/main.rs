@@ -67,6 +67,8 @@ mod neighbours;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
+mod panels;
+#[cfg(test)]
 mod personal;
 #[cfg(test)]
 mod plan;

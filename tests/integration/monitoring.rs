@@ -1,5 +1,5 @@
-//! A real Prometheus scrapes the controller: each alert fires when its fault is made, and each panel of the dashboard
-//! has data.
+//! A real Prometheus scrapes the controller: each alert fires when its fault is made and goes when it is undone, and each
+//! panel of the dashboard has data.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use acr_lab::cloud::{Fault, FaultKind};
 use acr_lab::prometheus::{Prometheus, usable};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::PostParams;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::harness::{Lab, PATIENCE, SECRET, root, spec};
+use crate::panels;
 
 /// The alerts that fire while the controller runs.
 const WHILE_IT_RUNS: [&str; 7] = [
@@ -124,8 +125,49 @@ async fn make_faults(lab: &Lab) {
     lab.cloud.fault(Fault { action: "GetAuthorizationToken".to_owned(), instance: None, kind, times: None });
 }
 
+/// Waits until none of these alerts is active, and asserts that others, whose faults are still there, fire.
+async fn until_gone(lab: &Lab, prometheus: &Prometheus, gone: &[&str], others: &[&str]) {
+    let gone = names(gone);
+    lab.until(&format!("{gone:?} are over"), async || {
+        let active = prometheus.alerts().await.unwrap();
+        !active.iter().any(|(name, _)| gone.contains(name))
+    })
+    .await;
+    let firing = alerts(prometheus, "firing").await;
+    assert!(names(others).is_subset(&firing), "of {others:?}, only {firing:?} fire");
+}
+
+/// Undoes each fault, as the runbook says, and sees its alerts go.
+async fn undo_faults(lab: &Lab, prometheus: &Prometheus) {
+    // In force by the time of the next probe, which is within a minute.
+    let policies = root().join("deploy/policies.yaml");
+    lab.plane.kubectl_ok(&["apply", "-f", policies.to_str().unwrap()]).await.unwrap();
+
+    lab.cloud.world(|world| world.lifetimes.registry_token_cap = None);
+    lab.cloud.clear_faults();
+    lab.refresh("watched", "again").await;
+    let of_credentials = ["AcrApiFailing", "AcrCredentialExpired", "AcrCredentialNotRenewed"];
+    let others = ["AcrBindingNotReady", "AcrLegacyConfigInvalid", "AcrServiceAccountsPending"];
+    until_gone(lab, prometheus, &of_credentials, &others).await;
+
+    // Nothing waits for a binding that is suspended, which is not ready all the same.
+    let suspend = |suspend: bool| Patch::Merge(json!({ "spec": { "suspend": suspend } }));
+    lab.bindings().patch("taken", &PatchParams::default(), &suspend(true)).await.unwrap();
+    let others = ["AcrBindingNotReady", "AcrLegacyConfigInvalid"];
+    until_gone(lab, prometheus, &["AcrServiceAccountsPending"], &others).await;
+
+    lab.namespaced::<Secret>("taken").delete(SECRET, &DeleteParams::default()).await.unwrap();
+    lab.bindings().patch("taken", &PatchParams::default(), &suspend(false)).await.unwrap();
+    until_gone(lab, prometheus, &["AcrBindingNotReady"], &["AcrLegacyConfigInvalid"]).await;
+
+    let valid = "- instanceId: cri-demo0001\n  regionId: cn-hangzhou\n";
+    lab.put_config_map(json!({ "acr-registry-info": valid, "watch-namespace": "watched" })).await;
+    until_gone(lab, prometheus, &["AcrLegacyConfigInvalid"], &[]).await;
+    lab.until("no alert is left", async || prometheus.alerts().await.unwrap().is_empty()).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn each_alert_fires_when_its_fault_is_made_and_each_panel_has_data() {
+async fn each_alert_fires_when_its_fault_is_made_and_goes_when_it_is_undone() {
     if !usable().unwrap() {
         return;
     }
@@ -173,8 +215,14 @@ async fn each_alert_fires_when_its_fault_is_made_and_each_panel_has_data() {
         lab.until(reason, async || event_reasons(&lab, "watched").await.iter().any(|said| said == reason))
             .await;
     }
+    undo_faults(&lab, &prometheus).await;
+    if let Some(file) = std::env::var_os(panels::FILE) {
+        std::fs::write(file, panels::draw(&prometheus, &expressions()).await).unwrap();
+    }
+
     lab.controller.terminate(PATIENCE).await.unwrap();
-    // What it reported ends with it.
     let absent = names(&["AcrControllerAbsent"]);
     lab.until("its absence alone fires", async || alerts(&prometheus, "firing").await == absent).await;
+    lab.controller.restart().unwrap();
+    lab.until("it is there again", async || prometheus.alerts().await.unwrap().is_empty()).await;
 }

@@ -26,13 +26,11 @@ pub(crate) fn run_status(args: &StatusArgs, connection: &ConnectionArgs) -> anyh
     };
     if args.watch {
         return with_connection(connection, async |client| {
-            let mut is_first = true;
+            let mut shown = Vec::new();
             let end = follow(&client, name, &filter, |heard| {
                 let written = match heard {
-                    Followed::Changed(report) => {
-                        let between =
-                            if std::mem::take(&mut is_first) { Ok(()) } else { empty_line(args.output) };
-                        between.and_then(|()| write(report, args.output))
+                    Followed::Changed(report) | Followed::Aged(report) => {
+                        show_next(report, args.output, &mut shown)
                     }
                     Followed::Interrupted(why) => interrupted(&why),
                 };
@@ -64,14 +62,24 @@ pub(crate) fn run_refresh(args: &RefreshArgs, connection: &ConnectionArgs) -> an
         return Ok(0);
     }
     let is_handled = |report: &BindingsReport| {
-        report.bindings.iter().all(|binding| binding.last_handled_refresh_at.as_ref() == Some(&request))
+        report
+            .bindings
+            .iter()
+            .all(|binding| binding.suspended || binding.last_handled_refresh_at.as_ref() == Some(&request))
     };
     let every = NamespaceFilter::Every;
     with_connection(connection, async |client| {
         let waited = wait(&client, Some(name), &every, args.timeout, is_handled).await?;
         let is_refreshed =
             matches!(&waited, Waited::Holds(report) if report.bindings.iter().all(|b| b.is_refreshed()));
+        let is_suspended =
+            matches!(&waited, Waited::Holds(report) if report.bindings.iter().any(|b| b.suspended));
         let code = finish(waited, StatusFormat::Tree, "not handled", args.timeout)?;
+        if is_suspended {
+            output::say(format_args!(
+                "error: the binding {name} is suspended, and refreshed once it is not: run kubectl acr resume {name}"
+            ));
+        }
         Ok(if is_refreshed { code } else { NOT_PASSED })
     })
 }
@@ -117,6 +125,7 @@ async fn wait(
             last = Some(report.clone());
             ControlFlow::Continue(())
         }
+        Followed::Aged(_) => ControlFlow::Continue(()),
         Followed::Interrupted(why) => {
             // Without standard error, the wait goes on.
             let _ = interrupted(&why);
@@ -163,16 +172,36 @@ fn empty_line(format: StatusFormat) -> io::Result<()> {
     }
 }
 
+/// Writes a report of a watch, unless it would show what the last one did.
+fn show_next(report: &BindingsReport, format: StatusFormat, shown: &mut Vec<u8>) -> io::Result<()> {
+    let mut next = Vec::new();
+    draw(report, format, &mut next)?;
+    if next == *shown {
+        return Ok(());
+    }
+    if !shown.is_empty() {
+        empty_line(format)?;
+    }
+    output::stdout().lock().write_all(&next)?;
+    *shown = next;
+    Ok(())
+}
+
 fn write(report: &BindingsReport, format: StatusFormat) -> io::Result<()> {
-    let out = output::stdout();
+    let mut text = Vec::new();
+    draw(report, format, &mut text)?;
+    output::stdout().lock().write_all(&text)
+}
+
+fn draw(report: &BindingsReport, format: StatusFormat, to: &mut Vec<u8>) -> io::Result<()> {
     match format {
-        StatusFormat::Json => writeln!(out.lock(), "{}", serde_json::to_string_pretty(report)?),
+        StatusFormat::Json => writeln!(to, "{}", serde_json::to_string_pretty(report)?),
         StatusFormat::Yaml => {
             let text = serde_saphyr::to_string(report).map_err(io::Error::other)?;
-            out.lock().write_all(text.as_bytes())
+            to.write_all(text.as_bytes())
         }
         StatusFormat::Tree | StatusFormat::Wide => {
-            let is_terminal = out.is_terminal();
+            let is_terminal = output::stdout().is_terminal();
             let size = is_terminal.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten();
             let style = TreeStyle {
                 width: size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0),
@@ -180,7 +209,7 @@ fn write(report: &BindingsReport, format: StatusFormat) -> io::Result<()> {
                 wide: matches!(format, StatusFormat::Wide),
                 now: now(),
             };
-            report.write_tree(&style, &mut out.lock())
+            report.write_tree(&style, to)
         }
     }
 }

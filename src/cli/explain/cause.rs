@@ -12,7 +12,8 @@ macro_rules! causes {
         }
 
         impl PullCause {
-            /// All of them, by number, which is the order in which they are searched.
+            /// All of them, by number, which is the order in which they are searched. The last one is searched where no
+            /// binding serves the Pod.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
             /// `ACR801`
@@ -97,6 +98,8 @@ causes! {
         "Wait: the kubelet tries again. Start fewer Pods at once if it persists." "请等待,kubelet 会重试。若持续出现,请减少同时启动的 Pod。";
     CachedImageNotAllowed "ACR824" "the Pod may not use an image by `imagePullPolicy: Never`" "在 `imagePullPolicy: Never` 下 Pod 不能使用该镜像"
         "Set `imagePullPolicy: IfNotPresent`: since Kubernetes 1.35, an image on the node needs a credential too." "设为 `imagePullPolicy: IfNotPresent`:自 Kubernetes 1.35 起,节点上已有的镜像也需要凭证。";
+    KubeletMayNotRequestToken "ACR825" "the kubelet may not request a token of the ServiceAccount for its credential provider" "kubelet 无权为其凭证插件申请该 ServiceAccount 的令牌"
+        "Apply `deploy/kubelet/rbac.yaml`." "应用 `deploy/kubelet/rbac.yaml`。";
 }
 
 impl fmt::Display for PullCause {

@@ -12,6 +12,7 @@ mod coverage;
 mod credential;
 mod entry;
 mod host;
+mod kubelet;
 mod runtime;
 
 use self::binding_entry::EntryOf;
@@ -40,6 +41,7 @@ fn not_read(facts: &PullFacts) -> Vec<String> {
     add("the bindings", why(&facts.bindings));
     add("the namespace", why(&facts.namespace_object));
     add("the ServiceAccount", why(&facts.account));
+    add("the rights of the kubelet", facts.kubelet_may_request.as_ref().and_then(why));
     add("the metadata of the pull Secret", why(&facts.secret));
     unread
 }
@@ -67,13 +69,13 @@ fn search(facts: &PullFacts) -> Verdict {
     let entries = match container {
         Some(container) => match host::entries(facts, container, bindings, said) {
             Ok(entries) => entries,
-            Err(verdict) => return *verdict,
+            Err(verdict) => return kubelet::fault(facts, said).unwrap_or(*verdict),
         },
         None => bindings.iter().map(|binding| EntryOf { binding, entry: 0 }).collect(),
     };
     let serving = match coverage::covering(facts, entries) {
         Ok(serving) => serving,
-        Err(verdict) => return *verdict,
+        Err(verdict) => return kubelet::fault(facts, said).unwrap_or(*verdict),
     };
     if let Some(verdict) = entry::fault(facts, serving) {
         let is_missing = verdict.code.as_deref() == Some(PullCause::EntryMissing.as_str());

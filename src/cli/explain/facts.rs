@@ -41,6 +41,9 @@ pub(super) struct PullFacts {
     pub account_name: String,
     /// The ServiceAccount; `None` if it does not exist.
     pub account: Fact<Option<AccountFacts>>,
+    /// Whether the node's kubelet may request tokens of the ServiceAccount for the cloud; `None` if there is no node, or the
+    /// ServiceAccount has no role of the cloud.
+    pub kubelet_may_request: Option<Fact<bool>>,
     /// The pull Secret's metadata; `None` if it does not exist.
     pub secret: Fact<Option<SecretMetadata>>,
     /// All bindings, those first that have precedence.
@@ -71,6 +74,8 @@ pub(super) struct PodFacts {
     pub created_at: Option<Timestamp>,
     /// The object that creates it, as `kind/name`; none if a user did.
     pub owner: Option<String>,
+    /// Name of its node.
+    pub node: Option<String>,
     /// Progress of its images.
     pub progress: ImageProgress,
 }
@@ -130,6 +135,8 @@ pub(super) struct AccountFacts {
     pub object: ObjectFacts,
     /// Names in its `imagePullSecrets`.
     pub pull_secrets: Vec<String>,
+    /// Its role of the cloud, from its annotation.
+    pub role: Option<String>,
     /// The last writer other than the controller, as a phrase.
     pub last_writer: String,
 }
@@ -140,6 +147,7 @@ impl From<&ServiceAccount> for AccountFacts {
         Self {
             object: ObjectFacts::from(&account.metadata),
             pull_secrets: entries.map(|entry| entry.name.clone()).collect(),
+            role: account.annotations().get(names::ANNOTATION_ROLE_NAME).cloned(),
             last_writer: writer(&account.metadata),
         }
     }

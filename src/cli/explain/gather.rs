@@ -13,12 +13,17 @@ use super::facts::{
 };
 use super::options::{ExplainError, ExplainOptions};
 use super::target::{ExplainTarget, WorkloadKind};
+use crate::api::names;
 use crate::cli::fact::Fact;
+use crate::cluster::access::{AccessReviewer, AccessRight};
 use crate::cluster::error::{CallError, call_within};
 use crate::cluster::installed::Installed;
 
 /// Pods of a workload that are read.
 const MAX_PODS: u32 = 100;
+
+/// The label of a Pod that names its Job.
+const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 
 /// The ServiceAccount of Pods that name none.
 const DEFAULT_ACCOUNT: &str = "default";
@@ -83,6 +88,12 @@ pub(super) async fn gather(
     if let (Ok(None), ExplainTarget::ServiceAccount(_)) = (&account_object, target) {
         return Err(ExplainError::Absent { target: target.to_string(), namespace: namespace.to_owned() });
     }
+    let node = asked.pod.as_ref().and_then(|pod| pod.node.as_deref());
+    let has_role = matches!(&account_object, Ok(Some(account)) if account.role.is_some());
+    let kubelet_may_request = match node.filter(|_| has_role) {
+        Some(node) => Some(reader.kubelet_may_request(node, &account).await.into()),
+        None => None,
+    };
     Ok(PullFacts {
         subject: match target {
             // A Pod of the workload is what fails; the user asked for the workload.
@@ -97,6 +108,7 @@ pub(super) async fn gather(
         template: asked.template,
         namespace_object: namespace_object.into(),
         account_name: account,
+        kubelet_may_request,
         account: account_object.into(),
         secret: secret.into(),
         bindings: match bindings {
@@ -149,6 +161,19 @@ impl PullReader<'_> {
         Ok(found.as_ref().map(AccountFacts::from))
     }
 
+    /// Returns whether a kubelet may request tokens of a ServiceAccount for the cloud.
+    async fn kubelet_may_request(&self, node: &str, account: &str) -> Result<bool, CallError> {
+        let right = AccessRight {
+            verb: "request-serviceaccounts-token-audience".to_owned(),
+            resource: names::STS_AUDIENCE.to_owned(),
+            name: Some(account.to_owned()),
+            namespace: Some(self.namespace.to_owned()),
+            ..AccessRight::default()
+        };
+        let reviewer = AccessReviewer::new(self.client.clone(), self.limit);
+        reviewer.of_kubelet(node, &right).await.map(|answer| answer.allowed)
+    }
+
     async fn secret(&self, name: &str) -> Result<Option<SecretMetadata>, CallError> {
         let found = call_within(self.limit, self.api::<Secret>().get_metadata_opt(name)).await?;
         Ok(found.map(|object| SecretMetadata::from(&object.metadata)))
@@ -176,6 +201,7 @@ impl PullReader<'_> {
             pull_secrets: pull_secrets.map(|entry| entry.name.clone()).collect(),
             created_at: pod.creation_timestamp().map(|time| time.0),
             owner: self.owner(pod).await,
+            node: spec.and_then(|spec| spec.node_name.clone()),
             progress: progress(pod, &container),
         };
         Asked {
@@ -186,22 +212,19 @@ impl PullReader<'_> {
         }
     }
 
-    /// Returns the object that creates a Pod, as `kind/name`: of a ReplicaSet its Deployment.
+    /// Returns the object that creates a Pod, as `kind/name`: of a ReplicaSet its Deployment, of a Job its CronJob.
     async fn owner(&self, pod: &Pod) -> Option<String> {
         let owner = pod.owner_references().iter().find(|owner| owner.controller == Some(true))?;
         let kind = WorkloadKind::of_owner(&owner.kind);
-        if kind == Some(WorkloadKind::ReplicaSet) {
-            let sets = Api::namespaced_with(
-                self.client.clone(),
-                self.namespace,
-                &WorkloadKind::ReplicaSet.resource(),
-            );
-            let set: Result<DynamicObject, _> = call_within(self.limit, sets.get(&owner.name)).await;
-            let above = set.ok().and_then(|set| {
-                set.owner_references().iter().find(|owner| owner.controller == Some(true)).cloned()
+        if let Some(kind @ (WorkloadKind::ReplicaSet | WorkloadKind::Job)) = kind {
+            let api = Api::namespaced_with(self.client.clone(), self.namespace, &kind.resource());
+            let found: Result<DynamicObject, _> = call_within(self.limit, api.get(&owner.name)).await;
+            let above = found.ok().and_then(|found| {
+                found.owner_references().iter().find(|owner| owner.controller == Some(true)).cloned()
             });
-            if let Some(above) = above.filter(|above| above.kind == "Deployment") {
-                return Some(format!("deployment/{}", above.name));
+            let above = above.and_then(|above| Some((WorkloadKind::of_owner(&above.kind)?, above.name)));
+            if let Some((kind @ (WorkloadKind::Deployment | WorkloadKind::CronJob), name)) = above {
+                return Some(format!("{}/{name}", kind.as_str()));
             }
         }
         let kind = kind.map_or_else(|| owner.kind.to_ascii_lowercase(), |kind| kind.as_str().to_owned());
@@ -224,7 +247,8 @@ impl PullReader<'_> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), self.namespace, &kind.resource());
         let object = call_within(self.limit, api.get(name)).await.map_err(self.failed(target.clone()))?;
-        let spec = &object.data["spec"]["template"]["spec"];
+        let template = kind.template().iter().fold(&object.data, |value, field| &value[*field]);
+        let spec = &template["spec"];
         let names = spec["imagePullSecrets"].as_array().into_iter().flatten();
         let template = TemplateFacts {
             workload: target.clone(),
@@ -252,7 +276,7 @@ impl PullReader<'_> {
         Ok(Asked { template: Some(template), ..asked })
     }
 
-    /// Returns Pods of a workload, by its selector; none if they cannot be read.
+    /// Returns Pods of a workload, by its selector or of its Jobs that run; none if they cannot be read.
     async fn pods_of(&self, object: &DynamicObject) -> Vec<Pod> {
         let labels = object.data["spec"]["selector"]["matchLabels"].as_object();
         let labels: Vec<String> = labels
@@ -260,10 +284,14 @@ impl PullReader<'_> {
             .flatten()
             .filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)))
             .collect();
-        if labels.is_empty() {
-            return Vec::new();
-        }
-        let params = ListParams::default().labels(&labels.join(",")).limit(MAX_PODS);
+        let active = object.data["status"]["active"].as_array().into_iter().flatten();
+        let jobs: Vec<&str> = active.filter_map(|job| job["name"].as_str()).collect();
+        let selector = match (labels.is_empty(), jobs.is_empty()) {
+            (false, _) => labels.join(","),
+            (true, false) => format!("{JOB_NAME} in ({})", jobs.join(",")),
+            (true, true) => return Vec::new(),
+        };
+        let params = ListParams::default().labels(&selector).limit(MAX_PODS);
         let pods = call_within(self.limit, self.api::<Pod>().list(&params)).await;
         let mut pods = pods.map(|found| found.items).unwrap_or_default();
         pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use kube::api::ApiResource;
 
 /// The kinds of objects whose Pods are created from a template.
@@ -19,11 +19,13 @@ pub enum WorkloadKind {
     ReplicaSet,
     /// `job`
     Job,
+    /// `cronjob`
+    CronJob,
 }
 
 impl WorkloadKind {
-    const ALL: [Self; 5] =
-        [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::ReplicaSet, Self::Job];
+    const ALL: [Self; 6] =
+        [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::ReplicaSet, Self::Job, Self::CronJob];
 
     /// Returns the word that kubectl takes.
     pub const fn as_str(self) -> &'static str {
@@ -33,6 +35,7 @@ impl WorkloadKind {
             Self::DaemonSet => "daemonset",
             Self::ReplicaSet => "replicaset",
             Self::Job => "job",
+            Self::CronJob => "cronjob",
         }
     }
 
@@ -43,6 +46,7 @@ impl WorkloadKind {
             Self::DaemonSet => "ds",
             Self::ReplicaSet => "rs",
             Self::Job => "jobs",
+            Self::CronJob => "cj",
         }
     }
 
@@ -59,7 +63,25 @@ impl WorkloadKind {
             Self::DaemonSet => ApiResource::erase::<DaemonSet>(&()),
             Self::ReplicaSet => ApiResource::erase::<ReplicaSet>(&()),
             Self::Job => ApiResource::erase::<Job>(&()),
+            Self::CronJob => ApiResource::erase::<CronJob>(&()),
         }
+    }
+
+    /// Returns the fields that lead to the template of the Pods.
+    pub(super) const fn template(self) -> &'static [&'static str] {
+        match self {
+            Self::CronJob => &["spec", "jobTemplate", "spec", "template"],
+            _ => &["spec", "template"],
+        }
+    }
+
+    /// Returns those of an object that is named as `kind/name`.
+    pub(super) fn template_of(object: &str) -> &'static [&'static str] {
+        object
+            .split_once('/')
+            .and_then(|(kind, _)| Self::of_owner(kind))
+            .unwrap_or(Self::Deployment)
+            .template()
     }
 }
 
@@ -132,7 +154,7 @@ impl fmt::Display for ExplainTarget {
 }
 
 /// The forms of a target.
-const USAGE: &str = "write pod/NAME, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, sa/NAME, image HOST/PATH:TAG, or a code";
+const USAGE: &str = "write pod/NAME, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME, cronjob/NAME, sa/NAME, image HOST/PATH:TAG, or a code";
 
 #[cfg(test)]
 mod tests {
@@ -157,6 +179,8 @@ mod tests {
             ("rs/x", "replicaset/x"),
             ("sts/x", "statefulset/x"),
             ("ds/x", "daemonset/x"),
+            ("cj/x", "cronjob/x"),
+            ("cronjobs x", "cronjob/x"),
             ("image a.com/b/c:1", "image a.com/b/c:1"),
             ("ACR805", "ACR805"),
         ] {

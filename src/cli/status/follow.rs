@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -11,10 +12,15 @@ use super::report::{BindingReport, BindingsReport, NamespaceFilter};
 use super::{StatusError, not_found};
 use crate::api::binding::AcrCredentialBinding;
 
+/// How often bindings that do not change are reported once more.
+const AGED_EVERY: Duration = Duration::from_secs(5);
+
 /// What was heard.
 pub enum Followed<'a> {
     /// The bindings, at first and after each change of what is reported.
     Changed(&'a BindingsReport),
+    /// The same bindings once more: time has passed, and what is left of it may be shown.
+    Aged(&'a BindingsReport),
     /// The watch was interrupted, and is opened again.
     Interrupted(String),
 }
@@ -49,12 +55,21 @@ pub async fn follow<T>(
     }
     let mut events = watcher(api.clone(), config).default_backoff().boxed();
     let (mut listing, mut known) = (BTreeMap::new(), BTreeMap::new());
-    let mut last = None;
+    let mut last: Option<BindingsReport> = None;
     let keyed = |binding: AcrCredentialBinding| {
         let report = BindingReport::new(&binding, filter);
         (report.name.clone(), report)
     };
-    while let Some(event) = events.next().await {
+    loop {
+        let event = match (tokio::time::timeout(AGED_EVERY, events.next()).await, &last) {
+            (Ok(Some(event)), _) => event,
+            (Ok(None), _) => return Err(WatchFailure::Refused("the watch ended".to_owned())),
+            (Err(_), Some(report)) => match heard(Followed::Aged(report)) {
+                ControlFlow::Break(result) => return Ok(result),
+                ControlFlow::Continue(()) => continue,
+            },
+            (Err(_), None) => continue,
+        };
         let is_complete = match event {
             Ok(watcher::Event::Init) => {
                 listing.clear();
@@ -102,7 +117,6 @@ pub async fn follow<T>(
             last = Some(report);
         }
     }
-    Err(WatchFailure::Refused("the watch ended".to_owned()))
 }
 
 /// Returns the HTTP code of a refusal that does not go by itself.

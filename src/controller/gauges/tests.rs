@@ -100,6 +100,22 @@ fn service_accounts_are_counted_by_their_state() {
 }
 
 #[test]
+fn service_accounts_of_a_suspended_binding_are_not_pending() {
+    let (shared, metrics) = (leader(), Metrics::default());
+    serve(&shared, &["a".to_owned()]);
+    shared.report(&"a-1".into(), &[result("a", 5, 2, 1)]);
+    let mut object = AcrCredentialBinding::clone(&shared.state().bindings.get("a").unwrap().object);
+    object.spec.suspend = true;
+    object.metadata.resource_version = Some("2".to_owned());
+    shared.state().bindings.put(object, "cn-hangzhou");
+    let text = scrape(&shared, &metrics);
+    for (state, count) in [("attached", 2), ("pending", 0), ("contended", 0), ("suspended", 3)] {
+        let line = format!("acr_serviceaccounts{{binding=\"a\",state=\"{state}\"}} {count}\n");
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
 fn the_renewal_of_a_credential_is_before_its_expiry() {
     let (shared, metrics) = (leader(), Metrics::default());
     serve(&shared, &["a".to_owned()]);
@@ -135,7 +151,7 @@ fn series_go_with_their_binding() {
     assert!(text.contains("binding=\"a\"") && text.contains("registry=\"cri-a in "), "{text}");
 }
 
-/// Each binding of one registry has eight: three of its readiness, three of its ServiceAccounts, two of its credential.
+/// Each binding of one registry has nine: three of its readiness, four of its ServiceAccounts, two of its credential.
 #[test]
 fn the_number_of_series_follows_the_bindings_and_not_the_namespaces() {
     let count = |namespaces: usize| {
@@ -153,7 +169,7 @@ fn the_number_of_series_follows_the_bindings_and_not_the_namespaces() {
     };
     let of_queues = 2;
     let all = count(NAMESPACES);
-    assert_eq!(all, BINDINGS * 8 + of_queues);
+    assert_eq!(all, BINDINGS * 9 + of_queues);
     assert_eq!(count(BINDINGS), all, "ten times the namespaces add no series");
 }
 

@@ -85,6 +85,8 @@ label_values! {
         Pending => "pending",
         /// Another writer keeps removing it, so that it rests.
         Contended => "contended",
+        /// It has not, and the binding is suspended.
+        Suspended => "suspended",
     }
 
     /// A loop that reconciles.

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::{HOST, LEGACY, Site, phase, plane_with, pod_spec, until_running, waiting};
 use crate::documentation::shell;
+use crate::explain::explain;
 use crate::harness::{PATIENCE, root};
 
 const TEST: &str = "pods_of_a_role_pull_with_no_secret_and_no_entry_once_kubelets_may_ask_for_their_tokens";
@@ -136,8 +137,12 @@ async fn pods_of_a_role_pull_with_no_secret_and_no_entry_once_kubelets_may_ask_f
     assert!(log.contains(REFUSAL), "{log}");
     let page = std::fs::read_to_string(root().join("docs/credential-provider.md")).unwrap();
     assert!(page.contains(REFUSAL));
+    let (found, verdict) = explain(plane.kubeconfig(), "team", &["pod/early"]);
+    assert_eq!(found, "ACR825", "{verdict:#}");
     assert_eq!(cloud.count("AssumeRoleWithOIDC"), 0);
 
+    shell(&plane, verdict["command"].as_str().unwrap()).unwrap();
+    assert_eq!(explain(plane.kubeconfig(), "team", &["pod/early"]).0, "ACR802", "the right is there now");
     for line in commands("docs/credential-provider.md", "Install on a node").unwrap() {
         shell(&plane, &line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }

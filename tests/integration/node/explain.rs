@@ -68,6 +68,20 @@ async fn the_cause_of_each_failed_pull_on_the_node_is_named() {
     named("host", "ACR802").await;
     named("nowhere", "ACR820").await;
     named("never", "ACR824").await;
+    // A credential that is valid, of an identity that may not pull.
+    let right = "cr:PullRepository";
+    let allow = |may: bool| {
+        lab.cloud.world(|world| {
+            let policy = &mut world.role_mut("1", "KubernetesWorkerRole-demo").unwrap().policy;
+            if may { policy.allow.insert(right.to_owned()) } else { policy.allow.remove(right) }
+        })
+    };
+    assert!(allow(false), "it may pull so far");
+    let fresh = json!([{ "name": "app", "image": image(), "imagePullPolicy": "Always" }]);
+    create(&cluster, "denied", &image(), json!({ "containers": fresh })).await;
+    named("denied", "ACR818").await;
+    assert!(allow(true));
+    cluster.until_running("team", "denied").await;
     create(&cluster, "runs", &image(), json!({})).await;
     cluster.until_running("team", "runs").await;
     let (code, out, _) = acr(lab.plane.kubeconfig(), &["explain", "pod/runs", "-n", "team"]);

@@ -9,6 +9,8 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::{exceptions, hooked, mutating, printed, user, validating};
+use crate::documentation::shell;
+use crate::explain::explain;
 use crate::harness::{Lab, PATIENCE, SECRET, spec};
 
 const TEAM: &str = "'team' in object.metadata.?labels.orValue({})";
@@ -36,6 +38,10 @@ async fn a_policy_that_demands_a_label_of_secrets_is_quoted_and_the_flag_and_its
         assert!(message.contains(words), "{message} lacks {words:?}");
     }
     assert!(!message.contains("this version"), "{message}");
+    let (found, verdict) = explain(lab.plane.kubeconfig(), "strict", &["sa/default"]);
+    assert_eq!(found, "ACR815", "{verdict:#}");
+    let shown = shell(&lab.plane, verdict["command"].as_str().unwrap()).unwrap();
+    assert!(shown.contains("--secret-label KEY=VALUE"), "the binding has the cure: {shown}");
     lab.assert_policies_are_enforced("strict").await;
     // The first half of the cure: the controller's own policy knows nothing of the key yet, and says so.
     restart_with(&mut lab, "--secret-label=team=web").await;
@@ -47,6 +53,10 @@ async fn a_policy_that_demands_a_label_of_secrets_is_quoted_and_the_flag_and_its
     lab.follow(&message, "kubectl acr exceptions");
     lab.until_ready_is("strict", "True", "Succeeded").await;
     assert_eq!(lab.secret("strict").await.unwrap().metadata.labels.unwrap()["team"], "web");
+    lab.until("nothing is to be explained", async || {
+        explain(lab.plane.kubeconfig(), "strict", &["sa/default"]).0 == "none"
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -342,19 +342,24 @@ fn sum(metrics: &str, name: &str, parts: &[&str]) -> f64 {
 
 /// Builds the controller as it is shipped, and returns the path of its binary.
 pub async fn build_release() -> anyhow::Result<PathBuf> {
-    build(&["--release", "--package=acr-credential-binding"]).await
+    build("acr-credential-controller", &["--release", "--package=acr-credential-binding"]).await
+}
+
+/// Builds the plugin of kubectl as it is shipped, and returns the path of its binary.
+pub async fn build_plugin() -> anyhow::Result<PathBuf> {
+    build("kubectl-acr", &["--release", "--package=acr-credential-binding"]).await
 }
 
 /// Builds the controller beside this program, of the same crates, and returns the path of its binary.
 pub async fn build_debug() -> anyhow::Result<PathBuf> {
-    build(&[]).await
+    build("acr-credential-controller", &[]).await
 }
 
-async fn build(profile: &[&str]) -> anyhow::Result<PathBuf> {
+async fn build(program: &str, profile: &[&str]) -> anyhow::Result<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = tokio::process::Command::new(cargo)
-        .args(["build", "--bin=acr-credential-controller"])
+        .args(["build", "--bin", program])
         .args(profile)
         // The messages name the binary wherever the target directory is; progress stays on standard error.
         .arg("--message-format=json-render-diagnostics")
@@ -365,13 +370,13 @@ async fn build(profile: &[&str]) -> anyhow::Result<PathBuf> {
         .await
         .context("cargo did not start")?;
     if !output.status.success() {
-        bail!("the controller did not build: cargo ended with {}", output.status);
+        bail!("{program} did not build: cargo ended with {}", output.status);
     }
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .find_map(|message| {
-            let is_it = message["target"]["name"] == "acr-credential-controller";
+            let is_it = message["target"]["name"] == program;
             message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
         })
         .context("cargo names no executable")

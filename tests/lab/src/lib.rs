@@ -18,6 +18,7 @@ pub mod image;
 pub mod krew;
 mod listen;
 pub mod message;
+pub mod meter;
 pub mod node;
 pub mod plane;
 pub mod process;

@@ -9,6 +9,7 @@ mod economy;
 mod faults;
 mod images;
 mod neighbours;
+mod own_time;
 mod pulls;
 
 use std::{
@@ -57,6 +58,8 @@ enum Command {
     /// Run Pods on a real node: measure the time until they run, count those that missed the entry, and what a
     /// rotation costs the registry.
     Node(pulls::Args),
+    /// Measure `kubectl acr status` and `explain` in a large cluster: their own time, their requests and what they read.
+    OwnTime(own_time::Args),
     /// Start only the control plane and the cloud, for any client.
     Up(CloudArgs),
     /// Start only the cloud.
@@ -97,6 +100,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Neighbours(args) => neighbours::run(args).await,
         Command::Image(args) => images::run(args).await,
         Command::Node(args) => pulls::run(args).await,
+        Command::OwnTime(args) => own_time::run(args).await,
         Command::Up(args) => {
             let plane = Plane::start(Options::default()).await?;
             let cloud = args.start().await?;

@@ -21,6 +21,9 @@ pub fn usable() -> anyhow::Result<bool> {
     Ok(program_usable("prometheus", INSTALL)? && program_usable("promtool", INSTALL)?)
 }
 
+/// Labels, and times in seconds with values.
+pub type Series = (Value, Vec<(f64, f64)>);
+
 /// A running Prometheus.
 pub struct Prometheus {
     child: Child,
@@ -73,6 +76,24 @@ impl Prometheus {
         let number = |sample: &Value| sample["value"][1].as_str()?.parse::<f64>().ok();
         let samples = samples.filter_map(|sample| Some((sample["metric"].clone(), number(sample)?)));
         Ok(samples.filter(|(_, value)| value.is_finite()).collect())
+    }
+
+    /// Returns the series of an expression in a time before now, a point each second: labels, and times with values.
+    pub async fn range(&self, expression: &str, before: Duration) -> anyhow::Result<Vec<Series>> {
+        let clock = self.query("vector(time())").await?;
+        let now = clock.first().context("it has no clock")?.1 as u64;
+        let begin = now.saturating_sub(before.as_secs()).to_string();
+        let query = [("query", expression), ("start", &begin), ("end", &now.to_string()), ("step", "1")];
+        let request = self.http.get(self.url("/api/v1/query_range")).query(&query);
+        let answer: Value = request.send().await?.json().await?;
+        let series = answer["data"]["result"].as_array().context("no result")?.iter();
+        let point = |point: &Value| Some((point[0].as_f64()?, point[1].as_str()?.parse::<f64>().ok()?));
+        Ok(series
+            .map(|one| {
+                let points = one["values"].as_array().into_iter().flatten().filter_map(point);
+                (one["metric"].clone(), points.filter(|(_, value)| value.is_finite()).collect())
+            })
+            .collect())
     }
 
     /// Returns the active alerts: name and state, `pending` or `firing`.

@@ -4,6 +4,7 @@ use super::binding_entry::EntryOf;
 use super::command::{listed, recreate};
 use crate::cli::explain::cause::PullCause;
 use crate::cli::explain::facts::{AccountFacts, PodFacts, PullFacts};
+use crate::cli::explain::target::WorkloadKind;
 use crate::cli::explain::verdict::Verdict;
 use crate::cli::fact::Fact;
 
@@ -70,11 +71,14 @@ fn older(facts: &PullFacts, pod: &PodFacts, account: Option<&AccountFacts>) -> V
 
 fn own_list(facts: &PullFacts, object: &str, list: &[String], in_template: bool) -> Verdict {
     let (namespace, secret) = (&facts.namespace, &facts.secret_name);
-    let path = if in_template { "spec.template.spec.imagePullSecrets" } else { "spec.imagePullSecrets" };
+    let path_of =
+        |object: &str| format!("{}.spec.imagePullSecrets", WorkloadKind::template_of(object).join("."));
+    let path = if in_template { path_of(object) } else { "spec.imagePullSecrets".to_owned() };
     let message = format!("{object} has imagePullSecrets of its own, so the ServiceAccount's do not apply");
-    let verdict = Verdict::of(PullCause::OwnPullSecrets, message).because(object, path, listed(list));
+    let verdict = Verdict::of(PullCause::OwnPullSecrets, message).because(object, &path, listed(list));
     let verdict = verdict.cured_by(format!("remove the list, or add {secret} to it"));
-    let removal = format!(r#"[{{"op":"remove","path":"/{}"}}]"#, path.replace('.', "/"));
+    let removal_of = |path: &str| format!(r#"[{{"op":"remove","path":"/{}"}}]"#, path.replace('.', "/"));
+    let removal = removal_of(&path);
     let owner = facts.pod.as_ref().and_then(|pod| pod.owner.as_deref());
     let replaced = |object: &str, patch: &str| {
         format!(
@@ -82,7 +86,6 @@ fn own_list(facts: &PullFacts, object: &str, list: &[String], in_template: bool)
              kubectl replace --force -f -"
         )
     };
-    let of_template = r#"[{"op":"remove","path":"/spec/template/spec/imagePullSecrets"}]"#;
     match (in_template, owner) {
         (true, _) if object.starts_with("job/") => verdict.by_command(job(namespace, object)),
         (true, _) => {
@@ -91,7 +94,8 @@ fn own_list(facts: &PullFacts, object: &str, list: &[String], in_template: bool)
         (false, None) => verdict.by_command(replaced(object, &removal)),
         (false, Some(owner)) if owner.starts_with("job/") => verdict.by_command(job(namespace, owner)),
         (false, Some(owner)) => {
-            verdict.by_command(format!("kubectl -n {namespace} patch {owner} --type=json -p '{of_template}'"))
+            let removal = removal_of(&path_of(owner));
+            verdict.by_command(format!("kubectl -n {namespace} patch {owner} --type=json -p '{removal}'"))
         }
     }
 }

@@ -5,6 +5,7 @@ use super::command::set_image;
 use crate::cli::explain::cause::PullCause;
 use crate::cli::explain::facts::{ContainerFacts, PullFacts};
 use crate::cli::explain::message::PullError;
+use crate::cli::explain::target::WorkloadKind;
 use crate::cli::explain::verdict::Verdict;
 
 /// Adds the message of the kubelet.
@@ -92,9 +93,12 @@ fn never(facts: &PullFacts, container: &ContainerFacts) -> Option<String> {
     let template = facts.template.as_ref().map(|template| template.workload.clone());
     let workload = template.or_else(|| facts.pod.as_ref()?.owner.clone());
     match (workload, &facts.pod) {
-        (Some(workload), _) if !workload.starts_with("job/") => Some(format!(
-            r#"kubectl -n {namespace} patch {workload} -p '{{"spec":{{"template":{{"spec":{patch}}}}}}}'"#
-        )),
+        (Some(workload), _) if !workload.starts_with("job/") => {
+            let fields = WorkloadKind::template_of(&workload).iter().rev();
+            let patch = fields
+                .fold(format!(r#"{{"spec":{patch}}}"#), |inner, field| format!(r#"{{"{field}":{inner}}}"#));
+            Some(format!("kubectl -n {namespace} patch {workload} -p '{patch}'"))
+        }
         (None, Some(pod)) => Some(format!(
             "kubectl -n {namespace} get pod {} -o yaml | kubectl patch -f - --local -p '{{\"spec\":{patch}}}' -o yaml | kubectl \
              replace --force -f -",

@@ -70,11 +70,13 @@ fn facts() -> PullFacts {
             pull_secrets: vec![SECRET.to_owned()],
             created_at: Some(now()),
             owner: None,
+            node: Some("node-1".to_owned()),
             progress: ImageProgress::Failing,
         }),
         template: None,
         namespace_object: Fact::Known(Some(ObjectFacts::default())),
         account_name: "default".to_owned(),
+        kubelet_may_request: None,
         account: Fact::Known(Some(AccountFacts {
             pull_secrets: vec![SECRET.to_owned()],
             last_writer: "the field manager kubectl".to_owned(),
@@ -192,6 +194,11 @@ fn make(facts: &mut PullFacts, cause: PullCause) {
             facts.container.as_mut().unwrap().reason = "ErrImageNeverPull".to_owned();
             says(facts, "Container image \"x\" is not present with pull policy of Never");
         }
+        PullCause::KubeletMayNotRequestToken => {
+            facts.bindings = Fact::Known(Vec::new());
+            account(facts).role = Some("acr-pull".to_owned());
+            facts.kubelet_may_request = Some(Fact::Known(false));
+        }
     }
 }
 
@@ -298,6 +305,26 @@ fn what_may_not_be_read_is_named_and_the_status_of_the_binding_decides_instead()
 }
 
 #[test]
+fn a_kubelet_is_blamed_only_for_a_refusal_where_no_binding_serves_and_its_right_is_known() {
+    let code = |change: &dyn Fn(&mut PullFacts)| {
+        let mut facts = facts();
+        make(&mut facts, PullCause::KubeletMayNotRequestToken);
+        change(&mut facts);
+        decide(&facts)
+    };
+    assert_eq!(code(&|_| ()).code.as_deref(), Some("ACR825"));
+    assert_eq!(code(&|facts| says(facts, NO_HOST)).code.as_deref(), Some("ACR802"));
+    assert_eq!(code(&|facts| account(facts).role = None).code.as_deref(), Some("ACR802"));
+    assert_eq!(
+        code(&|facts| facts.bindings = Fact::Known(vec![binding(|_| ())])).code.as_deref(),
+        Some("ACR818")
+    );
+    let unread = code(&|facts| facts.kubelet_may_request = Some(Fact::Unknown("forbidden".to_owned())));
+    assert_eq!(unread.code.as_deref(), Some("ACR802"));
+    assert_eq!(unread.not_read, ["the rights of the kubelet: forbidden"]);
+}
+
+#[test]
 fn the_nearest_host_is_named_by_its_difference() {
     for (host, words) in [
         ("demo-registry-vpc.cn-beijing.cr.aliyuncs.com", "another region"),
@@ -345,6 +372,11 @@ fn a_list_of_its_own_is_removed_where_it_is_written() {
         (None, false, "kubectl -n team get pod/app -o yaml | kubectl patch -f - --local"),
         (Some("deployment/app"), false, "kubectl -n team patch deployment/app --type=json"),
         (Some("job/app"), false, "kubectl -n team delete job/app &&"),
+        (
+            Some("cronjob/app"),
+            false,
+            r#"kubectl -n team patch cronjob/app --type=json -p '[{"op":"remove","path":"/spec/jobTemplate/spec/template/spec/imagePullSecrets"}]'"#,
+        ),
         (Some("deployment/app"), true, "kubectl -n team patch deployment/app --type=json"),
     ] {
         let mut own = facts();
