@@ -47,7 +47,7 @@ pub(super) struct LiveObjects<'a> {
     pub template: &'a Template,
     /// Metadata of the Secret of our name.
     pub metadata: Option<&'a PartialObjectMeta<Secret>>,
-    /// Domains that stand for those that only the cloud knows, with their registry.
+    /// Texts in place of domains that only the cloud knows, with their registry.
     pub placeholders: &'a BTreeMap<String, String>,
 }
 
@@ -56,7 +56,7 @@ impl LiveObjects<'_> {
     pub fn diffs(self, changes: &[Change]) -> Vec<ObjectDiff> {
         let mut diffs: Vec<ObjectDiff> = self.secret(changes).into_iter().collect();
         for account in &self.view.service_accounts {
-            let lists = changes.iter().filter_map(|change| match change {
+            let mut lists = changes.iter().filter_map(|change| match change {
                 Change::SetPullSecrets { service_account, pull_secrets, .. }
                     if **service_account == *account.name =>
                 {
@@ -64,7 +64,7 @@ impl LiveObjects<'_> {
                 }
                 _ => None,
             });
-            if let Some(planned) = lists.last() {
+            if let Some(planned) = lists.next_back() {
                 let object = |list| yaml(&self.service_account(&account.name, list));
                 let (live, planned) = (object(&account.pull_secrets), object(planned));
                 let name = format!("v1.ServiceAccount.{}.{}", self.view.name, account.name);
