@@ -40,7 +40,11 @@ async fn preferred() -> Recipe {
 
 /// Returns the second choice: binaries that need a C library, which are those of the tests.
 pub fn with_glibc(folder: &Path) -> Recipe {
-    for program in [env!("CARGO_BIN_EXE_acr-credential-controller"), env!("CARGO_BIN_EXE_kubectl-acr")] {
+    for program in [
+        env!("CARGO_BIN_EXE_acr-credential-controller"),
+        env!("CARGO_BIN_EXE_kubectl-acr"),
+        env!("CARGO_BIN_EXE_acr-credential-provider"),
+    ] {
         let name = Path::new(program).file_name().unwrap();
         let status = Command::new("strip").arg("-o").arg(folder.join(name)).arg(program).status().unwrap();
         assert!(status.success());
