@@ -195,6 +195,9 @@ mod tests {
         let all: Value = serde_json::from_str(&response(Some(&entries), now)).unwrap();
         assert_eq!((&all["cacheKeyType"], &all["cacheDuration"]), (&json!("Registry"), &json!("600s")));
         assert_eq!(all["auth"]["a.com/b"], json!({ "username": "cr_temp_user", "password": "secret" }));
+        let late = Timestamp::from_second(9_999).unwrap();
+        let expired: Value = serde_json::from_str(&response(Some(&entries), late)).unwrap();
+        assert_eq!(expired["cacheDuration"], "0s");
         let some: Value =
             serde_json::from_str(&response(Some(&HostEntries { is_complete: false, ..entries }), now))
                 .unwrap();
