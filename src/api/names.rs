@@ -116,8 +116,8 @@ pub const WEBHOOK_PATH: &str = "/mutate";
 /// The label of every Namespace with its name.
 pub const LABEL_NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
-/// The annotation that gives a ServiceAccount a role of the cloud.
+/// The annotation of a ServiceAccount with the name of its RAM role, as Alibaba Cloud's own components read it.
 pub const ANNOTATION_ROLE_NAME: &str = "pod-identity.alibabacloud.com/role-name";
 
-/// The audience of the tokens that the cloud's STS accepts.
+/// The audience that the cloud's STS requires of a token. The admission policy allows no other.
 pub const STS_AUDIENCE: &str = "sts.aliyuncs.com";

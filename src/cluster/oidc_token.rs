@@ -9,9 +9,7 @@ use secrecy::SecretString;
 use tokio::sync::Mutex;
 
 use super::error::{CallError, call};
-
-/// Audience that STS requires. The admission policy allows no other.
-pub const AUDIENCE: &str = "sts.aliyuncs.com";
+use crate::api::names::STS_AUDIENCE;
 
 /// Seconds for which a token is requested.
 const VALID_SECONDS: i64 = 3600;
@@ -46,7 +44,7 @@ impl TokenRequester {
         }
         let request = TokenRequest {
             spec: Some(TokenRequestSpec {
-                audiences: Some(vec![AUDIENCE.to_owned()]),
+                audiences: Some(vec![STS_AUDIENCE.to_owned()]),
                 expiration_seconds: Some(VALID_SECONDS),
                 ..TokenRequestSpec::default()
             }),

@@ -15,11 +15,12 @@ use super::clients::Clients;
 use super::clock;
 use super::key_pairs::{ReadPairs, WatchedPairs};
 use super::state::SharedState;
+use crate::api::names::STS_AUDIENCE;
 use crate::api::{Reason, names};
 use crate::cloud::{AccessKeyPair, CloudError, IdentitySources, OidcToken, Retry};
 use crate::cluster::error::CallError;
 use crate::cluster::named_secret::{NamedSecret, SecretData, SecretState};
-use crate::cluster::oidc_token::{AUDIENCE, TokenRequester};
+use crate::cluster::oidc_token::TokenRequester;
 use crate::model::identity::CredentialSource;
 
 /// Locations of the sources.
@@ -222,7 +223,7 @@ impl ClusterSources {
             // RBAC forbids; a policy refuses as invalid.
             CallError::Forbidden(_) | CallError::Denied(_) | CallError::Invalid(_) => {
                 let message = format!(
-                    "no token of the ServiceAccount {namespace}/{account} for {AUDIENCE} may be requested; apply the \
+                    "no token of the ServiceAccount {namespace}/{account} for {STS_AUDIENCE} may be requested; apply the \
                      RBAC and the policies of this version, and name the account in them as --rrsa-service-account does"
                 );
                 CloudError::new(Reason::Forbidden, Retry::Rarely, message)

@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::entries::HostEntries;
 use super::failure::ProviderFailure;
-use super::pod_identity::{ROLE_ANNOTATION, RequestingPod};
+use super::pod_identity::RequestingPod;
+use crate::api::names::ANNOTATION_ROLE_NAME;
 
 /// Version of the protocol.
 pub const API_VERSION: &str = "credentialprovider.kubelet.k8s.io/v1";
@@ -85,7 +86,7 @@ impl CredentialRequest {
         Ok(Self {
             image: fields.image,
             token: non_empty(fields.service_account_token).map(SecretString::from),
-            role_name: non_empty(annotations.remove(ROLE_ANNOTATION)),
+            role_name: non_empty(annotations.remove(ANNOTATION_ROLE_NAME)),
         })
     }
 

@@ -2,17 +2,15 @@
 
 use super::config::{PodIdentityConfig, ProviderConfig, role_of};
 use super::failure::ProviderFailure;
+use crate::api::names::ANNOTATION_ROLE_NAME;
 use crate::model::identity::{CredentialSource, Identity};
-
-/// Annotation of a ServiceAccount with the name of its RAM role, as Alibaba Cloud's own components read it.
-pub const ROLE_ANNOTATION: &str = "pod-identity.alibabacloud.com/role-name";
 
 /// What a request says of the Pod.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestingPod<'a> {
     /// Whether it has a token of the Pod's ServiceAccount.
     pub has_token: bool,
-    /// Value of [`ROLE_ANNOTATION`].
+    /// Value of [`ANNOTATION_ROLE_NAME`].
     pub role_name: Option<&'a str>,
 }
 
@@ -38,7 +36,7 @@ pub fn for_pod(
             Some(role_of(provider, name).ok_or_else(|| {
                 let name: String = name.chars().take(64).collect();
                 refused(format!(
-                    "the annotation {ROLE_ANNOTATION} of the Pod's ServiceAccount is {name:?}, which is not the name of a \
+                    "the annotation {ANNOTATION_ROLE_NAME} of the Pod's ServiceAccount is {name:?}, which is not the name of a \
                      role: write the name alone, such as acr-pull"
                 ))
             })?)
@@ -46,7 +44,7 @@ pub fn for_pod(
         (Some(PodIdentityConfig { default_role, .. }), None) => default_role.clone(),
         (None, Some(_)) => {
             return Err(refused(format!(
-                "the Pod's ServiceAccount has the annotation {ROLE_ANNOTATION}, and the file names no OIDC provider: set \
+                "the Pod's ServiceAccount has the annotation {ANNOTATION_ROLE_NAME}, and the file names no OIDC provider: set \
                  podIdentity.oidcProviderARN"
             )));
         }
@@ -63,7 +61,7 @@ pub fn for_pod(
         }
         _ if config.fall_back_to_node_role => Ok(entry.clone()),
         _ => Err(refused(format!(
-            "the Pod's ServiceAccount has no role: annotate it with {ROLE_ANNOTATION}, or set podIdentity.roleName or \
+            "the Pod's ServiceAccount has no role: annotate it with {ANNOTATION_ROLE_NAME}, or set podIdentity.roleName or \
              fallBackToNodeRole: true in the file"
         ))),
     }
