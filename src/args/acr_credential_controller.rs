@@ -167,7 +167,7 @@ impl ControllerArgs {
             metadata_endpoint: self.metadata_endpoint.as_str().into(),
             user_agent: concat!("acr-credential-controller/", env!("CARGO_PKG_VERSION")).into(),
             token_mode: self.identity.token_mode.into(),
-            environment: self.identity.environment(),
+            environment: self.identity.environment.identity(),
             sources,
             observer,
             verify: self.verify_credentials.into(),

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, Parser, ValueEnum};
 
-use super::identity::environment_of;
+use super::identity::EnvironmentArgs;
 use super::network::NetworkArgs;
 use crate::cloud::{CloudSettings, Environment, TokenMode, Verify};
-use crate::model::identity::Arn;
 use crate::provider::sources::{RunSources, TokenSource};
 
 /// The file that the kubelet's plugin reads by default.
@@ -49,11 +48,9 @@ pub struct DockerArgs {
     #[arg(long, env = "ALIBABA_CLOUD_OIDC_TOKEN_FILE")]
     pub oidc_token_file: Option<PathBuf>,
 
-    #[arg(long, env = "ALIBABA_CLOUD_ROLE_ARN", hide = true, value_parser = Arn::role)]
-    role_arn: Option<Arn>,
-
-    #[arg(long, env = "ALIBABA_CLOUD_OIDC_PROVIDER_ARN", hide = true, value_parser = Arn::oidc_provider)]
-    oidc_provider_arn: Option<Arn>,
+    /// The identity in the environment.
+    #[command(flatten)]
+    pub environment: EnvironmentArgs,
 
     /// Profile of ~/.aliyun/config.json [default: its current one]
     #[arg(long, env = "ALIBABA_CLOUD_PROFILE")]
@@ -136,11 +133,6 @@ impl DockerArgs {
     pub fn cli_file(&self) -> Option<PathBuf> {
         let home = std::env::var_os("HOME").filter(|value| !value.is_empty())?;
         Some(Path::new(&home).join(".aliyun/config.json"))
-    }
-
-    /// Returns the identity in the environment variables of the official SDKs.
-    pub fn environment(&self) -> Environment {
-        environment_of(self.role_arn.clone().zip(self.oidc_provider_arn.clone()))
     }
 
     /// Returns where the OIDC token of the environment is.

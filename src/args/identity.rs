@@ -34,6 +34,14 @@ pub struct IdentityArgs {
     #[arg(long, env = "ALIBABA_CLOUD_OIDC_TOKEN_FILE")]
     pub oidc_token_file: Option<PathBuf>,
 
+    /// The identity in the environment.
+    #[command(flatten)]
+    pub environment: EnvironmentArgs,
+}
+
+/// The identity in the environment variables of the official SDKs. Keys are not flags, because process lists show those.
+#[derive(Debug, Args)]
+pub struct EnvironmentArgs {
     #[arg(long, env = "ALIBABA_CLOUD_ROLE_ARN", hide = true, value_parser = Arn::role)]
     role_arn: Option<Arn>,
 
@@ -91,26 +99,24 @@ impl IdentityArgs {
             rrsa_service_account: pair(&self.rrsa_service_account),
         }
     }
-
-    /// Returns the identity in the environment variables of the official SDKs. Keys are not flags, because process
-    /// lists show those.
-    pub fn environment(&self) -> Environment {
-        environment_of(self.role_arn.clone().zip(self.oidc_provider_arn.clone()))
-    }
 }
 
-/// Returns the identity in the environment, with the role and the provider that were read from it.
-pub(super) fn environment_of(rrsa: Option<(Arn, Arn)>) -> Environment {
-    let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let pair = given("ALIBABA_CLOUD_ACCESS_KEY_ID").zip(given("ALIBABA_CLOUD_ACCESS_KEY_SECRET"));
-    Environment {
-        key_pair: pair.map(|(id, secret)| AccessKeyPair {
-            id: id.into(),
-            secret: SecretString::from(secret),
-            token: given("ALIBABA_CLOUD_SECURITY_TOKEN").map(SecretString::from),
-        }),
-        key_pair_holder: None,
-        rrsa: rrsa.map(|(role, provider)| RrsaRole { role, provider }),
-        metadata_disabled: given("ALIBABA_CLOUD_ECS_METADATA_DISABLED").is_some_and(|value| value == "true"),
+impl EnvironmentArgs {
+    /// Returns the identity.
+    pub fn identity(&self) -> Environment {
+        let rrsa = self.role_arn.clone().zip(self.oidc_provider_arn.clone());
+        let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let pair = given("ALIBABA_CLOUD_ACCESS_KEY_ID").zip(given("ALIBABA_CLOUD_ACCESS_KEY_SECRET"));
+        Environment {
+            key_pair: pair.map(|(id, secret)| AccessKeyPair {
+                id: id.into(),
+                secret: SecretString::from(secret),
+                token: given("ALIBABA_CLOUD_SECURITY_TOKEN").map(SecretString::from),
+            }),
+            key_pair_holder: None,
+            rrsa: rrsa.map(|(role, provider)| RrsaRole { role, provider }),
+            metadata_disabled: given("ALIBABA_CLOUD_ECS_METADATA_DISABLED")
+                .is_some_and(|value| value == "true"),
+        }
     }
 }

@@ -70,7 +70,7 @@ async fn get(args: &DockerArgs) -> Result<String, ProviderFailure> {
 /// Returns the first identity of: the keys of the environment, its OIDC variables, the command line's profile, and the
 /// role of the machine.
 fn identity(args: &DockerArgs) -> Result<OwnIdentity, ProviderFailure> {
-    let environment = args.environment();
+    let environment = args.environment.identity();
     let own = |environment, mode, role| Ok(OwnIdentity { environment, mode, role });
     if environment.key_pair.is_some() || environment.rrsa.is_some() {
         return own(environment, TokenMode::Auto, None);
